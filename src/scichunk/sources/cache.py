@@ -1,0 +1,69 @@
+"""Bounded caches, one copy per process. The only mutable state of modules in scichunk."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+from scichunk import options
+
+__all__ = ["LRU", "files", "tiles"]
+
+T = TypeVar("T")
+
+
+class LRU(Generic[T]):
+    """Least recently used values up to a total weight, safe in threads.
+
+    Parameters
+    ----------
+    limit
+        Called for the largest total weight, so that a change of options takes effect at once.
+    weigh
+        Weight of one value.
+    """
+
+    def __init__(self, limit: Callable[[], int], weigh: Callable[[T], int] = lambda _: 1) -> None:
+        self._limit, self._weigh = limit, weigh
+        self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._weight = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> T | None:
+        """Return the value, now the most recently used, or None."""
+        with self._lock:
+            value = self._values.get(key)
+            if value is not None:
+                self._values.move_to_end(key)
+            return value
+
+    def put(self, key: Hashable, value: T) -> T:
+        """Keep a value, drop the oldest beyond the limit; returns the value that is kept under the key."""
+        with self._lock:
+            if key in self._values:
+                return self._values[key]
+            weight, limit = self._weigh(value), self._limit()
+            if weight <= limit:
+                self._values[key] = value
+                self._weight += weight
+                while self._weight > limit:
+                    self._weight -= self._weigh(self._values.popitem(last=False)[1])
+            return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._values.clear()
+            self._weight = 0
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+files: LRU[object] = LRU(lambda: options.get().cached_files)
+"""Opened files (source, structure, indexes) by format, url, options and fingerprint."""
+
+tiles: LRU[object] = LRU(lambda: options.get().cached_tile_bytes, lambda a: int(getattr(a, "nbytes", 1)))
+"""Decoded native chunks of which a read used only a part."""
