@@ -1,0 +1,50 @@
+"""Bytes that are in memory already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from scichunk import options
+from scichunk.sources.base import Fingerprint, check_ranges
+
+__all__ = ["BytesSource"]
+
+
+class BytesSource:
+    """A whole file as one object with the buffer protocol.
+
+    Parameters
+    ----------
+    data
+        The content of the file.
+    url
+        A name for messages; by default made from a digest of the content.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview, url: str | None = None) -> None:
+        self._data = memoryview(data).cast("B")
+        digest = hashlib.blake2b(self._data, digest_size=8).hexdigest()
+        self.url = url or f"bytes:{digest}"
+        self.fingerprint = Fingerprint(len(self._data), digest)
+
+    def __repr__(self) -> str:
+        return f"BytesSource({self.url!r}, {self.fingerprint.size} bytes)"
+
+    @property
+    def batch_bytes(self) -> int:
+        """Nothing is copied, so everything may come at once."""
+        return 1 << 62
+
+    def head(self) -> memoryview:
+        """Return the first bytes."""
+        return self._data[: options.get().head_bytes]
+
+    def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Slice; nothing is copied."""
+        check_ranges(starts, stops, self.fingerprint.size, self.url)
+        return [self._data[a:b] for a, b in zip(starts, stops, strict=True)]
+
+    async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Slice; nothing is copied."""
+        return self.read_ranges(starts, stops)
