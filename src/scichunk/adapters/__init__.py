@@ -1,0 +1,1 @@
+"""Thin faces to xarray, dask and the command line."""

@@ -1,0 +1,1 @@
+"""Grids of native chunks, indexes of their bytes, and the algebra of regions."""

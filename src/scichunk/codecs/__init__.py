@@ -1,0 +1,1 @@
+"""Bytes to pixels: pure functions that decode into the output."""

@@ -1,0 +1,1 @@
+"""One folder for each format, all with the same five modules."""

@@ -1,0 +1,1 @@
+"""Maps to the conventions of CF and xarray that several formats share."""
