@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from scichunk import options
 
-__all__ = ["LRU", "files", "tiles"]
+__all__ = ["LRU", "files", "gate", "tiles"]
 
 T = TypeVar("T")
 
@@ -67,3 +69,13 @@ files: LRU[object] = LRU(lambda: options.get().cached_files)
 
 tiles: LRU[object] = LRU(lambda: options.get().cached_tile_bytes, lambda a: int(getattr(a, "nbytes", 1)))
 """Decoded native chunks of which a read used only a part."""
+
+_gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
+
+
+def gate() -> asyncio.Semaphore:
+    """Return the running event loop's bound on asynchronous reads in flight (``options.concurrency``)."""
+    loop = asyncio.get_running_loop()
+    if loop not in _gates:
+        _gates[loop] = asyncio.Semaphore(options.get().concurrency)
+    return _gates[loop]

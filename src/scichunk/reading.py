@@ -1,0 +1,302 @@
+"""The pipeline: region -> chunks -> byte ranges -> fetch -> decode -> place. One implementation for all formats."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.chunks.grid import ChunkGrid
+from scichunk.chunks.index import ChunkIndex
+from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
+from scichunk.errors import FormatError, ScichunkError
+from scichunk.sources.base import ByteSource
+from scichunk.sources.cache import gate, tiles
+
+__all__ = ["ArraySource", "IndexedArray", "ReferenceArray"]
+
+Array = npt.NDArray[np.generic]
+
+
+class ArraySource(Protocol):
+    """The one thing that adapters see of an array in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of the values, native byte order."""
+
+    @property
+    def grid(self) -> ChunkGrid:
+        """Native chunks."""
+
+    @property
+    def reader(self) -> str:
+        """``"indexed"``, or ``"reference: "`` and why."""
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region, one selection for each axis."""
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes; shape ``(n, *lengths of spans in axis order)``."""
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Asynchronous twin of :meth:`read`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A piece, and the bytes that it needs."""
+
+    piece: Piece
+    number: int
+    start: int
+    stop: int
+    skipped: int
+    window: tuple[slice, ...]
+    whole: bool
+    """Decode all of the chunk and keep it: other reads will want the rest."""
+
+
+class IndexedArray:
+    """An array read through its chunk index.
+
+    Parameters
+    ----------
+    index
+        Where the chunks lie and how they are decoded.
+    source
+        The file.
+    key
+        Identity of the array within this process, for the cache of decoded chunks.
+    """
+
+    reader = "indexed"
+
+    def __init__(self, index: ChunkIndex, source: ByteSource, key: Hashable) -> None:
+        self.index, self._source, self._key = index, source, key
+        self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region into ``out`` (or a new array) of its shape.
+
+        Raises
+        ------
+        FormatError
+            If a chunk is corrupt or lies outside the file.
+        SourceError
+            If bytes cannot be fetched.
+        """
+        if out is None:
+            out = np.empty(tuple(len(a) for a in axes), self.dtype)
+        self._fetch(self._plan(outer_pieces(self.grid, axes), out), out)
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes; only the chunks that hold a point are touched."""
+        lengths = [len(spans[a]) for a in sorted(spans)]
+        out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
+        self._fetch(self._plan(point_pieces(self.grid, points, spans), out, tuple(sorted(points))), out, tuple(sorted(points)))
+        return out
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Read without blocking the event loop: bytes by its own requests, decoding in a thread."""
+        out = np.empty(tuple(len(a) for a in axes), self.dtype)
+        async with gate():
+            jobs = self._plan(outer_pieces(self.grid, axes), out)
+            if jobs:
+                parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
+                await asyncio.to_thread(self._decode, jobs, parts, out, ())
+        return out
+
+    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[_Job]:
+        """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
+        index, jobs = self.index, []
+        starts, lengths, codec = index.starts, index.lengths, index.codec
+        for piece in pieces:
+            number = self.grid.flat(piece.chunk)
+            length = int(lengths[number])
+            if not length:
+                _assign(out, piece.target, points, index.fill)
+                continue
+            shape = self._chunk_shape(piece.chunk)
+            window = tuple(_bounding(s) for s in piece.source)
+            complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            keep = not complete and not codec.partial
+            if keep and (tile := tiles.get((self._key, number))) is not None:
+                _assign(out, piece.target, points, _take(cast("Array", tile), piece.source, points))
+                continue
+            start = int(starts[number])
+            sub = None if keep else codec.subrange(shape, window)
+            first, last = sub or (0, length)
+            if last > length:
+                msg = f"{length} bytes are too few for its shape {shape}"
+                raise FormatError(msg, url=self._source.url, part=self._part(number))
+            jobs.append(_Job(piece, number, start + first, start + last, first, window, keep))
+        return jobs
+
+    def _fetch(self, jobs: list[_Job], out: Array, points: tuple[int, ...] = ()) -> None:
+        for batch in _batches(jobs, self._source.batch_bytes):
+            try:
+                parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
+            except FormatError as error:
+                size = self._source.fingerprint.size
+                bad = next((j for j in batch if j.stop > size), batch[0])
+                raise error.at(url=self._source.url, part=self._part(bad.number)) from None
+            self._decode(batch, parts, out, points)
+
+    def _decode(self, jobs: Sequence[_Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]) -> None:
+        for job, data in zip(jobs, parts, strict=True):
+            try:
+                self._place(job, data, out, points)
+            except ScichunkError as error:
+                raise error.at(url=self._source.url, part=self._part(job.number)) from None
+
+    def _place(self, job: _Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
+        codec, piece, shape = self.index.codec, job.piece, self._chunk_shape(job.piece.chunk)
+        plain = not points and all(isinstance(s, slice) for s in piece.source)
+        if job.whole:
+            tile = tiles.get((self._key, job.number))
+            if tile is None:
+                fresh = np.empty(shape, self.dtype)
+                codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped)
+                tile = tiles.put((self._key, job.number), fresh)
+            _assign(out, piece.target, points, _take(cast("Array", tile), piece.source, points))
+        elif plain:
+            codec.decode_into(data, out[piece.target], shape, job.window, job.skipped)
+        else:
+            part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
+            codec.decode_into(data, part, shape, job.window, job.skipped)
+            inside = tuple(_relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
+            _assign(out, piece.target, points, _take(part, inside, points))
+
+    def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
+        bounds = (self.grid.bounds(axis, i) for axis, i in enumerate(chunk))
+        return tuple(stop - start for start, stop in bounds)
+
+    def _part(self, number: int) -> str:
+        return ", ".join(p for p in (self.index.part, f"{self.index.noun} {number}") if p)
+
+
+class ReferenceArray:
+    """An array read through a reference library, window by window.
+
+    Parameters
+    ----------
+    grid
+        Native chunks, for planning only.
+    dtype
+        Of the values.
+    why
+        Why the indexed lane does not serve it.
+    read_window
+        Called with ascending ``slice(start, stop)`` for each axis; safe in threads; raises errors of the tree.
+    """
+
+    def __init__(
+        self,
+        grid: ChunkGrid,
+        dtype: np.dtype[np.generic],
+        why: str,
+        read_window: Callable[[tuple[slice, ...]], Array],
+    ) -> None:
+        self.grid, self.dtype, self.shape = grid, dtype, grid.shape
+        self.reader = f"reference: {why}"
+        self._read_window = read_window
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region; wide steps and scattered positions are read chunk by chunk."""
+        if out is None:
+            out = np.empty(tuple(len(a) for a in axes), self.dtype)
+        if not out.size:
+            return out
+        if all(isinstance(a, Span) and a.step == 1 for a in axes):
+            out[...] = self._read_window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
+            return out
+        self._gather(outer_pieces(self.grid, axes), out, ())
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes, chunk by chunk."""
+        lengths = [len(spans[a]) for a in sorted(spans)]
+        out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
+        self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
+        return out
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Read in a thread."""
+        async with gate():
+            return await asyncio.to_thread(self.read, axes)
+
+    def _gather(self, pieces: list[Piece], out: Array, points: tuple[int, ...]) -> None:
+        for piece in pieces:
+            window = tuple(_bounding(s) for s in piece.source)
+            firsts = [self.grid.bounds(axis, i)[0] for axis, i in enumerate(piece.chunk)]
+            part = self._read_window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
+            whole = tuple(slice(w.start, w.stop, 1) for w in window)
+            inside = tuple(_relative(s, w) for s, w in zip(piece.source, whole, strict=True))
+            _assign(out, piece.target, points, _take(part, inside, points))
+
+
+def _batches(jobs: list[_Job], limit: int) -> Iterator[list[_Job]]:
+    batch: list[_Job] = []
+    size = 0
+    for job in jobs:
+        if batch and size + job.stop - job.start > limit:
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += job.stop - job.start
+    if batch:
+        yield batch
+
+
+def _bounding(selector: slice | Positions) -> slice:
+    """Smallest ascending slice that holds a selection within a chunk."""
+    if isinstance(selector, slice):
+        return selector
+    return slice(int(selector.min()), int(selector.max()) + 1, 1)
+
+
+def _relative(selector: slice | Positions, window: slice) -> slice | Positions:
+    """The same selection, counted within the window that was read."""
+    if isinstance(selector, slice):
+        return slice(None) if window.step == selector.step else slice(0, window.stop - window.start, selector.step)
+    return selector - window.start
+
+
+def _take(tile: Array, source: Sequence[slice | Positions], points: tuple[int, ...]) -> Array:
+    """Apply a piece's selection; pointwise axes come first as one, as in the output."""
+    if points:
+        lead = tuple(source[a] for a in points)
+        others = [a for a in range(tile.ndim) if a not in points]
+        found: Array = np.moveaxis(tile, points, range(len(points)))[lead]
+        rest = [source[a] for a in others]
+        return _outer(found, (slice(None), *rest))
+    return _outer(tile, tuple(source))
+
+
+def _outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
+    for axis, selector in enumerate(selectors):
+        if isinstance(selector, slice):
+            array = array[(slice(None),) * axis + (selector,)]
+        else:
+            array = np.take(array, selector, axis=axis)
+    return array
+
+
+def _assign(out: Array, target: tuple[slice | Positions, ...], points: tuple[int, ...], value: Any) -> None:  # noqa: ANN401
+    """Put values at an orthogonal target (with points, the first selector is an array along the points)."""
+    del points
+    if all(isinstance(t, slice) for t in target):
+        out[target] = value
+        return
+    grids = np.ix_(*(np.arange(n)[t] for t, n in zip(target, out.shape, strict=True)))
+    out[grids] = value
