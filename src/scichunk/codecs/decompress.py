@@ -1,0 +1,84 @@
+"""Lossless byte codecs: encoded bytes into a buffer of known length, without the GIL."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError, UnsupportedFeature
+
+__all__ = ["BYTE_CODECS", "decompress"]
+
+Bytes = npt.NDArray[np.uint8]
+
+BYTE_CODECS = ("deflate", "zstd", "lzw", "packbits", "lzma")
+"""Names that :func:`decompress` knows."""
+
+
+def decompress(codec: str, data: memoryview, out: Bytes) -> None:
+    """Decompress exactly ``out.size`` bytes.
+
+    Parameters
+    ----------
+    codec
+        One of :data:`BYTE_CODECS`.
+    data
+        The encoded bytes; what follows the end of the stream is ignored.
+    out
+        Contiguous; filled. Bytes that decode beyond it are dropped, as libtiff does.
+
+    Raises
+    ------
+    FormatError
+        If the data are corrupt, or decode to fewer bytes.
+    UnsupportedFeature
+        If this build of imagecodecs lacks the codec.
+    """
+    function = _decoder(codec)
+    try:
+        found = function(data, out=out)
+    except Exception as error:  # noqa: BLE001  # each codec of imagecodecs raises a class of its own
+        found = _tolerant(codec, data, out)
+        if found is None:
+            msg = f"{codec} data are corrupt: {error}"
+            raise FormatError(msg) from error
+    size = found if isinstance(found, int) else memoryview(found).nbytes
+    if size < out.size:
+        msg = f"{codec} data end after {size} of {out.size} bytes"
+        raise FormatError(msg)
+
+
+@cache
+def _decoder(codec: str) -> Callable[..., Any]:
+    import imagecodecs
+
+    for name in (codec, "zlib") if codec == "deflate" else (codec,):
+        if getattr(imagecodecs, name.upper()).available:
+            return getattr(imagecodecs, f"{name}_decode")  # type: ignore[no-any-return]  # imagecodecs has no types
+    msg = f"this build of imagecodecs has no {codec} decoder"
+    raise UnsupportedFeature(msg)
+
+
+def _tolerant(codec: str, data: memoryview, out: Bytes) -> int | None:
+    """Decode a stream that holds more than is wanted, or lacks its checksum, as libtiff does; None if that fails too."""
+    if codec == "deflate":
+        stream = zlib.decompressobj()
+        try:
+            found = stream.decompress(data, out.size)
+        except zlib.error:
+            return None
+    elif codec in {"zstd", "lzma"}:
+        try:
+            found = _decoder(codec)(data)
+        except Exception:  # noqa: BLE001  # the first error is reported
+            return None
+    else:
+        return None
+    size = min(len(found), out.size)
+    out[:size] = np.frombuffer(found, np.uint8, size)
+    return size

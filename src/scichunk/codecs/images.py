@@ -1,0 +1,104 @@
+"""Blocks that are whole little images: JPEG, WEBP, LERC, JPEG XL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError
+
+__all__ = ["ImageCodec"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageCodec:
+    """Blocks of shape (rows, columns, samples) that an image codec of imagecodecs decodes.
+
+    Parameters
+    ----------
+    codec
+        ``"jpeg"``, ``"webp"``, ``"lerc"`` or ``"jpegxl"``.
+    dtype
+        Of the values.
+    padded
+        Stored (rows, columns) of tiles; None for strips.
+    outer
+        Codec of bytes around it (``"deflate"`` or ``"zstd"`` around LERC); empty for none.
+    arguments
+        Further arguments of the decoder (``tables``, ``colorspace``, ...).
+    """
+
+    codec: str
+    dtype: np.dtype[Any]
+    padded: tuple[int, int] | None = None
+    outer: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.codec.upper() + (f" in {self.outer.upper()}" if self.outer else "")
+
+    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
+        """A compressed block is needed whole."""
+
+    def decode_into(
+        self, data: memoryview, out: Array, shape: tuple[int, ...], window: tuple[slice, ...], skipped: int
+    ) -> None:
+        """Decode the image and copy the window."""
+        del skipped
+        height, width = self.padded or shape[1:]
+        try:
+            image = self._decode(data)
+        except Exception as error:  # each codec of imagecodecs raises a class of its own
+            msg = f"{self.name} data are corrupt: {error}"
+            raise FormatError(msg) from error
+        if image.ndim == 2:  # noqa: PLR2004
+            image = image[..., None]
+        tall = image.shape[0] >= (shape[1] if self.codec == "jpeg" else height)
+        if not tall or image.shape[1] != width or image.shape[2:] != (shape[0],) or image.dtype != self.dtype:
+            msg = f"{self.name} data hold an image of {image.shape} {image.dtype}, not {(height, width, shape[0])} {self.dtype}"
+            raise FormatError(msg)
+        pixels = image[window[1], window[2], window[0]]
+        for band in range(out.shape[0]):
+            np.copyto(out[band], pixels[..., band])
+
+    def _decode(self, data: memoryview) -> Array:
+        import imagecodecs
+
+        if self.codec == "lerc":
+            return _lerc(self._unwrap(data))
+        name = "jpeg8" if self.codec == "jpeg" else self.codec
+        image: Array = getattr(imagecodecs, f"{name}_decode")(data, **self.arguments)
+        return image
+
+    def _unwrap(self, data: memoryview) -> bytes | memoryview:
+        import imagecodecs
+
+        if not self.outer:
+            return data
+        found: bytes = getattr(imagecodecs, "zlib_decode" if self.outer == "deflate" else "zstd_decode")(data)
+        return found
+
+
+def _lerc(data: bytes | memoryview) -> Array:
+    """Decode a LERC blob; invalid pixels are NaN in floats and 0 in integers, as GDAL gives them."""
+    import imagecodecs
+
+    image, masks = imagecodecs.lerc_decode(data, masks=True)
+    if masks is not None:
+        invalid = ~np.asarray(masks, bool)
+        if invalid.ndim == 3 and image.ndim == 3:  # noqa: PLR2004  # masks come band first
+            invalid = np.moveaxis(invalid, 0, -1) if invalid.shape[0] == image.shape[-1] else invalid
+        elif invalid.ndim < image.ndim:
+            invalid = np.broadcast_to(invalid[..., None], image.shape)
+        if invalid.any():
+            image[invalid.reshape(image.shape)] = np.nan if image.dtype.kind == "f" else 0
+    return np.asarray(image)

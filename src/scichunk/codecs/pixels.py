@@ -1,0 +1,96 @@
+"""Losslessly compressed blocks of pixels, with the predictors of TIFF."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs.decompress import decompress
+from scichunk.codecs.predictors import undo_float, undo_horizontal
+from scichunk.scratch import borrow
+
+__all__ = ["PixelCodec"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelCodec:
+    """Blocks of shape (rows, columns, samples), compressed as a whole.
+
+    Parameters
+    ----------
+    codec
+        One of :data:`scichunk.codecs.decompress.BYTE_CODECS`.
+    stored
+        Type in the file, with its byte order.
+    predictor
+        1 none, 2 horizontal, 3 floating point.
+    padded
+        Stored (rows, columns) of tiles; None for strips, which end with the image.
+    """
+
+    codec: str
+    stored: np.dtype[Any]
+    predictor: int = 1
+    padded: tuple[int, int] | None = None
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self.codec.upper() + (f", predictor {self.predictor}" if self.predictor > 1 else "")
+
+    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
+        """A compressed block is needed whole."""
+
+    def decode_into(
+        self, data: memoryview, out: Array, shape: tuple[int, ...], window: tuple[slice, ...], skipped: int
+    ) -> None:
+        """Decompress, undo the predictor into the output where that is possible, else into scratch memory."""
+        del skipped
+        samples = shape[0]
+        height, width = self.padded or shape[1:]
+        size = height * width * samples * self.stored.itemsize
+        if self.predictor == 1 and out.nbytes == size and samples == 1 and out.flags.c_contiguous and self.stored.isnative:
+            decompress(self.codec, data, out.reshape(-1).view(np.uint8))
+            return
+        block = borrow("block", size)
+        decompress(self.codec, data, block)
+        _, rows, columns = window
+        plain = columns.start == 0 and columns.step == 1 and rows.step == 1 and window[0] == slice(0, samples, 1)
+        if self.predictor == 1:
+            pixels = block.view(self.stored).reshape(height, width, samples)
+            _copy(pixels[rows, columns, window[0]], out)
+        elif self.predictor == 2:  # noqa: PLR2004
+            pixels = block.view(self.stored).reshape(height, width, samples)[rows.start : rows.stop, : columns.stop]
+            if not self.stored.isnative:
+                pixels = pixels.byteswap(inplace=True).view(self.stored.newbyteorder("="))
+            if plain:
+                undo_horizontal(pixels, out.transpose(1, 2, 0))
+            else:
+                whole = _scratch(pixels.shape, pixels.dtype)
+                undo_horizontal(pixels, whole)
+                _copy(whole[:: rows.step, columns, window[0]], out)
+        else:
+            lines = block.reshape(height, -1)[rows.start : rows.stop]
+            if plain and columns.stop == width:
+                undo_float(lines, out.transpose(1, 2, 0))
+            else:
+                whole = _scratch((len(lines), width, samples), self.stored.newbyteorder("="))
+                undo_float(lines, whole)
+                _copy(whole[:: rows.step, columns, window[0]], out)
+
+
+def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return borrow("predicted", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+
+
+def _copy(pixels: Array, out: Array) -> None:
+    """(rows, columns, samples) to (bands, rows, columns); band by band is faster than one transposed copy."""
+    for band in range(out.shape[0]):
+        np.copyto(out[band], pixels[..., band], casting="equiv")

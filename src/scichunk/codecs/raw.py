@@ -1,0 +1,71 @@
+"""Uncompressed chunks: only the rows that a window needs are read, and copied once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError
+
+__all__ = ["RawCodec"]
+
+
+@dataclass(frozen=True, slots=True)
+class RawCodec:
+    """Values as they lie in the file.
+
+    Parameters
+    ----------
+    stored
+        Type in the file, with its byte order.
+    order
+        The chunk's axes in the order in which they are stored, slowest first.
+    padded
+        Stored shape, in the chunk's axis order, where it is larger than a clipped chunk (edge tiles); None = as clipped.
+    """
+
+    stored: np.dtype[Any]
+    order: tuple[int, ...]
+    padded: tuple[int, ...] | None = None
+    name: str = "uncompressed"
+    partial: bool = True
+
+    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> tuple[int, int]:
+        """Bytes between the first and the last value of the window, whole rows of the slowest axis of more than one."""
+        full = self.padded or shape
+        size = self.stored.itemsize * math.prod(full)
+        first = 0
+        for axis in self.order:
+            if full[axis] != 1:
+                row = size // full[axis]
+                return first + window[axis].start * row, first + window[axis].stop * row
+        return first, first + size
+
+    def decode_into(
+        self, data: memoryview, out: npt.NDArray[Any], shape: tuple[int, ...], window: tuple[slice, ...], skipped: int
+    ) -> None:
+        """Copy a window, swapping bytes on the way."""
+        full = list(self.padded or shape)
+        inside = list(window)
+        for axis in self.order:
+            if full[axis] != 1:
+                row = self.stored.itemsize * math.prod(full) // full[axis]
+                first = skipped // row
+                full[axis] = len(data) // row
+                inside[axis] = slice(window[axis].start - first, window[axis].stop - first, window[axis].step)
+                break
+        need = math.prod(full)
+        if need * self.stored.itemsize > len(data) or any(w.stop > n for w, n in zip(inside, full, strict=True)):
+            msg = f"{len(data)} bytes are too few for a chunk of shape {shape}"
+            raise FormatError(msg)
+        values = np.frombuffer(data, self.stored, need).reshape([full[a] for a in self.order])
+        values = values.transpose(np.argsort(self.order))[tuple(inside)]
+        if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:  # noqa: PLR2004  # interleaved: band by band is faster
+            for band in range(values.shape[0]):
+                np.copyto(out[band], values[band], casting="equiv")
+        else:
+            np.copyto(out, values, casting="equiv")

@@ -1,0 +1,109 @@
+"""What every format hands over to the adapters: trees of nodes with lazily read arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from scichunk.reading import ArraySource
+from scichunk.sources import Fingerprint, Location
+
+__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatSpec", "Node", "OpenFile", "Place"]
+
+Place = tuple[Any, ...]
+"""Which array of a file, in small values that pickle: ``("page", 0)``."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayVar:
+    """A lazily read array with its name and meaning."""
+
+    name: str
+    dims: tuple[str, ...]
+    place: Place
+    source: ArraySource
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+    """CF attributes of the raw values; ``_FillValue``, ``scale_factor`` and ``add_offset`` hold for all of them."""
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Coordinate:
+    """A small array in memory."""
+
+    dims: tuple[str, ...]
+    values: Any
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One group: what becomes an ``xarray.Dataset``."""
+
+    arrays: tuple[ArrayVar, ...]
+    coords: Mapping[str, Coordinate] = field(default_factory=dict)
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayInfo:
+    """What ``scichunk info`` says of one array."""
+
+    group: str
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: str
+    native_chunks: tuple[int, ...]
+    codec: str
+    reader: str
+    stored_bytes: int | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+class OpenFile(Protocol):
+    """A file whose structure has been read; kept in a bounded cache of the process."""
+
+    fingerprint: Fingerprint
+
+    def groups(self) -> list[str]:
+        """Paths of all groups, ``"/"`` first, in file order."""
+
+    def node(self, group: str = "/") -> Node:
+        """Build one group; a KeyError if there is none of that name."""
+
+    def array(self, place: Place) -> ArraySource:
+        """Return one array."""
+
+    def describe(self) -> list[ArrayInfo]:
+        """Describe every array, without reading pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatSpec:
+    """How a format is found and opened. Making one imports nothing."""
+
+    name: str
+    """Engine name."""
+    description: str
+    suffixes: tuple[str, ...]
+    """Lower case, with the dot."""
+    sniff: Callable[[bytes], bool] = field(repr=False)
+    """Whether a file that begins with these bytes is of the format."""
+    module: str
+    """Module with ``open_file(location) -> OpenFile``."""
+
+    def open_file(self, location: Location, **options: Any) -> OpenFile:
+        """Import the format and open a file of it."""
+        from importlib import import_module
+
+        opened: OpenFile = import_module(self.module).open_file(location, **options)
+        return opened
+
+
+def nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    """Bytes of an array."""
+    return int(np.prod(shape, dtype=object)) * dtype.itemsize

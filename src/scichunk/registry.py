@@ -1,0 +1,63 @@
+"""The table of formats: built-ins, and entry points of the group ``scichunk.formats``. Imports no format."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import entry_points
+
+from scichunk.errors import FormatError
+from scichunk.model import FormatSpec
+
+__all__ = ["formats", "get", "sniff", "sniff_suffix"]
+
+
+def _is_tiff(head: bytes) -> bool:
+    return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+
+
+_BUILT_IN = (
+    FormatSpec(
+        "geotiff",
+        "GeoTIFF, COG, BigTIFF",
+        (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
+        _is_tiff,
+        "scichunk.formats.geotiff.open",
+    ),
+)
+
+
+@cache
+def formats() -> dict[str, FormatSpec]:
+    """Return every known format by name; a third party adds one by an entry point that is, or returns, a FormatSpec."""
+    found = {spec.name: spec for spec in _BUILT_IN}
+    for entry in entry_points(group="scichunk.formats"):
+        loaded = entry.load()
+        spec = loaded if isinstance(loaded, FormatSpec) else loaded()
+        found.setdefault(spec.name, spec)
+    return found
+
+
+def get(name: str) -> FormatSpec:
+    """Return a format by name.
+
+    Raises
+    ------
+    FormatError
+        If there is none.
+    """
+    try:
+        return formats()[name]
+    except KeyError:
+        msg = f"there is no format {name!r}; known are {', '.join(sorted(formats()))}"
+        raise FormatError(msg) from None
+
+
+def sniff(head: bytes) -> FormatSpec | None:
+    """Find the format by the first bytes of a file."""
+    return next((spec for spec in formats().values() if spec.sniff(head)), None)
+
+
+def sniff_suffix(url: str) -> FormatSpec | None:
+    """Find the format by the end of a name, query string aside."""
+    name = url.partition("?")[0].partition("#")[0].lower()
+    return next((spec for spec in formats().values() if name.endswith(spec.suffixes)), None)
