@@ -1,0 +1,192 @@
+"""Image file directories: the bounded parser of classic TIFF (TIFF 6.0, section 2) and BigTIFF."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded
+from scichunk.sources.base import ByteSource
+
+__all__ = ["Directory", "HeaderReader", "Tag", "TiffHeader", "read_directory", "read_header"]
+
+_TYPES: Final = {
+    1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4",
+    10: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
+}  # fmt: skip
+_RATIONAL: Final = (5, 10)
+_READ_AHEAD: Final = 1 << 14
+
+
+class HeaderReader:
+    """Header bytes of one file: what the first read brought, and windows read later, with an allowance."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self.source = source
+        self.size = source.fingerprint.size
+        self._windows: list[tuple[int, memoryview]] = [(0, source.head())]
+        self._left = options.get().max_header_bytes
+
+    def get(self, start: int, stop: int) -> memoryview:
+        """Return bytes ``[start, stop)``.
+
+        Raises
+        ------
+        FormatError
+            If they lie outside the file.
+        LimitExceeded
+            If the headers are larger than ``options.max_header_bytes``.
+        """
+        for first, data in self._windows:
+            if first <= start and stop <= first + len(data):
+                return data[start - first : stop - first]
+        if start < 0 or stop > self.size:
+            msg = f"header bytes {start} to {stop} lie outside the file of {self.size} bytes"
+            raise FormatError(msg, url=self.source.url)
+        ahead = min(self.size, max(stop, start + _READ_AHEAD))
+        self._left -= ahead - start
+        if self._left < 0:
+            msg = f"headers hold more than {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+            raise LimitExceeded(msg, url=self.source.url)
+        data = memoryview(bytes(self.source.read_ranges([start], [ahead])[0]))
+        self._windows.append((start, data))
+        return data[: stop - start]
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One directory entry; its values are read when asked for."""
+
+    code: int
+    type: int
+    count: int
+    start: int
+    """Where the values lie in the file."""
+
+    @property
+    def nbytes(self) -> int:
+        """Length of the values."""
+        kind = _TYPES.get(self.type)
+        return 0 if kind is None else self.count * int(kind[1]) * (2 if self.type in _RATIONAL else 1)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """One image file directory."""
+
+    offset: int
+    next: int
+    order: str
+    """``"<"`` or ``">"``."""
+    tags: Mapping[int, Tag]
+    reader: HeaderReader
+
+    @cached_property
+    def _values(self) -> dict[int, npt.NDArray[Any]]:
+        return {}
+
+    def raw(self, code: int) -> bytes:
+        """Return the bytes of a tag's values as they lie in the file; empty where there is no such tag."""
+        tag = self.tags.get(code)
+        if tag is None or not tag.nbytes:
+            return b""
+        return bytes(self.reader.get(tag.start, tag.start + tag.nbytes))
+
+    def array(self, code: int) -> npt.NDArray[Any]:
+        """Return a tag's values in native byte order; empty where there is no such tag. Rationals become floats.
+
+        Raises
+        ------
+        FormatError
+            If the values lie outside the file.
+        """
+        if code not in self._values:
+            tag = self.tags.get(code)
+            kind = _TYPES.get(tag.type) if tag else None
+            if tag is None or kind is None or not tag.count:
+                return np.zeros(0, np.int64)
+            data = self.reader.get(tag.start, tag.start + tag.nbytes)
+            found = np.frombuffer(data, np.dtype(kind).newbyteorder(self.order))
+            found = found.astype(found.dtype.newbyteorder("="))
+            if tag.type in _RATIONAL:
+                with np.errstate(all="ignore"):
+                    found = found[::2] / found[1::2]
+            self._values[code] = found
+        return self._values[code]
+
+    def integer(self, code: int, default: int) -> int:
+        """Return the first value of a tag as an integer."""
+        found = self.array(code)
+        return int(found[0]) if found.size and found.dtype.kind in "iuf" and np.isfinite(found[0]) else default
+
+    def text(self, code: int) -> str:
+        """Return an ASCII tag up to its first NUL, undecodable bytes replaced."""
+        return self.raw(code).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True)
+class TiffHeader:
+    """The first bytes of a TIFF file."""
+
+    order: str
+    big: bool
+    first: int
+
+
+def read_header(reader: HeaderReader) -> TiffHeader:
+    """Parse the file header.
+
+    Raises
+    ------
+    FormatError
+        If this is no TIFF file.
+    """
+    head = bytes(reader.get(0, min(16, reader.size)))
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:  # noqa: PLR2004
+        msg = "not a TIFF file: it does not begin with II or MM"
+        raise FormatError(msg, url=reader.source.url)
+    magic, first = struct.unpack(order + "HI", head[2:8])
+    if magic == 42:  # noqa: PLR2004
+        return TiffHeader(order, big=False, first=first)
+    if magic != 43 or len(head) < 16 or struct.unpack(order + "HH", head[4:8]) != (8, 0):  # noqa: PLR2004
+        msg = f"not a TIFF file: version {magic}, expected 42, or 43 for BigTIFF"
+        raise FormatError(msg, url=reader.source.url)
+    return TiffHeader(order, big=True, first=struct.unpack(order + "Q", head[8:16])[0])
+
+
+def read_directory(reader: HeaderReader, header: TiffHeader, offset: int) -> Directory:
+    """Parse one directory; values that do not fit into their entries stay where they are.
+
+    Raises
+    ------
+    FormatError
+        If the directory lies outside the file.
+    """
+    big, order = header.big, header.order
+    width, head = (20, 8) if big else (12, 2)
+    count = int.from_bytes(reader.get(offset, offset + head), "little" if order == "<" else "big")
+    if count > 1 << 16 or count == 0:
+        msg = f"a directory of {count} tags at byte {offset}"
+        raise FormatError(msg, url=reader.source.url)
+    end = offset + head + count * width
+    body = reader.get(offset + head, end)
+    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
+    inline, pointer = (8, order + "Q") if big else (4, order + "I")
+    tags: dict[int, Tag] = {}
+    for i, (code, kind, number, value) in enumerate(entry.iter_unpack(body)):
+        tag = Tag(code, kind, number, offset + head + (i + 1) * width - inline)
+        if tag.nbytes > inline:
+            tag = Tag(code, kind, number, struct.unpack(pointer, value)[0])
+        tags.setdefault(code, tag)
+    following = 0
+    if end + inline <= reader.size:  # some writers end the file right here
+        following = struct.unpack(pointer, reader.get(end, end + inline))[0]
+    return Directory(offset, following, order, tags, reader)

@@ -1,0 +1,186 @@
+"""The structure of a TIFF file: which directory is a page, an overview, a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from scichunk import options
+from scichunk.errors import FormatError, ScichunkError
+from scichunk.formats.geotiff.ifd import Directory, HeaderReader, TiffHeader, read_directory, read_header
+from scichunk.sources.base import ByteSource
+
+__all__ = ["Image", "Page", "Structure", "read_structure"]
+
+REDUCED, MASK = 1, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What one directory says of its pixels (TIFF 6.0, sections 8 and 15)."""
+
+    directory: Directory = field(repr=False)
+    width: int
+    height: int
+    samples: int
+    bits: tuple[int, ...]
+    sample_format: tuple[int, ...]
+    """1 unsigned, 2 signed, 3 float, 4 undefined, 5 complex integer, 6 complex float."""
+    compression: int
+    photometric: int
+    planar: int
+    """1 = samples interleaved by pixel, 2 = one plane after the other."""
+    predictor: int
+    fill_order: int
+    tile: tuple[int, int] | None
+    """(rows, columns) of a tile; None for strips."""
+    rows_per_strip: int
+    subfile: int
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether it is a transparency mask."""
+        return bool(self.subfile & MASK)
+
+    @property
+    def is_overview(self) -> bool:
+        """Whether it is a reduced version of another image."""
+        return bool(self.subfile & REDUCED) and not self.is_mask
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(rows, columns) of a tile or strip."""
+        return self.tile or (min(self.rows_per_strip, self.height), self.width)
+
+
+@dataclass(slots=True)
+class Page:
+    """A full image with its reduced versions and masks."""
+
+    image: Image
+    overviews: list[Image] = field(default_factory=list)
+    masks: list[Image] = field(default_factory=list)
+
+
+class Structure:
+    """The directories of one file. The first is read at once, the chain behind it when it is asked for."""
+
+    def __init__(self, reader: HeaderReader) -> None:
+        self.reader = reader
+        self.header: TiffHeader = read_header(reader)
+        self.first = read_image(read_directory(reader, self.header, self.header.first))
+        self.problem: ScichunkError | None = None
+        """Why the chain of directories ended early, if it did."""
+        self._pages: list[Page] | None = None
+
+    @property
+    def pages(self) -> list[Page]:
+        """Pages in file order; the first directory is always page 0."""
+        if self._pages is None:
+            self._pages = self._sort()
+        return self._pages
+
+    def page(self, number: int) -> Page:
+        """Return one page.
+
+        Raises
+        ------
+        FormatError
+            If there is none of that number.
+        """
+        if number == 0 and self._pages is None and not self.first.directory.next:
+            self._pages = self._sort()
+        if not 0 <= number < len(self.pages):
+            msg = f"there is no page {number}; the file has {len(self.pages)}"
+            if self.problem:
+                msg += f", and its chain of directories is broken: {self.problem.message}"
+            raise FormatError(msg, url=self.reader.source.url)
+        return self.pages[number]
+
+    def _sort(self) -> list[Page]:
+        pages = [Page(self.first)]
+        late: list[Page] = []
+        for image, parent in self._chain():
+            page = pages[-1] if parent is None else parent
+            if image.is_mask:
+                page.masks.append(image)
+            elif image.is_overview:
+                page.overviews.append(image)
+            else:
+                (pages if parent is None else late).append(Page(image))
+        return pages + late
+
+    def _chain(self) -> Iterator[tuple[Image, Page | None]]:
+        """Every directory after the first; sub-directories (tag 330) count as behind their parent."""
+        seen = {self.header.first}
+        limit = options.get().max_pages
+        queue: list[tuple[int, bool]] = []
+        current = self.first.directory
+        while True:
+            queue = [(int(o), True) for o in current.array(330)[:limit].tolist()] if 330 in current.tags else []  # noqa: PLR2004
+            queue.append((current.next, False))
+            for offset, sub in queue:
+                if not offset:
+                    continue
+                try:
+                    if offset in seen:
+                        msg = f"the chain of directories comes back to byte {offset}"
+                        raise FormatError(msg)  # noqa: TRY301
+                    if len(seen) >= limit:
+                        msg = f"more than {limit} directories (options.max_pages)"
+                        raise FormatError(msg)  # noqa: TRY301
+                    seen.add(offset)
+                    directory = read_directory(self.reader, self.header, offset)
+                    image = read_image(directory)
+                except ScichunkError as error:
+                    self.problem = error
+                    if sub:
+                        continue
+                    return
+                yield image, None
+                if not sub:
+                    current = directory
+            if not queue[-1][0]:
+                return
+
+
+def read_structure(source: ByteSource) -> Structure:
+    """Read header and first directory.
+
+    Raises
+    ------
+    FormatError
+        If it is no TIFF file, or its first directory is corrupt.
+    """
+    return Structure(HeaderReader(source))
+
+
+def read_image(directory: Directory) -> Image:
+    """Read the tags that describe pixels.
+
+    Raises
+    ------
+    FormatError
+        If the image has no size.
+    """
+    d = directory
+    width, height, samples = d.integer(256, 0), d.integer(257, 0), d.integer(277, 1)
+    if width <= 0 or height <= 0 or samples <= 0:
+        msg = f"an image of {width} x {height} pixels and {samples} samples at byte {d.offset}"
+        raise FormatError(msg, url=d.reader.source.url)
+    tiled = 322 in d.tags and 323 in d.tags
+    tile = (d.integer(323, 0), d.integer(322, 0)) if tiled else None
+    rows = d.integer(278, height)
+    return Image(
+        d, width, height, samples,
+        _numbers(d, 258, 1), _numbers(d, 339, 1),
+        d.integer(259, 1), d.integer(262, -1), d.integer(284, 1), d.integer(317, 1), d.integer(266, 1),
+        tile, min(rows, height) if rows > 0 else 0, d.integer(254, 0),
+    )  # fmt: skip
+
+
+def _numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
+    found = np.unique(directory.array(code))  # what matters is whether the samples differ
+    return tuple(int(n) for n in found) or (default,)
