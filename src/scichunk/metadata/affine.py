@@ -1,0 +1,60 @@
+"""Pixel centres from affine transforms, ``x = c + a * column + b * row``, ``y = f + d * column + e * row``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.chunks.regions import parse_key
+
+__all__ = ["Affine6", "RotatedAxis", "is_rotated", "pixel_centres", "scaled"]
+
+Affine6 = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f), as in rasterio and odc-geo."""
+
+
+def is_rotated(transform: Affine6) -> bool:
+    """Whether x depends on the row, or y on the column."""
+    return transform[1] != 0 or transform[3] != 0
+
+
+def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return x of every column and y of every row; only without rotation."""
+    a, _, c, _, e, f = transform
+    return c + a * (np.arange(width) + 0.5), f + e * (np.arange(height) + 0.5)
+
+
+def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:
+    """Transform of a reduced image, whose pixels are ``by_x`` times wider and ``by_y`` times higher."""
+    a, b, c, d, e, f = transform
+    return (a * by_x, b * by_y, c, d * by_x, e * by_y, f)
+
+
+class RotatedAxis:
+    """x or y of every pixel of a rotated raster, computed for what is asked.
+
+    Parameters
+    ----------
+    transform
+        Of the raster.
+    shape
+        (rows, columns).
+    axis
+        ``"x"`` or ``"y"``.
+    """
+
+    dtype = np.dtype("f8")
+
+    def __init__(self, transform: Affine6, shape: tuple[int, int], axis: str) -> None:
+        self.shape = shape
+        self._terms = transform[:3] if axis == "x" else transform[3:]
+
+    def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+        region = parse_key(key, self.shape)
+        rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions()) + 0.5 for a in region.axes)
+        by_column, by_row, origin = self._terms
+        found = origin + by_column * columns[None, :] + by_row * rows[:, None]
+        values: npt.NDArray[np.float64] = found[region.finish]
+        return values
