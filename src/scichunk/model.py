@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-
 from scichunk.reading import ArraySource
 from scichunk.sources import Fingerprint, Location
 
@@ -28,6 +26,8 @@ class ArrayVar:
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """CF attributes of the raw values; ``_FillValue``, ``scale_factor`` and ``add_offset`` hold for all of them."""
     encoding: Mapping[str, Any] = field(default_factory=dict)
+    cf_by_band: tuple[Mapping[str, Any], ...] = ()
+    """Where the bands (first axis) differ: the CF attributes of each, instead of those in ``attrs``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,3 @@ class FormatSpec:
 
         opened: OpenFile = import_module(self.module).open_file(location, **options)
         return opened
-
-
-def nbytes(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
-    """Bytes of an array."""
-    return int(np.prod(shape, dtype=object)) * dtype.itemsize

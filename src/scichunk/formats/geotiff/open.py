@@ -1,0 +1,224 @@
+"""Opened GeoTIFF files: their groups, arrays and metadata."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import Any, Final
+
+import numpy as np
+
+from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.formats.geotiff import nodes
+from scichunk.formats.geotiff.index import build_index, pixel_dtype
+from scichunk.formats.geotiff.metadata import RasterMetadata, fill_value, read_metadata, sidecars
+from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
+from scichunk.formats.geotiff.structure import Image, Page, read_structure
+from scichunk.model import ArrayInfo, ArrayVar, Node, Place
+from scichunk.reading import ArraySource, IndexedArray, ReferenceArray
+from scichunk.sources import ByteSource, Location
+
+__all__ = ["GeoTIFFFile", "open_file"]
+
+NO_OVERVIEW: Final = -1
+
+
+def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFile:
+    """Open a TIFF file and read its first directory.
+
+    Parameters
+    ----------
+    location
+        Where it is.
+    source
+        Its source, if that is open already.
+
+    Raises
+    ------
+    FormatError
+        If it is no TIFF file or its first directory is corrupt.
+    SourceError
+        If it cannot be read.
+    """
+    return GeoTIFFFile(location, source or location.open())
+
+
+class GeoTIFFFile:
+    """One file; arrays and metadata are made when asked for, and kept."""
+
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location, self.source = location, source
+        self.fingerprint = source.fingerprint
+        try:
+            self.structure = read_structure(source)
+        except ScichunkError as error:
+            raise error.at(url=source.url) from None
+        self._arrays: dict[Place, ArraySource] = {}
+        self._metadata: dict[int, RasterMetadata] = {}
+        self._external: tuple[ByteSource, list[Image]] | None = None
+        self._lock = threading.RLock()
+
+    def groups(self) -> list[str]:
+        """Return ``/``, ``/overview_1`` ..., ``/page_1``, ``/page_1/overview_1`` ..."""
+        found = []
+        for number in range(len(self.structure.pages)):
+            base = f"/page_{number}" if number else ""
+            found.append(base or "/")
+            found += [f"{base}/overview_{i}" for i in range(1, len(self.overviews(number)) + 1)]
+        return found
+
+    def place(self, group: str) -> tuple[int, int]:
+        """Translate a group's path to (page, overview); overview -1 is the full image.
+
+        Raises
+        ------
+        KeyError
+            If there is no such group.
+        """
+        page, level = 0, NO_OVERVIEW
+        for part in group.strip("/").split("/") if group.strip("/") else []:
+            kind, _, number = part.rpartition("_")
+            if kind == "page" and number.isdigit() and page == 0 and level == NO_OVERVIEW:
+                page = int(number)
+            elif kind == "overview" and number.isdigit() and level == NO_OVERVIEW:
+                level = int(number) - 1
+            else:
+                raise KeyError(group)
+        if page and page >= len(self.structure.pages) or (level != NO_OVERVIEW and not 0 <= level < len(self.overviews(page))):
+            raise KeyError(group)
+        return page, level
+
+    def node(self, group: str = "/") -> Node:
+        """Build the node of a page or overview."""
+        page, level = self.place(group)
+        image = self.image(page, level)
+        metadata = self.metadata(page)
+        variables = [self._variable(page, level, metadata)]
+        if level == NO_OVERVIEW and self._mask_reader(page) is not None:
+            source = self.array(("mask", page))
+            variables.append(ArrayVar("mask", ("y", "x"), ("mask", page), source, {"long_name": "validity mask: 0 = no data, 255 = data"}))
+        full = self.structure.page(page).image
+        return nodes.build(variables, metadata, image, full, variables[0].source.shape)
+
+    def _variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
+        place = ("page", page, level, "auto")
+        source = self.array(place)
+        return nodes.band_data(source, place, metadata, self.image(page, level))
+
+    def image(self, page: int, level: int = NO_OVERVIEW) -> Image:
+        """Return the directory of a page or overview.
+
+        Raises
+        ------
+        FormatError
+            If there is none.
+        """
+        if page == 0 and level == NO_OVERVIEW:
+            return self.structure.first
+        if level == NO_OVERVIEW:
+            return self.structure.page(page).image
+        found = self.overviews(page)
+        if not 0 <= level < len(found):
+            msg = f"there is no overview {level}; page {page} has {len(found)}"
+            raise FormatError(msg, url=self.source.url, part=f"page {page}")
+        return found[level]
+
+    def overviews(self, page: int) -> list[Image]:
+        """Return the reduced images of a page; those of an ``.ovr`` file beside a local file if it has none itself."""
+        inside = self.structure.page(page).overviews
+        return inside if inside or page else self._beside()[1]
+
+    def metadata(self, page: int) -> RasterMetadata:
+        """Return what GDAL says of a page."""
+        with self._lock:
+            if page not in self._metadata:
+                path = self.location.local_path
+                beside = path if page == 0 and path and sidecars(path) else None
+                image = self.image(page)
+                self._metadata[page] = read_metadata(image, beside)
+            return self._metadata[page]
+
+    def array(self, place: Place) -> ArraySource:
+        """Return the pixels of ``("page", page, overview, reader)``, or of ``("mask", page)``.
+
+        Raises
+        ------
+        FormatError
+            If there is no such image or its layout is impossible.
+        UnsupportedFeature
+            If no reader, or not the one asked for, can decode it.
+        """
+        with self._lock:
+            if place not in self._arrays:
+                try:
+                    self._arrays[place] = self._mask(place[1]) if place[0] == "mask" else self._open_array(*place[1:])
+                except ScichunkError as error:
+                    raise error.at(url=self.source.url, part=_part(place)) from None
+            return self._arrays[place]
+
+    def describe(self) -> list[ArrayInfo]:
+        """Describe every array."""
+        return nodes.describe(self)
+
+    def _open_array(self, page: int, level: int, reader: str) -> ArraySource:
+        image = self.image(page, level)
+        external = level != NO_OVERVIEW and image not in self.structure.page(page).overviews
+        source = self._beside()[0] if external else self.source
+        part = _part(("page", page, level))
+        why = "asked for"
+        if reader != "reference":
+            try:
+                fill = fill_value(self.image(page), pixel_dtype(image))
+                index = build_index(image, fill, part)
+            except UnsupportedFeature as error:
+                if reader == "indexed":
+                    raise
+                why = error.message
+            else:
+                key = ("geotiff", self.location.key, self.fingerprint, page, level)
+                return IndexedArray(index, source, key)
+        first = image.directory.offset == (image.directory.reader is self.structure.reader and self.structure.header.first)
+        return open_reference(source, None if first else image.directory.offset, why, part)
+
+    def _mask_reader(self, page: int) -> str | None:
+        """Where a page's mask comes from, if it has one."""
+        path = self.location.local_path
+        if page == 0 and path and os.path.exists(path + ".msk"):  # noqa: PTH110
+            return "a mask file beside it"
+        first = self.structure.first
+        if page == 0 and not first.directory.next and 330 not in first.directory.tags:
+            return None
+        masks = self.structure.page(page).masks
+        return "an internal mask" if any((m.width, m.height) == (self.image(page).width, self.image(page).height) for m in masks) else None
+
+    def _mask(self, page: int) -> ArraySource:
+        why = self._mask_reader(page)
+        if why is None:
+            msg = "this page has no mask"
+            raise FormatError(msg)
+        image = self.image(page)
+        pixels = self.array(("page", page, NO_OVERVIEW, "auto"))
+        windows = RasterioWindows(self.source, None if page == 0 else image.directory.offset, why, mask=True)
+        edges = pixels.grid.edges[1:]
+        grid = type(pixels.grid)((image.height, image.width), edges)
+        return ReferenceArray(grid, np.dtype("u1"), why, windows)
+
+    def _beside(self) -> tuple[ByteSource, list[Image]]:
+        """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
+        with self._lock:
+            if self._external is None:
+                path = self.location.local_path
+                if not path or not os.path.exists(path + ".ovr"):  # noqa: PTH110
+                    self._external = (self.source, [])
+                else:
+                    source = Location(path + ".ovr").open()
+                    pages: list[Page] = read_structure(source).pages
+                    self._external = (source, [i for p in pages for i in (p.image, *p.overviews) if not i.is_mask])
+            return self._external
+
+
+def _part(place: tuple[Any, ...]) -> str:
+    if place[0] == "mask":
+        return f"mask of page {place[1]}"
+    _, page, level = place[:3]
+    return f"page {page}" + (f", overview {level}" if level != NO_OVERVIEW else "")
