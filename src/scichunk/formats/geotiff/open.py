@@ -162,7 +162,7 @@ class GeoTIFFFile:
 
     def _open_array(self, page: int, level: int, reader: str) -> ArraySource:
         image = self.image(page, level)
-        external = level != NO_OVERVIEW and image not in self.structure.page(page).overviews
+        external = image.directory.reader is not self.structure.reader
         source = self._beside()[0] if external else self.source
         part = _part(("page", page, level))
         why = "asked for"
@@ -177,7 +177,7 @@ class GeoTIFFFile:
             else:
                 key = ("geotiff", self.location.key, self.fingerprint, page, level)
                 return IndexedArray(index, source, key)
-        first = image.directory.offset == (image.directory.reader is self.structure.reader and self.structure.header.first)
+        first = image is self.structure.first
         return open_reference(source, None if first else image.directory.offset, why, part)
 
     def _mask_reader(self, page: int) -> str | None:

@@ -1,0 +1,55 @@
+"""Lazy, chunked Dask and xarray readers for scientific formats.
+
+Importing scichunk imports no reference library: everything is loaded on first use.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from scichunk import errors, options
+
+if TYPE_CHECKING:
+    from scichunk.adapters.arrays import from_geotiff
+    from scichunk.adapters.info import FileInfo, info
+    from scichunk.adapters.stack import from_geotiffs, open_stack
+    from scichunk.adapters.tree import open  # noqa: A004
+    from scichunk.registry import formats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FileInfo",
+    "__version__",
+    "errors",
+    "formats",
+    "from_geotiff",
+    "from_geotiffs",
+    "info",
+    "open",
+    "open_stack",
+    "options",
+]
+
+_WHERE = {
+    "FileInfo": "scichunk.adapters.info",
+    "formats": "scichunk.registry",
+    "from_geotiff": "scichunk.adapters.arrays",
+    "from_geotiffs": "scichunk.adapters.stack",
+    "info": "scichunk.adapters.info",
+    "open": "scichunk.adapters.tree",
+    "open_stack": "scichunk.adapters.stack",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401  # PEP 562
+    if name not in _WHERE:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    value = globals()[name] = getattr(import_module(_WHERE[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

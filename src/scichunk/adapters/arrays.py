@@ -1,0 +1,143 @@
+"""``from_*``: one lazy dask array from one file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from scichunk.adapters.lazy import LazyArray
+from scichunk.chunks.grid import ChunkGrid
+from scichunk.chunks.planning import resolve_chunks
+from scichunk.handles import Handle, open_file
+from scichunk.model import Place
+from scichunk.sources import locate
+
+if TYPE_CHECKING:
+    import dask.array as da
+
+__all__ = ["Reader", "from_geotiff", "to_dask"]
+
+Reader = Literal["auto", "indexed", "reference"]
+
+
+def from_geotiff(
+    url: Any,  # noqa: ANN401
+    *,
+    page: int = 0,
+    overview: int | None = None,
+    bands: Sequence[int] | None = None,
+    chunks: Any = "auto",  # noqa: ANN401
+    storage_options: Mapping[str, Any] | None = None,
+    reader: Reader = "auto",
+) -> da.Array:
+    """Read the pixels of a GeoTIFF lazily.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes.
+    page
+        Which image of a multi-page file, counted from 0; overviews and masks do not count.
+    overview
+        Which reduced image, 0 being the first; None for full resolution.
+    bands
+        Positions counted from 0, in the order wanted; None for all.
+    chunks
+        ``"auto"`` merges whole tiles up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps the file's own; or
+        anything that :func:`dask.array.from_array` takes.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+    reader
+        ``"auto"``, ``"indexed"`` (own decoders only) or ``"reference"`` (rasterio only).
+
+    Returns
+    -------
+    dask.array.Array
+        Shape (band, y, x), the file's values and type in native byte order, equal to ``rasterio.open(url).read()``.
+
+    Raises
+    ------
+    FormatError
+        If it is no TIFF file, is corrupt, or has no such page or overview.
+    UnsupportedFeature
+        If the reader cannot decode it.
+    SourceError
+        If it is missing or cannot be read.
+    LimitExceeded
+        If its header promises sizes beyond :mod:`scichunk.options`.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.from_geotiff("scene.tif", bands=[3, 2, 1]).mean(axis=(1, 2)).compute()  # doctest: +SKIP
+    """
+    _check_reader(reader)
+    place = ("page", page, -1 if overview is None else _checked_overview(overview), reader)
+    return _open_array("geotiff", url, place, bands, chunks, storage_options)
+
+
+def _checked_overview(overview: int) -> int:
+    if overview < 0:
+        msg = f"overview counts from 0, got {overview}"
+        raise ValueError(msg)
+    return int(overview)
+
+
+def _check_reader(reader: str) -> None:
+    if reader not in {"auto", "indexed", "reference"}:
+        msg = f'reader must be "auto", "indexed" or "reference", got {reader!r}'
+        raise ValueError(msg)
+
+
+def _open_array(
+    format_name: str,
+    url: Any,  # noqa: ANN401
+    place: Place,
+    bands: Sequence[int] | None,
+    chunks: Any,  # noqa: ANN401
+    storage_options: Mapping[str, Any] | None,
+) -> da.Array:
+    location = locate(url, storage_options)
+    file = open_file(format_name, location)
+    source = file.array(place)
+    picked = None
+    if bands is not None:
+        picked = tuple(range(source.shape[0])[int(b)] for b in np.atleast_1d(np.asarray(bands, int)))
+    lazy = LazyArray(Handle(format_name, location, file.fingerprint, place), picked)
+    return to_dask(lazy, chunks)
+
+
+def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:  # noqa: ANN401
+    """Wrap a reader: one task a chunk, the reader inlined, no lock."""
+    import dask.array as da
+    from dask.base import tokenize
+    from dask.utils import parse_bytes
+    import dask.config
+
+    grid = lazy.source.grid
+    if lazy.bands is not None:
+        edge = grid.edges[0]
+        grid = ChunkGrid(lazy.shape, (max(1, min(edge, len(lazy.bands))) if isinstance(edge, int) else 1, *grid.edges[1:]))
+    target = parse_bytes(dask.config.get("array.chunk-size"))
+    found = resolve_chunks(chunks, grid, lazy.dtype.itemsize, target)
+    url = lazy.handle.location.url
+    stem = url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
+    name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, found)}"
+    return da.from_array(
+        lazy,
+        chunks=found,
+        name=name,
+        lock=False,
+        asarray=False,
+        fancy=True,
+        inline_array=True,
+        meta=np.empty((0,) * len(found), lazy.dtype),
+    )
+
+
+def total_chunks(chunks: Sequence[Sequence[int]]) -> int:
+    """Number of chunks of a dask array."""
+    return math.prod(len(c) for c in chunks)

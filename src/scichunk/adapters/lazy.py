@@ -1,0 +1,158 @@
+"""The thin reader that dask and xarray hold: it pickles to a few hundred bytes and reads what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.chunks.regions import Axis, Positions, Region, Span, parse_key
+from scichunk.handles import Handle
+from scichunk.metadata.cf import Decoding
+from scichunk.model import Place
+from scichunk.reading import ArraySource
+from scichunk.sources import Fingerprint, Location
+
+__all__ = ["LazyArray"]
+
+Array = npt.NDArray[Any]
+
+
+class LazyArray:
+    """An array of a file, indexed like a NumPy array (index arrays apply axis by axis).
+
+    Parameters
+    ----------
+    handle
+        Which array of which file.
+    bands
+        Positions along the first axis to keep, in order; None for all.
+    decoding
+        Applied to what was read; None for raw values.
+    """
+
+    __slots__ = ("_source", "bands", "decoding", "handle")
+
+    def __init__(self, handle: Handle, bands: tuple[int, ...] | None = None, decoding: Decoding | None = None) -> None:
+        self.handle, self.bands, self.decoding = handle, bands, decoding
+        self._source: ArraySource | None = None
+
+    @property
+    def source(self) -> ArraySource:
+        """The array in this process; opens the file on first use."""
+        if self._source is None:
+            self._source = self.handle.resolve()
+        return self._source
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        shape = self.source.shape
+        return shape if self.bands is None else (len(self.bands), *shape[1:])
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.source.shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the values handed out."""
+        return np.dtype(self.decoding.dtype) if self.decoding else self.source.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """Shape of the native chunks."""
+        chunks = self.source.grid.chunk_shape
+        return chunks if self.bands is None else (min(chunks[0], len(self.bands)), *chunks[1:])
+
+    def __repr__(self) -> str:
+        return f"<scichunk.LazyArray {self.handle.location.url} {self.handle.place} {self.shape} {self.dtype}, {self.source.reader}>"
+
+    def __getitem__(self, key: Any) -> Array:  # noqa: ANN401
+        region = self._region(key)
+        return self._finish(self.source.read(region.axes), region)
+
+    async def aget(self, key: Any) -> Array:  # noqa: ANN401
+        """Asynchronous twin of indexing."""
+        region = self._region(key)
+        return self._finish(await self.source.read_async(region.axes), region)
+
+    def points(self, keys: Sequence[Any]) -> Array:
+        """Read pointwise: arrays among the keys are broadcast against each other, as in NumPy's vectorised indexing.
+
+        Returns
+        -------
+        ndarray
+            The axes of the arrays first, then those of the slices, as in xarray's vectorised indexers.
+        """
+        arrays = {a: np.asarray(k) for a, k in enumerate(keys) if not isinstance(k, slice)}
+        together = np.broadcast_arrays(*arrays.values())
+        region = parse_key(tuple(slice(None) if a in arrays else k for a, k in enumerate(keys)), self.shape)
+        points: dict[int, Positions] = {}
+        for axis, values in zip(arrays, together, strict=True):
+            parsed = parse_key(np.ascontiguousarray(values).reshape(-1), (self.shape[axis],)).axes[0]
+            points[axis] = np.asarray(parsed, np.intp)
+        spans = {a: region.axes[a] for a in range(self.ndim) if a not in arrays}
+        if self.bands is not None:
+            table = np.asarray(self.bands, np.intp)
+            if 0 in points:
+                points[0] = table[points[0]]
+            else:
+                spans[0] = table[_positions(spans[0])]
+        found = self.source.read_points(points, spans)
+        if self.decoding:
+            found = self._decode_points(found, points, spans)
+        turned = found[(slice(None), *(region.finish[a] for a in sorted(spans)))]
+        return turned.reshape(together[0].shape + turned.shape[1:])
+
+    def _decode_points(self, found: Array, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        decoding = self.decoding
+        assert decoding is not None  # noqa: S101  # the only caller asks
+        if 0 in points:
+            return decoding.apply(found, points[0])
+        return np.moveaxis(decoding.apply(np.moveaxis(found, 1, 0), _positions(spans[0])), 0, 1)
+
+    def _region(self, key: Any) -> Region:  # noqa: ANN401
+        region = parse_key(key, self.shape)
+        if self.bands is None:
+            return region
+        picked = [self.bands[i] for i in _positions(region.axes[0])]
+        steps = set(np.diff(picked).tolist())
+        if picked and (steps == {1} or len(picked) == 1):
+            first: Axis = Span(picked[0], picked[-1] + 1)
+        else:
+            first = np.asarray(picked, np.intp)
+        return Region((first, *region.axes[1:]), region.finish)
+
+    def _finish(self, values: Array, region: Region) -> Array:
+        if self.decoding:
+            values = self.decoding.apply(values, _positions(region.axes[0]) if len(self.decoding.steps) > 1 else None)
+        return values if region.plain else values[region.finish]
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        h, mark = self.handle, self.handle.fingerprint
+        return ("scichunk", h.format, h.location.key, mark.size, mark.tag, h.place, self.bands, self.decoding)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        h = self.handle
+        mark = (h.fingerprint.size, h.fingerprint.tag)
+        steps = None
+        if self.decoding:
+            steps = (self.decoding.dtype, tuple((s.dtype, s.fill, s.scale, s.offset) for s in self.decoding.steps))
+        return _rebuild, (h.format, h.location, mark, h.place, self.bands, steps)
+
+
+def _rebuild(
+    format_name: str, location: Location, mark: tuple[int, str], place: Place, bands: tuple[int, ...] | None, steps: Any  # noqa: ANN401
+) -> LazyArray:
+    from scichunk.metadata.cf import Step
+
+    decoding = Decoding(steps[0], tuple(Step(*s) for s in steps[1])) if steps else None
+    return LazyArray(Handle(format_name, location, Fingerprint(*mark), place), bands, decoding)
+
+
+def _positions(axis: Axis) -> Positions:
+    return axis.positions() if isinstance(axis, Span) else axis
