@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from typing import Any, Final
 
@@ -59,32 +60,33 @@ class GeoTIFFFile:
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
-        """Return ``/``, ``/overview_1`` ..., ``/page_1``, ``/page_1/overview_1`` ..."""
+        """Return ``/``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...
+
+        Flat on purpose: a child in an ``xarray.DataTree`` must align with its parent, and a reduced image does not.
+        """
         found = []
         for number in range(len(self.structure.pages)):
             base = f"/page_{number}" if number else ""
             found.append(base or "/")
-            found += [f"{base}/overview_{i}" for i in range(1, len(self.overviews(number)) + 1)]
+            prefix = f"{base}_" if base else "/"
+            found += [f"{prefix}overview_{i}" for i in range(1, len(self.overviews(number)) + 1)]
         return found
 
     def place(self, group: str) -> tuple[int, int]:
-        """Translate a group's path to (page, overview); overview -1 is the full image.
+        """Translate a group's path to (page, overview); overview -1 is the full image. ``/page_0`` is ``/``.
 
         Raises
         ------
         KeyError
             If there is no such group.
         """
-        page, level = 0, NO_OVERVIEW
-        for part in group.strip("/").split("/") if group.strip("/") else []:
-            kind, _, number = part.rpartition("_")
-            if kind == "page" and number.isdigit() and page == 0 and level == NO_OVERVIEW:
-                page = int(number)
-            elif kind == "overview" and number.isdigit() and level == NO_OVERVIEW:
-                level = int(number) - 1
-            else:
-                raise KeyError(group)
-        if page and page >= len(self.structure.pages) or (level != NO_OVERVIEW and not 0 <= level < len(self.overviews(page))):
+        parts = re.fullmatch(r"(?:page_(\d{1,6}))?_?(?:overview_(\d{1,6}))?", group.strip("/"))
+        if parts is None:
+            raise KeyError(group)
+        page, level = int(parts[1] or 0), int(parts[2] or 0) - 1
+        if page and page >= len(self.structure.pages):
+            raise KeyError(group)
+        if parts[2] is not None and not 0 <= level < len(self.overviews(page)):
             raise KeyError(group)
         return page, level
 

@@ -1,0 +1,228 @@
+"""From nodes to xarray datasets: lazy variables, decoders, chunks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from scichunk import registry
+from scichunk.adapters.lazy import LazyArray
+from scichunk.chunks.planning import preferred_chunks
+from scichunk.errors import FormatError
+from scichunk.handles import Handle, open_file
+from scichunk.metadata.cf import Decoding, step_from
+from scichunk.model import ArrayVar, Coordinate, OpenFile
+from scichunk.sources import Location, locate
+
+__all__ = ["Decoders", "find_format", "open_any", "open_dataset", "open_groups"]
+
+_CF = ("_FillValue", "scale_factor", "add_offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoders:
+    """The flags of :func:`xarray.open_dataset`."""
+
+    mask_and_scale: Any = True
+    decode_times: Any = True
+    concat_characters: Any = True
+    decode_coords: Any = True
+    use_cftime: Any = None
+    decode_timedelta: Any = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    def masks(self, name: str) -> bool:
+        """Whether a variable is to be masked and scaled."""
+        flag = self.mask_and_scale
+        return bool(flag.get(name, True) if isinstance(flag, Mapping) else flag is None or flag)
+
+
+class LazyVariable(BackendArray):
+    """Gives a :class:`~scichunk.adapters.lazy.LazyArray` to xarray."""
+
+    __slots__ = ("array", "dtype", "shape")
+
+    def __init__(self, array: LazyArray) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401
+        if isinstance(key, indexing.VectorizedIndexer):
+            return self.array.points(key.tuple)
+        return self.array[key.tuple]
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401
+        """Read without blocking the event loop."""
+        if isinstance(key, indexing.VectorizedIndexer):
+            import asyncio
+
+            return await asyncio.to_thread(self.array.points, key.tuple)
+        return await self.array.aget(key.tuple)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return self.array.__dask_tokenize__()
+
+
+class LazyCoordinate(BackendArray):
+    """Gives a computed coordinate (of a rotated raster) to xarray."""
+
+    __slots__ = ("array", "dtype", "shape")
+
+    def __init__(self, array: Any) -> None:  # noqa: ANN401
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__)
+
+
+def find_format(location: Location, format_name: str | None) -> str:
+    """Return the name of a file's format, by its first bytes, then by its suffix.
+
+    Raises
+    ------
+    FormatError
+        If it is none of the known formats.
+    """
+    if format_name is not None:
+        return format_name
+    head = bytes(location.open().head()[:4096])
+    spec = registry.sniff(head) or registry.sniff_suffix(location.url)
+    if spec is None:
+        msg = f"not a file of a known format ({', '.join(registry.formats())}); it begins with {head[:8]!r}"
+        raise FormatError(msg, url=location.url)
+    return spec.name
+
+
+def open_any(
+    format_name: str | None, target: Any, storage_options: Mapping[str, Any] | None  # noqa: ANN401
+) -> tuple[str, Location, OpenFile]:
+    """Open a file of a given or any format."""
+    location = locate(target, storage_options)
+    name = find_format(location, format_name)
+    return name, location, open_file(name, location)
+
+
+def open_dataset(
+    format_name: str | None,
+    target: Any,  # noqa: ANN401
+    group: str | None,
+    drop: str | Iterable[str] | None,
+    flags: Decoders,
+    storage_options: Mapping[str, Any] | None,
+) -> xr.Dataset:
+    """Open one group.
+
+    Raises
+    ------
+    ScichunkError
+        If the file cannot be read.
+    FormatError
+        If there is no such group.
+    """
+    name, location, file = open_any(format_name, target, storage_options)
+    try:
+        return _dataset(name, location, file, group or "/", drop, flags)
+    except KeyError:
+        msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
+        raise FormatError(msg, url=location.url) from None
+
+
+def open_groups(
+    format_name: str | None,
+    target: Any,  # noqa: ANN401
+    group: str | None,
+    drop: str | Iterable[str] | None,
+    flags: Decoders,
+    storage_options: Mapping[str, Any] | None,
+) -> dict[str, xr.Dataset]:
+    """Open all groups; where there are several, the first is ``/page_0``, since nothing aligns with it."""
+    name, location, file = open_any(format_name, target, storage_options)
+    wanted = [g for g in file.groups() if group is None or g.startswith("/" + group.strip("/"))]
+    if not wanted:
+        msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
+        raise FormatError(msg, url=location.url)
+    if wanted == ["/"]:
+        return {"/": _dataset(name, location, file, "/", drop, flags)}
+    found = {"/": xr.Dataset()}
+    for path in wanted:
+        found["/page_0" if path == "/" else path] = _dataset(name, location, file, path, drop, flags)
+    return found
+
+
+def _dataset(
+    format_name: str, location: Location, file: OpenFile, group: str, drop: str | Iterable[str] | None, flags: Decoders
+) -> xr.Dataset:
+    node = file.node(group)
+    dropped = {drop} if isinstance(drop, str) else set(drop or ())
+    variables = {
+        v.name: _variable(v, Handle(format_name, location, file.fingerprint, v.place), flags) for v in node.arrays if v.name not in dropped
+    }
+    for name, coordinate in node.coords.items():
+        if name not in dropped and (name == "spatial_ref" or any(set(coordinate.dims) <= set(v.dims) for v in variables.values())):
+            variables[name] = _coordinate(coordinate)
+    attrs = dict(node.attrs)
+    if flags.decode_times or flags.decode_timedelta:
+        with contextlib.suppress(ValueError, OverflowError):  # units that only look like a time: left as they are
+            variables, attrs, _ = xr.conventions.decode_cf_variables(
+                variables,
+                attrs,
+                mask_and_scale=False,
+                concat_characters=bool(flags.concat_characters),
+                decode_times=flags.decode_times,
+                decode_coords=False,
+                use_cftime=flags.use_cftime,
+                decode_timedelta=flags.decode_timedelta,
+            )
+    ds = xr.Dataset(variables, attrs=attrs)
+    ds = ds.set_coords([n for n in node.coords if n in ds.variables])
+    if location.local_path:
+        ds.encoding["source"] = location.local_path
+    return ds
+
+
+def _coordinate(coordinate: Coordinate) -> xr.Variable:
+    values = coordinate.values
+    if not isinstance(values, np.ndarray):
+        values = indexing.LazilyIndexedArray(LazyCoordinate(values))
+    return xr.Variable(coordinate.dims, values, dict(coordinate.attrs))
+
+
+def _variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable:
+    attrs, encoding = dict(var.attrs), dict(var.encoding)
+    decoding = None
+    if flags.masks(var.name):
+        decoding, attrs, more = _decode(var, attrs)
+        encoding |= more
+    elif not flags.decode_coords and "grid_mapping" in encoding:
+        attrs["grid_mapping"] = encoding.pop("grid_mapping")
+    encoding["preferred_chunks"] = dict(zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True))
+    lazy = LazyVariable(LazyArray(handle, None, decoding))
+    return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), attrs, encoding)
+
+
+def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict[str, Any], dict[str, Any]]:
+    """Ask xarray what decoding makes of an empty variable with these attributes; do the same in the reader."""
+    if var.cf_by_band:
+        templates = [_template(var, dict(cf)) for cf in var.cf_by_band]
+        dtype = np.result_type(*(t.dtype for t in templates))
+        steps = tuple(step_from(cf, t.dtype) for cf, t in zip(var.cf_by_band, templates, strict=True))
+        moved = {name: attrs.pop(name) for name in ("nodatavals", "scales", "offsets") if name in attrs}
+        return Decoding(dtype.str, steps), attrs, {**moved, "dtype": var.source.dtype}
+    if not any(name in attrs for name in _CF):
+        return None, attrs, {}
+    template = _template(var, attrs)
+    decoding = Decoding(template.dtype.str, (step_from(attrs, template.dtype),))
+    return decoding, dict(template.attrs), dict(template.encoding)
+
+
+def _template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
+    empty = xr.Variable(var.dims, np.empty((0,) * len(var.dims), var.source.dtype), attrs)
+    return xr.conventions.decode_cf_variable(
+        var.name, empty, concat_characters=False, mask_and_scale=True, decode_times=False, decode_timedelta=False
+    )

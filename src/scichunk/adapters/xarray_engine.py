@@ -1,0 +1,135 @@
+"""xarray's entry points. They only translate; everything heavy is imported when a file is opened."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from xarray.backends import BackendEntrypoint
+
+if TYPE_CHECKING:
+    from xarray import Dataset, DataTree
+
+__all__ = ["GeoTIFFBackend", "ScichunkBackend"]
+
+Decoder = bool | Mapping[str, bool] | None
+
+
+class ScichunkBackend(BackendEntrypoint):
+    """Any format that scichunk reads, found by the first bytes of the file, then by its suffix."""
+
+    description = "Chunked, lazy GeoTIFF, JPEG2000, FITS and VOTable, by content"
+    url = "https://scichunk.readthedocs.io"
+    supports_groups = True
+    open_dataset_parameters = None
+    format_name: str | None = None
+
+    def open_dataset(
+        self,
+        filename_or_obj: Any,  # noqa: ANN401
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        mask_and_scale: Decoder = True,
+        decode_times: Any = True,  # noqa: ANN401
+        concat_characters: Decoder = True,
+        decode_coords: bool | str = True,
+        use_cftime: Decoder = None,
+        decode_timedelta: Any = None,  # noqa: ANN401
+        group: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> Dataset:
+        """Open one group of a file."""
+        from scichunk.adapters import datasets
+
+        flags = datasets.Decoders(mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta)
+        return datasets.open_dataset(self.format_name, filename_or_obj, group, drop_variables, flags, storage_options)
+
+    def open_groups_as_dict(
+        self,
+        filename_or_obj: Any,  # noqa: ANN401
+        *,
+        drop_variables: str | Iterable[str] | None = None,
+        mask_and_scale: Decoder = True,
+        decode_times: Any = True,  # noqa: ANN401
+        concat_characters: Decoder = True,
+        decode_coords: bool | str = True,
+        use_cftime: Decoder = None,
+        decode_timedelta: Any = None,  # noqa: ANN401
+        group: str | None = None,
+        storage_options: Mapping[str, Any] | None = None,
+    ) -> dict[str, Dataset]:
+        """Open all groups of a file, or those below one."""
+        from scichunk.adapters import datasets
+
+        flags = datasets.Decoders(mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta)
+        return datasets.open_groups(self.format_name, filename_or_obj, group, drop_variables, flags, storage_options)
+
+    def open_datatree(self, filename_or_obj: Any, **kwargs: Any) -> DataTree:  # noqa: ANN401
+        """Open all groups of a file as a tree."""
+        from xarray import DataTree
+
+        return DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **kwargs))
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ANN401
+        """Whether this is a file of ours; looks at its first bytes where that costs no request."""
+        found = _guess(filename_or_obj)
+        return found is not None and (self.format_name or found) == found and not _left_to_rasterio(found)
+
+
+class GeoTIFFBackend(ScichunkBackend):
+    """GeoTIFF, COG and BigTIFF."""
+
+    description = "Chunked, lazy GeoTIFF and COG"
+    format_name = "geotiff"
+
+    def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ANN401
+        """Never by itself: the engine ``scichunk`` answers for all formats, so that xarray finds one engine, not two."""
+        return False
+
+
+def _left_to_rasterio(format_name: str) -> bool:
+    """Users who have rioxarray expect ``.tif`` to go there, unless they say otherwise."""
+    if format_name != "geotiff":
+        return False
+    from scichunk import options
+
+    if options.get().claim_rasters:
+        return False
+    from xarray.backends.plugins import list_engines
+
+    return "rasterio" in list_engines()
+
+
+def _guess(target: Any) -> str | None:  # noqa: ANN401
+    from scichunk import registry
+
+    head = _first_bytes(target)
+    if head is not None:
+        spec = registry.sniff(head)
+    else:
+        name = target if isinstance(target, str) else getattr(target, "path", None) or getattr(target, "name", None)
+        spec = registry.sniff_suffix(name) if isinstance(name, str) else None
+    return spec.name if spec else None
+
+
+def _first_bytes(target: Any) -> bytes | None:  # noqa: ANN401
+    """First bytes of what can be looked at for free; None for URLs and what else cannot."""
+    if isinstance(target, os.PathLike):
+        target = os.fspath(target)
+    if isinstance(target, str):
+        if "://" in target:
+            return None
+        try:
+            with open(os.path.expanduser(target), "rb") as file:  # noqa: PTH111, PTH123
+                return file.read(64)
+        except (OSError, ValueError):
+            return None
+    if isinstance(target, bytes | bytearray | memoryview):
+        return bytes(target[:64])
+    if hasattr(target, "getvalue"):
+        return bytes(target.getvalue()[:64])
+    name = getattr(target, "name", None)
+    if isinstance(name, str) and os.path.isfile(name):  # noqa: PTH113
+        return _first_bytes(name)
+    return None
