@@ -17,6 +17,7 @@ from scichunk.adapters.lazy import LazyArray
 from scichunk.chunks.planning import preferred_chunks
 from scichunk.errors import FormatError
 from scichunk.handles import Handle, open_file
+from scichunk.metadata.affine import LinearAxis
 from scichunk.metadata.cf import Decoding, step_from
 from scichunk.model import ArrayVar, Coordinate, OpenFile
 from scichunk.sources import Location, locate
@@ -163,8 +164,11 @@ def _dataset(
     variables = {
         v.name: _variable(v, Handle(format_name, location, file.fingerprint, v.place), flags) for v in node.arrays if v.name not in dropped
     }
+    ranges: dict[str, Coordinate] = {}
     for name, coordinate in node.coords.items():
-        if name not in dropped and (name == "spatial_ref" or any(set(coordinate.dims) <= set(v.dims) for v in variables.values())):
+        if isinstance(coordinate.values, LinearAxis):
+            ranges[name] = coordinate
+        elif name not in dropped and (name == "spatial_ref" or any(set(coordinate.dims) <= set(v.dims) for v in variables.values())):
             variables[name] = _coordinate(coordinate)
     attrs = dict(node.attrs)
     if flags.decode_times or flags.decode_timedelta:
@@ -181,9 +185,18 @@ def _dataset(
             )
     ds = xr.Dataset(variables, attrs=attrs)
     ds = ds.set_coords([n for n in node.coords if n in ds.variables])
+    for name, coordinate in ranges.items():
+        ds = ds.assign_coords(_range(name, coordinate.values))
+        ds[name].attrs.update(coordinate.attrs)
     if location.local_path:
         ds.encoding["source"] = location.local_path
     return ds
+
+
+def _range(name: str, axis: LinearAxis) -> xr.Coordinates:
+    """Values computed when they are asked for, and found by arithmetic."""
+    index = xr.indexes.RangeIndex.linspace(axis.first, axis.last, axis.size, dim=name)
+    return xr.Coordinates.from_xindex(index)
 
 
 def _coordinate(coordinate: Coordinate) -> xr.Variable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ import numpy.typing as npt
 
 from scichunk.chunks.regions import parse_key
 
-__all__ = ["Affine6", "RotatedAxis", "is_rotated", "pixel_centres", "scaled"]
+__all__ = ["LAZY_AXIS", "Affine6", "LinearAxis", "RotatedAxis", "is_rotated", "pixel_centres", "scaled"]
 
 Affine6 = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f), as in rasterio and odc-geo."""
+
+LAZY_AXIS = 1 << 22
+"""Axes longer than this get no coordinate values in memory."""
 
 
 def is_rotated(transform: Affine6) -> bool:
@@ -20,10 +24,28 @@ def is_rotated(transform: Affine6) -> bool:
     return transform[1] != 0 or transform[3] != 0
 
 
-def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+@dataclass(frozen=True, slots=True)
+class LinearAxis:
+    """Evenly spaced values, too many to write down."""
+
+    first: float
+    last: float
+    size: int
+
+
+Centres = npt.NDArray[np.float64] | LinearAxis
+
+
+def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[Centres, Centres]:
     """Return x of every column and y of every row; only without rotation."""
     a, _, c, _, e, f = transform
-    return c + a * (np.arange(width) + 0.5), f + e * (np.arange(height) + 0.5)
+    return _centres(c, a, width), _centres(f, e, height)
+
+
+def _centres(origin: float, step: float, size: int) -> Centres:
+    if size > LAZY_AXIS:
+        return LinearAxis(origin + 0.5 * step, origin + (size - 0.5) * step, size)
+    return origin + step * (np.arange(size) + 0.5)
 
 
 def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:

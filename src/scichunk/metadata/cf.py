@@ -30,7 +30,8 @@ class Step:
         work = out if out.dtype == kind else np.empty(raw.shape, kind)
         np.copyto(work, raw, casting="unsafe")
         if self.fill is not None and self.fill == self.fill:  # NaN stays NaN  # noqa: PLR0124
-            np.putmask(work, work == work.dtype.type(self.fill), np.nan)
+            missing = complex(np.nan, np.nan) if work.dtype.kind == "c" else np.nan
+            np.putmask(work, work == work.dtype.type(self.fill), missing)
         if self.scale is not None:
             work *= self.scale
         if self.offset is not None:

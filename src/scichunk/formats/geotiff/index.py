@@ -98,7 +98,7 @@ def _check_limits(image: Image, dtype: np.dtype[Any]) -> None:
 
 
 def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:
-    """Choose the decoder; whatever is not known to be right goes to the reference reader."""
+    """Choose the decoder; whatever is not known to be right (CMYK, which GDAL turns into RGBA, ...) goes to the reference reader."""
     if image.fill_order != 1:
         msg = f"fill order {image.fill_order}"
         raise UnsupportedFeature(msg)
@@ -109,7 +109,7 @@ def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:
     padded = image.tile
     if image.compression in _IMAGES:
         return _image_codec(image, dtype)
-    if image.photometric not in {-1, 0, 1, 2, 3, 4, 5} and image.photometric < 32000:  # noqa: PLR2004
+    if image.photometric not in {-1, 0, 1, 2, 3, 4}:
         msg = f"photometric interpretation {image.photometric}"
         raise UnsupportedFeature(msg)
     if image.compression == 1:

@@ -41,7 +41,8 @@ def band_data(source: ArraySource, place: Place, metadata: RasterMetadata, image
     for band, colors in metadata.colormaps.items():
         name = "colormap" if bands == 1 else f"colormap_{band}"
         attrs[name] = [list(colors[value]) for value in sorted(colors)]
-    encoding = {"grid_mapping": "spatial_ref", "reader": source.reader, "codec": codec_name(source, image)}
+    shared = {} if uniform else {k: v for k, v in cf[0].items() if all(k in c and _same({k: v}, {k: c[k]}) for c in cf)}
+    encoding = {**shared, "grid_mapping": "spatial_ref", "reader": source.reader, "codec": codec_name(source, image)}
     return ArrayVar("band_data", ("band", "y", "x"), place, source, attrs, encoding, () if uniform else tuple(cf))
 
 
