@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -10,10 +11,11 @@ from typing import Any, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import ChunkIndex
 from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, tiles
 
@@ -133,6 +135,8 @@ class IndexedArray:
             if keep and (tile := tiles.get((self._key, number))) is not None:
                 _assign(out, piece.target, points, _take(cast("Array", tile), piece.source, points))
                 continue
+            if keep or not codec.partial:
+                self._check_size(number)
             start = int(starts[number])
             sub = None if keep else codec.subrange(shape, window)
             first, last = sub or (0, length)
@@ -141,6 +145,13 @@ class IndexedArray:
                 raise FormatError(msg, url=self._source.url, part=self._part(number))
             jobs.append(_Job(piece, number, start + first, start + last, first, window, keep))
         return jobs
+
+    def _check_size(self, number: int) -> None:
+        """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
+        size, limit = math.prod(self.grid.chunk_shape) * self.dtype.itemsize, options.get().max_chunk_bytes
+        if size > limit:
+            msg = f"a decoded {self.index.noun} of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self._source.url, part=self._part(number))
 
     def _fetch(self, jobs: list[_Job], out: Array, points: tuple[int, ...] = ()) -> None:
         for batch in _batches(jobs, self._source.batch_bytes):

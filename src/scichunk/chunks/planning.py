@@ -12,6 +12,7 @@ from scichunk.errors import PerformanceWarning
 
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks"]
 
+_LARGEST = 1 << 31
 Chunks = tuple[tuple[int, ...], ...]
 
 
@@ -54,6 +55,9 @@ def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
     native = [max(1, n) for n in grid.chunk_shape]
     regular = [isinstance(edge, int) for edge in grid.edges]
+    while math.prod(native) * itemsize > max(target, _LARGEST):  # absurd or hostile: better to decode a part than not at all
+        longest = native.index(max(native))
+        native[longest] = -(-native[longest] // 2)
     chunk = list(native)
     order = [*range(len(chunk) - 1, max(len(chunk) - 3, -1), -1), *range(len(chunk) - 3, -1, -1)]
     growing = {axis for axis in order if regular[axis] and chunk[axis] < grid.shape[axis]}

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import ChunkIndex, Codec
 from scichunk.codecs.images import ImageCodec
 from scichunk.codecs.pixels import PixelCodec
 from scichunk.codecs.raw import RawCodec
-from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.geotiff.structure import Image
 
 __all__ = ["build_index", "native_grid", "pixel_dtype"]
@@ -75,26 +73,17 @@ def build_index(image: Image, fill: complex, part: str) -> ChunkIndex:
     ------
     UnsupportedFeature
         If only the reference reader can decode it; the message is why.
-    FormatError, LimitExceeded
+    FormatError
         If the layout is impossible.
     """
     dtype = pixel_dtype(image)
     grid = native_grid(image)
-    _check_limits(image, dtype)
     codec = _codec(image, dtype)
     starts, lengths = _tables(image, grid)
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
     noun = "tile" if image.tile else "strip"
     return ChunkIndex(grid, dtype, codec, starts, lengths, fill, part, noun)
-
-
-def _check_limits(image: Image, dtype: np.dtype[Any]) -> None:
-    samples = image.samples if image.planar != 2 else 1  # noqa: PLR2004
-    size = math.prod(image.block) * samples * dtype.itemsize
-    if size > options.get().max_chunk_bytes:
-        msg = f"a tile or strip of {size} bytes is beyond the limit of {options.get().max_chunk_bytes} (options.max_chunk_bytes)"
-        raise LimitExceeded(msg)
 
 
 def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:

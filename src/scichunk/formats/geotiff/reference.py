@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
-from scichunk.errors import FormatError, LimitExceeded
+from scichunk.errors import FormatError
 from scichunk.reading import ReferenceArray
 from scichunk.sources.base import ByteSource
 from scichunk.sources.spill import local_copy
@@ -100,8 +100,6 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
     ------
     FormatError
         If rasterio cannot open it.
-    LimitExceeded
-        If its blocks are larger than ``options.max_chunk_bytes``.
     """
     try:
         windows = RasterioWindows(source, offset, why)
@@ -113,8 +111,4 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
     shape = (dataset.count, dataset.height, dataset.width)
     interleaved = dataset.profile.get("interleave") == "pixel"
     grid = ChunkGrid(shape, (dataset.count if interleaved else 1, max(1, rows), max(1, columns)))
-    size = int(np.prod(grid.chunk_shape, dtype=object)) * dtype.itemsize
-    if size > options.get().max_chunk_bytes:
-        msg = f"a block of {size} bytes is beyond the limit of {options.get().max_chunk_bytes} (options.max_chunk_bytes)"
-        raise LimitExceeded(msg, url=source.url, part=part)
     return ReferenceArray(grid, dtype, why, windows)
