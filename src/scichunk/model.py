@@ -78,6 +78,9 @@ class OpenFile(Protocol):
     def array(self, place: Place) -> ArraySource:
         """Return one array."""
 
+    def layout(self, place: Place) -> Mapping[str, Any]:
+        """Return what must be equal for arrays of two files to be stacked, by name; cheap."""
+
     def describe(self) -> list[ArrayInfo]:
         """Describe every array, without reading pixels."""
 

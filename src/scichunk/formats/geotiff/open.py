@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from scichunk.sources import ByteSource, Location
 __all__ = ["GeoTIFFFile", "open_file"]
 
 NO_OVERVIEW: Final = -1
+_ALIGNED: Final = {33550: "pixel scale", 33922: "tie points", 34264: "transformation", 34735: "GeoKeys"}
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFile:
@@ -157,6 +159,18 @@ class GeoTIFFFile:
                 except ScichunkError as error:
                     raise error.at(url=self.source.url, part=_part(place)) from None
             return self._arrays[place]
+
+    def layout(self, place: Place) -> Mapping[str, Any]:
+        """Return shape, type and georeferencing tags of an image."""
+        image = self.image(*place[1:3])
+        d = self.image(place[1]).directory
+        tags = {name: d.raw(code) for code, name in _ALIGNED.items() if code in d.tags}
+        return {
+            "shape": (image.samples, image.height, image.width),
+            "bits per sample": image.bits,
+            "sample format": image.sample_format,
+            **{name: np.frombuffer(v, d.order + "f8").tolist() if len(v) % 8 == 0 and name != "GeoKeys" else v for name, v in tags.items()},
+        }
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""

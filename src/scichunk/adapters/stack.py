@@ -1,0 +1,296 @@
+"""Many files as one array: headers in parallel, one graph layer, native chunks that map to files."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.chunks.grid import ChunkGrid
+from scichunk.chunks.planning import auto_chunks, resolve_chunks
+from scichunk.chunks.regions import Span, parse_key
+from scichunk.errors import FormatError
+from scichunk.handles import open_file
+from scichunk.model import Place
+from scichunk.sources import Fingerprint, Location, locate
+
+if TYPE_CHECKING:
+    import dask.array as da
+    import xarray as xr
+
+__all__ = ["StackArray", "from_geotiffs", "open_stack"]
+
+Array = npt.NDArray[Any]
+Headers = Literal["all", "first"]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """Names and versions of the files of a stack, packed for the graph."""
+
+    names: bytes
+    """Compressed; one name a line."""
+    sizes: npt.NDArray[np.int64]
+    tags: bytes
+    options: Mapping[str, Any] | None
+
+    @classmethod
+    def pack(cls, locations: Sequence[Location], marks: Sequence[Fingerprint | None]) -> Files:
+        """Pack; files whose headers were not read have size -1."""
+        sizes = np.array([-1 if m is None else m.size for m in marks], np.int64)
+        tags = "\n".join("" if m is None else m.tag for m in marks)
+        names = "\n".join(loc.target for loc in locations)
+        return cls(zlib.compress(names.encode(), 6), sizes, zlib.compress(tags.encode(), 6), locations[0].options)
+
+    def unpack(self) -> list[tuple[Location, Fingerprint | None]]:
+        """Return location and version of each file."""
+        names, tags = (zlib.decompress(p).decode().split("\n") for p in (self.names, self.tags))
+        return [
+            (Location(n, self.options), None if s < 0 else Fingerprint(int(s), t)) for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
+        ]
+
+
+class StackArray:
+    """Equal arrays of many files along a new first axis; each file is opened in the process that reads it.
+
+    Parameters
+    ----------
+    format_name, files, place
+        Which arrays.
+    shape, dtype
+        Of one file's array.
+    """
+
+    def __init__(self, format_name: str, files: Files, place: Place, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.format_name, self.files, self.place = format_name, files, place
+        self.shape = (len(files.sizes), *shape)
+        self.dtype, self.ndim = dtype, len(self.shape)
+        self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
+
+    def __getitem__(self, key: Any) -> Array:
+        region = parse_key(key, self.shape)
+        if self._unpacked is None:
+            self._unpacked = self.files.unpack()
+        chosen = region.axes[0]
+        numbers = chosen.positions() if isinstance(chosen, Span) else chosen
+        out = np.empty(region.shape, self.dtype)
+        for i, number in enumerate(numbers):
+            location, mark = self._unpacked[int(number)]
+            file = open_file(self.format_name, location, mark)
+            source = file.array(self.place)
+            if source.shape != self.shape[1:] or source.dtype != self.dtype:
+                msg = f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
+                raise FormatError(msg, url=location.url)
+            source.read(region.axes[1:], out[i])
+        return out if region.plain else cast("Array", out[region.finish])
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return ("scichunk-stack", self.format_name, self.files.names, self.files.sizes.tobytes(), self.files.tags, self.place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return StackArray, (self.format_name, self.files, self.place, self.shape[1:], self.dtype)
+
+
+def from_geotiffs(
+    urls: Sequence[Any],
+    *,
+    page: int = 0,
+    overview: int | None = None,
+    chunks: Any = "auto",
+    headers: Headers = "all",
+    storage_options: Mapping[str, Any] | None = None,
+) -> da.Array:
+    """Stack the pixels of many GeoTIFF files of one shape lazily.
+
+    Parameters
+    ----------
+    urls
+        Paths or fsspec URLs, in the order of the result.
+    page, overview
+        As in :func:`scichunk.from_geotiff`.
+    chunks
+        ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or
+        what dask takes for (file, band, y, x).
+    headers
+        ``"all"`` reads every header now, in parallel, and compares them; ``"first"`` trusts that all files are like the first.
+    storage_options
+        For fsspec.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape (file, band, y, x).
+
+    Raises
+    ------
+    FormatError
+        If a file is corrupt, or not aligned with the first: the message names it and the difference.
+    SourceError
+        If a file is missing or cannot be read.
+    """
+    place = ("page", page, -1 if overview is None else overview, "auto")
+    return _to_dask(_stack("geotiff", urls, place, headers, storage_options), chunks)
+
+
+def open_stack(
+    urls: Sequence[Any],
+    dim: str = "file",
+    *,
+    headers: Headers = "all",
+    chunks: Any = "auto",
+    storage_options: Mapping[str, Any] | None = None,
+    coordinate: Sequence[Any] | Callable[[str], Any] | None = None,
+    format: str | None = None,  # noqa: A002  # the word users know
+    **kwargs: Any,
+) -> xr.Dataset:
+    """Open many aligned files as one dataset with a new first dimension.
+
+    Parameters
+    ----------
+    urls
+        Paths or fsspec URLs, in order.
+    dim
+        Name of the new dimension.
+    headers
+        ``"all"`` reads and compares every header, ``"first"`` only the first.
+    chunks
+        For (``dim``, band, y, x), as in :func:`from_geotiffs`.
+    storage_options
+        For fsspec.
+    coordinate
+        Values along ``dim``, or a function of a file's url that gives one; by default the file names.
+    format
+        Name of the format; by default found from the first file.
+    **kwargs
+        Further arguments of the engine for the first file, such as ``mask_and_scale``.
+
+    Returns
+    -------
+    xarray.Dataset
+        Coordinates and attributes are those of the first file.
+
+    Raises
+    ------
+    FormatError
+        If a file is corrupt, or not aligned with the first.
+    SourceError
+        If a file is missing or cannot be read.
+    """
+    import xarray as xr
+
+    from scichunk.adapters.datasets import find_format
+
+    if not len(urls):
+        msg = "no files to stack"
+        raise ValueError(msg)
+    name = format or find_format(locate(urls[0], storage_options), None)
+    first = xr.open_dataset(urls[0], engine=name, storage_options=storage_options, chunks=None, **kwargs)
+    place = open_file(name, locate(urls[0], storage_options)).node("/").arrays[0].place
+    stacked = _to_dask(_stack(name, urls, place, headers, storage_options), chunks)
+    variable = next(iter(first.data_vars))
+    template = first[variable]
+    values = _decoded(stacked, template)
+    labels = _labels(urls, coordinate)
+    coords = {dim: (dim, labels), **{n: c.variable for n, c in first.coords.items()}}
+    array = xr.Variable((dim, *template.dims), values, template.attrs, {"grid_mapping": template.encoding.get("grid_mapping")})
+    return xr.Dataset({variable: array}, coords=coords, attrs=first.attrs)
+
+
+def _decoded(stacked: da.Array, template: xr.DataArray) -> da.Array:
+    """Apply to every file the masking and scaling that the first one's engine applied."""
+    from scichunk.adapters.datasets import LazyVariable
+
+    data: Any = template.variable._data  # noqa: SLF001  # the lazily indexed wrapper of our own reader
+    while not isinstance(data, LazyVariable):
+        data = data.array
+    decoding = data.array.decoding
+    if decoding is None:
+        return stacked
+
+    def decode(block: Array) -> Array:
+        bands = np.arange(block.shape[1])
+        return np.stack([decoding.apply(b, bands) for b in block]) if len(block) else block.astype(decoding.dtype)
+
+    if len(decoding.steps) > 1 and len(stacked.chunks[1]) > 1:
+        stacked = stacked.rechunk({1: -1})
+    return stacked.map_blocks(decode, dtype=np.dtype(decoding.dtype), meta=np.empty((0,) * stacked.ndim, decoding.dtype))
+
+
+def _labels(urls: Sequence[Any], coordinate: Sequence[Any] | Callable[[str], Any] | None) -> Any:
+    names = [str(u) for u in urls]
+    if coordinate is None:
+        return np.array([n.rstrip("/").rpartition("/")[2] for n in names])
+    return np.asarray([coordinate(n) for n in names] if callable(coordinate) else coordinate)
+
+
+def _stack(format_name: str, urls: Sequence[Any], place: Place, headers: Headers, storage_options: Mapping[str, Any] | None) -> StackArray:
+    if headers not in {"all", "first"}:
+        msg = f'headers must be "all" or "first", got {headers!r}'
+        raise ValueError(msg)
+    if not len(urls):
+        msg = "no files to stack"
+        raise ValueError(msg)
+    locations = [locate(u, storage_options) for u in urls]
+    if not all(isinstance(loc.target, str) for loc in locations):
+        msg = "files of a stack must be named by paths or URLs"
+        raise TypeError(msg)
+    first = open_file(format_name, locations[0])
+    source = first.array(place)
+    marks: list[Fingerprint | None] = [first.fingerprint] + [None] * (len(locations) - 1)
+    if headers == "all":
+        marks = _check_all(format_name, locations, place, first)
+    return StackArray(format_name, Files.pack(locations, marks), place, source.shape, source.dtype)
+
+
+def _check_all(format_name: str, locations: Sequence[Location], place: Place, first: Any) -> list[Fingerprint | None]:
+    from scichunk import registry
+
+    spec = registry.get(format_name)
+    wanted = first.layout(place)
+
+    def look(number: int) -> tuple[Fingerprint, str]:
+        file: Any = spec.open_file(locations[number], source=locations[number].open())
+        found = file.layout(place)
+        return file.fingerprint, "" if found == wanted else _difference(wanted, found)
+
+    remote = locations[0].local_path is None
+    with ThreadPoolExecutor(options.get().concurrency if remote else 2) as pool:
+        results = list(pool.map(look, range(len(locations)), chunksize=64))
+    for location, (_, difference) in zip(locations, results, strict=True):
+        if difference:
+            msg = f"does not align with the first file, {locations[0].url}: {difference}"
+            raise FormatError(msg, url=location.url)
+    return [mark for mark, _ in results]
+
+
+def _difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
+    name = next(n for n in [*wanted, *found] if wanted.get(n) != found.get(n))
+    return f"{name} is {found.get(name)!r} instead of {wanted.get(name)!r}"
+
+
+def _to_dask(stack: StackArray, chunks: Any) -> da.Array:
+    import dask.array as da
+    import dask.config
+    from dask.base import tokenize
+    from dask.utils import parse_bytes
+
+    location, mark = stack.files.unpack()[0]
+    file = open_file(stack.format_name, location, mark)
+    inner = file.array(stack.place).grid
+    target = parse_bytes(dask.config.get("array.chunk-size"))
+    if isinstance(chunks, str) and chunks == "auto":
+        sizes = auto_chunks(inner, stack.dtype.itemsize, target)
+        each = int(np.prod(sizes, dtype=np.int64)) * stack.dtype.itemsize
+        several = max(1, min(stack.shape[0], target // 4 // max(1, each))) if sizes == inner.shape else 1
+        chunks = (several, *sizes)
+    grid = ChunkGrid(stack.shape, (1, *inner.edges))
+    found = resolve_chunks(chunks, grid, stack.dtype.itemsize, target)
+    name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
+    return da.from_array(stack, chunks=found, name=name, lock=False, asarray=False, fancy=True, inline_array=False, meta=np.empty((0,) * stack.ndim, stack.dtype))
+
