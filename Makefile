@@ -1,74 +1,75 @@
-# Two commands on a fresh machine with git, make and python3 >= 3.11:  make demo,  make test
+# Two commands on a fresh machine with git, make and python3 >= 3.11 with pip:  make demo,  make test
+# PYTHON=... picks the interpreter; PYTEST_ARGS='-k strips' picks tests.
 SHELL := /bin/sh
-PYTHON ?= $(shell sh scripts/find-python)
-SECOND ?= $(shell sh scripts/find-python --second)
-PIP := -m pip --disable-pip-version-check --retries 10 --timeout 120
+PYTHON := $(shell sh scripts/find-python)
+SECOND = $(shell PYTHON="$(PYTHON)" sh scripts/find-python --second)
+OLDEST = $(shell sh scripts/find-python --oldest)
 BIN := .venv/bin
+PYTEST_ARGS ?=
+PYTEST := -m pytest -q -n 2 --dist loadgroup
+QUICK_TESTS := -m "not slow" $(wildcard tests/unit tests/formats)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: demo test test-quick lint types second oldest bench docs clean
-
-.venv/done: pyproject.toml
-	"$(PYTHON)" -m venv --clear .venv
-	$(BIN)/python $(PIP) install -q --upgrade "pip>=25.1"
-	$(BIN)/python $(PIP) install -q -e . --group test --group lint
-	touch $@
-
-.venv-second/done: pyproject.toml
-	"$(SECOND)" -m venv --clear .venv-second
-	.venv-second/bin/python $(PIP) install -q --upgrade "pip>=25.1"
-	.venv-second/bin/python $(PIP) install -q -e . --group test
-	touch $@
-
-.venv-docs/done: pyproject.toml
-	"$(PYTHON)" -m venv --clear .venv-docs
-	.venv-docs/bin/python $(PIP) install -q --upgrade "pip>=25.1"
-	.venv-docs/bin/python $(PIP) install -q -e . --group docs
-	touch $@
-
-.venv-bench/done: pyproject.toml
-	"$(PYTHON)" -m venv --clear .venv-bench
-	.venv-bench/bin/python $(PIP) install -q --upgrade "pip>=25.1"
-	.venv-bench/bin/python $(PIP) install -q -e . --group bench
-	touch $@
+.NOTPARALLEL: # two targets would write into one environment
+.PHONY: demo test test-quick test-second test-oldest lint format types bench docs clean
 
 # opens the bundled files through every engine and draws demo-out/quicklook.png
-demo: .venv/done
-	$(BIN)/python scripts/demo.py
+demo: .venv/demo.done
+	@$(BIN)/python scripts/demo.py
 
-lint: .venv/done
+# everything: lint, types, every test; then the quick tests of units and formats on a second interpreter
+test: lint types
+	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory test-second
+
+# what a laptop runs often
+test-quick: .venv/test.done
+	$(BIN)/python $(PYTEST) -x -m "not slow" $(PYTEST_ARGS)
+
+# another Python, with what pip finds for it: on 3.11 that is an older rasterio, GDAL and imagecodecs
+test-second: SECOND := $(SECOND)
+test-second:
+	@if [ -n "$(SECOND)" ]; then set -ex; \
+	    sh scripts/make-venv .venv-second "$(SECOND)" -e . --group test; \
+	    .venv-second/bin/python $(PYTEST) $(QUICK_TESTS) $(PYTEST_ARGS); \
+	fi
+
+# the lower bounds of pyproject.toml, on the oldest interpreter
+test-oldest:
+	"$(PYTHON)" scripts/lower_bounds.py > .venv-oldest.txt
+	sh scripts/make-venv .venv-oldest "$(OLDEST)" -e . --group test -c .venv-oldest.txt
+	rm .venv-oldest.txt
+	.venv-oldest/bin/python $(PYTEST) $(QUICK_TESTS) $(PYTEST_ARGS)
+
+lint: .venv/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: .venv/done
+format: .venv/dev.done
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: .venv/dev.done
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# what a laptop runs often
-test-quick: .venv/done
-	$(BIN)/pytest -x -q -n 2 -m "not slow"
+bench: .venv/bench.done
+	$(BIN)/python -m benchmarks
 
-# everything: lint, types, every test, and the quick tests once more on a second interpreter
-test: lint types second
-	$(BIN)/pytest -q -n 2 --dist loadgroup
-
-second: .venv/done
-	@if [ -n "$(SECOND)" ]; then $(MAKE) .venv-second/done && .venv-second/bin/pytest -q -n 2 -m "not slow"; \
-	else echo "no second interpreter: its tests are left out"; fi
-
-# the lower bounds of pyproject.toml, on the oldest interpreter
-oldest:
-	"$(or $(SECOND),$(PYTHON))" -m venv --clear .venv-oldest
-	.venv-oldest/bin/python $(PIP) install -q --upgrade "pip>=25.1"
-	.venv-oldest/bin/python scripts/lower_bounds.py > .venv-oldest/constraints.txt
-	.venv-oldest/bin/python $(PIP) install -q -e . --group test -c .venv-oldest/constraints.txt
-	.venv-oldest/bin/pytest -q -n 2 -m "not slow"
-
-bench: .venv-bench/done
-	.venv-bench/bin/python -m benchmarks
-
-docs: .venv-docs/done
-	.venv-docs/bin/sphinx-build -W --keep-going -b html docs docs/_build/html
+docs: .venv/docs.done
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-* demo-out docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* demo-out docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One environment; what a target needs is added when it is first asked for, and again when pyproject.toml changes.
+.venv/demo.done: groups = --group demo
+.venv/test.done: groups = --group test
+.venv/dev.done: groups = --group test --group lint
+.venv/docs.done: groups = --group docs
+.venv/bench.done: groups = --group bench
+
+.venv/%.done: pyproject.toml scripts/make-venv
+	sh scripts/make-venv .venv "$(PYTHON)" -e . $(groups)
+	@touch $@
