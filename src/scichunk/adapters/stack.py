@@ -259,9 +259,11 @@ def _check_all(format_name: str, locations: Sequence[Location], place: Place, fi
         found = file.layout(place)
         return file.fingerprint, "" if found == wanted else _difference(wanted, found)
 
-    remote = locations[0].local_path is None
-    with ThreadPoolExecutor(options.get().concurrency if remote else 2) as pool:
-        results = list(pool.map(look, range(len(locations)), chunksize=64))
+    if locations[0].local_path is not None:  # parsing holds the GIL: threads would only get in each other's way
+        results = [look(n) for n in range(len(locations))]
+    else:
+        with ThreadPoolExecutor(options.get().concurrency) as pool:
+            results = list(pool.map(look, range(len(locations))))
     for location, (_, difference) in zip(locations, results, strict=True):
         if difference:
             msg = f"does not align with the first file, {locations[0].url}: {difference}"

@@ -22,6 +22,8 @@ _TYPES: Final = {
     10: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
 _RATIONAL: Final = (5, 10)
+_UNSIGNED: Final = (1, 3, 4, 13, 16, 18)
+_SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
 _READ_AHEAD: Final = 1 << 14
 
 
@@ -69,12 +71,8 @@ class Tag:
     count: int
     start: int
     """Where the values lie in the file."""
-
-    @property
-    def nbytes(self) -> int:
-        """Length of the values."""
-        kind = _TYPES.get(self.type)
-        return 0 if kind is None else self.count * int(kind[1]) * (2 if self.type in _RATIONAL else 1)
+    nbytes: int
+    """Length of the values; 0 if their type is unknown."""
 
 
 @dataclass(frozen=True)
@@ -123,8 +121,14 @@ class Directory:
 
     def integer(self, code: int, default: int) -> int:
         """Return the first value of a tag as an integer."""
+        tag = self.tags.get(code)
+        if tag is None or not tag.count:
+            return default
+        if tag.type in _UNSIGNED:  # the common case, ten times faster than through an array
+            data = self.reader.get(tag.start, tag.start + _SIZES[tag.type])
+            return int.from_bytes(data, "little" if self.order == "<" else "big")
         found = self.array(code)
-        return int(found[0]) if found.size and found.dtype.kind in "iuf" and np.isfinite(found[0]) else default
+        return int(found[0]) if found.size and found.dtype.kind in "if" and np.isfinite(found[0]) else default
 
     def text(self, code: int) -> str:
         """Return an ASCII tag up to its first NUL, undecodable bytes replaced."""
@@ -179,14 +183,14 @@ def read_directory(reader: HeaderReader, header: TiffHeader, offset: int) -> Dir
     end = offset + head + count * width
     body = reader.get(offset + head, end)
     entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-    inline, pointer = (8, order + "Q") if big else (4, order + "I")
+    inline, unpack = (8, struct.Struct(order + "Q").unpack) if big else (4, struct.Struct(order + "I").unpack)
     tags: dict[int, Tag] = {}
     for i, (code, kind, number, value) in enumerate(entry.iter_unpack(body)):
-        tag = Tag(code, kind, number, offset + head + (i + 1) * width - inline)
-        if tag.nbytes > inline:
-            tag = Tag(code, kind, number, struct.unpack(pointer, value)[0])
-        tags.setdefault(code, tag)
+        if code not in tags:
+            nbytes = number * _SIZES.get(kind, 0)
+            start = unpack(value)[0] if nbytes > inline else offset + head + (i + 1) * width - inline
+            tags[code] = Tag(code, kind, number, start, nbytes)
     following = 0
     if end + inline <= reader.size:  # some writers end the file right here
-        following = struct.unpack(pointer, reader.get(end, end + inline))[0]
+        following = unpack(reader.get(end, end + inline))[0]
     return Directory(offset, following, order, tags, reader)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from scichunk import options
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.geotiff.ifd import Directory, HeaderReader, TiffHeader, read_directory, read_header
@@ -182,5 +180,7 @@ def read_image(directory: Directory) -> Image:
 
 
 def _numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
-    found = np.unique(directory.array(code))  # what matters is whether the samples differ
-    return tuple(int(n) for n in found) or (default,)
+    tag = directory.tags.get(code)
+    if tag is None or tag.count == 1:
+        return (directory.integer(code, default),)
+    return tuple(sorted({int(n) for n in directory.array(code).tolist()})) or (default,)  # what matters is whether the samples differ
