@@ -43,7 +43,7 @@ _WHERE = {
 }
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401  # PEP 562
+def __getattr__(name: str) -> Any:  # PEP 562
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -34,7 +34,9 @@ class ScichunkError(Exception):
         What was attempted before giving up, for example ``"indexed, then reference (rasterio)"``.
     """
 
-    def __init__(self, message: str, *, url: str | None = None, part: str | None = None, tried: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, url: str | None = None, part: str | None = None, tried: str | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.url = url

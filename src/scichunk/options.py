@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
+from typing import Any
 
 __all__ = ["Options", "get", "set"]
 
@@ -57,7 +58,7 @@ def _from_environment() -> Options:
     for field in dataclasses.fields(Options):
         text = os.environ.get(f"SCICHUNK_{field.name.upper()}")
         if text is not None:
-            kind = type(field.default)
+            kind: Any = type(field.default)
             found[field.name] = text.lower() in {"1", "true", "yes"} if kind is bool else kind(text)
     return Options(**found)  # type: ignore[arg-type]  # checked field by field above
 

@@ -105,7 +105,9 @@ class IndexedArray:
         """Read pointwise on some axes; only the chunks that hold a point are touched."""
         lengths = [len(spans[a]) for a in sorted(spans)]
         out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
-        self._fetch(self._plan(point_pieces(self.grid, points, spans), out, tuple(sorted(points))), out, tuple(sorted(points)))
+        self._fetch(
+            self._plan(point_pieces(self.grid, points, spans), out, tuple(sorted(points))), out, tuple(sorted(points))
+        )
         return out
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
@@ -150,7 +152,9 @@ class IndexedArray:
         """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
         size, limit = math.prod(self.grid.chunk_shape) * self.dtype.itemsize, options.get().max_chunk_bytes
         if size > limit:
-            msg = f"a decoded {self.index.noun} of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
+            msg = (
+                f"a decoded {self.index.noun} of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
+            )
             raise LimitExceeded(msg, url=self._source.url, part=self._part(number))
 
     def _fetch(self, jobs: list[_Job], out: Array, points: tuple[int, ...] = ()) -> None:
@@ -280,7 +284,7 @@ def _relative(selector: slice | Positions, window: slice) -> slice | Positions:
     """The same selection, counted within the window that was read."""
     if isinstance(selector, slice):
         return slice(None) if window.step == selector.step else slice(0, window.stop - window.start, selector.step)
-    return selector - window.start
+    return np.asarray(selector - window.start, np.intp)
 
 
 def _take(tile: Array, source: Sequence[slice | Positions], points: tuple[int, ...]) -> Array:
@@ -296,14 +300,15 @@ def _take(tile: Array, source: Sequence[slice | Positions], points: tuple[int, .
 
 def _outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
     for axis, selector in enumerate(selectors):
-        if isinstance(selector, slice):
-            array = array[(slice(None),) * axis + (selector,)]
-        else:
-            array = np.take(array, selector, axis=axis)
+        array = (
+            array[(slice(None),) * axis + (selector,)]
+            if isinstance(selector, slice)
+            else np.take(array, selector, axis=axis)
+        )
     return array
 
 
-def _assign(out: Array, target: tuple[slice | Positions, ...], points: tuple[int, ...], value: Any) -> None:  # noqa: ANN401
+def _assign(out: Array, target: tuple[slice | Positions, ...], points: tuple[int, ...], value: Any) -> None:
     """Put values at an orthogonal target (with points, the first selector is an array along the points)."""
     del points
     if all(isinstance(t, slice) for t in target):

@@ -24,12 +24,12 @@ Reader = Literal["auto", "indexed", "reference"]
 
 
 def from_geotiff(
-    url: Any,  # noqa: ANN401
+    url: Any,
     *,
     page: int = 0,
     overview: int | None = None,
     bands: Sequence[int] | None = None,
-    chunks: Any = "auto",  # noqa: ANN401
+    chunks: Any = "auto",
     storage_options: Mapping[str, Any] | None = None,
     reader: Reader = "auto",
 ) -> da.Array:
@@ -94,10 +94,10 @@ def _check_reader(reader: str) -> None:
 
 def _open_array(
     format_name: str,
-    url: Any,  # noqa: ANN401
+    url: Any,
     place: Place,
     bands: Sequence[int] | None,
-    chunks: Any,  # noqa: ANN401
+    chunks: Any,
     storage_options: Mapping[str, Any] | None,
 ) -> da.Array:
     location = locate(url, storage_options)
@@ -110,17 +110,19 @@ def _open_array(
     return to_dask(lazy, chunks)
 
 
-def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:  # noqa: ANN401
+def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
     """Wrap a reader: one task a chunk, the reader inlined, no lock."""
     import dask.array as da
+    import dask.config
     from dask.base import tokenize
     from dask.utils import parse_bytes
-    import dask.config
 
     grid = lazy.source.grid
     if lazy.bands is not None:
         edge = grid.edges[0]
-        grid = ChunkGrid(lazy.shape, (max(1, min(edge, len(lazy.bands))) if isinstance(edge, int) else 1, *grid.edges[1:]))
+        grid = ChunkGrid(
+            lazy.shape, (max(1, min(edge, len(lazy.bands))) if isinstance(edge, int) else 1, *grid.edges[1:])
+        )
     target = parse_bytes(dask.config.get("array.chunk-size"))
     found = resolve_chunks(chunks, grid, lazy.dtype.itemsize, target)
     url = lazy.handle.location.url

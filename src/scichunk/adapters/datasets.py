@@ -53,12 +53,12 @@ class LazyVariable(BackendArray):
     def __init__(self, array: LazyArray) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         if isinstance(key, indexing.VectorizedIndexer):
             return self.array.points(key.tuple)
         return self.array[key.tuple]
 
-    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         """Read without blocking the event loop."""
         if isinstance(key, indexing.VectorizedIndexer):
             import asyncio
@@ -75,11 +75,13 @@ class LazyCoordinate(BackendArray):
 
     __slots__ = ("array", "dtype", "shape")
 
-    def __init__(self, array: Any) -> None:  # noqa: ANN401
+    def __init__(self, array: Any) -> None:
         self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:  # noqa: ANN401
-        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__)
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
+        )
 
 
 def find_format(location: Location, format_name: str | None) -> str:
@@ -101,7 +103,9 @@ def find_format(location: Location, format_name: str | None) -> str:
 
 
 def open_any(
-    format_name: str | None, target: Any, storage_options: Mapping[str, Any] | None  # noqa: ANN401
+    format_name: str | None,
+    target: Any,
+    storage_options: Mapping[str, Any] | None,
 ) -> tuple[str, Location, OpenFile]:
     """Open a file of a given or any format."""
     location = locate(target, storage_options)
@@ -111,7 +115,7 @@ def open_any(
 
 def open_dataset(
     format_name: str | None,
-    target: Any,  # noqa: ANN401
+    target: Any,
     group: str | None,
     drop: str | Iterable[str] | None,
     flags: Decoders,
@@ -136,7 +140,7 @@ def open_dataset(
 
 def open_groups(
     format_name: str | None,
-    target: Any,  # noqa: ANN401
+    target: Any,
     group: str | None,
     drop: str | Iterable[str] | None,
     flags: Decoders,
@@ -161,16 +165,20 @@ def _dataset(
 ) -> xr.Dataset:
     node = file.node(group)
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
-    variables = {
-        v.name: _variable(v, Handle(format_name, location, file.fingerprint, v.place), flags) for v in node.arrays if v.name not in dropped
+    variables: Any = {
+        v.name: _variable(v, Handle(format_name, location, file.fingerprint, v.place), flags)
+        for v in node.arrays
+        if v.name not in dropped
     }
     ranges: dict[str, Coordinate] = {}
     for name, coordinate in node.coords.items():
         if isinstance(coordinate.values, LinearAxis):
             ranges[name] = coordinate
-        elif name not in dropped and (name == "spatial_ref" or any(set(coordinate.dims) <= set(v.dims) for v in variables.values())):
+        elif name not in dropped and (
+            name == "spatial_ref" or any(set(coordinate.dims) <= set(v.dims) for v in variables.values())
+        ):
             variables[name] = _coordinate(coordinate)
-    attrs = dict(node.attrs)
+    attrs: Any = dict(node.attrs)
     if flags.decode_times or flags.decode_timedelta:
         with contextlib.suppress(ValueError, OverflowError):  # units that only look like a time: left as they are
             variables, attrs, _ = xr.conventions.decode_cf_variables(
@@ -214,7 +222,9 @@ def _variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable:
         encoding |= more
     elif not flags.decode_coords and "grid_mapping" in encoding:
         attrs["grid_mapping"] = encoding.pop("grid_mapping")
-    encoding["preferred_chunks"] = dict(zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True))
+    encoding["preferred_chunks"] = dict(
+        zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
+    )
     lazy = LazyVariable(LazyArray(handle, None, decoding))
     return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), attrs, encoding)
 
@@ -225,7 +235,7 @@ def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict
         templates = [_template(var, dict(cf)) for cf in var.cf_by_band]
         dtype = np.result_type(*(t.dtype for t in templates))
         steps = tuple(step_from(cf, t.dtype) for cf, t in zip(var.cf_by_band, templates, strict=True))
-        moved = {name: attrs.pop(name) for name in ("nodatavals", "scales", "offsets") if name in attrs}
+        moved: dict[str, Any] = {name: attrs.pop(name) for name in ("nodatavals", "scales", "offsets") if name in attrs}
         return Decoding(dtype.str, steps), attrs, {**moved, "dtype": var.source.dtype}
     if not any(name in attrs for name in _CF):
         return None, attrs, {}

@@ -50,7 +50,7 @@ class FileInfo:
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
-def info(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> FileInfo:  # noqa: ANN401
+def info(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> FileInfo:
     """Look into a file without reading its pixels.
 
     Parameters
@@ -85,7 +85,7 @@ def _cells(a: ArrayInfo) -> tuple[Any, ...]:
 def _size(n: int) -> str:
     size = float(n)
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:  # noqa: PLR2004
+        if size < 1000:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} TB"

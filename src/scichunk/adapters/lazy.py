@@ -71,11 +71,11 @@ class LazyArray:
     def __repr__(self) -> str:
         return f"<scichunk.LazyArray {self.handle.location.url} {self.handle.place} {self.shape} {self.dtype}, {self.source.reader}>"
 
-    def __getitem__(self, key: Any) -> Array:  # noqa: ANN401
+    def __getitem__(self, key: Any) -> Array:
         region = self._region(key)
         return self._finish(self.source.read(region.axes), region)
 
-    async def aget(self, key: Any) -> Array:  # noqa: ANN401
+    async def aget(self, key: Any) -> Array:
         """Asynchronous twin of indexing."""
         region = self._region(key)
         return self._finish(await self.source.read_async(region.axes), region)
@@ -115,7 +115,7 @@ class LazyArray:
             return decoding.apply(found, points[0])
         return np.moveaxis(decoding.apply(np.moveaxis(found, 1, 0), _positions(spans[0])), 0, 1)
 
-    def _region(self, key: Any) -> Region:  # noqa: ANN401
+    def _region(self, key: Any) -> Region:
         region = parse_key(key, self.shape)
         if self.bands is None:
             return region
@@ -146,7 +146,12 @@ class LazyArray:
 
 
 def _rebuild(
-    format_name: str, location: Location, mark: tuple[int, str], place: Place, bands: tuple[int, ...] | None, steps: Any  # noqa: ANN401
+    format_name: str,
+    location: Location,
+    mark: tuple[int, str],
+    place: Place,
+    bands: tuple[int, ...] | None,
+    steps: Any,
 ) -> LazyArray:
     from scichunk.metadata.cf import Step
 

@@ -52,7 +52,8 @@ class Files:
         """Return location and version of each file."""
         names, tags = (zlib.decompress(p).decode().split("\n") for p in (self.names, self.tags))
         return [
-            (Location(n, self.options), None if s < 0 else Fingerprint(int(s), t)) for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
+            (Location(n, self.options), None if s < 0 else Fingerprint(int(s), t))
+            for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
         ]
 
 
@@ -67,7 +68,9 @@ class StackArray:
         Of one file's array.
     """
 
-    def __init__(self, format_name: str, files: Files, place: Place, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self, format_name: str, files: Files, place: Place, shape: tuple[int, ...], dtype: np.dtype[Any]
+    ) -> None:
         self.format_name, self.files, self.place = format_name, files, place
         self.shape = (len(files.sizes), *shape)
         self.dtype, self.ndim = dtype, len(self.shape)
@@ -85,13 +88,22 @@ class StackArray:
             file = open_file(self.format_name, location, mark)
             source = file.array(self.place)
             if source.shape != self.shape[1:] or source.dtype != self.dtype:
-                msg = f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
+                msg = (
+                    f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
+                )
                 raise FormatError(msg, url=location.url)
             source.read(region.axes[1:], out[i])
         return out if region.plain else cast("Array", out[region.finish])
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return ("scichunk-stack", self.format_name, self.files.names, self.files.sizes.tobytes(), self.files.tags, self.place)
+        return (
+            "scichunk-stack",
+            self.format_name,
+            self.files.names,
+            self.files.sizes.tobytes(),
+            self.files.tags,
+            self.place,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return StackArray, (self.format_name, self.files, self.place, self.shape[1:], self.dtype)
@@ -198,7 +210,9 @@ def open_stack(
     values = _decoded(stacked, template)
     labels = _labels(urls, coordinate)
     coords = {dim: (dim, labels), **{n: c.variable for n, c in first.coords.items()}}
-    array = xr.Variable((dim, *template.dims), values, template.attrs, {"grid_mapping": template.encoding.get("grid_mapping")})
+    array = xr.Variable(
+        (dim, *template.dims), values, template.attrs, {"grid_mapping": template.encoding.get("grid_mapping")}
+    )
     return xr.Dataset({variable: array}, coords=coords, attrs=first.attrs)
 
 
@@ -219,7 +233,9 @@ def _decoded(stacked: da.Array, template: xr.DataArray) -> da.Array:
 
     if len(decoding.steps) > 1 and len(stacked.chunks[1]) > 1:
         stacked = stacked.rechunk({1: -1})
-    return stacked.map_blocks(decode, dtype=np.dtype(decoding.dtype), meta=np.empty((0,) * stacked.ndim, decoding.dtype))
+    return stacked.map_blocks(
+        decode, dtype=np.dtype(decoding.dtype), meta=np.empty((0,) * stacked.ndim, decoding.dtype)
+    )
 
 
 def _labels(urls: Sequence[Any], coordinate: Sequence[Any] | Callable[[str], Any] | None) -> Any:
@@ -229,7 +245,9 @@ def _labels(urls: Sequence[Any], coordinate: Sequence[Any] | Callable[[str], Any
     return np.asarray([coordinate(n) for n in names] if callable(coordinate) else coordinate)
 
 
-def _stack(format_name: str, urls: Sequence[Any], place: Place, headers: Headers, storage_options: Mapping[str, Any] | None) -> StackArray:
+def _stack(
+    format_name: str, urls: Sequence[Any], place: Place, headers: Headers, storage_options: Mapping[str, Any] | None
+) -> StackArray:
     if headers not in {"all", "first"}:
         msg = f'headers must be "all" or "first", got {headers!r}'
         raise ValueError(msg)
@@ -294,5 +312,13 @@ def _to_dask(stack: StackArray, chunks: Any) -> da.Array:
     grid = ChunkGrid(stack.shape, (1, *inner.edges))
     found = resolve_chunks(chunks, grid, stack.dtype.itemsize, target)
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
-    return da.from_array(stack, chunks=found, name=name, lock=False, asarray=False, fancy=True, inline_array=False, meta=np.empty((0,) * stack.ndim, stack.dtype))
-
+    return da.from_array(
+        stack,
+        chunks=found,
+        name=name,
+        lock=False,
+        asarray=False,
+        fancy=True,
+        inline_array=False,
+        meta=np.empty((0,) * stack.ndim, stack.dtype),
+    )

@@ -9,7 +9,7 @@ from xarray import DataTree
 __all__ = ["open"]
 
 
-def open(url: Any, **kwargs: Any) -> DataTree:  # noqa: A001, ANN401  # the name is the contract's
+def open(url: Any, **kwargs: Any) -> DataTree:  # noqa: A001  # the name is the contract's
     """Open a file of any format as an :class:`xarray.DataTree`, all arrays lazy.
 
     Parameters

@@ -27,51 +27,55 @@ class ScichunkBackend(BackendEntrypoint):
 
     def open_dataset(
         self,
-        filename_or_obj: Any,  # noqa: ANN401
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
         mask_and_scale: Decoder = True,
-        decode_times: Any = True,  # noqa: ANN401
+        decode_times: Any = True,
         concat_characters: Decoder = True,
         decode_coords: bool | str = True,
         use_cftime: Decoder = None,
-        decode_timedelta: Any = None,  # noqa: ANN401
+        decode_timedelta: Any = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> Dataset:
         """Open one group of a file."""
         from scichunk.adapters import datasets
 
-        flags = datasets.Decoders(mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta)
+        flags = datasets.Decoders(
+            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
+        )
         return datasets.open_dataset(self.format_name, filename_or_obj, group, drop_variables, flags, storage_options)
 
     def open_groups_as_dict(
         self,
-        filename_or_obj: Any,  # noqa: ANN401
+        filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
         mask_and_scale: Decoder = True,
-        decode_times: Any = True,  # noqa: ANN401
+        decode_times: Any = True,
         concat_characters: Decoder = True,
         decode_coords: bool | str = True,
         use_cftime: Decoder = None,
-        decode_timedelta: Any = None,  # noqa: ANN401
+        decode_timedelta: Any = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
     ) -> dict[str, Dataset]:
         """Open all groups of a file, or those below one."""
         from scichunk.adapters import datasets
 
-        flags = datasets.Decoders(mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta)
+        flags = datasets.Decoders(
+            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
+        )
         return datasets.open_groups(self.format_name, filename_or_obj, group, drop_variables, flags, storage_options)
 
-    def open_datatree(self, filename_or_obj: Any, **kwargs: Any) -> DataTree:  # noqa: ANN401
+    def open_datatree(self, filename_or_obj: Any, **kwargs: Any) -> DataTree:
         """Open all groups of a file as a tree."""
         from xarray import DataTree
 
         return DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **kwargs))
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ANN401
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether this is a file of ours; looks at its first bytes where that costs no request."""
         found = _guess(filename_or_obj)
         return found is not None and (self.format_name or found) == found and not _left_to_rasterio(found)
@@ -83,8 +87,9 @@ class GeoTIFFBackend(ScichunkBackend):
     description = "Chunked, lazy GeoTIFF and COG"
     format_name = "geotiff"
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ANN401
+    def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Never by itself: the engine ``scichunk`` answers for all formats, so that xarray finds one engine, not two."""
+        del filename_or_obj
         return False
 
 
@@ -101,7 +106,7 @@ def _left_to_rasterio(format_name: str) -> bool:
     return "rasterio" in list_engines()
 
 
-def _guess(target: Any) -> str | None:  # noqa: ANN401
+def _guess(target: Any) -> str | None:
     from scichunk import registry
 
     head = _first_bytes(target)
@@ -113,7 +118,7 @@ def _guess(target: Any) -> str | None:  # noqa: ANN401
     return spec.name if spec else None
 
 
-def _first_bytes(target: Any) -> bytes | None:  # noqa: ANN401
+def _first_bytes(target: Any) -> bytes | None:
     """First bytes of what can be looked at for free; None for URLs and what else cannot."""
     if isinstance(target, os.PathLike):
         target = os.fspath(target)
@@ -121,7 +126,7 @@ def _first_bytes(target: Any) -> bytes | None:  # noqa: ANN401
         if "://" in target:
             return None
         try:
-            with open(os.path.expanduser(target), "rb") as file:  # noqa: PTH111, PTH123
+            with open(os.path.expanduser(target), "rb") as file:
                 return file.read(64)
         except (OSError, ValueError):
             return None
@@ -130,6 +135,6 @@ def _first_bytes(target: Any) -> bytes | None:  # noqa: ANN401
     if hasattr(target, "getvalue"):
         return bytes(target.getvalue()[:64])
     name = getattr(target, "name", None)
-    if isinstance(name, str) and os.path.isfile(name):  # noqa: PTH113
+    if isinstance(name, str) and os.path.isfile(name):
         return _first_bytes(name)
     return None

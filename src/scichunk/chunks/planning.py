@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -55,7 +56,9 @@ def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
     native = [max(1, n) for n in grid.chunk_shape]
     regular = [isinstance(edge, int) for edge in grid.edges]
-    while math.prod(native) * itemsize > max(target, _LARGEST):  # absurd or hostile: better to decode a part than not at all
+    while math.prod(native) * itemsize > max(
+        target, _LARGEST
+    ):  # absurd or hostile: better to decode a part than not at all
         longest = native.index(max(native))
         native[longest] = -(-native[longest] // 2)
     chunk = list(native)
@@ -81,7 +84,7 @@ def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     return tuple(min(c, n) if n else 1 for c, n in zip(chunk, grid.shape, strict=True))
 
 
-def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> Chunks:  # noqa: ANN401  # what dask takes
+def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> Chunks:  # what dask takes
     """Turn what the user asked for into dask chunks; warn where they cut native chunks.
 
     Parameters
@@ -104,7 +107,10 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     if isinstance(chunks, str) and chunks == "auto":
         sizes: Any = auto_chunks(grid, itemsize, target)
     elif (isinstance(chunks, str) and chunks == "native") or (isinstance(chunks, dict) and not chunks):
-        sizes = tuple(edge if isinstance(edge, int) else tuple(int(b - a) for a, b in zip(edge, edge[1:], strict=False)) for edge in grid.edges)
+        sizes = tuple(
+            edge if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))
+            for edge in grid.edges
+        )
         sizes = tuple(max(1, min(s, n)) if isinstance(s, int) else s for s, n in zip(sizes, grid.shape, strict=True))
     else:
         sizes = chunks
@@ -120,7 +126,7 @@ def _warn_if_misaligned(chunks: Chunks, grid: ChunkGrid, itemsize: int, target: 
     factor = 1.0
     for axis, sizes in enumerate(chunks):
         factor *= _repeats(sizes, grid, axis)
-    if factor > 1.1:  # noqa: PLR2004  # a tenth of the work done twice is not worth a word
+    if factor > 1.1:  # a tenth of the work done twice is not worth a word
         better = auto_chunks(grid, itemsize, target)
         msg = (
             f"these chunks cut the file's own chunks {grid.chunk_shape}: each is decoded {factor:.1f} times on average. "

@@ -73,7 +73,7 @@ class Piece:
     """Where it goes in the output."""
 
 
-def parse_key(key: Any, shape: Sequence[int]) -> Region:  # noqa: ANN401  # anything that can stand in square brackets
+def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can stand in square brackets
     """Normalise a key of integers, slices, one-dimensional integer or boolean arrays, and ``...``.
 
     Arrays are orthogonal: each applies to its own axis.
@@ -103,7 +103,7 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # noqa: ANN401  # anyt
     return Region(tuple(axes), tuple(finish))
 
 
-def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:  # noqa: ANN401
+def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
     if isinstance(part, slice):
         start, stop, step = part.indices(length)
         size = len(range(start, stop, step))
@@ -199,9 +199,7 @@ def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int,
     """
     axes = sorted(points)
     counts = grid.counts
-    joint = np.ravel_multi_index(
-        tuple(grid.find_many(a, points[a]) for a in axes), tuple(counts[a] for a in axes)
-    )
+    joint = np.ravel_multi_index(tuple(grid.find_many(a, points[a]) for a in axes), tuple(counts[a] for a in axes))
     order = np.argsort(joint, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(joint[order])) + 1) if order.size else []
     others = sorted(spans)

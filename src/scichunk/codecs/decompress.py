@@ -42,7 +42,7 @@ def decompress(codec: str, data: memoryview, out: Bytes) -> None:
     function = _decoder(codec)
     try:
         found = function(data, out=out)
-    except Exception as error:  # noqa: BLE001  # each codec of imagecodecs raises a class of its own
+    except Exception as error:  # each codec of imagecodecs raises a class of its own
         found = _tolerant(codec, data, out)
         if found is None:
             msg = f"{codec} data are corrupt: {error}"

@@ -60,7 +60,7 @@ class ImageCodec:
         except Exception as error:  # each codec of imagecodecs raises a class of its own
             msg = f"{self.name} data are corrupt: {error}"
             raise FormatError(msg) from error
-        if image.ndim == 2:  # noqa: PLR2004
+        if image.ndim == 2:
             image = image[..., None]
         tall = image.shape[0] >= (shape[1] if self.codec == "jpeg" else height)
         if not tall or image.shape[1] != width or image.shape[2:] != (shape[0],) or image.dtype != self.dtype:
@@ -95,7 +95,7 @@ def _lerc(data: bytes | memoryview) -> Array:
     image, masks = imagecodecs.lerc_decode(data, masks=True)
     if masks is not None:
         invalid = ~np.asarray(masks, bool)
-        if invalid.ndim == 3 and image.ndim == 3:  # noqa: PLR2004  # masks come band first
+        if invalid.ndim == 3 and image.ndim == 3:  # masks come band first
             invalid = np.moveaxis(invalid, 0, -1) if invalid.shape[0] == image.shape[-1] else invalid
         elif invalid.ndim < image.ndim:
             invalid = np.broadcast_to(invalid[..., None], image.shape)

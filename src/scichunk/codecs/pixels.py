@@ -56,7 +56,13 @@ class PixelCodec:
         samples = shape[0]
         height, width = self.padded or shape[1:]
         size = height * width * samples * self.stored.itemsize
-        if self.predictor == 1 and out.nbytes == size and samples == 1 and out.flags.c_contiguous and self.stored.isnative:
+        if (
+            self.predictor == 1
+            and out.nbytes == size
+            and samples == 1
+            and out.flags.c_contiguous
+            and self.stored.isnative
+        ):
             decompress(self.codec, data, out.reshape(-1).view(np.uint8))
             return
         block = borrow("block", size)
@@ -66,7 +72,7 @@ class PixelCodec:
         if self.predictor == 1:
             pixels = block.view(self.stored).reshape(height, width, samples)
             _copy(pixels[rows, columns, window[0]], out)
-        elif self.predictor == 2:  # noqa: PLR2004
+        elif self.predictor == 2:
             pixels = block.view(self.stored).reshape(height, width, samples)[rows.start : rows.stop, : columns.stop]
             if not self.stored.isnative:
                 pixels = pixels.byteswap(inplace=True).view(self.stored.newbyteorder("="))

@@ -64,7 +64,7 @@ class RawCodec:
             raise FormatError(msg)
         values = np.frombuffer(data, self.stored, need).reshape([full[a] for a in self.order])
         values = values.transpose(np.argsort(self.order))[tuple(inside)]
-        if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:  # noqa: PLR2004  # interleaved: band by band is faster
+        if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:  # interleaved: band by band is faster
             for band in range(values.shape[0]):
                 np.copyto(out[band], values[band], casting="equiv")
         else:

@@ -45,7 +45,7 @@ def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[Centres,
 def _centres(origin: float, step: float, size: int) -> Centres:
     if size > LAZY_AXIS:
         return LinearAxis(origin + 0.5 * step, origin + (size - 0.5) * step, size)
-    return origin + step * (np.arange(size) + 0.5)
+    return origin + step * (np.arange(size, dtype=np.float64) + 0.5)
 
 
 def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:
@@ -73,7 +73,7 @@ class RotatedAxis:
         self.shape = shape
         self._terms = transform[:3] if axis == "x" else transform[3:]
 
-    def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:
         region = parse_key(key, self.shape)
         rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions()) + 0.5 for a in region.axes)
         by_column, by_row, origin = self._terms

@@ -29,7 +29,7 @@ class Step:
         kind = np.dtype(self.dtype)
         work = out if out.dtype == kind else np.empty(raw.shape, kind)
         np.copyto(work, raw, casting="unsafe")
-        if self.fill is not None and self.fill == self.fill:  # NaN stays NaN  # noqa: PLR0124
+        if self.fill is not None and self.fill == self.fill:  # NaN stays NaN
             missing = complex(np.nan, np.nan) if work.dtype.kind == "c" else np.nan
             np.putmask(work, work == work.dtype.type(self.fill), missing)
         if self.scale is not None:

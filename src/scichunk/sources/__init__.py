@@ -68,7 +68,8 @@ class Location:
         if isinstance(target, tuple):
             from scichunk.sources.fsspec import FsspecSource
 
-            return FsspecSource(*target, self.url)
+            fs, path = target
+            return FsspecSource(fs, path, self.url)
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
 
@@ -104,7 +105,7 @@ def _open_url(url: str, given: dict[str, Any]) -> ByteSource:
     return FsspecSource.from_url(url, given)
 
 
-def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Location:  # noqa: ANN401  # anything that names a file
+def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Location:  # anything that names a file
     """Turn what a user gives into a :class:`Location`.
 
     Parameters
@@ -132,7 +133,7 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
             target = fsspec.core.strip_protocol(target)
         if "://" in target or (given and "store" in given):
             return Location(target, given)
-        return Location(os.path.abspath(os.path.expanduser(target)))  # noqa: PTH100, PTH111  # a plain string, 10x faster
+        return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
     if isinstance(target, bytes | bytearray | memoryview):
         return Location(bytes(target))
     if isinstance(target, io.BytesIO):
@@ -142,8 +143,8 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         return Location(path) if getattr(fs, "protocol", "") in ("file", ("file", "local")) else Location((fs, path))
     if hasattr(target, "read") and hasattr(target, "seek"):
         name = getattr(target, "name", None)
-        if isinstance(name, str) and os.path.isfile(name) and "r" in str(getattr(target, "mode", "rb")):  # noqa: PTH113
-            return Location(os.path.abspath(name))  # noqa: PTH100
+        if isinstance(name, str) and os.path.isfile(name) and "r" in str(getattr(target, "mode", "rb")):
+            return Location(os.path.abspath(name))
         return Location(target)
     msg = f"expected a path, URL, bytes or binary file object, got {type(target).__name__}"
     raise TypeError(msg)

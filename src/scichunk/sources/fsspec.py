@@ -108,6 +108,19 @@ class FsspecSource(RemoteSource):
 
 
 def _fingerprint(found: Mapping[str, Any]) -> Fingerprint:
-    names = ("ETag", "etag", "e_tag", "generation", "md5Hash", "checksum", "mtime", "LastModified", "last_modified", "created", "date_time", "CRC")
+    names = (
+        "ETag",
+        "etag",
+        "e_tag",
+        "generation",
+        "md5Hash",
+        "checksum",
+        "mtime",
+        "LastModified",
+        "last_modified",
+        "created",
+        "date_time",
+        "CRC",
+    )
     tag = next((str(found[n]) for n in names if found.get(n) is not None and not inspect.isroutine(found[n])), "")
     return Fingerprint(int(found["size"]), tag)

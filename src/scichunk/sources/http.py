@@ -75,9 +75,9 @@ class HttpSource(RemoteSource):
         session = await self._fs.set_session()
         async with session.get(self._fs.encode_url(self._url), headers=headers, **arguments) as answer:
             size = self._check(answer)
-            if answer.status == 416:  # noqa: PLR2004  # nothing there: an empty file
+            if answer.status == 416:  # nothing there: an empty file
                 return b""
-            if answer.status == 206:  # noqa: PLR2004
+            if answer.status == 206:
                 body = await answer.read()
                 return body if size is not None else await self._all()
             if size is not None and size > options.get().max_header_bytes:
@@ -98,7 +98,7 @@ class HttpSource(RemoteSource):
         if status in {404, 410}:
             msg = f"no such file: HTTP status {status}"
             raise MissingFile(msg, url=self.url)
-        if status == 412:  # noqa: PLR2004
+        if status == 412:
             raise self._changed()
         if status in _TRANSIENT:
             msg = f"HTTP status {status}"
@@ -106,7 +106,9 @@ class HttpSource(RemoteSource):
         if status not in {200, 206, 416}:
             msg = f"HTTP status {status} {answer.reason or ''}".rstrip()
             raise SourceError(msg, url=self.url)
-        total = headers.get("Content-Range", "").rpartition("/")[2] if status != 200 else headers.get("Content-Length", "")  # noqa: PLR2004
+        total = (
+            headers.get("Content-Range", "").rpartition("/")[2] if status != 200 else headers.get("Content-Length", "")
+        )
         size = int(total) if total.isdigit() else None
         etag = headers.get("ETag", "")
         tag = etag or headers.get("Last-Modified", "")

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,8 @@ from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources.base import ByteSource
 
 __all__ = ["Directory", "HeaderReader", "Tag", "TiffHeader", "read_directory", "read_header"]
+
+Order = Literal["<", ">"]
 
 _TYPES: Final = {
     1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4",
@@ -81,7 +83,7 @@ class Directory:
 
     offset: int
     next: int
-    order: str
+    order: Order
     """``"<"`` or ``">"``."""
     tags: Mapping[int, Tag]
     reader: HeaderReader
@@ -139,7 +141,7 @@ class Directory:
 class TiffHeader:
     """The first bytes of a TIFF file."""
 
-    order: str
+    order: Order
     big: bool
     first: int
 
@@ -153,14 +155,15 @@ def read_header(reader: HeaderReader) -> TiffHeader:
         If this is no TIFF file.
     """
     head = bytes(reader.get(0, min(16, reader.size)))
-    order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 8:  # noqa: PLR2004
+    orders: dict[bytes, Order] = {b"II": "<", b"MM": ">"}
+    order = orders.get(head[:2])
+    if order is None or len(head) < 8:
         msg = "not a TIFF file: it does not begin with II or MM"
         raise FormatError(msg, url=reader.source.url)
     magic, first = struct.unpack(order + "HI", head[2:8])
-    if magic == 42:  # noqa: PLR2004
+    if magic == 42:
         return TiffHeader(order, big=False, first=first)
-    if magic != 43 or len(head) < 16 or struct.unpack(order + "HH", head[4:8]) != (8, 0):  # noqa: PLR2004
+    if magic != 43 or len(head) < 16 or struct.unpack(order + "HH", head[4:8]) != (8, 0):
         msg = f"not a TIFF file: version {magic}, expected 42, or 43 for BigTIFF"
         raise FormatError(msg, url=reader.source.url)
     return TiffHeader(order, big=True, first=struct.unpack(order + "Q", head[8:16])[0])

@@ -53,7 +53,7 @@ def native_grid(image: Image) -> ChunkGrid:
     if rows < 1 or columns < 1:
         msg = f"tiles or strips of {rows} x {columns} pixels"
         raise FormatError(msg)
-    bands = image.samples if image.planar != 2 else 1  # noqa: PLR2004
+    bands = image.samples if image.planar != 2 else 1
     return ChunkGrid((image.samples, image.height, image.width), (bands, rows, columns))
 
 
@@ -116,13 +116,13 @@ def _check_predictor(image: Image, dtype: np.dtype[Any]) -> None:
     right = {
         0: True,
         1: True,
-        2: dtype.itemsize <= 8,  # noqa: PLR2004
+        2: dtype.itemsize <= 8,
         3: dtype.kind == "f",
     }
     if image.predictor not in right or not right[image.predictor]:
         msg = f"predictor {image.predictor} on {dtype}"
         raise UnsupportedFeature(msg)
-    if image.predictor > 1 and image.compression == 32773:  # noqa: PLR2004  # libtiff ignores it there
+    if image.predictor > 1 and image.compression == 32773:  # libtiff ignores it there
         msg = "a predictor on PACKBITS"
         raise UnsupportedFeature(msg)
 
@@ -133,16 +133,22 @@ def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
     arguments: dict[str, Any] = {}
     outer = ""
     if codec == "jpeg":
-        colour = {(6, 3): "YCBCR", (2, 3): "RGB", (0, 1): "GRAYSCALE", (1, 1): "GRAYSCALE"}.get((image.photometric, samples))
+        colour = {(6, 3): "YCBCR", (2, 3): "RGB", (0, 1): "GRAYSCALE", (1, 1): "GRAYSCALE"}.get(
+            (image.photometric, samples)
+        )
         if colour is None or dtype != np.uint8:
             msg = f"JPEG of {samples} samples, {dtype}, photometric interpretation {image.photometric}"
             raise UnsupportedFeature(msg)
-        arguments = {"colorspace": colour, "outcolorspace": "RGB" if colour == "YCBCR" else colour, "tables": d.raw(347) or None}
+        arguments = {
+            "colorspace": colour,
+            "outcolorspace": "RGB" if colour == "YCBCR" else colour,
+            "tables": d.raw(347) or None,
+        }
     elif codec == "webp":
         if samples not in {3, 4} or dtype != np.uint8:
             msg = f"WEBP of {samples} samples"
             raise UnsupportedFeature(msg)
-        arguments = {"hasalpha": samples == 4}  # noqa: PLR2004
+        arguments = {"hasalpha": samples == 4}
     elif codec == "lerc":
         parameters = d.array(50674)
         outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
@@ -159,7 +165,12 @@ def _tables(image: Image, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.
     if image.tile and 324 not in d.tags:
         codes = (273, 279)
     starts, lengths = (d.array(c) for c in codes)
-    if starts.size < grid.size or lengths.size < grid.size or starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
+    if (
+        starts.size < grid.size
+        or lengths.size < grid.size
+        or starts.dtype.kind not in "iu"
+        or lengths.dtype.kind not in "iu"
+    ):
         msg = f"{starts.size} offsets and {lengths.size} byte counts for {grid.size} tiles or strips"
         raise UnsupportedFeature(msg)
     lengths = lengths[: grid.size].astype(np.uint64)
@@ -187,7 +198,7 @@ def _raw_tables(
         msg = "uncompressed data of unexpected byte counts"
         raise UnsupportedFeature(msg)
     lengths = np.where(present, expected, 0).astype(np.uint64)
-    if image.tile or per_plane < 2:  # noqa: PLR2004
+    if image.tile or per_plane < 2:
         return starts, lengths, grid
     merge = min(max(1, _MERGED_STRIP // max(1, int(expected[0]))), per_plane)
     table = starts.reshape(-1, per_plane)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,21 @@ from scichunk.sources.cache import LRU
 __all__ = ["RasterMetadata", "fill_value", "read_metadata", "sidecars"]
 
 _SIDECARS: Final = (".aux.xml", ".AUX.XML", ".msk", ".ovr")
-_STEM_SIDECARS: Final = (".aux.xml", ".tfw", ".TFW", ".tifw", ".tiffw", ".wld", ".tab", ".TAB", ".rpb", ".RPB", "_RPC.TXT", "_rpc.txt", ".IMD")
+_STEM_SIDECARS: Final = (
+    ".aux.xml",
+    ".tfw",
+    ".TFW",
+    ".tifw",
+    ".tiffw",
+    ".wld",
+    ".tab",
+    ".TAB",
+    ".rpb",
+    ".RPB",
+    "_RPC.TXT",
+    "_rpc.txt",
+    ".IMD",
+)
 _IDENTITY: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
@@ -49,9 +64,9 @@ _known: LRU[RasterMetadata] = LRU(lambda: 256)
 
 def sidecars(path: str) -> list[str]:
     """Files beside a local one that GDAL would read with it."""
-    stem = os.path.splitext(path)[0]  # noqa: PTH122  # plain strings: this is on the way of every open
+    stem = os.path.splitext(path)[0]  # plain strings: this is on the way of every open
     names = [path + s for s in _SIDECARS] + [stem + s for s in _STEM_SIDECARS]
-    return [n for n in dict.fromkeys(names) if os.path.exists(n)]  # noqa: PTH110
+    return [n for n in dict.fromkeys(names) if os.path.exists(n)]
 
 
 def read_metadata(image: Image, path: str | None) -> RasterMetadata:
@@ -92,7 +107,11 @@ def fill_value(image: Image, dtype: np.dtype[Any]) -> int | float | complex:
     if number != number:  # noqa: PLR0124  # NaN in integers
         return 0
     limits = np.iinfo(dtype)
-    return int(min(max(number, limits.min), limits.max)) if abs(number) != float("inf") else int(limits.max if number > 0 else limits.min)
+    return (
+        int(min(max(number, limits.min), limits.max))
+        if abs(number) != float("inf")
+        else int(limits.max if number > 0 else limits.min)
+    )
 
 
 def _nothing(image: Image) -> RasterMetadata:
@@ -115,14 +134,14 @@ def _ask_gdal(path: str | None, stub: bytes | None) -> RasterMetadata | None:
         return None
 
 
-def _collect(ds: Any) -> RasterMetadata:  # noqa: ANN401  # rasterio has no types
+def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
     n = ds.count
     crs = _try(lambda: ds.crs, None)
     gcps, gcps_crs = _try(lambda: ds.gcps, ([], None))
     colormaps = {}
     interpretations = _try(lambda: tuple(c.name for c in ds.colorinterp), ())
     for band, name in enumerate(interpretations, 1):
-        if name == "palette" and (colors := _try(lambda band=band: ds.colormap(band), None)):
+        if name == "palette" and (colors := _try(partial(ds.colormap, band), None)):
             colormaps[band] = colors
     rpcs = _try(lambda: ds.rpcs, None)
     return RasterMetadata(
@@ -132,18 +151,18 @@ def _collect(ds: Any) -> RasterMetadata:  # noqa: ANN401  # rasterio has no type
         units=_try(lambda: tuple(ds.units), (None,) * n),
         descriptions=_try(lambda: tuple(ds.descriptions), (None,) * n),
         colorinterp=interpretations,
-        crs_wkt=_try(lambda: crs.to_wkt(), "") if crs else "",
+        crs_wkt=_try(crs.to_wkt, "") if crs else "",
         transform=_try(lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
         tags=_try(lambda: dict(ds.tags()), {}),
         band_tags=_try(lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
         colormaps=colormaps,
         gcps=_geojson(gcps) if gcps else "",
-        gcps_crs_wkt=_try(lambda: gcps_crs.to_wkt(), "") if gcps and gcps_crs else "",
+        gcps_crs_wkt=_try(gcps_crs.to_wkt, "") if gcps and gcps_crs else "",
         rpcs=_try(lambda: dict(rpcs.to_gdal()), {}) if rpcs else {},
     )
 
 
-def _try(get: Callable[[], Any], default: Any) -> Any:  # noqa: ANN401
+def _try(get: Callable[[], Any], default: Any) -> Any:
     """One attribute of a dataset; a value that GDAL cannot give (a tag in no known encoding, ...) is as if not there."""
     try:
         return get()

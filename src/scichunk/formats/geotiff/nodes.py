@@ -46,7 +46,9 @@ def band_data(source: ArraySource, place: Place, metadata: RasterMetadata, image
     return ArrayVar("band_data", ("band", "y", "x"), place, source, attrs, encoding, () if uniform else tuple(cf))
 
 
-def build(variables: Sequence[ArrayVar], metadata: RasterMetadata, image: Image, full: Image, shape: tuple[int, ...]) -> Node:
+def build(
+    variables: Sequence[ArrayVar], metadata: RasterMetadata, image: Image, full: Image, shape: tuple[int, ...]
+) -> Node:
     """Add the coordinates ``band, y, x, spatial_ref`` (or ``yc, xc`` where the raster is rotated)."""
     transform = metadata.transform
     if image is not full:
@@ -90,7 +92,8 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
         rows, columns = image.block
         notes: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
         shape: tuple[int, ...] = (image.samples, image.height, image.width)
-        dtype, codec, stored, native = "?", "?", None, (image.samples, rows, columns)
+        dtype, codec, stored = "?", "?", None
+        native: tuple[int, ...] = (image.samples, rows, columns)
         try:
             source = file.array(("page", page, level, "auto"))
             shape, dtype, codec, reader = source.shape, str(source.dtype), codec_name(source, image), source.reader
@@ -105,7 +108,9 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
             metadata = file.metadata(0)
             notes["crs"] = _crs_name(metadata)
             notes["transform"] = list(metadata.transform)
-        found.append(ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, notes))
+        found.append(
+            ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, notes)
+        )
     return found
 
 
@@ -139,7 +144,11 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 def _tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
     """Tags of the file, and of the bands: one value for one band, tuples for several."""
-    attrs: dict[str, Any] = {k: v for k, v in metadata.tags.items() if k not in {"_FillValue", "scale_factor", "add_offset", "units", "long_name"}}
+    attrs: dict[str, Any] = {
+        k: v
+        for k, v in metadata.tags.items()
+        if k not in {"_FillValue", "scale_factor", "add_offset", "units", "long_name"}
+    }
     names = dict.fromkeys(k for tags in metadata.band_tags for k in tags)
     for name in names:
         values = tuple(tags.get(name, "") for tags in metadata.band_tags)

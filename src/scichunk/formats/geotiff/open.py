@@ -100,7 +100,11 @@ class GeoTIFFFile:
         variables = [self._variable(page, level, metadata)]
         if level == NO_OVERVIEW and self._mask_reader(page) is not None:
             source = self.array(("mask", page))
-            variables.append(ArrayVar("mask", ("y", "x"), ("mask", page), source, {"long_name": "validity mask: 0 = no data, 255 = data"}))
+            variables.append(
+                ArrayVar(
+                    "mask", ("y", "x"), ("mask", page), source, {"long_name": "validity mask: 0 = no data, 255 = data"}
+                )
+            )
         full = self.structure.page(page).image
         return nodes.build(variables, metadata, image, full, variables[0].source.shape)
 
@@ -169,7 +173,10 @@ class GeoTIFFFile:
             "shape": (image.samples, image.height, image.width),
             "bits per sample": image.bits,
             "sample format": image.sample_format,
-            **{name: np.frombuffer(v, d.order + "f8").tolist() if len(v) % 8 == 0 and name != "GeoKeys" else v for name, v in tags.items()},
+            **{
+                name: np.frombuffer(v, d.order + "f8").tolist() if len(v) % 8 == 0 and name != "GeoKeys" else v
+                for name, v in tags.items()
+            },
         }
 
     def describe(self) -> list[ArrayInfo]:
@@ -199,13 +206,17 @@ class GeoTIFFFile:
     def _mask_reader(self, page: int) -> str | None:
         """Where a page's mask comes from, if it has one."""
         path = self.location.local_path
-        if page == 0 and path and os.path.exists(path + ".msk"):  # noqa: PTH110
+        if page == 0 and path and os.path.exists(path + ".msk"):
             return "a mask file beside it"
         first = self.structure.first
         if page == 0 and not first.directory.next and 330 not in first.directory.tags:
             return None
         masks = self.structure.page(page).masks
-        return "an internal mask" if any((m.width, m.height) == (self.image(page).width, self.image(page).height) for m in masks) else None
+        return (
+            "an internal mask"
+            if any((m.width, m.height) == (self.image(page).width, self.image(page).height) for m in masks)
+            else None
+        )
 
     def _mask(self, page: int) -> ArraySource:
         why = self._mask_reader(page)
@@ -224,7 +235,7 @@ class GeoTIFFFile:
         with self._lock:
             if self._external is None:
                 path = self.location.local_path
-                if not path or not os.path.exists(path + ".ovr"):  # noqa: PTH110
+                if not path or not os.path.exists(path + ".ovr"):
                     self._external = (self.source, [])
                 else:
                     source = Location(path + ".ovr").open()

@@ -26,7 +26,10 @@ Array = npt.NDArray[Any]
 
 def dataset_dtype(names: tuple[str, ...]) -> np.dtype[Any]:
     """Type that holds all bands of a dataset, as rasterio names them (``complex_int16`` reads as complex64)."""
-    kinds = [np.dtype("c8") if n == "complex_int16" else np.dtype("c16") if n == "complex_int32" else np.dtype(n) for n in names]
+    kinds = [
+        np.dtype("c8") if n == "complex_int16" else np.dtype("c16") if n == "complex_int32" else np.dtype(n)
+        for n in names
+    ]
     return np.dtype(np.result_type(*kinds))
 
 
@@ -51,7 +54,7 @@ class RasterioWindows:
         self._name = path if offset is None else f"GTIFF_DIR:off:{offset}:{path}"
         self._local = threading.local()
 
-    def dataset(self) -> Any:  # noqa: ANN401  # rasterio has no types
+    def dataset(self) -> Any:  # rasterio has no types
         """Return this thread's dataset.
 
         Raises
@@ -86,7 +89,9 @@ class RasterioWindows:
                 else:
                     bands = list(range(window[0].start + 1, window[0].stop + 1))
                     several = len(set(dataset.dtypes)) > 1
-                    found = dataset.read(bands, window=place, out_dtype=dataset_dtype(dataset.dtypes) if several else None)
+                    found = dataset.read(
+                        bands, window=place, out_dtype=dataset_dtype(dataset.dtypes) if several else None
+                    )
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error

@@ -117,7 +117,7 @@ class Structure:
         queue: list[tuple[int, bool]] = []
         current = self.first.directory
         while True:
-            queue = [(int(o), True) for o in current.array(330)[:limit].tolist()] if 330 in current.tags else []  # noqa: PLR2004
+            queue = [(int(o), True) for o in current.array(330)[:limit].tolist()] if 330 in current.tags else []
             queue.append((current.next, False))
             for offset, sub in queue:
                 if not offset:
@@ -125,10 +125,10 @@ class Structure:
                 try:
                     if offset in seen:
                         msg = f"the chain of directories comes back to byte {offset}"
-                        raise FormatError(msg)  # noqa: TRY301
+                        raise FormatError(msg)
                     if len(seen) >= limit:
                         msg = f"more than {limit} directories (options.max_pages)"
-                        raise FormatError(msg)  # noqa: TRY301
+                        raise FormatError(msg)
                     seen.add(offset)
                     directory = read_directory(self.reader, self.header, offset)
                     image = read_image(directory)
@@ -183,4 +183,6 @@ def _numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
     tag = directory.tags.get(code)
     if tag is None or tag.count == 1:
         return (directory.integer(code, default),)
-    return tuple(sorted({int(n) for n in directory.array(code).tolist()})) or (default,)  # what matters is whether the samples differ
+    return tuple(sorted({int(n) for n in directory.array(code).tolist()})) or (
+        default,
+    )  # what matters is whether the samples differ

@@ -14,7 +14,9 @@ from scichunk.formats.geotiff.structure import Image
 
 __all__ = ["TELLING", "make_stub"]
 
-TELLING: Final = frozenset({33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 320, 338, 270, 305, 306, 315, 282, 283})
+TELLING: Final = frozenset(
+    {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 320, 338, 270, 305, 306, 315, 282, 283}
+)
 """Tags without which GDAL has nothing to say."""
 
 _LAYOUT: Final = frozenset({
@@ -38,7 +40,7 @@ def make_stub(image: Image) -> bytes:
         entries[code] = (3, len(values), struct.pack(f"{order}{len(values)}H", *values))
 
     photometric = {-1: 1, 6: 2}.get(image.photometric, image.photometric)
-    if photometric not in {0, 1, 2, 3, 5, 8} or (photometric == 3 and 320 not in d.tags):  # noqa: PLR2004
+    if photometric not in {0, 1, 2, 3, 5, 8} or (photometric == 3 and 320 not in d.tags):
         photometric = 1
     samples = min(image.samples, 65535)
     put(256, 1)
@@ -68,7 +70,7 @@ def _write(entries: dict[int, tuple[int, int, bytes]], order: str) -> bytes:
     tail = b""
     for code in sorted(entries):
         kind, count, value = entries[code]
-        if len(value) <= 8:  # noqa: PLR2004
+        if len(value) <= 8:
             place = value.ljust(8, b"\0")
         else:
             place = struct.pack(f"{order}Q", at + len(tail))
