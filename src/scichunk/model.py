@@ -71,18 +71,23 @@ class OpenFile(Protocol):
 
     def groups(self) -> list[str]:
         """Paths of all groups, ``"/"`` first, in file order."""
+        ...
 
     def node(self, group: str = "/") -> Node:
         """Build one group; a KeyError if there is none of that name."""
+        ...
 
     def array(self, place: Place) -> ArraySource:
         """Return one array."""
+        ...
 
     def layout(self, place: Place) -> Mapping[str, Any]:
         """Return what must be equal for arrays of two files to be stacked, by name; cheap."""
+        ...
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array, without reading pixels."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

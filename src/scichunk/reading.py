@@ -30,27 +30,34 @@ class ArraySource(Protocol):
     @property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
+        ...
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
         """Of the values, native byte order."""
+        ...
 
     @property
     def grid(self) -> ChunkGrid:
         """Native chunks."""
+        ...
 
     @property
     def reader(self) -> str:
         """``"indexed"``, or ``"reference: "`` and why."""
+        ...
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region, one selection for each axis."""
+        ...
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes; shape ``(n, *lengths of spans in axis order)``."""
+        ...
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Asynchronous twin of :meth:`read`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

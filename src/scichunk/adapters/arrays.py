@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
     name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, found)}"
     return da.from_array(
         lazy,
-        chunks=found,
+        chunks=cast("Any", found),  # dask's annotation knows only "auto"
         name=name,
         lock=False,
         asarray=False,

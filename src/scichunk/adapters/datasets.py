@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from xarray import conventions
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -181,7 +182,7 @@ def _dataset(
     attrs: Any = dict(node.attrs)
     if flags.decode_times or flags.decode_timedelta:
         with contextlib.suppress(ValueError, OverflowError):  # units that only look like a time: left as they are
-            variables, attrs, _ = xr.conventions.decode_cf_variables(
+            variables, attrs, _ = conventions.decode_cf_variables(
                 variables,
                 attrs,
                 mask_and_scale=False,
@@ -246,6 +247,6 @@ def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict
 
 def _template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
     empty = xr.Variable(var.dims, np.empty((0,) * len(var.dims), var.source.dtype), attrs)
-    return xr.conventions.decode_cf_variable(
+    return conventions.decode_cf_variable(
         var.name, empty, concat_characters=False, mask_and_scale=True, decode_times=False, decode_timedelta=False
     )

@@ -232,7 +232,7 @@ def _decoded(stacked: da.Array, template: xr.DataArray) -> da.Array:
         return np.stack([decoding.apply(b, bands) for b in block]) if len(block) else block.astype(decoding.dtype)
 
     if len(decoding.steps) > 1 and len(stacked.chunks[1]) > 1:
-        stacked = stacked.rechunk({1: -1})
+        stacked = stacked.rechunk(cast("Any", {1: -1}))
     return stacked.map_blocks(
         decode, dtype=np.dtype(decoding.dtype), meta=np.empty((0,) * stacked.ndim, decoding.dtype)
     )
@@ -314,7 +314,7 @@ def _to_dask(stack: StackArray, chunks: Any) -> da.Array:
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
     return da.from_array(
         stack,
-        chunks=found,
+        chunks=cast("Any", found),
         name=name,
         lock=False,
         asarray=False,

@@ -21,13 +21,16 @@ class Codec(Protocol):
     @property
     def name(self) -> str:
         """For people: ``"DEFLATE, predictor 2"``."""
+        ...
 
     @property
     def partial(self) -> bool:
         """Whether a window of a chunk costs (nearly) only that window, so that decoded chunks need not be kept."""
+        ...
 
     def subrange(self, shape: tuple[int, ...], window: Window) -> tuple[int, int] | None:
         """Bytes of the encoded chunk, relative to its start, that a window needs; None for all."""
+        ...
 
     def decode_into(
         self, data: memoryview, out: npt.NDArray[np.generic], shape: tuple[int, ...], window: Window, skipped: int
@@ -52,6 +55,7 @@ class Codec(Protocol):
         FormatError
             If the bytes are corrupt or too few.
         """
+        ...
 
 
 @dataclass(frozen=True, slots=True)

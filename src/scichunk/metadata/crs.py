@@ -35,11 +35,12 @@ def axis_attrs(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
 @lru_cache(256)
 def _cf(wkt: str) -> dict[str, Any]:
     import pyproj
+    from pyproj.exceptions import CRSError
 
     found: dict[str, Any] = {}
     try:
         found = pyproj.CRS.from_wkt(wkt).to_cf()
-    except pyproj.exceptions.CRSError:
+    except CRSError:
         found = {}  # GDAL knows systems that PROJ's reader refuses; the text itself is kept
     found["crs_wkt"] = wkt
     found["spatial_ref"] = wkt
@@ -52,10 +53,11 @@ def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
     if not wkt:
         return x, y
     import pyproj
+    from pyproj.exceptions import CRSError
 
     try:
         crs = pyproj.CRS.from_wkt(wkt)
-    except pyproj.exceptions.CRSError:
+    except CRSError:
         return x, y
     if crs.is_geographic:
         x |= {"long_name": "longitude", "standard_name": "longitude", "units": "degrees_east"}

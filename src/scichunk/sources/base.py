@@ -29,17 +29,21 @@ class ByteSource(Protocol):
     @property
     def url(self) -> str:
         """The name for messages and tokens; holds no secrets."""
+        ...
 
     @property
     def fingerprint(self) -> Fingerprint:
         """The version that was there when the source was opened."""
+        ...
 
     @property
     def batch_bytes(self) -> int:
         """How many bytes to ask for in one batch: few where a read is cheap, many where latency rules."""
+        ...
 
     def head(self) -> memoryview:
         """Return the first bytes of the file (``options.head_bytes``, or all of a shorter file)."""
+        ...
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read half-open ranges in one concurrent, coalesced batch.
@@ -53,9 +57,11 @@ class ByteSource(Protocol):
         SourceError
             If a range cannot be read, or the file has changed since it was opened.
         """
+        ...
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`; the views stay valid."""
+        ...
 
 
 def check_ranges(starts: Sequence[int], stops: Sequence[int], size: int, url: str) -> None:

@@ -83,10 +83,11 @@ class HttpSource(RemoteSource):
             if size is not None and size > options.get().max_header_bytes:
                 msg = "the server does not serve ranges and the file is large: download it, or use a caching URL (filecache::https://...)"
                 raise SourceError(msg, url=self.url)
-            self._whole = await answer.read()
-        if self.fingerprint.size != len(self._whole):
-            self.fingerprint = Fingerprint(len(self._whole), self.fingerprint.tag)
-        return self._whole[start:stop]
+            whole: bytes = await answer.read()
+        self._whole = whole
+        if self.fingerprint.size != len(whole):
+            self.fingerprint = Fingerprint(len(whole), self.fingerprint.tag)
+        return whole[start:stop]
 
     async def _all(self) -> bytes:
         msg = "the server does not say how long the file is"

@@ -128,7 +128,7 @@ def _cf(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, 
             with np.errstate(over="ignore"):
                 found["_FillValue"] = dtype.type(nodata)
         elif dtype.kind == "c":
-            found["_FillValue"] = np.empty(0, dtype).real.dtype.type(nodata)
+            found["_FillValue"] = np.dtype(f"f{dtype.itemsize // 2}").type(nodata)
         elif nodata == nodata and float(nodata).is_integer() and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:  # noqa: PLR0124
             found["_FillValue"] = dtype.type(int(nodata))
     if metadata.scales[band] != 1.0:
