@@ -1,0 +1,130 @@
+"""Open the bundled files the ways a user would, print what comes out, draw demo-out/quicklook.png.
+
+A format joins in with one function in TOURS, which prints and returns the pictures to draw. Formats without one still
+have their files opened and listed.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+import scichunk
+
+ROOT = Path(__file__).resolve().parents[1]
+OUT = ROOT / "demo-out"
+
+Picture = tuple[str, np.ndarray, dict]
+
+
+def step(code: str) -> None:
+    print(f"\n>>> {code}")
+
+
+def geotiff(files: list[Path]) -> list[Picture]:
+    scene = str(next((f for f in files if f.name.startswith("scene")), files[0]))
+    name = Path(scene).name
+
+    step(f'scichunk.info("{name}")')
+    print(scichunk.info(scene))
+
+    step(f'scichunk.from_geotiff("{name}", chunks="native")')
+    array = scichunk.from_geotiff(scene, chunks="native")
+    print(array)
+    print("mean of each band:", array.mean(axis=(1, 2)).compute())
+
+    step(f'xr.open_dataset("{name}", engine="geotiff", chunks={{}})')
+    dataset = xr.open_dataset(scene, engine="geotiff", chunks={})
+    print(dataset)
+    band = dataset.band_data
+    corner = band.isel(band=0).sel(x=slice(*band.x.values[[0, 9]]), y=slice(*band.y.values[[0, 9]]))
+    print("mean of the upper left corner, by coordinates:", float(corner.mean()))
+
+    step(f'scichunk.open("{name}")  # a tree: overviews and pages are groups')
+    tree = scichunk.open(scene)
+    print(*tree.groups, sep="\n")
+
+    pictures = [(f"{name}, band 1", band[0].values, {"cmap": "viridis"})]
+    groups = [tree[group].to_dataset() for group in tree.groups if "overview" in group]
+    if groups:
+        pictures.append((f"{name}, an overview", groups[-1].band_data[0].values, {"cmap": "viridis"}))
+
+    stack = sorted(str(f) for f in files if f.name.startswith("dem_"))
+    if stack:
+        step('scichunk.open_stack(sorted(glob("dem_*.tif")), dim="time", coordinate=date)')
+        dates = [np.datetime64(Path(f).stem.removeprefix("dem_")) for f in stack]
+        cube = scichunk.open_stack(stack, dim="time", coordinate=dates)
+        print(cube)
+        variable = cube.band_data if isinstance(cube, xr.Dataset) else cube
+        pictures.append((f"mean of {len(stack)} dates", variable.mean("time")[0].values, {"cmap": "terrain"}))
+    for part, cmap in (("elevation", "terrain"), ("holes", "magma"), ("landcover", "tab20")):
+        for file in files:
+            if file.name.startswith(part):
+                image = xr.open_dataset(file, engine="geotiff").band_data[0]  # nodata masked
+                pictures.append((file.name, image.values, {"cmap": cmap}))
+    return pictures
+
+
+TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {"geotiff": geotiff}
+
+
+def listing(files: list[Path]) -> None:
+    """Every file through the engine that finds the format itself: opened, read in full, which reader served it."""
+    print(f"\n{'file':<32}{'groups':>7}{'arrays':>8}{'MB':>8}{'ms':>7}  reader")
+    for file in files:
+        start = time.perf_counter()
+        tree = scichunk.open(file, mask_and_scale=False)
+        arrays = [v.load() for node in tree.subtree for v in node.to_dataset(inherit=False).data_vars.values()]
+        milliseconds = 1000 * (time.perf_counter() - start)
+        readers = ", ".join(dict.fromkeys(str(v.encoding.get("reader", "?")) for v in arrays))
+        size = sum(v.nbytes for v in arrays) / 1e6
+        print(f"{file.name:<32}{len(tree.groups):>7}{len(arrays):>8}{size:>8.2f}{milliseconds:>7.0f}  {readers}")
+
+
+def draw(pictures: list[Picture]) -> Path:
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    columns = min(3, len(pictures))
+    rows = -(-len(pictures) // columns)
+    figure, axes = plt.subplots(rows, columns, figsize=(4.2 * columns, 3.6 * rows), squeeze=False, layout="constrained")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, (title, image, options) in zip(axes.flat, pictures, strict=False):
+        figure.colorbar(axis.imshow(image, interpolation="nearest", **options), ax=axis, shrink=0.8)
+        axis.set_title(title, fontsize=9)
+    OUT.mkdir(exist_ok=True)
+    path = OUT / "quicklook.png"
+    figure.savefig(path, dpi=110)
+    return path
+
+
+def main() -> int:
+    folder = Path(os.environ.get("SCICHUNK_TEST_DATA", ROOT / "test_data"))
+    print(f"scichunk {scichunk.__version__} reads {', '.join(scichunk.formats())}")
+    pictures = []
+    for name, spec in scichunk.formats().items():
+        files = sorted(f for f in folder.iterdir() if f.name.lower().endswith(tuple(spec.suffixes)))
+        print(f"\n{'=' * 100}\n{spec.description}: {len(files)} bundled files")
+        if not files:
+            continue
+        listing(files)
+        if name in TOURS:
+            pictures += TOURS[name](files)
+    if not pictures:
+        print("nothing to draw", file=sys.stderr)
+        return 1
+    print(f"\n{'=' * 100}\nwrote {os.path.relpath(draw(pictures))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
