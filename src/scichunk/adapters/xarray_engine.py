@@ -129,7 +129,7 @@ def _first_bytes(target: Any) -> bytes | None:
             with open(os.path.expanduser(target), "rb") as file:
                 return file.read(64)
         except (OSError, ValueError):
-            return None
+            return b""
     if isinstance(target, bytes | bytearray | memoryview):
         return bytes(target[:64])
     if hasattr(target, "getvalue"):

@@ -70,7 +70,7 @@ class Decoding:
             self.steps[0].apply(raw, out)
         elif bands is not None:
             for i, band in enumerate(bands):
-                self.steps[int(band)].apply(raw[i], out[i])
+                self.steps[int(band)].apply(raw[i : i + 1], out[i : i + 1])
         return out
 
 
