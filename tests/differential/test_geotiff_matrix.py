@@ -79,7 +79,7 @@ def test_lossless(tmp_path, compress, layout, interleave, endianness):
             continue
         if predictor == 2 and kind.kind in "fc" and kind != np.float32:
             continue
-        if predictor == 3 and kind.kind != "f":
+        if predictor == 3 and dtype not in {"float32", "float64"}:  # GDAL writes no other
             continue
         if dtype == "float16" and not GDAL_311:
             continue
@@ -110,7 +110,7 @@ def test_lerc(tmp_path, compress, layout):
 
 @pytest.mark.parametrize(
     "layout",
-    [{"tiled": True, "blockxsize": 32, "blockysize": 48}, {"tiled": False, "blockysize": 8}],
+    [{"tiled": True, "blockxsize": 32, "blockysize": 48}, {"tiled": False, "blockysize": 16}],
     ids=["tiles", "strips"],
 )
 def test_jpeg_and_webp(tmp_path, layout):
@@ -184,8 +184,9 @@ def test_odd_bits_go_to_the_reference(tmp_path, bits, compress):
 @pytest.mark.parametrize("compress", ["CCITTFAX4", "CCITTRLE", "LZMA"])
 def test_rare_codecs(tmp_path, compress):
     options = {"NBITS": 1} if compress.startswith("CCITT") else {}
+    data = pixels("uint8", 1, 75, 83)
     path = tmp_path / "rare.tif"
-    write(path, pixels("uint8", 1, 75, 83) % (2 if options else 256), compress=compress, **options)
+    write(path, data % 2 if options else data, compress=compress, **options)
     check(path, indexed=compress == "LZMA")
 
 

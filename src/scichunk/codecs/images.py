@@ -56,7 +56,7 @@ class ImageCodec:
         del skipped
         height, width = self.padded or shape[1:]
         try:
-            image = self._decode(data)
+            image = self._decode(data, (height, width, shape[0]))
         except Exception as error:  # each codec of imagecodecs raises a class of its own
             msg = f"{self.name} data are corrupt: {error}"
             raise FormatError(msg) from error
@@ -70,11 +70,11 @@ class ImageCodec:
         for band in range(out.shape[0]):
             np.copyto(out[band], pixels[..., band])
 
-    def _decode(self, data: memoryview) -> Array:
+    def _decode(self, data: memoryview, shape: tuple[int, int, int]) -> Array:
         import imagecodecs
 
         if self.codec == "lerc":
-            return _lerc(self._unwrap(data))
+            return _lerc(self._unwrap(data), shape)
         name = "jpeg8" if self.codec == "jpeg" else self.codec
         image: Array = getattr(imagecodecs, f"{name}_decode")(data, **self.arguments)
         return image
@@ -88,17 +88,23 @@ class ImageCodec:
         return found
 
 
-def _lerc(data: bytes | memoryview) -> Array:
-    """Decode a LERC blob; invalid pixels are NaN in floats and 0 in integers, as GDAL gives them."""
+def _lerc(data: bytes | memoryview, shape: tuple[int, int, int]) -> Array:
+    """Decode a LERC blob of (rows, columns, samples); invalid pixels are NaN in floats and 0 in integers, as GDAL gives them.
+
+    A blob holds samples as depth (last axis) or, where their masks differ, as bands (first axis).
+    """
     import imagecodecs
 
     image, masks = imagecodecs.lerc_decode(data, masks=True)
+    image = _samples_last(np.asarray(image), shape)
     if masks is not None:
-        invalid = ~np.asarray(masks, bool)
-        if invalid.ndim == 3 and image.ndim == 3:  # masks come band first
-            invalid = np.moveaxis(invalid, 0, -1) if invalid.shape[0] == image.shape[-1] else invalid
-        elif invalid.ndim < image.ndim:
-            invalid = np.broadcast_to(invalid[..., None], image.shape)
-        if invalid.any():
-            image[invalid.reshape(image.shape)] = np.nan if image.dtype.kind == "f" else 0
-    return np.asarray(image)
+        valid = _samples_last(np.asarray(masks, bool), shape)
+        if not valid.all():
+            image[np.broadcast_to(~valid, image.shape)] = np.nan if image.dtype.kind == "f" else 0
+    return image
+
+
+def _samples_last(array: Array, shape: tuple[int, int, int]) -> Array:
+    if array.ndim == 2:
+        return array[..., None]
+    return np.moveaxis(array, 0, -1) if array.shape != shape and array.shape == (shape[2], *shape[:2]) else array
