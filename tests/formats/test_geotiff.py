@@ -380,7 +380,7 @@ def test_guessing(monkeypatch):
 
 @pytest.mark.parametrize(
     "call",
-    [lambda u: scichunk.from_geotiff(u), lambda u: xr.open_dataset(u, engine="geotiff"), scichunk.info, scichunk.open],
+    [scichunk.from_geotiff, lambda u: xr.open_dataset(u, engine="geotiff"), scichunk.info, scichunk.open],
 )
 def test_bad_targets(call, tmp_path):
     (tmp_path / "empty.tif").write_bytes(b"")

@@ -25,7 +25,15 @@ def cog():
     """A COG of 64 tiles of about 100 kB, and its pixels."""
     pixels = np.random.default_rng(0).integers(0, 4000, (1, SIDE, SIDE), "u2")
     with MemoryFile() as memory, MemoryFile() as out:
-        with memory.open(driver="GTiff", count=1, height=SIDE, width=SIDE, dtype="uint16", crs="EPSG:32633", transform=rasterio.Affine(10, 0, 0, 0, -10, 0)) as ds:
+        with memory.open(
+            driver="GTiff",
+            count=1,
+            height=SIDE,
+            width=SIDE,
+            dtype="uint16",
+            crs="EPSG:32633",
+            transform=rasterio.Affine(10, 0, 0, 0, -10, 0),
+        ) as ds:
             ds.write(pixels)
         copy(memory.name, out.name, driver="COG", COMPRESS="DEFLATE", BLOCKSIZE=TILE, PREDICTOR=2)
         return out.read(), pixels
@@ -60,7 +68,9 @@ def test_a_tile_is_one_request(server, cog):
     array = scichunk.from_geotiff(server.url("cog.tif"), chunks="native")
     wanted = tile_bytes(server, [9 + 2 * 8])[0]
     server.reset()
-    np.testing.assert_array_equal(array[:, 3 * TILE : 4 * TILE, TILE : 2 * TILE], cog[1][:, 3 * TILE : 4 * TILE, TILE : 2 * TILE])
+    np.testing.assert_array_equal(
+        array[:, 3 * TILE : 4 * TILE, TILE : 2 * TILE], cog[1][:, 3 * TILE : 4 * TILE, TILE : 2 * TILE]
+    )
     assert server.requests == 1
     assert server.bytes_sent <= 1.1 * wanted
 
