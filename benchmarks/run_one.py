@@ -1,0 +1,47 @@
+"""Time one reader on one file in this fresh process; prints a line of JSON. Called by __main__."""
+
+import json
+import resource
+import sys
+import time
+import warnings
+
+import dask
+import numpy as np
+
+
+def main():
+    name, path, threads, chunks = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
+    warnings.simplefilter("ignore")
+    from benchmarks.readers import READERS
+
+    array = READERS[name](path, tuple(chunks))
+    scheduler = {"scheduler": "synchronous"} if threads == 1 else {"scheduler": "threads", "num_workers": threads}
+    touch = array.map_blocks(
+        lambda b: b[-1:, -1:, -1:].copy(),
+        chunks=tuple((1,) * n for n in array.numblocks),
+        dtype=array.dtype,
+        meta=np.empty((0, 0, 0), array.dtype),
+    )
+    with dask.config.set(**scheduler):
+        touch[0, 0, 0].compute()  # imports, kernels, page cache
+        base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        wall, cpu = time.perf_counter(), time.process_time()
+        touch.compute()
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base
+    print(
+        json.dumps(
+            {
+                "wall": wall,
+                "cpu": cpu,
+                "peak_mb": peak / 1024,
+                "gb": array.nbytes / 1e9,
+                "chunk_mb": array.dtype.itemsize * np.prod(array.chunksize) / 1e6,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
