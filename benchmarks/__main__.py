@@ -1,7 +1,7 @@
 """``python -m benchmarks``: every case beside its peers, interleaved, medians; writes docs/benchmarks.md."""
 
 import argparse
-import datetime
+import datetime as dt
 import json
 import os
 import platform
@@ -149,7 +149,7 @@ def main():
         "",
         "Written by `make bench`; peers in one run, interleaved, medians. The machine is shared and noisy: compare ratios, not numbers.",
         "",
-        f"{datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {versions()}.",
+        f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {versions()}.",
         f"Files of {given.side} x {given.side} pixels (half of it with 8 bands), chunks of 2048 x 2048, full width for strips; {given.rounds} rounds.",
         "",
         *table("Whole files, 1 thread", one, readers, LIMITS),
