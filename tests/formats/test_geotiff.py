@@ -400,3 +400,17 @@ def test_a_file_that_changes_is_an_error(tmp_path):
     with pytest.raises(scichunk.errors.SourceError, match="changed"):
         array.compute()
     np.testing.assert_array_equal(scichunk.from_geotiff(path), truth(path))
+
+
+def test_stacks_of_other_scaling_or_nodata(tmp_path):
+    paths = []
+    for number, (nodata, scale) in enumerate([(0, 1.0), (0, 1.0), (0, 0.5), (3, 1.0)]):
+        paths.append(tmp_path / f"{number}.tif")
+        with rasterio.open(paths[-1], "w", driver="GTiff", count=1, height=9, width=9, dtype="uint8", nodata=nodata) as ds:
+            ds.write(np.full((1, 9, 9), number, "u1"))
+            ds.scales = (scale,)
+    scichunk.from_geotiffs(paths[:2])
+    with pytest.raises(scichunk.errors.FormatError, match="scale and offset"):
+        scichunk.from_geotiffs([paths[0], paths[2]])
+    with pytest.raises(scichunk.errors.FormatError, match="nodata is '3' instead of '0'"):
+        scichunk.from_geotiffs([paths[0], paths[3]])

@@ -23,7 +23,8 @@ from scichunk.sources import ByteSource, Location
 __all__ = ["GeoTIFFFile", "open_file"]
 
 NO_OVERVIEW: Final = -1
-_ALIGNED: Final = {33550: "pixel scale", 33922: "tie points", 34264: "transformation", 34735: "GeoKeys"}
+_ALIGNED: Final = {33550: "pixel scale", 33922: "tie points", 34264: "transformation"}
+_SCALING: Final = re.compile(rb'(sample="\d+"[^>]*role="(?:scale|offset)"[^>]*>[^<]*)')
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFile:
@@ -168,16 +169,21 @@ class GeoTIFFFile:
         """Return shape, type and georeferencing tags of an image."""
         image = self.image(*place[1:3])
         d = self.image(place[1]).directory
-        tags = {name: d.raw(code) for code, name in _ALIGNED.items() if code in d.tags}
-        return {
+        found: dict[str, Any] = {
             "shape": (image.samples, image.height, image.width),
             "bits per sample": image.bits,
             "sample format": image.sample_format,
-            **{
-                name: np.frombuffer(v, d.order + "f8").tolist() if len(v) % 8 == 0 and name != "GeoKeys" else v
-                for name, v in tags.items()
-            },
+            "nodata": d.text(42113),
         }
+        for code, name in _ALIGNED.items():
+            if code in d.tags:
+                raw = d.raw(code)
+                found[name] = np.frombuffer(raw, d.order + "f8").tolist() if len(raw) % 8 == 0 else raw
+        if 34735 in d.tags:
+            found["coordinate system"] = (d.raw(34735), d.raw(34736), d.raw(34737))
+        if 42112 in d.tags:
+            found["scale and offset"] = sorted(_SCALING.findall(d.raw(42112)))
+        return found
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
