@@ -49,8 +49,10 @@ def test_pixels(name, reader):
     want = truth(DATA / name)
     got = scichunk.from_geotiff(DATA / name, reader=reader)
     assert got.dtype == want.dtype
-    np.testing.assert_array_equal(got.compute(), want)
-    np.testing.assert_array_equal(got[::-1, 3:37:2, 40:2:-3].compute(), want[::-1, 3:37:2, 40:2:-3])
+    # rasterio's wheels before 1.5 hold the IJG's libjpeg, which interpolates colours in another way than libjpeg-turbo
+    close = 8 if name == "photo_jpeg.tif" and reader != "reference" and rasterio.__version__ < "1.5" else 0
+    np.testing.assert_allclose(got.compute(), want, rtol=0, atol=close)
+    np.testing.assert_allclose(got[::-1, 3:37:2, 40:2:-3].compute(), want[::-1, 3:37:2, 40:2:-3], rtol=0, atol=close)
     assert lazy_of(got).source.reader.startswith("reference" if reader == "reference" else "indexed")
 
 
@@ -406,7 +408,9 @@ def test_stacks_of_other_scaling_or_nodata(tmp_path):
     paths = []
     for number, (nodata, scale) in enumerate([(0, 1.0), (0, 1.0), (0, 0.5), (3, 1.0)]):
         paths.append(tmp_path / f"{number}.tif")
-        with rasterio.open(paths[-1], "w", driver="GTiff", count=1, height=9, width=9, dtype="uint8", nodata=nodata) as ds:
+        with rasterio.open(
+            paths[-1], "w", driver="GTiff", count=1, height=9, width=9, dtype="uint8", nodata=nodata
+        ) as ds:
             ds.write(np.full((1, 9, 9), number, "u1"))
             ds.scales = (scale,)
     scichunk.from_geotiffs(paths[:2])

@@ -101,11 +101,8 @@ class GeoTIFFFile:
         variables = [self._variable(page, level, metadata)]
         if level == NO_OVERVIEW and self._mask_reader(page) is not None:
             source = self.array(("mask", page))
-            variables.append(
-                ArrayVar(
-                    "mask", ("y", "x"), ("mask", page), source, {"long_name": "validity mask: 0 = no data, 255 = data"}
-                )
-            )
+            attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
+            variables.append(ArrayVar("mask", ("y", "x"), ("mask", page), source, attrs, {"reader": source.reader}))
         full = self.structure.page(page).image
         return nodes.build(variables, metadata, image, full, variables[0].source.shape)
 

@@ -7,6 +7,7 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ class RasterioWindows:
         path, self._copy = local_copy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._name = path if offset is None else f"GTIFF_DIR:off:{offset}:{path}"
         self._local = threading.local()
+        self._opened: list[Any] = []
+        weakref.finalize(self, _close, self._opened)  # also before Python ends, while GDAL is still whole
 
     def dataset(self) -> Any:  # rasterio has no types
         """Return this thread's dataset.
@@ -72,6 +75,7 @@ class RasterioWindows:
             except Exception as error:  # rasterio raises what GDAL's plug-ins raise
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
+            self._opened.append(found)
         return found
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
@@ -96,6 +100,11 @@ class RasterioWindows:
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
+
+
+def _close(datasets: list[Any]) -> None:
+    for dataset in datasets:
+        dataset.close()
 
 
 def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> ReferenceArray:
