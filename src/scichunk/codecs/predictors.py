@@ -40,11 +40,13 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     out
         Floats of shape (rows, columns, samples), any strides, native byte order.
     """
-    _kernel(out.dtype.itemsize)(rows, out.view(f"u{out.dtype.itemsize}"))
+    accumulate, unshuffle = _kernels(out.dtype.itemsize)
+    accumulate(rows, out.shape[2])
+    unshuffle(rows, out.view(f"u{out.dtype.itemsize}"))
 
 
 @cache
-def _kernel(itemsize: int) -> Callable[[Array, Array], None]:
+def _kernels(itemsize: int) -> tuple[Callable[[Array, int], None], Callable[[Array, Array], None]]:
     """Compile for one width, on first use; kept on disk by numba."""
     import numba
 
@@ -52,6 +54,7 @@ def _kernel(itemsize: int) -> Callable[[Array, Array], None]:
 
     word = {2: numba.uint16, 4: numba.uint32, 8: numba.uint64}[itemsize]
     function = {2: kernels_float.unshuffle2, 4: kernels_float.unshuffle4, 8: kernels_float.unshuffle8}[itemsize]
-    signature = numba.void(numba.uint8[:, ::1], numba.types.Array(word, 3, "A"))
-    compiled: Callable[[Array, Array], None] = numba.njit(signature, nogil=True, cache=True)(function)
-    return compiled
+    lines = numba.uint8[:, ::1]
+    first = numba.njit(numba.void(lines, numba.intp), nogil=True, cache=True)(kernels_float.accumulate)
+    second = numba.njit(numba.void(lines, numba.types.Array(word, 3, "A")), nogil=True, cache=True)(function)
+    return first, second
