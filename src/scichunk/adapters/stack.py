@@ -207,12 +207,24 @@ def open_stack(
     stacked = _to_dask(_stack(name, urls, place, headers, storage_options), chunks)
     variable = next(iter(first.data_vars))
     template = first[variable]
-    values = _decoded(stacked, template)
-    labels = _labels(urls, coordinate)
-    coords = {dim: (dim, labels), **{n: c.variable for n, c in first.coords.items()}}
-    array = xr.Variable(
-        (dim, *template.dims), values, template.attrs, {"grid_mapping": template.encoding.get("grid_mapping")}
-    )
+    return _assemble(urls, dim, coordinate, first, _decoded(stacked, template))
+
+
+def _assemble(
+    urls: Sequence[Any],
+    dim: str,
+    coordinate: Sequence[Any] | Callable[[str], Any] | None,
+    first: xr.Dataset,
+    values: da.Array,
+) -> xr.Dataset:
+    """Make the dataset of a stack: coordinates and attributes of the first file, and labels of the files."""
+    import xarray as xr
+
+    variable = next(iter(first.data_vars))
+    template = first[variable]
+    coords = {dim: (dim, _labels(urls, coordinate)), **{n: c.variable for n, c in first.coords.items()}}
+    encoding = {"grid_mapping": template.encoding.get("grid_mapping")}
+    array = xr.Variable((dim, *template.dims), values, template.attrs, encoding)
     return xr.Dataset({variable: array}, coords=coords, attrs=first.attrs)
 
 
