@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -138,8 +137,3 @@ def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
         inline_array=True,
         meta=np.empty((0,) * len(found), lazy.dtype),
     )
-
-
-def total_chunks(chunks: Sequence[Sequence[int]]) -> int:
-    """Number of chunks of a dask array."""
-    return math.prod(len(c) for c in chunks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,6 @@ class Decoders:
     decode_coords: Any = True
     use_cftime: Any = None
     decode_timedelta: Any = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def masks(self, name: str) -> bool:
         """Whether a variable is to be masked and scaled."""

@@ -19,8 +19,7 @@ Decoder = bool | Mapping[str, bool] | None
 class ScichunkBackend(BackendEntrypoint):
     """Any format that scichunk reads, found by the first bytes of the file, then by its suffix."""
 
-    description = "Chunked, lazy GeoTIFF, JPEG2000, FITS and VOTable, by content"
-    url = "https://scichunk.readthedocs.io"
+    description = "Chunked, lazy readers of every format that scichunk knows, found by content"
     supports_groups = True
     open_dataset_parameters = None
     format_name: str | None = None

@@ -76,10 +76,3 @@ class ChunkGrid:
         for index, count in zip(chunk, self.counts, strict=True):
             number = number * count + index
         return number
-
-    def dask_chunks(self) -> tuple[tuple[int, ...], ...]:
-        """Return the native chunks as dask writes them."""
-        return tuple(
-            tuple(b - a for a, b in (self.bounds(axis, i) for i in range(count))) or (0,)
-            for axis, count in enumerate(self.counts)
-        )
