@@ -1,79 +1,84 @@
-"""Loops of the floating point predictor, compiled by numba on first use.
+"""Loop of the floating point predictor, compiled by numba on first use.
 
-Slices and running sums instead of indices that could be negative: numba then leaves out its checks for wrap-around, which
-makes the loops five times faster. Everything is bounded by the arrays' own shapes.
+The bytes of a row are one running sum, so each byte waits for the one before. Here the planes of bytes are first put together
+to words, and all planes are summed at once, as fields of a word with room for the carry: four or eight chains in one. Each
+plane starts with the sum of the planes before it. Slices instead of indices that could be negative let numba leave out its
+checks for wrap-around. Everything is bounded by the arrays' own shapes.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["accumulate", "unshuffle2", "unshuffle4", "unshuffle8"]
+__all__ = ["undo"]
 
-Rows = npt.NDArray[np.uint8]
+Words = npt.NDArray[Any]
 
 
-def accumulate(rows: Rows, samples: int) -> None:
-    """Add up bytes along each row in place, every ``samples``-th to its like, modulo 256."""
-    for y in range(rows.shape[0]):
+def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -> None:
+    """Undo byte differences and put floats together from planes of bytes, the most significant first.
+
+    Parameters
+    ----------
+    rows
+        Shape (rows, columns * samples * itemsize).
+    words
+        Scratch of columns * samples unsigned integers of the float's width.
+    consts
+        Of that type: 0, 8, 16, and every other byte set (0x00ff...).
+    out
+        Shape (rows, columns, samples), the same type.
+    """
+    height, width, samples = out.shape
+    n = width * samples
+    size = rows.shape[1] // max(n, 1)
+    if rows.shape[0] < height or words.shape[0] < n or consts.shape[0] < 4:
+        return
+    zero, eight, sixteen, mask = consts[0], consts[1], consts[2], consts[3]
+    for y in range(height):
         row = rows[y]
-        if samples == 1:  # a constant stride of one is worth its own loop
-            total = np.uint8(0)
-            for i in range(len(row)):
-                total = np.uint8(total + row[i])
-                row[i] = total
+        if size == 2:
+            p1, p0 = row[:n], row[n : 2 * n]
+            for i in range(n):
+                words[i] = ((zero | p1[i]) << eight) | p0[i]
         else:
-            for s in range(samples):
-                total = np.uint8(0)
-                for i in range(s, len(row), samples):
-                    total = np.uint8(total + row[i])
-                    row[i] = total
-
-
-def unshuffle2(rows: Rows, out: npt.NDArray[np.uint16]) -> None:
-    """Put half floats together from planes of bytes, the most significant first."""
-    height, width, samples = out.shape
-    n = width * samples
-    if rows.shape[0] < height or rows.shape[1] < 2 * n:
-        return
-    for y in range(height):
-        high, low = rows[y, :n], rows[y, n : 2 * n]
+            for b in range(0, size, 4):
+                p3, p2 = row[b * n : (b + 1) * n], row[(b + 1) * n : (b + 2) * n]
+                p1, p0 = row[(b + 2) * n : (b + 3) * n], row[(b + 3) * n : (b + 4) * n]
+                for i in range(n):
+                    before = words[i] if b else zero
+                    top = ((zero | p3[i]) << eight) | p2[i]
+                    low = ((zero | p1[i]) << eight) | p0[i]
+                    words[i] = (before << sixteen << sixteen) | (top << sixteen) | low
         for s in range(samples):
+            even, odd, total = zero, zero, np.uint8(0)
+            if samples == 1:
+                for b in range(size - 1):
+                    for byte in row[b * n : (b + 1) * n]:
+                        total = np.uint8(total + byte)
+                    k = eight * np.uint8(size - 2 - b)  # bits below the field of plane b + 1
+                    if (size - b) % 2:
+                        odd = odd | ((zero | total) << (k - eight))
+                    else:
+                        even = even | ((zero | total) << k)
+            else:
+                for word in words[s:n:samples]:
+                    even = (even + (word & mask)) & mask
+                    odd = (odd + ((word >> eight) & mask)) & mask
+                sums, even, odd = even | (odd << eight), zero, zero
+                for b in range(size - 1):
+                    total = np.uint8(total + np.uint8((sums >> (eight * np.uint8(size - 1 - b))) & np.uint8(255)))
+                    k = eight * np.uint8(size - 2 - b)
+                    if (size - b) % 2:
+                        odd = odd | ((zero | total) << (k - eight))
+                    else:
+                        even = even | ((zero | total) << k)
             line = out[y, :, s]
+            mine = words[s:n:samples]
             for x in range(width):
-                i = x * samples + s
-                line[x] = (np.uint16(high[i]) << np.uint16(8)) | np.uint16(low[i])
-
-
-def unshuffle4(rows: Rows, out: npt.NDArray[np.uint32]) -> None:
-    """Put single floats together."""
-    height, width, samples = out.shape
-    n = width * samples
-    if rows.shape[0] < height or rows.shape[1] < 4 * n:
-        return
-    for y in range(height):
-        b3, b2, b1, b0 = rows[y, :n], rows[y, n : 2 * n], rows[y, 2 * n : 3 * n], rows[y, 3 * n : 4 * n]
-        for s in range(samples):
-            line = out[y, :, s]
-            for x in range(width):
-                i = x * samples + s
-                high = (np.uint32(b3[i]) << np.uint32(24)) | (np.uint32(b2[i]) << np.uint32(16))
-                line[x] = high | (np.uint32(b1[i]) << np.uint32(8)) | np.uint32(b0[i])
-
-
-def unshuffle8(rows: Rows, out: npt.NDArray[np.uint64]) -> None:
-    """Put double floats together."""
-    height, width, samples = out.shape
-    n = width * samples
-    if rows.shape[0] < height or rows.shape[1] < 8 * n:
-        return
-    for y in range(height):
-        for s in range(samples):
-            line = out[y, :, s]
-            for x in range(width):
-                line[x] = 0
-            for b in range(8):
-                plane = rows[y, b * n : (b + 1) * n]
-                for x in range(width):
-                    line[x] = (line[x] << np.uint64(8)) | np.uint64(plane[x * samples + s])
+                even = (even + (mine[x] & mask)) & mask
+                odd = (odd + ((mine[x] >> eight) & mask)) & mask
+                line[x] = even | (odd << eight)

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.scratch import borrow
+
 __all__ = ["undo_float", "undo_horizontal"]
 
 Array = npt.NDArray[Any]
@@ -36,25 +38,25 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     Parameters
     ----------
     rows
-        Shape (rows, columns * samples * itemsize); destroyed.
+        Shape (rows, columns * samples * itemsize).
     out
         Floats of shape (rows, columns, samples), any strides, native byte order.
     """
-    accumulate, unshuffle = _kernels(out.dtype.itemsize)
-    accumulate(rows, out.shape[2])
-    unshuffle(rows, out.view(f"u{out.dtype.itemsize}"))
+    _, width, samples = out.shape
+    word = np.dtype(f"u{out.dtype.itemsize}")
+    words = borrow("words", width * samples * word.itemsize).view(word)
+    kernel, constants = _kernel(word)
+    kernel(rows, words, constants, out.view(word))
 
 
 @cache
-def _kernels(itemsize: int) -> tuple[Callable[[Array, int], None], Callable[[Array, Array], None]]:
+def _kernel(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array], None], Array]:
     """Compile for one width, on first use; kept on disk by numba."""
     import numba
 
-    from scichunk.codecs import kernels_float
+    from scichunk.codecs.kernels_float import undo
 
-    word = {2: numba.uint16, 4: numba.uint32, 8: numba.uint64}[itemsize]
-    function = {2: kernels_float.unshuffle2, 4: kernels_float.unshuffle4, 8: kernels_float.unshuffle8}[itemsize]
-    lines = numba.uint8[:, ::1]
-    first = numba.njit(numba.void(lines, numba.intp), nogil=True, cache=True)(kernels_float.accumulate)
-    second = numba.njit(numba.void(lines, numba.types.Array(word, 3, "A")), nogil=True, cache=True)(function)
-    return first, second
+    kind = numba.from_dtype(word)
+    types = numba.void(numba.uint8[:, ::1], kind[::1], kind[::1], numba.types.Array(kind, 3, "A"))
+    constants = np.array([0, 8, 16, int.from_bytes(b"\x00\xff" * (word.itemsize // 2))], word)
+    return numba.njit(types, nogil=True, cache=True)(undo), constants
