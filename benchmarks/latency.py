@@ -20,6 +20,51 @@ def milliseconds(function, repeats=15):
     return statistics.median(times)
 
 
+def remote(path):
+    """Open and read one tile, then a window of 64 tiles, from a server 50 ms away."""
+    import numpy as np
+    import rasterio
+    from rasterio.windows import Window
+
+    import scichunk
+    from scichunk.sources.cache import files
+    from scichunk.testing import RangeServer
+
+    lines = [
+        "## Over HTTP, 50 ms away",
+        "",
+        "Seconds, and requests in parentheses; a fresh cache each time.",
+        "",
+        "| what | scichunk | rasterio (GTiff, /vsicurl) |",
+        "|---|---|---|",
+    ]
+    with RangeServer({"a.tif": path.read_bytes()}, latency=0.05) as server:
+
+        def ours(side):
+            files.clear()
+            return scichunk.from_geotiff(server.url("a.tif"), chunks=(1, side, side))[:, :side, :side].compute()
+
+        def theirs(side):
+            options = {"CPL_VSIL_CURL_NON_CACHED": "/vsicurl/", "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}
+            with rasterio.Env(**options), rasterio.open(server.url("a.tif"), driver="GTiff") as ds:
+                return ds.read(window=Window(0, 0, side, side))
+
+        for side, name in ((512, "open and one tile"), (4096, "open and 64 tiles")):
+            cells = []
+            np.testing.assert_array_equal(ours(side), theirs(side))
+            for function in (ours, theirs):
+                took, asked = [], 0
+                for _ in range(3):
+                    server.reset()
+                    begin = time.perf_counter()
+                    function(side)
+                    took.append(time.perf_counter() - begin)
+                    asked = server.requests
+                cells.append(f"{statistics.median(took):.2f} ({asked})")
+            lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
 def report(folder):
     """Lines of markdown."""
     import xarray as xr
@@ -67,4 +112,4 @@ def report(folder):
         lines.append(
             f"| stack of {count} files, every header read ({memory:.1f} MB of memory, {graph:.2f} MB of graph) | {took:.0f} |"
         )
-    return [*lines, ""]
+    return [*lines, "", *remote(make(folder, "uint16 DEFLATE p2", 4096))]

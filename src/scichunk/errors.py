@@ -11,6 +11,7 @@ from typing import Any
 __all__ = [
     "FormatError",
     "LimitExceeded",
+    "MetadataWarning",
     "MissingFile",
     "PerformanceWarning",
     "ScichunkError",
@@ -86,3 +87,7 @@ class LimitExceeded(ScichunkError, ValueError):
 
 class PerformanceWarning(UserWarning):
     """The request is correct but needlessly slow; the message says what would be faster."""
+
+
+class MetadataWarning(UserWarning):
+    """Something that the file says about its values could not be understood and is left out; the values are right."""

@@ -73,6 +73,10 @@ class OpenFile(Protocol):
         """Paths of all groups, ``"/"`` first, in file order."""
         ...
 
+    def select(self, **selectors: Any) -> str:
+        """Translate the format's own way to name a group (``page=1``, ``hdu="SCI"``) to its path; TypeError if unknown."""
+        ...
+
     def node(self, group: str = "/") -> Node:
         """Build one group; a KeyError if there is none of that name."""
         ...

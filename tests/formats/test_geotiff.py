@@ -174,6 +174,30 @@ def test_groups_and_trees():
         xr.open_dataset(path, engine="geotiff", group="overview_9")
 
 
+def test_pages_and_overviews_by_keyword():
+    scene, pages = DATA / "scene_deflate.tif", DATA / "pages_lzw.tif"
+    by_group = xr.open_dataset(scene, engine="geotiff", group="overview_2")
+    xr.testing.assert_identical(xr.open_dataset(scene, engine="geotiff", overview=1), by_group)
+    xr.testing.assert_identical(xr.open_dataset(scene, engine="scichunk", overview=1), by_group)
+    second = xr.open_dataset(pages, engine="geotiff", page=1)
+    xr.testing.assert_identical(second, xr.open_dataset(pages, engine="geotiff", group="/page_1"))
+    with pytest.raises(scichunk.errors.FormatError, match="overview_9"):
+        xr.open_dataset(scene, engine="geotiff", overview=8)
+    with pytest.raises(TypeError, match="two ways"):
+        xr.open_dataset(scene, engine="geotiff", overview=0, group="/")
+    with pytest.raises(TypeError, match="hdu"):
+        xr.open_dataset(scene, engine="geotiff", hdu=1)
+
+
+def test_raster_index():
+    pytest.importorskip("rasterix")
+    plain = xr.open_dataset(DATA / "scene_deflate.tif", engine="geotiff")
+    ds = xr.open_dataset(DATA / "scene_deflate.tif", engine="geotiff", raster_index=True)
+    assert type(ds.xindexes["x"]).__name__ == "RasterIndex"
+    np.testing.assert_allclose(ds.x, plain.x)
+    np.testing.assert_allclose(ds.y, plain.y)
+
+
 def test_pages_and_overviews_by_number():
     for page in range(3):
         want = truth(f"GTIFF_DIR:{page + 1}:{DATA / 'pages_lzw.tif'}")

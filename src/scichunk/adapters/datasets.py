@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
@@ -23,7 +23,7 @@ from scichunk.metadata.cf import Decoding, step_from
 from scichunk.model import ArrayVar, Coordinate, OpenFile
 from scichunk.sources import Location, locate
 
-__all__ = ["Decoders", "find_format", "open_any", "open_dataset", "open_groups"]
+__all__ = ["Decoders", "Which", "find_format", "open_any", "open_dataset", "open_groups"]
 
 _CF = ("_FillValue", "scale_factor", "add_offset")
 
@@ -113,14 +113,30 @@ def open_any(
     return name, location, open_file(name, location)
 
 
-def open_dataset(
-    format_name: str | None,
-    target: Any,
-    group: str | None,
-    drop: str | Iterable[str] | None,
-    flags: Decoders,
-    storage_options: Mapping[str, Any] | None,
-) -> xr.Dataset:
+@dataclass(frozen=True, slots=True)
+class Which:
+    """A file and a part of it, as the user named them."""
+
+    format: str | None
+    target: Any
+    storage_options: Mapping[str, Any] | None = None
+    group: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Selectors of the format, and ``raster_index``."""
+
+    def open(self) -> tuple[str, Location, OpenFile, str | None]:
+        """Open the file and find the group; selectors are translated by the format."""
+        name, location, file = open_any(self.format, self.target, self.storage_options)
+        selectors = {k: v for k, v in self.options.items() if k != "raster_index" and v is not None}
+        if not selectors:
+            return name, location, file, self.group
+        if self.group is not None:
+            msg = f"group= and {', '.join(selectors)}= say the same in two ways; give one"
+            raise TypeError(msg)
+        return name, location, file, file.select(**selectors)
+
+
+def open_dataset(which: Which, drop: str | Iterable[str] | None, flags: Decoders) -> xr.Dataset:
     """Open one group.
 
     Raises
@@ -130,34 +146,39 @@ def open_dataset(
     FormatError
         If there is no such group.
     """
-    name, location, file = open_any(format_name, target, storage_options)
+    name, location, file, group = which.open()
     try:
-        return _dataset(name, location, file, group or "/", drop, flags)
+        ds = _dataset(name, location, file, group or "/", drop, flags)
     except KeyError:
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url) from None
+    return _with_raster_index(ds) if which.options.get("raster_index") else ds
 
 
-def open_groups(
-    format_name: str | None,
-    target: Any,
-    group: str | None,
-    drop: str | Iterable[str] | None,
-    flags: Decoders,
-    storage_options: Mapping[str, Any] | None,
-) -> dict[str, xr.Dataset]:
+def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders) -> dict[str, xr.Dataset]:
     """Open all groups; where there are several, the first is ``/page_0``, since nothing aligns with it."""
-    name, location, file = open_any(format_name, target, storage_options)
+    name, location, file, group = which.open()
+    finish = _with_raster_index if which.options.get("raster_index") else lambda ds: ds
     wanted = [g for g in file.groups() if group is None or g.startswith("/" + group.strip("/"))]
     if not wanted:
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url)
     if wanted == ["/"]:
-        return {"/": _dataset(name, location, file, "/", drop, flags)}
+        return {"/": finish(_dataset(name, location, file, "/", drop, flags))}
     found = {"/": xr.Dataset()}
     for path in wanted:
-        found["/page_0" if path == "/" else path] = _dataset(name, location, file, path, drop, flags)
+        found["/page_0" if path == "/" else path] = finish(_dataset(name, location, file, path, drop, flags))
     return found
+
+
+def _with_raster_index(ds: xr.Dataset) -> xr.Dataset:
+    """Replace the indexes of x and y by one that computes them from the transform (extra ``raster-index``)."""
+    try:
+        import rasterix
+    except ImportError:
+        msg = "raster_index=True needs rasterix: pip install 'scichunk[raster-index]'"
+        raise ImportError(msg) from None
+    return cast("xr.Dataset", rasterix.assign_index(ds))
 
 
 def _dataset(

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["GeoTIFFBackend", "ScichunkBackend"]
 
-Decoder = bool | Mapping[str, bool] | None
+_DECODERS = (
+    "mask_and_scale",
+    "decode_times",
+    "concat_characters",
+    "decode_coords",
+    "use_cftime",
+    "decode_timedelta",
+)
 
 
 class ScichunkBackend(BackendEntrypoint):
@@ -21,7 +28,8 @@ class ScichunkBackend(BackendEntrypoint):
 
     description = "Chunked, lazy readers of every format that scichunk knows, found by content"
     supports_groups = True
-    open_dataset_parameters = None
+    # xarray reads the decoders it may pass from here; without it, it refuses **selectors
+    open_dataset_parameters = ("filename_or_obj", "drop_variables", *_DECODERS, "group", "storage_options")
     format_name: str | None = None
 
     def open_dataset(
@@ -29,44 +37,32 @@ class ScichunkBackend(BackendEntrypoint):
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        mask_and_scale: Decoder = True,
-        decode_times: Any = True,
-        concat_characters: Decoder = True,
-        decode_coords: bool | str = True,
-        use_cftime: Decoder = None,
-        decode_timedelta: Any = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> Dataset:
-        """Open one group of a file."""
+        """Open one group of a file, named by its path or by the format's selectors (``page=``, ``overview=``, ...)."""
         from scichunk.adapters import datasets
 
-        flags = datasets.Decoders(
-            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
-        )
-        return datasets.open_dataset(self.format_name, filename_or_obj, group, drop_variables, flags, storage_options)
+        flags = datasets.Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
+        which = datasets.Which(self.format_name, filename_or_obj, storage_options, group, options)
+        return datasets.open_dataset(which, drop_variables, flags)
 
     def open_groups_as_dict(
         self,
         filename_or_obj: Any,
         *,
         drop_variables: str | Iterable[str] | None = None,
-        mask_and_scale: Decoder = True,
-        decode_times: Any = True,
-        concat_characters: Decoder = True,
-        decode_coords: bool | str = True,
-        use_cftime: Decoder = None,
-        decode_timedelta: Any = None,
         group: str | None = None,
         storage_options: Mapping[str, Any] | None = None,
+        **options: Any,
     ) -> dict[str, Dataset]:
         """Open all groups of a file, or those below one."""
         from scichunk.adapters import datasets
 
-        flags = datasets.Decoders(
-            mask_and_scale, decode_times, concat_characters, decode_coords, use_cftime, decode_timedelta
-        )
-        return datasets.open_groups(self.format_name, filename_or_obj, group, drop_variables, flags, storage_options)
+        flags = datasets.Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
+        which = datasets.Which(self.format_name, filename_or_obj, storage_options, group, options)
+        return datasets.open_groups(which, drop_variables, flags)
 
     def open_datatree(self, filename_or_obj: Any, **kwargs: Any) -> DataTree:
         """Open all groups of a file as a tree."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from scichunk.errors import MetadataWarning
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
 from scichunk.metadata.affine import Affine6
@@ -136,37 +138,43 @@ def _ask_gdal(path: str | None, stub: bytes | None) -> RasterMetadata | None:
 
 def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
     n = ds.count
-    crs = _try(lambda: ds.crs, None)
-    gcps, gcps_crs = _try(lambda: ds.gcps, ([], None))
+    crs = _try("coordinate system", lambda: ds.crs, None)
+    gcps, gcps_crs = _try("ground control points", lambda: ds.gcps, ([], None))
     colormaps = {}
-    interpretations = _try(lambda: tuple(c.name for c in ds.colorinterp), ())
+    interpretations = _try("colour interpretation", lambda: tuple(c.name for c in ds.colorinterp), ())
     for band, name in enumerate(interpretations, 1):
-        if name == "palette" and (colors := _try(partial(ds.colormap, band), None)):
+        if name == "palette" and (colors := _try("colour map", partial(ds.colormap, band), None)):
             colormaps[band] = colors
-    rpcs = _try(lambda: ds.rpcs, None)
+    rpcs = _try("RPCs", lambda: ds.rpcs, None)
     return RasterMetadata(
-        nodata=_try(lambda: tuple(ds.nodatavals), (None,) * n),
-        scales=_try(lambda: tuple(float(s) for s in ds.scales), (1.0,) * n),
-        offsets=_try(lambda: tuple(float(o) for o in ds.offsets), (0.0,) * n),
-        units=_try(lambda: tuple(ds.units), (None,) * n),
-        descriptions=_try(lambda: tuple(ds.descriptions), (None,) * n),
+        nodata=_try("nodata", lambda: tuple(ds.nodatavals), (None,) * n),
+        scales=_try("scales", lambda: tuple(float(s) for s in ds.scales), (1.0,) * n),
+        offsets=_try("offsets", lambda: tuple(float(o) for o in ds.offsets), (0.0,) * n),
+        units=_try("units", lambda: tuple(ds.units), (None,) * n),
+        descriptions=_try("descriptions", lambda: tuple(ds.descriptions), (None,) * n),
         colorinterp=interpretations,
-        crs_wkt=_try(crs.to_wkt, "") if crs else "",
-        transform=_try(lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
-        tags=_try(lambda: dict(ds.tags()), {}),
-        band_tags=_try(lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
+        crs_wkt=_try("coordinate system", crs.to_wkt, "") if crs else "",
+        transform=_try("transform", lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
+        tags=_try("tags", lambda: dict(ds.tags()), {}),
+        band_tags=_try("band tags", lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
         colormaps=colormaps,
         gcps=_geojson(gcps) if gcps else "",
-        gcps_crs_wkt=_try(gcps_crs.to_wkt, "") if gcps and gcps_crs else "",
-        rpcs=_try(lambda: dict(rpcs.to_gdal()), {}) if rpcs else {},
+        gcps_crs_wkt=_try("coordinate system of the ground control points", gcps_crs.to_wkt, "")
+        if gcps and gcps_crs
+        else "",
+        rpcs=_try("rpcs", lambda: dict(rpcs.to_gdal()), {}) if rpcs else {},
     )
 
 
-def _try(get: Callable[[], Any], default: Any) -> Any:
-    """One attribute of a dataset; a value that GDAL cannot give (a tag in no known encoding, ...) is as if not there."""
+def _try(name: str, get: Callable[[], Any], default: Any) -> Any:
+    """One attribute of a dataset; what GDAL cannot give (a tag in no known encoding, ...) is left out, and said."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
     try:
         return get()
-    except Exception:  # noqa: BLE001
+    except (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, OverflowError) as error:
+        warnings.warn(f"{name} left out, GDAL cannot give it: {error}", MetadataWarning, stacklevel=2)
         return default
 
 

@@ -93,6 +93,11 @@ class GeoTIFFFile:
             raise KeyError(group)
         return page, level
 
+    def select(self, *, page: int = 0, overview: int | None = None) -> str:
+        """Return the group of a page, and of an overview of it, counted from 0."""
+        parts = ([f"page_{page}"] if page else []) + ([] if overview is None else [f"overview_{overview + 1}"])
+        return "/" + "_".join(parts)
+
     def node(self, group: str = "/") -> Node:
         """Build the node of a page or overview."""
         page, level = self.place(group)
