@@ -188,14 +188,14 @@ class IndexedArray:
             tile = tiles.get((self._key, job.number))
             if tile is None:
                 fresh = np.empty(shape, self.dtype)
-                codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped)
+                codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped, job.number)
                 tile = tiles.put((self._key, job.number), fresh)
             _assign(out, piece.target, points, _take(cast("Array", tile), piece.source, points))
         elif plain:
-            codec.decode_into(data, out[piece.target], shape, job.window, job.skipped)
+            codec.decode_into(data, out[piece.target], shape, job.window, job.skipped, job.number)
         else:
             part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
-            codec.decode_into(data, part, shape, job.window, job.skipped)
+            codec.decode_into(data, part, shape, job.window, job.skipped, job.number)
             inside = tuple(_relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
             _assign(out, piece.target, points, _take(part, inside, points))
 

@@ -33,7 +33,13 @@ class Codec(Protocol):
         ...
 
     def decode_into(
-        self, data: memoryview, out: npt.NDArray[np.generic], shape: tuple[int, ...], window: Window, skipped: int
+        self,
+        data: memoryview,
+        out: npt.NDArray[np.generic],
+        shape: tuple[int, ...],
+        window: Window,
+        skipped: int,
+        number: int,
     ) -> None:
         """Decode a window of a chunk.
 
@@ -49,6 +55,8 @@ class Codec(Protocol):
             Ascending slices within ``shape``, steps allowed.
         skipped
             Bytes of the chunk that lie before ``data``.
+        number
+            Of the chunk, for codecs with parameters of each.
 
         Raises
         ------

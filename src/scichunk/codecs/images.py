@@ -50,10 +50,16 @@ class ImageCodec:
         """A compressed block is needed whole."""
 
     def decode_into(
-        self, data: memoryview, out: Array, shape: tuple[int, ...], window: tuple[slice, ...], skipped: int
+        self,
+        data: memoryview,
+        out: Array,
+        shape: tuple[int, ...],
+        window: tuple[slice, ...],
+        skipped: int,
+        number: int,
     ) -> None:
         """Decode the image and copy the window."""
-        del skipped
+        del skipped, number
         height, width = self.padded or shape[1:]
         try:
             image = self._decode(data, (height, width, shape[0]))

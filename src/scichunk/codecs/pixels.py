@@ -49,10 +49,16 @@ class PixelCodec:
         """A compressed block is needed whole."""
 
     def decode_into(
-        self, data: memoryview, out: Array, shape: tuple[int, ...], window: tuple[slice, ...], skipped: int
+        self,
+        data: memoryview,
+        out: Array,
+        shape: tuple[int, ...],
+        window: tuple[slice, ...],
+        skipped: int,
+        number: int,
     ) -> None:
         """Decompress, undo the predictor into the output where that is possible, else into scratch memory."""
-        del skipped
+        del skipped, number
         samples = shape[0]
         height, width = self.padded or shape[1:]
         size = height * width * samples * self.stored.itemsize

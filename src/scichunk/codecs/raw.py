@@ -46,9 +46,16 @@ class RawCodec:
         return first, first + size
 
     def decode_into(
-        self, data: memoryview, out: npt.NDArray[Any], shape: tuple[int, ...], window: tuple[slice, ...], skipped: int
+        self,
+        data: memoryview,
+        out: npt.NDArray[Any],
+        shape: tuple[int, ...],
+        window: tuple[slice, ...],
+        skipped: int,
+        number: int,
     ) -> None:
         """Copy a window, swapping bytes on the way."""
+        del number
         full = list(self.padded or shape)
         inside = list(window)
         for axis in self.order:
