@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
-    from scichunk.adapters.arrays import from_geotiff
+    from scichunk.adapters.arrays import from_fits, from_geotiff
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.stack import from_geotiffs, open_stack
     from scichunk.adapters.tree import open  # noqa: A004
@@ -24,6 +24,7 @@ __all__ = [
     "__version__",
     "errors",
     "formats",
+    "from_fits",
     "from_geotiff",
     "from_geotiffs",
     "info",
@@ -35,6 +36,7 @@ __all__ = [
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
     "formats": "scichunk.registry",
+    "from_fits": "scichunk.adapters.arrays",
     "from_geotiff": "scichunk.adapters.arrays",
     "from_geotiffs": "scichunk.adapters.stack",
     "info": "scichunk.adapters.info",

@@ -28,6 +28,8 @@ class ArrayVar:
     encoding: Mapping[str, Any] = field(default_factory=dict)
     cf_by_band: tuple[Mapping[str, Any], ...] = ()
     """Where the bands (first axis) differ: the CF attributes of each, instead of those in ``attrs``."""
+    raw: ArrayVar | None = None
+    """Stored values, where the format itself says how they are scaled: what ``mask_and_scale=False`` gives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,10 @@ class OpenFile(Protocol):
 
     def node(self, group: str = "/") -> Node:
         """Build one group; a KeyError if there is none of that name."""
+        ...
+
+    def root(self) -> Mapping[str, Any]:
+        """Return the attributes of the file as a whole."""
         ...
 
     def array(self, place: Place) -> ArraySource:

@@ -29,6 +29,8 @@ class Options:
     """Largest decoded native chunk (tile, strip)."""
     max_pages: int = 65_536
     """Most image directories that are followed in one file."""
+    max_expanded_bytes: int = 1 << 37
+    """Largest content of a file that is compressed as a whole."""
     range_gap: int = 1 << 15
     """Remote ranges closer than this are fetched as one."""
     range_max: int = 1 << 25

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex
+from scichunk.chunks.batches import Batch, plan_batch
+from scichunk.chunks.index import BatchCodec, ChunkIndex
 from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources.base import ByteSource
@@ -22,6 +24,7 @@ from scichunk.sources.cache import gate, tiles
 __all__ = ["ArraySource", "IndexedArray", "ReferenceArray"]
 
 Array = npt.NDArray[np.generic]
+_NEAR: Final = 1 << 16  # bytes between chunks that are read along rather than around
 
 
 class ArraySource(Protocol):
@@ -105,7 +108,13 @@ class IndexedArray:
         """
         if out is None:
             out = np.empty(tuple(len(a) for a in axes), self.dtype)
-        self._fetch(self._plan(outer_pieces(self.grid, axes), out), out)
+        if self._in_batches(axes, out):
+            batch = plan_batch(self.grid, cast("Sequence[Span]", axes))
+            for part in _split(batch, self.index.lengths, self._source.batch_bytes):
+                starts, stops, dense = self._ranges(part)
+                self._decode_batch(part, self._source.read_ranges(starts, stops), dense, out)
+        else:
+            self._fetch(self._plan(outer_pieces(self.grid, axes), out), out)
         return out
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
@@ -121,11 +130,54 @@ class IndexedArray:
         """Read without blocking the event loop: bytes by its own requests, decoding in a thread."""
         out = np.empty(tuple(len(a) for a in axes), self.dtype)
         async with gate():
+            if self._in_batches(axes, out):
+                batch = plan_batch(self.grid, cast("Sequence[Span]", axes))
+                starts, stops, dense = self._ranges(batch)
+                views = await self._source.read_ranges_async(starts, stops)
+                await asyncio.to_thread(self._decode_batch, batch, views, dense, out)
+                return out
             jobs = self._plan(outer_pieces(self.grid, axes), out)
             if jobs:
                 parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
                 await asyncio.to_thread(self._decode, jobs, parts, out, ())
         return out
+
+    def _in_batches(self, axes: Sequence[Axis], out: Array) -> bool:
+        """Whether the codec takes the whole region at once."""
+        if not isinstance(self.index.codec, BatchCodec) or not out.flags.c_contiguous:
+            return False
+        if not all(isinstance(a, Span) and a.step == 1 for a in axes):
+            return False
+        self._check_size(0)
+        return out.size > 0
+
+    def _ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
+        """Byte ranges of a batch: one where its chunks lie close together, else one for each."""
+        starts = self.index.starts[batch.numbers].astype(np.int64)
+        stops = starts + self.index.lengths[batch.numbers].astype(np.int64)
+        first, last = int(starts.min()), int(stops.max())
+        if last > self._source.fingerprint.size:
+            bad = int(batch.numbers[int((stops > self._source.fingerprint.size).argmax())])
+            msg = "lies outside the file"
+            raise FormatError(msg, url=self._source.url, part=self._part(bad))
+        if last - first <= 1.1 * int((stops - starts).sum()) + _NEAR:
+            return [first], [last], True
+        return starts.tolist(), stops.tolist(), False
+
+    def _decode_batch(self, batch: Batch, views: Sequence[memoryview], dense: bool, out: Array) -> None:
+        lengths = self.index.lengths[batch.numbers].astype(np.int64)
+        if dense:
+            data = np.frombuffer(views[0], np.uint8)
+            starts = self.index.starts[batch.numbers].astype(np.int64)
+            offsets = starts - starts.min()
+        else:
+            data = np.concatenate([np.frombuffer(v, np.uint8) for v in views])
+            offsets = np.cumsum(lengths) - lengths
+        try:
+            cast("BatchCodec", self.index.codec).decode_batch(batch, data, offsets, lengths, out)
+        except ScichunkError as error:
+            part = ", ".join(p for p in (self.index.part, error.part) if p)
+            raise type(error)(error.message, url=self._source.url, part=part) from error.__cause__
 
     def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[_Job]:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
@@ -265,6 +317,14 @@ class ReferenceArray:
             whole = tuple(slice(w.start, w.stop, 1) for w in window)
             inside = tuple(_relative(s, w) for s, w in zip(piece.source, whole, strict=True))
             _assign(out, piece.target, points, _take(part, inside, points))
+
+
+def _split(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
+    """Runs of chunks of about ``limit`` encoded bytes."""
+    group = np.cumsum(lengths[batch.numbers].astype(np.int64)) // limit
+    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
+    for first, last in itertools.pairwise(bounds):
+        yield batch[first:last]
 
 
 def _batches(jobs: list[_Job], limit: int) -> Iterator[list[_Job]]:

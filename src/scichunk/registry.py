@@ -15,6 +15,14 @@ def _is_tiff(head: bytes) -> bool:
     return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
 
+def _is_fits(head: bytes) -> bool:
+    if head[:6] == b"SIMPLE":
+        return True
+    from scichunk.sources.expanded import first_bytes
+
+    return first_bytes(head, 16)[:9] == b"SIMPLE  ="
+
+
 _BUILT_IN = (
     FormatSpec(
         "geotiff",
@@ -22,6 +30,13 @@ _BUILT_IN = (
         (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
         _is_tiff,
         "scichunk.formats.geotiff.open",
+    ),
+    FormatSpec(
+        "fits",
+        "FITS images, plain and tile-compressed",
+        tuple(s + c for s in (".fits", ".fit", ".fts") for c in ("", ".gz", ".bz2", ".z", ".zst", ".xz", ".fz")) + (".fz",),
+        _is_fits,
+        "scichunk.formats.fits.open",
     ),
 )
 

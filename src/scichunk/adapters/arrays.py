@@ -17,7 +17,7 @@ from scichunk.sources import locate
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Reader", "from_geotiff", "to_dask"]
+__all__ = ["Reader", "from_fits", "from_geotiff", "to_dask"]
 
 Reader = Literal["auto", "indexed", "reference"]
 
@@ -76,6 +76,61 @@ def from_geotiff(
     _check_reader(reader)
     place = ("page", page, -1 if overview is None else _checked_overview(overview), reader)
     return _open_array("geotiff", url, place, bands, chunks, storage_options)
+
+
+def from_fits(
+    url: Any,
+    *,
+    hdu: int | str | tuple[str, int] | None = None,
+    chunks: Any = "auto",
+    raw: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+    reader: Reader = "auto",
+) -> da.Array:
+    """Read the pixels of a FITS image lazily.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes; compressed as a whole (.gz, .bz2, ...) or not.
+    hdu
+        Number, EXTNAME, or (EXTNAME, EXTVER); None for the first HDU with an image.
+    chunks
+        ``"auto"`` merges whole tiles, rows or planes up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps the
+        file's own; or anything that :func:`dask.array.from_array` takes.
+    raw
+        Stored values, without BSCALE, BZERO and BLANK.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+    reader
+        ``"auto"``, ``"indexed"`` (own decoders only) or ``"reference"`` (astropy only).
+
+    Returns
+    -------
+    dask.array.Array
+        Axes in NumPy's order (reversed NAXIS), native byte order; values and type of ``astropy.io.fits``: unsigned
+        integers by the BZERO convention, else scaled values in floating point with BLANK as NaN (FITS 4.0, sections 4.4.2.5
+        and 5.2.5).
+
+    Raises
+    ------
+    FormatError
+        If it is no FITS file, is corrupt, or has no such image.
+    UnsupportedFeature
+        If the reader cannot decode it.
+    SourceError
+        If it is missing or cannot be read.
+    LimitExceeded
+        If its headers promise sizes beyond :mod:`scichunk.options`.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.from_fits("cube.fits", hdu="SCI").mean(axis=0).compute()  # doctest: +SKIP
+    """
+    _check_reader(reader)
+    which = tuple(hdu) if isinstance(hdu, list) else hdu
+    return _open_array("fits", url, ("hdu", which, reader, bool(raw)), None, chunks, storage_options)
 
 
 def _checked_overview(overview: int) -> int:

@@ -165,7 +165,7 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
         raise FormatError(msg, url=location.url)
     if wanted == ["/"]:
         return {"/": finish(_dataset(name, location, file, "/", drop, flags))}
-    found = {"/": xr.Dataset()}
+    found = {"/": xr.Dataset(attrs=dict(file.root()))}
     for path in wanted:
         found["/page_0" if path == "/" else path] = finish(_dataset(name, location, file, path, drop, flags))
     return found
@@ -188,7 +188,7 @@ def _dataset(
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
     variables: Any = {
         v.name: _variable(v, Handle(format_name, location, file.fingerprint, v.place), flags)
-        for v in node.arrays
+        for v in (a if a.raw is None or flags.masks(a.name) else a.raw for a in node.arrays)
         if v.name not in dropped
     }
     ranges: dict[str, Coordinate] = {}
@@ -238,7 +238,7 @@ def _coordinate(coordinate: Coordinate) -> xr.Variable:
 def _variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable:
     attrs, encoding = dict(var.attrs), dict(var.encoding)
     decoding = None
-    if flags.masks(var.name):
+    if flags.masks(var.name) and var.raw is None:
         decoding, attrs, more = _decode(var, attrs)
         encoding |= more
     elif not flags.decode_coords and "grid_mapping" in encoding:

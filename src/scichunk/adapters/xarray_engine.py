@@ -11,7 +11,7 @@ from xarray.backends import BackendEntrypoint
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-__all__ = ["GeoTIFFBackend", "ScichunkBackend"]
+__all__ = ["FITSBackend", "GeoTIFFBackend", "ScichunkBackend"]
 
 _DECODERS = (
     "mask_and_scale",
@@ -76,16 +76,27 @@ class ScichunkBackend(BackendEntrypoint):
         return found is not None and (self.format_name or found) == found and not _left_to_rasterio(found)
 
 
-class GeoTIFFBackend(ScichunkBackend):
-    """GeoTIFF, COG and BigTIFF."""
-
-    description = "Chunked, lazy GeoTIFF and COG"
-    format_name = "geotiff"
+class _OneFormat(ScichunkBackend):
+    """An engine of one format."""
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Never by itself: the engine ``scichunk`` answers for all formats, so that xarray finds one engine, not two."""
         del filename_or_obj
         return False
+
+
+class GeoTIFFBackend(_OneFormat):
+    """GeoTIFF, COG and BigTIFF."""
+
+    description = "Chunked, lazy GeoTIFF and COG"
+    format_name = "geotiff"
+
+
+class FITSBackend(_OneFormat):
+    """FITS images, plain and tile-compressed."""
+
+    description = "Chunked, lazy FITS"
+    format_name = "fits"
 
 
 def _left_to_rasterio(format_name: str) -> bool:

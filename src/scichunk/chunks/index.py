@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.chunks.batches import Batch
 from scichunk.chunks.grid import ChunkGrid
 
-__all__ = ["ChunkIndex", "Codec"]
+__all__ = ["BatchCodec", "ChunkIndex", "Codec"]
 
 Window = tuple[slice, ...]
 
@@ -62,6 +63,37 @@ class Codec(Protocol):
         ------
         FormatError
             If the bytes are corrupt or too few.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchCodec(Protocol):
+    """A codec for formats of many small chunks, that decodes all chunks of a region in few calls."""
+
+    def decode_batch(
+        self,
+        batch: Batch,
+        data: npt.NDArray[np.uint8],
+        offsets: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        out: npt.NDArray[np.generic],
+    ) -> None:
+        """Decode chunks to their places.
+
+        Parameters
+        ----------
+        batch
+            Which chunks, and the window of each that is wanted.
+        data
+            Encoded bytes; chunk ``i`` is ``data[offsets[i] : offsets[i] + lengths[i]]``.
+        out
+            The region; C-contiguous.
+
+        Raises
+        ------
+        FormatError
+            If a chunk is corrupt; ``part`` names it.
         """
         ...
 

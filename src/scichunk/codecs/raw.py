@@ -73,6 +73,10 @@ class RawCodec:
         values = values.transpose(np.argsort(self.order))[tuple(inside)]
         if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:  # interleaved: band by band is faster
             for band in range(values.shape[0]):
-                np.copyto(out[band], values[band], casting="equiv")
+                self.put(out[band], values[band])
         else:
-            np.copyto(out, values, casting="equiv")
+            self.put(out, values)
+
+    def put(self, out: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
+        """Copy values of a window to the output."""
+        np.copyto(out, values, casting="equiv")

@@ -93,6 +93,10 @@ class GeoTIFFFile:
             raise KeyError(group)
         return page, level
 
+    def root(self) -> Mapping[str, Any]:
+        """Return nothing: everything is said of a page."""
+        return {}
+
     def select(self, *, page: int = 0, overview: int | None = None) -> str:
         """Return the group of a page, and of an overview of it, counted from 0."""
         parts = ([f"page_{page}"] if page else []) + ([] if overview is None else [f"overview_{overview + 1}"])

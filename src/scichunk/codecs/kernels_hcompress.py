@@ -1,0 +1,300 @@
+"""HCOMPRESS decoding of FITS tiles (FITS 4.0, section 10.4.4; White 1992), compiled by numba on first use.
+
+Re-entrant: all state is in the arguments. Coefficients are coded as bit planes of quadtrees of three kinds of quadrants, then as
+signs; the inverse H-transform doubles the image at each step.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["decode", "huffman_table"]
+
+_CODES = {(3, c): 1 << c for c in range(4)}
+_CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
+_CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
+
+
+def huffman_table() -> np.ndarray:
+    """For each 6 bits ahead: the code's value, and its length in the upper four bits."""
+    table = np.zeros(64, np.uint8)
+    for (length, code), value in _CODES.items():
+        first = code << (6 - length)
+        table[first : first + (1 << (6 - length))] = value | (length << 4)
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _fill(src, state):
+    """Top up the 64-bit word: state is (next byte, word, valid bits at its top, bits taken)."""
+    pos, bits = np.int64(state[0]), np.int64(state[2])
+    word = state[1]
+    while bits <= 56:
+        byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+        word |= byte << np.uint64(56 - bits)
+        pos += 1
+        bits += 8
+    state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
+
+
+@njit(nogil=True, cache=True)
+def _take(src, state, count):
+    """Take up to 8 bits."""
+    if state[2] < np.uint64(8):
+        _fill(src, state)
+    value = np.int64(state[1] >> np.uint64(64 - count))
+    state[1] <<= np.uint64(count)
+    state[2] -= np.uint64(count)
+    state[3] += np.uint64(count)
+    return value
+
+
+@njit(nogil=True, cache=True)
+def _codes(src, state, table, cells, count):
+    """Replace the nonzero of the last ``count`` cells, from the last to the first, by codes from the stream."""
+    word, bits, taken = state[1], np.int64(state[2]), np.int64(0)
+    pos = np.int64(state[0])
+    for i in range(count - 1, -1, -1):
+        if cells[i]:
+            if bits < 6:
+                while bits <= 56:
+                    byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+                    word |= byte << np.uint64(56 - bits)
+                    pos += 1
+                    bits += 8
+            entry = table[np.int64(word >> np.uint64(58))]
+            length = np.int64(entry >> 4)
+            cells[i] = entry & 15
+            word <<= np.uint64(length)
+            bits -= length
+            taken += length
+    state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
+    state[3] += np.uint64(taken)
+
+
+@njit(nogil=True, cache=True)
+def _spread(cells, nx, ny, other):
+    """Turn 4-bit codes of 2 x 2 blocks into an nx x ny image of single bits."""
+    across = (ny + 1) // 2
+    for i in range((nx + 1) // 2):
+        for j in range(across):
+            code = cells[i * across + j]
+            x, y = 2 * i, 2 * j
+            other[x * ny + y] = (code >> 3) & 1
+            if y + 1 < ny:
+                other[x * ny + y + 1] = (code >> 2) & 1
+            if x + 1 < nx:
+                other[(x + 1) * ny + y] = (code >> 1) & 1
+                if y + 1 < ny:
+                    other[(x + 1) * ny + y + 1] = code & 1
+
+
+@njit(nogil=True, cache=True)
+def _insert(cells, nx, ny, a, bit):
+    """Set a bit plane of a quadrant from 4-bit codes of 2 x 2 blocks."""
+    across = (ny + 1) // 2
+    shift = np.int64(bit)
+    for i in range((nx + 1) // 2):
+        codes = cells[i * across : (i + 1) * across]
+        for j in range(across):
+            code = np.int64(codes[j])
+            if code:
+                x, y = 2 * i, 2 * j
+                a[x, y] |= ((code >> 3) & 1) << shift
+                if y + 1 < ny:
+                    a[x, y + 1] |= ((code >> 2) & 1) << shift
+                if x + 1 < nx:
+                    a[x + 1, y] |= ((code >> 1) & 1) << shift
+                    if y + 1 < ny:
+                        a[x + 1, y + 1] |= (code & 1) << shift
+
+
+@njit(nogil=True, cache=True)
+def _quadrant(src, state, table, a, planes, one, two):
+    """Decode the bit planes of one quadrant; returns 0, or 1 if a plane's format is unknown or the stream is too short."""
+    nqx, nqy = a.shape
+    if nqx == 0 or nqy == 0:
+        return 0
+    levels, largest = 0, max(nqx, nqy)
+    while (1 << levels) < largest:
+        levels += 1
+    total = ((nqx + 1) // 2) * ((nqy + 1) // 2)
+    for bit in range(planes - 1, -1, -1):
+        kind = _take(src, state, 4)
+        if kind == 0:  # the plane as it is, 4 bits for each 2 x 2 block
+            for i in range(total):
+                one[i] = _take(src, state, 4)
+            _insert(one, nqx, nqy, a, bit)
+        elif kind == 15:
+            one[0] = 1
+            _codes(src, state, table, one, 1)
+            nx, ny, fx, fy, c = 1, 1, nqx, nqy, 1 << levels
+            for _ in range(1, levels):
+                c >>= 1
+                nx, ny = 2 * nx, 2 * ny
+                if fx <= c:
+                    nx -= 1
+                else:
+                    fx -= c
+                if fy <= c:
+                    ny -= 1
+                else:
+                    fy -= c
+                _spread(one, nx, ny, two)
+                _codes(src, state, table, two, nx * ny)
+                one, two = two, one
+            _insert(one, nqx, nqy, a, bit)
+        else:
+            return 1
+        if state[3] > np.uint64(8 * src.size):
+            return 1
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def _round(value, plus, minus, mask):
+    return (value + (plus if value >= 0 else minus)) & mask
+
+
+@njit(nogil=True, cache=True)
+def _step(a, b, nx, ny, bit0, last):
+    """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
+    bit1 = bit0 << 1
+    mask0, mask1 = -bit0, -bit1
+    plus0, plus1 = bit0 >> 1, bit1 >> 1
+    minus0, minus1 = (0 if last else plus0 - 1), plus1 - 1
+    shift = 2 if last else 1
+    hx2, hy2 = (nx + 1) // 2, (ny + 1) // 2
+    for i in range(hx2):
+        below = 2 * i + 1 < nx
+        for j in range(hy2):
+            right = 2 * j + 1 < ny
+            h0 = a[i, j]
+            if below and right:
+                hx = _round(a[i + hx2, j], plus1, minus1, mask1)
+                hy = _round(a[i, j + hy2], plus1, minus1, mask1)
+                hc = _round(a[i + hx2, j + hy2], plus0, minus0, mask0)
+                low0 = hc & bit0
+                hx = hx - low0 if hx >= 0 else hx + low0
+                hy = hy - low0 if hy >= 0 else hy + low0
+                low1 = (hc ^ hx ^ hy) & bit1
+                if h0 >= 0:
+                    h0 += low0 - low1
+                else:
+                    h0 += low1 if low0 == 0 else low0 - low1
+                b[2 * i + 1, 2 * j + 1] = (h0 + hx + hy + hc) >> shift
+                b[2 * i + 1, 2 * j] = (h0 + hx - hy - hc) >> shift
+                b[2 * i, 2 * j + 1] = (h0 - hx + hy - hc) >> shift
+                b[2 * i, 2 * j] = (h0 - hx - hy + hc) >> shift
+            elif below or right:
+                h1 = _round(a[i + hx2, j] if below else a[i, j + hy2], plus1, minus1, mask1)
+                low1 = h1 & bit1
+                h0 = h0 - low1 if h0 >= 0 else h0 + low1
+                b[2 * i, 2 * j] = (h0 - h1) >> shift
+                if below:
+                    b[2 * i + 1, 2 * j] = (h0 + h1) >> shift
+                else:
+                    b[2 * i, 2 * j + 1] = (h0 + h1) >> shift
+            else:
+                b[2 * i, 2 * j] = h0 >> shift
+
+
+@njit(nogil=True, cache=True)
+def _transform(a, b):
+    """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
+    nx, ny = a.shape
+    levels, largest = 0, max(nx, ny)
+    while (1 << levels) < largest:
+        levels += 1
+    if levels == 0:
+        return
+    bit0 = np.int64(1) << (levels - 1)
+    bit2 = bit0 << 2
+    plus2 = bit2 >> 1
+    a[0, 0] = _round(a[0, 0], plus2, plus2 - 1, -bit2)
+    tx, ty, fx, fy, c = 1, 1, nx, ny, 1 << levels
+    for k in range(levels - 1, -1, -1):
+        c >>= 1
+        tx, ty = 2 * tx, 2 * ty
+        if fx <= c:
+            tx -= 1
+        else:
+            fx -= c
+        if fy <= c:
+            ty -= 1
+        else:
+            fy -= c
+        _step(a, b, tx, ty, bit0, k == 0)
+        a[:tx, :ty] = b[:tx, :ty]
+        bit0 >>= 1
+
+
+@njit(nogil=True, cache=True)
+def _integer(src, at, size):
+    value = np.int64(0)
+    for i in range(size):
+        value = (value << 8) | np.int64(src[at + i])
+    return value
+
+
+@njit(nogil=True, cache=True)
+def _tile(src, a, b, one, two, table, out):
+    """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
+    if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
+        return 1
+    nx, ny = a.shape
+    scale = _integer(src, 10, 4)
+    if _integer(src, 2, 4) != nx or _integer(src, 6, 4) != ny or scale < 0 or scale >= 1 << 31:
+        return 1
+    if max(src[22], src[23], src[24]) > 62:
+        return 1
+    a[:, :] = 0
+    state = np.zeros(4, np.uint64)
+    body = src[25:]
+    mx, my = (nx + 1) // 2, (ny + 1) // 2
+    bad = _quadrant(body, state, table, a[:mx, :my], src[22], one, two)
+    bad = bad or _quadrant(body, state, table, a[:mx, my:], src[23], one, two)
+    bad = bad or _quadrant(body, state, table, a[mx:, :my], src[23], one, two)
+    bad = bad or _quadrant(body, state, table, a[mx:, my:], src[24], one, two)
+    if bad or _take(body, state, 4) != 0:
+        return 1
+    state[0] = np.uint64((np.int64(state[3]) + 7) // 8)  # signs begin on the next byte
+    state[1], state[2], state[3] = np.uint64(0), np.uint64(0), np.uint64(8 * np.int64(state[0]))
+    for i in range(nx):
+        for j in range(ny):
+            if a[i, j] != 0 and _take(body, state, 1):
+                a[i, j] = -a[i, j]
+    if state[3] > np.uint64(8 * body.size):
+        return 1
+    a[0, 0] = _integer(src, 14, 8)
+    if scale > 1:
+        a *= scale
+    _transform(a, b)
+    for i in range(nx):
+        out[i * ny : (i + 1) * ny] = a[i]
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def decode(data, offsets, lengths, places, rows, columns, table, out, status):
+    """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels.
+
+    Other arguments as in :func:`scichunk.codecs.kernels_rice.decode`; ``table`` comes from :func:`huffman_table`.
+    """
+    most_rows, most_columns = 1, 1
+    for t in range(offsets.size):
+        most_rows, most_columns = max(most_rows, rows[t]), max(most_columns, columns[t])
+    pixels = most_rows * most_columns
+    a, b = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
+    one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)
+    for t in range(offsets.size):
+        status[t] = 1
+        begin, end = offsets[t], offsets[t] + lengths[t]
+        count = rows[t] * columns[t]
+        first, last = places[t], places[t] + count
+        if 0 <= begin <= end <= data.size and 0 <= first <= last <= out.size and count > 0:
+            shape = (rows[t], columns[t])
+            status[t] = _tile(
+                data[begin:end], a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, out[first:last]
+            )

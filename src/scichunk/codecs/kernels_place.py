@@ -1,0 +1,141 @@
+"""From decoded FITS tiles to the output array: casting, scaling, dequantising, compiled by numba on first use.
+
+Tiles lie one after another in ``words``. The geometry of tile ``t`` is ``table[t]``: its place in ``words``, then for the array's
+axes the tile's shape, the first position wanted, how many, and where they go. The output is flat and C-contiguous.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["place_cast", "place_dithered", "place_scaled"]
+
+
+@njit(nogil=True, cache=True)
+def _row(geometry, axes, row, shape):
+    """Where a row of a tile's window begins: within the tile, and in the output."""
+    inside, outside, step_in, step_out = 0, 0, 1, 1
+    for axis in range(axes - 1, -1, -1):
+        size, first = geometry[1 + axis], geometry[1 + axes + axis]
+        count, target = geometry[1 + 2 * axes + axis], geometry[1 + 3 * axes + axis]
+        at = 0
+        if axis < axes - 1:
+            at = row % count
+            row //= count
+        inside += (first + at) * step_in
+        outside += (target + at) * step_out
+        step_in *= size
+        step_out *= shape[axis]
+    return inside, outside
+
+
+@njit(nogil=True, cache=True)
+def _fits(geometry, axes, shape, words, out):
+    """Whether a tile's window lies within the tile, the words and the output."""
+    pixels, whole = 1, 1
+    for axis in range(axes):
+        size, first = geometry[1 + axis], geometry[1 + axes + axis]
+        count, target = geometry[1 + 2 * axes + axis], geometry[1 + 3 * axes + axis]
+        if first < 0 or count < 1 or first + count > size or target < 0 or target + count > shape[axis]:
+            return False
+        pixels *= size
+        whole *= shape[axis]
+    return geometry[0] >= 0 and geometry[0] + pixels <= words and whole <= out
+
+
+@njit(nogil=True, cache=True)
+def _rows(geometry, axes):
+    rows = 1
+    for axis in range(axes - 1):
+        rows *= geometry[1 + 2 * axes + axis]
+    return rows
+
+
+@njit(nogil=True, cache=True)
+def place_cast(words, table, shape, flip, out):
+    """Copy integers, wrapped to the output's type, with the bits of ``flip`` turned."""
+    axes = shape.size
+    for t in range(table.shape[0]):
+        g = table[t]
+        if not _fits(g, axes, shape, words.size, out.size):
+            continue
+        n = g[1 + 3 * axes - 1]
+        for row in range(_rows(g, axes)):
+            inside, outside = _row(g, axes, row, shape)
+            source, target = words[g[0] + inside : g[0] + inside + n], out[outside : outside + n]
+            if flip:
+                for x in range(n):
+                    target[x] = source[x] ^ flip
+            else:
+                for x in range(n):
+                    target[x] = source[x]
+
+
+@njit(nogil=True, cache=True)
+def place_scaled(words, table, shape, scale, zero, blank, has_blank, out):
+    """Copy integers as floats: value * scale + zero in the output's precision (the type of scale and zero), blank as NaN."""
+    axes = shape.size
+    for t in range(table.shape[0]):
+        g = table[t]
+        if not _fits(g, axes, shape, words.size, out.size):
+            continue
+        n = g[1 + 3 * axes - 1]
+        for row in range(_rows(g, axes)):
+            inside, outside = _row(g, axes, row, shape)
+            source, target = words[g[0] + inside : g[0] + inside + n], out[outside : outside + n]
+            for x in range(n):
+                target[x] = source[x]
+            for x in range(n):
+                target[x] = target[x] * scale
+            for x in range(n):
+                target[x] = target[x] + zero
+            if has_blank:
+                for x in range(n):
+                    if source[x] == blank:
+                        target[x] = np.nan
+
+
+@njit(nogil=True, cache=True)
+def place_dithered(words, table, shape, scales, zeros, blanks, has_blank, seeds, dither, noise, out):
+    """Dequantise (FITS 4.0, section 10.2 and appendix I): (value - random + 0.5) * scale + zero in double precision.
+
+    ``dither`` is 0 (none), 1 or 2 (SUBTRACTIVE_DITHER_n); ``seeds[t]`` is where tile ``t`` enters the table of random numbers.
+    """
+    axes = shape.size
+    count = noise.size
+    for t in range(table.shape[0]):
+        g = table[t]
+        if not _fits(g, axes, shape, words.size, out.size):
+            continue
+        n = g[1 + 3 * axes - 1]
+        scale, zero, blank = scales[t], zeros[t], blanks[t]
+        for row in range(_rows(g, axes)):
+            inside, outside = _row(g, axes, row, shape)
+            source, target = words[g[0] + inside : g[0] + inside + n], out[outside : outside + n]
+            if dither:
+                seed = seeds[t]
+                at = np.int64(np.float64(noise[seed]) * 500.0)
+                skip = inside
+                while skip >= count - at:  # from the start of the tile to this row
+                    skip -= count - at
+                    seed = seed + 1 if seed + 1 < count else 0
+                    at = np.int64(np.float64(noise[seed]) * 500.0)
+                at += skip
+                for x in range(n):
+                    value = source[x]
+                    if dither == 2 and value == -2147483646:
+                        target[x] = 0
+                    else:
+                        target[x] = (np.float64(value) - np.float64(noise[at]) + 0.5) * scale + zero
+                    at += 1
+                    if at == count:
+                        seed = seed + 1 if seed + 1 < count else 0
+                        at = np.int64(np.float64(noise[seed]) * 500.0)
+            else:
+                for x in range(n):
+                    target[x] = np.float64(source[x]) * scale + zero
+            if has_blank:
+                for x in range(n):
+                    if source[x] == blank:
+                        target[x] = np.nan

@@ -1,0 +1,71 @@
+"""PLIO decoding of FITS tiles (FITS 4.0, section 10.4.3: IRAF pixel lists), compiled by numba on first use."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+__all__ = ["decode"]
+
+
+@njit(nogil=True, cache=True)
+def _word(src, i):
+    """Big-endian signed 16-bit word."""
+    value = (np.int64(src[2 * i]) << 8) | np.int64(src[2 * i + 1])
+    return value - 65536 if value >= 32768 else value
+
+
+@njit(nogil=True, cache=True)
+def _tile(src, out):
+    """One line list; returns 0, or 1 if it is malformed."""
+    words = src.size // 2
+    if words < 3:
+        return 1
+    if _word(src, 2) > 0:  # the old header of 3 words: length in the third
+        length, ip = _word(src, 2), 3
+    else:
+        if words < 7:
+            return 1
+        length, ip = (_word(src, 4) << 15) + _word(src, 3), _word(src, 1)
+    if length > words or ip < 3:
+        return 1
+    value, x, size = np.int64(1), 0, out.size
+    out[:] = 0
+    while ip < length and x < size:
+        word = _word(src, ip) & 0xFFFF
+        code, data = word >> 12, word & 4095
+        ip += 1
+        if code == 1:  # set the value, high part in the next word
+            if ip >= length:
+                return 1
+            value = (_word(src, ip) << 12) + data
+            ip += 1
+        elif code == 2:
+            value += data
+        elif code == 3:
+            value -= data
+        elif code in (6, 7):  # change the value and emit one pixel
+            value = value + data if code == 6 else value - data
+            out[x] = value
+            x += 1
+        elif code in (0, 4, 5):  # a run of zeros, of the value, or of zeros with the value at its end
+            stop = x + data
+            if code == 4:
+                out[x : min(stop, size)] = value
+            elif code == 5 and 0 < stop <= size and data > 0:
+                out[stop - 1] = value
+            x = min(stop, size)
+        else:
+            return 1
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def decode(data, offsets, lengths, places, counts, out, status):
+    """Decode tiles; arguments as in :func:`scichunk.codecs.kernels_rice.decode`."""
+    for t in range(offsets.size):
+        status[t] = 1
+        begin, end = offsets[t], offsets[t] + lengths[t]
+        first, last = places[t], places[t] + counts[t]
+        if 0 <= begin <= end <= data.size and 0 <= first <= last <= out.size:
+            status[t] = _tile(data[begin:end], out[first:last])

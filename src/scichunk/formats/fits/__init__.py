@@ -1,0 +1,1 @@
+"""FITS: images plain and tile-compressed (FITS 4.0)."""

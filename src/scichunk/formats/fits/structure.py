@@ -1,0 +1,236 @@
+"""The HDUs of a FITS file: where headers and data lie and what they are (FITS 4.0, sections 3 and 4.4)."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.formats.fits.cards import CARD, Cards
+from scichunk.sources import ByteSource
+from scichunk.sources.local import LocalSource
+
+__all__ = ["BLOCK", "HDU", "Structure"]
+
+BLOCK: Final = 2880
+_BITPIX: Final = (8, 16, 32, 64, -32, -64)
+_AHEAD: Final = 48  # headers that are fetched at once where HDUs look alike
+_STEP: Final = 4 * BLOCK
+
+
+@dataclass(frozen=True)
+class HDU:
+    """One header and data unit."""
+
+    index: int
+    kind: str
+    """``image``, ``compressed`` (image), ``groups``, ``table``, ``ascii``, ``foreign``, or ``none`` (no data)."""
+    cards: Cards
+    start: int
+    """First byte of the header."""
+    data: int
+    """First byte of the data."""
+    nbytes: int
+    """Bytes of data, without the padding."""
+
+    @property
+    def end(self) -> int:
+        """First byte of the next HDU."""
+        return self.data + -(-self.nbytes // BLOCK) * BLOCK
+
+    @cached_property
+    def name(self) -> str:
+        """EXTNAME, upper case as astropy compares it; ``PRIMARY`` for the first HDU without one."""
+        return self.cards.string("EXTNAME").strip().upper() or ("PRIMARY" if self.index == 0 else "")
+
+    @cached_property
+    def version(self) -> int:
+        """EXTVER."""
+        value = self.cards.get("EXTVER")
+        return int(value) if isinstance(value, int | float) else 1
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it holds an image."""
+        return self.kind in {"image", "compressed", "groups"}
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it holds a table."""
+        return self.kind in {"table", "ascii"}
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the image in NumPy's order."""
+        prefix = "ZNAXIS" if self.kind == "compressed" else "NAXIS"
+        axes = [self.cards.integer(f"{prefix}{i}") for i in range(self.cards.integer(prefix), 0, -1)]
+        if self.kind == "groups":
+            return (self.cards.integer("GCOUNT", 1), *axes[:-1])
+        return tuple(axes)
+
+    @property
+    def bitpix(self) -> int:
+        """BITPIX of the image."""
+        return self.cards.integer("ZBITPIX" if self.kind == "compressed" else "BITPIX")
+
+
+class Structure:
+    """HDUs, found one after another as they are asked for."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self.source = source
+        self.size = source.fingerprint.size
+        self._head: memoryview | None = source.head()
+        self._found: list[HDU] = []
+        self._ahead: dict[int, memoryview] = {}
+        self._done = False
+        self._lock = threading.RLock()
+        if bytes(self._head[:6]) != b"SIMPLE":
+            msg = f"not a FITS file: it begins with {bytes(self._head[:8])!r}"
+            raise FormatError(msg, url=source.url)
+        self._next()
+
+    def __getitem__(self, index: int) -> HDU:
+        """HDU by number; IndexError if there are not so many."""
+        with self._lock:
+            while len(self._found) <= index and self._next():
+                pass
+            return self._found[index]
+
+    def all(self) -> list[HDU]:
+        """All HDUs; what follows the last well-formed one is ignored, as by other readers."""
+        with self._lock:
+            while self._next():
+                pass
+            self._head = None
+            self._ahead.clear()
+            return self._found
+
+    def _next(self) -> bool:
+        """Find one more HDU."""
+        if self._done:
+            return False
+        index = len(self._found)
+        at = self._found[-1].end if index else 0
+        if at >= self.size:
+            self._done = True
+            return False
+        if index >= options.get().max_pages:
+            msg = f"more than {index} HDUs (options.max_pages)"
+            raise LimitExceeded(msg, url=self.source.url)
+        try:
+            hdu = self._parse(index, at)
+        except ScichunkError as error:
+            if index == 0 or not isinstance(error, FormatError):
+                raise error.at(url=self.source.url, part=f"HDU {index}") from None
+            hdu = None
+        if hdu is None:
+            self._done = True
+            return False
+        self._found.append(hdu)
+        return True
+
+    def _parse(self, index: int, at: int) -> HDU | None:
+        text = self._header(index, at)
+        if text is None:
+            return None
+        cards = Cards(text)
+        data = at + -(-(len(text) + CARD) // BLOCK) * BLOCK
+        naxis = cards.integer("NAXIS", 0)
+        if not 0 <= naxis <= 999:
+            msg = f"NAXIS is {naxis}"
+            raise FormatError(msg)
+        axes = [cards.integer(f"NAXIS{i}") for i in range(1, naxis + 1)]
+        bitpix, groups = cards.integer("BITPIX", 8), cards.get("GROUPS") is True and axes[:1] == [0]
+        pcount, gcount = cards.integer("PCOUNT", 0), cards.integer("GCOUNT", 1)
+        if bitpix not in _BITPIX or min([*axes, pcount, gcount]) < 0:
+            msg = f"impossible sizes: BITPIX {bitpix}, axes {axes}, PCOUNT {pcount}, GCOUNT {gcount}"
+            raise FormatError(msg)
+        values = math.prod(axes[1:] if groups else axes) if axes else 0
+        if values > 1 << 62:
+            msg = f"axes {axes} are beyond any file"
+            raise LimitExceeded(msg)
+        if index == 0 and not groups:
+            pcount, gcount = 0, 1  # of no meaning in a primary array
+        nbytes = abs(bitpix) // 8 * gcount * (pcount + values) if axes else 0
+        return HDU(index, _kind(index, cards, axes, groups=groups), cards, at, data, nbytes)
+
+    def _header(self, index: int, at: int) -> bytes | None:
+        """Text of the header at a position, without END; None where there is no extension (trailing bytes)."""
+        buffer = self._bytes(at)
+        if index and bytes(buffer[:8]) != b"XTENSION":
+            return None
+        limit = options.get().max_header_bytes
+        searched = 0
+        text = bytes(buffer)
+        while True:
+            end = _find_end(text, searched)
+            if end >= 0:
+                return text[:end]
+            searched = len(text) // CARD * CARD
+            if at + len(text) >= self.size:
+                msg = "the header has no END card"
+                raise FormatError(msg)
+            if len(text) > limit:
+                msg = f"the header is longer than {limit} bytes (options.max_header_bytes)"
+                raise LimitExceeded(msg)
+            more = min(self.size, at + max(2 * len(text), _STEP))
+            text += bytes(self.source.read_ranges([at + len(text)], [more])[0])
+
+    def _bytes(self, at: int) -> bytes | memoryview:
+        """Some bytes at a position; several headers at once where the last HDUs look alike and a request is dear."""
+        if self._head is not None and at + BLOCK <= len(self._head):
+            return self._head[at:]
+        if at in self._ahead:
+            return self._ahead.pop(at)
+        starts = [at]
+        if not isinstance(self.source, LocalSource):
+            starts += self._guess(at)
+        step = _STEP if len(starts) == 1 else max(BLOCK, self._found[-1].data - self._found[-1].start)
+        parts = self.source.read_ranges(starts, [min(s + step, self.size) for s in starts])
+        self._ahead = {s: memoryview(bytes(p)) for s, p in zip(starts, parts, strict=True)}
+        return self._ahead.pop(at)
+
+    def _guess(self, at: int) -> list[int]:
+        """Where the next headers are if HDUs repeat with the period of the last 1, 2, 3 or 4."""
+        sizes = [h.end - h.start for h in self._found[1:]]
+        for period in (1, 2, 3, 4):
+            cycle = sizes[-period:]
+            if len(sizes) >= 2 * period and cycle == sizes[-2 * period : -period]:
+                found, here = [], at
+                for i in range(_AHEAD):
+                    here += cycle[i % period]
+                    if here + BLOCK > self.size:
+                        break
+                    found.append(here)
+                return found
+        return []
+
+
+def _find_end(text: bytes, start: int) -> int:
+    """Position of the END card."""
+    at = text.find(b"END", start)
+    while at >= 0:
+        if at % CARD == 0 and not text[at + 3 : at + 8].strip():
+            return at
+        at = text.find(b"END", at + 1)
+    return -1
+
+
+def _kind(index: int, cards: Cards, axes: list[int], *, groups: bool) -> str:
+    if index == 0:
+        if cards.get("SIMPLE") is not True:
+            return "foreign"
+        return "groups" if groups and len(axes) > 1 else "image" if axes else "none"
+    extension = cards.string("XTENSION").strip().upper()
+    if extension in {"BINTABLE", "A3DTABLE"}:
+        return "compressed" if cards.get("ZIMAGE") is True else "table"
+    if extension == "TABLE":
+        return "ascii"
+    if extension in {"IMAGE", "IUEIMAGE"}:
+        return "image" if axes else "none"
+    return "foreign"

@@ -1,0 +1,229 @@
+"""Files that are compressed as a whole: decompressed once per process, into memory or a temporary file."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import lzma
+import os
+import tempfile
+import warnings
+import weakref
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature
+from scichunk.sources.base import ByteSource
+from scichunk.sources.local import LocalSource
+from scichunk.sources.memory import BytesSource
+
+__all__ = ["compression", "expand", "first_bytes"]
+
+_MAGIC: Final = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"PK\x03\x04": "zip",
+    b"\x1f\x9d": "compress",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"\xfd7zXZ\0": "xz",
+}
+_STEP: Final = 1 << 20
+_IN_MEMORY: Final = 1 << 26
+_WORTH_A_WORD: Final = 1 << 24
+
+
+def compression(head: bytes | memoryview) -> str | None:
+    """How a file that begins with these bytes is compressed as a whole, if it is."""
+    start = bytes(head[:8])
+    return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
+
+
+def first_bytes(head: bytes | memoryview, size: int) -> bytes:
+    """First bytes of what is in a compressed file, as far as its head says; empty if they cannot be had."""
+    kind, data = compression(head), bytes(head)
+    try:
+        if kind == "gzip":
+            return zlib.decompressobj(31).decompress(data, size)
+        if kind == "bzip2":
+            return bz2.BZ2Decompressor().decompress(data, size)
+        if kind == "xz":
+            return lzma.LZMADecompressor(memlimit=1 << 27).decompress(data, size)
+    except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
+        return b""
+    return b"" if kind else data[:size]
+
+
+def expand(source: ByteSource) -> ByteSource:
+    """Return a source of what is in a compressed file; the source itself if it is not compressed.
+
+    Raises
+    ------
+    FormatError
+        If the data are corrupt or end too early.
+    LimitExceeded
+        If there is more in it than ``options.max_expanded_bytes``.
+    UnsupportedFeature
+        If a package is missing that decompresses it.
+
+    Warns
+    -----
+    PerformanceWarning
+        If the file is large: every process decompresses all of it.
+    """
+    kind = compression(source.head())
+    if kind is None:
+        return source
+    size = source.fingerprint.size
+    if size > _WORTH_A_WORD:
+        msg = (
+            f"{source.url} is compressed as a whole ({kind}): every process must decompress all of it "
+            "before the first value. Store it tile-compressed (fpack) or plain."
+        )
+        warnings.warn(msg, PerformanceWarning, stacklevel=4)
+    try:
+        return _collect(_pieces(kind, source), source.url)
+    except ScichunkError as error:
+        raise error.at(url=source.url) from None
+
+
+def _pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
+    """What is in the file, in pieces of bounded size."""
+    if kind == "gzip":
+        return _members(source, lambda: zlib.decompressobj(31))
+    if kind == "bzip2":
+        return _members(source, bz2.BZ2Decompressor)
+    if kind == "xz":
+        return _members(source, lambda: lzma.LZMADecompressor(memlimit=1 << 30))
+    whole = bytes(source.read_ranges([0], [source.fingerprint.size])[0])
+    if kind == "zip":
+        return _zip(whole)
+    return _zstd(whole) if kind == "zstd" else _compress(whole)
+
+
+def _members(source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
+    """Streams one after another; zeros or other bytes after the last are ignored."""
+    size, at, data, stream, done = source.fingerprint.size, 0, b"", start(), 0
+    try:
+        while True:
+            if not data and not _waiting(stream):
+                if at >= size:
+                    break
+                data = bytes(source.read_ranges([at], [min(size, at + _STEP)])[0])
+                at += len(data)
+            piece, data = _step(stream, data)
+            if piece:
+                yield piece
+            if stream.eof:
+                done += 1
+                data = (stream.unused_data or data).lstrip(b"\0")
+                stream = start()
+    except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
+        if not done:
+            msg = f"compressed data are corrupt: {error}"
+            raise FormatError(msg) from error
+        return
+    if not done:
+        msg = "compressed data end too early"
+        raise FormatError(msg)
+
+
+def _waiting(stream: Any) -> bool:
+    """Whether a stream of bz2 or lzma holds input that it has not used."""
+    return not getattr(stream, "needs_input", True)
+
+
+def _step(stream: Any, data: bytes) -> tuple[bytes, bytes]:
+    """Decompress at most a step; returns it and what input is left."""
+    piece: bytes = stream.decompress(data, _STEP)
+    return piece, getattr(stream, "unconsumed_tail", b"")
+
+
+def _zip(whole: bytes) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+            names = [i for i in archive.infolist() if not i.is_dir()]
+            if len(names) != 1:
+                msg = f"a zip archive of {len(names)} files; name one as zip://FILE::URL"
+                raise UnsupportedFeature(msg)
+            with archive.open(names[0]) as file:
+                while piece := file.read(_STEP):
+                    yield piece
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        if isinstance(error, ScichunkError):
+            raise
+        msg = f"the zip archive is corrupt or not readable: {error}"
+        raise FormatError(msg) from error
+
+
+def _zstd(whole: bytes) -> Iterator[bytes]:
+    import imagecodecs
+    import numpy as np
+
+    limit, size = options.get().max_expanded_bytes, max(1 << 20, 16 * len(whole))
+    while True:  # the size need not be in the header: try, each time with four times the room
+        try:
+            found = imagecodecs.zstd_decode(whole, out=np.empty(min(size, limit), np.uint8))
+        except Exception as error:  # imagecodecs raises classes of its own
+            if size >= limit or size > 1 << 34:
+                msg = f"zstd data are corrupt or larger than {min(size, limit)} bytes: {error}"
+                raise FormatError(msg) from error
+            size *= 4
+            continue
+        yield bytes(found)
+        return
+
+
+def _compress(whole: bytes) -> Iterator[bytes]:
+    try:
+        import uncompresspy
+    except ImportError:
+        msg = "files of Unix compress (.Z) need a package: pip install uncompresspy"
+        raise UnsupportedFeature(msg) from None
+    try:
+        with uncompresspy.LZWFile(io.BytesIO(whole)) as file:
+            while piece := file.read(_STEP):
+                yield piece
+    except (ValueError, EOFError, OSError) as error:
+        msg = f"LZW data are corrupt: {error}"
+        raise FormatError(msg) from error
+
+
+def _collect(pieces: Iterator[bytes], url: str) -> ByteSource:
+    """Keep pieces in memory while they are few, else in a temporary file that goes with the source."""
+    limit, kept, size = options.get().max_expanded_bytes, bytearray(), 0
+    spill: _Spilled | None = None
+    for piece in pieces:
+        size += len(piece)
+        if size > limit:
+            msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
+            raise LimitExceeded(msg)
+        if spill is None and size > _IN_MEMORY:
+            spill = _Spilled()
+            spill.file.write(kept)
+            kept.clear()
+        if spill is None:
+            kept += piece
+        else:
+            spill.file.write(piece)
+    if spill is None:
+        return BytesSource(bytes(kept), url)
+    spill.file.close()
+    source = LocalSource(spill.path)
+    source.url = url
+    weakref.finalize(source, spill.remove)
+    return source
+
+
+class _Spilled:
+    """A temporary file."""
+
+    def __init__(self) -> None:
+        handle, self.path = tempfile.mkstemp(prefix="scichunk-")
+        self.file = os.fdopen(handle, "wb")
+
+    def remove(self) -> None:
+        if os.path.exists(self.path):
+            os.unlink(self.path)
