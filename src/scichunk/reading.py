@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.batches import Batch, plan_batch
+from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import BatchCodec, ChunkIndex
 from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError

@@ -160,7 +160,7 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
     name, location, file, group = which.open()
     finish = _with_raster_index if which.options.get("raster_index") else lambda ds: ds
     wanted = [g for g in file.groups() if group is None or g.startswith("/" + group.strip("/"))]
-    if not wanted:
+    if not wanted and group is not None:
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url)
     if wanted == ["/"]:

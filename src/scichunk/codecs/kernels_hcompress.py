@@ -6,17 +6,23 @@ signs; the inverse H-transform doubles the image at each step.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 __all__ = ["decode", "huffman_table"]
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
 
 _CODES = {(3, c): 1 << c for c in range(4)}
 _CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
 _CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
 
 
-def huffman_table() -> np.ndarray:
+def huffman_table() -> Bytes:
     """For each 6 bits ahead: the code's value, and its length in the upper four bits."""
     table = np.zeros(64, np.uint8)
     for (length, code), value in _CODES.items():
@@ -26,7 +32,7 @@ def huffman_table() -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _fill(src, state):
+def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     """Top up the 64-bit word: state is (next byte, word, valid bits at its top, bits taken)."""
     pos, bits = np.int64(state[0]), np.int64(state[2])
     word = state[1]
@@ -39,7 +45,7 @@ def _fill(src, state):
 
 
 @njit(nogil=True, cache=True)
-def _take(src, state, count):
+def _take(src: Bytes, state: npt.NDArray[np.uint64], count: int) -> int:
     """Take up to 8 bits."""
     if state[2] < np.uint64(8):
         _fill(src, state)
@@ -51,7 +57,7 @@ def _take(src, state, count):
 
 
 @njit(nogil=True, cache=True)
-def _codes(src, state, table, cells, count):
+def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: int) -> None:
     """Replace the nonzero of the last ``count`` cells, from the last to the first, by codes from the stream."""
     word, bits, taken = state[1], np.int64(state[2]), np.int64(0)
     pos = np.int64(state[0])
@@ -74,7 +80,7 @@ def _codes(src, state, table, cells, count):
 
 
 @njit(nogil=True, cache=True)
-def _spread(cells, nx, ny, other):
+def _spread(cells: Bytes, nx: int, ny: int, other: Bytes) -> None:
     """Turn 4-bit codes of 2 x 2 blocks into an nx x ny image of single bits."""
     across = (ny + 1) // 2
     for i in range((nx + 1) // 2):
@@ -91,7 +97,7 @@ def _spread(cells, nx, ny, other):
 
 
 @njit(nogil=True, cache=True)
-def _insert(cells, nx, ny, a, bit):
+def _insert(cells: Bytes, nx: int, ny: int, a: Ints, bit: int) -> None:
     """Set a bit plane of a quadrant from 4-bit codes of 2 x 2 blocks."""
     across = (ny + 1) // 2
     shift = np.int64(bit)
@@ -111,7 +117,9 @@ def _insert(cells, nx, ny, a, bit):
 
 
 @njit(nogil=True, cache=True)
-def _quadrant(src, state, table, a, planes, one, two):
+def _quadrant(
+    src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, a: Ints, planes: int, one: Bytes, two: Bytes
+) -> int:
     """Decode the bit planes of one quadrant; returns 0, or 1 if a plane's format is unknown or the stream is too short."""
     nqx, nqy = a.shape
     if nqx == 0 or nqy == 0:
@@ -153,12 +161,12 @@ def _quadrant(src, state, table, a, planes, one, two):
 
 
 @njit(nogil=True, cache=True)
-def _round(value, plus, minus, mask):
+def _round(value: int, plus: int, minus: int, mask: int) -> int:
     return (value + (plus if value >= 0 else minus)) & mask
 
 
 @njit(nogil=True, cache=True)
-def _step(a, b, nx, ny, bit0, last):
+def _step(a: Ints, b: Ints, nx: int, ny: int, bit0: int, last: bool) -> None:
     """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
     bit1 = bit0 << 1
     mask0, mask1 = -bit0, -bit1
@@ -201,7 +209,7 @@ def _step(a, b, nx, ny, bit0, last):
 
 
 @njit(nogil=True, cache=True)
-def _transform(a, b):
+def _transform(a: Ints, b: Ints) -> None:
     """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
     nx, ny = a.shape
     levels, largest = 0, max(nx, ny)
@@ -231,7 +239,7 @@ def _transform(a, b):
 
 
 @njit(nogil=True, cache=True)
-def _integer(src, at, size):
+def _integer(src: Bytes, at: int, size: int) -> int:
     value = np.int64(0)
     for i in range(size):
         value = (value << 8) | np.int64(src[at + i])
@@ -239,7 +247,7 @@ def _integer(src, at, size):
 
 
 @njit(nogil=True, cache=True)
-def _tile(src, a, b, one, two, table, out):
+def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> int:
     """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
     if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
         return 1
@@ -277,7 +285,17 @@ def _tile(src, a, b, one, two, table, out):
 
 
 @njit(nogil=True, cache=True)
-def decode(data, offsets, lengths, places, rows, columns, table, out, status):
+def decode(
+    data: Bytes,
+    offsets: Ints,
+    lengths: Ints,
+    places: Ints,
+    rows: Ints,
+    columns: Ints,
+    table: Bytes,
+    out: npt.NDArray[Any],
+    status: Ints,
+) -> None:
     """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels.
 
     Other arguments as in :func:`scichunk.codecs.kernels_rice.decode`; ``table`` comes from :func:`huffman_table`.

@@ -6,14 +6,59 @@ axes the tile's shape, the first position wanted, how many, and where they go. T
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-__all__ = ["place_cast", "place_dithered", "place_scaled"]
+__all__ = ["join", "place_cast", "place_dithered", "place_scaled"]
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 @njit(nogil=True, cache=True)
-def _row(geometry, axes, row, shape):
+def join(
+    raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: int, shuffled: bool, words: npt.NDArray[Any]
+) -> None:
+    """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2).
+
+    One byte is unsigned, more are signed.
+    """
+    for t in range(starts.size):
+        n = counts[t]
+        if starts[t] < 0 or starts[t] + n * size > raw.size or places[t] < 0 or places[t] + n > words.size:
+            continue
+        source, target = raw[starts[t] : starts[t] + n * size], words[places[t] : places[t] + n]
+        if size == 1:
+            for x in range(n):
+                target[x] = source[x]
+        elif shuffled:
+            for x in range(n):
+                target[x] = np.int8(source[x])
+            for b in range(1, size):
+                plane = source[b * n : (b + 1) * n]
+                for x in range(n):
+                    target[x] = (target[x] << 8) | plane[x]
+        elif size == 2:
+            for x in range(n):
+                target[x] = np.int16((np.uint16(source[2 * x]) << 8) | np.uint16(source[2 * x + 1]))
+        elif size == 4:
+            for x in range(n):
+                high = (np.uint32(source[4 * x]) << 24) | (np.uint32(source[4 * x + 1]) << 16)
+                target[x] = np.int32(high | (np.uint32(source[4 * x + 2]) << 8) | np.uint32(source[4 * x + 3]))
+        else:
+            for x in range(n):
+                value = np.int64(0)
+                for b in range(size):
+                    value = (value << 8) | np.int64(source[size * x + b])
+                target[x] = value
+
+
+@njit(nogil=True, cache=True)
+def _row(geometry: Ints, axes: int, row: int, shape: Ints) -> tuple[int, int]:
     """Where a row of a tile's window begins: within the tile, and in the output."""
     inside, outside, step_in, step_out = 0, 0, 1, 1
     for axis in range(axes - 1, -1, -1):
@@ -31,7 +76,7 @@ def _row(geometry, axes, row, shape):
 
 
 @njit(nogil=True, cache=True)
-def _fits(geometry, axes, shape, words, out):
+def _fits(geometry: Ints, axes: int, shape: Ints, words: int, out: int) -> bool:
     """Whether a tile's window lies within the tile, the words and the output."""
     pixels, whole = 1, 1
     for axis in range(axes):
@@ -45,7 +90,7 @@ def _fits(geometry, axes, shape, words, out):
 
 
 @njit(nogil=True, cache=True)
-def _rows(geometry, axes):
+def _rows(geometry: Ints, axes: int) -> int:
     rows = 1
     for axis in range(axes - 1):
         rows *= geometry[1 + 2 * axes + axis]
@@ -53,7 +98,7 @@ def _rows(geometry, axes):
 
 
 @njit(nogil=True, cache=True)
-def place_cast(words, table, shape, flip, out):
+def place_cast(words: npt.NDArray[Any], table: Ints, shape: Ints, flip: int, out: npt.NDArray[Any]) -> None:
     """Copy integers, wrapped to the output's type, with the bits of ``flip`` turned."""
     axes = shape.size
     for t in range(table.shape[0]):
@@ -73,7 +118,16 @@ def place_cast(words, table, shape, flip, out):
 
 
 @njit(nogil=True, cache=True)
-def place_scaled(words, table, shape, scale, zero, blank, has_blank, out):
+def place_scaled(
+    words: npt.NDArray[Any],
+    table: Ints,
+    shape: Ints,
+    scale: Any,
+    zero: Any,
+    blank: int,
+    has_blank: bool,
+    out: npt.NDArray[Any],
+) -> None:
     """Copy integers as floats: value * scale + zero in the output's precision (the type of scale and zero), blank as NaN."""
     axes = shape.size
     for t in range(table.shape[0]):
@@ -97,7 +151,19 @@ def place_scaled(words, table, shape, scale, zero, blank, has_blank, out):
 
 
 @njit(nogil=True, cache=True)
-def place_dithered(words, table, shape, scales, zeros, blanks, has_blank, seeds, dither, noise, out):
+def place_dithered(
+    words: npt.NDArray[Any],
+    table: Ints,
+    shape: Ints,
+    scales: Floats,
+    zeros: Floats,
+    blanks: Ints,
+    has_blank: bool,
+    seeds: Ints,
+    dither: int,
+    noise: npt.NDArray[np.float32],
+    out: npt.NDArray[Any],
+) -> None:
     """Dequantise (FITS 4.0, section 10.2 and appendix I): (value - random + 0.5) * scale + zero in double precision.
 
     ``dither`` is 0 (none), 1 or 2 (SUBTRACTIVE_DITHER_n); ``seeds[t]`` is where tile ``t`` enters the table of random numbers.

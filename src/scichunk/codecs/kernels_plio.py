@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
 __all__ = ["decode"]
 
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+
 
 @njit(nogil=True, cache=True)
-def _word(src, i):
+def _word(src: Bytes, i: int) -> int:
     """Big-endian signed 16-bit word."""
     value = (np.int64(src[2 * i]) << 8) | np.int64(src[2 * i + 1])
     return value - 65536 if value >= 32768 else value
 
 
 @njit(nogil=True, cache=True)
-def _tile(src, out):
+def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
     """One line list; returns 0, or 1 if it is malformed."""
     words = src.size // 2
     if words < 3:
@@ -61,7 +67,9 @@ def _tile(src, out):
 
 
 @njit(nogil=True, cache=True)
-def decode(data, offsets, lengths, places, counts, out, status):
+def decode(
+    data: Bytes, offsets: Ints, lengths: Ints, places: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
+) -> None:
     """Decode tiles; arguments as in :func:`scichunk.codecs.kernels_rice.decode`."""
     for t in range(offsets.size):
         status[t] = 1

@@ -6,36 +6,54 @@ are zeros, and what was taken of them is counted: a stream that is too short is 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 
-__all__ = ["decode", "leading_zeros"]
+from scichunk.codecs.kernels_bits import leading_zeros, load64
 
+__all__ = ["decode"]
 
-def leading_zeros() -> np.ndarray:
-    """Table of the zero bits above the highest set bit of a byte."""
-    return np.array([8 - int(value).bit_length() for value in range(256)], np.uint8)
-
-
-@njit(nogil=True, cache=True)
-def _refill(src, pos, acc, bits):
-    """Add 32 bits below those that are left; returns the new position and word."""
-    if pos + 4 <= src.size:
-        word = (
-            (np.uint64(src[pos]) << np.uint64(24))
-            | (np.uint64(src[pos + 1]) << np.uint64(16))
-            | (np.uint64(src[pos + 2]) << np.uint64(8))
-            | np.uint64(src[pos + 3])
-        )
-    else:
-        word = np.uint64(0)
-        for i in range(4):
-            word = (word << np.uint64(8)) | (np.uint64(src[pos + i]) if pos + i < src.size else np.uint64(0))
-    return pos + 4, acc | (word << np.uint64(32 - bits))
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+Word = np.uint64
 
 
 @njit(nogil=True, cache=True)
-def _tile(src, block, size, zeros, out):
+def _fill(src: Bytes, pos: int, acc: Word, bits: int) -> tuple[int, Word, int]:
+    """Fill the word to at least 56 bits, with zeros behind the end.
+
+    Bits below the valid ones may be set: they are those that come next, and are set again by the next call.
+    """
+    if pos + 8 <= src.size:
+        count = (63 - bits) >> 3
+        return pos + count, acc | (load64(src, np.int64(pos)) >> np.uint64(bits)), bits + 8 * count
+    while bits <= 56:
+        byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+        acc |= byte << np.uint64(56 - bits)
+        pos += 1
+        bits += 8
+    return pos, acc, bits
+
+
+@njit(nogil=True, cache=True)
+def _unary(src: Bytes, pos: int, acc: Word, bits: int) -> tuple[int, Word, int, int]:
+    """Zeros before the next set bit, across words; -1 if there is none."""
+    zeros = np.int64(0)
+    count = min(np.int64(leading_zeros(acc)), bits)
+    while count == bits:
+        zeros += bits
+        if pos >= src.size:
+            return pos, acc, bits, np.int64(-1)
+        pos, acc, bits = _fill(src, pos, np.uint64(0), 0)
+        count = min(np.int64(leading_zeros(acc)), bits)
+    return pos, (acc << np.uint64(count)) << np.uint64(1), bits - count - 1, zeros + count
+
+
+@njit(nogil=True, cache=True)
+def _tile(src: Bytes, block: int, size: int, out: npt.NDArray[Any]) -> int:
     """One tile; returns 0, or 1 if the stream is too short."""
     width = 8 * size
     fs_bits = 5 if size == 4 else (4 if size == 2 else 3)
@@ -48,63 +66,58 @@ def _tile(src, block, size, zeros, out):
     for i in range(size):
         last = (last << 8) | np.int64(src[i])
     pos, acc, bits = size, np.uint64(0), 0
-    taken = 8 * size
     for first in range(0, out.size, block):
-        if bits < 32:
-            pos, acc = _refill(src, pos, acc, bits)
-            bits += 32
+        pos, acc, bits = _fill(src, pos, acc, bits)
         fs = np.int64(acc >> np.uint64(64 - fs_bits)) - 1
         acc <<= np.uint64(fs_bits)
         bits -= fs_bits
-        taken += fs_bits
-        if taken > 8 * src.size:
-            return 1
         pixels = out[first : first + block]
         if fs < 0:
-            pixels[:] = (last ^ sign) - sign
-            continue
-        for i in range(pixels.size):
-            if bits < 32:
-                pos, acc = _refill(src, pos, acc, bits)
-                bits += 32
-            if fs == fs_max:
+            for i in range(pixels.size):
+                pixels[i] = (last ^ sign) - sign
+        elif fs == fs_max:
+            for i in range(pixels.size):
+                pos, acc, bits = _fill(src, pos, acc, bits)
                 diff = np.int64(acc >> np.uint64(64 - width))
                 acc <<= np.uint64(width)
                 bits -= width
-                taken += width
-            else:
-                nonzero = 0
-                while acc >> np.uint64(56) == np.uint64(0):
-                    acc <<= np.uint64(8)
-                    bits -= 8
-                    nonzero += 8
-                    if bits < 32:
-                        pos, acc = _refill(src, pos, acc, bits)
-                        bits += 32
-                    if taken + nonzero > 8 * src.size:
+                last = (last + ((diff >> 1) ^ -(diff & 1))) & mask
+                pixels[i] = (last ^ sign) - sign
+        else:
+            shift = np.uint64(63 - fs)
+            for i in range(pixels.size):
+                pos, acc, bits = _fill(src, pos, acc, bits)
+                zeros = np.int64(leading_zeros(acc))
+                if zeros + 1 + fs <= bits:
+                    acc = (acc << np.uint64(zeros)) << np.uint64(1)
+                    bits -= zeros + 1
+                else:
+                    pos, acc, bits, zeros = _unary(src, pos, acc, bits)
+                    if zeros < 0:
                         return 1
-                top = np.int64(zeros[np.int64(acc >> np.uint64(56))])
-                nonzero += top
-                acc <<= np.uint64(top + 1)
-                bits -= top + 1
-                if bits < 32:
-                    pos, acc = _refill(src, pos, acc, bits)
-                    bits += 32
-                diff = np.int64(nonzero) << fs
-                if fs:
-                    diff |= np.int64(acc >> np.uint64(64 - fs))
-                    acc <<= np.uint64(fs)
-                    bits -= fs
-                taken += nonzero + 1 + fs
-            last = (last + ((diff >> 1) ^ -(diff & 1))) & mask
-            pixels[i] = (last ^ sign) - sign
-        if taken > 8 * src.size:
+                    pos, acc, bits = _fill(src, pos, acc, bits)
+                diff = (zeros << fs) | np.int64((acc >> np.uint64(1)) >> shift)
+                acc <<= np.uint64(fs)
+                bits -= fs
+                last = (last + ((diff >> 1) ^ -(diff & 1))) & mask
+                pixels[i] = (last ^ sign) - sign
+        if 8 * pos - bits > 8 * src.size:
             return 1
     return 0
 
 
 @njit(nogil=True, cache=True)
-def decode(data, offsets, lengths, places, counts, block, size, zeros, out, status):
+def decode(
+    data: Bytes,
+    offsets: Ints,
+    lengths: Ints,
+    places: Ints,
+    counts: Ints,
+    block: int,
+    size: int,
+    out: npt.NDArray[Any],
+    status: Ints,
+) -> None:
     """Decode tiles.
 
     Parameters
@@ -115,8 +128,6 @@ def decode(data, offsets, lengths, places, counts, block, size, zeros, out, stat
         Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
     block, size
         BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
-    zeros
-        From :func:`leading_zeros`.
     status
         Set to 1 for tiles that are corrupt, else 0.
     """
@@ -125,4 +136,4 @@ def decode(data, offsets, lengths, places, counts, block, size, zeros, out, stat
         begin, end = offsets[t], offsets[t] + lengths[t]
         first, last = places[t], places[t] + counts[t]
         if 0 <= begin <= end <= data.size and 0 <= first <= last <= out.size and block > 0:
-            status[t] = _tile(data[begin:end], block, size, zeros, out[first:last])
+            status[t] = _tile(data[begin:end], block, size, out[first:last])

@@ -25,6 +25,7 @@ GZIPPED: Final = 1
 """A tile in GZIP_COMPRESSED_DATA."""
 UNCOMPRESSED: Final = 2
 """A tile in UNCOMPRESSED_DATA."""
+_BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
 _GROUP: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
 
 
@@ -103,18 +104,61 @@ class TileCodec:
             Naming the tile that is corrupt.
         """
         kinds = self.kinds[batch.numbers]
-        simple = kinds == 0 if self.algorithm in {"RICE_1", "PLIO_1", "HCOMPRESS_1"} else np.zeros(len(kinds), bool)
-        fast = np.flatnonzero(simple)
         sizes = batch.shapes.prod(axis=1)
-        for group in _groups(fast, sizes[fast] * 4):
-            words, places = self._integers(batch[group], data, offsets[group], lengths[group], sizes[group])
+        slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
+        fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
+        for group in _groups(fast, sizes[fast] * max(4, self.stored.itemsize)):
+            tiles = data, offsets[group], lengths[group], sizes[group]
+            if self.algorithm not in _BYTES:
+                words, places = self._integers(batch[group], *tiles)
+            elif (joined := self._joined(*tiles)) is not None:
+                words, places = joined
+            else:  # values of another length than expected: one by one
+                slow = np.union1d(slow, group)
+                continue
             self._place(batch[group], words, places, out)
-        for i in np.flatnonzero(~simple):
+        for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
             try:
                 self._place_one(batch[slice(i, i + 1)], encoded, int(kinds[i]), out)
             except FormatError as error:
                 raise error.at(part=f"tile {batch.numbers[i]}") from None
+
+    @property
+    def _in_groups(self) -> bool:
+        """Whether tiles that are not exceptions are decoded many at a time."""
+        if self.algorithm not in _BYTES or self.stored.kind != "f" or self.scales is not None:
+            return True
+        return self.blanks is None and self.scaling.plain
+
+    def _joined(
+        self, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
+    ) -> tuple[Array, IntArray] | None:
+        """Decode tiles of bytes to integers (or the bits of floats); None if one has not the expected length."""
+        import imagecodecs
+
+        from scichunk.codecs import kernels_place
+
+        size = 4 if self.scales is not None else self.stored.itemsize
+        places = np.cumsum(sizes) - sizes
+        raw = borrow("inflated", size * int(sizes.sum()))
+        parts = zip(offsets.tolist(), lengths.tolist(), (places * size).tolist(), (sizes * size).tolist(), strict=True)
+        for offset, length, place, nbytes in parts:
+            encoded, part = data[offset : offset + length], raw[place : place + nbytes]
+            if self.algorithm == "NOCOMPRESS":
+                if length != nbytes:
+                    return None
+                part[:] = encoded
+                continue
+            try:
+                found = imagecodecs.gzip_decode(encoded, out=memoryview(part))
+            except imagecodecs.GzipError:
+                return None
+            if len(found) != nbytes:
+                return None
+        words = borrow("words", (8 if size == 8 else 4) * int(sizes.sum())).view(np.int64 if size == 8 else np.int32)
+        kernels_place.join(raw, places * size, places, sizes, size, self.algorithm == "GZIP_2", words)
+        return words, places
 
     def _integers(
         self, batch: Batch, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
@@ -127,9 +171,7 @@ class TileCodec:
             from scichunk.codecs import kernels_rice
 
             size = self.pixel_bytes
-            kernels_rice.decode(
-                data, offsets, lengths, places, sizes, self.block, size, _leading_zeros(), words, status
-            )
+            kernels_rice.decode(data, offsets, lengths, places, sizes, self.block, size, words, status)
         elif self.algorithm == "PLIO_1":
             from scichunk.codecs import kernels_plio
 
@@ -155,7 +197,9 @@ class TileCodec:
         shape = np.array(out.shape, np.int64)
         scaling, flat = self.scaling, out.reshape(-1)
         blanks = self.blanks[batch.numbers] if self.blanks is not None else np.zeros(len(batch), np.int64)
-        if self.stored.kind == "f":
+        if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
+            kernels_place.place_cast(words, table, shape, np.int64(0), flat.view(words.dtype))
+        elif self.stored.kind == "f":
             seeds = (batch.numbers + self.seed - 1) % 10_000
             one = np.ones(len(batch))
             scales = one if self.scales is None else self.scales[batch.numbers]
@@ -172,7 +216,8 @@ class TileCodec:
                 words, table, shape, scale, zero, np.int64(blank), scaling.blank is not None, flat
             )
         else:
-            kernels_place.place_cast(words, table, shape, np.int64(scaling.flip), flat)
+            flip = np.uint64(scaling.flip).astype(np.int64)
+            kernels_place.place_cast(words, table, shape, flip, flat)
 
     def _rescale(self, batch: Batch, out: Array) -> None:
         """BSCALE and BZERO of an image of floats: rare, so tile by tile."""
@@ -226,7 +271,7 @@ def _gunzip(encoded: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.uint8]:
 
     out = borrow("inflated", most)
     try:
-        found = imagecodecs.gzip_decode(encoded, out=out)
+        found = imagecodecs.gzip_decode(encoded, out=memoryview(out))
     except Exception as error:  # imagecodecs raises classes of its own
         msg = f"gzip data are corrupt: {error}"
         raise FormatError(msg) from error
@@ -243,7 +288,7 @@ def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
         if len(long) > 2:
             msg = f"HCOMPRESS tiles have two dimensions, not {tuple(shape)}"
             raise FormatError(msg)
-        rows[i], columns[i] = ([1, 1] + long)[-2:]
+        rows[i], columns[i] = [1, 1, *long][-2:]
     return rows, columns
 
 
@@ -253,13 +298,6 @@ def _groups(which: IntArray, sizes: IntArray) -> list[IntArray]:
         return []
     group = np.cumsum(sizes) // _GROUP
     return np.split(which, np.flatnonzero(np.diff(group)) + 1)
-
-
-@cache
-def _leading_zeros() -> npt.NDArray[np.uint8]:
-    from scichunk.codecs import kernels_rice
-
-    return kernels_rice.leading_zeros()
 
 
 @cache

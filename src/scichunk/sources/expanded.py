@@ -160,12 +160,11 @@ def _zip(whole: bytes) -> Iterator[bytes]:
 
 def _zstd(whole: bytes) -> Iterator[bytes]:
     import imagecodecs
-    import numpy as np
 
     limit, size = options.get().max_expanded_bytes, max(1 << 20, 16 * len(whole))
     while True:  # the size need not be in the header: try, each time with four times the room
         try:
-            found = imagecodecs.zstd_decode(whole, out=np.empty(min(size, limit), np.uint8))
+            found = imagecodecs.zstd_decode(whole, out=bytearray(min(size, limit)))
         except Exception as error:  # imagecodecs raises classes of its own
             if size >= limit or size > 1 << 34:
                 msg = f"zstd data are corrupt or larger than {min(size, limit)} bytes: {error}"

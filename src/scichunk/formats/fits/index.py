@@ -113,10 +113,10 @@ def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64
     starts = np.full((1,) * len(grid.shape), base, np.int64)
     lengths = np.full((1,) * len(grid.shape), size, np.int64)
     for axis, (count, edge) in enumerate(zip(grid.counts, grid.edges, strict=True)):
-        first = np.arange(count, dtype=np.int64) * int(edge)  # type: ignore[arg-type]  # regular
+        first = np.arange(count, dtype=np.int64) * int(edge)
         along = [-1 if a == axis else 1 for a in range(len(grid.shape))]
         starts = starts + (first * strides[axis]).reshape(along)
-        lengths = lengths * np.minimum(int(edge), grid.shape[axis] - first).reshape(along)  # type: ignore[arg-type]
+        lengths = lengths * np.minimum(int(edge), grid.shape[axis] - first).reshape(along)
     lengths = np.broadcast_to(lengths, starts.shape)
     return starts.reshape(-1).astype(np.uint64), lengths.reshape(-1).astype(np.uint64)
 
@@ -251,9 +251,7 @@ def _per_tile(
     return None
 
 
-def _blanks(
-    cards: Cards, table: npt.NDArray[np.uint8], columns: dict[str, _Column]
-) -> npt.NDArray[np.int64] | None:
+def _blanks(cards: Cards, table: npt.NDArray[np.uint8], columns: dict[str, _Column]) -> npt.NDArray[np.int64] | None:
     """ZBLANK: a column, or a keyword for all tiles (BLANK if there is none)."""
     column = columns.get("ZBLANK")
     if column is not None:
