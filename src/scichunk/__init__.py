@@ -13,7 +13,7 @@ from scichunk import errors, options
 if TYPE_CHECKING:
     from scichunk.adapters.arrays import from_fits, from_geotiff
     from scichunk.adapters.info import FileInfo, info
-    from scichunk.adapters.stack import from_geotiffs, open_stack
+    from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
 
@@ -25,6 +25,7 @@ __all__ = [
     "errors",
     "formats",
     "from_fits",
+    "from_fits_files",
     "from_geotiff",
     "from_geotiffs",
     "info",
@@ -37,6 +38,7 @@ _WHERE = {
     "FileInfo": "scichunk.adapters.info",
     "formats": "scichunk.registry",
     "from_fits": "scichunk.adapters.arrays",
+    "from_fits_files": "scichunk.adapters.stack",
     "from_geotiff": "scichunk.adapters.arrays",
     "from_geotiffs": "scichunk.adapters.stack",
     "info": "scichunk.adapters.info",

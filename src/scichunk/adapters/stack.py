@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     import dask.array as da
     import xarray as xr
 
-__all__ = ["StackArray", "from_geotiffs", "open_stack"]
+__all__ = ["StackArray", "from_fits_files", "from_geotiffs", "open_stack"]
 
 Array = npt.NDArray[Any]
 Headers = Literal["all", "first"]
+Labels = Sequence[Any] | Callable[[str], Any] | None
+"""Values, a function of a url, or a header's keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,47 @@ def from_geotiffs(
     return _to_dask(_stack("geotiff", urls, place, headers, storage_options), chunks)
 
 
+def from_fits_files(
+    urls: Sequence[Any],
+    *,
+    hdu: int | str | tuple[str, int] | None = None,
+    chunks: Any = "auto",
+    raw: bool = False,
+    headers: Headers = "all",
+    storage_options: Mapping[str, Any] | None = None,
+) -> da.Array:
+    """Stack the images of many FITS files of one shape lazily.
+
+    Parameters
+    ----------
+    urls
+        Paths or fsspec URLs, in the order of the result.
+    hdu, raw
+        As in :func:`scichunk.from_fits`.
+    chunks
+        ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or
+        what dask takes for (file, *axes of the image).
+    headers
+        ``"all"`` reads every header now, in parallel, and compares them; ``"first"`` trusts that all files are like the first.
+    storage_options
+        For fsspec.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape (file, *axes of the image in NumPy's order).
+
+    Raises
+    ------
+    FormatError
+        If a file is corrupt, or its image not like the first: the message names it and the difference.
+    SourceError
+        If a file is missing or cannot be read.
+    """
+    which = tuple(hdu) if isinstance(hdu, list) else hdu
+    return _to_dask(_stack("fits", urls, ("hdu", which, "auto", bool(raw)), headers, storage_options), chunks)
+
+
 def open_stack(
     urls: Sequence[Any],
     dim: str = "file",
@@ -157,7 +200,7 @@ def open_stack(
     headers: Headers = "all",
     chunks: Any = "auto",
     storage_options: Mapping[str, Any] | None = None,
-    coordinate: Sequence[Any] | Callable[[str], Any] | None = None,
+    coordinate: Labels = None,
     format: str | None = None,  # noqa: A002  # the word users know
     **kwargs: Any,
 ) -> xr.Dataset:
@@ -176,7 +219,8 @@ def open_stack(
     storage_options
         For fsspec.
     coordinate
-        Values along ``dim``, or a function of a file's url that gives one; by default the file names.
+        Values along ``dim``; or a function of a file's url that gives one; or the keyword of a header that every file has,
+        such as ``"DATE-OBS"``: the files are put in its order. By default the file names.
     format
         Name of the format; by default found from the first file.
     **kwargs
@@ -202,6 +246,8 @@ def open_stack(
         msg = "no files to stack"
         raise ValueError(msg)
     name = format or find_format(locate(urls[0], storage_options), None)
+    if isinstance(coordinate, str):
+        urls, coordinate = _in_order(name, urls, coordinate, storage_options)
     first = xr.open_dataset(urls[0], engine=name, storage_options=storage_options, chunks=None, **kwargs)
     place = open_file(name, locate(urls[0], storage_options)).node("/").arrays[0].place
     stacked = _to_dask(_stack(name, urls, place, headers, storage_options), chunks)
@@ -213,7 +259,7 @@ def open_stack(
 def _assemble(
     urls: Sequence[Any],
     dim: str,
-    coordinate: Sequence[Any] | Callable[[str], Any] | None,
+    coordinate: Labels,
     first: xr.Dataset,
     values: da.Array,
 ) -> xr.Dataset:
@@ -250,7 +296,34 @@ def _decoded(stacked: da.Array, template: xr.DataArray) -> da.Array:
     )
 
 
-def _labels(urls: Sequence[Any], coordinate: Sequence[Any] | Callable[[str], Any] | None) -> Any:
+def _in_order(
+    format_name: str, urls: Sequence[Any], keyword: str, storage_options: Mapping[str, Any] | None
+) -> tuple[list[Any], Any]:
+    """Sort files by a keyword of their headers; dates become datetimes."""
+
+    def value(url: Any) -> Any:
+        location = locate(url, storage_options)
+        file = open_file(format_name, location)
+        groups = file.groups()
+        for attrs in (file.root(), file.node(groups[0]).attrs if groups else {}):
+            if keyword in attrs:
+                return attrs[keyword]
+        msg = f"its header has no {keyword}"
+        raise FormatError(msg, url=location.url)
+
+    with ThreadPoolExecutor(options.get().concurrency) as pool:
+        found = list(pool.map(value, urls))
+    values = np.asarray(found)
+    if values.dtype.kind == "U":
+        try:
+            values = values.astype("M8[ns]")
+        except ValueError:  # texts that are no dates sort as texts
+            values = np.asarray(found)
+    order = np.argsort(values, kind="stable")
+    return [urls[i] for i in order], values[order]
+
+
+def _labels(urls: Sequence[Any], coordinate: Labels) -> Any:
     names = [str(u) for u in urls]
     if coordinate is None:
         return np.array([n.rstrip("/").rpartition("/")[2] for n in names])
