@@ -34,7 +34,14 @@ _BUILT_IN = (
     FormatSpec(
         "fits",
         "FITS images, plain and tile-compressed",
-        (*(s + c for s in (".fits", ".fit", ".fts") for c in ("", ".gz", ".bz2", ".z", ".zst", ".xz", ".fz")), ".fz"),
+        (
+            *(
+                s + c
+                for s in (".fits", ".fit", ".fts")
+                for c in ("", ".zip", ".gz", ".bz2", ".z", ".zst", ".xz", ".fz")
+            ),
+            ".fz",
+        ),
         _is_fits,
         "scichunk.formats.fits.open",
     ),

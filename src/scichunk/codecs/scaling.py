@@ -25,11 +25,13 @@ class Scaling:
     zero: float = 0
     blank: int | None = None
     """Stored value that becomes NaN."""
+    cast: bool = False
+    """Whether ``dtype`` is not the stored one."""
 
     @property
     def plain(self) -> bool:
         """Whether values stay as they are."""
-        return not self.flip and self.scale == 1 and self.zero == 0 and self.blank is None
+        return not (self.flip or self.cast or self.scale != 1 or self.zero != 0 or self.blank is not None)
 
     def apply(self, stored: Array, out: Array) -> None:
         """Scale ``stored`` (any byte order) into ``out`` of the same shape and of ``dtype``."""
@@ -86,4 +88,4 @@ def choose_scaling(bitpix: int, scale: float, zero: float, blank: int | None, *,
         return Scaling(np.dtype(f"u{size}"), flip=1 << (bitpix - 1))
     kind = stored if bitpix < 0 else np.dtype("f8" if bitpix > 16 else "f4")
     # astropy makes floats of values with BLANK = 0, but no NaN
-    return Scaling(kind, scale=scale, zero=zero, blank=blank or None)
+    return Scaling(kind, scale=scale, zero=zero, blank=blank or None, cast=kind != stored)
