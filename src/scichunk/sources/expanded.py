@@ -106,6 +106,7 @@ def _pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
 def _members(source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
     """Streams one after another; zeros or other bytes after the last are ignored."""
     size, at, data, stream, done = source.fingerprint.size, 0, b"", start(), 0
+    begun = False
     try:
         while True:
             if not data and not _waiting(stream):
@@ -115,17 +116,18 @@ def _members(source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
                 at += len(data)
             piece, data = _step(stream, data)
             if piece:
+                begun = True
                 yield piece
             if stream.eof:
-                done += 1
+                done, begun = done + 1, False
                 data = (stream.unused_data or data).lstrip(b"\0")
                 stream = start()
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        if not done:
+        if begun or not done:
             msg = f"compressed data are corrupt: {error}"
             raise FormatError(msg) from error
         return
-    if not done:
+    if begun or not done:
         msg = "compressed data end too early"
         raise FormatError(msg)
 
@@ -159,20 +161,15 @@ def _zip(whole: bytes) -> Iterator[bytes]:
 
 
 def _zstd(whole: bytes) -> Iterator[bytes]:
-    import imagecodecs
+    import pyarrow as pa
 
-    limit, size = options.get().max_expanded_bytes, max(1 << 20, 16 * len(whole))
-    while True:  # the size need not be in the header: try, each time with four times the room
-        try:
-            found = imagecodecs.zstd_decode(whole, out=bytearray(min(size, limit)))
-        except Exception as error:  # imagecodecs raises classes of its own
-            if size >= limit or size > 1 << 34:
-                msg = f"zstd data are corrupt or larger than {min(size, limit)} bytes: {error}"
-                raise FormatError(msg) from error
-            size *= 4
-            continue
-        yield bytes(found)
-        return
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(whole), "zstd") as file:
+            while piece := file.read(_STEP):
+                yield piece
+    except (OSError, pa.ArrowException) as error:
+        msg = f"zstd data are corrupt: {error}"
+        raise FormatError(msg) from error
 
 
 def _compress(whole: bytes) -> Iterator[bytes]:
