@@ -13,6 +13,7 @@ from scichunk import errors, options
 if TYPE_CHECKING:
     from scichunk.adapters.arrays import from_fits, from_geotiff
     from scichunk.adapters.info import FileInfo, info
+    from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
@@ -32,6 +33,7 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "wcs",
 ]
 
 _WHERE = {
@@ -44,6 +46,7 @@ _WHERE = {
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
     "open_stack": "scichunk.adapters.stack",
+    "wcs": "scichunk.adapters.sky",
 }
 
 

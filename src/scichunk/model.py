@@ -48,6 +48,8 @@ class Node:
     arrays: tuple[ArrayVar, ...]
     coords: Mapping[str, Coordinate] = field(default_factory=dict)
     attrs: Mapping[str, Any] = field(default_factory=dict)
+    sky: str = ""
+    """FITS header of the arrays, if it places their pixels on the sky."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from scichunk.sources import Location, locate
 
 __all__ = ["Decoders", "Which", "find_format", "open_any", "open_dataset", "open_groups"]
 
+_EXTRAS = ("coords", "raster_index")
+"""Keywords of the engines that add to what is in a group."""
 _CF = ("_FillValue", "scale_factor", "add_offset")
 
 
@@ -122,12 +124,21 @@ class Which:
     storage_options: Mapping[str, Any] | None = None
     group: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Selectors of the format, and ``raster_index``."""
+    """Selectors of the format, and :data:`_EXTRAS`."""
+
+    @property
+    def coords(self) -> str:
+        """Return the keyword ``coords``."""
+        found = str(self.options.get("coords") or "auto")
+        if found not in {"auto", "celestial"}:
+            msg = f'coords must be "auto" or "celestial", got {found!r}'
+            raise ValueError(msg)
+        return found
 
     def open(self) -> tuple[str, Location, OpenFile, str | None]:
         """Open the file and find the group; selectors are translated by the format."""
         name, location, file = open_any(self.format, self.target, self.storage_options)
-        selectors = {k: v for k, v in self.options.items() if k != "raster_index" and v is not None}
+        selectors = {k: v for k, v in self.options.items() if k not in _EXTRAS and v is not None}
         if not selectors:
             return name, location, file, self.group
         if self.group is not None:
@@ -148,7 +159,7 @@ def open_dataset(which: Which, drop: str | Iterable[str] | None, flags: Decoders
     """
     name, location, file, group = which.open()
     try:
-        ds = _dataset(name, location, file, group or "/", drop, flags)
+        ds = _dataset(name, location, file, group or "/", drop, flags, which.coords)
     except KeyError:
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url) from None
@@ -164,10 +175,12 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url)
     if wanted == ["/"]:
-        return {"/": finish(_dataset(name, location, file, "/", drop, flags))}
+        return {"/": finish(_dataset(name, location, file, "/", drop, flags, which.coords))}
     found = {"/": xr.Dataset(attrs=dict(file.root()))}
     for path in wanted:
-        found["/page_0" if path == "/" else path] = finish(_dataset(name, location, file, path, drop, flags))
+        found["/page_0" if path == "/" else path] = finish(
+            _dataset(name, location, file, path, drop, flags, which.coords)
+        )
     return found
 
 
@@ -182,7 +195,13 @@ def _with_raster_index(ds: xr.Dataset) -> xr.Dataset:
 
 
 def _dataset(
-    format_name: str, location: Location, file: OpenFile, group: str, drop: str | Iterable[str] | None, flags: Decoders
+    format_name: str,
+    location: Location,
+    file: OpenFile,
+    group: str,
+    drop: str | Iterable[str] | None,
+    flags: Decoders,
+    coords: str,
 ) -> xr.Dataset:
     node = file.node(group)
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
@@ -217,6 +236,10 @@ def _dataset(
     for name, coordinate in ranges.items():
         ds = ds.assign_coords(_range(name, coordinate.values))
         ds[name].attrs.update(coordinate.attrs)
+    if node.sky and variables:
+        from scichunk.adapters.sky import with_sky
+
+        ds = with_sky(ds, node.sky, node.arrays[0].source.shape, celestial=coords == "celestial")
     if location.local_path:
         ds.encoding["source"] = location.local_path
     return ds

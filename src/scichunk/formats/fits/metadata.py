@@ -1,13 +1,39 @@
-"""Names of dimensions."""
+"""What the header says of the axes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from scichunk.formats.fits.structure import HDU
+from scichunk.metadata.wcs import Axes, axes_of, coordinates
+from scichunk.model import Coordinate
+from scichunk.sources import ByteSource
+from scichunk.sources.spill import local_copy
 
-__all__ = ["dim_names"]
+__all__ = ["axes", "header_text", "world_coordinates"]
 
 
-def dim_names(hdu: HDU) -> tuple[str, ...]:
-    """Names of the axes in NumPy's order."""
-    n = len(hdu.shape)
-    return tuple({0: "x", 1: "y"}.get(n - 1 - i, f"axis_{n - i}") for i in range(n))
+def header_text(hdu: HDU) -> str:
+    """The header as astropy's ``Header.fromstring`` takes it: cards without line ends."""
+    return hdu.cards.text.decode("latin-1")
+
+
+def axes(hdu: HDU) -> Axes:
+    """Name the axes of an image."""
+    return axes_of(header_text(hdu), hdu.shape)
+
+
+def world_coordinates(hdu: HDU, source: ByteSource) -> dict[str, Coordinate]:
+    """Coordinates of the axes that have some of their own; the file is opened by astropy only if tables are needed."""
+
+    def tables() -> Any:  # astropy has no types
+        from astropy.io import fits
+
+        path, keep = local_copy(source, ".fits", "its coordinates are in tables")
+        file = fits.open(path, memmap=False)
+        for other in file:  # read while the copy is there
+            _ = other.data if isinstance(other, fits.BinTableHDU | fits.ImageHDU) else None
+        del keep
+        return file
+
+    return coordinates(header_text(hdu), hdu.shape, axes(hdu), tables)

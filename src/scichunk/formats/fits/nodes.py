@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -10,11 +11,12 @@ import numpy as np
 from scichunk.codecs.scaling import Scaling
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.formats.fits.index import image_scaling
+from scichunk.formats.fits.metadata import axes, header_text
 from scichunk.formats.fits.structure import HDU
-from scichunk.model import ArrayVar, Node, Place
+from scichunk.model import ArrayVar, Coordinate, Node, Place
 from scichunk.reading import ArraySource, IndexedArray
 
-__all__ = ["attributes", "build", "codec_name", "header_text", "names"]
+__all__ = ["attributes", "build", "codec_name", "names"]
 
 _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|BSCALE|BZERO|BLANK"
@@ -37,11 +39,6 @@ def names(hdus: list[HDU]) -> dict[str, HDU]:
     return found
 
 
-def header_text(hdu: HDU) -> str:
-    """The header as astropy's ``Header.fromstring`` takes it: cards without line ends, to the last byte."""
-    return hdu.cards.text.decode("latin-1")
-
-
 def attributes(cards: Cards) -> dict[str, Any]:
     """Values of the cards that do not say how the data are stored, each keyword once."""
     found: dict[str, Any] = {}
@@ -61,11 +58,18 @@ def codec_name(source: ArraySource, hdu: HDU) -> str:
     return hdu.cards.string("ZCMPTYPE").strip() if hdu.kind == "compressed" else "uncompressed"
 
 
-def build(hdu: HDU, place: Place, source: ArraySource, raw: tuple[Place, ArraySource], dims: tuple[str, ...]) -> Node:
+def build(
+    hdu: HDU,
+    place: Place,
+    source: ArraySource,
+    raw: tuple[Place, ArraySource],
+    coords: Mapping[str, Coordinate],
+) -> Node:
     """Make the node of an image."""
-    cards = hdu.cards
+    cards, world = hdu.cards, axes(hdu)
+    dims = world.dims
     name = re.sub(r"\s+", "_", cards.string("EXTNAME").strip().lower()) or "data"
-    if name in dims or name in {"ra", "dec"}:
+    if name in {*dims, *world.names}:
         name = "data"
     attrs: dict[str, Any] = {"fits_header": header_text(hdu)}
     if cards.string("BUNIT"):
@@ -80,7 +84,7 @@ def build(hdu: HDU, place: Place, source: ArraySource, raw: tuple[Place, ArraySo
         untouched = ArrayVar(name, dims, raw[0], raw[1], attrs | _cf(scaling, raw[1].dtype), encoding)
         encoding = encoding | stored
     variable = ArrayVar(name, dims, place, source, attrs, encoding, raw=untouched)
-    return Node((variable,), {}, attributes(cards))
+    return Node((variable,), coords, attributes(cards), header_text(hdu) if world.sky else "")
 
 
 def _stored(hdu: HDU, source: ArraySource) -> dict[str, Any]:

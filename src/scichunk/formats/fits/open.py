@@ -9,7 +9,7 @@ from typing import Any
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.fits import nodes
 from scichunk.formats.fits.index import build_index, image_scaling
-from scichunk.formats.fits.metadata import dim_names
+from scichunk.formats.fits.metadata import axes, world_coordinates
 from scichunk.formats.fits.reference import open_reference
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.model import ArrayInfo, Node, Place
@@ -96,7 +96,7 @@ class FITSFile:
         source = self.array(place)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
         other = (place, source) if plain else (raw, self.array(raw))
-        return nodes.build(hdu, place, source, other, dim_names(hdu))
+        return nodes.build(hdu, place, source, other, world_coordinates(hdu, self.source))
 
     def array(self, place: Place) -> ArraySource:
         """Return the pixels of ``("hdu", number or name, reader, raw)``.
@@ -144,7 +144,7 @@ class FITSFile:
             stored = int(source.index.lengths.sum())
         codec = nodes.codec_name(source, hdu)
         native = source.grid.chunk_shape
-        dims, kind = dim_names(hdu), str(source.dtype)
+        dims, kind = axes(hdu).dims, str(source.dtype)
         return ArrayInfo("/" + label, "data", dims, source.shape, kind, native, codec, source.reader, stored, notes)
 
     def _open(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
