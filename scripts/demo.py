@@ -71,7 +71,32 @@ def geotiff(files: list[Path]) -> list[Picture]:
     return pictures
 
 
-TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {"geotiff": geotiff}
+def fits(files: list[Path]) -> list[Picture]:
+    exposure = next(f for f in files if f.name == "exposure.fits")
+    cube = next(f for f in files if f.name == "cube.fits")
+
+    step(f'scichunk.from_fits("{exposure.name}", hdu="SCI")')
+    print(scichunk.from_fits(exposure, hdu="SCI"))
+
+    step(f'xr.open_dataset("{cube.name}", engine="fits", chunks={{}})')
+    spectral = xr.open_dataset(cube, engine="fits", chunks={})
+    print(spectral)
+
+    step('ds.sel(ra=202.472, dec=47.201, method="nearest").data.values  # a spectrum')
+    spectrum = spectral.sel(ra=202.472, dec=47.201, method="nearest").data
+    print(spectrum.values.ravel())
+
+    step(f'scichunk.open("{exposure.name}")  # a node for each HDU')
+    tree = scichunk.open(exposure)
+    print(*tree.groups, sep="\n")
+    print(scichunk.wcs(tree["SCI"].sci[20:60, 10:90:2]))
+    return [
+        ("exposure.fits, SCI", tree["SCI"].sci.values, {"cmap": "gray", "vmin": 90, "vmax": 160, "origin": "lower"}),
+        ("cube.fits, mean over frequency", spectral.data.mean("frequency")[0].values, {"cmap": "inferno"}),
+    ]
+
+
+TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {"geotiff": geotiff, "fits": fits}
 
 
 def listing(files: list[Path]) -> None:

@@ -261,10 +261,12 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
     state = np.zeros(4, np.uint64)
     body = src[25:]
     mx, my = (nx + 1) // 2, (ny + 1) // 2
-    bad = _quadrant(body, state, table, a[:mx, :my], src[22], one, two)
-    bad = bad or _quadrant(body, state, table, a[:mx, my:], src[23], one, two)
-    bad = bad or _quadrant(body, state, table, a[mx:, :my], src[23], one, two)
-    bad = bad or _quadrant(body, state, table, a[mx:, my:], src[24], one, two)
+    bad = 0
+    for quadrant in range(4):  # one call in a loop: compiled once
+        x, y = mx * (quadrant // 2), my * (quadrant % 2)
+        part = a[x : x + (mx if quadrant < 2 else nx - mx), y : y + (my if quadrant % 2 == 0 else ny - my)]
+        planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
+        bad = bad or _quadrant(body, state, table, part, planes, one, two)
     if bad or _take(body, state, 4) != 0:
         return 1
     state[0] = np.uint64((np.int64(state[3]) + 7) // 8)  # signs begin on the next byte

@@ -84,6 +84,9 @@ class FITSFile:
                 return self._first_image()
             return self.structure[hdu] if hdu >= 0 else self.structure.all()[hdu]
         except (StopIteration, IndexError):
+            if hdu is None and any(h.is_table for h in self.structure.all()):
+                msg = "the file has tables, but no image, and tables are not read yet"
+                raise UnsupportedFeature(msg, url=self.source.url) from None
             there = ", ".join(f"{h.index} {h.name or h.kind}" for h in self.structure.all())
             msg = f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no image; there is {there}"
             raise FormatError(msg, url=self.source.url) from None
