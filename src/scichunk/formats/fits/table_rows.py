@@ -20,7 +20,7 @@ __all__ = ["GROUP", "Block", "HeapCells", "bits", "descriptors", "native", "nbyt
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
-GROUP: Final = 1 << 20
+GROUP: Final = 1 << 21
 """Bytes of rows that are decoded together: they stay in the processor's cache."""
 _BATCH: Final = 1 << 26
 """Most bytes that are fetched at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +50,8 @@ def arrow_sink(field: Field, rows: int) -> Sink:
         return _Lists(field, arrow=True)
     if field.code == "A":
         return _Texts(field, rows)
+    if field.code == "X" and field.repeat % 8 == 0 and math.prod(field.cell) == field.repeat:
+        return _Bits(field, rows)
     return _Numbers(field, rows, element_type(field), nulls=True)
 
 
@@ -79,6 +82,30 @@ class _Numbers:
 
     def finish(self) -> Any:
         return from_numpy(self.out, self.mask) if self.nulls else self.out
+
+
+class _Bits:
+    """Whole bytes of bits: Arrow has them as well, in the other order."""
+
+    def __init__(self, field: Field, rows: int) -> None:
+        self.field = field
+        self.out = np.empty((rows, field.width), np.uint8)
+
+    def put(self, block: Block, at: int) -> None:
+        data, first = block.rows[self.field.number]
+        np.take(_reversed(), data[:, first : first + self.field.width], out=self.out[at : at + len(data)], mode="clip")
+
+    def finish(self) -> Any:
+        import pyarrow as pa
+
+        bits_of_all = pa.Array.from_buffers(pa.bool_(), 8 * self.out.size, [None, pa.py_buffer(self.out)])
+        return nest(bits_of_all, self.field.cell or (), len(self.out))
+
+
+@cache
+def _reversed() -> npt.NDArray[np.uint8]:
+    """Every byte with its bits in the other order."""
+    return np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little")
 
 
 class _WideTexts:
