@@ -90,7 +90,9 @@ class FITSFile:
         except (StopIteration, IndexError):
             there = ", ".join(f"{h.index} {h.name or h.kind}" for h in self.structure.all())
             what = {"any": "image or table"}.get(kind, kind)
-            msg = f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
+            msg = (
+                f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
+            )
             raise FormatError(msg, url=self.source.url) from None
 
     def node(self, group: str = "/") -> Node:
@@ -220,9 +222,7 @@ class FITSFile:
     def _named(self) -> dict[str, HDU]:
         with self._lock:
             if self._names is None:
-                self._names = {
-                    n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table
-                }
+                self._names = {n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table}
             return self._names
 
 

@@ -15,7 +15,18 @@ from scichunk.formats.fits.table_columns import Rows2D
 from scichunk.formats.fits.table_structure import SIZES, Field, Layout
 from scichunk.sources import ByteSource
 
-__all__ = ["GROUP", "Block", "HeapCells", "bits", "descriptors", "native", "nbytes_of", "plain_blocks", "read_heap", "rows_in_group"]
+__all__ = [
+    "GROUP",
+    "Block",
+    "HeapCells",
+    "bits",
+    "descriptors",
+    "native",
+    "nbytes_of",
+    "plain_blocks",
+    "read_heap",
+    "rows_in_group",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -148,9 +159,7 @@ def nbytes_of(field: Field, counts: Ints) -> Ints:
     return found
 
 
-def read_heap(
-    source: ByteSource, fields: Sequence[Field], found: dict[int, tuple[Ints, Ints]]
-) -> dict[int, HeapCells]:
+def read_heap(source: ByteSource, fields: Sequence[Field], found: dict[int, tuple[Ints, Ints]]) -> dict[int, HeapCells]:
     """Fetch the arrays of several columns in one batch of merged ranges.
 
     Parameters

@@ -69,7 +69,9 @@ def numpy_sink(field: Field, rows: int, column: Column, *, raw: bool) -> Sink:
 class _Numbers:
     """Numbers, logicals and bits."""
 
-    def __init__(self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False) -> None:
+    def __init__(
+        self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
+    ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
         self.out = np.empty((rows, *(field.cell or ())), dtype)
         marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
@@ -128,7 +130,9 @@ class _Texts:
         self.field, self.count, self.rows = field, math.prod(field.cell or ()), rows
         total = rows * self.count * field.text
         if total > np.iinfo(np.int32).max:
-            msg = f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
+            msg = (
+                f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
+            )
             raise FormatError(msg)
         self.out = np.empty(total, np.uint8)
         self.ends = np.zeros(rows * self.count + 1, np.int32)

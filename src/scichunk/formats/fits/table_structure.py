@@ -135,7 +135,9 @@ def read_layout(hdu: HDU) -> Layout:
         if tile < 1 or -(-rows // tile) > outer_rows:
             msg = f"tiles of {tile} rows for {rows} rows, but there are {outer_rows} tiles"
             raise FormatError(msg)
-    return Layout(tuple(fields), is_ascii, width, rows, hdu.data, heap, hdu.data + hdu.nbytes, tile, outer_rows, descriptor)
+    return Layout(
+        tuple(fields), is_ascii, width, rows, hdu.data, heap, hdu.data + hdu.nbytes, tile, outer_rows, descriptor
+    )
 
 
 def _name(cards: Cards, number: int) -> str:
