@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.tables.arrow import arrow_type, from_numpy, lists, value_type
+from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, lists, value_type
 from scichunk.tables.model import Column, TableStream
 
 if TYPE_CHECKING:
@@ -74,8 +75,6 @@ def _from_frames(meta: Any, parts: Iterator[Any], rows: int | None) -> TableStre
     schema = pa.schema([f if not pa.types.is_null(f.type) else f.with_type(pa.string()) for f in table.schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        import itertools
-
         for frame in itertools.chain([waiting[-1]], parts):
             yield from pa.Table.from_pandas(frame, schema=schema, preserve_index=keep).to_batches(1 << 20)
 
@@ -100,7 +99,7 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
         import pyarrow as pa
 
         schema = pa.schema([(c.name, c.type) for c in columns])
-        for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
+        for start, stop in itertools.pairwise(cuts):
             values = first if start == 0 else _load(ds, str(row), start, stop)
             arrays = [_to_arrow(values[c.name], c) for c in columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -142,7 +141,7 @@ def _column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Colum
     cell = variable.shape[1:]
     if variable.dtype.kind == "O":
         kind = _object_type(sample, cell)
-        return Column(name, kind, np.dtype(object), None if not cell else cell, attrs, encoding)
+        return Column(name, kind, np.dtype(object), cell or None, attrs, encoding)
     dtype = variable.dtype
     for key, label in (("scale_factor", "tscal"), ("add_offset", "tzero")):
         encoding.pop(label, None)  # of the file that the values came from; they are scaled unless the attributes say so
@@ -204,7 +203,7 @@ def _lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
     if pa.types.is_string(inner):
         return pa.array([None if v is None else list(v) for v in values], kind)
     counts = np.array([0 if v is None else len(v) for v in values], np.int64)
-    dtype = np.dtype("c16" if pa.types.is_struct(inner) and pa.types.is_float64(inner[0].type) else "c8") if pa.types.is_struct(inner) else np.dtype(inner.to_pandas_dtype())  # fmt: skip
+    dtype = dtype_of(inner)
     flat = np.concatenate([np.empty(0, dtype), *(np.asarray(v, dtype) for v in values if v is not None)])
     offsets = np.append(0, np.cumsum(counts)).astype(np.int32)
     return lists(offsets, from_numpy(flat), mask if mask.any() else None)

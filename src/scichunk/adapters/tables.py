@@ -10,7 +10,7 @@ import numpy as np
 
 from scichunk import registry
 from scichunk.adapters.table_input import table_stream
-from scichunk.tables.arrow import to_numpy, value_type
+from scichunk.tables.arrow import dtype_of, to_numpy, value_type
 from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
@@ -143,7 +143,5 @@ def _values(column: Column, array: pa.Array) -> tuple[Any, Any]:
     elif hasattr(inner, "value_type"):
         return to_numpy(array, Column(column.name, kind, np.dtype(object), None)), np.asarray(array.is_null())
     else:
-        struct = pa.types.is_struct(inner)
-        dtype = np.dtype(("c8" if pa.types.is_float32(inner[0].type) else "c16") if struct else inner.to_pandas_dtype())
-        values = to_numpy(flat, Column(column.name, inner, dtype)).reshape(shape)
+        values = to_numpy(flat, Column(column.name, inner, dtype_of(inner))).reshape(shape)
     return values, np.asarray(flat.is_null()).reshape(shape)

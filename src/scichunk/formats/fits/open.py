@@ -205,7 +205,6 @@ class FITSFile:
 
     def _first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""
-        wanted = {"image": lambda h: h.is_image, "table": lambda h: h.is_table, "any": lambda h: h.is_image}[kind]
         index, table = 0, None
         while True:
             try:
@@ -214,7 +213,7 @@ class FITSFile:
                 if kind == "any" and table is not None:
                     return table
                 raise
-            if wanted(hdu):
+            if hdu.is_table if kind == "table" else hdu.is_image:
                 return hdu
             table = hdu if table is None and hdu.is_table else table
             index += 1

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
-import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
@@ -103,7 +103,7 @@ class FITSTable:
             there = there if layout.width else layout.rows
         each = max(each, -(-layout.rows // _MOST_PARTS))
         cuts = [*range(0, there, each), there]
-        parts = [Rows(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+        parts = [Rows(a, b) for a, b in itertools.pairwise(cuts) if b > a]
         if there < layout.rows:
             parts.append(Rows(there, layout.rows))
         return parts or [Rows(0, 0)]

@@ -35,7 +35,9 @@ Rows2D = tuple[npt.NDArray[np.uint8], int]
 
 _STORED: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
 _INDEXED: Final = re.compile(r"(\d*[A-Z]+)(\d+)([A-Z]?)|(T[CP]+?)(\d+)_(\d+)([A-Z]?)")
-NAMES: Final = {"TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display"}  # fmt: skip
+NAMES: Final = {
+    "TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display",
+}  # fmt: skip
 _STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCOL", "ZFORM", "ZCTYP"}
 _OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
 
@@ -66,11 +68,8 @@ def column_of(field: Field, attrs: dict[str, Any]) -> Column:
 
 
 def _linear(field: Field) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value, default in (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None)):
-        if value != default:
-            found[name] = value
-    return found
+    settings = (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None))
+    return {name: value for name, value, default in settings if value != default}
 
 
 def element_type(field: Field) -> np.dtype[Any]:

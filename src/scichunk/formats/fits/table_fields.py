@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.tables.arrow import dtype_of
 from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ __all__ = ["OutField", "field_for"]
 
 Bytes = npt.NDArray[np.uint8]
 
-_FORMS: Final = {"b": "L", "u1": "B", "i1": "B", "i2": "I", "u2": "I", "i4": "J", "u4": "J", "i8": "K", "u8": "K", "f2": "E", "f4": "E", "f8": "D", "c8": "C", "c16": "M"}  # fmt: skip
-_STORED: Final = {"L": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16", "A": "u1"}  # fmt: skip
+_FORMS: Final = {
+    "b": "L", "u1": "B", "i1": "B", "i2": "I", "u2": "I", "i4": "J",
+    "u4": "J", "i8": "K", "u8": "K", "f2": "E", "f4": "E", "f8": "D", "c8": "C", "c16": "M",
+}  # fmt: skip
+_STORED: Final = {
+    "L": "u1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16", "A": "u1",
+}  # fmt: skip
 _CANDIDATES: Final = 8
 
 
@@ -87,7 +93,7 @@ class OutField:
             found += [("TSCAL", float(scale or 1)), ("TZERO", float(zero or 0))]
         said = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
         if self.null is not None or said is not None:
-            found.append(("TNULL", int(said) if self.null is None else self.null - self.zero))
+            found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(said))))
         return found
 
     # ---- looking at rows
@@ -178,7 +184,8 @@ class OutField:
         if self.code in "LX":
             nulls = np.asarray(flat.is_null())
             values = flat.fill_null(False).to_numpy(zero_copy_only=False)
-            return np.where(nulls, 0, np.where(values, ord("T"), ord("F"))).astype(np.uint8)
+            logical: Bytes = np.where(nulls, 0, np.where(values, ord("T"), ord("F"))).astype(np.uint8)
+            return logical
         if self.code in "CM":
             half = stored.newbyteorder("=").type(0).real.dtype
             parts = [flat.field(i).to_numpy(zero_copy_only=False).astype(half) for i in range(2)]
@@ -189,11 +196,14 @@ class OutField:
             return found
         if self.dtype.kind == "f":
             return np.asarray(flat.to_numpy(zero_copy_only=False)).astype(stored)
-        values = np.asarray((flat.fill_null(0) if flat.null_count else flat).to_numpy(zero_copy_only=False)).astype(self.dtype)  # fmt: skip
+        filled = flat.fill_null(0) if flat.null_count else flat
+        values = np.array(filled.to_numpy(zero_copy_only=False), self.dtype)
         self._check_null(flat, values)
         if self.zero:
-            unsigned = values.view(f"u{values.dtype.itemsize}") ^ np.array(1 << (8 * values.dtype.itemsize - 1)).astype(f"u{values.dtype.itemsize}")  # fmt: skip
-            return unsigned.view(f"{'u' if values.dtype.itemsize == 1 else 'i'}{values.dtype.itemsize}").astype(stored)
+            unsigned = values.view(f"u{values.dtype.itemsize}")
+            turned = np.bitwise_xor(unsigned, unsigned.dtype.type(1 << (8 * unsigned.dtype.itemsize - 1)))
+            swapped: npt.NDArray[Any] = turned.view(stored.newbyteorder("=")).astype(stored)
+            return swapped
         return values.astype(stored)
 
     def _check_null(self, flat: pa.Array, values: npt.NDArray[Any]) -> None:
@@ -249,7 +259,10 @@ def field_for(column: Column) -> OutField:
         variable = form.upper().lstrip("01").startswith(("PA", "QA"))
         width = _known_width(column)
         return OutField(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))
-    dtype = _element(kind, column)
+    dtype = dtype_of(kind)
+    if dtype.kind == "O":
+        msg = f"column {column.name!r} of type {kind} has no form in FITS"
+        raise UnsupportedFeature(msg)
     code = _FORMS["b" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"]
     if code == "L" and cell and str(column.encoding.get("tform", "")).upper().endswith("X"):
         code = "X"
@@ -270,16 +283,3 @@ def _known_width(column: Column) -> int:
     """Bytes of a text if the array's type says them; each may be an ASCII character only if it came from FITS."""
     form = str(column.encoding.get("tform", "")).upper()
     return column.dtype.itemsize // 4 if column.dtype.kind == "U" and form.endswith("A") else 0
-
-
-def _element(kind: pa.DataType, column: Column) -> np.dtype[Any]:
-    import pyarrow as pa
-
-    if pa.types.is_boolean(kind):
-        return np.dtype(bool)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        return np.dtype(kind.to_pandas_dtype())
-    if pa.types.is_struct(kind) and [f.name for f in kind] == ["real", "imag"]:
-        return np.dtype("c8" if pa.types.is_float32(kind[0].type) else "c16")
-    msg = f"column {column.name!r} of type {kind} has no form in FITS"
-    raise UnsupportedFeature(msg)

@@ -238,5 +238,6 @@ class _Parsed:
     def finish(self) -> Any:
         import pyarrow as pa
 
-        joined = pa.chunked_array(self.parts).combine_chunks() if self.parts else parse_texts(self.field, pa.array([], pa.string()), 0)  # fmt: skip
+        parts = self.parts or [parse_texts(self.field, pa.array([], pa.string()), 0)]
+        joined = pa.chunked_array(parts).combine_chunks()
         return joined if self.column is None else to_numpy(joined, self.column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import tempfile
@@ -147,17 +148,17 @@ def _set(header: Any, name: str, value: Any) -> None:
 
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, float) and value != value:
+    if isinstance(value, float) and math.isnan(value):
         return
     key = name.upper() if len(name) <= 8 else f"HIERARCH {name}"
-    if header.get(name) == value:
+    if isinstance(value, str | bool | int | float | complex) and header.get(name) == value:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", VerifyWarning)
         try:
-            if not isinstance(value, str | bool | int | float | complex):
-                raise ValueError  # noqa: TRY301  # said below, once for all kinds
-            header[key] = value
+            header[key] = (
+                list(value) if isinstance(value, tuple) else value
+            )  # it refuses all but numbers, texts and logicals
             str(header.cards[key])
         except (ValueError, VerifyError, KeyError):
             with contextlib.suppress(KeyError):
