@@ -1,5 +1,6 @@
 """Tables of FITS files as users meet them: frames, datasets, trees, errors; values beside astropy's."""
 
+import gzip
 import pickle
 import threading
 import warnings
@@ -25,6 +26,7 @@ from tests.fits_tables import (
     astropy_columns,
     columns,
     compress,
+    encode,
     header,
     padded,
     random_values,
@@ -693,3 +695,28 @@ def test_a_few_columns_of_wide_rows(tmp_path):
     ours.source._fill = spy
     ours.read_column("c1", 0, 30)
     assert sum(read) == 120
+
+
+@pytest.mark.parametrize("codec", ["GZIP_1", "GZIP_2", "RICE_1"])
+def test_compressed_tables_with_variable_arrays(codec):
+    counts = [3, 0, 40, 1, 900]
+    code = "I" if codec == "RICE_1" else "E"
+    pairs, _, cells = variable(code, counts, RNG)
+    heap, rows = b"", []
+    for first in (0, 2, 4):  # tiles of two rows: descriptors of the arrays, then those of the compressed ones
+        packed = []
+        for cell in cells[first : first + 2]:
+            raw = cell.tobytes()
+            encoded = encode(raw, code, codec) if raw else b""
+            encoded = raw if len(encoded) >= len(raw) else encoded  # stored as they are if that is shorter
+            packed.append((len(encoded), len(heap)))
+            heap += encoded
+        blob = gzip.compress(pairs[first : first + 2].tobytes() + np.array(packed, ">i8").tobytes())
+        rows.append((len(blob), len(heap)))
+        heap += blob
+    data = table(["1QB"], np.array(rows, ">i8").tobytes(), 3, heap, ZTABLE=True, ZTILELEN=2, ZNAXIS1=8, ZNAXIS2=5, ZFORM1=f"1P{code}(900)", ZCTYP1=codec)  # fmt: skip
+    ours = source(data)
+    for found, cell in zip(ours.read_column("c1", 0, 5), cells, strict=True):
+        np.testing.assert_array_equal(found, cell)
+    np.testing.assert_array_equal(ours.read_column("c1", 3, 4)[0], cells[3])
+    assert [len(v) for v in ours.read_rows(Rows(1, 5)).column(0)] == counts[1:]
