@@ -247,6 +247,20 @@ def test_variable_arrays(code, wide):
     assert part.to_pylist().__repr__() == batch.column(0).slice(2, 5).to_pylist().__repr__()
 
 
+def test_variable_arrays_of_many_groups_in_a_local_file(tmp_path):
+    """Rows and heap are read into the same buffer of the thread."""
+    counts = RNG.integers(0, 60, 60_000)
+    pairs, heap, cells = variable("E", counts.tolist(), RNG)
+    path = tmp_path / "many.fits"
+    path.write_bytes(table(["1PE(60)", "J"], columns(pairs, np.arange(60_000, dtype=">i4")), 60_000, heap))
+    ours = source(path)
+    ours.read_rows(Rows(0, 60_000))  # now the buffer is as large as it gets
+    batch = ours.read_rows(Rows(0, 60_000))
+    assert batch.column(1).to_pylist() == list(range(60_000))
+    assert batch.column(0).value_lengths().to_pylist() == counts.tolist()
+    np.testing.assert_array_equal(batch.column(0).flatten(), np.concatenate(cells))
+
+
 def test_variable_arrays_are_scaled():
     pairs, heap, cells = variable("I", [2, 3], RNG)
     data = table(["1PI", "1PI"], columns(pairs, pairs), 2, heap, TSCAL1=0.5, TZERO1=3.0, TZERO2=32768)
