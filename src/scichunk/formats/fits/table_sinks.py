@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -94,20 +93,19 @@ class _Bits:
         self.out = np.empty((rows, field.width), np.uint8)
 
     def put(self, block: Block, at: int) -> None:
+        from scichunk.codecs import kernels_rows
+
         data, first = block.rows[self.field.number]
-        np.take(_reversed(), data[:, first : first + self.field.width], out=self.out[at : at + len(data)], mode="clip")
+        out = self.out[at : at + len(data)]
+        if not kernels_rows.reverse_bits(data.reshape(-1), data.shape[1], first, out):
+            msg = f"column {self.field.name!r} lies outside its rows"
+            raise FormatError(msg)
 
     def finish(self) -> Any:
         import pyarrow as pa
 
         bits_of_all = pa.Array.from_buffers(pa.bool_(), 8 * self.out.size, [None, pa.py_buffer(self.out)])
         return nest(bits_of_all, self.field.cell or (), len(self.out))
-
-
-@cache
-def _reversed() -> npt.NDArray[np.uint8]:
-    """Every byte with its bits in the other order."""
-    return np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little")
 
 
 class _WideTexts:
