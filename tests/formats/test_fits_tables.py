@@ -1,6 +1,7 @@
 """Tables of FITS files as users meet them: frames, datasets, trees, errors; values beside astropy's."""
 
 import gzip
+import io
 import pickle
 import threading
 import warnings
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 import scichunk
 from scichunk import errors
@@ -213,6 +215,18 @@ def test_columns_without_names_and_with_the_same():
     ours = source(table(["I", "I", "I"], columns(raw), 4, names=[None, None, None]))
     assert [c.name for c in ours.columns] == ["col1", "col2", "col3"]
     assert ours.read_column("col2", 0, 4).tolist() == raw[:, 1].tolist()
+
+
+def test_long_texts_in_headers():
+    hdu = fits.BinTableHDU.from_columns([fits.Column("x", "J", array=np.arange(3))])
+    hdu.header["TCOMM1"], hdu.header["LONG"] = "described " * 20, "value " * 30 + "'&'"
+    hdu.header["AMP"] = "ends with &"
+    data = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(data)
+    ours = source(data.getvalue())
+    assert ours.columns[0].attrs["description"] == ("described " * 20).strip()
+    assert ours.attrs["LONG"] == "value " * 30 + "'&'"
+    assert ours.attrs["AMP"] == "ends with &"
 
 
 def test_rows_may_be_wider_than_their_columns():
