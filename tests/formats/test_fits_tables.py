@@ -699,6 +699,24 @@ def test_threads(catalogue, tmp_path):
     assert not wrong
 
 
+def test_sources(catalogue, tmp_path):
+    """Wherever the bytes are, the rows are the same."""
+    import fsspec
+
+    data, values = catalogue
+    path = tmp_path / "stars.fits"
+    path.write_bytes(data)
+    packed = tmp_path / "stars.fits.gz"
+    packed.write_bytes(gzip.compress(data))
+    fsspec.filesystem("memory").pipe_file("/stars.fits", data)
+    with path.open("rb") as opened:
+        for one in (path, str(path), data, io.BytesIO(data), opened, packed, "memory://stars.fits", f"file://{path}"):
+            frame = scichunk.read_fits_table(one, blocksize="60kB", columns=["ra", "name"]).compute()
+            np.testing.assert_array_equal(frame.ra, values["ra"])
+            assert frame.name[4999] == "star 4999"
+    fsspec.filesystem("memory").rm("/stars.fits")
+
+
 def test_requests(catalogue):
     data = table(["D", "J"], columns(np.arange(100_000, dtype=">f8"), np.arange(100_000, dtype=">i4")), 100_000)
     files.clear()
