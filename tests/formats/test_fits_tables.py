@@ -83,6 +83,9 @@ def check(data, rows=None):
                 else:
                     np.testing.assert_array_equal(cell, want)
             continue
+        if form.startswith("0"):  # astropy 6 makes anything of them
+            assert set(map(str, array.to_pylist())) <= {"", "[]"}
+            continue
         undefined = ~np.isin(raw, [ord("T"), ord("F")]) if form.endswith("L") else null
         same(array, values, undefined)
         native = ours.read_column(column.name, 0, count)
