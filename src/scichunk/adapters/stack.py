@@ -320,7 +320,7 @@ def _in_order(
         except ValueError:  # texts that are no dates sort as texts
             values = np.asarray(found)
     order = np.argsort(values, kind="stable")
-    return [urls[i] for i in order], values[order]
+    return [urls[i] for i in order.tolist()], values[order]
 
 
 def _labels(urls: Sequence[Any], coordinate: Labels) -> Any:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Int, kernel
 
 __all__ = ["decode"]
 
@@ -14,15 +15,15 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)
-def _word(src: Bytes, i: int) -> int:
+@kernel
+def _word(src: Bytes, i: Int) -> Int:
     """Big-endian signed 16-bit word."""
     value = (np.int64(src[2 * i]) << 8) | np.int64(src[2 * i + 1])
     return value - 65536 if value >= 32768 else value
 
 
-@njit(nogil=True, cache=True)
-def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
+@kernel
+def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
     """One line list; returns 0, or 1 if it is malformed."""
     words = src.size // 2
     if words < 3:
@@ -66,7 +67,7 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
     return 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decode(
     data: Bytes, offsets: Ints, lengths: Ints, places: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
 ) -> None:
