@@ -185,12 +185,13 @@ def check(data):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_damage(path, head, count):
     slowest = 0.0
+    check(path.read_bytes())  # compiles the kernels
     for copy in mutations(path.read_bytes(), count, seed=3, head=head):
-        begin = time.perf_counter()
+        begin = time.process_time()
         with scichunk.options.set(max_chunk_bytes=1 << 26):
             check(copy)
-        slowest = max(slowest, time.perf_counter() - begin)
-    assert slowest < 5  # seconds; one on an idle machine
+        slowest = max(slowest, time.process_time() - begin)
+    assert slowest < 2  # seconds of CPU: other processes do not count
 
 
 def test_a_corrupt_tile_names_itself_and_the_others_still_read():
