@@ -139,7 +139,7 @@ def astropy_full(path):
 def rustfits(path):
     import rustfits
 
-    return rustfits.FITS(str(path))[-1].read
+    return lambda: rustfits.FITS(str(path))[-1].read()  # opened each time: it keeps what it has decoded
 
 
 READERS = {"scichunk": ours, "astropy .section": section, "fitsio": fitsio, "astropy full": astropy_full, "rustfits full": rustfits}  # fmt: skip

@@ -49,6 +49,8 @@ class Options:
     """How many opened files (headers, indexes) one process remembers."""
     cached_tile_bytes: int = 1 << 26
     """Decoded native chunks kept where reads do not end on chunk borders."""
+    warm_bytes: int = 1 << 28
+    """Memory of large results (above 32 MB) that is kept for the next ones once they are freed."""
     gdal_cache_bytes: int = 1 << 26
     """GDAL's block cache in the reference lane."""
     claim_rasters: bool = False

@@ -18,6 +18,7 @@ from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import BatchCodec, ChunkIndex
 from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.scratch import result
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, tiles
 
@@ -107,7 +108,7 @@ class IndexedArray:
             If bytes cannot be fetched.
         """
         if out is None:
-            out = np.empty(tuple(len(a) for a in axes), self.dtype)
+            out = result(tuple(len(a) for a in axes), self.dtype)
         if self._in_batches(axes, out):
             batch = plan_batch(self.grid, cast("Sequence[Span]", axes))
             for part in _split(batch, self.index.lengths, self._source.batch_bytes):
@@ -120,7 +121,7 @@ class IndexedArray:
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes; only the chunks that hold a point are touched."""
         lengths = [len(spans[a]) for a in sorted(spans)]
-        out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
+        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
         self._fetch(
             self._plan(point_pieces(self.grid, points, spans), out, tuple(sorted(points))), out, tuple(sorted(points))
         )
@@ -128,7 +129,7 @@ class IndexedArray:
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read without blocking the event loop: bytes by its own requests, decoding in a thread."""
-        out = np.empty(tuple(len(a) for a in axes), self.dtype)
+        out = result(tuple(len(a) for a in axes), self.dtype)
         async with gate():
             if self._in_batches(axes, out):
                 batch = plan_batch(self.grid, cast("Sequence[Span]", axes))
@@ -288,7 +289,7 @@ class ReferenceArray:
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region; wide steps and scattered positions are read chunk by chunk."""
         if out is None:
-            out = np.empty(tuple(len(a) for a in axes), self.dtype)
+            out = result(tuple(len(a) for a in axes), self.dtype)
         if not out.size:
             return out
         if all(isinstance(a, Span) and a.step == 1 for a in axes):
@@ -300,7 +301,7 @@ class ReferenceArray:
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes, chunk by chunk."""
         lengths = [len(spans[a]) for a in sorted(spans)]
-        out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
+        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
         self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
         return out
 

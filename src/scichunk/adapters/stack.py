@@ -18,6 +18,7 @@ from scichunk.chunks.regions import Span, parse_key
 from scichunk.errors import FormatError
 from scichunk.handles import open_file
 from scichunk.model import Place
+from scichunk.scratch import result
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class StackArray:
             self._unpacked = self.files.unpack()
         chosen = region.axes[0]
         numbers = chosen.positions() if isinstance(chosen, Span) else chosen
-        out = np.empty(region.shape, self.dtype)
+        out = result(region.shape, self.dtype)
         for i, number in enumerate(numbers):
             location, mark = self._unpacked[int(number)]
             file = open_file(self.format_name, location, mark)
