@@ -94,5 +94,5 @@ def test_blocks_cover_all(shape, strided):
     if strided and shape:
         source, out = np.repeat(source, 2, -1)[..., ::2], np.repeat(out, 2, -1)[..., ::2]
     for a, b in cached_blocks(source, out):
-        b += a + 1
+        np.add(a, 1, out=b)
     np.testing.assert_array_equal(out, source + 1)
