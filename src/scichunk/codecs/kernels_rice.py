@@ -86,8 +86,10 @@ def _tile(src: Bytes, block: Int, size: Int, out: npt.NDArray[Any]) -> Int:
         else:
             shift = np.uint64(63 - fs)
             for i in range(pixels.size):
-                pos, acc, bits = _fill(src, pos, acc, bits)
                 zeros = np.int64(leading_zeros(acc))
+                if zeros + 1 + fs > bits:  # rare, so that the word is not waited for at each pixel
+                    pos, acc, bits = _fill(src, pos, acc, bits)
+                    zeros = np.int64(leading_zeros(acc))
                 if zeros + 1 + fs <= bits:
                     acc = (acc << np.uint64(zeros)) << np.uint64(1)
                     bits -= zeros + 1
