@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from scichunk.adapters.arrays import from_fits, from_geotiff
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
-    from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
+    from scichunk.adapters.stack import from_fits_files, from_geotiffs
+    from scichunk.adapters.stack_dataset import open_stack
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
 
@@ -45,7 +46,7 @@ _WHERE = {
     "from_geotiffs": "scichunk.adapters.stack",
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
-    "open_stack": "scichunk.adapters.stack",
+    "open_stack": "scichunk.adapters.stack_dataset",
     "wcs": "scichunk.adapters.sky",
 }
 

@@ -138,6 +138,16 @@ def test_stacks(tmp_path):
         scichunk.from_fits_files([*paths, tmp_path / "odd.fits"])
 
 
+def test_stacks_of_a_chosen_part(tmp_path):
+    paths = [tmp_path / f"{i}.fits" for i in range(2)]
+    for path in paths:
+        path.write_bytes((DATA / "exposure.fits").read_bytes())
+    ds = scichunk.open_stack(paths, hdu="ERR")
+    want = images(paths[0])[2]
+    np.testing.assert_array_equal(ds.err[1], want)
+    assert scichunk.open_stack(paths, group="/DQ").dq.shape == (2, *want.shape)
+
+
 def test_info():
     text = str(scichunk.info(DATA / "compressed.fits"))
     assert "RICE_1, quantised with dither 2" in text
