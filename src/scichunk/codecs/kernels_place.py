@@ -189,16 +189,21 @@ def place_dithered(
                     seed = seed + 1 if seed + 1 < count else 0
                     at = np.int64(np.float64(noise[seed]) * 500.0)
                 at += skip
-                for x in range(n):
-                    value = source[x]
-                    if dither == 2 and value == -2147483646:
-                        target[x] = 0
-                    else:
-                        target[x] = (np.float64(value) - np.float64(noise[at]) + 0.5) * scale + zero
-                    at += 1
+                x = 0
+                while x < n:  # runs up to the end of the table: loops without branches
+                    m = min(n - x, count - at)
+                    values, randoms, floats = source[x : x + m], noise[at : at + m], target[x : x + m]
+                    for i in range(m):
+                        floats[i] = (np.float64(values[i]) - np.float64(randoms[i]) + 0.5) * scale + zero
+                    x += m
+                    at += m
                     if at == count:
                         seed = seed + 1 if seed + 1 < count else 0
                         at = np.int64(np.float64(noise[seed]) * 500.0)
+                if dither == 2:
+                    for x in range(n):
+                        if source[x] == -2147483646:  # exactly zero
+                            target[x] = 0
             else:
                 for x in range(n):
                     target[x] = np.float64(source[x]) * scale + zero

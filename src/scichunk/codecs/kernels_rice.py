@@ -90,17 +90,20 @@ def _tile(src: Bytes, block: Int, size: Int, out: npt.NDArray[Any]) -> Int:
                 if zeros + 1 + fs > bits:  # rare, so that the word is not waited for at each pixel
                     pos, acc, bits = _fill(src, pos, acc, bits)
                     zeros = np.int64(leading_zeros(acc))
-                if zeros + 1 + fs <= bits:
-                    acc = (acc << np.uint64(zeros)) << np.uint64(1)
-                    bits -= zeros + 1
+                used = zeros + 1 + fs
+                if used <= bits:
+                    low = (acc << np.uint64(zeros)) << np.uint64(1)
+                    acc <<= np.uint64(used)  # one short step from pixel to pixel
+                    bits -= used
                 else:
                     pos, acc, bits, zeros = _unary(src, pos, acc, bits)
                     if zeros < 0:
                         return 1
                     pos, acc, bits = _fill(src, pos, acc, bits)
-                diff = (zeros << fs) | np.int64((acc >> np.uint64(1)) >> shift)
-                acc <<= np.uint64(fs)
-                bits -= fs
+                    low = acc
+                    acc <<= np.uint64(fs)
+                    bits -= fs
+                diff = (zeros << fs) | np.int64((low >> np.uint64(1)) >> shift)
                 last = (last + ((diff >> 1) ^ -(diff & 1))) & mask
                 pixels[i] = (last ^ sign) - sign
         if 8 * pos - bits > 8 * src.size:
