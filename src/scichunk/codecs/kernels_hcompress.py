@@ -235,7 +235,9 @@ def _transform(a: Ints, b: Ints) -> None:
         else:
             fy -= c
         _step(a, b, tx, ty, bit0, k == 0)
-        a[:tx, :ty] = b[:tx, :ty]
+        for x in range(tx):  # loops: assigning slices takes numba seconds to compile
+            for y in range(ty):
+                a[x, y] = b[x, y]
         bit0 >>= 1
 
 
@@ -258,7 +260,9 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
         return 1
     if max(src[22], src[23], src[24]) > 62:
         return 1
-    a[:, :] = 0
+    for x in range(nx):
+        for y in range(ny):
+            a[x, y] = 0
     state = np.zeros(4, np.uint64)
     body = src[25:]
     mx, my = (nx + 1) // 2, (ny + 1) // 2
@@ -280,10 +284,13 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
         return 1
     a[0, 0] = _integer(src, 14, 8)
     if scale > 1:
-        a *= scale
+        for i in range(nx):
+            for j in range(ny):
+                a[i, j] *= scale
     _transform(a, b)
     for i in range(nx):
-        out[i * ny : (i + 1) * ny] = a[i]
+        for j in range(ny):
+            out[i * ny + j] = a[i, j]
     return 0
 
 

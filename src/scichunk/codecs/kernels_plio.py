@@ -37,7 +37,8 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
     if length > words or ip < 3:
         return 1
     value, x, size = np.int64(1), 0, out.size
-    out[:] = 0
+    for i in range(size):
+        out[i] = 0
     while ip < length and x < size:
         word = _word(src, ip) & 0xFFFF
         code, data = word >> 12, word & 4095
@@ -58,7 +59,8 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
         elif code in (0, 4, 5):  # a run of zeros, of the value, or of zeros with the value at its end
             stop = x + data
             if code == 4:
-                out[x : min(stop, size)] = value
+                for i in range(x, min(stop, size)):
+                    out[i] = value
             elif code == 5 and 0 < stop <= size and data > 0:
                 out[stop - 1] = value
             x = min(stop, size)
