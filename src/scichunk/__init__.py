@@ -12,10 +12,12 @@ from scichunk import errors, options
 
 if TYPE_CHECKING:
     from scichunk.adapters.arrays import from_fits, from_geotiff
+    from scichunk.adapters.frames import read_fits_table
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs
     from scichunk.adapters.stack_dataset import open_stack
+    from scichunk.adapters.tables import to_qtable, write_fits_table
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
 
@@ -34,7 +36,10 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "read_fits_table",
+    "to_qtable",
     "wcs",
+    "write_fits_table",
 ]
 
 _WHERE = {
@@ -47,7 +52,10 @@ _WHERE = {
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
     "open_stack": "scichunk.adapters.stack_dataset",
+    "read_fits_table": "scichunk.adapters.frames",
+    "to_qtable": "scichunk.adapters.tables",
     "wcs": "scichunk.adapters.sky",
+    "write_fits_table": "scichunk.adapters.tables",
 }
 
 

@@ -33,7 +33,7 @@ _BUILT_IN = (
     ),
     FormatSpec(
         "fits",
-        "FITS images, plain and tile-compressed",
+        "FITS images and tables, plain and tile-compressed",
         (
             *(
                 s + c
@@ -44,6 +44,7 @@ _BUILT_IN = (
         ),
         _is_fits,
         "scichunk.formats.fits.open",
+        "scichunk.formats.fits.table_writer",
     ),
 )
 
