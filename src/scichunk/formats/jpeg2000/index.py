@@ -1,0 +1,205 @@
+"""From structure to chunks: one tile each, found and collected when a read asks for them."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.chunks.grid import ChunkGrid
+from scichunk.chunks.index import ChunkIndex
+from scichunk.codecs.codestream import ceil_div, tile_codestream
+from scichunk.codecs.jpeg2000 import TileCodec, sample_type
+from scichunk.collecting import Steps
+from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
+from scichunk.sources import ByteSource
+
+__all__ = ["PartTable", "TileCollector", "build_index", "group_type", "planning_grid"]
+
+_LARGE_TILE: Final = 1 << 24
+"""Samples of a tile that is planned in parts."""
+_PART: Final = 2048
+
+
+def group_type(group: Group) -> np.dtype[Any]:
+    """Type that holds all components of a group.
+
+    Raises
+    ------
+    UnsupportedFeature
+        For components that OpenJPEG's 32-bit integers do not hold.
+    """
+    deepest = max(b + (not s and any(group.signed)) for b, s in zip(group.bits, group.signed, strict=True))
+    if deepest > 31:
+        msg = f"components of {max(group.bits)} bits"
+        raise UnsupportedFeature(msg)
+    return sample_type(deepest, signed=any(group.signed))
+
+
+def build_index(structure: Structure, group: Group, reduce: int) -> ChunkIndex:
+    """Make grid and codec of a group of components.
+
+    Raises
+    ------
+    FormatError
+        If it cannot be halved so often.
+    UnsupportedFeature
+        If only the reference reader can decode it.
+    """
+    header = structure.header
+    levels = min(header.of(c).levels for c in range(len(header.size.components)))
+    if not 0 <= reduce <= levels:
+        msg = f"it can be halved {levels} times, not {reduce}"
+        raise FormatError(msg)
+    dtype = group_type(group)
+    shape = structure.shape(group, reduce)
+    if min(shape) < 1:
+        msg = f"components {group.components} have no samples"
+        raise FormatError(msg)
+    s = header.size
+    x, columns = _borders(s.tile_x0, s.tile_x, s.across, s.x0, s.x1, group.dx, reduce)
+    y, rows = _borders(s.tile_y0, s.tile_y, s.down, s.y0, s.y1, group.dy, reduce)
+    tiles = (rows[:, None] * s.across + columns[None, :]).reshape(-1)
+    grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
+    codec = TileCodec(header, group.components, reduce, tiles, dtype)
+    none = np.zeros(0, np.uint64)
+    return ChunkIndex(grid, dtype, codec, none, none, noun="tile")
+
+
+def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:
+    """Cut large tiles to parts that can be decoded one by one."""
+    bands, rows, columns = grid.chunk_shape
+    if not partial or rows * columns * bands <= _LARGE_TILE:
+        return grid
+    edges = []
+    for edge, length, largest in zip(grid.edges[1:], grid.shape[1:], (rows, columns), strict=True):
+        whole = grid.counts[len(edges) + 1] == 1
+        fits = whole or (isinstance(edge, int) and edge % _PART == 0)
+        edges.append(min(_PART, length) if fits and largest > _PART else edge)
+    return ChunkGrid(grid.shape, (grid.edges[0], *edges))
+
+
+def _borders(
+    first: int, step: int, count: int, low: int, high: int, distance: int, reduce: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Borders of tiles in samples from 0, and the tiles between them; tiles without samples are left out."""
+    places = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
+    found = -(-(-(-places // distance)) // (1 << reduce))
+    filled = np.flatnonzero(np.diff(found) > 0)
+    return np.concatenate([found[filled], found[-1:]]) - ceil_div(ceil_div(low, distance), 1 << reduce), filled
+
+
+def _edge(borders: npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
+    sizes = np.diff(borders)
+    if (sizes[:-1] == sizes[0]).all() and sizes[-1] <= sizes[0]:
+        return int(sizes[0])
+    return borders
+
+
+class PartTable:
+    """The tile-parts of a file, found on first use and shared by all its arrays."""
+
+    def __init__(self, structure: Structure, source: ByteSource) -> None:
+        self._structure, self._source = structure, source
+        self._parts: TileParts | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def known(self) -> TileParts | None:
+        """The tile-parts, if they have been looked for."""
+        return self._parts
+
+    def get(self) -> TileParts:
+        """Return the tile-parts."""
+        with self._lock:  # one search a process; decoding holds no lock
+            if self._parts is None:
+                self._parts = find_parts(self._structure, self._source)
+            return self._parts
+
+    def distrust(self) -> TileParts:
+        """Look for the tile-parts again, without TLM: it was wrong."""
+        with self._lock:
+            if self._parts is None or self._parts.found == "TLM":
+                self._parts = find_parts(self._structure, self._source, trust=False)
+            return self._parts
+
+
+@dataclass(frozen=True)
+class TileCollector:
+    """Collects tiles as codestreams of their own."""
+
+    structure: Structure
+    codec: TileCodec
+    table: PartTable
+
+    def prepare(self) -> None:
+        """Find the tile-parts."""
+        self.table.get()
+
+    def size(self, number: int) -> int:
+        """Encoded bytes of a tile."""
+        parts = self.table.get()
+        rows = parts.of(int(self.codec.tiles[number]))
+        return int((parts.stops[rows] - parts.starts[rows]).sum())
+
+    def collect(self, number: int, window: tuple[slice, ...]) -> Steps:
+        """Collect a tile."""
+        tile = int(self.codec.tiles[number])
+        parts = self.table.get()
+        rows = parts.of(tile)
+        if rows.start == rows.stop:
+            return self._absent(parts)
+        views = yield _ranges(parts, rows)
+        if parts.found == "TLM" and not _agree(views, tile):
+            parts = self.table.distrust()
+            rows = parts.of(tile)
+            if rows.start == rows.stop:
+                return self._absent(parts)
+            views = yield _ranges(parts, rows)
+        if not _agree(views, tile):
+            msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
+            raise FormatError(msg)
+        del window
+        packed = self.structure.header.packed
+        chosen: list[bytes] = []
+        if packed:
+            serials = parts.serials[rows].tolist()
+            if max(serials) >= len(packed):
+                msg = "packet headers (PPM) of this tile are missing"
+                raise FormatError(msg)
+            chosen = [packed[i] for i in serials]
+        return tile_codestream(self.structure.header, tile, _moved(views), chosen)
+
+    def _absent(self, parts: TileParts) -> None:
+        if not parts.complete:
+            msg = "is missing: the file is truncated, or lengths in it are corrupt"
+            raise FormatError(msg)
+
+
+def _ranges(parts: TileParts, rows: slice) -> list[tuple[int, int]]:
+    return list(zip(parts.starts[rows].tolist(), parts.stops[rows].tolist(), strict=True))
+
+
+def _agree(views: list[memoryview], tile: int) -> bool:
+    """Whether the bytes are tile-parts of this tile, and as long as they say."""
+    for view in views:
+        found = parse_sot(view)
+        if found is None or found[0] != tile or found[1] not in {0, len(view)}:
+            return False
+    return True
+
+
+def _moved(views: list[memoryview]) -> list[bytes | memoryview]:
+    """Tile-parts with tile number 0 and their length written out."""
+    body: list[bytes | memoryview] = []
+    for view in views:
+        if len(view) > SOT_BYTES:
+            head = struct.pack(">HHHI", 0xFF90, 10, 0, len(view)) + bytes(view[10:SOT_BYTES])
+            body += [head, view[SOT_BYTES:]]
+    return body
