@@ -122,7 +122,9 @@ class IndexedArray:
         lengths = [len(spans[a]) for a in sorted(spans)]
         out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
         self._fetch(
-            self._plan(point_pieces(self.index.grid, points, spans), out, tuple(sorted(points))), out, tuple(sorted(points))
+            self._plan(point_pieces(self.index.grid, points, spans), out, tuple(sorted(points))),
+            out,
+            tuple(sorted(points)),
         )
         return out
 

@@ -9,7 +9,10 @@ from typing import Final
 
 from scichunk.errors import FormatError, LimitExceeded
 
-__all__ = ["EOC", "SOC", "SOD", "SOT", "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments"]  # fmt: skip
+__all__ = [
+    "EOC", "SOC", "SOD", "SOT", "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments",
+    "tile_codestream", "tile_header",
+]  # fmt: skip
 
 SOC: Final = b"\xff\x4f"
 EOC: Final = b"\xff\xd9"
@@ -221,7 +224,9 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     )  # fmt: skip
 
 
-def tile_header(header: MainHeader, get: Get, start: int, stop: int) -> tuple[MainHeader, int, list[bytes], list[bytes]]:
+def tile_header(
+    header: MainHeader, get: Get, start: int, stop: int
+) -> tuple[MainHeader, int, list[bytes], list[bytes]]:
     """Parse the header of a tile-part behind its SOT segment.
 
     Returns
@@ -255,7 +260,10 @@ def _apply(header: MainHeader, marker: int, body: bytes) -> MainHeader:
             layers, style = struct.unpack(">H", body[2:4])[0], body[0]
             order = _ORDERS[body[1]]
             coding = _coding(body[5:], user=bool(style & 1))
-            return replace(header, order=order, layers=layers, transform=bool(body[4]), sop=bool(style & 2), eph=bool(style & 4), coding=coding)  # fmt: skip
+            return replace(
+                header, order=order, layers=layers, transform=bool(body[4]),
+                sop=bool(style & 2), eph=bool(style & 4), coding=coding,
+            )  # fmt: skip
         if marker == _COC:
             wide = len(header.size.components) > 256
             number = int.from_bytes(body[: 1 + wide], "big")
@@ -356,7 +364,9 @@ def _packed(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
     return tuple(found)
 
 
-def tile_codestream(header: MainHeader, number: int, body: Sequence[bytes | memoryview], packed: Sequence[bytes]) -> bytes:
+def tile_codestream(
+    header: MainHeader, number: int, body: Sequence[bytes | memoryview], packed: Sequence[bytes]
+) -> bytes:
     """Write a codestream of one tile that keeps its place on the reference grid, so that it decodes to the same samples.
 
     Parameters

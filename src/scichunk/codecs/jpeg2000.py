@@ -104,9 +104,8 @@ class TileCodec:
         del skipped
         self._check_cost(number)
         high, there = self.header.high_throughput, openjpeg.library_path() is not None
-        if not there or (high and self.header.lossless):
-            if self._whole(data, out, shape, window, number) or not there:
-                return
+        if (not there or (high and self.header.lossless)) and self._whole(data, out, shape, window, number):
+            return
         if high:
             try:
                 self._area(data, out, shape, window, number)
@@ -177,7 +176,7 @@ class TileCodec:
         if image.dtype.kind not in "iu" or image.shape != (*shape[1:], count):
             return self._unreadable(f"an image of {image.shape}, not {(*shape[1:], count)}", there=there)
         for band, component in enumerate(self._wanted(window)):
-            np.copyto(out[band], image[(*window[1:], component)], casting="unsafe")
+            np.copyto(out[band], image[window[1], window[2], component], casting="unsafe")
         return True
 
     def _unreadable(self, why: str, *, there: bool) -> bool:
@@ -203,5 +202,3 @@ class TileCodec:
         if blocks > limit:
             msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
             raise LimitExceeded(msg)
-
-

@@ -117,7 +117,16 @@ class ImageHeader:
     """(vertical, horizontal) samples per metre: ``resc``, else ``resd``."""
 
 
-_SPACES: Final = {12: "CMYK", 14: "CIELab", 16: "sRGB", 17: "greyscale", 18: "sYCC", 20: "e-sRGB", 21: "ROMM-RGB", 24: "e-sYCC"}
+_SPACES: Final = {
+    12: "CMYK",
+    14: "CIELab",
+    16: "sRGB",
+    17: "greyscale",
+    18: "sYCC",
+    20: "e-sRGB",
+    21: "ROMM-RGB",
+    24: "e-sYCC",
+}
 
 
 def image_header(reader: HeaderReader, box: Box) -> ImageHeader:

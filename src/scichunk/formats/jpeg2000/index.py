@@ -42,7 +42,7 @@ def group_type(group: Group) -> np.dtype[Any]:
     return sample_type(deepest, signed=any(group.signed))
 
 
-def build_index(structure: Structure, group: Group, reduce: int) -> ChunkIndex:
+def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkIndex, TileCodec]:
     """Make grid and codec of a group of components.
 
     Raises
@@ -69,7 +69,7 @@ def build_index(structure: Structure, group: Group, reduce: int) -> ChunkIndex:
     grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
     codec = TileCodec(header, group.components, reduce, tiles, dtype)
     none = np.zeros(0, np.uint64)
-    return ChunkIndex(grid, dtype, codec, none, none, noun="tile")
+    return ChunkIndex(grid, dtype, codec, none, none, noun="tile"), codec
 
 
 def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:
@@ -77,7 +77,7 @@ def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:
     bands, rows, columns = grid.chunk_shape
     if not partial or rows * columns * bands <= _LARGE_TILE:
         return grid
-    edges = []
+    edges: list[int | npt.NDArray[np.int64]] = []
     for edge, length, largest in zip(grid.edges[1:], grid.shape[1:], (rows, columns), strict=True):
         whole = grid.counts[len(edges) + 1] == 1
         fits = whole or (isinstance(edge, int) and edge % _PART == 0)
@@ -90,7 +90,8 @@ def _borders(
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Borders of tiles in samples from 0, and the tiles between them; tiles without samples are left out."""
     places = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
-    found = -(-(-(-places // distance)) // (1 << reduce))
+    samples = (places + distance - 1) // distance
+    found = (samples + (1 << reduce) - 1) >> reduce
     filled = np.flatnonzero(np.diff(found) > 0)
     return np.concatenate([found[filled], found[-1:]]) - ceil_div(ceil_div(low, distance), 1 << reduce), filled
 
@@ -154,13 +155,15 @@ class TileCollector:
         parts = self.table.get()
         rows = parts.of(tile)
         if rows.start == rows.stop:
-            return self._absent(parts)
+            self._check_absent(parts)
+            return None
         views = yield _ranges(parts, rows)
         if parts.found == "TLM" and not _agree(views, tile):
             parts = self.table.distrust()
             rows = parts.of(tile)
             if rows.start == rows.stop:
-                return self._absent(parts)
+                self._check_absent(parts)
+            return None
             views = yield _ranges(parts, rows)
         if not _agree(views, tile):
             msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
@@ -176,7 +179,7 @@ class TileCollector:
             chosen = [packed[i] for i in serials]
         return tile_codestream(self.structure.header, tile, _moved(views), chosen)
 
-    def _absent(self, parts: TileParts) -> None:
+    def _check_absent(self, parts: TileParts) -> None:
         if not parts.complete:
             msg = "is missing: the file is truncated, or lengths in it are corrupt"
             raise FormatError(msg)
