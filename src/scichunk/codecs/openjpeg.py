@@ -234,8 +234,8 @@ def decoded(
         if good and components:
             which = (c_uint32 * len(components))(*components)
             good = lib.opj_set_decoded_components(codec, len(components), which, 0)
-        if good and area is not None:
-            good = lib.opj_set_decode_area(codec, image, *area)
+        if good:  # also where all is wanted: only this call makes the sizes right of a reduced image with an offset
+            good = lib.opj_set_decode_area(codec, image, *(area or (0, 0, 0, 0)))
         if not (good and lib.opj_decode(codec, stream.handle, image)):
             raise _failure(stream.messages)
         yield _planes(image.contents, sizes, count, components)
@@ -249,20 +249,17 @@ def decoded(
 def _planes(
     image: _Image, sizes: Callable[[int], tuple[int, int]], count: int, components: Sequence[int]
 ) -> list[Plane | None]:
-    if image.numcomps != count:
-        msg = f"OpenJPEG decoded {image.numcomps} components, not {count}"
+    which = list(components) or list(range(count))
+    if image.numcomps != len(which):
+        msg = f"OpenJPEG decoded {image.numcomps} components, not {len(which)}"
         raise FormatError(msg)
-    planes: list[Plane | None] = []
-    for i in range(count):
-        component = image.comps[i]
-        if components and i not in components:
-            planes.append(None)
-            continue
-        rows, columns = sizes(i)
+    planes: list[Plane | None] = [None] * count
+    for place, number in enumerate(which):
+        component, (rows, columns) = image.comps[place], sizes(number)
         if not component.data or (component.h, component.w) != (rows, columns):
-            msg = f"component {i} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
+            msg = f"component {number} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
             raise FormatError(msg)
-        planes.append(np.ctypeslib.as_array(component.data, shape=(rows, columns)))
+        planes[number] = np.ctypeslib.as_array(component.data, shape=(rows, columns))
     return planes
 
 
