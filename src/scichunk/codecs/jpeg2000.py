@@ -142,7 +142,9 @@ class TileCodec:
         wanted = self._wanted(window)
         count = len(self.header.size.components)
         separable = not self.header.transform or min(wanted) >= 3
-        picked = sorted(wanted) if separable and len(wanted) < count and not self.header.high_throughput else ()
+        # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
+        fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
+        picked = sorted(set(wanted)) if separable and fewer else ()
         inside: tuple[slice, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
         if not by_area:
             inside = window[1:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+from collections.abc import Generator, Hashable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,19 +13,25 @@ import numpy.typing as npt
 
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import ChunkIndex
+from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import ceil_div, tile_codestream
 from scichunk.codecs.jpeg2000 import TileCodec, sample_type
 from scichunk.collecting import Steps
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.formats.jpeg2000.tile_packets import Held, Request, TilePackets, find_packets
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
 from scichunk.sources import ByteSource
+from scichunk.sources.cache import tiles
 
 __all__ = ["PartTable", "TileCollector", "build_index", "group_type", "planning_grid"]
 
 _LARGE_TILE: Final = 1 << 24
 """Samples of a tile that is planned in parts."""
 _PART: Final = 2048
+_SMALL: Final = 1 << 14
+"""Tiles of fewer bytes are read whole."""
+_BIG: Final = 1 << 20
 
 
 def group_type(group: Group) -> np.dtype[Any]:
@@ -138,6 +145,10 @@ class TileCollector:
     structure: Structure
     codec: TileCodec
     table: PartTable
+    key: Hashable
+    """Identity of the file within this process."""
+    head: int
+    """Bytes of a tile-part to read first, where only some of its packets are needed."""
 
     def prepare(self) -> None:
         """Find the tile-parts."""
@@ -150,34 +161,64 @@ class TileCollector:
         return int((parts.stops[rows] - parts.starts[rows]).sum())
 
     def collect(self, number: int, window: tuple[slice, ...]) -> Steps:
-        """Collect a tile."""
-        tile = int(self.codec.tiles[number])
+        """Collect a tile, or the packets of it that a window needs."""
+        header, tile = self.structure.header, int(self.codec.tiles[number])
         parts = self.table.get()
         rows = parts.of(tile)
-        if rows.start == rows.stop:
-            self._check_absent(parts)
-            return None
-        views = yield _ranges(parts, rows)
-        if parts.found == "TLM" and not _agree(views, tile):
-            parts = self.table.distrust()
-            rows = parts.of(tile)
+        if rows.start < rows.stop and self._in_parts(number, window):
+            body = yield from self._collect_packets(number, window, _ranges(parts, rows))
+            if body is not None:
+                return tile_codestream(header, tile, body, ())
+        for again in (False, True):
             if rows.start == rows.stop:
                 self._check_absent(parts)
-            return None
+                return None
             views = yield _ranges(parts, rows)
-        if not _agree(views, tile):
-            msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
-            raise FormatError(msg)
-        del window
-        packed = self.structure.header.packed
+            if _agree(views, tile):
+                break
+            if again or parts.found != "TLM":
+                msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
+                raise FormatError(msg)
+            parts = self.table.distrust()
+            rows = parts.of(tile)
         chosen: list[bytes] = []
-        if packed:
+        if header.packed:
             serials = parts.serials[rows].tolist()
-            if max(serials) >= len(packed):
+            if max(serials) >= len(header.packed):
                 msg = "packet headers (PPM) of this tile are missing"
                 raise FormatError(msg)
-            chosen = [packed[i] for i in serials]
-        return tile_codestream(self.structure.header, tile, _moved(views), chosen)
+            chosen = [header.packed[i] for i in serials]
+        return tile_codestream(header, tile, _moved(views), chosen)
+
+    def _in_parts(self, number: int, window: tuple[slice, ...]) -> bool:
+        """Whether a window needs so little of its tile that single packets are worth looking for."""
+        if self.structure.header.relocated or self.size(number) < _SMALL or not openjpeg.library_path():
+            return False
+        if self.codec.reduce:
+            return True
+        if not self.codec.partial:
+            return False
+        x0, y0, x1, y1 = self.codec.bounds(number, self.codec.components[0])
+        _, rows, columns = window
+        share = (rows.stop - rows.start) * (columns.stop - columns.start) / max(1, (x1 - x0) * (y1 - y0))
+        return share < 0.7 or (share < 1 and self.size(number) > _BIG)
+
+    def _collect_packets(
+        self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
+    ) -> Generator[list[tuple[int, int]], list[memoryview], list[bytes | memoryview] | None]:
+        codec, header = self.codec, self.structure.header
+        tile = int(codec.tiles[number])
+        area = codec.area(number, window) if codec.partial else header.size.tile(tile)
+        wanted = tuple(codec.components[window[0]]) if codec.partial else codec.components
+        request, held, key = Request(header, tile, area, codec.reduce, wanted), Held(), (self.key, "packets", tile)
+        found = tiles.get(key)
+        if not isinstance(found, TilePackets):
+            found = yield from find_packets(request, ranges, held, head=self.head)
+            if found is None:
+                return None
+            if found.complete:
+                tiles.put(key, found)
+        return (yield from found.collect(request, held))
 
     def _check_absent(self, parts: TileParts) -> None:
         if not parts.complete:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from scichunk.codecs.codestream import MainHeader
 from scichunk.collecting import CollectedArray
@@ -20,8 +20,14 @@ from scichunk.metadata.raster import RasterMetadata
 from scichunk.model import ArrayInfo, Node, Place
 from scichunk.reading import ArraySource
 from scichunk.sources import ByteSource, Location
+from scichunk.sources.local import LocalSource
+from scichunk.sources.memory import BytesSource
 
 __all__ = ["JPEG2000File", "open_file"]
+
+
+_HEAD_NEAR: Final = 1 << 12
+_HEAD_FAR: Final = 1 << 13
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> JPEG2000File:
@@ -169,7 +175,8 @@ class JPEG2000File:
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
         key = ("jpeg2000", self.location.key, self.fingerprint, number, reduce)
-        collector = TileCollector(self.structure, codec, self.parts)
+        near = isinstance(self.source, LocalSource | BytesSource)
+        collector = TileCollector(self.structure, codec, self.parts, key[:3], _HEAD_NEAR if near else _HEAD_FAR)
         return CollectedArray(index, self.source, key, collector, planning_grid(index.grid, partial=codec.partial))
 
     def layout(self, place: Place) -> Mapping[str, Any]:
