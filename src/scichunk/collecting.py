@@ -14,17 +14,19 @@ from scichunk.chunks.index import ChunkIndex
 from scichunk.chunks.regions import Axis, Piece, outer_pieces
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.reading import IndexedArray, Job, assign, bounding, take
+from scichunk.scratch import borrow
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, tiles
 
-__all__ = ["CollectedArray", "Collector", "Steps"]
+__all__ = ["CollectedArray", "Collector", "Pieces", "Steps"]
 
 Array = npt.NDArray[np.generic]
 Window = tuple[slice, ...]
 Ranges = list[tuple[int, int]]
-Steps = Generator[Ranges, list[memoryview], bytes | None]
-"""Yields the byte ranges that are wanted next and is sent their bytes, valid until the next yield; returns what the codec
-decodes, or None for a chunk that is absent."""
+Pieces = Sequence[bytes | memoryview]
+Steps = Generator[Ranges, list[memoryview], Pieces | None]
+"""Yields the byte ranges that are wanted next and is sent their bytes, valid until the next yield; returns the pieces that
+the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
 
 _ROUNDS: Final = 64
 
@@ -75,7 +77,7 @@ class CollectedArray(IndexedArray):
             await asyncio.to_thread(self.collector.prepare)
             for batch in self._batches(self._plan(outer_pieces(self.index.grid, axes), out)):
                 steps = self._together(batch)
-                data: list[bytes | None] = []
+                data: list[Pieces | None] = []
                 try:
                     wanted = next(steps)
                     while True:
@@ -108,7 +110,7 @@ class CollectedArray(IndexedArray):
             self.collector.prepare()
         for batch in self._batches(jobs):
             steps = self._together(batch)
-            data: list[bytes | None] = []
+            data: list[Pieces | None] = []
             try:
                 wanted = next(steps)
                 while True:
@@ -130,9 +132,9 @@ class CollectedArray(IndexedArray):
         if batch:
             yield batch
 
-    def _together(self, jobs: list[Job]) -> Generator[Ranges, list[memoryview], list[bytes | None]]:
+    def _together(self, jobs: list[Job]) -> Generator[Ranges, list[memoryview], list[Pieces | None]]:
         """Run the steps of several chunks side by side: one batch of ranges a round."""
-        data: list[bytes | None] = [None] * len(jobs)
+        data: list[Pieces | None] = [None] * len(jobs)
         running: list[tuple[int, Steps, int]] = []
         wanted: Ranges = []
         todo: list[tuple[int, Steps, list[memoryview] | None]] = [
@@ -153,6 +155,7 @@ class CollectedArray(IndexedArray):
                     wanted += ranges
             if not running:
                 return data
+            data = [None if d is None else [bytes(p) for p in d] for d in data]  # reading on ends all views
             got = yield wanted
             todo, at = [], 0
             for i, steps, count in running:
@@ -172,14 +175,23 @@ class CollectedArray(IndexedArray):
             return job.window
         return tuple(slice(0, n, 1) for n in self._chunk_shape(job.piece.chunk))
 
-    def _decode_all(self, jobs: list[Job], data: list[bytes | None], out: Array, points: tuple[int, ...]) -> None:
+    def _decode_all(self, jobs: list[Job], data: list[Pieces | None], out: Array, points: tuple[int, ...]) -> None:
         for i, job in enumerate(jobs):
             found = data[i]
             data[i] = None  # given back as soon as it is decoded
             if found is None:
                 assign(out, job.piece.target, points, self.index.fill)
             else:
-                self._decode([job], [memoryview(found)], out, points)
+                self._decode([job], [_joined(found)], out, points)
 
     def _placed(self, error: ScichunkError, job: Job) -> Any:
         return error.at(url=self._source.url, part=self._part(job.number))
+
+
+def _joined(pieces: Pieces) -> memoryview:
+    """All pieces in one buffer of this thread: fresh memory would cost more than the copy."""
+    buffer, at = memoryview(borrow("pieces", sum(len(p) for p in pieces))), 0
+    for piece in pieces:
+        buffer[at : at + len(piece)] = piece
+        at += len(piece)
+    return buffer

@@ -366,8 +366,8 @@ def _packed(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
 
 def tile_codestream(
     header: MainHeader, number: int, body: Sequence[bytes | memoryview], packed: Sequence[bytes]
-) -> bytes:
-    """Write a codestream of one tile that keeps its place on the reference grid, so that it decodes to the same samples.
+) -> list[bytes | memoryview]:
+    """Write, in pieces, a codestream of one tile that keeps its place on the reference grid, so that it decodes to the same samples.
 
     Parameters
     ----------
@@ -383,7 +383,7 @@ def tile_codestream(
     x0, y0, x1, y1 = header.size.tile(number)
     # one tile from (0, 0) to the end of this one, the image beginning where this one does
     siz = header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, x1, y1, 0, 0) + header.siz[38:]
-    parts = [SOC, siz, header.kept]
+    parts: list[bytes | memoryview] = [SOC, siz, header.kept]
     data = b"".join(struct.pack(">I", len(p)) + p for p in packed)
     for i, at in enumerate(range(0, len(data), 65000)):
         piece = data[at : at + 65000]
@@ -391,4 +391,4 @@ def tile_codestream(
             msg = "packed packet headers of one tile-part are too long"
             raise FormatError(msg)
         parts.append(struct.pack(">HHB", _PPM, len(piece) + 3, i) + piece)
-    return b"".join([*parts, *body, EOC])
+    return [*parts, *body, EOC]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from scichunk import options
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import MainHeader, ceil_div
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.scratch import borrow
 
 __all__ = ["TileCodec", "sample_type"]
 
@@ -149,8 +151,7 @@ class TileCodec:
         if not by_area:
             inside = window[1:]
         with openjpeg.decoded(
-            data.obj if isinstance(data.obj, bytes) else bytes(data),
-            size, count, reduce=self.reduce, area=area if by_area else None, components=picked,
+            data, size, count, reduce=self.reduce, area=area if by_area else None, components=picked,
         ) as planes:  # fmt: skip
             for band, component in enumerate(wanted):
                 plane = planes[component]
@@ -170,7 +171,9 @@ class TileCodec:
         if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1 or (self.reduce and there):
             return self._unreadable("components of several sizes", there=there)
         try:
-            arguments = {"skipres": self.reduce} if self.reduce else {}
+            arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
+            if high and count == 1:
+                arguments["out"] = _scratch(shape[1:], self.dtype)
             image: Array = getattr(imagecodecs, "htj2k_decode" if high else "jpeg2k_decode")(data, **arguments)
         except Exception as error:  # noqa: BLE001  # imagecodecs raises a class for each codec; OpenJPEG has the last word
             return self._unreadable(str(error), there=there)
@@ -204,3 +207,8 @@ class TileCodec:
         if blocks > limit:
             msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
             raise LimitExceeded(msg)
+
+
+def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Warm memory for one tile."""
+    return borrow("samples", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)

@@ -135,9 +135,9 @@ def library() -> str:
 class _Stream:
     """A codestream in memory for OpenJPEG to read, and what it says while it does."""
 
-    def __init__(self, lib: Any, data: bytes) -> None:
-        self._data, self._at = data, 0
-        self._address = ctypes.cast(c_char_p(data), c_void_p).value or 0
+    def __init__(self, lib: Any, data: bytes | memoryview) -> None:
+        self._data, self._at = np.frombuffer(data, np.uint8), 0
+        self._address = self._data.ctypes.data
         self.messages: list[str] = []
         self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
         self.error = _Message(self._say)
@@ -176,7 +176,7 @@ class _Stream:
 
 @contextlib.contextmanager
 def decoded(
-    data: bytes,
+    data: bytes | memoryview,
     sizes: Callable[[int], tuple[int, int]],
     count: int,
     *,

@@ -110,7 +110,9 @@ class TilePackets:
             except _Short:
                 missing.append((len(pieces), start, stop))
                 pieces.append(b"")
-        pieces.append(empty * (len(self.packets) - known))  # OpenJPEG takes the end of the bytes for an error where EPH is used
+        pieces.append(
+            empty * (len(self.packets) - known)
+        )  # OpenJPEG takes the end of the bytes for an error where EPH is used
         if missing:
             views = yield [(a, b) for _, a, b in missing]
             for (place, _, _), view in zip(missing, views, strict=True):
