@@ -5,13 +5,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from scichunk.errors import FormatError, LimitExceeded
 
 __all__ = [
-    "EOC", "SOC", "SOD", "SOT", "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments",
-    "tile_codestream", "tile_header",
+    "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
+    "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_codestream", "tile_header",
 ]  # fmt: skip
 
 SOC: Final = b"\xff\x4f"
@@ -22,6 +26,8 @@ _SIZ, _CAP, _COD, _COC, _RGN, _QCD, _QCC, _POC = 0xFF51, 0xFF50, 0xFF52, 0xFF53,
 _TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
 _DROPPED: Final = frozenset({_TLM, _PLM, _PPM})
 _MOST_SEGMENTS: Final = 1 << 17
+COMPONENT, RESOLUTION, STEP, PX, PY, DX, DY, LEVELS, BLOCK_X, BLOCK_Y = range(10)
+"""Columns of :attr:`MainHeader.resolutions`; STEP is how many times the resolution is halved."""
 _ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 
 Get = Callable[[int, int], memoryview]
@@ -138,6 +144,16 @@ class MainHeader:
             msg = "the codestream says nothing of its coding (no COD)"
             raise FormatError(msg)
         return found
+
+    @cached_property
+    def resolutions(self) -> npt.NDArray[np.int64]:
+        """Table of all resolutions of all components: how they are halved and cut to precincts."""
+        rows = []
+        for i, part in enumerate(self.size.components):
+            c = self.of(i)
+            for r, (px, py) in enumerate(c.precincts):
+                rows.append((i, r, c.levels - r, px, py, part.dx, part.dy, c.levels, c.block_x, c.block_y))
+        return np.array(rows, np.int64)
 
     @property
     def levels(self) -> int:

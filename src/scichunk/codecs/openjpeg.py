@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, c_char, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
 from functools import cache
@@ -132,24 +133,32 @@ def library() -> str:
     return f"OpenJPEG {found[1].opj_version().decode()} of {Path(found[0]).parent.name}"
 
 
-class _Stream:
-    """A codestream in memory for OpenJPEG to read, and what it says while it does."""
+_local = threading.local()
 
-    def __init__(self, lib: Any, data: bytes | memoryview) -> None:
-        self._data, self._at = np.frombuffer(data, np.uint8), 0
-        self._address = self._data.ctypes.data
-        self.messages: list[str] = []
+
+class _Stream:
+    """A codestream in memory for OpenJPEG to read, and what it says while it does: one for each thread, used again."""
+
+    def __init__(self) -> None:
         self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
         self.error = _Message(self._say)
-        self.handle = lib.opj_stream_create(max(64, min(len(data), 1 << 16)), 1)
-        lib.opj_stream_set_read_function(self.handle, self._callbacks[0])
-        lib.opj_stream_set_skip_function(self.handle, self._callbacks[1])
-        lib.opj_stream_set_seek_function(self.handle, self._callbacks[2])
-        lib.opj_stream_set_user_data(self.handle, None, None)
-        lib.opj_stream_set_user_data_length(self.handle, len(data))
+        self.messages: list[str] = []
+
+    def open(self, lib: Any, data: bytes | memoryview) -> int:
+        """Begin with other data; returns OpenJPEG's handle."""
+        self._data, self._at = np.frombuffer(data, np.uint8), 0
+        self._address, self._size = self._data.ctypes.data, len(data)
+        self.messages = []
+        handle: int = lib.opj_stream_create(max(64, min(len(data), 1 << 16)), 1)
+        lib.opj_stream_set_read_function(handle, self._callbacks[0])
+        lib.opj_stream_set_skip_function(handle, self._callbacks[1])
+        lib.opj_stream_set_seek_function(handle, self._callbacks[2])
+        lib.opj_stream_set_user_data(handle, None, None)
+        lib.opj_stream_set_user_data_length(handle, len(data))
+        return handle
 
     def _read(self, buffer: int, size: int, _: Any) -> int:
-        count = min(size, len(self._data) - self._at)
+        count = min(size, self._size - self._at)
         if count <= 0:
             return c_size_t(-1).value or 0
         ctypes.memmove(buffer, self._address + self._at, count)
@@ -157,14 +166,14 @@ class _Stream:
         return count
 
     def _skip(self, size: int, _: Any) -> int:
-        if size < 0 or self._at + size > len(self._data):
-            self._at = len(self._data)
+        if size < 0 or self._at + size > self._size:
+            self._at = self._size
             return -1
         self._at += size
         return size
 
     def _seek(self, position: int, _: Any) -> int:
-        if not 0 <= position <= len(self._data):
+        if not 0 <= position <= self._size:
             return 0
         self._at = position
         return 1
@@ -222,28 +231,29 @@ def decoded(
         raise UnsupportedFeature(msg)
     lib = found[1]
     image = POINTER(_Image)()
-    stream, codec = _Stream(lib, data), c_void_p(lib.opj_create_decompress(0))
+    stream = _local.__dict__.setdefault("stream", None) or _Stream()
+    _local.stream = None  # taken, so that a read within the context makes another
+    codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
         parameters = _Parameters()
         lib.opj_set_default_decoder_parameters(parameters)
         parameters.cp_reduce, parameters.cp_layer = reduce, layers
         lib.opj_set_error_handler(codec, stream.error, None)
-        good = lib.opj_setup_decoder(codec, parameters) and lib.opj_read_header(
-            stream.handle, codec, ctypes.byref(image)
-        )
+        good = lib.opj_setup_decoder(codec, parameters) and lib.opj_read_header(handle, codec, ctypes.byref(image))
         if good and components:
             which = (c_uint32 * len(components))(*components)
             good = lib.opj_set_decoded_components(codec, len(components), which, 0)
         if good:  # also where all is wanted: only this call makes the sizes right of a reduced image with an offset
             good = lib.opj_set_decode_area(codec, image, *(area or (0, 0, 0, 0)))
-        if not (good and lib.opj_decode(codec, stream.handle, image)):
+        if not (good and lib.opj_decode(codec, handle, image)):
             raise _failure(stream.messages)
         yield _planes(image.contents, sizes, count, components)
     finally:
         if image:
             lib.opj_image_destroy(image)
         lib.opj_destroy_codec(codec)
-        lib.opj_stream_destroy(stream.handle)
+        lib.opj_stream_destroy(handle)
+        _local.stream = stream
 
 
 def _planes(

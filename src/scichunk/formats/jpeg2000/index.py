@@ -210,8 +210,13 @@ class TileCollector:
         tile = int(codec.tiles[number])
         area = codec.area(number, window) if codec.partial else header.size.tile(tile)
         wanted = tuple(codec.components[window[0]]) if codec.partial else codec.components
-        request, held, key = Request(header, tile, area, codec.reduce, wanted), Held(), (self.key, "packets", tile)
-        found = tiles.get(key)
+        whole = len(wanted) == len(header.size.components) and area == header.size.tile(tile)
+        request, held, key = (
+            Request(header, tile, area, codec.reduce, wanted, whole),
+            Held(),
+            (self.key, "packets", tile),
+        )
+        found: object = tiles.get(key)
         if not isinstance(found, TilePackets):
             found = yield from find_packets(request, ranges, held, head=self.head)
             if found is None:

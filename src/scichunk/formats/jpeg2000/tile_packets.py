@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs.codestream import MainHeader, tile_header
-from scichunk.codecs.packets import Area, Packets, PacketWalk, decode_lengths, order_packets, walkable
+from scichunk.codecs.packets import Area, Packets, PacketWalk, count_prefix, decode_lengths, order_packets, walkable
 from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, parse_sot
 
@@ -43,6 +43,8 @@ class Request:
     """On the reference grid."""
     reduce: int
     components: tuple[int, ...]
+    whole: bool
+    """Whether all of the tile is wanted, and all components."""
 
 
 class _Short(Exception):
@@ -117,13 +119,38 @@ class TilePackets:
             views = yield [(a, b) for _, a, b in missing]
             for (place, _, _), view in zip(missing, views, strict=True):
                 pieces[place] = view
-        length = SOT_BYTES + len(self.kept) + 2 + sum(len(p) for p in pieces)
-        return [struct.pack(">HHHIBB", 0xFF90, 10, 0, length, 0, 1), self.kept, b"\xff\x93", *pieces]
+        return _tile_part(self.kept, pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class LowPackets:
+    """The low resolutions of a tile, where they come first: one range, and how many packets follow."""
+
+    start: int
+    stop: int
+    kept: bytes
+    others: int
+    eph: bool
+    complete: bool = False
+
+    def collect(self, request: Request, held: Held) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+        """Read them, and write them as one tile-part of tile 0."""
+        del request
+        try:
+            piece = held.get(self.start, self.stop)
+        except _Short:
+            piece = (yield [(self.start, self.stop)])[0]
+        return _tile_part(self.kept, [piece, (b"\0\xff\x92" if self.eph else b"\0") * self.others])
+
+
+def _tile_part(kept: bytes, pieces: list[Any]) -> list[bytes | memoryview]:
+    length = SOT_BYTES + len(kept) + 2 + sum(len(p) for p in pieces)
+    return [struct.pack(">HHHIBB", 0xFF90, 10, 0, length, 0, 1), kept, b"\xff\x93", *pieces]
 
 
 def find_packets(
     request: Request, ranges: Ranges, held: Held, *, head: int = _HEAD
-) -> Generator[Ranges, list[memoryview], TilePackets | None]:
+) -> Generator[Ranges, list[memoryview], TilePackets | LowPackets | None]:
     """Find the packets of a tile, as far as a request needs them.
 
     Parameters
@@ -139,22 +166,31 @@ def find_packets(
 
     Returns
     -------
-    TilePackets or None
+    TilePackets, LowPackets or None
         None where reading the whole tile is better, or the only way.
     """
-    tile = request.header.size.tile(request.tile)
-    packets = order_packets(request.header, tile)
-    if packets is None:
-        return None
-    total = sum(b - a for a, b in ranges)
-    share = _share(packets, request)
+    header, total = request.header, sum(b - a for a, b in ranges)
+    tile = header.size.tile(request.tile)
+    low = count_prefix(header, tile, request.reduce) if request.whole and len(ranges) == 1 else None
+    packets = None
+    if low is None:
+        packets = order_packets(header, tile)
+        if packets is None:
+            return None
+        share = _share(packets, request)
+    else:
+        share = 1.5 / 4**request.reduce
     wanted = head + (int(1.5 * share * total) if share < 0.5 else 0)
     yield from _read(held, [(a, min(b, a + (head if i else wanted))) for i, (a, b) in enumerate(ranges)])
     found = yield from _headers(request, ranges, held)
     if found is None:
         return None
     header, kept, bodies, lengths = found
-    if header is not request.header:
+    if low is not None and header is request.header:
+        first = _lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
+        if first is not None:
+            return first
+    if packets is None or header is not request.header:
         packets = order_packets(header, tile)
         if packets is None or header.relocated:
             return None
@@ -165,6 +201,24 @@ def find_packets(
     if share > 0.5 and not _LARGE <= total <= _LARGEST:
         return None
     return (yield from _by_walk(packets, request, kept, bodies, held, everything=share > 0.5))
+
+
+def _lowest(
+    low: tuple[int, int], kept: bytes, body: tuple[int, int], plt: list[bytes], *, eph: bool
+) -> LowPackets | None:
+    """Low resolutions that come first, by PLT; None if there is none, or it does not add up."""
+    needed, count = low
+    sizes = _lengths(plt, body[1] - body[0])
+    if sizes is None or len(sizes) != count:
+        return None
+    return LowPackets(body[0], body[0] + int(sizes[:needed].sum()), kept, count - needed, eph)
+
+
+def _lengths(plt: list[bytes], size: int) -> IntArray | None:
+    """Lengths of packets by PLT, if they add up."""
+    found = decode_lengths(plt)
+    found = found[found > 0]  # some writers fill the segment up with zeros; a packet has at least one byte
+    return found if int(found.sum()) == size else None
 
 
 def _share(packets: Packets, request: Request) -> float:
@@ -212,9 +266,8 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
     """By PLT; None if there is none, or it does not add up."""
     starts, sizes = [], []
     for (first, stop), plt in zip(bodies, lengths, strict=True):
-        found = decode_lengths(plt)
-        found = found[found > 0]  # some writers fill the segment up with zeros; a packet has at least one byte
-        if int(found.sum()) != stop - first:
+        found = _lengths(plt, stop - first)
+        if found is None:
             return None
         sizes.append(found)
         starts.append(first + np.cumsum(found) - found)
