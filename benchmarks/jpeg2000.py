@@ -1,21 +1,15 @@
 """JPEG 2000 beside rasterio, rioxarray, glymur and imagecodecs: ``python -m benchmarks.jpeg2000``."""
 
 import argparse
-import datetime as dt
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import warnings
-from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.jpeg2000_data import make
 
@@ -115,7 +109,7 @@ def compare(folder, readers, rounds, only):
     yield "|---|" + "---|" * len(readers)
     for case in [c for c in CASES if only in c]:
         path = make(folder, CASES[case][0])
-        skipped = {"imagecodecs", "glymur"} if case in {"HTJ2K, whole 4096"} else set()
+        skipped = {"imagecodecs", "glymur"} if case == "HTJ2K, whole 4096" else set()
         runs = {r: [] for r in readers}
         for _ in range(rounds):
             for reader in readers:
@@ -148,7 +142,9 @@ with dask.config.set(scheduler="threads", num_workers=2): t.compute()
 run = False; w.join()
 print(json.dumps([(most[0] - base) / 1e6, {side} ** 2 * a.dtype.itemsize / 1e6]))
 """
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=900)
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True, timeout=900
+    )
     return json.loads(out.stdout.splitlines()[-1])
 
 
@@ -160,6 +156,16 @@ def milliseconds(function, repeats=31):
         function()
         times.append(1000 * (time.perf_counter() - begin))
     return statistics.median(times)
+
+
+def opened(target):
+    """Open a file and find its tile-parts."""
+    from scichunk.handles import open_file
+    from scichunk.sources import locate
+
+    file = open_file("jpeg2000", locate(target))
+    file.parts.get()
+    return file
 
 
 def opening(folder):
@@ -180,8 +186,8 @@ def opening(folder):
     path = make(folder, "s2")
     place = ("image", 0, 0, "auto", False)
     rows = {
-        "file and index, TLM": cold(lambda: open_file("jpeg2000", locate(path)).parts.get()),
-        "file and index, no TLM": cold(lambda: open_file("jpeg2000", locate(make(folder, "s2_plain"))).parts.get()),
+        "file and index, TLM": cold(lambda: opened(path)),
+        "file and index, no TLM": cold(lambda: opened(make(folder, "s2_plain"))),
         "array of a file, without dask": cold(lambda: open_file("jpeg2000", locate(path)).array(place)),
         "`from_jpeg2000`": cold(lambda: scichunk.from_jpeg2000(path)),
         '`xr.open_dataset(engine="jpeg2000")`': cold(lambda: xr.open_dataset(path, engine="jpeg2000")),
@@ -199,8 +205,6 @@ def remote(folder):
     from rasterio.windows import Window
 
     import scichunk
-    from scichunk.handles import open_file
-    from scichunk.sources import locate
     from scichunk.sources.cache import files, tiles
     from scichunk.testing import RangeServer
 
@@ -214,6 +218,7 @@ def remote(folder):
 
         def tile(name):
             array = scichunk.from_jpeg2000(server.url(name))
+            opened(server.url(name))
             return lambda: array[:, 3072:4096, 5120:6144].compute(scheduler="synchronous")
 
         def level(name):
@@ -227,28 +232,23 @@ def remote(folder):
         yield "| what | seconds | requests | MB |"
         yield "|---|---|---|---|"
         steps = {
-            "open, TLM": lambda: open_file("jpeg2000", locate(server.url("s2"))).parts.get(),
-            "open and index, no TLM": lambda: open_file("jpeg2000", locate(server.url("s2_plain"))).parts.get(),
-            "one tile, opened before, TLM": tile("s2"),
-            "one tile, opened before, no TLM": tile("s2_plain"),
+            "open, TLM": lambda: opened(server.url("s2")),
+            "open and index, no TLM": lambda: opened(server.url("s2_plain")),
+            "one tile, opened before, TLM": lambda: tile("s2"),
+            "one tile, opened before, no TLM": lambda: tile("s2_plain"),
             "halved 4 times, opened too, TLM and PLT": lambda: level("s2"),
             "halved 4 times, opened too, neither": lambda: level("s2_plain"),
             "rasterio: open and one tile, TLM": lambda: theirs("s2", Window(5120, 3072, 1024, 1024)),
             "rasterio: open, halved 4 times, TLM and PLT": lambda: theirs("s2", None, overview_level=3),
         }
         for name, function in steps.items():
-            before = "opened before" in name
-            if before:
-                fresh()
-                server.log.clear()
-                tile("s2" if ", TLM" in name else "s2_plain")
-                if "no TLM" in name:
-                    open_file("jpeg2000", locate(server.url("s2_plain"))).parts.get()
+            fresh()
+            run = function
+            if "opened before" in name:
+                run = function()
                 server.reset()
-            else:
-                fresh()
             begin = time.perf_counter()
-            function()
+            run()
             took = time.perf_counter() - begin
             yield f"| {name} | {took:.2f} | {server.requests} | {server.bytes_sent / 1e6:.2f} |"
 

@@ -24,8 +24,8 @@ _SOT: Final = struct.Struct(">HHHIBB")
 _MARK: Final = b"\xff\x90\0\x0a"
 _MOST_PARTS: Final = 1 << 20
 _WINDOW: Final = 1 << 16
-_CHAINS: Final = 24
-_SEARCH: Final = 1 << 20
+_CHAINS: Final = 16
+_SEARCH: Final = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ def _chains(structure: Structure, source: ByteSource, first: int) -> dict[int, t
     count = min(_CHAINS, max(2, _count(structure) // 5))
     step = (stop - first) // count
     known: dict[int, tuple[int, int]] = {}
-    heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop)]
+    window = max(_WINDOW, min(_SEARCH, (stop - first) // _count(structure) // 4))
+    heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop, window)]
     origins = set(heads)
     for _ in range(_count(structure) + 1):
         heads = [h for h in heads if h not in known and h + SOT_BYTES <= stop]
@@ -179,10 +180,9 @@ def _chains(structure: Structure, source: ByteSource, first: int) -> dict[int, t
     return known
 
 
-def _resynchronise(source: ByteSource, places: list[int], step: int, stop: int) -> list[int]:
+def _resynchronise(source: ByteSource, places: list[int], step: int, stop: int, window: int) -> list[int]:
     """Find the first SOT behind each place, looking at a part of the way in each round; none where there is none."""
     found: list[int] = []
-    window = max(_WINDOW, min(_SEARCH, step // 8))
     looking = [(p, p + step) for p in places]
     while looking:
         views = source.read_ranges([a for a, _ in looking], [min(a + window + 3, stop) for a, _ in looking])
@@ -193,5 +193,5 @@ def _resynchronise(source: ByteSource, places: list[int], step: int, stop: int) 
                 found.append(at + position)
             elif at + window < min(end, stop - 3):
                 left.append((at + window, end))
-        looking, window = left, window * 2
+        looking = left
     return found
