@@ -80,16 +80,27 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkI
 
 
 def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:
-    """Cut large tiles to parts that can be decoded one by one."""
+    """Cut large tiles to parts that can be decoded one by one, and put small ones together where they are irregular."""
     bands, rows, columns = grid.chunk_shape
-    if not partial or rows * columns * bands <= _LARGE_TILE:
-        return grid
+    large = partial and rows * columns * bands > _LARGE_TILE
     edges: list[int | npt.NDArray[np.int64]] = []
-    for edge, length, largest in zip(grid.edges[1:], grid.shape[1:], (rows, columns), strict=True):
-        whole = grid.counts[len(edges) + 1] == 1
-        fits = whole or (isinstance(edge, int) and edge % _PART == 0)
-        edges.append(min(_PART, length) if fits and largest > _PART else edge)
+    for axis in (1, 2):
+        edge, length = grid.edges[axis], grid.shape[axis]
+        if not isinstance(edge, int):
+            edge = _merged(edge)
+        elif large and edge > _PART and (grid.counts[axis] == 1 or edge % _PART == 0):
+            edge = min(_PART, length)
+        edges.append(edge)
     return ChunkGrid(grid.shape, (grid.edges[0], *edges))
+
+
+def _merged(borders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Borders at least :data:`_PART` apart, where the tiles are smaller than that."""
+    kept = [int(borders[0])]
+    for border in borders[1:-1].tolist():
+        if border - kept[-1] >= _PART:
+            kept.append(border)
+    return np.array([*kept, int(borders[-1])], np.int64)
 
 
 def _borders(
