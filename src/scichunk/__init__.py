@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
-    from scichunk.adapters.arrays import from_fits, from_geotiff
+    from scichunk.adapters.arrays import from_fits, from_geotiff, from_jpeg2000
     from scichunk.adapters.frames import read_fits_table
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
@@ -32,6 +32,7 @@ __all__ = [
     "from_fits_files",
     "from_geotiff",
     "from_geotiffs",
+    "from_jpeg2000",
     "info",
     "open",
     "open_stack",
@@ -49,6 +50,7 @@ _WHERE = {
     "from_fits_files": "scichunk.adapters.stack",
     "from_geotiff": "scichunk.adapters.arrays",
     "from_geotiffs": "scichunk.adapters.stack",
+    "from_jpeg2000": "scichunk.adapters.arrays",
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
     "open_stack": "scichunk.adapters.stack_dataset",
