@@ -12,7 +12,7 @@ from typing import Any, Final
 from scichunk.errors import MetadataWarning
 from scichunk.metadata.affine import Affine6
 
-__all__ = ["RasterMetadata", "collect", "nothing"]
+__all__ = ["RasterMetadata", "ask_gdal", "nothing"]
 
 _IDENTITY: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -51,7 +51,39 @@ def nothing(bands: int) -> RasterMetadata:
     )
 
 
-def collect(ds: Any) -> RasterMetadata:  # rasterio has no types
+def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
+    """Let GDAL interpret a file, or a stub of one; None if it refuses it as a whole.
+
+    Parameters
+    ----------
+    driver
+        Name of GDAL's driver.
+    file
+        A local path, so that files beside it count; or bytes.
+
+    Warns
+    -----
+    MetadataWarning
+        If it refuses bytes, or for what it cannot give: the pixels are served without that.
+    """
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+    from rasterio.io import MemoryFile
+
+    try:
+        if isinstance(file, str):
+            with rasterio.open(file, driver=driver) as dataset:
+                return _collect(dataset)
+        with MemoryFile(file) as memory, memory.open(driver=driver) as dataset:
+            return _collect(dataset)
+    except (RasterioError, CPLE_BaseError, ValueError) as error:  # ValueError: texts in no known encoding
+        if isinstance(file, bytes):
+            warnings.warn(f"metadata left out, GDAL refuses them: {error}", MetadataWarning, stacklevel=2)
+        return None
+
+
+def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
     """Return what an opened rasterio dataset says of itself.
 
     Warns

@@ -9,7 +9,7 @@ import numpy as np
 
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
-from scichunk.metadata.raster import RasterMetadata, collect, nothing
+from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
 from scichunk.sources.cache import LRU
 
 __all__ = ["fill_value", "read_metadata", "sidecars"]
@@ -52,7 +52,7 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
         A local file that has files beside it: opened itself, so that they count.
     """
     if path is not None:
-        found = _ask_gdal(path, None)
+        found = ask_gdal("GTiff", path)
         if found is not None:
             return found
     if not TELLING.intersection(image.directory.tags):
@@ -61,7 +61,7 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
     key = (stub,)
     known = _known.get(key)
     if known is None:
-        known = _known.put(key, _ask_gdal(None, stub) or nothing(image.samples))
+        known = _known.put(key, ask_gdal("GTiff", stub) or nothing(image.samples))
     return known
 
 
@@ -84,18 +84,3 @@ def fill_value(image: Image, dtype: np.dtype[Any]) -> int | float | complex:
         if abs(number) != float("inf")
         else int(limits.max if number > 0 else limits.min)
     )
-
-
-def _ask_gdal(path: str | None, stub: bytes | None) -> RasterMetadata | None:
-    import rasterio
-    from rasterio.errors import RasterioError, RasterioIOError
-    from rasterio.io import MemoryFile
-
-    try:
-        if path is not None:
-            with rasterio.open(path, driver="GTiff") as dataset:
-                return collect(dataset)
-        with MemoryFile(stub, ext=".tif") as memory, memory.open(driver="GTiff") as dataset:
-            return collect(dataset)
-    except (RasterioError, RasterioIOError):  # tags that GDAL refuses as a whole: the pixels are served without them
-        return None

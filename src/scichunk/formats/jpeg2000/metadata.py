@@ -12,7 +12,7 @@ from typing import Any, Final
 from scichunk.errors import MetadataWarning, ScichunkError
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.metadata.raster import RasterMetadata, collect, nothing
+from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
 from scichunk.sources.cache import LRU
 
 __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata", "sidecars"]
@@ -58,7 +58,7 @@ def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
     """
     bands = len(structure.header.size.components)
     found = _inside(structure) if structure.boxes else None
-    beside = _ask_gdal(path, None) if path is not None else None
+    beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None
     if beside is not None:
         if found is not None and found.crs_wkt and _differ(found, beside):
             msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
@@ -103,30 +103,10 @@ def _cached(structure: Structure, boxes: list[Box]) -> RasterMetadata | None:
     stub = _stub(structure, boxes)
     known = _known.get((stub,))
     if known is None:
-        known = _ask_gdal(None, stub)
+        known = ask_gdal("JP2OpenJPEG", stub)
         if known is not None:
             _known.put((stub,), known)
     return known
-
-
-def _ask_gdal(path: str | None, stub: bytes | None) -> RasterMetadata | None:
-    import rasterio
-    from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
-    from rasterio.io import MemoryFile
-
-    try:
-        if path is not None:
-            with rasterio.open(path, driver="JP2OpenJPEG") as dataset:
-                return collect(dataset)
-        with MemoryFile(stub, ext=".jp2") as memory, memory.open(driver="JP2OpenJPEG") as dataset:
-            return collect(dataset)
-    except (
-        RasterioError,
-        CPLE_BaseError,
-        ValueError,
-    ):  # boxes that GDAL refuses as a whole: the pixels go without them
-        return None
 
 
 def _stub(structure: Structure, boxes: list[Box]) -> bytes:
