@@ -4,6 +4,7 @@ import gzip
 import pickle
 import threading
 import warnings
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -375,6 +376,17 @@ def test_compressed_tables_that_are_damaged():
     bad = compress(plain, 10, ["GZIP_1"]).replace(b"'GZIP_1  '", b"'LZMA_9  '")
     with pytest.raises(errors.UnsupportedFeature, match="LZMA_9"):
         source(bad).read_rows(Rows(0, 100))
+
+
+def test_bundled_tables():
+    data = Path(__file__).parents[2] / "test_data"
+    check((data / "catalogue.fits").read_bytes())
+    log = scichunk.read_fits_table(data / "catalogue.fits", hdu="LOG").compute()
+    assert log.time[3] == "2024-05-01T20:03:00"
+    assert log.seeing.between(0.6, 1.4).all()
+    small = scichunk.read_fits_table(data / "compressed_table.fits", blocksize=100).compute()
+    assert small.id.tolist() == list(range(120))
+    assert set(small.band) == {"g", "r", "i"}
 
 
 # ---- headers
