@@ -164,6 +164,7 @@ def walk(
     blocks: Ints,
     trees: Ints,
     sizes: Ints,
+    bodies: Ints,
 ) -> tuple[int, int]:
     """Find the lengths of packets that lie one behind the other.
 
@@ -184,8 +185,8 @@ def walk(
     blocks, trees
         State: for each block Lblock (0: not yet included), passes in the segment, its room; lower bounds and values of the
         nodes of inclusion, the same of zero bit-planes.
-    sizes
-        Filled: bytes of each packet.
+    sizes, bodies
+        Filled: bytes of each packet, and of its code-blocks.
 
     Returns
     -------
@@ -218,5 +219,5 @@ def walk(
         at += total
         if at > data.size:
             return packet, 1
-        sizes[packet] = at - start
+        sizes[packet], bodies[packet] = at - start, total
     return precincts.size, 0

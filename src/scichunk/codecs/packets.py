@@ -208,7 +208,7 @@ class PacketWalk:
 
     def __init__(self, packets: Packets) -> None:
         self._packets = packets
-        self.sizes = np.zeros(len(packets), np.int64)
+        self.sizes, self.bodies = np.zeros(len(packets), np.int64), np.zeros(len(packets), np.int64)
         self._bands, self._rows, blocks, nodes = _blocks(packets)
         styles = [packets.header.of(int(c)).block_style for c in range(len(packets.header.size.components))]
         component = packets.header.resolutions[packets.precincts[:, _ROW], COMPONENT]
@@ -223,7 +223,7 @@ class PacketWalk:
 
         done, status = kernels_packets.walk(
             np.frombuffer(data, np.uint8), first, self._packets.which, self._packets.layers,
-            self._bands, self._rows, self._styles, self._blocks, self._trees, self.sizes,
+            self._bands, self._rows, self._styles, self._blocks, self._trees, self.sizes, self.bodies,
         )  # fmt: skip
         return int(done), int(status)
 
