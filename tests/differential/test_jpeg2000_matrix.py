@@ -50,7 +50,7 @@ def compare(data, windows=4):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("marks", [{}, {"plt": True}, {"sop": True, "eph": True}, {"eph": True, "plt": True, "tlm": True}], ids=str)  # fmt: skip
+@pytest.mark.parametrize("marks", [{}, {"eph": True, "plt": True, "tlm": True}, pytest.param({"plt": True}, marks=pytest.mark.slow), {"sop": True, "eph": True}], ids=str)  # fmt: skip
 def test_orders(order, marks):
     planes = [texture(SHAPE, seed=i) for i in range(3)]
     compare(encode(planes, order=order, layers=3, precincts=PRECINCTS, tile=(96, 80), **marks), windows=2)
@@ -85,7 +85,9 @@ def test_deep(bits):
 
 
 @pytest.mark.parametrize("distances", [((1, 1), (2, 2), (2, 2)), ((1, 1), (2, 1), (2, 1)), ((2, 2), (2, 2), (2, 2))])
-@pytest.mark.parametrize("order", ["LRCP", "PCRL", "CPRL"])
+@pytest.mark.parametrize(
+    "order", ["LRCP", pytest.param("PCRL", marks=pytest.mark.slow), pytest.param("CPRL", marks=pytest.mark.slow)]
+)
 def test_distances(distances, order):
     offset = (6, 4)
     end = (6 + SHAPE[1], 4 + SHAPE[0])
@@ -96,7 +98,7 @@ def test_distances(distances, order):
     compare(encode(planes, distances=distances, offset=offset, order=order, tile=(64, 64), precincts=PRECINCTS), windows=2)  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", [0, 1, 2, 4, 8, 32, 5, 13, 63])
+@pytest.mark.parametrize("mode", [0, 1, 4, 5, 63, *(pytest.param(m, marks=pytest.mark.slow) for m in (2, 8, 13, 32))])
 def test_code_block_styles(mode):
     compare(encode([texture(SHAPE, 12)], bits=12, mode=mode, layers=2, precincts=PRECINCTS), windows=2)
 

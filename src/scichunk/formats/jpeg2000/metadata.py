@@ -112,15 +112,17 @@ def _cached(structure: Structure, boxes: list[Box]) -> RasterMetadata | None:
 def _ask_gdal(path: str | None, stub: bytes | None) -> RasterMetadata | None:
     import rasterio
     from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
 
     try:
-        if path is not None:
-            with rasterio.open(path, driver="JP2OpenJPEG") as dataset:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many images are no maps
+            if path is not None:
+                with rasterio.open(path, driver="JP2OpenJPEG") as dataset:
+                    return collect(dataset)
+            with MemoryFile(stub, ext=".jp2") as memory, memory.open(driver="JP2OpenJPEG") as dataset:
                 return collect(dataset)
-        with MemoryFile(stub, ext=".jp2") as memory, memory.open(driver="JP2OpenJPEG") as dataset:
-            return collect(dataset)
     except (
         RasterioError,
         CPLE_BaseError,
