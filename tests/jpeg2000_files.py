@@ -123,7 +123,7 @@ def reorder(data, volumes, *, in_tile=False):
     first = data.index(b"\xff\x93", start) + 2
     old = order_packets(header, header.size.tile(0))
     walk = PacketWalk(old)
-    assert walk.walk(data[first:stop], 0) == (len(old), 0)
+    assert walk.walk(data[first:stop], 0) == (len(old), 0, stop - first)
     ends = first + np.cumsum(walk.sizes)
     found = {
         (int(p), int(n)): data[e - s : e] for p, n, e, s in zip(old.which, old.layers, ends, walk.sizes, strict=True)
@@ -153,7 +153,7 @@ def repack(data, *, into):
         first = data.index(b"\xff\x93", start) + 2
         packets = order_packets(header, header.size.tile(tile))
         walk = PacketWalk(packets)
-        assert walk.walk(data[first:stop], 0) == (len(packets), 0)
+        assert walk.walk(data[first:stop], 0) == (len(packets), 0, stop - first)
         heads, rest, place = b"", b"", first
         for size, body in zip(walk.sizes.tolist(), walk.bodies.tolist(), strict=True):
             heads += data[place : place + size - body]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import scichunk
+from scichunk.chunks.regions import Span
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import Progression
-from scichunk.formats.jpeg2000 import index
+from scichunk.formats.jpeg2000 import index, tile_packets
 from scichunk.handles import open_file
 from scichunk.sources import locate
 from scichunk.sources.cache import files, tiles
@@ -142,6 +143,23 @@ def test_relocated_headers(into, order):
     for a, b in zip(decode(plain), decode(data), strict=True):
         np.testing.assert_array_equal(a, b)
     compare(data, windows=2)
+
+
+@pytest.mark.parametrize("order", ["LRCP", "CPRL"])
+def test_large_tiles_are_walked_in_windows(order, monkeypatch):
+    monkeypatch.setattr(tile_packets, "_LARGE", 0)
+    monkeypatch.setattr(tile_packets, "_WINDOW", 6000)
+    monkeypatch.setattr(tile_packets, "_RESERVE", 500)
+    planes = [texture(SHAPE, seed=i) for i in range(3)]
+    data = encode(planes, order=order, layers=2, precincts=PRECINCTS, sop=True)
+    compare(data)
+    file = open_file("jpeg2000", locate(data))
+    array = file.array(("image", 0, 0, "auto", False))
+    array.read((Span(0, 3), Span(20, 50), Span(30, 60)))
+    kept = tiles.get((array.collector.key, "packets", 0))
+    if index._SMALL == 0:
+        assert kept.complete
+        assert int(kept.starts[-1] + kept.sizes[-1]) == len(data) - 2
 
 
 def test_many_components():

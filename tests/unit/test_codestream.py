@@ -67,10 +67,10 @@ def test_walk_agrees_with_plt(order):
     assert len(packets) == len(want)
     first, stop = data.index(b"\xff\x93") + 2, int(file.parts.get().stops[0])
     walk = PacketWalk(packets)
-    assert walk.walk(data[first:stop], 0) == (len(want), 0)
+    assert walk.walk(data[first:stop], 0) == (len(want), 0, stop - first)
     np.testing.assert_array_equal(walk.sizes, want)
     short = PacketWalk(packets)
-    done, status = short.walk(data[first : stop - 5], 0)
+    done, status, _ = short.walk(data[first : stop - 5], 0)
     assert (done, status) == (len(want) - 1, 1)
 
 
