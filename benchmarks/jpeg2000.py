@@ -60,10 +60,11 @@ def rioxarray(path, reduce, rows, columns):
 
 
 def glymur(path, reduce, rows, columns):
-    from scichunk.formats.jpeg2000.reference import _glymur
+    from scichunk.formats.jpeg2000.reference import lent
 
     step = 1 << reduce
-    found = _glymur().Jp2k(path)[rows[0] * step : rows[1] * step : step, columns[0] * step : columns[1] * step : step]
+    with lent() as library:
+        found = library.Jp2k(path)[rows[0] * step : rows[1] * step : step, columns[0] * step : columns[1] * step : step]
     return found[: rows[1] - rows[0], : columns[1] - columns[0]]
 
 

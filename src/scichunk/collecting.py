@@ -29,7 +29,8 @@ Steps = Generator[Ranges, list[memoryview], Pieces | None]
 """Yields the byte ranges that are wanted next and is sent their bytes, valid until the next yield; returns the pieces that
 the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
 
-_ROUNDS: Final = 64
+Together = Generator[Ranges, list[memoryview], list[Pieces | None]]
+_ROUNDS: Final = 256
 
 
 class Collector(Protocol):
@@ -77,15 +78,11 @@ class CollectedArray(IndexedArray):
         async with gate():
             await asyncio.to_thread(self.collector.prepare)
             for batch in self._batches(self._plan(outer_pieces(self.index.grid, axes), out)):
-                steps = self._together(batch)
-                data: list[Pieces | None] = []
-                try:
-                    wanted = next(steps)
-                    while True:
+                steps, views, data = self._together(batch), None, None
+                while data is None:  # walking over packets takes its time, too
+                    wanted, data = await asyncio.to_thread(_advance, steps, views)
+                    if data is None:
                         views = await self._source.read_ranges_async([a for a, _ in wanted], [b for _, b in wanted])
-                        wanted = steps.send(views)
-                except StopIteration as stop:
-                    data = stop.value
                 await asyncio.to_thread(self._decode_all, batch, data, out, ())
         return out
 
@@ -110,14 +107,11 @@ class CollectedArray(IndexedArray):
         if jobs:
             self.collector.prepare()
         for batch in self._batches(jobs):
-            steps = self._together(batch)
-            data: list[Pieces | None] = []
-            try:
-                wanted = next(steps)
-                while True:
-                    wanted = steps.send(self._source.read_ranges([a for a, _ in wanted], [b for _, b in wanted]))
-            except StopIteration as stop:
-                data = stop.value
+            steps, views, data = self._together(batch), None, None
+            while data is None:
+                wanted, data = _advance(steps, views)
+                if data is None:
+                    views = self._source.read_ranges([a for a, _ in wanted], [b for _, b in wanted])
             self._decode_all(batch, data, out, points)
 
     def _batches(self, jobs: list[Job]) -> Iterator[list[Job]]:
@@ -133,7 +127,7 @@ class CollectedArray(IndexedArray):
         if batch:
             yield batch
 
-    def _together(self, jobs: list[Job]) -> Generator[Ranges, list[memoryview], list[Pieces | None]]:
+    def _together(self, jobs: list[Job]) -> Together:
         """Run the steps of several chunks side by side: one batch of ranges a round."""
         data: list[Pieces | None] = [None] * len(jobs)
         running: list[tuple[int, Steps, int]] = []
@@ -187,6 +181,14 @@ class CollectedArray(IndexedArray):
 
     def _placed(self, error: ScichunkError, job: Job) -> Any:
         return error.at(url=self._source.url, part=self._part(job.number))
+
+
+def _advance(steps: Together, views: list[memoryview] | None) -> tuple[Ranges, list[Pieces | None] | None]:
+    """Take one step: the ranges wanted next, or what all steps have come to."""
+    try:
+        return (next(steps) if views is None else steps.send(views)), None
+    except StopIteration as stop:
+        return [], stop.value
 
 
 def _joined(pieces: Pieces) -> memoryview:

@@ -24,7 +24,8 @@ SOT: Final = 0xFF90
 SOD: Final = 0xFF93
 _SIZ, _CAP, _COD, _COC, _RGN, _QCD, _QCC, _POC = 0xFF51, 0xFF50, 0xFF52, 0xFF53, 0xFF5E, 0xFF5C, 0xFF5D, 0xFF5F
 _TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
-_DROPPED: Final = frozenset({_TLM, _PLM, _PPM})
+_COM: Final = 0xFF64
+_DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
 _MOST_SEGMENTS: Final = 1 << 17
 COMPONENT, RESOLUTION, STEP, PX, PY, DX, DY, LEVELS, BLOCK_X, BLOCK_Y = range(10)
 """Columns of :attr:`MainHeader.resolutions`; STEP is how many times the resolution is halved."""
@@ -211,7 +212,7 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     kept: list[bytes] = []
     tlm: dict[int, bytes] = {}
     ppm: dict[int, bytes] = {}
-    header, siz, at = None, b"", start + 2
+    header, siz, at, marker = None, b"", start + 2, 0
     for marker, first, end in segments(get, start + 2, stop):
         at = end - 2
         if marker in {SOT, SOD, 0xFFD9}:
@@ -289,7 +290,7 @@ def _apply(header: MainHeader, marker: int, body: bytes) -> MainHeader:
             return replace(header, progressions=header.progressions + _progressions(header, body))
         if marker == _CAP:
             return replace(header, high_throughput=bool(int.from_bytes(body[:4], "big") & 0x00020000))
-        if marker == 0xFF64 and body[:2] == b"\0\1":
+        if marker == _COM and body[:2] == b"\0\1":
             return replace(header, comments=(*header.comments[:15], body[2:].decode("latin-1")))
     except (IndexError, struct.error) as error:
         msg = f"marker {marker:04X} with impossible parameters"

@@ -165,7 +165,9 @@ def walk(
     blocks: Ints,
     trees: Ints,
     sizes: Ints,
-) -> tuple[Int, Int]:
+    bodies: Ints,
+    reserve: Int,
+) -> tuple[Int, Int, Int]:
     """Find the lengths of packets that lie one behind the other.
 
     Parameters
@@ -185,19 +187,23 @@ def walk(
     blocks, trees
         State: for each block Lblock (0: not yet included), passes in the segment, its room; lower bounds and values of the
         nodes of inclusion, the same of zero bit-planes.
-    sizes
-        Filled: bytes of each packet.
+    sizes, bodies
+        Filled: bytes of each packet, and of its code-blocks.
+    reserve
+        0 if ``data`` reach the end of the tile-part; else a packet is only begun where so many bytes are left, and the last may end
+        beyond the data.
 
     Returns
     -------
     tuple of int
-        Packets done, and 0 if all are, or the bytes end with one; 1 if they end within one; 2 if they are corrupt.
+        Packets done; 0 if all are, or the bytes end with one (or in the reserve), 1 if they end within one, 2 if they are corrupt;
+        where the next packet begins.
     """
     state = np.zeros(4, np.int64)
     at = 0
     for packet in range(first, precincts.size):
-        if at >= data.size:
-            return packet, 0
+        if at + reserve >= data.size:
+            return packet, 0, at
         start = at
         if at + 6 <= data.size and data[at] == 0xFF and data[at + 1] == 0x91:
             at += 6
@@ -212,12 +218,12 @@ def walk(
         if state[_BYTE] == 0xFF and state[_LEFT] == 0 and not state[_SHORT]:
             state[_POS] += 1
         if state[_SHORT] or state[_POS] > data.size:
-            return packet, max(1, state[_SHORT])
+            return packet, max(1, state[_SHORT]), start
         at = state[_POS]
         if at + 2 <= data.size and data[at] == 0xFF and data[at + 1] == 0x92:
             at += 2
         at += total
-        if at > data.size:
-            return packet, 1
-        sizes[packet] = at - start
-    return precincts.size, 0
+        if at > data.size and reserve == 0:
+            return packet, 1, start
+        sizes[packet], bodies[packet] = at - start, total
+    return precincts.size, 0, at

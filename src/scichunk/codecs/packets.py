@@ -208,7 +208,7 @@ class PacketWalk:
 
     def __init__(self, packets: Packets) -> None:
         self._packets = packets
-        self.sizes = np.zeros(len(packets), np.int64)
+        self.sizes, self.bodies = np.zeros(len(packets), np.int64), np.zeros(len(packets), np.int64)
         self._bands, self._rows, blocks, nodes = _blocks(packets)
         styles = [packets.header.of(int(c)).block_style for c in range(len(packets.header.size.components))]
         component = packets.header.resolutions[packets.precincts[:, _ROW], COMPONENT]
@@ -217,15 +217,15 @@ class PacketWalk:
         self._trees = np.zeros((4, nodes), np.int64)
         self._trees[1] = self._trees[3] = 1 << 30
 
-    def walk(self, data: bytes | memoryview, first: int) -> tuple[int, int]:
+    def walk(self, data: bytes | memoryview, first: int, reserve: int = 0) -> tuple[int, int, int]:
         """Walk over the packets in some bytes; see :func:`scichunk.codecs.kernels_packets.walk`."""
         from scichunk.codecs import kernels_packets
 
-        done, status = kernels_packets.walk(
-            np.frombuffer(data, np.uint8), first, self._packets.which, self._packets.layers,
-            self._bands, self._rows, self._styles, self._blocks, self._trees, self.sizes,
+        done, status, at = kernels_packets.walk(
+            np.frombuffer(data, np.uint8), first, self._packets.which, self._packets.layers, self._bands, self._rows,
+            self._styles, self._blocks, self._trees, self.sizes, self.bodies, reserve,
         )  # fmt: skip
-        return int(done), int(status)
+        return int(done), int(status), int(at)
 
 
 def walkable(header: MainHeader) -> bool:

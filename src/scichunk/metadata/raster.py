@@ -68,15 +68,17 @@ def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
     """
     import rasterio
     from rasterio._err import CPLE_BaseError
-    from rasterio.errors import RasterioError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
 
     try:
-        if isinstance(file, str):
-            with rasterio.open(file, driver=driver) as dataset:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many images are no maps
+            if isinstance(file, str):
+                with rasterio.open(file, driver=driver) as dataset:
+                    return _collect(dataset)
+            with MemoryFile(file) as memory, memory.open(driver=driver) as dataset:
                 return _collect(dataset)
-        with MemoryFile(file) as memory, memory.open(driver=driver) as dataset:
-            return _collect(dataset)
     except (RasterioError, CPLE_BaseError, ValueError) as error:  # ValueError: texts in no known encoding
         if isinstance(file, bytes):
             warnings.warn(f"metadata left out, GDAL refuses them: {error}", MetadataWarning, stacklevel=2)

@@ -10,7 +10,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources.headers import HeaderReader
 
@@ -19,6 +18,7 @@ __all__ = ["SIGNATURE", "Box", "ImageHeader", "Palette", "image_header", "walk"]
 SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _SUPERBOXES: Final = frozenset({b"jp2h", b"asoc", b"jpch", b"jplh", b"res ", b"uinf", b"ftbl"})
 _DEPTH: Final = 8
+_MOST: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", dep
     LimitExceeded
         If there are too many.
     """
-    at, limit = start, options.get().max_pages
-    for _ in range(limit):
+    at = start
+    for _ in range(_MOST):
         if at + 8 > stop:
             return
         length, kind = struct.unpack(">I4s", reader.get(at, at + 8))
@@ -88,7 +88,7 @@ def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", dep
         if kind == until:
             return
         at = end
-    msg = f"more than {limit} boxes (options.max_pages)"
+    msg = f"more than {_MOST} boxes"
     raise LimitExceeded(msg)
 
 

@@ -17,7 +17,7 @@ from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import ceil_div, tile_codestream
 from scichunk.codecs.jpeg2000 import TileCodec, sample_type
 from scichunk.collecting import Steps
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.formats.jpeg2000.tile_packets import Held, Request, TilePackets, find_packets
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
@@ -138,15 +138,21 @@ class PartTable:
         """Return the tile-parts."""
         with self._lock:  # one search a process; decoding holds no lock
             if self._parts is None:
-                self._parts = find_parts(self._structure, self._source)
+                self._parts = self._find(trust=True)
             return self._parts
 
     def distrust(self) -> TileParts:
         """Look for the tile-parts again, without TLM: it was wrong."""
         with self._lock:
             if self._parts is None or self._parts.found == "TLM":
-                self._parts = find_parts(self._structure, self._source, trust=False)
+                self._parts = self._find(trust=False)
             return self._parts
+
+    def _find(self, *, trust: bool) -> TileParts:
+        try:
+            return find_parts(self._structure, self._source, trust=trust)
+        except ScichunkError as error:
+            raise error.at(url=self._source.url) from None
 
 
 @dataclass(frozen=True)

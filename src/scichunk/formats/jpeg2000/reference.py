@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import importlib
 import os
+import sys
 import tempfile
 import threading
 import warnings
@@ -23,31 +24,55 @@ from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import local_copy
 
-__all__ = ["box_tree", "open_reference"]
+__all__ = ["box_tree", "lent", "open_reference"]
 
 Array = npt.NDArray[Any]
 _LOCK: Final = threading.Lock()
-"""glymur reports OpenJPEG's errors through one queue of the module."""
+"""glymur reports OpenJPEG's errors through one queue of the module, and may have to be shown a library."""
 
 
-def _glymur() -> Any:
-    """Import glymur; its wheel brings no OpenJPEG, so it is given ours where it has found none."""
-    with warnings.catch_warnings():
+@contextlib.contextmanager
+def lent() -> Iterator[Any]:
+    """glymur, with an OpenJPEG: its wheel brings none, so where it finds none it is shown ours while it is imported.
+
+    Not later: its structures are laid out by the version that it finds then.
+    """
+    with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        loaded = sys.modules.get("glymur.lib.openjp2")
+        if loaded is None or getattr(loaded, "OPENJP2", None) is None:
+            _import_glymur(loaded)
         import glymur
-        from glymur.lib import openjp2
 
-    if openjp2.OPENJP2 is None:
-        path = openjpeg.library_path()
-        if path is None:
-            msg = "glymur has no OpenJPEG library, and none was found for it"
-            raise UnsupportedFeature(msg)
-        from packaging.version import parse
+        yield glymur
 
-        openjp2.OPENJP2 = ctypes.CDLL(path)
-        glymur.version.openjpeg_version = openjp2.version()
-        glymur.version.openjpeg_version_tuple = parse(openjp2.version()).release
-    return glymur
+
+def _import_glymur(loaded: Any) -> None:
+    """Import glymur, or again the module of it that looks for the library, with a configuration that names ours."""
+    path = openjpeg.library_path()
+    if path is None:
+        msg = "glymur has no OpenJPEG library, and none was found for it"
+        raise UnsupportedFeature(msg)
+    before = os.environ.get("XDG_CONFIG_HOME")
+    with tempfile.TemporaryDirectory(prefix="scichunk-") as folder:
+        os.mkdir(os.path.join(folder, "glymur"))
+        with open(os.path.join(folder, "glymur", "glymurrc"), "w", encoding="utf-8") as file:
+            file.write(f"[library]\nopenjp2: {path}\n")
+        os.environ["XDG_CONFIG_HOME"] = folder
+        try:
+            if loaded is not None:
+                importlib.reload(loaded)
+            import glymur
+        finally:
+            if before is None:
+                del os.environ["XDG_CONFIG_HOME"]
+            else:
+                os.environ["XDG_CONFIG_HOME"] = before
+    from glymur.lib import openjp2
+    from packaging.version import parse
+
+    glymur.version.openjpeg_version = openjp2.version()
+    glymur.version.openjpeg_version_tuple = parse(openjp2.version()).release
 
 
 class GlymurWindows:
@@ -62,9 +87,8 @@ class GlymurWindows:
         """Read a window of (band, y, x)."""
         shape = self._structure.shape(self._group, self._reduce)
         try:
-            with _LOCK, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                planes = self._planes()
+            with lent() as glymur:
+                planes = self._planes(glymur)
         except ScichunkError:
             raise
         except Exception as error:  # glymur raises what it meets
@@ -78,9 +102,9 @@ class GlymurWindows:
             out[band] = planes[component][window[1:]]
         return out
 
-    def _planes(self) -> list[Array]:
+    def _planes(self, glymur: Any) -> list[Array]:
         """All components, at full size of what is asked: areas of images with an offset are not glymur's strength."""
-        image = _glymur().Jp2k(self._path)
+        image = glymur.Jp2k(self._path)
         image.ignore_pclr_cmap_cdef = True
         if len(self._structure.groups) > 1:
             return [np.asarray(p) for p in image.read_bands(rlevel=self._reduce)]
@@ -109,10 +133,7 @@ def box_tree(structure: Structure) -> list[str] | None:
     if not structure.boxes:
         return None
     try:
-        with _LOCK, _sparse(structure) as path, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import glymur
-
+        with _sparse(structure) as path, lent() as glymur:
             image = glymur.Jp2k(path)
             return [f"{b.box_id.strip()} at {b.offset}" for b in image.box]
     except Exception:  # noqa: BLE001  # a listing for people: where glymur refuses, our own stands

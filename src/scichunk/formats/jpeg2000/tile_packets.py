@@ -28,7 +28,10 @@ _HEAD: Final = 1 << 12
 """Bytes at the start of a tile-part that hold its header, and PLT of some hundred packets."""
 _LARGE: Final = 1 << 22
 """Tiles of more bytes are worth a walk over all their packets, which is kept."""
-_LARGEST: Final = 1 << 28
+_WINDOW: Final = 1 << 26
+"""Bytes that such a walk holds at a time."""
+_RESERVE: Final = 1 << 20
+"""No packet has a longer header."""
 _TRIES: Final = 24
 
 
@@ -198,9 +201,9 @@ def find_packets(
     if whole is not None or not walkable(header):
         return whole
     share = _share(packets, request)
-    if share > 0.5 and not _LARGE <= total <= _LARGEST:
-        return None
-    return (yield from _by_walk(packets, request, kept, bodies, held, everything=share > 0.5))
+    if share <= 0.5:
+        return (yield from _by_walk(packets, request, kept, bodies, held))
+    return (yield from _by_whole_walk(packets, kept, bodies)) if total >= _LARGE else None
 
 
 def _lowest(
@@ -277,25 +280,44 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
     return TilePackets(packets, np.concatenate(starts), size, kept, complete=True)
 
 
+def _by_whole_walk(
+    packets: Packets, kept: bytes, bodies: Ranges
+) -> Generator[Ranges, list[memoryview], TilePackets | None]:
+    """By the headers of all packets of a large tile, some of its bytes at a time."""
+    walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
+    for first, stop in bodies:
+        at, begun = first, done
+        while at < stop:
+            end = min(stop, at + _WINDOW)
+            view = (yield [(at, end)])[0]
+            done, status, used = walk.walk(view, done, 0 if end == stop else _RESERVE)
+            if status or not used:
+                return None
+            at += used
+        if at != stop:
+            return None
+        starts[begun:done] = first + np.cumsum(walk.sizes[begun:done]) - walk.sizes[begun:done]
+    if done < len(packets):
+        return None
+    return TilePackets(packets, starts, walk.sizes, kept, complete=True)
+
+
 def _by_walk(
-    packets: Packets, request: Request, kept: bytes, bodies: Ranges, held: Held, *, everything: bool
+    packets: Packets, request: Request, kept: bytes, bodies: Ranges, held: Held
 ) -> Generator[Ranges, list[memoryview], TilePackets | None]:
     """By the headers of packets, reading on until all that are needed have been met."""
     needed = np.flatnonzero(packets.needed(request.area, request.reduce, request.components))
-    last = len(packets) - 1 if everything or not needed.size else int(needed[-1])
-    if everything:
-        yield from _read(held, bodies)
+    last = int(needed[-1]) if needed.size else -1
     reach = _HEAD
     for _ in range(_TRIES):
-        walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
+        walk, starts, done, end = PacketWalk(packets), np.zeros(len(packets), np.int64), 0, 0
         more: tuple[int, int] | None = None
         end = 0
         for first, stop in bodies:
-            there = _longest(held, first, stop)
-            before = done
-            done, status = walk.walk(there, before)
+            there, before = _longest(held, first, stop), done
+            done, status, used = walk.walk(there, before)
             starts[before:done] = first + np.cumsum(walk.sizes[before:done]) - walk.sizes[before:done]
-            end = first + int(walk.sizes[before:done].sum())
+            end = first + used
             if done > last:
                 break
             if status == 2 or (first + len(there) >= stop and end != stop):
@@ -306,8 +328,6 @@ def _by_walk(
                 break
         if done > last or more is None:
             complete = done == len(packets) and end == bodies[-1][1]
-            if everything and not complete:
-                return None
             return TilePackets(packets, starts[:done], walk.sizes[:done], kept, complete=complete)
         yield from _read(held, [more])
     return None

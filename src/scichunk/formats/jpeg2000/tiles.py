@@ -104,7 +104,7 @@ def _hop(structure: Structure, source: ByteSource, at: int, known: dict[int, tup
     stops: list[int] = []
     base, window, ahead = 0, memoryview(b""), SOT_BYTES
     complete = False
-    while at + 2 <= stop and len(tiles) < _MOST_PARTS:
+    while at + 2 <= size and len(tiles) < _MOST_PARTS:  # also where the box is said to be shorter, as in OpenJPEG
         found = known.get(at)
         if found is None:
             if not base <= at or at + SOT_BYTES > base + len(window):
