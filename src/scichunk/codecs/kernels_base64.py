@@ -1,0 +1,119 @@
+"""Base64 (RFC 4648, section 4) with line breaks, compiled by numba on first use."""
+
+from __future__ import annotations
+
+import base64
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+__all__ = ["count", "decode", "encode"]
+
+Bytes = npt.NDArray[np.uint8]
+
+_ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8)
+
+
+def _tables() -> tuple[npt.NDArray[np.uint32], ...]:
+    """Value of each byte at the four places of a group; the top bit set where it is none."""
+    table = np.full((4, 256), 1 << 31, np.uint32)
+    for place in range(4):
+        table[place, _ALPHABET] = np.arange(64, dtype=np.uint32) << np.uint32(18 - 6 * place)
+    return tuple(table)
+
+
+_T0, _T1, _T2, _T3 = _tables()
+
+
+@njit(nogil=True, cache=True)
+def count(data: Bytes) -> tuple[int, int, bool]:
+    """Count what is not white space; say how many ``=`` there are, and whether there is a ``<``, ``&`` or ``-``."""
+    found, pads, odd = np.int64(0), np.int64(0), np.uint8(0)
+    for i in range(data.size):
+        found += data[i] > 32
+        pads += data[i] == 61
+        odd |= (data[i] == 60) | (data[i] == 38) | (data[i] == 45)
+    return found, pads, odd != 0
+
+
+@njit(nogil=True, cache=True)
+def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[int, int]:
+    """Decode whole groups of four.
+
+    Parameters
+    ----------
+    data
+        Text; begins with the first letter of a group.
+    line, gap
+        Letters of every line and white space between two; white space is allowed anywhere if ``line`` is 0.
+    phase
+        Letters of the current line before ``data``.
+    out
+        For the bytes; decoding ends when it is full.
+
+    Returns
+    -------
+    place, bytes : int
+        Where in ``data`` decoding ended, and how many bytes there are. Fewer than ``out`` holds: the text ended, is
+        padded, or there is something else at ``place``.
+    """
+    at, to, size = 0, 0, data.size
+    left = line - phase if line > 0 else 0
+    while to < out.size:
+        # groups that are wholly within a line
+        groups = left >> 2 if line > 0 else (size - at) >> 2
+        groups = min(groups, (size - at) >> 2, (out.size - to) // 3)
+        k = 0
+        while k < groups:
+            word = _T0[data[at]] | _T1[data[at + 1]] | _T2[data[at + 2]] | _T3[data[at + 3]]
+            if word >> 31:
+                break
+            out[to], out[to + 1], out[to + 2] = word >> 16, word >> 8 & 255, word & 255
+            at += 4
+            to += 3
+            k += 1
+        left -= 4 * k
+        if to >= out.size:
+            break
+        # one group with white space in it, padding, or the rest of a line
+        word, letters, pads, first = np.uint32(0), 0, 0, at
+        while letters < 4:
+            if at >= size:
+                return first, to
+            c = data[at]
+            if c <= 32:
+                if line > 0 and (left != 0 or at + gap > size):
+                    return first, to
+                if line > 0:
+                    for _ in range(gap):
+                        if data[at] > 32:
+                            return first, to
+                        at += 1
+                    left = line
+                else:
+                    at += 1
+                continue
+            if line > 0 and left == 0:
+                return first, to
+            if c == 61 and letters >= 2:
+                pads += 1
+            elif pads or _T3[c] >> 31:
+                return first, to
+            else:
+                word |= _T3[c] << np.uint32(18 - 6 * letters)
+            letters += 1
+            left -= 1
+            at += 1
+        for k in range(min(3 - pads, out.size - to)):
+            out[to] = word >> np.uint32(16 - 8 * k) & 255
+            to += 1
+        if pads:
+            return at, to
+    return at, to
+
+
+def encode(data: bytes | memoryview) -> bytes:
+    """Text of some bytes, in lines of 64 letters."""
+    text = base64.b64encode(data)
+    return b"\n".join(text[i : i + 64] for i in range(0, len(text), 64))
