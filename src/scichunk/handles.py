@@ -1,4 +1,4 @@
-"""Which array of which file: small values that travel to workers, and the file's structure once per process there."""
+"""Which array or table of which file: small values that travel to workers, and the file's structure once per process there."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import cast
 
 from scichunk import registry
 from scichunk.errors import SourceError
-from scichunk.model import OpenFile, Place
+from scichunk.model import OpenFile, Place, TableFile
 from scichunk.reading import ArraySource
 from scichunk.sources import Fingerprint, Location
 from scichunk.sources.cache import files
+from scichunk.tables.model import TableSource
 
-__all__ = ["Handle", "open_file"]
+__all__ = ["Handle", "TableHandle", "open_file"]
 
 
 def open_file(format_name: str, location: Location, expected: Fingerprint | None = None) -> OpenFile:
@@ -59,3 +60,18 @@ class Handle:
     def resolve(self) -> ArraySource:
         """Return the array, opening the file in this process if need be."""
         return open_file(self.format, self.location, self.fingerprint).array(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class TableHandle:
+    """A table by name: ``place`` is ``("table", which)``."""
+
+    format: str
+    location: Location
+    fingerprint: Fingerprint
+    place: Place
+
+    def resolve(self) -> TableSource:
+        """Return the table, opening the file in this process if need be."""
+        file = open_file(self.format, self.location, self.fingerprint)
+        return cast("TableFile", file).table(self.place)

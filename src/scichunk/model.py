@@ -8,11 +8,12 @@ from typing import Any, Protocol
 
 from scichunk.reading import ArraySource
 from scichunk.sources import Fingerprint, Location
+from scichunk.tables.model import TableSource
 
-__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatSpec", "Node", "OpenFile", "Place"]
+__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatSpec", "Node", "OpenFile", "Place", "TableFile"]
 
 Place = tuple[Any, ...]
-"""Which array of a file, in small values that pickle: ``("page", 0)``."""
+"""Which array of a file, in small values that pickle: ``("page", 0)``; ``("table", which)`` and ``("column", which, name, raw)``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,14 @@ class OpenFile(Protocol):
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array, without reading pixels."""
+        ...
+
+
+class TableFile(OpenFile, Protocol):
+    """A file that can hold tables."""
+
+    def table(self, place: Place) -> TableSource:
+        """Return the table ``("table", which)``; ``("table", None)`` is the first."""
         ...
 
 

@@ -21,7 +21,7 @@ from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, tiles
 
-__all__ = ["ArraySource", "IndexedArray", "ReferenceArray"]
+__all__ = ["ArraySource", "IndexedArray", "ReferenceArray", "WindowArray"]
 
 Array = npt.NDArray[np.generic]
 _NEAR: Final = 1 << 16  # bytes between chunks that are read along rather than around
@@ -259,8 +259,8 @@ class IndexedArray:
         return ", ".join(p for p in (self.index.part, f"{self.index.noun} {number}") if p)
 
 
-class ReferenceArray:
-    """An array read through a reference library, window by window.
+class WindowArray:
+    """An array read window by window: columns of tables, and what reference libraries read.
 
     Parameters
     ----------
@@ -268,8 +268,8 @@ class ReferenceArray:
         Native chunks, for planning only.
     dtype
         Of the values.
-    why
-        Why the indexed lane does not serve it.
+    reader
+        Who reads it, see :class:`ArraySource`.
     read_window
         Called with ascending ``slice(start, stop)`` for each axis; safe in threads; raises errors of the tree.
     """
@@ -278,21 +278,24 @@ class ReferenceArray:
         self,
         grid: ChunkGrid,
         dtype: np.dtype[np.generic],
-        why: str,
+        reader: str,
         read_window: Callable[[tuple[slice, ...]], Array],
     ) -> None:
-        self.grid, self.dtype, self.shape = grid, dtype, grid.shape
-        self.reader = f"reference: {why}"
+        self.grid, self.dtype, self.shape, self.reader = grid, dtype, grid.shape, reader
         self._read_window = read_window
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region; wide steps and scattered positions are read chunk by chunk."""
+        fresh = out is None
         if out is None:
             out = np.empty(tuple(len(a) for a in axes), self.dtype)
         if not out.size:
             return out
         if all(isinstance(a, Span) and a.step == 1 for a in axes):
-            out[...] = self._read_window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
+            found = self._read_window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
+            if fresh and found.shape == out.shape and found.dtype == out.dtype:
+                return found
+            out[...] = found
             return out
         self._gather(outer_pieces(self.grid, axes), out, ())
         return out
@@ -317,6 +320,19 @@ class ReferenceArray:
             whole = tuple(slice(w.start, w.stop, 1) for w in window)
             inside = tuple(_relative(s, w) for s, w in zip(piece.source, whole, strict=True))
             _assign(out, piece.target, points, _take(part, inside, points))
+
+
+class ReferenceArray(WindowArray):
+    """An array read through a reference library; ``why``: the reason that the indexed lane does not serve it."""
+
+    def __init__(
+        self,
+        grid: ChunkGrid,
+        dtype: np.dtype[np.generic],
+        why: str,
+        read_window: Callable[[tuple[slice, ...]], Array],
+    ) -> None:
+        super().__init__(grid, dtype, f"reference: {why}", read_window)
 
 
 def _split(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:

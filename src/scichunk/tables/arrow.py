@@ -1,0 +1,227 @@
+"""Between NumPy columns and Arrow arrays: types, nulls, fixed and variable cells, without copies where there need be none."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.tables.model import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["arrow_type", "from_numpy", "lists", "strings", "text_array", "to_numpy", "value_type"]
+
+Array = npt.NDArray[Any]
+
+
+def arrow_type(dtype: np.dtype[Any], cell: tuple[int, ...] | None = ()) -> pa.DataType:
+    """Arrow type of a column.
+
+    Parameters
+    ----------
+    dtype
+        Of single values: booleans, numbers, complex (a struct of ``real`` and ``imag``), text of kind U or O (``string``).
+    cell
+        Shape of a cell: nested ``fixed_size_list``, the last axis innermost; None: ``list``.
+    """
+    import pyarrow as pa
+
+    if dtype.kind in "UO":
+        kind: Any = pa.string()
+    elif dtype.kind == "S":
+        kind = pa.binary()
+    elif dtype.kind == "c":
+        half = pa.from_numpy_dtype(np.dtype(f"f{dtype.itemsize // 2}"))
+        kind = pa.struct([pa.field("real", half), pa.field("imag", half)])
+    else:
+        kind = pa.from_numpy_dtype(dtype)
+    if cell is None:
+        return pa.list_(kind)
+    for length in reversed(cell):
+        kind = pa.list_(kind, length)
+    return kind
+
+
+def from_numpy(values: Array, mask: Array | None = None) -> pa.Array:
+    """Make an Arrow array of rows; numbers share their memory.
+
+    Parameters
+    ----------
+    values
+        Shape (rows, *cell), native byte order: booleans, numbers, complex, or text of kind U, S or O (None is null).
+    mask
+        Same shape; True where there is no value.
+    """
+    import pyarrow as pa
+
+    rows, cell = values.shape[0], values.shape[1:]
+    flat = np.ascontiguousarray(values).reshape(-1)
+    off = None if mask is None or not mask.any() else np.ascontiguousarray(mask).reshape(-1)
+    found = _flat(flat, off)
+    lengths = [rows, *(rows * math.prod(cell[: i + 1]) for i in range(len(cell)))]
+    for axis in range(len(cell) - 1, -1, -1):
+        kind = pa.list_(found.type, cell[axis])
+        found = pa.Array.from_buffers(kind, lengths[axis], [None], children=[found])
+    return found
+
+
+def _flat(values: Array, mask: Array | None) -> pa.Array:
+    import pyarrow as pa
+
+    kind = values.dtype.kind
+    if kind in "iuf":
+        return pa.Array.from_buffers(
+            pa.from_numpy_dtype(values.dtype), values.size, [_validity(mask), pa.py_buffer(values)]
+        )
+    if kind == "b":
+        bits = np.packbits(values, bitorder="little")
+        return pa.Array.from_buffers(pa.bool_(), values.size, [_validity(mask), pa.py_buffer(bits)])
+    if kind == "c":
+        half = np.dtype(f"f{values.dtype.itemsize // 2}")
+        parts = [
+            _flat(np.ascontiguousarray(p.astype(half, copy=False)), None) for p in (np.real(values), np.imag(values))
+        ]
+        return pa.Array.from_buffers(arrow_type(values.dtype), values.size, [_validity(mask)], children=parts)
+    return pa.array(values, type=arrow_type(values.dtype), mask=mask, from_pandas=False)
+
+
+def _validity(mask: Array | None) -> Any:
+    import pyarrow as pa
+
+    return None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
+
+
+def lists(offsets: npt.NDArray[np.int32], values: pa.Array, mask: Array | None = None) -> pa.Array:
+    """Make a ``list`` array.
+
+    Parameters
+    ----------
+    offsets
+        Where each row begins in ``values``, and the end of the last; shape (rows + 1,).
+    values
+        Elements of all rows.
+    mask
+        True for rows that are null.
+    """
+    import pyarrow as pa
+
+    where = np.ascontiguousarray(offsets, np.int32)
+    buffers = [_validity(mask), pa.py_buffer(where)]
+    return pa.Array.from_buffers(pa.list_(values.type), len(where) - 1, buffers, children=[values])
+
+
+def strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], mask: Array | None = None) -> pa.Array:
+    """Make a ``string`` array of UTF-8 bytes that have been validated; parameters as those of :func:`lists`."""
+    import pyarrow as pa
+
+    where, text = np.ascontiguousarray(offsets, np.int32), np.ascontiguousarray(data)
+    return pa.Array.from_buffers(
+        pa.string(), len(where) - 1, [_validity(mask), pa.py_buffer(where), pa.py_buffer(text)]
+    )
+
+
+def text_array(values: list[str | None]) -> pa.Array:
+    """Make a ``string`` array of texts one by one; None is null."""
+    import pyarrow as pa
+
+    return pa.array(values, pa.string())
+
+
+def value_type(kind: pa.DataType) -> pa.DataType:
+    """Type of the single values below all lists."""
+    while hasattr(kind, "value_type"):
+        kind = kind.value_type
+    return kind
+
+
+def to_numpy(array: pa.Array, column: Column) -> Array:
+    """Turn rows of a column into its NumPy form: the inverse of :func:`from_numpy` and :func:`lists`.
+
+    A null becomes ``column.null`` if there is one; else NaN, False, 0 or an empty text (None in object columns of text).
+
+    Parameters
+    ----------
+    array
+        Of ``column.type``.
+    column
+        Says dtype and cell.
+
+    Returns
+    -------
+    ndarray, shape (rows, *cell)
+    """
+    import pyarrow as pa
+
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    if column.cell is None:
+        return _objects(array)
+    flat = array
+    for _ in column.cell:
+        if flat.null_count:  # flatten() would drop the elements of null lists
+            flat = flat.fill_null([None] * flat.type.list_size)
+        flat = flat.flatten()
+    values = _values(flat, column)
+    return values.reshape(len(array), *column.cell)
+
+
+def _values(flat: pa.Array, column: Column) -> Array:
+    kind = column.dtype.kind
+    if kind == "c":
+        real, imaginary = flat.field(0), flat.field(1)
+        out = np.empty(len(flat), column.dtype)
+        out.real, out.imag = (p.to_numpy(zero_copy_only=False) for p in (real, imaginary))
+        if flat.null_count:
+            out[~np.asarray(flat.is_valid())] = np.nan
+        return out
+    if kind == "O":
+        objects: Array = np.array([*flat.to_pylist(), None], object)[:-1]
+        return objects
+    if kind in "US":
+        texts = flat.fill_null("" if kind == "U" else b"") if flat.null_count else flat
+        return np.array(texts.to_pylist(), column.dtype)
+    if flat.null_count:
+        default: Any = np.nan if kind == "f" else False if kind == "b" else 0
+        fill = default if column.null is None else column.null
+        flat = flat.fill_null(fill.item() if isinstance(fill, np.generic) else fill)
+    found: Array = flat.to_numpy(zero_copy_only=False)
+    return found.astype(column.dtype, copy=False)
+
+
+def _objects(array: pa.Array) -> Array:
+    """One array (or text) a row."""
+    import pyarrow as pa
+
+    out = np.empty(len(array), object)
+    kind = array.type
+    if not hasattr(kind, "value_type"):
+        out[:] = array.to_pylist()
+        return out
+    inner = kind.value_type
+    numeric = pa.types.is_primitive(inner) and not array.null_count and not array.flatten().null_count
+    if numeric:
+        offsets = array.offsets.to_numpy()
+        values = array.flatten().to_numpy(zero_copy_only=False)
+        cuts = offsets - offsets[0] if len(offsets) else offsets
+        for i in range(len(array)):
+            out[i] = values[cuts[i] : cuts[i + 1]]
+        return out
+    for i, cell in enumerate(array.to_pylist()):
+        out[i] = None if cell is None else _cell(cell, inner)
+    return out
+
+
+def _cell(cell: list[Any], inner: pa.DataType) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_struct(inner):
+        return np.array([complex(np.nan, np.nan) if v is None else complex(v["real"], v["imag"]) for v in cell])
+    if pa.types.is_floating(inner):
+        return np.array([np.nan if v is None else v for v in cell], inner.to_pandas_dtype())
+    if pa.types.is_primitive(inner) and None not in cell:
+        return np.array(cell, inner.to_pandas_dtype())
+    return np.array(cell, object)

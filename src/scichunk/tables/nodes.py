@@ -1,0 +1,80 @@
+"""Tables as nodes of a tree: a variable for each column, cells as further dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from scichunk.model import ArrayInfo, ArrayVar, Node, Place
+from scichunk.tables.columns import ColumnArray
+from scichunk.tables.model import Column, TableSource
+
+__all__ = ["cell_dims", "table_info", "table_node"]
+
+ROW = "row"
+
+
+def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: Mapping[str, Any] | None = None) -> Node:
+    """Make the node of a table.
+
+    Parameters
+    ----------
+    table
+        Its rows are counted if their number is not known.
+    place
+        Called with the name of a column and whether stored values are wanted; what ``OpenFile.array`` takes.
+    attrs
+        Of the dataset; by default those of the table.
+    """
+    dims = cell_dims(table.columns)
+    arrays = tuple(_variable(table, c, (ROW, *dims[c.name]), place) for c in table.columns)
+    return Node(arrays, {}, dict(table.attrs if attrs is None else attrs))
+
+
+def _variable(
+    table: TableSource, column: Column, dims: tuple[str, ...], place: Callable[[str, bool], Place]
+) -> ArrayVar:
+    raw = None
+    encoding = {"reader": table.reader, "codec": table.codec}
+    if column.raw is not None:
+        form, where = column.raw, place(column.name, True)
+        source = ColumnArray(table, column.name, raw=True)
+        raw = ArrayVar(column.name, dims, where, source, _attrs(form), encoding | dict(form.encoding))
+    source = ColumnArray(table, column.name)
+    encoding |= dict(column.encoding)
+    return ArrayVar(column.name, dims, place(column.name, False), source, _attrs(column), encoding, raw=raw)
+
+
+def _attrs(column: Column) -> dict[str, Any]:
+    found = dict(column.attrs)
+    if column.null is not None:
+        found["_FillValue"] = column.null
+    return found
+
+
+def cell_dims(columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
+    """Name the dimensions of cells: ``<column>_1``, ``<column>_2``, ...; no name is that of a column."""
+    taken = {ROW, *(c.name for c in columns)}
+    found: dict[str, tuple[str, ...]] = {}
+    for column in columns:
+        names = []
+        for i in range(1, len(column.cell or ()) + 1):
+            name = f"{column.name}_{i}"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            names.append(name)
+        found[column.name] = tuple(names)
+    return found
+
+
+def table_info(table: TableSource, group: str, name: str, notes: Mapping[str, Any] | None = None) -> ArrayInfo:
+    """Describe a table, without counting rows."""
+    known = table.n_rows is not None
+    dims = (ROW,) if known else ()
+    shape = (int(table.n_rows or 0),) if known else ()
+    native = (min(table.row_group, *shape),) if known else ()
+    columns = {c.name: f"{c.type}{f' [{unit}]' if (unit := c.attrs.get('units')) else ''}" for c in table.columns}
+    said = {**(notes or {}), **({} if known else {"rows": "not counted"}), "columns": columns}
+    kind = f"{len(table.columns)} columns"
+    return ArrayInfo(group, name, dims, shape, kind, native, table.codec, table.reader, table.nbytes, said)
