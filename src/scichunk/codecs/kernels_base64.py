@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["count", "decode", "encode"]
+__all__ = ["count", "decode", "encode", "irregular", "skip"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -28,13 +28,43 @@ _T0, _T1, _T2, _T3 = _tables()
 
 @njit(nogil=True, cache=True)
 def count(data: Bytes) -> tuple[int, int, bool]:
-    """Count what is not white space; say how many ``=`` there are, and whether there is a ``<``, ``&`` or ``-``."""
+    """Count what is not white space; say how many ``=`` there are, and whether there is a ``<`` or ``&``."""
     found, pads, odd = np.int64(0), np.int64(0), np.uint8(0)
     for i in range(data.size):
         found += data[i] > 32
         pads += data[i] == 61
-        odd |= (data[i] == 60) | (data[i] == 38) | (data[i] == 45)
+        odd |= (data[i] == 60) | (data[i] == 38)
     return found, pads, odd != 0
+
+
+@njit(nogil=True, cache=True)
+def irregular(data: Bytes, line: int, gap: int) -> int:
+    """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
+    at = 0
+    while at < data.size:
+        stop, odd = min(at + line, data.size), np.uint8(0)
+        for i in range(at, stop):
+            odd |= (data[i] <= 32) | (data[i] == 60) | (data[i] == 38)
+        if odd:
+            return at
+        at = stop
+        stop = min(at + gap, data.size)
+        while at < stop:
+            if data[at] > 32:
+                return at
+            at += 1
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def skip(data: Bytes, letters: int) -> int:
+    """Place behind so many letters, white space aside; the size of the data if there are fewer."""
+    for i in range(data.size):
+        if data[i] > 32:
+            if letters == 0:
+                return i
+            letters -= 1
+    return data.size
 
 
 @njit(nogil=True, cache=True)

@@ -35,6 +35,7 @@ class Texts:
     """What is in them, see :mod:`scichunk.codecs.kernels_cells`."""
     where: Callable[[int], str]
     """Says where a row is."""
+    encoding: str = "utf-8"
 
     def text(self, row: int) -> str:
         """Return one cell."""
@@ -64,6 +65,8 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         If a text is no value of the field's type (or, by the policy, that becomes null).
     """
     context = _Context(field, policy, findings)
+    if given.seen & cells.CONTROL:
+        given = _printable(context, given)
     if given.seen & (cells.AMPERSAND | cells.RETURN) and not field.is_text:
         given = _resolved(given)
     if field.is_text:
@@ -138,6 +141,16 @@ def _check_pairs(context: _Context, given: Texts, counts: Spans) -> None:
     wrong = [r for r in np.flatnonzero((counts != 2) & (counts != 0)).tolist() if given.text(r).strip().lower() != "nan"]
     for row in wrong:
         _refuse_length(context, given, row, int(counts[row]), "2")
+
+
+def _printable(context: _Context, given: Texts) -> Texts:
+    """Refuse characters that XML forbids (XML 1.0, section 2.2), or replace them."""
+    data = given.data.copy()
+    bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
+    first = next(i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any())
+    context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), "a control character that XML forbids")
+    data[bad] = 63
+    return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
 
 
 def _resolved(given: Texts) -> Texts:
@@ -283,6 +296,10 @@ def _texts(context: _Context, given: Texts) -> Part:
         data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
         offsets = np.empty(rows + 1, np.int32)
         text.copy(given.data, given.starts, given.stops, data, offsets)
+    if given.seen & cells.HIGH:
+        from scichunk.formats.votable.strings import to_utf8
+
+        data, offsets = to_utf8(field, data, offsets, given.encoding, context.policy, context.findings, given.where)
     shape = field.shape
     if shape.item or shape.variable:
         from scichunk.formats.votable.strings import split

@@ -27,7 +27,6 @@ _OPEN: Final = re.compile(
 )
 _INSIDE: Final = re.compile(rb"<!--|<!\[CDATA\[|<\?|</(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?:TABLEDATA|STREAM)\s*>")
 _CLOSERS: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
-_SINGLE: Final = re.compile(r"iso-?8859-?\d+|latin-?\d*|(windows-?|cp)125\d|us-ascii|ascii|koi8-[ru]|l1", re.IGNORECASE)
 
 Span = tuple[int, int]
 """First byte, and the byte behind the last."""
@@ -59,7 +58,7 @@ def read(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:
 
 
 def declared_encoding(head: bytes) -> tuple[str, bool]:
-    """Name of a document's encoding (XML 1.0, appendix F), and whether ASCII bytes mean ASCII in it.
+    """Name of a document's encoding (XML 1.0, appendix F), and whether it is read as it is: utf-8 or iso8859-1.
 
     Raises
     ------
@@ -86,7 +85,7 @@ def declared_encoding(head: bytes) -> tuple[str, bool]:
         raise UnsupportedFeature(msg)
     if known.startswith(("utf-16", "utf-32")):  # says so, but its first bytes are ASCII
         return "utf-8", True
-    return known, known == "utf-8" or bool(_SINGLE.fullmatch(name))
+    return ("utf-8" if known == "ascii" else known), known in {"utf-8", "ascii", "iso8859-1"}
 
 
 def next_body(source: ByteSource, start: int, stop: int) -> tuple[Body | None, int]:

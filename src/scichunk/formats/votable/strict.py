@@ -25,8 +25,7 @@ class StrictRows:
         self.rows: list[list[str]] = []
         self.places: list[int] = []
         """Where each row begins."""
-        self.stop = 0
-        """Where the last whole row ends."""
+        self._stop = 0
         self._row: list[str] | None = None
         self._cell: list[str] | None = None
         self._base64 = False
@@ -47,8 +46,8 @@ class StrictRows:
             self._cell = []
             self._base64 = attributes.get("encoding") == "base64"
 
-    def end(self, name: str) -> None:
-        """Take an end tag."""
+    def end(self, name: str, place: int) -> None:
+        """Take an end tag that ends at a place."""
         local = name.rpartition(":")[2]
         if local == "TD" and self._cell is not None:
             if self._row is not None:
@@ -59,7 +58,14 @@ class StrictRows:
         elif local == "TR" and self._row is not None:
             self.rows.append(self._row)
             self.places.append(self._start)
-            self._row = None
+            self._row, self._stop = None, place
+
+    def keep(self, limit: int) -> int:
+        """Drop the rows that begin at ``limit`` or later; returns where the first row begins that is not kept."""
+        count = sum(p < limit for p in self.places)
+        following = self.places[count:] or ([self._start] if self._row is not None else [self._stop])
+        del self.rows[count:], self.places[count:]
+        return following[0]
 
     def text(self, data: str) -> None:
         """Take characters."""
@@ -82,40 +88,27 @@ def read_rows(data: Bytes, limit: int, encoding: str) -> tuple[StrictRows, int]:
         If it is not well-formed.
     """
     found = StrictRows()
-    parser = expat.ParserCreate(encoding if encoding in {"utf-8", "iso8859-1", "ascii"} else "utf-8")
+    parser = expat.ParserCreate("iso-8859-1" if encoding == "iso8859-1" else "utf-8")
     parser.buffer_text = True
     root = b"<r>"
-    state = {"next": -1}
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        place = parser.CurrentByteIndex - len(root)
-        if name.rpartition(":")[2] == "TR" and place >= limit and state["next"] < 0:
-            state["next"] = place
-        found.start(name, attributes, place)
+        found.start(name, attributes, parser.CurrentByteIndex - len(root))
 
     def end(name: str) -> None:
-        found.end(name)
-        if name.rpartition(":")[2] == "TR":
-            found.stop = parser.CurrentByteIndex - len(root) + len(name) + 3
+        found.end(name, parser.CurrentByteIndex - len(root) + len(name) + 3)
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, found.text
     text = data.tobytes()
-    if encoding not in {"utf-8", "iso8859-1", "ascii"} and data.size and int(data.max()) > 127:
-        text = text.decode(encoding).encode()
     try:
         parser.Parse(root, False)
         parser.Parse(text, False)
     except expat.ExpatError as error:
         place = parser.ErrorByteIndex - len(root)
         if not _closes(text, place, error.code):
-            part = f"byte {place}"
             msg = f"not well-formed XML: {expat.ErrorString(error.code)}"
-            raise FormatError(msg, part=part) from None
-    keep = sum(p < limit for p in found.places)
-    del found.rows[keep:]
-    following = found.places[keep:] or ([state["next"]] if state["next"] >= 0 else [])
-    del found.places[keep:]
-    return found, following[0] if following else max(found.stop, 0)
+            raise FormatError(msg, part=f"byte {place}") from None
+    return found, found.keep(limit)
 
 
 def _closes(text: bytes, place: int, code: int) -> bool:
@@ -125,7 +118,7 @@ def _closes(text: bytes, place: int, code: int) -> bool:
 
 def decode_cell(text: str, field: Field) -> str:
     """Text form of a cell in base64 (VOTable 1.0, TD encoding)."""
-    from scichunk.formats.votable.rows import single_value
+    from scichunk.formats.votable.values import single_value
 
     try:
         data = base64.b64decode("".join(text.split()), validate=True)

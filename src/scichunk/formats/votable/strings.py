@@ -11,7 +11,7 @@ from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.structure import Field
 
-__all__ = ["check_length", "pack", "split"]
+__all__ = ["check_length", "pack", "split", "to_utf8"]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32]
@@ -76,3 +76,35 @@ def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings:
     values, texts = pack(pieces)
     cumulated = np.cumsum(counts, dtype=np.int32)
     return Part(rows, values, None, empty if empty.any() else None, texts, cumulated if shape.variable else None)
+
+
+def to_utf8(
+    field: Field, data: Bytes, offsets: Offsets, encoding: str, policy: Policy, findings: Findings, where: Where
+) -> tuple[Bytes, Offsets]:
+    """Validate UTF-8, or make it of Latin-1."""
+    if encoding == "iso8859-1":
+        wider = np.concatenate([[0], np.cumsum(data > 127, dtype=np.int32)])
+        text = np.frombuffer(data.tobytes().decode("latin-1").encode(), np.uint8)
+        return text, (offsets + wider[offsets]).astype(np.int32)
+    import pyarrow as pa
+
+    from scichunk.tables.arrow import strings
+
+    try:
+        strings(offsets, data).validate(full=True)
+    except pa.ArrowInvalid:
+        return _replaced(field, data, offsets, policy, findings, where)
+    return data, offsets
+
+
+def _replaced(
+    field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where
+) -> tuple[Bytes, Offsets]:
+    whole, cuts, texts = data.tobytes(), offsets.tolist(), []
+    for row, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+        try:
+            texts.append(whole[start:stop].decode())
+        except UnicodeDecodeError as error:
+            findings.refuse(policy, "encoding", field.name, where(row), f"bytes that are no UTF-8 ({error.reason})")
+            texts.append(whole[start:stop].decode("utf-8", "replace"))
+    return pack(texts)
