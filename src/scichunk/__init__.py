@@ -12,6 +12,7 @@ from scichunk import errors, options
 
 if TYPE_CHECKING:
     from scichunk.adapters.arrays import from_fits, from_geotiff
+    from scichunk.adapters.frames import read_fits_table
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
@@ -33,6 +34,7 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "read_fits_table",
     "wcs",
 ]
 
@@ -46,6 +48,7 @@ _WHERE = {
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
     "open_stack": "scichunk.adapters.stack",
+    "read_fits_table": "scichunk.adapters.frames",
     "wcs": "scichunk.adapters.sky",
 }
 

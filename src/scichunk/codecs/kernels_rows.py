@@ -1,4 +1,4 @@
-"""Rows of binary tables whose fields vary in length, compiled by numba on first use."""
+"""Texts and arrays of variable length from rows of bytes, compiled by numba on first use."""
 
 from __future__ import annotations
 
@@ -6,98 +6,130 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["gather", "gather_ranges", "walk"]
+__all__ = ["gather", "texts", "trim", "trim_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _length(data: Bytes, at: int) -> int:
-    """Big-endian signed integer of four bytes."""
-    value = np.int64(data[at]) << 24 | np.int64(data[at + 1]) << 16 | np.int64(data[at + 2]) << 8 | np.int64(data[at + 3])
-    return value - (np.int64(1) << 32) if value >> 31 else value
+@njit(nogil=True, cache=True)
+def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
+    """Whether the field of every row lies within the row and the data."""
+    return 0 <= offset and 0 <= size and offset + size <= width and (rows == 0 or (rows - 1) * width + offset + size <= data.size)  # fmt: skip
 
 
 @njit(nogil=True, cache=True)
-def walk(
-    data: Bytes, at: int, limit: int, masks: int, bits: Ints, fixed: Ints, slots: Ints, starts: Ints, counts: Ints
-) -> tuple[int, int, int]:
-    """Find the fields of rows (VOTable 1.5, sections 5.3 and 5.4).
+def _trim(data: Bytes, first: int, n: int, out: Bytes, at: int) -> int:
+    """Copy one text up to a NUL; its length without trailing blanks, or -1 if it holds more than ASCII."""
+    last, seen = 0, np.uint8(0)
+    for i in range(n):
+        byte = data[first + i]
+        if byte == 0:
+            break
+        out[at + i] = byte
+        seen |= byte
+        if byte != 32:
+            last = i + 1
+    return -1 if seen & 128 else last
 
-    Parameters
-    ----------
-    data
-        Rows.
-    at
-        Where the first begins.
-    limit
-        Rows that begin here or later are left.
-    masks
-        Bytes of null flags before each row.
-    bits
-        Bits of one element of each field.
-    fixed
-        Elements of each field; -1 where each row says how many.
-    slots
-        Row of ``starts`` and ``counts`` for each field; -1 for none. The row behind them gets the place of each row.
-    starts, counts
-        For places and numbers of elements, shape (wanted + 1, most rows).
+
+@njit(nogil=True, cache=True)
+def trim_rows(
+    data: Bytes, width: int, offset: int, count: int, size: int, out: Bytes, ends: npt.NDArray[np.int32], at: int
+) -> int:
+    """Append ``count`` texts of ``size`` bytes from each row to ``out`` from ``at`` on; ``ends`` gets where each ends.
+
+    Texts end at a NUL and have no trailing blanks.
 
     Returns
     -------
-    rows, place, bad : int
-        ``place`` is where the next row begins; ``bad`` the field with an impossible length, -2 if the data end within a row, or -1.
+    int
+        Where the last ends; -1 if a text holds more than ASCII, -2 if the field lies outside the rows.
     """
-    most, last = starts.shape[1], starts.shape[0] - 1
-    row = 0
-    while row < most:
-        if at >= limit or at >= data.size:
-            return row, at, -1
-        first = at
-        at += masks
-        if at > data.size:
-            return row, first, -2
-        for k in range(fixed.size):
-            number = fixed[k]
-            if number < 0:
-                if at + 4 > data.size:
-                    return row, first, -2
-                number = _length(data, at)
-                at += 4
-                if number < 0:
-                    return row, first, k
-            size = (number * bits[k] + 7) >> 3
-            if size > data.size - at:
-                return row, first, -2
-            if slots[k] >= 0:
-                starts[slots[k], row], counts[slots[k], row] = at, number
-            at += size
-        starts[last, row] = first
-        row += 1
-    return row, at, -1
+    rows = ends.size // max(1, count)
+    if not _fits(data, width, offset, count * size, rows) or at + rows * count * size > out.size:
+        return -2
+    for r in range(rows):
+        for t in range(count):
+            n = _trim(data, r * width + offset + t * size, size, out, at)
+            if n < 0:
+                return -1
+            at += n
+            ends[r * count + t] = at
+    return at
 
 
 @njit(nogil=True, cache=True)
-def gather(data: Bytes, starts: Ints, size: int, out: Bytes) -> None:
-    """Copy ``size`` bytes from each place; the caller has checked that they are there."""
-    to = 0
-    for i in range(starts.size):
-        at = starts[i]
-        for k in range(size):
-            out[to + k] = data[at + k]
-        to += size
+def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
+    """As :func:`trim_rows`, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
+    at = 0
+    for t in range(starts.size):
+        first, n = starts[t], lengths[t]
+        if first < 0 or n < 0 or first + n > data.size or at + n > out.size:
+            return -2
+        n = _trim(data, first, n, out, at)
+        if n < 0:
+            return -1
+        at += n
+        ends[t] = at
+    return at
 
 
 @njit(nogil=True, cache=True)
-def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> None:
-    """Copy as many bytes as are asked for from each place; the caller has checked that they are there."""
-    to = 0
-    for i in range(starts.size):
-        at, size = starts[i], sizes[i]
-        if size > 32:
-            out[to : to + size] = data[at : at + size]
+def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
+    """Widen texts of ``size`` bytes to ``out[row, text, character]``: up to a NUL, without trailing blanks.
+
+    Rows lie one after another in ``data``, each ``width`` bytes long; the first text begins at byte ``offset`` of each.
+
+    Returns
+    -------
+    int
+        0; -1 if a text holds more than ASCII, -2 if the field lies outside the data.
+    """
+    rows, n, most = out.shape
+    if not _fits(data, width, offset, n * size, rows) or size > most:
+        return -2
+    for r in range(rows):
+        for t in range(n):
+            at = r * width + offset + t * size
+            last, seen = 0, np.uint8(0)
+            for i in range(size):
+                byte = data[at + i]
+                if byte == 0:
+                    break
+                out[r, t, i] = byte
+                seen |= byte
+                if byte != 32:
+                    last = i + 1
+            if seen & 128:
+                return -1
+            for i in range(last, most):
+                out[r, t, i] = 0
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bool:
+    """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
+    at = 0
+    for r in range(starts.size):
+        first, n = starts[r], counts[r] * size
+        if first < 0 or n < 0 or first + n > data.size or at + n > out.size:
+            return False
+        if size == 1:
+            for i in range(n):
+                out[at + i] = data[first + i]
+        elif size == 4:
+            for i in range(0, n, 4):
+                for b in range(4):
+                    out[at + i + b] = data[first + i + 3 - b]
+        elif size == 8:
+            for i in range(0, n, 8):
+                for b in range(8):
+                    out[at + i + b] = data[first + i + 7 - b]
         else:
-            for k in range(size):
-                out[to + k] = data[at + k]
-        to += size
+            for i in range(0, n, size):
+                for b in range(size):
+                    out[at + i + b] = data[first + i + size - 1 - b]
+        at += n
+    return at == out.size

@@ -13,7 +13,7 @@ from scichunk.tables.model import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["arrow_type", "from_numpy", "lists", "strings", "text_array", "to_numpy", "value_type"]
+__all__ = ["arrow_type", "from_numpy", "lists", "nest", "strings", "text_array", "to_numpy", "value_type"]
 
 Array = npt.NDArray[Any]
 
@@ -56,17 +56,20 @@ def from_numpy(values: Array, mask: Array | None = None) -> pa.Array:
     mask
         Same shape; True where there is no value.
     """
-    import pyarrow as pa
-
     rows, cell = values.shape[0], values.shape[1:]
     flat = np.ascontiguousarray(values).reshape(-1)
     off = None if mask is None or not mask.any() else np.ascontiguousarray(mask).reshape(-1)
-    found = _flat(flat, off)
-    lengths = [rows, *(rows * math.prod(cell[: i + 1]) for i in range(len(cell)))]
+    return nest(_flat(flat, off), cell, rows)
+
+
+def nest(values: pa.Array, cell: tuple[int, ...], rows: int) -> pa.Array:
+    """Wrap the elements of ``rows`` cells into nested ``fixed_size_list``, the last axis innermost."""
+    import pyarrow as pa
+
     for axis in range(len(cell) - 1, -1, -1):
-        kind = pa.list_(found.type, cell[axis])
-        found = pa.Array.from_buffers(kind, lengths[axis], [None], children=[found])
-    return found
+        kind = pa.list_(values.type, cell[axis])
+        values = pa.Array.from_buffers(kind, rows * math.prod(cell[:axis]), [None], children=[values])
+    return values
 
 
 def _flat(values: Array, mask: Array | None) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Opened FITS files: their HDUs as arrays and nodes."""
+"""Opened FITS files: their HDUs as arrays, tables and nodes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from typing import Any
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.fits import nodes
 from scichunk.formats.fits.index import build_index, image_scaling
-from scichunk.formats.fits.metadata import axes, world_coordinates
+from scichunk.formats.fits.metadata import axes, header_text, world_coordinates
 from scichunk.formats.fits.reference import open_reference
 from scichunk.formats.fits.structure import HDU, Structure
+from scichunk.formats.fits.table import FITSTable
 from scichunk.model import ArrayInfo, Node, Place
 from scichunk.reading import ArraySource, IndexedArray
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.expanded import expand
+from scichunk.tables.columns import ColumnArray
+from scichunk.tables.nodes import table_info, table_node
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -44,15 +47,16 @@ class FITSFile:
         self.source = expand(source)
         self.structure = Structure(self.source)
         self._arrays: dict[Place, ArraySource] = {}
+        self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
-        """Return ``/NAME`` of every image; only ``/`` where there is one HDU."""
-        images = self._named()
-        if len(images) == 1 and len(self.structure.all()) == 1:
+        """Return ``/NAME`` of every image and table; only ``/`` where there is one HDU."""
+        named = self._named()
+        if len(named) == 1 and len(self.structure.all()) == 1:
             return ["/"]
-        return ["/" + name for name in images]
+        return ["/" + name for name in named]
 
     def root(self) -> Mapping[str, Any]:
         """Return the cards of the first header."""
@@ -63,11 +67,11 @@ class FITSFile:
         found = self.find(hdu)
         name = next((n for n, h in self._named().items() if h is found), None)
         if name is None:
-            raise _not_an_image(found)
+            raise _not_an_image(found).at(url=self.source.url)
         return "/" + name
 
-    def find(self, hdu: Selector) -> HDU:
-        """Return an HDU; None: the first image.
+    def find(self, hdu: Selector, kind: str = "image") -> HDU:
+        """Return an HDU; None: the first of a kind (``image``, ``table``, ``any``: an image if there is one).
 
         Raises
         ------
@@ -81,20 +85,22 @@ class FITSFile:
             if isinstance(hdu, str):
                 return next(h for h in self.structure.all() if h.name == hdu.strip().upper())
             if hdu is None:
-                return self._first_image()
+                return self._first(kind)
             return self.structure[hdu] if hdu >= 0 else self.structure.all()[hdu]
         except (StopIteration, IndexError):
-            if hdu is None and any(h.is_table for h in self.structure.all()):
-                msg = "the file has tables, but no image, and tables are not read yet"
-                raise UnsupportedFeature(msg, url=self.source.url) from None
             there = ", ".join(f"{h.index} {h.name or h.kind}" for h in self.structure.all())
-            msg = f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no image; there is {there}"
+            what = {"any": "image or table"}.get(kind, kind)
+            msg = f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
             raise FormatError(msg, url=self.source.url) from None
 
     def node(self, group: str = "/") -> Node:
-        """Build the node of an image."""
+        """Build the node of an image or a table."""
         name = group.strip("/")
-        hdu = self._named()[name] if name else self.find(None)
+        hdu = self._named()[name] if name else self.find(None, "any")
+        if hdu.is_table:
+            table = self.table(("table", hdu.index))
+            attrs = {**table.attrs, "fits_header": header_text(hdu)}
+            return table_node(table, lambda column, raw: ("column", hdu.index, column, raw), attrs)
         place, raw = (("hdu", hdu.index, "auto", False), ("hdu", hdu.index, "auto", True))
         source = self.array(place)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
@@ -102,7 +108,7 @@ class FITSFile:
         return nodes.build(hdu, place, source, other, world_coordinates(hdu, self.source))
 
     def array(self, place: Place) -> ArraySource:
-        """Return the pixels of ``("hdu", number or name, reader, raw)``.
+        """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw)`` of a table.
 
         Raises
         ------
@@ -113,6 +119,9 @@ class FITSFile:
         """
         with self._lock:
             if place not in self._arrays:
+                if place[0] == "column":
+                    _, which, column, raw = place
+                    return ColumnArray(self.table(("table", which)), column, raw=raw)
                 _, which, reader, raw = place
                 hdu = self.find(which)
                 try:
@@ -120,6 +129,32 @@ class FITSFile:
                 except ScichunkError as error:
                     raise error.at(url=self.source.url, part=f"HDU {hdu.index}") from None
             return self._arrays[place]
+
+    def table(self, place: Place) -> FITSTable:
+        """Return the table ``("table", number or name)``; ``("table", None)``: the first.
+
+        Needs nothing but the bytes of the file: other formats that hold FITS tables reach it through the registry, with a
+        location of bytes or of a file of its own.
+
+        Raises
+        ------
+        FormatError
+            If there is no such table, or its header is corrupt.
+        UnsupportedFeature
+            If it has columns of a form that is not known.
+        """
+        with self._lock:
+            hdu = self.find(place[1], "table")
+            if not hdu.is_table:
+                msg = f"no table, but {hdu.kind}"
+                raise FormatError(msg, url=self.source.url, part=f"HDU {hdu.index}")
+            found = self._tables.get(hdu.index)
+            if found is None:
+                try:
+                    found = self._tables[hdu.index] = FITSTable(self.source, hdu)
+                except ScichunkError as error:
+                    raise error.at(url=self.source.url, part=f"HDU {hdu.index}") from None
+            return found
 
     def layout(self, place: Place) -> Mapping[str, Any]:
         """Return shape, type and scaling of an image."""
@@ -135,10 +170,11 @@ class FITSFile:
 
     def _describe(self, hdu: HDU, label: str) -> ArrayInfo:
         notes = {"hdu": hdu.index, "kind": hdu.kind}
-        if not hdu.is_image:
-            rows = f"{hdu.cards.get('NAXIS2')} rows" if hdu.is_table else ""
-            return ArrayInfo("/" + label, hdu.kind, (), (), "", (), rows, "", hdu.nbytes, notes)
+        if not (hdu.is_image or hdu.is_table):
+            return ArrayInfo("/" + label, hdu.kind, (), (), "", (), "", "", hdu.nbytes, notes)
         try:
+            if hdu.is_table:
+                return table_info(self.table(("table", hdu.index)), "/" + label, "table", notes)
             source = self.array(("hdu", hdu.index, "auto", False))
         except ScichunkError as error:
             return ArrayInfo("/" + label, "data", (), (), "?", (), "?", f"cannot be read: {error.message}", None, notes)
@@ -165,22 +201,32 @@ class FITSFile:
                 return IndexedArray(index, self.source, ("fits", self.location.key, self.fingerprint, hdu.index, raw))
         return open_reference(self.source, hdu, why, raw=raw)
 
-    def _first_image(self) -> HDU:
-        index = 0
+    def _first(self, kind: str) -> HDU:
+        """First HDU of a kind; headers are read only as far as that."""
+        wanted = {"image": lambda h: h.is_image, "table": lambda h: h.is_table, "any": lambda h: h.is_image}[kind]
+        index, table = 0, None
         while True:
-            hdu = self.structure[index]
-            if hdu.is_image:
+            try:
+                hdu = self.structure[index]
+            except IndexError:
+                if kind == "any" and table is not None:
+                    return table
+                raise
+            if wanted(hdu):
                 return hdu
+            table = hdu if table is None and hdu.is_table else table
             index += 1
 
     def _named(self) -> dict[str, HDU]:
         with self._lock:
             if self._names is None:
-                self._names = {n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image}
+                self._names = {
+                    n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table
+                }
             return self._names
 
 
 def _not_an_image(hdu: HDU) -> ScichunkError:
     if hdu.is_table:
-        return UnsupportedFeature("a table, not an image", part=f"HDU {hdu.index}")
+        return FormatError("a table, not an image: scichunk.read_fits_table reads it", part=f"HDU {hdu.index}")
     return FormatError(f"no image, but {hdu.kind}", part=f"HDU {hdu.index}")

@@ -223,7 +223,7 @@ class VariableRows(_BinaryRows):
 
     def _walk(self, at: int, size: int) -> tuple[int, int, int]:
         """Count the rows of a piece."""
-        from scichunk.codecs.kernels_rows import walk
+        from scichunk.codecs.kernels_fields import walk
 
         data = self.stream.read(at, min(at + size, self.stream.size))
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
@@ -233,7 +233,7 @@ class VariableRows(_BinaryRows):
 
     def _skip(self, at: int, row: int, place: int, rows: int) -> tuple[int, int]:
         """Go on to the first row at a place or behind it, or over some rows."""
-        from scichunk.codecs.kernels_rows import walk
+        from scichunk.codecs.kernels_fields import walk
 
         size = self.piece
         while at < place or rows:
@@ -251,7 +251,7 @@ class VariableRows(_BinaryRows):
         return at, row
 
     def _decode(self, at: int, row: int, limit: int, left: int, wanted: Sequence[int], policy: Policy) -> Parts:
-        from scichunk.codecs.kernels_rows import walk
+        from scichunk.codecs.kernels_fields import walk
 
         slots = self._none.copy()
         slots[list(wanted)] = np.arange(len(wanted))
@@ -282,7 +282,7 @@ class VariableRows(_BinaryRows):
     def _take(
         self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], parts: Parts, policy: Policy, first: int
     ) -> None:
-        from scichunk.codecs.kernels_rows import gather, gather_ranges
+        from scichunk.codecs.kernels_fields import gather, gather_ranges
 
         rows = starts.shape[1]
         flags = np.empty((rows, self.masks), np.uint8)
