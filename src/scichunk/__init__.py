@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
-    from scichunk.adapters.arrays import from_fits, from_geotiff
-    from scichunk.adapters.frames import read_fits_table
+    from scichunk.adapters.arrays import from_fits, from_geotiff, from_votable
+    from scichunk.adapters.frames import read_fits_table, read_votable
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
@@ -30,11 +30,13 @@ __all__ = [
     "from_fits_files",
     "from_geotiff",
     "from_geotiffs",
+    "from_votable",
     "info",
     "open",
     "open_stack",
     "options",
     "read_fits_table",
+    "read_votable",
     "wcs",
 ]
 
@@ -45,10 +47,12 @@ _WHERE = {
     "from_fits_files": "scichunk.adapters.stack",
     "from_geotiff": "scichunk.adapters.arrays",
     "from_geotiffs": "scichunk.adapters.stack",
+    "from_votable": "scichunk.adapters.arrays",
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
     "open_stack": "scichunk.adapters.stack",
     "read_fits_table": "scichunk.adapters.frames",
+    "read_votable": "scichunk.adapters.frames",
     "wcs": "scichunk.adapters.sky",
 }
 

@@ -11,7 +11,7 @@ from xarray.backends import BackendEntrypoint
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-__all__ = ["FITSBackend", "GeoTIFFBackend", "ScichunkBackend"]
+__all__ = ["FITSBackend", "GeoTIFFBackend", "ScichunkBackend", "VOTableBackend"]
 
 _DECODERS = (
     "mask_and_scale",
@@ -97,6 +97,13 @@ class FITSBackend(_OneFormat):
 
     description = "Chunked, lazy FITS"
     format_name = "fits"
+
+
+class VOTableBackend(_OneFormat):
+    """VOTable: dimension ``row``, one variable a column."""
+
+    description = "Chunked, lazy VOTable, all serializations"
+    format_name = "votable"
 
 
 def _left_to_rasterio(format_name: str) -> bool:
