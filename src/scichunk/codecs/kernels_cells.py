@@ -171,9 +171,9 @@ def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
         return 0, 0, inside, 0
     if data[inside - 2] == 47:
         return inside, inside, inside, 0
-    end, seen = inside, np.uint8(0)
+    end, seen = inside, np.int64(0)
     while end < data.size and data[end] != 60:
-        seen |= _CLASS[data[end]]
+        seen |= np.int64(_CLASS[data[end]])
         end += 1
     if end + 1 >= data.size:
         return 0, 0, -2, 0
@@ -265,7 +265,7 @@ def tokenize(
             if column < columns and slots[column] >= 0:
                 slot = slots[column]
                 starts[slot, row], stops[slot, row] = start, stop
-                seen[slot] |= marks
+                seen[slot] = np.int64(seen[slot]) | marks
             column += 1
             at = after
         if column != columns:

@@ -81,10 +81,14 @@ class FixedRows(_BinaryRows):
         self.starts = (self.masks + np.cumsum(sizes) - sizes).tolist()
         self.sizes = sizes.tolist()
         self.width = int(self.masks + sizes.sum())
-        self.n_rows: int | None = self.stream.size // self.width if self.width else 0
         if self.width > options.get().max_chunk_bytes:
             msg = f"rows of {self.width} bytes (options.max_chunk_bytes)"
             raise LimitExceeded(msg, url=self.url, part=self.findings.part)
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows."""
+        return self.stream.size // self.width if self.width else 0
 
     def count_rows(self) -> int:
         """Return the number of rows."""

@@ -96,7 +96,8 @@ class Base64Stream:
             return
         period = self._line + self._gap
         letters = self._line * (length // period) + min(length % period, self._line) if length else 0
-        if length and (length % period > self._line or (not self._gap and b"\n" in text)):
+        near_end = self._first + max(0, (length - len(text)) // period + 1) * period
+        if length and (length % period > self._line or self._breaks(near_end) or self._breaks(self._first, 1 << 16)):
             self._give_up()
             return
         self.size = letters * 3 // 4 - (pads if letters % 4 == 0 else 0)
@@ -130,6 +131,11 @@ class Base64Stream:
 
     def _place(self, letter: int) -> int:
         return self._first + letter // self._line * (self._line + self._gap) + letter % self._line
+
+    def _breaks(self, line: int, size: int = 1 << 30) -> bool:
+        """Whether lines are not equal from the start of one on."""
+        data = read(self._source, line, min(line + size, self._end))
+        return bool(base64.irregular(data, self._line, self._gap) >= 0)
 
     def _prove(self, letters: int) -> None:
         """Make sure that lines are equal up to a letter."""

@@ -83,12 +83,7 @@ def _numbers(field: Field, raw: Bytes) -> npt.NDArray[Any]:
     """Native numbers of big-endian bytes; rows may lie apart."""
     dtype = np.dtype(field.kind)
     part = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
-    if raw.ndim == 2:
-        count = raw.shape[1] // part.itemsize
-        strides = (raw.strides[0], part.itemsize)
-        seen: Any = np.ndarray((raw.shape[0], count), part.newbyteorder(">"), raw, 0, strides) if raw.size else raw.view(part)
-        return seen.astype(part).reshape(-1).view(dtype)
-    return raw.view(part.newbyteorder(">")).astype(part).view(dtype)
+    return raw.view(part.newbyteorder(">")).astype(part).reshape(-1).view(dtype)
 
 
 def _logicals(
