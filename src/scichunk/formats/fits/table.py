@@ -13,7 +13,7 @@ from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.fits.nodes import attributes
 from scichunk.formats.fits.structure import HDU
-from scichunk.formats.fits.table_columns import column_of, header_attrs
+from scichunk.formats.fits.table_columns import column_of, header_attrs, is_column_keyword
 from scichunk.formats.fits.table_rows import Block, plain_blocks, rows_in_group
 from scichunk.formats.fits.table_sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table_structure import Field, read_layout
@@ -84,7 +84,8 @@ class FITSTable:
     @cached_property
     def attrs(self) -> Mapping[str, Any]:
         """Cards that do not belong to columns."""
-        return attributes(self.hdu.cards)
+        found = attributes(self.hdu.cards)
+        return {key: value for key, value in found.items() if not is_column_keyword(key)}
 
     def count_rows(self) -> int:
         """Return NAXIS2 (ZNAXIS2)."""

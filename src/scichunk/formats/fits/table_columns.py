@@ -15,7 +15,7 @@ from scichunk.formats.fits.table_structure import TEXT, Field
 from scichunk.tables.arrow import arrow_type
 from scichunk.tables.model import Column
 
-__all__ = ["Rows2D", "column_of", "decode_text", "decoded", "element_type", "header_attrs", "numbers", "text_cells", "values_of"]
+__all__ = ["Rows2D", "column_of", "decode_text", "decoded", "element_type", "header_attrs", "is_column_keyword", "numbers", "text_cells", "values_of"]
 
 Array = npt.NDArray[Any]
 Rows2D = tuple[npt.NDArray[np.uint8], int]
@@ -23,7 +23,7 @@ Rows2D = tuple[npt.NDArray[np.uint8], int]
 
 _STORED: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
 _INDEXED: Final = re.compile(r"(\d*[A-Z]+)(\d+)([A-Z]?)|(T[CP]+?)(\d+)_(\d+)([A-Z]?)")
-_NAMES: Final = {"TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display"}  # fmt: skip
+_NAMES: Final = {"TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display"}  # fmt: skip
 _STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCOL", "ZFORM", "ZCTYP"}
 _OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
 
@@ -37,6 +37,8 @@ def column_of(field: Field, attrs: dict[str, Any]) -> Column:
     cell, raw = field.cell, None
     null = _null(field, dtype)
     if cell is None:
+        if isinstance(field.null, int):
+            attrs = attrs | {"null": field.null}
         kind: Any = arrow_type(np.dtype(object)) if field.code == "A" else arrow_type(dtype, None)
         return Column(field.name, kind, np.dtype(object), None, attrs, encoding | _linear(field))
     if field.scaled:
@@ -93,6 +95,13 @@ def _null(field: Field, dtype: np.dtype[Any]) -> Any:
     return dtype.type(null)
 
 
+def is_column_keyword(key: str) -> bool:
+    """Whether a keyword has the number of a column in it: TUNIT1, TCTYP2A, 1CTYP3, TPC1_2."""
+    parsed = _INDEXED.fullmatch(key)
+    stem = (parsed[1] or parsed[4]) if parsed else ""
+    return bool(stem) and stem not in _OTHERS and (stem[0] == "T" or stem[0].isdecimal() or stem in _STRUCTURAL)
+
+
 def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]]:
     """What a header says of each column: unit, description, UCD, display, time and world coordinates, ranges."""
     found: dict[int, dict[str, Any]] = {f.number: {} for f in fields}
@@ -103,7 +112,7 @@ def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]
             continue
         stem, number, alternate = parsed[1] or parsed[4], int(parsed[2] or parsed[5]), parsed[3] or parsed[7] or ""
         known = found.get(number)
-        if known is None or stem in _STRUCTURAL or stem in _OTHERS or not (stem[0] == "T" or stem[0].isdecimal()):
+        if known is None or stem in _STRUCTURAL or not is_column_keyword(key):
             continue
         value = cards.get(key)
         label = _NAMES.get(stem, "")
@@ -178,27 +187,23 @@ def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw
             out[blanks] = np.nan
 
 
-def values_of(field: Field, flat: npt.NDArray[np.uint8], *, nulls: bool) -> tuple[Array, Array | None]:
-    """Convert elements that lie one after another (in a heap, already in native byte order).
+def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
+    """Convert elements that lie one after another (in a heap, already in native byte order); shape (elements,).
 
-    Returns
-    -------
-    values, mask
-        Shape (elements,).
+    As in astropy there are no nulls: integers that equal TNULL are handed out as they are, and a logical is true or not. Bytes
+    0 and 1 are what astropy up to 7.2 wrote for logicals.
     """
     if field.code == "L":
-        found = flat == ord("T")
-        return found, (flat != ord("F")) & ~found if nulls else None
+        found: Array = (flat == ord("T")) | (flat == 1)
+        return found
     stored = np.dtype(_STORED[field.code]).newbyteorder("=")
     values = flat.view(stored)
     dtype = element_type(field)
-    has_null = isinstance(field.null, int) and field.code in "BIJK"
-    if dtype == stored and not has_null:
-        return values, None
+    if not (field.flip or field.scaled):
+        return values
     out = np.empty(values.shape, dtype)
-    mask = np.zeros(values.shape, bool) if nulls and has_null else None
-    _convert(field, values, out, mask, raw=False)
-    return out, mask
+    _convert(field, values, out, None, raw=False)
+    return out
 
 
 def text_cells(field: Field, rows: Rows2D, out: Array) -> None:

@@ -46,7 +46,7 @@ def arrow_sink(field: Field, rows: int) -> Sink:
     if field.codec == TEXT:
         return _Parsed(field)
     if field.cell is None:
-        return _Lists(field, nulls=True)
+        return _Lists(field, arrow=True)
     if field.code == "A":
         return _Texts(field, rows)
     return _Numbers(field, rows, element_type(field), nulls=True)
@@ -57,7 +57,7 @@ def numpy_sink(field: Field, rows: int, column: Column, *, raw: bool) -> Sink:
     if field.codec == TEXT:
         return _Parsed(field, column)
     if field.cell is None:
-        return _Lists(field, nulls=False)
+        return _Lists(field, arrow=False)
     if field.code == "A":
         return _WideTexts(field, rows, column.dtype)
     return _Numbers(field, rows, column.dtype, raw=raw)
@@ -137,11 +137,10 @@ class _Texts:
 class _Lists:
     """Arrays and texts of variable length."""
 
-    def __init__(self, field: Field, *, nulls: bool) -> None:
-        self.field, self.nulls = field, nulls
+    def __init__(self, field: Field, *, arrow: bool) -> None:
+        self.field, self.arrow = field, arrow
         self.counts: list[Array] = []
         self.values: list[Array] = []
-        self.masks: list[Array] = []
         self.texts: list[Any] = []
 
     def put(self, block: Block, at: int) -> None:
@@ -152,10 +151,7 @@ class _Lists:
             self.texts.append(_heap_texts(self.field, cells))
             return
         data = native(self.field, cells)
-        values, mask = (bits(cells, data), None) if self.field.code == "X" else values_of(self.field, data, nulls=self.nulls)
-        self.values.append(values)
-        if mask is not None:
-            self.masks.append(mask)
+        self.values.append(bits(cells, data) if self.field.code == "X" else values_of(self.field, data))
 
     def finish(self) -> Any:
         import pyarrow as pa
@@ -163,11 +159,11 @@ class _Lists:
         counts = np.concatenate([*self.counts, np.empty(0, np.int64)])
         if self.field.code == "A":
             joined = pa.chunked_array(self.texts, pa.string()).combine_chunks()
-            return joined if self.nulls else np.array([*joined.to_pylist(), None], object)[:-1]
+            return joined if self.arrow else np.array([*joined.to_pylist(), None], object)[:-1]
         dtype = np.dtype(bool) if self.field.code in "LX" else element_type(self.field)
         values = self.values[0] if len(self.values) == 1 else np.concatenate([*self.values, np.empty(0, dtype)])
         ends = np.cumsum(counts)
-        if not self.nulls:
+        if not self.arrow:
             out = np.empty(len(counts), object)
             for row, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
                 out[row] = values[end - count : end]
@@ -175,8 +171,7 @@ class _Lists:
         if values.size > np.iinfo(np.int32).max:
             msg = f"{values.size} elements of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
             raise FormatError(msg)
-        mask = np.concatenate(self.masks) if self.masks else None
-        return lists(np.append(0, ends).astype(np.int32), from_numpy(values, mask))
+        return lists(np.append(0, ends).astype(np.int32), from_numpy(values))
 
 
 def _heap_texts(field: Field, cells: HeapCells) -> Any:
