@@ -9,7 +9,7 @@ from scichunk.model import ArrayInfo, ArrayVar, Node, Place
 from scichunk.tables.columns import ColumnArray
 from scichunk.tables.model import Column, TableSource
 
-__all__ = ["cell_dims", "table_info", "table_node"]
+__all__ = ["cell_dims", "table_info", "table_node", "variable_names"]
 
 ROW = "row"
 
@@ -26,23 +26,40 @@ def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: M
     attrs
         Of the dataset; by default those of the table.
     """
-    dims = cell_dims(table.columns)
-    arrays = tuple(_variable(table, c, (ROW, *dims[c.name]), place) for c in table.columns)
+    dims, names = cell_dims(table.columns), variable_names(table.columns)
+    arrays = tuple(_variable(table, c, names[c.name], (ROW, *dims[c.name]), place) for c in table.columns)
     return Node(arrays, {}, dict(table.attrs if attrs is None else attrs))
 
 
+def variable_names(columns: Sequence[Column]) -> dict[str, str]:
+    """Name the variables of columns: as those, but without ``/``, which trees do not take, and never as the dimension."""
+    taken = {c.name for c in columns} | {ROW}
+    found: dict[str, str] = {}
+    for column in columns:
+        name = column.name
+        if "/" in name or name == ROW:
+            name = name.replace("/", "_") or "_"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+        found[column.name] = name
+    return found
+
+
 def _variable(
-    table: TableSource, column: Column, dims: tuple[str, ...], place: Callable[[str, bool], Place]
+    table: TableSource, column: Column, name: str, dims: tuple[str, ...], place: Callable[[str, bool], Place]
 ) -> ArrayVar:
     raw = None
     encoding = {"reader": table.reader, "codec": table.codec}
+    if name != column.name:
+        encoding["column"] = column.name
     if column.raw is not None:
         form, where = column.raw, place(column.name, True)
         source = ColumnArray(table, column.name, raw=True)
-        raw = ArrayVar(column.name, dims, where, source, _attrs(form), encoding | dict(form.encoding))
+        raw = ArrayVar(name, dims, where, source, _attrs(form), encoding | dict(form.encoding))
     source = ColumnArray(table, column.name)
     encoding |= dict(column.encoding)
-    return ArrayVar(column.name, dims, place(column.name, False), source, _attrs(column), encoding, raw=raw)
+    return ArrayVar(name, dims, place(column.name, False), source, _attrs(column), encoding, raw=raw)
 
 
 def _attrs(column: Column) -> dict[str, Any]:
