@@ -231,22 +231,24 @@ def _integers(context: _Context, given: Texts, state: npt.NDArray[np.uint8]) -> 
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     wide = np.empty(given.starts.size, np.int64)
     others = numbers.integers(given.data, given.starts, given.stops, low, high, wide, state)
-    beyond, first = 0, ""
-    if others:
-        for i, found in _others(given, state):
-            value = _integer(found)
-            state[i] = numbers.EMPTY
-            if value is None:
-                if found.lower() != "nan":
-                    context.refuse(given.where(i), found)
-            elif low <= value <= high:
-                wide[i], state[i] = value, numbers.VALUE
-            else:
-                beyond, first = beyond + 1, first or given.where(i)
-                if policy.astropy_compat:
-                    wide[i], state[i] = min(max(value, low), high), numbers.VALUE
-    if beyond:
-        context.add("integer range", beyond, first)
+    beyond: list[int] = []
+    nearest: list[int] = []
+    for i, found in _others(given, state) if others else ():
+        value = _integer(found)
+        state[i] = numbers.EMPTY
+        if value is None:
+            if found.lower() != "nan":
+                context.refuse(given.where(i), found)
+        elif low <= value <= high:
+            wide[i], state[i] = value, numbers.VALUE
+        elif policy.astropy_compat or (value < 0 and low == 0) or found[:2] in {"0x", "0X"}:
+            wide[i], state[i] = min(max(value, low), high), numbers.VALUE
+            nearest.append(i)
+        else:
+            beyond.append(i)
+    for kind, rows in (("integer range", beyond), ("integer nearest", nearest)):
+        if rows:
+            context.add(kind, len(rows), given.where(rows[0]))
     values: Array = wide.astype(dtype, copy=False)
     null = None if policy.astropy_compat and not policy.version_1_3 else _nulls(state)
     declared = declared_null(field)

@@ -15,6 +15,7 @@ _TEXTS: Final = {
     "array length": "arrays of another length than declared: cut, or filled with nulls",
     "comma": "commas between the elements of arrays",
     "integer range": "integers beyond their type: null",
+    "integer nearest": "negative unsigned bytes, or hexadecimal integers beyond their type: the nearest value",
     "long text": "texts longer than declared: kept as they are",
     "no number": "texts that are no number: null",
     "not a value": "values that cannot be read: null",

@@ -96,8 +96,8 @@ class Base64Stream:
             return
         period = self._line + self._gap
         letters = self._line * (length // period) + min(length % period, self._line) if length else 0
-        near_end = self._first + max(0, (length - len(text)) // period + 1) * period
-        if length and (length % period > self._line or self._breaks(near_end) or self._breaks(self._first, 1 << 16)):
+        tail_line = self._first + min(-(-max(0, length - len(text)) // period), length // period) * period if length else 0
+        if length and (length % period > self._line or self._breaks(tail_line) or self._breaks(self._first, 1 << 16)):
             self._give_up()
             return
         self.size = letters * 3 // 4 - (pads if letters % 4 == 0 else 0)
