@@ -166,19 +166,25 @@ def _comment(data: Bytes, at: int) -> int:
 @njit(nogil=True, cache=True)
 def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
     """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
-    inside = _tag(data, at, 0, 68, prefix)
+    plain = prefix.size == 0 and at + 3 < data.size
+    if plain and data[at + 1] == 84 and data[at + 2] == 68 and data[at + 3] == 62:
+        inside = at + 4
+    else:
+        inside = _tag(data, at, 0, 68, prefix)
     if inside < 0:
-        return 0, 0, inside, 0
+        return 0, 0, inside, np.uint8(0)
     if data[inside - 2] == 47:
-        return inside, inside, inside, 0
-    end, seen = inside, np.int64(0)
+        return inside, inside, inside, np.uint8(0)
+    end, seen = inside, np.uint8(0)
     while end < data.size and data[end] != 60:
-        seen |= np.int64(_CLASS[data[end]])
+        seen |= _CLASS[data[end]]
         end += 1
     if end + 1 >= data.size:
-        return 0, 0, -2, 0
+        return 0, 0, -2, np.uint8(0)
+    if plain and end + 4 < data.size and data[end + 1] == 47 and data[end + 2] == 84 and data[end + 3] == 68 and data[end + 4] == 62:
+        return inside, end, end + 5, seen
     if data[end + 1] != 47:
-        return 0, 0, -3, 0
+        return 0, 0, -3, np.uint8(0)
     after = _tag(data, end, 1, 68, prefix)
     return inside, end, -3 if after == -1 else after, seen
 
@@ -265,7 +271,7 @@ def tokenize(
             if column < columns and slots[column] >= 0:
                 slot = slots[column]
                 starts[slot, row], stops[slot, row] = start, stop
-                seen[slot] = np.int64(seen[slot]) | marks
+                seen[slot] |= marks
             column += 1
             at = after
         if column != columns:
