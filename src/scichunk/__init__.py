@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
+    from scichunk.adapters.tables import to_qtable, write_fits_table
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
 
@@ -37,7 +38,9 @@ __all__ = [
     "options",
     "read_fits_table",
     "read_votable",
+    "to_qtable",
     "wcs",
+    "write_fits_table",
 ]
 
 _WHERE = {
@@ -53,7 +56,9 @@ _WHERE = {
     "open_stack": "scichunk.adapters.stack",
     "read_fits_table": "scichunk.adapters.frames",
     "read_votable": "scichunk.adapters.frames",
+    "to_qtable": "scichunk.adapters.tables",
     "wcs": "scichunk.adapters.sky",
+    "write_fits_table": "scichunk.adapters.tables",
 }
 
 

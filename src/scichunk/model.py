@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from scichunk.reading import ArraySource
 from scichunk.sources import Fingerprint, Location
-from scichunk.tables.model import TableSource
+from scichunk.tables.model import TableSource, TableStream
 
 __all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatSpec", "Node", "OpenFile", "Place", "TableFile"]
 
@@ -124,6 +124,8 @@ class FormatSpec:
     """Whether a file that begins with these bytes is of the format."""
     module: str
     """Module with ``open_file(location) -> OpenFile``."""
+    writer: str = ""
+    """Module with ``write_table(stream, path, *, overwrite, **options)``, if tables of the format are written."""
 
     def open_file(self, location: Location, **options: Any) -> OpenFile:
         """Import the format and open a file of it."""
@@ -131,3 +133,9 @@ class FormatSpec:
 
         opened: OpenFile = import_module(self.module).open_file(location, **options)
         return opened
+
+    def write_table(self, stream: TableStream, path: Any, **options: Any) -> None:
+        """Import the format's writer and write a table."""
+        from importlib import import_module
+
+        import_module(self.writer).write_table(stream, path, **options)

@@ -49,7 +49,7 @@ _BUILT_IN = (
     ),
     FormatSpec(
         "fits",
-        "FITS images, plain and tile-compressed",
+        "FITS images and tables, plain and tile-compressed",
         (
             *(
                 s + c
@@ -60,6 +60,7 @@ _BUILT_IN = (
         ),
         _is_fits,
         "scichunk.formats.fits.open",
+        "scichunk.formats.fits.table_writer",
     ),
     FormatSpec(
         "votable",

@@ -144,6 +144,13 @@ def read_votable(
     return _read_table("votable", url, place, columns, blocksize, storage_options)
 
 
+class ColumnAttrs(dict[str, dict[str, Any]]):
+    """Attributes of columns by name; pandas copies ``attrs`` deeply with every selection, so these stay one object."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ColumnAttrs:
+        return self
+
+
 class ReadRows:
     """Reads one partition as a pandas frame; what travels in the graph: a handle of a few hundred bytes."""
 
@@ -238,19 +245,13 @@ def _empty(table: TableSource, columns: Sequence[str] | None) -> pd.DataFrame:
 def _frame(batch: pa.RecordBatch, table: TableSource, first: int) -> pd.DataFrame:
     import pandas as pd
 
-    arrays = {
-        name: pd.Series(pd.arrays.ArrowExtensionArray(array), copy=False)
-        for name, array in zip(batch.schema.names, batch.columns, strict=True)
-    }
-    frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(batch.num_rows))
-    frame.index = pd.RangeIndex(first, first + batch.num_rows)
-    frame.attrs = {COLUMNS: _column_attrs(table, batch.schema.names)}
+    columns = zip(batch.schema.names, batch.columns, strict=True)
+    arrays = {name: pd.arrays.ArrowExtensionArray(array) for name, array in columns}
+    frame = pd.DataFrame(arrays, copy=False, index=pd.RangeIndex(first, first + batch.num_rows))
+    wanted = set(batch.schema.names)
+    said = {c.name: {k: _plain(v) for k, v in c.attrs.items()} for c in table.columns if c.name in wanted and c.attrs}
+    frame.attrs = {COLUMNS: ColumnAttrs(said)}
     return frame
-
-
-def _column_attrs(table: TableSource, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    wanted = set(names)
-    return {c.name: {k: _plain(v) for k, v in c.attrs.items()} for c in table.columns if c.name in wanted and c.attrs}
 
 
 def _plain(value: Any) -> Any:

@@ -15,7 +15,9 @@ Ints = npt.NDArray[np.int64]
 @njit(nogil=True, cache=True)
 def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     """Whether the field of every row lies within the row and the data."""
-    return 0 <= offset and 0 <= size and offset + size <= width and (rows == 0 or (rows - 1) * width + offset + size <= data.size)  # fmt: skip
+    if offset < 0 or size < 0 or offset + size > width:
+        return False
+    return rows == 0 or (rows - 1) * width + offset + size <= data.size
 
 
 @njit(nogil=True, cache=True)

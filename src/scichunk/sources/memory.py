@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Sequence
 
 from scichunk import options
-from scichunk.sources.base import Fingerprint, check_ranges
+from scichunk.sources.base import ByteSource, Fingerprint, check_ranges
 
-__all__ = ["BytesSource"]
+__all__ = ["BytesSource", "HeldSource"]
 
 
 class BytesSource:
@@ -48,3 +48,42 @@ class BytesSource:
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Slice; nothing is copied."""
         return self.read_ranges(starts, stops)
+
+
+class HeldSource:
+    """A stretch of a file that has been fetched already; what lies outside it is read from the file.
+
+    Parameters
+    ----------
+    source
+        The file.
+    start
+        First byte of the stretch.
+    data
+        Its bytes.
+    """
+
+    def __init__(self, source: ByteSource, start: int, data: bytes | memoryview) -> None:
+        self._source, self._start, self._data = source, start, memoryview(data)
+        self.url, self.fingerprint = source.url, source.fingerprint
+        self.batch_bytes = source.batch_bytes
+
+    def head(self) -> memoryview:
+        """Return the first bytes of the file."""
+        return self._source.head()
+
+    def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Slice what is held; read the file if any range is not."""
+        if self._holds(starts, stops):
+            return [self._data[a - self._start : b - self._start] for a, b in zip(starts, stops, strict=True)]
+        return self._source.read_ranges(starts, stops)
+
+    async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Asynchronous twin of :meth:`read_ranges`."""
+        if self._holds(starts, stops):
+            return self.read_ranges(starts, stops)
+        return await self._source.read_ranges_async(starts, stops)
+
+    def _holds(self, starts: Sequence[int], stops: Sequence[int]) -> bool:
+        end = self._start + len(self._data)
+        return all(self._start <= a <= b <= end for a, b in zip(starts, stops, strict=True))

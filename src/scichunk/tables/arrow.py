@@ -13,7 +13,7 @@ from scichunk.tables.model import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["arrow_type", "from_numpy", "lists", "nest", "strings", "text_array", "to_numpy", "value_type"]
+__all__ = ["arrow_type", "dtype_of", "from_numpy", "lists", "nest", "strings", "text_array", "to_numpy", "value_type"]
 
 Array = npt.NDArray[Any]
 
@@ -44,6 +44,19 @@ def arrow_type(dtype: np.dtype[Any], cell: tuple[int, ...] | None = ()) -> pa.Da
     for length in reversed(cell):
         kind = pa.list_(kind, length)
     return kind
+
+
+def dtype_of(kind: pa.DataType) -> np.dtype[Any]:
+    """NumPy type of single values of an Arrow type: booleans, numbers, complex (structs of two), else object."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(kind):
+        pair = [f.name for f in kind] == ["real", "imag"]
+        return np.dtype(("c8" if pa.types.is_float32(kind[0].type) else "c16") if pair else object)
+    if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
+        return found
+    return np.dtype(object)
 
 
 def from_numpy(values: Array, mask: Array | None = None) -> pa.Array:

@@ -90,7 +90,9 @@ class FITSFile:
         except (StopIteration, IndexError):
             there = ", ".join(f"{h.index} {h.name or h.kind}" for h in self.structure.all())
             what = {"any": "image or table"}.get(kind, kind)
-            msg = f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
+            msg = (
+                f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
+            )
             raise FormatError(msg, url=self.source.url) from None
 
     def node(self, group: str = "/") -> Node:
@@ -203,7 +205,6 @@ class FITSFile:
 
     def _first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""
-        wanted = {"image": lambda h: h.is_image, "table": lambda h: h.is_table, "any": lambda h: h.is_image}[kind]
         index, table = 0, None
         while True:
             try:
@@ -212,7 +213,7 @@ class FITSFile:
                 if kind == "any" and table is not None:
                     return table
                 raise
-            if wanted(hdu):
+            if hdu.is_table if kind == "table" else hdu.is_image:
                 return hdu
             table = hdu if table is None and hdu.is_table else table
             index += 1
@@ -220,9 +221,7 @@ class FITSFile:
     def _named(self) -> dict[str, HDU]:
         with self._lock:
             if self._names is None:
-                self._names = {
-                    n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table
-                }
+                self._names = {n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table}
             return self._names
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +21,9 @@ from scichunk.formats.fits.table_sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table_structure import Field, read_layout
 from scichunk.formats.fits.table_tiles import tiled_blocks
 from scichunk.sources import ByteSource
+from scichunk.sources.cache import tiles
+from scichunk.sources.local import LocalSource
+from scichunk.sources.memory import BytesSource, HeldSource
 from scichunk.tables.model import Column, Rows
 
 __all__ = ["FITSTable"]
@@ -48,6 +53,7 @@ class FITSTable:
 
     def __init__(self, source: ByteSource, hdu: HDU) -> None:
         self.source, self.hdu = source, hdu
+        self._fetching = threading.Lock()
         self.layout = read_layout(hdu)
         self.n_rows = self.layout.rows
 
@@ -103,7 +109,7 @@ class FITSTable:
             there = there if layout.width else layout.rows
         each = max(each, -(-layout.rows // _MOST_PARTS))
         cuts = [*range(0, there, each), there]
-        parts = [Rows(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a]
+        parts = [Rows(a, b) for a, b in itertools.pairwise(cuts) if b > a]
         if there < layout.rows:
             parts.append(Rows(there, layout.rows))
         return parts or [Rows(0, 0)]
@@ -128,13 +134,27 @@ class FITSTable:
         form = column.raw if raw and column.raw is not None else column
         self._check([field], start, stop)
         sink = numpy_sink(field, stop - start, form, raw=raw)
-        found: npt.NDArray[Any] = self._read([field], start, stop, [sink])[0]
+        found: npt.NDArray[Any] = self._read([field], start, stop, [sink], self._near())[0]
         return found
 
-    def _read(self, fields: Sequence[Field], start: int, stop: int, sinks: Sequence[Sink]) -> list[Any]:
+    def _near(self) -> ByteSource:
+        """The file, or the table in memory if it is small and far away: the next column needs the same bytes."""
+        first, last = self.hdu.data, min(self.hdu.data + self.hdu.nbytes, self.source.fingerprint.size)
+        if isinstance(self.source, LocalSource | BytesSource) or last - first > options.get().cached_tile_bytes // 4:
+            return self.source
+        key = ("fits table", self.source.url, self.source.fingerprint, first)
+        with self._fetching:
+            held = tiles.get(key)
+            if held is None:
+                held = tiles.put(key, np.frombuffer(bytes(self.source.read_ranges([first], [last])[0]), np.uint8))
+        return HeldSource(self.source, first, cast("npt.NDArray[np.uint8]", held).data)
+
+    def _read(
+        self, fields: Sequence[Field], start: int, stop: int, sinks: Sequence[Sink], source: ByteSource | None = None
+    ) -> list[Any]:
         distinct = list({f.number: f for f in fields}.values())
         try:
-            for block in self._blocks(distinct, start, stop):
+            for block in self._blocks(source or self.source, distinct, start, stop):
                 for sink in sinks:
                     sink.put(block, block.start - start)
             return [sink.finish() for sink in sinks]
@@ -142,12 +162,12 @@ class FITSTable:
             part = f"HDU {self.hdu.index}" + (f", {error.part}" if error.part else "")
             raise type(error)(error.message, url=error.url or self.source.url, part=part) from error.__cause__
 
-    def _blocks(self, fields: Sequence[Field], start: int, stop: int) -> Iterator[Block]:
+    def _blocks(self, source: ByteSource, fields: Sequence[Field], start: int, stop: int) -> Iterator[Block]:
         if stop <= start or not fields:
             return iter(())
         if self.layout.tile_rows:
-            return tiled_blocks(self.source, self.layout, fields, start, stop)
-        return plain_blocks(self.source, self.layout, fields, start, stop)
+            return tiled_blocks(source, self.layout, fields, start, stop)
+        return plain_blocks(source, self.layout, fields, start, stop)
 
     def _field(self, name: str) -> Field:
         for field in self.layout.fields:

@@ -15,7 +15,19 @@ from scichunk.formats.fits.table_structure import TEXT, Field
 from scichunk.tables.arrow import arrow_type
 from scichunk.tables.model import Column
 
-__all__ = ["Rows2D", "column_of", "decode_text", "decoded", "element_type", "header_attrs", "is_column_keyword", "numbers", "text_cells", "values_of"]
+__all__ = [
+    "NAMES",
+    "Rows2D",
+    "column_of",
+    "decode_text",
+    "decoded",
+    "element_type",
+    "header_attrs",
+    "is_column_keyword",
+    "numbers",
+    "text_cells",
+    "values_of",
+]
 
 Array = npt.NDArray[Any]
 Rows2D = tuple[npt.NDArray[np.uint8], int]
@@ -23,7 +35,9 @@ Rows2D = tuple[npt.NDArray[np.uint8], int]
 
 _STORED: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
 _INDEXED: Final = re.compile(r"(\d*[A-Z]+)(\d+)([A-Z]?)|(T[CP]+?)(\d+)_(\d+)([A-Z]?)")
-_NAMES: Final = {"TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display"}  # fmt: skip
+NAMES: Final = {
+    "TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display",
+}  # fmt: skip
 _STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCOL", "ZFORM", "ZCTYP"}
 _OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
 
@@ -54,11 +68,8 @@ def column_of(field: Field, attrs: dict[str, Any]) -> Column:
 
 
 def _linear(field: Field) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value, default in (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None)):
-        if value != default:
-            found[name] = value
-    return found
+    settings = (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None))
+    return {name: value for name, value, default in settings if value != default}
 
 
 def element_type(field: Field) -> np.dtype[Any]:
@@ -115,7 +126,7 @@ def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]
         if known is None or stem in _STRUCTURAL or not is_column_keyword(key):
             continue
         value = cards.get(key)
-        label = _NAMES.get(stem, "")
+        label = NAMES.get(stem, "")
         if parsed[6]:
             label = key  # a matrix of two columns
         elif not label or alternate:

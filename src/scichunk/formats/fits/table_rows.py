@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,12 +16,23 @@ from scichunk.formats.fits.table_columns import Rows2D
 from scichunk.formats.fits.table_structure import SIZES, Field, Layout
 from scichunk.sources import ByteSource
 
-__all__ = ["GROUP", "Block", "HeapCells", "bits", "descriptors", "native", "nbytes_of", "plain_blocks", "read_heap", "rows_in_group"]
+__all__ = [
+    "GROUP",
+    "Block",
+    "HeapCells",
+    "bits",
+    "descriptors",
+    "native",
+    "nbytes_of",
+    "plain_blocks",
+    "read_heap",
+    "rows_in_group",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
-GROUP: Final = 1 << 20
+GROUP: Final = 1 << 21
 """Bytes of rows that are decoded together: they stay in the processor's cache."""
 _BATCH: Final = 1 << 26
 """Most bytes that are fetched at once."""
@@ -71,9 +83,7 @@ def plain_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], st
     for first in range(start, stop, each):
         last = min(first + each, stop)
         cuts = [*range(first, last, group), last]
-        for (begin, end), rows in zip(
-            zip(cuts[:-1], cuts[1:], strict=True), _fetch(source, layout, cuts, low, high), strict=True
-        ):
+        for (begin, end), rows in zip(itertools.pairwise(cuts), _fetch(source, layout, cuts, low, high), strict=True):
             heaps = {}
             if heaped:  # reading the heap overwrites the buffer of the rows
                 rows = rows.copy()  # noqa: PLW2901
@@ -102,7 +112,7 @@ def _fetch(source: ByteSource, layout: Layout, cuts: list[int], low: int, high: 
         for view, first, last in zip(views, cuts[:-1], cuts[1:], strict=True):
             yield np.frombuffer(view, np.uint8).reshape(last - first, width)
         return
-    for first, last in zip(cuts[:-1], cuts[1:], strict=True):
+    for first, last in itertools.pairwise(cuts):
         out = np.empty((last - first, high - low), np.uint8)
         for at in range(first, last, _MOST_PIECES):
             rows = range(at, min(at + _MOST_PIECES, last))
@@ -148,9 +158,7 @@ def nbytes_of(field: Field, counts: Ints) -> Ints:
     return found
 
 
-def read_heap(
-    source: ByteSource, fields: Sequence[Field], found: dict[int, tuple[Ints, Ints]]
-) -> dict[int, HeapCells]:
+def read_heap(source: ByteSource, fields: Sequence[Field], found: dict[int, tuple[Ints, Ints]]) -> dict[int, HeapCells]:
     """Fetch the arrays of several columns in one batch of merged ranges.
 
     Parameters
@@ -169,7 +177,8 @@ def read_heap(
     total = sum(int(n.sum()) for n in lengths.values())
     limit = options.get().max_chunk_bytes
     if total > limit:
-        msg = f"arrays of variable length of {total} bytes in {len(next(iter(lengths.values())))} rows, more than {limit} (options.max_chunk_bytes)"
+        rows = len(next(iter(lengths.values())))
+        msg = f"arrays of variable length of {total} bytes in {rows} rows, more than {limit} (options.max_chunk_bytes)"
         raise LimitExceeded(msg)
     starts = np.concatenate([found[f.number][1] for f in fields])
     sizes = np.concatenate([lengths[f.number] for f in fields])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +50,8 @@ def arrow_sink(field: Field, rows: int) -> Sink:
         return _Lists(field, arrow=True)
     if field.code == "A":
         return _Texts(field, rows)
+    if field.code == "X" and field.repeat % 8 == 0 and math.prod(field.cell) == field.repeat:
+        return _Bits(field, rows)
     return _Numbers(field, rows, element_type(field), nulls=True)
 
 
@@ -66,7 +69,9 @@ def numpy_sink(field: Field, rows: int, column: Column, *, raw: bool) -> Sink:
 class _Numbers:
     """Numbers, logicals and bits."""
 
-    def __init__(self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False) -> None:
+    def __init__(
+        self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
+    ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
         self.out = np.empty((rows, *(field.cell or ())), dtype)
         marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
@@ -79,6 +84,30 @@ class _Numbers:
 
     def finish(self) -> Any:
         return from_numpy(self.out, self.mask) if self.nulls else self.out
+
+
+class _Bits:
+    """Whole bytes of bits: Arrow has them as well, in the other order."""
+
+    def __init__(self, field: Field, rows: int) -> None:
+        self.field = field
+        self.out = np.empty((rows, field.width), np.uint8)
+
+    def put(self, block: Block, at: int) -> None:
+        data, first = block.rows[self.field.number]
+        np.take(_reversed(), data[:, first : first + self.field.width], out=self.out[at : at + len(data)], mode="clip")
+
+    def finish(self) -> Any:
+        import pyarrow as pa
+
+        bits_of_all = pa.Array.from_buffers(pa.bool_(), 8 * self.out.size, [None, pa.py_buffer(self.out)])
+        return nest(bits_of_all, self.field.cell or (), len(self.out))
+
+
+@cache
+def _reversed() -> npt.NDArray[np.uint8]:
+    """Every byte with its bits in the other order."""
+    return np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little")
 
 
 class _WideTexts:
@@ -101,7 +130,9 @@ class _Texts:
         self.field, self.count, self.rows = field, math.prod(field.cell or ()), rows
         total = rows * self.count * field.text
         if total > np.iinfo(np.int32).max:
-            msg = f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
+            msg = (
+                f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
+            )
             raise FormatError(msg)
         self.out = np.empty(total, np.uint8)
         self.ends = np.zeros(rows * self.count + 1, np.int32)
@@ -207,5 +238,6 @@ class _Parsed:
     def finish(self) -> Any:
         import pyarrow as pa
 
-        joined = pa.chunked_array(self.parts).combine_chunks() if self.parts else parse_texts(self.field, pa.array([], pa.string()), 0)  # fmt: skip
+        parts = self.parts or [parse_texts(self.field, pa.array([], pa.string()), 0)]
+        joined = pa.chunked_array(parts).combine_chunks()
         return joined if self.column is None else to_numpy(joined, self.column)

@@ -135,7 +135,9 @@ def read_layout(hdu: HDU) -> Layout:
         if tile < 1 or -(-rows // tile) > outer_rows:
             msg = f"tiles of {tile} rows for {rows} rows, but there are {outer_rows} tiles"
             raise FormatError(msg)
-    return Layout(tuple(fields), is_ascii, width, rows, hdu.data, heap, hdu.data + hdu.nbytes, tile, outer_rows, descriptor)
+    return Layout(
+        tuple(fields), is_ascii, width, rows, hdu.data, heap, hdu.data + hdu.nbytes, tile, outer_rows, descriptor
+    )
 
 
 def _name(cards: Cards, number: int) -> str:
@@ -171,8 +173,9 @@ def _field(cards: Cards, number: int, name: str, at: int, form: str, codec: str 
         if repeat > 1 or letter not in SIZES:
             msg = f"an array descriptor of form {form!r} in column {number}"
             raise UnsupportedFeature(msg)
-        width, descriptor, cell, repeat = size * repeat, size * repeat, (None if repeat else (0,)), repeat
-        return Field(code=letter, repeat=repeat, width=width, cell=cell, descriptor=descriptor, scale=scale, zero=zero, null=null, **values)  # fmt: skip
+        size *= repeat
+        values |= {"code": letter, "descriptor": size, "cell": None if repeat else (0,)}
+        return Field(repeat=repeat, width=size, scale=scale, zero=zero, null=null, **values)
     width = -(-repeat // 8) if code == "X" else repeat * SIZES[code]
     cell, text = _cell(cards.get(f"TDIM{number}"), code, repeat)
     if code == "A" and not text and cell == () and more.isdecimal() and 0 < int(more) < repeat:

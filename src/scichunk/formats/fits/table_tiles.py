@@ -63,7 +63,10 @@ def _fetch(source: ByteSource, layout: Layout, fields: Sequence[Field], tile: in
     at = layout.data + tile * width * len(layout.fields)
     row = np.frombuffer(source.read_ranges([at], [at + width * len(layout.fields)])[0], np.uint8).copy()
     stored = {f.number: _stored(f, width) for f in fields}
-    found = {f.number: descriptors(stored[f.number], (row.reshape(1, -1), (f.number - 1) * width), tile, layout) for f in fields}
+    found = {
+        f.number: descriptors(stored[f.number], (row.reshape(1, -1), (f.number - 1) * width), tile, layout)
+        for f in fields
+    }
     cells = read_heap(source, list(stored.values()), found)
     out = {}
     for number, cell in cells.items():
@@ -74,7 +77,9 @@ def _fetch(source: ByteSource, layout: Layout, fields: Sequence[Field], tile: in
 
 def _stored(field: Field, width: int) -> Field:
     """The field of the table that holds the tiles."""
-    return Field(field.number, field.name, "1QB" if width == _STORED else "1PB", "B", 1, 0, width, None, descriptor=width)
+    return Field(
+        field.number, field.name, "1QB" if width == _STORED else "1PB", "B", 1, 0, width, None, descriptor=width
+    )
 
 
 def _rows(field: Field, encoded: Bytes, rows: int) -> Bytes:

@@ -1,0 +1,209 @@
+"""Datasets and frames on their way into a file: columns, and batches of rows one after another."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, lists, value_type
+from scichunk.tables.model import Column, TableStream
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import xarray as xr
+
+__all__ = ["table_stream"]
+
+_BATCH: Final = 1 << 25  # bytes of rows that are in memory at once
+_FILL = "_FillValue"
+
+
+def table_stream(obj: Any) -> TableStream:
+    """Turn what a user has into a table to be written; nothing is computed before the batches are asked for.
+
+    Parameters
+    ----------
+    obj
+        ``xarray.Dataset`` (variables that share their first dimension), ``dask.dataframe.DataFrame``, ``pandas.DataFrame``,
+        ``pyarrow.Table`` or ``pyarrow.RecordBatch``.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these, or variables do not share their first dimension.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import xarray as xr
+
+    if isinstance(obj, xr.Dataset):
+        return _from_dataset(obj)
+    if isinstance(obj, pd.DataFrame):
+        return _from_frames(obj, iter([obj]), len(obj))
+    if isinstance(obj, pa.RecordBatch):
+        obj = pa.Table.from_batches([obj])
+    if isinstance(obj, pa.Table):
+        table = obj
+        return TableStream(_arrow_columns(table.schema, {}), iter(table.to_batches(1 << 20)), {}, table.num_rows)
+    if hasattr(obj, "to_delayed") and hasattr(obj, "_meta"):
+        parts = (obj.partitions[i].compute() for i in range(obj.npartitions))
+        return _from_frames(obj._meta, parts, None)  # noqa: SLF001  # dask's own name for types without rows
+    msg = f"expected a Dataset, a dask or pandas DataFrame or a pyarrow Table, got {type(obj).__name__}"
+    raise TypeError(msg)
+
+
+def _arrow_columns(schema: pa.Schema, attrs: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
+    return tuple(Column(f.name, f.type, np.dtype(object), None, attrs.get(f.name, {})) for f in schema)
+
+
+def _from_frames(meta: Any, parts: Iterator[Any], rows: int | None) -> TableStream:
+    """Frames of pandas one after another; all have the types of the first that has rows."""
+    import pyarrow as pa
+
+    from scichunk.adapters.frames import COLUMNS
+
+    first = next(parts)
+    waiting = [first]
+    while not len(waiting[-1]) and (more := next(parts, None)) is not None:
+        waiting.append(more)
+    keep = meta.index.name is not None
+    table = pa.Table.from_pandas(waiting[-1], preserve_index=keep)
+    schema = pa.schema([f if not pa.types.is_null(f.type) else f.with_type(pa.string()) for f in table.schema])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for frame in itertools.chain([waiting[-1]], parts):
+            yield from pa.Table.from_pandas(frame, schema=schema, preserve_index=keep).to_batches(1 << 20)
+
+    said = cast("dict[str, Any]", meta.attrs.get(COLUMNS) or first.attrs.get(COLUMNS) or {})
+    others = {k: v for k, v in meta.attrs.items() if k != COLUMNS}
+    return TableStream(_arrow_columns(schema, said), batches(), others, rows)
+
+
+def _from_dataset(ds: xr.Dataset) -> TableStream:
+    names = [str(n) for n in ds.variables]
+    dims = {v.dims[:1] for v in ds.variables.values()}
+    if len(dims) != 1 or dims == {()}:
+        msg = f"the variables of a table share their first dimension; here they begin with {sorted(map(str, dims))}"
+        raise TypeError(msg)
+    (row,) = next(iter(dims))
+    rows = int(ds.sizes[row])
+    cuts = _cuts(ds, str(row), rows)
+    first = _load(ds, str(row), 0, cuts[1] if len(cuts) > 1 else 0)
+    columns = tuple(_column(name, ds.variables[name], first[name]) for name in names)
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        import pyarrow as pa
+
+        schema = pa.schema([(c.name, c.type) for c in columns])
+        for start, stop in itertools.pairwise(cuts):
+            values = first if start == 0 else _load(ds, str(row), start, stop)
+            arrays = [_to_arrow(values[c.name], c) for c in columns]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    return TableStream(columns, batches(), dict(ds.attrs), rows)
+
+
+def _cuts(ds: xr.Dataset, row: str, rows: int) -> list[int]:
+    """Where batches begin and end: about 32 MB each, on borders of dask's chunks where there are any."""
+    each = max(1, sum(v.nbytes for v in ds.variables.values()) // max(1, rows))
+    step = max(1, _BATCH // each)
+    chunked = next((v.chunksizes[row] for v in ds.variables.values() if v.chunks), None)
+    if chunked is None:
+        return [*range(0, rows, step), rows] if rows else [0]
+    found, borders = [0], np.cumsum(chunked).tolist()
+    for border, following in zip(borders, [*borders[1:], None], strict=True):
+        if following is None or following - found[-1] > step:
+            found += [*range(found[-1] + max(step, border - found[-1]), border, step), border]
+    return found
+
+
+def _load(ds: xr.Dataset, row: str, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+    """Values of some rows; chunks of dask are computed together."""
+    part = ds.isel({row: slice(start, stop)}).compute()
+    return {str(n): np.asarray(v.values) for n, v in part.variables.items()}
+
+
+def _column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Column:
+    """The column of a variable; integers that were masked become integers with nulls again."""
+    attrs, encoding = dict(variable.attrs), dict(variable.encoding)
+    fill = attrs.pop(_FILL, None)
+    stored = (
+        np.dtype(encoding.get("dtype", "O")) if not isinstance(encoding.get("dtype"), str | type) else np.dtype("O")
+    )
+    if fill is None and stored.kind in "iu" and variable.dtype.kind == "f" and _FILL in encoding:
+        fill = encoding[_FILL]
+        form = np.dtype(stored).newbyteorder("=")
+        return Column(name, arrow_type(form, variable.shape[1:]), form, variable.shape[1:], attrs, encoding, fill)
+    cell = variable.shape[1:]
+    if variable.dtype.kind == "O":
+        kind = _object_type(sample, cell)
+        return Column(name, kind, np.dtype(object), cell or None, attrs, encoding)
+    dtype = variable.dtype
+    for key, label in (("scale_factor", "tscal"), ("add_offset", "tzero")):
+        encoding.pop(label, None)  # of the file that the values came from; they are scaled unless the attributes say so
+        if key in attrs:
+            encoding[label] = attrs.pop(key)
+    fill = None if fill is None or dtype.kind not in "iu" else dtype.type(fill)
+    kind = arrow_type(np.dtype(object), cell) if dtype.kind in "ST" else _time_or(dtype, cell)
+    return Column(name, kind, dtype, cell, attrs, encoding, fill)
+
+
+def _time_or(dtype: np.dtype[Any], cell: tuple[int, ...]) -> pa.DataType:
+    import pyarrow as pa
+
+    if dtype.kind in "mM":
+        kind = pa.from_numpy_dtype(dtype)
+        for length in reversed(cell):
+            kind = pa.list_(kind, length)
+        return kind
+    return arrow_type(dtype, cell)
+
+
+def _object_type(sample: npt.NDArray[Any], cell: tuple[int, ...]) -> pa.DataType:
+    """Type of cells that are Python objects: texts, or arrays of variable length."""
+    import pyarrow as pa
+
+    found = next((v for v in sample.reshape(-1) if v is not None), "")
+    if isinstance(found, np.ndarray | list | tuple):
+        filled = next((v for v in sample.reshape(-1) if v is not None and len(v)), found)
+        values = np.asarray(filled)
+        return pa.list_(pa.string() if values.dtype.kind in "OUS" else arrow_type(values.dtype.newbyteorder("=")))
+    return arrow_type(np.dtype(object), cell)
+
+
+def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
+    """Rows of a variable as Arrow; the fill value, and NaN of integers that were masked, are null."""
+    import pyarrow as pa
+
+    dtype = column.dtype
+    if dtype.kind in "iu" and values.dtype.kind == "f":
+        mask = np.isnan(values)
+        return from_numpy(np.where(mask, 0, values).astype(dtype), mask)
+    if dtype.kind in "iu" and column.null is not None:
+        return from_numpy(values, values == column.null)
+    if dtype.kind in "ST":
+        texts = np.char.decode(values, "utf-8") if dtype.kind == "S" else values.astype(object)
+        return from_numpy(np.asarray(texts, object))
+    if pa.types.is_list(column.type) and dtype.kind == "O":
+        return _lists(values, column.type)
+    if dtype.kind in "mM":
+        return pa.array(list(values) if values.ndim > 1 else values, column.type)
+    return from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
+
+
+def _lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    import pyarrow as pa
+
+    mask = np.array([v is None for v in values], bool)
+    inner = value_type(kind)
+    if pa.types.is_string(inner):
+        return pa.array([None if v is None else list(v) for v in values], kind)
+    counts = np.array([0 if v is None else len(v) for v in values], np.int64)
+    dtype = dtype_of(inner)
+    flat = np.concatenate([np.empty(0, dtype), *(np.asarray(v, dtype) for v in values if v is not None)])
+    offsets = np.append(0, np.cumsum(counts)).astype(np.int32)
+    return lists(offsets, from_numpy(flat), mask if mask.any() else None)
