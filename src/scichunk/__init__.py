@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
-    from scichunk.adapters.tables import to_qtable, write_fits_table
+    from scichunk.adapters.tables import to_qtable, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
 
@@ -41,6 +41,7 @@ __all__ = [
     "to_qtable",
     "wcs",
     "write_fits_table",
+    "write_votable",
 ]
 
 _WHERE = {
@@ -59,6 +60,7 @@ _WHERE = {
     "to_qtable": "scichunk.adapters.tables",
     "wcs": "scichunk.adapters.sky",
     "write_fits_table": "scichunk.adapters.tables",
+    "write_votable": "scichunk.adapters.tables",
 }
 
 

@@ -68,6 +68,7 @@ _BUILT_IN = (
         tuple(s + c for s in (".vot", ".votable", ".xml") for c in ("", ".gz", ".bz2", ".xz")),
         _is_votable,
         "scichunk.formats.votable.open",
+        "scichunk.formats.votable.writer",
     ),
 )
 

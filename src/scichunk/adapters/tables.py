@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from astropy.table import QTable
 
-__all__ = ["to_qtable", "write_fits_table"]
+__all__ = ["to_qtable", "write_fits_table", "write_votable"]
 
 
 def write_fits_table(
@@ -67,6 +67,49 @@ def write_fits_table(
     >>> scichunk.write_fits_table(stars[stars.mag < 15], "bright.fits")  # doctest: +SKIP
     """
     registry.get("fits").write_table(table_stream(obj), path, overwrite=overwrite, extname=extname)
+
+
+def write_votable(
+    obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, name: str | None = None
+) -> None:
+    """Write a table as a VOTable (BINARY2), rows as they come; the file appears when it is complete.
+
+    Parameters
+    ----------
+    obj
+        ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
+    path
+        On this machine.
+    overwrite
+        Replace a file that is there.
+    name
+        Of the table; by default that of the attributes.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If VOTable has no form for the type of a column.
+    FormatError
+        If a value has none: integers beyond 2**63 - 1.
+    SourceError
+        If the file exists, or cannot be written.
+    TypeError
+        If ``obj`` is none of these.
+
+    Notes
+    -----
+    Values, nulls and metadata survive: every null has its flag, the attribute ``votable_header`` of datasets brings back all
+    that the document said (other tables without their data), with FIELD elements unchanged where the columns are. Without it
+    attributes of columns become those of FIELD, and attributes of the table PARAM elements. Texts are ``char`` if all of them
+    are ASCII, else ``unicodeChar``.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> stars = scichunk.read_votable("gaia.vot")  # doctest: +SKIP
+    >>> scichunk.write_votable(stars[stars.parallax > 10], "near.vot")  # doctest: +SKIP
+    """
+    registry.get("votable").write_table(table_stream(obj), path, overwrite=overwrite, name=name)
 
 
 def to_qtable(obj: Any) -> QTable:

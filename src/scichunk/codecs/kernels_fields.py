@@ -1,4 +1,4 @@
-"""Rows of binary tables whose fields vary in length, compiled by numba on first use."""
+"""Fields of binary rows that vary in length, compiled by numba on first use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["gather", "gather_ranges", "walk"]
+__all__ = ["gather", "gather_ranges", "scatter_ranges", "walk"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -101,3 +101,14 @@ def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> None:
             for k in range(size):
                 out[to + k] = data[at + k]
         to += size
+
+
+@njit(nogil=True, cache=True)
+def scatter_ranges(data: Bytes, sizes: Ints, places: Ints, out: Bytes) -> None:
+    """Copy consecutive ranges of the data to places; the caller has made room for them."""
+    at = 0
+    for i in range(places.size):
+        to = places[i]
+        for k in range(sizes[i]):
+            out[to + k] = data[at + k]
+        at += sizes[i]
