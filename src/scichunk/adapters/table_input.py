@@ -171,7 +171,12 @@ def _object_type(sample: npt.NDArray[Any], cell: tuple[int, ...]) -> pa.DataType
     if isinstance(found, np.ndarray | list | tuple):
         filled = next((v for v in sample.reshape(-1) if v is not None and len(v)), found)
         values = np.asarray(filled)
-        return pa.list_(pa.string() if values.dtype.kind in "OUS" else arrow_type(values.dtype.newbyteorder("=")))
+        kind = values.dtype
+        if kind.kind == "O":  # with nulls among them, or texts
+            known = [v for v in values.reshape(-1) if v is not None]
+            kind = np.asarray(known).dtype if known else np.dtype(object)
+        one = np.dtype(object) if kind.kind in "OUS" else kind.newbyteorder("=")
+        return pa.list_(arrow_type(one, values.shape[1:]))
     return arrow_type(np.dtype(object), cell)
 
 
@@ -200,10 +205,16 @@ def _lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
 
     mask = np.array([v is None for v in values], bool)
     inner = value_type(kind)
-    if pa.types.is_string(inner):
-        return pa.array([None if v is None else list(v) for v in values], kind)
+    cell: list[int] = []
+    item = kind.value_type
+    while pa.types.is_fixed_size_list(item):
+        cell.append(item.list_size)
+        item = item.value_type
+    listed = [np.asarray(v) for v in values if v is not None]
+    if pa.types.is_string(inner) or any(v.dtype.kind == "O" for v in listed):
+        return pa.array([None if v is None else np.asarray(v, object).tolist() for v in values], kind)
     counts = np.array([0 if v is None else len(v) for v in values], np.int64)
     dtype = dtype_of(inner)
-    flat = np.concatenate([np.empty(0, dtype), *(np.asarray(v, dtype) for v in values if v is not None)])
+    flat = np.concatenate([np.empty((0, *cell), dtype), *(v.astype(dtype).reshape(-1, *cell) for v in listed)])
     offsets = np.append(0, np.cumsum(counts)).astype(np.int32)
     return lists(offsets, from_numpy(flat), mask if mask.any() else None)

@@ -209,35 +209,35 @@ def _values(flat: pa.Array, column: Column) -> Array:
 
 
 def _objects(array: pa.Array) -> Array:
-    """One array (or text) a row."""
-    import pyarrow as pa
-
+    """One array (or text) a row; None where the row is null."""
     out = np.empty(len(array), object)
-    kind = array.type
-    if not hasattr(kind, "value_type"):
+    if not hasattr(array.type, "value_type"):
         out[:] = array.to_pylist()
         return out
-    inner = kind.value_type
-    numeric = pa.types.is_primitive(inner) and not array.null_count and not array.flatten().null_count
-    if numeric:
-        offsets = array.offsets.to_numpy()
-        values = array.flatten().to_numpy(zero_copy_only=False)
-        cuts = offsets - offsets[0] if len(offsets) else offsets
-        for i in range(len(array)):
-            out[i] = values[cuts[i] : cuts[i + 1]]
-        return out
-    for i, cell in enumerate(array.to_pylist()):
-        out[i] = None if cell is None else _cell(cell, inner)
+    values = _items(array.flatten())
+    counts = np.asarray(array.value_lengths().fill_null(0))
+    null = np.asarray(array.is_null())
+    stops = np.cumsum(counts)
+    for i, (stop, count) in enumerate(zip(stops.tolist(), counts.tolist(), strict=True)):
+        out[i] = None if null[i] else values[stop - count : stop]
     return out
 
 
-def _cell(cell: list[Any], inner: pa.DataType) -> Any:
+def _items(flat: pa.Array) -> Array:
+    """Items of lists as one array: numbers with NaN for null, else objects with None where some are null."""
     import pyarrow as pa
 
-    if pa.types.is_struct(inner):
-        return np.array([complex(np.nan, np.nan) if v is None else complex(v["real"], v["imag"]) for v in cell])
-    if pa.types.is_floating(inner):
-        return np.array([np.nan if v is None else v for v in cell], inner.to_pandas_dtype())
-    if pa.types.is_primitive(inner) and None not in cell:
-        return np.array(cell, inner.to_pandas_dtype())
-    return np.array(cell, object)
+    cell: list[int] = []
+    while pa.types.is_fixed_size_list(flat.type):
+        size = flat.type.list_size
+        cell.append(size)
+        flat = (flat.fill_null([None] * size) if flat.null_count else flat).flatten()
+    kind = flat.type
+    dtype = dtype_of(kind)
+    if dtype.kind == "O" or (dtype.kind in "iub" and flat.null_count):
+        listed = flat.to_pylist()
+        found = np.empty(len(listed), object)
+        found[:] = [np.array(v, object) if isinstance(v, list) else v for v in listed]
+    else:
+        found = _values(flat, Column("", kind, dtype))
+    return found.reshape(-1, *cell)

@@ -32,12 +32,12 @@ def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: M
 
 
 def variable_names(columns: Sequence[Column]) -> dict[str, str]:
-    """Name the variables of columns: as those, but without ``/``, which trees do not take, and never as the dimension."""
+    """Name the variables of columns: as those, but without ``/``, which trees do not take, and arrays never as the dimension."""
     taken = {c.name for c in columns} | {ROW}
     found: dict[str, str] = {}
     for column in columns:
         name = column.name
-        if "/" in name or name == ROW:
+        if "/" in name or (name == ROW and column.cell != ()):
             name = name.replace("/", "_") or "_"
             while name in taken:
                 name += "_"

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.formats.votable.columns import sentinel
 from scichunk.tables.arrow import dtype_of
 from scichunk.tables.model import Column
 
@@ -76,6 +77,7 @@ class OutField:
         self.datatype = "" if self.text else _DATATYPES[f"{dtype.kind}{dtype.itemsize}"]
         self.null = said.get("null", column.null) if self.datatype in {"unsignedByte", "short", "int", "long"} else None
         self.ascii, self.longest = True, 0
+        self._wants_null = self._clash = False
         if self.text:
             self.datatype = before if before in {"char", "unicodeChar"} else "char"
             arraysize = str(said.get("arraysize", "*"))
@@ -84,13 +86,21 @@ class OutField:
             self.datatype = "bit"
 
     @property
+    def settled(self) -> bool:
+        """Whether the FIELD is known before the values are."""
+        whole = self.datatype in {"unsignedByte", "short", "int", "long"}
+        return not self.text and not (whole and self.null is None and (self.cell or self.variable))
+
+    @property
     def size(self) -> int:
         """Elements of a cell or item."""
         return math.prod(self.cell)
 
     def look(self, array: pa.Array) -> None:
-        """Learn how long texts are, and whether they are ASCII."""
+        """Learn how long texts are, whether they are ASCII, and whether elements of arrays are null."""
         if not self.text:
+            if not self.settled:
+                self._look_for_nulls(self._flat(array))
             return
         texts = self._texts(self._flat(array))
         sizes = np.diff(texts.offsets.to_numpy()) if hasattr(texts, "offsets") else _sizes(texts)
@@ -100,9 +110,26 @@ class OutField:
             sizes = np.array([len(t or "") for t in texts.to_pylist()])
         self.longest = max(self.longest, int(sizes.max(initial=0)))
 
+    def _look_for_nulls(self, flat: pa.Array) -> None:
+        if flat.null_count and not self._whole_rows(flat):
+            self._wants_null = True
+        values = np.asarray(flat.drop_null())
+        self._clash |= bool((values == sentinel(np.dtype(_STORED[self.datatype]))).any())
+
     def settle(self) -> None:
-        """Decide the datatype of texts, once all have been looked at."""
+        """Decide the datatype of texts and the null of elements, once all have been looked at.
+
+        Raises
+        ------
+        UnsupportedFeature
+            If elements are null and no value is free to stand for that.
+        """
         if not self.text:
+            if self._wants_null:
+                if self._clash:
+                    msg = 'elements are null and the value for that occurs: give the column another as encoding["null"]'
+                    raise UnsupportedFeature(msg, part=f"column {self.name!r}")
+                self.null = sentinel(np.dtype(_STORED[self.datatype]))
             return
         if not self.ascii:
             self.datatype = "unicodeChar"
@@ -223,9 +250,6 @@ class OutField:
 
         stored = np.dtype(_STORED[self.datatype])
         if flat.null_count:
-            if (self.cell or self.variable) and stored.kind in "iu" and self.null is None and not self._whole_rows(flat):
-                msg = 'integers that are null within arrays need a value for null: give the column encoding["null"]'
-                raise UnsupportedFeature(msg, part=f"column {self.name!r}")
             fill: Any = math.nan if stored.kind == "f" else int(self.null) if self.null is not None else 0
             flat = flat.fill_null(pa.scalar(fill).cast(flat.type))
         values = np.asarray(flat)

@@ -132,9 +132,14 @@ def _same(out: OutField, known: Any) -> bool:
     """Whether a FIELD still says what is to be said."""
     attrs, said = column_attributes(known), column_encoding(known)
     mine = {k: v for k, v in out.column.attrs.items() if k not in {"null_value", "_FillValue"}}
-    arraysize = str(said.get("arraysize", ""))
-    fits = out.arraysize == arraysize or (arraysize == "1" and not out.arraysize and False)
-    return out.datatype == known.datatype == known.attributes.get("datatype") and fits and _plain(mine) == _plain(attrs)
+    null = None if out.null is None else str(out.null)
+    typed = out.datatype == known.datatype == known.attributes.get("datatype")
+    return (
+        typed
+        and out.arraysize == str(said.get("arraysize", ""))
+        and null in {None, known.null}
+        and _plain(mine) == _plain(attrs)
+    )
 
 
 def _plain(attrs: Mapping[str, Any]) -> dict[str, str]:

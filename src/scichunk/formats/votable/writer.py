@@ -33,8 +33,8 @@ _XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite: bool, name: str | None) -> None:
     """Write a document of one table.
 
-    Rows are written as they come; columns of texts are looked through first, since their datatype depends on them, and kept
-    in a temporary file meanwhile.
+    Rows are written as they come; columns of texts and of integer arrays are looked through first, since their FIELD depends on
+    them, and kept in a temporary file meanwhile.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite:
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(atomic_write(path, overwrite=overwrite))
         batches: Iterator[pa.RecordBatch] = iter(stream.batches)
-        if any(f.text for f in fields):
+        if not all(f.settled for f in fields):
             batches = _spooled(batches, fields, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
         for field in fields:
             field.settle()
