@@ -17,6 +17,7 @@ __all__ = [
     "CONTROL",
     "CUT",
     "DONE",
+    "GREATER",
     "HIGH",
     "MARKUP",
     "RETURN",
@@ -31,8 +32,8 @@ Ints = npt.NDArray[np.int64]
 
 DONE, CUT, CLOSED, MARKUP, CELLS = 0, 1, 2, 3, 4
 """Why :func:`tokenize` came back: enough rows; data end within a row; end tag of the table; unusual markup; wrong number of cells."""
-AMPERSAND, RETURN, CONTROL, HIGH = 1, 2, 4, 8
-"""What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII."""
+AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
+"""What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII, ``>``."""
 
 
 def _classes() -> Bytes:
@@ -41,6 +42,7 @@ def _classes() -> Bytes:
     table[[9, 10]] = 0
     table[13] = RETURN
     table[38] = AMPERSAND
+    table[62] = GREATER
     table[128:] = HIGH
     return table
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scichunk.codecs import kernels_cells as cells
 from scichunk.codecs import kernels_numbers as numbers
 from scichunk.codecs import kernels_text as text
+from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.columns import Array, Mask, Part, declared_null
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.structure import Field
@@ -20,6 +21,7 @@ from scichunk.formats.votable.structure import Field
 __all__ = ["Texts", "convert"]
 
 Spans = npt.NDArray[np.int32]
+_MANY: Final = 1 << 23
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -95,6 +97,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         bad = np.flatnonzero((counts != size) & ~row_null)
         context.add("array length", bad.size, given.where(int(bad[0])))
     count = total if shape.variable else rows * size
+    _check_size(count, total, given)
     firsts, lasts = np.empty(count, np.int32), np.empty(count, np.int32)
     text.tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
     inner = _Inner(given, counts if shape.variable else None, size)
@@ -107,6 +110,13 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         np.cumsum(counts // size, out=offsets[1:])
         return Part(rows, values, null, None, None, offsets)
     return Part(rows, values, null, row_null if row_null.any() else None)
+
+
+def _check_size(count: int, there: int, given: Texts) -> None:
+    """Refuse to make far more elements than are there: a short document may declare arrays of any size."""
+    if count > _MANY and count > 64 * there:
+        msg = f"{count} elements are declared where {there} are"
+        raise LimitExceeded(msg, part=given.where(0))
 
 
 class _Inner:
@@ -160,8 +170,6 @@ def _resolved(given: Texts) -> Texts:
 
 
 def _unescaped(given: Texts) -> tuple[npt.NDArray[np.uint8], Spans]:
-    from scichunk.errors import FormatError
-
     out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
     offsets = np.empty(given.starts.size + 1, np.int32)
     used = text.unescape(given.data, given.starts, given.stops, out, offsets)
@@ -285,6 +293,7 @@ def _bits(context: _Context, given: Texts) -> Part:
     wrong = np.flatnonzero((counts != shape.size) & ~empty)
     if wrong.size:
         context.add("array length", wrong.size, given.where(int(wrong[0])))
+    _check_size(rows * shape.size, total, given)
     out = np.empty(rows * shape.size, np.bool_)
     text.digits(given.data, given.starts, given.stops, shape.size, out)
     return Part(rows, out, None, empty if empty.any() else None)
@@ -298,6 +307,10 @@ def _texts(context: _Context, given: Texts) -> Part:
         data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
         offsets = np.empty(rows + 1, np.int32)
         text.copy(given.data, given.starts, given.stops, data, offsets)
+    if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
+        for row in range(rows):
+            if "]]>" in given.text(row):
+                context.findings.refuse(context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text")
     if given.seen & cells.HIGH:
         from scichunk.formats.votable.strings import to_utf8
 

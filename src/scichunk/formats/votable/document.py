@@ -69,6 +69,8 @@ class Document:
         self.source, self.encoding = source, encoding
         self.lock = threading.RLock()
         self.complete = False
+        self.truncated = ""
+        """What is wrong, if the document ends within a table."""
         self.bodies: list[Body] = []
         self.root: Element
         self.tables: list[Table]
@@ -132,14 +134,19 @@ class Document:
             if body is None:
                 break
             if not body.exact:
-                body.stop, _ = find_end(source, body, size)
-                body.exact = True
+                end = find_end(source, body, size)
+                body.exact, body.cut = True, end < 0
+                body.stop = size if body.cut else end
+                if body.cut:
+                    self.truncated = f"the {body.name} element that begins at byte {body.start} has no end: the document is truncated"
             if len(bodies) < len(known):
                 old = known[len(bodies)]
-                old.stop, old.exact = body.stop, True
+                old.stop, old.exact, old.cut = body.stop, True, body.cut
                 body = old
             bodies.append(body)
             at = body.stop
+            if body.cut:
+                break
         self._pieces, self.bodies, self.complete = pieces, bodies, True
 
     def _check(self, header: int, bodies: int) -> None:
@@ -164,7 +171,7 @@ class Document:
         return texts
 
     def _parse(self) -> None:
-        self.root = parse(self._texts(), self.source.url)
+        self.root = parse(self._texts(), self.source.url, cut=bool(self.truncated))
         self.tables = tables(self.root)
         count = sum(t.body is not None for t in self.tables)
         if count != len(self.bodies):

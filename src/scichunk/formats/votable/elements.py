@@ -93,7 +93,7 @@ class _Builder:
         raise FormatError(msg)
 
 
-def parse(pieces: list[tuple[int, str]], url: str) -> Element:
+def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Element:
     """Read a document.
 
     Parameters
@@ -102,6 +102,8 @@ def parse(pieces: list[tuple[int, str]], url: str) -> Element:
         Where each piece begins in the file, and its text; the bodies of tables left out.
     url
         For messages.
+    cut
+        The document ends early; elements may be left open.
 
     Raises
     ------
@@ -123,7 +125,8 @@ def parse(pieces: list[tuple[int, str]], url: str) -> Element:
             data = text.encode()
             parser.Parse(data, False)
             done += len(data)
-        parser.Parse(b"", True)
+        if not cut:
+            parser.Parse(b"", True)
     except expat.ExpatError as error:
         # bytes of the piece before the place of the error
         place = start + max(0, parser.ErrorByteIndex - done)

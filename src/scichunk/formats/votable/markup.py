@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, SourceError, UnsupportedFeature
+from scichunk.errors import LimitExceeded, UnsupportedFeature
 from scichunk.sources import ByteSource
 from scichunk.sources.local import LocalSource
 from scichunk.sources.memory import BytesSource
@@ -45,6 +45,8 @@ class Body:
     """Where its end tag begins."""
     exact: bool
     """False: nobody has looked between ``start`` and ``stop``, the table may end earlier and others follow."""
+    cut: bool = False
+    """It has no end: the document is truncated."""
 
 
 def is_near(source: ByteSource) -> bool:
@@ -138,20 +140,13 @@ def _first(text: bytes, at: int) -> tuple[re.Match[bytes] | None, int]:
         at = end + len(closer)
 
 
-def find_end(source: ByteSource, body: Body, stop: int) -> tuple[int, list[Span]]:
+def find_end(source: ByteSource, body: Body, stop: int) -> int:
     """Look for the end tag of a body.
 
     Returns
     -------
     int
-        Where the end tag begins.
-    list of Span
-        Comments, CDATA sections and processing instructions before it.
-
-    Raises
-    ------
-    FormatError
-        If it is missing.
+        Where the end tag begins; -1 if it is missing.
     """
     odd: list[Span] = []
     at = body.start
@@ -159,10 +154,9 @@ def find_end(source: ByteSource, body: Body, stop: int) -> tuple[int, list[Span]
         end = min(stop, at + _BLOCK)
         closed, resume = oddities(source, body, (at, end), stop, odd)
         if closed >= 0:
-            return closed, odd
+            return closed
         at = max(end, resume)
-    msg = f"the {body.name} element that begins at byte {body.start} has no end: the document is truncated"
-    raise FormatError(msg, url=source.url)
+    return -1
 
 
 def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[Span]) -> tuple[int, int]:
@@ -198,10 +192,7 @@ def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[S
         if found is not None:
             closer = _CLOSERS[found[0]]
             finish = find_bytes(source, closer, start + found.end(), stop)
-            if finish < 0:
-                msg = f"{found[0].decode()} at byte {start + place} has no end"
-                raise FormatError(msg, url=source.url)
-            resume = finish + len(closer)
+            resume = finish + len(closer) if finish >= 0 else stop
             odd.append((start + place, resume))
             after = resume - start
         places = [p if p < 0 or p >= after else data.find(w, after) for p, w in zip(places, patterns, strict=True)]

@@ -153,6 +153,9 @@ class VOTableFile:
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy(on_error, compat, new)
         findings = Findings(self.document.source.url, _label(table))
+        if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
+            msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
+            raise FormatError(msg)
         if table.serialization in {"FITS", "PARQUET"} and table.stream is not None:
             from scichunk.formats.votable.delegated import open_delegated
 

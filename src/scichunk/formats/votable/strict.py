@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from xml.parsers import expat
 
@@ -73,8 +74,13 @@ class StrictRows:
             self._cell.append(data)
 
 
-def read_rows(data: Bytes, limit: int, encoding: str) -> tuple[StrictRows, int]:
+def read_rows(data: Bytes, limit: int, encoding: str, *, last: bool) -> tuple[StrictRows, int]:
     """Read the rows that begin before ``limit``, as far as they are whole.
+
+    Parameters
+    ----------
+    last
+        The table ends with the data: nothing may be left open.
 
     Returns
     -------
@@ -103,17 +109,19 @@ def read_rows(data: Bytes, limit: int, encoding: str) -> tuple[StrictRows, int]:
     try:
         parser.Parse(root, False)
         parser.Parse(text, False)
+        if last:
+            parser.Parse(b"</r>", True)
     except expat.ExpatError as error:
         place = parser.ErrorByteIndex - len(root)
-        if not _closes(text, place, error.code):
+        if not _closes(text, place):
             msg = f"not well-formed XML: {expat.ErrorString(error.code)}"
             raise FormatError(msg, part=f"byte {place}") from None
     return found, found.keep(limit)
 
 
-def _closes(text: bytes, place: int, code: int) -> bool:
+def _closes(text: bytes, place: int) -> bool:
     """Whether the error is only that the table ends here."""
-    return code == 7 and text[max(0, place - 2) : place + 2].find(b"</") >= 0
+    return re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, place - 2) : place + 64], re.DOTALL) is not None
 
 
 def decode_cell(text: str, field: Field) -> str:

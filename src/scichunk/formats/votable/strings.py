@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.structure import Field
@@ -56,6 +57,9 @@ def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings:
     del policy
     shape = field.shape
     length, size, rows = shape.text or 1, shape.size, offsets.size - 1
+    if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:
+        msg = f"{rows * size} texts are declared where {data.size} characters are"
+        raise LimitExceeded(msg, part=where(0))
     pieces: list[str] = []
     counts = np.zeros(rows + 1, np.int32)
     empty = np.zeros(rows, np.bool_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -269,7 +270,7 @@ def _shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) ->
     axes = text.split("x")
     variable = axes[-1].endswith("*")
     fixed = [int(a) for a in (axes[:-1] if variable else axes)]
-    if any(n > 1 << 40 for n in fixed):
+    if math.prod(fixed) >= 1 << 31 or len(fixed) > 32:
         msg = f"an arraysize of {arraysize!r} is impossible"
         raise FormatError(msg)
     if is_text:

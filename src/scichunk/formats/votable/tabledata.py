@@ -125,7 +125,9 @@ class _Run:
         self.slots = np.full(len(table.fields), -1, np.int64)
         self.slots[self.wanted] = np.arange(len(self.wanted))
         self.parts: Parts = [[] for _ in self.wanted]
-        self.rows = 0
+        self.rows = self.decoded = 0
+        largest = max((table.fields[k].shape.size for k in self.wanted), default=1)
+        self.most = max(1, min(max(16, _CELLS // max(1, len(self.wanted))), (1 << 22) // max(1, largest)))
         self.piece = max(_PIECE, min(self.source.batch_bytes, stop - start + (1 << 16)) if not table.index.near else 0)
         self._relative = first < 0
         self._whole = start == table.body.start and stop == table.body.stop
@@ -172,20 +174,27 @@ class _Run:
     def _larger(self, size: int, end: int) -> int:
         """A piece in which no row ends must grow."""
         if end >= self.body.stop:
-            raise self._error("the last row has no end", self.place)
+            self._unfinished()
+            return size
         if size > options.get().max_chunk_bytes // 2:
             msg = f"a row of more than {size} bytes (options.max_chunk_bytes)"
             raise LimitExceeded(msg, url=self.source.url, part=self._where(self.place))
         return size * 2
+
+    def _unfinished(self) -> None:
+        """The last row has no end: an error, unless the whole rows are wanted."""
+        if self.policy.on_error == "raise" or not self.body.cut:
+            raise self._error("the last row has no end", self.place)
+        self.table.findings.add("partial row", "", 1, self._where(self.place))
+        self.place = self.body.stop
 
     def _piece(self, data: Bytes, last: bool) -> None:
         """Decode the rows that are whole in some markup; moves the place to the first that is not."""
         columns = len(self.slots)
         at, base = 0, self.place
         limit = min(self.stop - base, 1 << 31)
-        most = max(16, _CELLS // max(1, len(self.wanted)))
         while at < data.size and self.left:
-            rows = min(most, self.left) if self.left > 0 else most
+            rows = min(self.most, self.left) if self.left > 0 else self.most
             starts = np.empty((len(self.wanted), rows), np.int32)
             stops = np.empty_like(starts)
             seen = np.zeros(len(self.wanted), np.uint8)
@@ -201,19 +210,19 @@ class _Run:
                 continue
             if status == kernels.CUT:
                 if last and not count:
-                    raise self._error("the last row has no end", self.place)
+                    self._unfinished()
                 return
             if status == kernels.CLOSED and self._ended(data[at:]):
                 return
             if status == kernels.CELLS:
                 self._check_cells(cells, base + at)
-            moved = self._strict(data[at:], limit - at, base + at)
-            if not moved:
-                if last:
-                    self.place = self.body.stop
-                return
+            moved = self._strict(data[at:], limit - at, base + at, last=last)
             at += moved
             self.place = base + at
+            if not moved:
+                if last:  # expat found nothing open, nor any row
+                    self.place = self.body.stop
+                return
 
     def _decode(self, data: Bytes, starts: npt.NDArray[np.int32], stops: npt.NDArray[np.int32], seen: Bytes, base: int) -> None:
         where = self._locator(starts, base)
@@ -225,7 +234,12 @@ class _Run:
 
     def _add(self, slot: int, column: int, texts: Texts) -> None:
         try:
-            self.parts[slot].append(convert(self.table.fields[column], texts, self.policy, self.table.findings))
+            part = convert(self.table.fields[column], texts, self.policy, self.table.findings)
+            self.parts[slot].append(part)
+            self.decoded += part.values.nbytes
+            if self.decoded > options.get().max_chunk_bytes:
+                msg = f"more than {options.get().max_chunk_bytes} bytes of values in one partition (options.max_chunk_bytes)"
+                raise LimitExceeded(msg)
         except ScichunkError as error:
             raise error.at(url=self.source.url, part=f"{self.table.findings.part}, {error.part or ''}") from None
 
@@ -242,10 +256,10 @@ class _Run:
 
         return where
 
-    def _strict(self, data: Bytes, limit: int, base: int) -> int:
+    def _strict(self, data: Bytes, limit: int, base: int, *, last: bool) -> int:
         """Decode rows with expat; returns how far."""
         try:
-            found, moved = read_rows(data, limit, self.table.document.encoding)
+            found, moved = read_rows(data, limit, self.table.document.encoding, last=last and not self.body.cut)
         except FormatError as error:
             place = base + int((error.part or "byte 0").split()[1])
             raise self._error(error.message, place) from None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Mask, Part, declared_null
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.strings import check_length, pack, split, to_utf8
@@ -57,6 +58,9 @@ def convert(
         return _texts(field, raw, counts, policy, findings, where)
     offsets = None
     if counts is not None:
+        if int(counts.sum()) * max(1, field.shape.size) >= 1 << 31:
+            msg = f"{int(counts.sum())} items in {rows} rows"
+            raise LimitExceeded(msg, part=where(0))
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts, out=offsets[1:])
     if field.datatype == "bit":
