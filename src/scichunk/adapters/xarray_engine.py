@@ -22,6 +22,9 @@ _DECODERS = (
     "decode_timedelta",
 )
 
+_SNIFFED = 4096
+"""Bytes that are looked at: XML may begin with declarations and comments."""
+
 
 class ScichunkBackend(BackendEntrypoint):
     """Any format that scichunk reads, found by the first bytes of the file, then by its suffix."""
@@ -140,13 +143,13 @@ def _first_bytes(target: Any) -> bytes | None:
             return None
         try:
             with open(os.path.expanduser(target), "rb") as file:
-                return file.read(64)
+                return file.read(_SNIFFED)
         except (OSError, ValueError):
             return b""
     if isinstance(target, bytes | bytearray | memoryview):
-        return bytes(target[:64])
+        return bytes(target[:_SNIFFED])
     if hasattr(target, "getvalue"):
-        return bytes(target.getvalue()[:64])
+        return bytes(target.getvalue()[:_SNIFFED])
     name = getattr(target, "name", None)
     if isinstance(name, str) and os.path.isfile(name):
         return _first_bytes(name)

@@ -75,6 +75,8 @@ class Document:
         self.root: Element
         self.tables: list[Table]
         self._pieces: Pieces = []
+        self._tail = b""
+        self._kept: list[tuple[int, str]] = []
         try:
             self._open()
         except ScichunkError as error:
@@ -115,7 +117,7 @@ class Document:
         opening = tail.rfind(b"<" + body.prefix + b"TABLEDATA"), tail.rfind(b"<" + body.prefix + b"STREAM")
         if end < 0 or max(opening) >= 0 or tail.find(b"<!", end) >= 0:
             return False
-        body.stop = start + end
+        body.stop, self._tail = start + end, tail[end:]
         self.bodies = [body]
         self._pieces = [(0, body.start), (body.stop, size)]
         return True
@@ -147,7 +149,7 @@ class Document:
             at = body.stop
             if body.cut:
                 break
-        self._pieces, self.bodies, self.complete = pieces, bodies, True
+        self._pieces, self.bodies, self.complete, self._tail = pieces, bodies, True, b""
 
     def _check(self, header: int, bodies: int) -> None:
         limits = options.get()
@@ -159,18 +161,24 @@ class Document:
             raise LimitExceeded(msg)
 
     def _texts(self) -> list[tuple[int, str]]:
+        if self._kept:
+            return self._kept
         texts = []
         for start, stop in self._pieces:
-            data = bytes(read(self.source, start, stop))
+            known = self._tail if start and not self.complete else b""
+            data = known or bytes(read(self.source, start, stop))
             try:
                 text = data.decode(self.encoding)
             except UnicodeDecodeError as error:
                 msg = f"bytes that are no {self.encoding} at byte {start + error.start}"
                 raise FormatError(msg) from None
             texts.append((start, text.lstrip("\ufeff \t\r\n") if not start else text))
+        if sum(len(text) for _, text in texts) < _NEAR:
+            self._kept = texts
         return texts
 
     def _parse(self) -> None:
+        self._kept = []
         self.root = parse(self._texts(), self.source.url, cut=bool(self.truncated))
         self.tables = tables(self.root)
         count = sum(t.body is not None for t in self.tables)

@@ -106,7 +106,7 @@ class TableData:
         start, stop = index.outside(rows.first_byte), min(rows.last_byte, body.stop)
         known = index.near or rows.start >= 0
         run = _Run(self, min(start, stop), stop, wanted, policy, before if known else -1, -1)
-        if start > body.start and rows.start < 0:
+        if start > body.start:
             run.seek()
         if index.near and rows.start < 0:
             run.number()
