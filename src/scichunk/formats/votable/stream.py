@@ -110,6 +110,8 @@ class Base64Stream:
         FormatError
             If there is no base64, or not enough.
         """
+        if stop <= start:
+            return np.empty(0, np.uint8)
         first, last = start // 3 * 4, -(-stop // 3) * 4
         out = borrow("base64", stop - start // 3 * 3)
         if not self._letters:
