@@ -68,7 +68,9 @@ def _cells(values, datatype, arraysize):
     if datatype == "bit":
         return [bytes([b]) for b in np.packbits(values, axis=1)[:, 0].tolist()]
     if datatype == "char":
-        return [v.encode().ljust(8, b"\0") if arraysize == "8" else len(v).to_bytes(4, "big") + v.encode() for v in values]
+        return [
+            v.encode().ljust(8, b"\0") if arraysize == "8" else len(v).to_bytes(4, "big") + v.encode() for v in values
+        ]
     if datatype == "unicodeChar":
         return [len(v).to_bytes(4, "big") + v.encode("utf-16-be") for v in values]
     if arraysize == "*":

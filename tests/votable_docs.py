@@ -7,7 +7,18 @@ FIELDS = '<FIELD name="a" datatype="int"/><FIELD name="s" datatype="char" arrays
 ROW = "<TR><TD>1</TD><TD>x</TD></TR>"
 
 
-def doc(rows="", fields=FIELDS, *, before="", version="1.4", declaration='<?xml version="1.0"?>', body=None, ns="", p="", after=""):
+def doc(
+    rows="",
+    fields=FIELDS,
+    *,
+    before="",
+    version="1.4",
+    declaration='<?xml version="1.0"?>',
+    body=None,
+    ns="",
+    p="",
+    after="",
+):
     body = f"<{p}TABLEDATA>{rows}</{p}TABLEDATA>" if body is None else body
     fields = fields.replace("<FIELD", f"<{p}FIELD")
     return (

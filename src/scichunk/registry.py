@@ -32,11 +32,16 @@ def _is_votable(head: bytes) -> bool:
         if head[:2] in {b"\xff\xfe", b"\xfe\xff", b"\0<"} or head[:2] == b"<\0":
             start = head.replace(b"\0", b"")
         elif compression(head) in {"gzip", "bzip2", "xz"}:
-            return _is_votable(first_bytes(head, 4096).lstrip()) if first_bytes(head, 1)[:1] in {b"<", b"\xef"} else False
+            return (
+                _is_votable(first_bytes(head, 4096).lstrip()) if first_bytes(head, 1)[:1] in {b"<", b"\xef"} else False
+            )
     if start[:2] == b"<\0":
         start = start.replace(b"\0", b"")
     # declarations, comments and DOCTYPE come before the root; of a long comment only the beginning is here
-    return re.search(rb"<(?:[A-Za-z_][\w.-]*:)?VOTABLE[\s>/]|<!DOCTYPE\s+VOTABLE\b", start[:4096]) is not None and start[:1] == b"<"
+    return (
+        re.search(rb"<(?:[A-Za-z_][\w.-]*:)?VOTABLE[\s>/]|<!DOCTYPE\s+VOTABLE\b", start[:4096]) is not None
+        and start[:1] == b"<"
+    )
 
 
 _BUILT_IN = (

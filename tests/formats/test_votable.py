@@ -126,16 +126,47 @@ def test_base64_and_gzip_bombs_are_capped():
 
 
 def test_integers():
-    text = one("int", "1", "-9", "", "+7", "0x10", "2147483647", "2147483648", "-99999999999999999999", "NaN", " 5 ", extra=VALUES_NULL)
+    text = one(
+        "int",
+        "1",
+        "-9",
+        "",
+        "+7",
+        "0x10",
+        "2147483647",
+        "2147483648",
+        "-99999999999999999999",
+        "NaN",
+        " 5 ",
+        extra=VALUES_NULL,
+    )
     with pytest.warns(DataWarning, match="integers beyond their type"):
         found = frame(text).a
     assert found.dropna().tolist() == [1, 7, 16, 2147483647, 5]
     assert found.isna().tolist() == [False, True, True, False, False, False, True, True, True, False]
-    assert frame(one("long", "9223372036854775807", "-9223372036854775808", "4418124178542129792")).a.tolist() == [2**63 - 1, -(2**63), 4418124178542129792]
+    assert frame(one("long", "9223372036854775807", "-9223372036854775808", "4418124178542129792")).a.tolist() == [
+        2**63 - 1,
+        -(2**63),
+        4418124178542129792,
+    ]
 
 
 def test_floats_are_those_of_python():
-    texts = ["1.7976931348623157e308", "5e-324", "0.1", "123456789012345678901234567890", "1e23", "9007199254740993", "-0", ".5", "5.", "+Inf", "-inf", "1E5", "Infinity"]
+    texts = [
+        "1.7976931348623157e308",
+        "5e-324",
+        "0.1",
+        "123456789012345678901234567890",
+        "1e23",
+        "9007199254740993",
+        "-0",
+        ".5",
+        "5.",
+        "+Inf",
+        "-inf",
+        "1E5",
+        "Infinity",
+    ]
     assert np.array_equal(cells(one("double", *texts)), [float(t) for t in texts])
     with pytest.warns(DataWarning, match="no number"):
         found = frame(one("float", "null", "--", "1_0", "1d5", "", "NaN", "1.1"))
@@ -154,7 +185,11 @@ def test_booleans_bits_complex():
 
 def test_arrays():
     assert frame(one("short", "1 2 3 4 5 6", arraysize="3x2")).a.tolist()[0] == [[1, 2, 3], [4, 5, 6]]
-    assert [None if v is None else list(v) for v in cells(one("double", "1 2", "", "3", arraysize="*"))] == [[1, 2], [], [3]]
+    assert [None if v is None else list(v) for v in cells(one("double", "1 2", "", "3", arraysize="*"))] == [
+        [1, 2],
+        [],
+        [3],
+    ]
     assert cells(one("int", "1 2 3 4", arraysize="2x*"))[0] == [[1, 2], [3, 4]]
     assert [list(v) for v in cells(one("char", "ab cd ef", arraysize="3x*"))] == [["ab", "cd", "ef"]]
     assert [list(v) for v in cells(one("char", "alphabeta ", arraysize="5x2"))] == [["alpha", "beta"]]
@@ -202,7 +237,12 @@ def test_nulls_without_a_value_in_arrays():
 def test_fixed_rows_and_flags():
     row = np.dtype([("m", "u1"), ("a", ">i4"), ("b", ">f8"), ("c", "S4")])
     values = np.zeros(3, row)
-    values["a"], values["b"], values["c"], values["m"] = [1, 2, 3], [0.5, np.nan, 1.5], ["ab", "abcd", ""], [0, 0x80, 0x20]
+    values["a"], values["b"], values["c"], values["m"] = (
+        [1, 2, 3],
+        [0.5, np.nan, 1.5],
+        ["ab", "abcd", ""],
+        [0, 0x80, 0x20],
+    )
     fields = '<FIELD name="a" datatype="int"/><FIELD name="b" datatype="double"/><FIELD name="c" datatype="char" arraysize="4"/>'
     found = frame(binary(values.tobytes(), fields, "BINARY2"))
     assert found.a.isna().tolist() == [False, True, False]
@@ -254,11 +294,17 @@ def test_the_declared_number_of_rows_is_checked():
 
 
 def large(tmp_path, rows=60_000, tables=1):
-    text = "".join(f"<TR><TD>{i}</TD><TD>object {i} with a name of some length</TD><TD>{i / 7!r}</TD></TR>\n" for i in range(rows))
+    text = "".join(
+        f"<TR><TD>{i}</TD><TD>object {i} with a name of some length</TD><TD>{i / 7!r}</TD></TR>\n" for i in range(rows)
+    )
     fields = '<FIELD name="a" datatype="int"/><FIELD name="s" datatype="char" arraysize="*"/><FIELD name="x" datatype="double"/>'
     one_table = f'<TABLE name="{{}}">{fields}<DATA><TABLEDATA>\n{text}</TABLEDATA></DATA></TABLE>'
     path = tmp_path / f"large{tables}.vot"
-    path.write_text('<VOTABLE version="1.4"><RESOURCE>' + "".join(one_table.format(f"t{i}") for i in range(tables)) + '</RESOURCE><INFO name="end" value="OVERFLOW"/></VOTABLE>')
+    path.write_text(
+        '<VOTABLE version="1.4"><RESOURCE>'
+        + "".join(one_table.format(f"t{i}") for i in range(tables))
+        + '</RESOURCE><INFO name="end" value="OVERFLOW"/></VOTABLE>'
+    )
     return path
 
 
@@ -364,17 +410,37 @@ def test_streams_beside_the_document(tmp_path):
     (tmp_path / "d.bin").write_bytes(data)
     (tmp_path / "d.b64").write_bytes(base64.encodebytes(data))
     (tmp_path / "d.gz").write_bytes(gzip.compress(data))
-    for href, encoding in (("d.bin", ""), ("./d.bin", ""), ("d.b64", ' encoding="base64"'), ("d.gz", ' encoding="gzip"'), (f"file://{tmp_path}/d.bin", "")):
+    for href, encoding in (
+        ("d.bin", ""),
+        ("./d.bin", ""),
+        ("d.b64", ' encoding="base64"'),
+        ("d.gz", ' encoding="gzip"'),
+        (f"file://{tmp_path}/d.bin", ""),
+    ):
         path = tmp_path / "t.vot"
         path.write_text(reference(href, encoding=encoding))
         os.utime(path, ns=(0, hash((href, encoding)) % 10**15))
         assert scichunk.read_votable(path).compute(scheduler="synchronous").a.tolist() == list(range(5))
     # relative to a URL
-    with RangeServer({"x/t.vot": reference("d.bin").encode(), "x/d.bin": data, "y.vot": reference("x/../../d.bin").encode()}) as server:
+    with RangeServer(
+        {"x/t.vot": reference("d.bin").encode(), "x/d.bin": data, "y.vot": reference("x/../../d.bin").encode()}
+    ) as server:
         assert len(scichunk.read_votable(server.url("x/t.vot"))) == 5
 
 
-@pytest.mark.parametrize("href", ["/etc/hostname", "../secret", "a/../../secret", "file:///etc/hostname", "http://127.0.0.1:1/x", "http://169.254.169.254/latest", "s3://b/x", "link"])
+@pytest.mark.parametrize(
+    "href",
+    [
+        "/etc/hostname",
+        "../secret",
+        "a/../../secret",
+        "file:///etc/hostname",
+        "http://127.0.0.1:1/x",
+        "http://169.254.169.254/latest",
+        "s3://b/x",
+        "link",
+    ],
+)
 def test_streams_elsewhere_are_refused(tmp_path, href):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -386,7 +452,9 @@ def test_streams_elsewhere_are_refused(tmp_path, href):
         scichunk.read_votable(path)
     with pytest.raises(UnsupportedFeature, match="follow_hrefs"):
         scichunk.read_votable(raw(reference("file:///etc/hostname")))
-    with RangeServer({"t.vot": reference("file:///etc/hostname").encode(), "u.vot": reference("http://127.0.0.1:1/x").encode()}) as server:
+    with RangeServer(
+        {"t.vot": reference("file:///etc/hostname").encode(), "u.vot": reference("http://127.0.0.1:1/x").encode()}
+    ) as server:
         for name in ("t.vot", "u.vot"):
             with pytest.raises(UnsupportedFeature, match="follow_hrefs"):
                 scichunk.read_votable(server.url(name))
@@ -412,7 +480,11 @@ def test_rows_in_fits_and_parquet_files(tmp_path):
 
     fields = '<FIELD name="A" datatype="long" unit="m"/><FIELD name="B" datatype="double"/><FIELD name="S" datatype="char" arraysize="*"/>'
     Table({"a": np.arange(5), "b": np.linspace(0, 1, 5), "s": ["x", "yy", "z", "", "q"]}).write(tmp_path / "x.fits")
-    pq.write_table(pa.table({"a": [0, 1, None, 3, 4], "b": np.linspace(0, 1, 5), "s": ["x", "yy", "z", "", "q"]}), tmp_path / "x.parquet", row_group_size=2)
+    pq.write_table(
+        pa.table({"a": [0, 1, None, 3, 4], "b": np.linspace(0, 1, 5), "s": ["x", "yy", "z", "", "q"]}),
+        tmp_path / "x.parquet",
+        row_group_size=2,
+    )
     inline = base64.encodebytes((tmp_path / "x.fits").read_bytes()).decode()
     for i, body in enumerate((
         '<FITS extnum="1"><STREAM href="x.fits"/></FITS>', f'<FITS><STREAM encoding="base64">{inline}</STREAM></FITS>',
@@ -461,7 +533,22 @@ def test_metadata():
     assert ds.n.dtype == np.int32
     assert ds.v.shape == (2, 3, 2)
     assert ds.v.dims == ("row", "v_1", "v_2")
-    said = {k: ds.attrs[k] for k in ("name", "ID", "ucd", "description", "radius", "radius_units", "QUERY", "QUERY_STATUS", "group_pos", "coosys_sys", "votable_version")}
+    said = {
+        k: ds.attrs[k]
+        for k in (
+            "name",
+            "ID",
+            "ucd",
+            "description",
+            "radius",
+            "radius_units",
+            "QUERY",
+            "QUERY_STATUS",
+            "group_pos",
+            "coosys_sys",
+            "votable_version",
+        )
+    }
     assert said == {
         "name": "stars", "ID": "T1", "ucd": "meta", "description": "the stars", "radius": 0.5, "radius_units": "deg", "QUERY": "SELECT 1",
         "QUERY_STATUS": "OVERFLOW", "group_pos": "col1 eq=2000", "coosys_sys": "system=ICRS epoch=J2016", "votable_version": "1.4",
@@ -478,7 +565,10 @@ def test_trees_and_information():
     assert list(tree.children) == ["stars", "other"]
     assert tree.attrs["description"] == "all of it"
     info = scichunk.info(raw(DATALINK))
-    assert [(a.group, a.shape, a.codec) for a in info.arrays] == [("/stars", (2,), "TABLEDATA"), ("/other", (1,), "TABLEDATA")]
+    assert [(a.group, a.shape, a.codec) for a in info.arrays] == [
+        ("/stars", (2,), "TABLEDATA"),
+        ("/other", (1,), "TABLEDATA"),
+    ]
     assert "double [deg]" in str(info)
     with pytest.raises(FormatError, match="there is no table 'nope'"):
         scichunk.read_votable(raw(DATALINK), table="nope")
@@ -498,7 +588,10 @@ def test_trees_and_information():
 def test_engines_are_found_by_content(tmp_path, start):
     import gzip
 
-    for name, data in (("a.dat", raw(start + doc(ROW, declaration=""))), ("b.gz", gzip.compress(raw(start + doc(ROW, declaration=""))))):
+    for name, data in (
+        ("a.dat", raw(start + doc(ROW, declaration=""))),
+        ("b.gz", gzip.compress(raw(start + doc(ROW, declaration="")))),
+    ):
         path = tmp_path / name
         path.write_bytes(data)
         assert xr.open_dataset(path).a.values.tolist() == [1]
@@ -522,10 +615,22 @@ def test_damaged_documents_raise_our_errors_only(name):
     rng = np.random.default_rng(1)
     fields = '<FIELD name="a" datatype="int"/><FIELD name="s" datatype="char" arraysize="*"/><FIELD name="x" datatype="double" arraysize="2"/><FIELD name="b" datatype="bit" arraysize="*"/>'
     if name == "TABLEDATA":
-        text = doc("".join(f"<TR><TD>{i}</TD><TD>n{i}&amp;</TD><TD>{i / 3} 1e{i}</TD><TD>101</TD></TR>" for i in range(20)), fields)
+        text = doc(
+            "".join(f"<TR><TD>{i}</TD><TD>n{i}&amp;</TD><TD>{i / 3} 1e{i}</TD><TD>101</TD></TR>" for i in range(20)),
+            fields,
+        )
     else:
         mask = b"\0" if name == "BINARY2" else b""
-        rows = b"".join(mask + i.to_bytes(4, "big") + (3).to_bytes(4, "big") + b"abc" + rng.random(2).tobytes() + (9).to_bytes(4, "big") + b"\xff\x80" for i in range(20))
+        rows = b"".join(
+            mask
+            + i.to_bytes(4, "big")
+            + (3).to_bytes(4, "big")
+            + b"abc"
+            + rng.random(2).tobytes()
+            + (9).to_bytes(4, "big")
+            + b"\xff\x80"
+            for i in range(20)
+        )
         text = binary(rows, fields, name)
     refused = 0
     for damaged in mutations(raw(text), 400, seed=7):

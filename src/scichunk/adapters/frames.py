@@ -100,21 +100,18 @@ def read_votable(
     blocksize
         Bytes of the file that make one partition.
     on_error
-        What becomes of values that cannot be read, rows with too few cells, bytes that are no text: ``"raise"``, or
-        ``"null"``, which also keeps the whole rows of a truncated stream.
+        ``"raise"``, or ``"null"`` for values that cannot be read; that also keeps the whole rows of a truncated document.
     astropy_compat
-        Give astropy's values where astropy loses something: empty integers of old versions are 0, integers beyond their type
-        are clipped, texts are cut to their declared length and trimmed.
+        Lose what astropy loses: zeros for empty integers of old versions, clipped integers, cut and trimmed texts.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
 
     Returns
     -------
     dask.dataframe.DataFrame
-        Types of pyarrow: nullable integers and booleans, ``string``, ``fixed_size_list`` for arrays of fixed shape (nested
-        where they have several axes), ``list`` for variable ones, structs of ``real`` and ``imag`` for complex numbers. Null is
-        what VALUES, an empty cell, ``?`` or a flag of BINARY2 declare null. Nothing is counted beforehand: divisions are known
-        only for rows of fixed size and for small files. ``df.attrs["columns"]`` has unit, ucd, description ... of the columns.
+        Types of pyarrow: nullable integers and booleans, ``string``, ``fixed_size_list`` (nested if there are several axes),
+        ``list`` for variable arrays, structs of ``real`` and ``imag``. Nulls are those of VALUES, empty cells, ``?`` and BINARY2
+        flags. Divisions are known for rows of fixed size and small files. ``attrs["columns"]`` of pandas frames has the units.
 
     Raises
     ------

@@ -69,9 +69,7 @@ def write_fits_table(
     registry.get("fits").write_table(table_stream(obj), path, overwrite=overwrite, extname=extname)
 
 
-def write_votable(
-    obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, name: str | None = None
-) -> None:
+def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, name: str | None = None) -> None:
     """Write a table as a VOTable (BINARY2), rows as they come; the file appears when it is complete.
 
     Parameters

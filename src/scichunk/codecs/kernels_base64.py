@@ -68,6 +68,38 @@ def skip(data: Bytes, letters: int) -> int:
 
 
 @njit(nogil=True, cache=True)
+def _group(data: Bytes, at: int, line: int, gap: int, left: int) -> tuple[int, int, int, int]:
+    """One group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
+    word, letters, pads = np.int64(0), 0, 0
+    while letters < 4:
+        if at >= data.size:
+            return -1, 0, 0, 0
+        c = data[at]
+        if c <= 32:
+            if line > 0 and (left != 0 or at + gap > data.size):
+                return -1, 0, 0, 0
+            stop = at + gap if line > 0 else at + 1
+            while at < stop:
+                if data[at] > 32:
+                    return -1, 0, 0, 0
+                at += 1
+            left = line
+            continue
+        if line > 0 and left == 0:
+            return -1, 0, 0, 0
+        if c == 61 and letters >= 2:
+            pads += 1
+        elif pads or _T3[c] >> 31:
+            return -1, 0, 0, 0
+        else:
+            word |= np.int64(_T3[c]) << (18 - 6 * letters)
+        letters += 1
+        left -= 1
+        at += 1
+    return at, word, pads, left
+
+
+@njit(nogil=True, cache=True)
 def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[int, int]:
     """Decode whole groups of four.
 
@@ -106,37 +138,12 @@ def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[in
         left -= 4 * k
         if to >= out.size:
             break
-        # one group with white space in it, padding, or the rest of a line
-        word, letters, pads, first = np.uint32(0), 0, 0, at
-        while letters < 4:
-            if at >= size:
-                return first, to
-            c = data[at]
-            if c <= 32:
-                if line > 0 and (left != 0 or at + gap > size):
-                    return first, to
-                if line > 0:
-                    for _ in range(gap):
-                        if data[at] > 32:
-                            return first, to
-                        at += 1
-                    left = line
-                else:
-                    at += 1
-                continue
-            if line > 0 and left == 0:
-                return first, to
-            if c == 61 and letters >= 2:
-                pads += 1
-            elif pads or _T3[c] >> 31:
-                return first, to
-            else:
-                word |= _T3[c] << np.uint32(18 - 6 * letters)
-            letters += 1
-            left -= 1
-            at += 1
+        after, bits, pads, left = _group(data, at, line, gap, left)
+        if after < 0:
+            return at, to
+        at = after
         for k in range(min(3 - pads, out.size - to)):
-            out[to] = word >> np.uint32(16 - 8 * k) & 255
+            out[to] = bits >> (16 - 8 * k) & 255
             to += 1
         if pads:
             return at, to

@@ -85,7 +85,9 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[int, bool]:
             continue
         if data[i + 1] == 33 or data[i + 1] == 63 or data[i + 1] == 47:
             at = i + 2 + skip
-            if data[i + 1] != 47 or not (at + 1 < data.size and data[at] == 84 and (data[at + 1] == 68 or data[at + 1] == 82)):
+            if data[i + 1] != 47 or not (
+                at + 1 < data.size and data[at] == 84 and (data[at + 1] == 68 or data[at + 1] == 82)
+            ):
                 unusual = True
             continue
         if _is_row(data, i, prefix):
@@ -169,10 +171,11 @@ def _comment(data: Bytes, at: int) -> int:
 def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
     """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
     plain = prefix.size == 0 and at + 3 < data.size
-    if plain and data[at + 1] == 84 and data[at + 2] == 68 and data[at + 3] == 62:
-        inside = at + 4
-    else:
-        inside = _tag(data, at, 0, 68, prefix)
+    inside = (
+        at + 4
+        if plain and data[at + 1] == 84 and data[at + 2] == 68 and data[at + 3] == 62
+        else _tag(data, at, 0, 68, prefix)
+    )
     if inside < 0:
         return 0, 0, inside, np.uint8(0)
     if data[inside - 2] == 47:
@@ -183,12 +186,58 @@ def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
         end += 1
     if end + 1 >= data.size:
         return 0, 0, -2, np.uint8(0)
-    if plain and end + 4 < data.size and data[end + 1] == 47 and data[end + 2] == 84 and data[end + 3] == 68 and data[end + 4] == 62:
+    if (
+        plain
+        and end + 4 < data.size
+        and data[end + 1] == 47
+        and data[end + 2] == 84
+        and data[end + 3] == 68
+        and data[end + 4] == 62
+    ):
         return inside, end, end + 5, seen
     if data[end + 1] != 47:
         return 0, 0, -3, np.uint8(0)
     after = _tag(data, end, 1, 68, prefix)
     return inside, end, -3 if after == -1 else after, seen
+
+
+@njit(nogil=True, cache=True)
+def _row(
+    data: Bytes,
+    at: int,
+    columns: int,
+    slots: Ints,
+    prefix: Bytes,
+    starts: Spans,
+    stops: Spans,
+    seen: Bytes,
+    row: int,
+) -> tuple[int, int]:
+    """Cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
+    column = 0
+    while True:
+        at = _space(data, at)
+        if at + 1 >= data.size:
+            return -2, column
+        if data[at] != 60:
+            return -1, column
+        if data[at + 1] == 47:
+            return _tag(data, at, 1, 82, prefix), column
+        start, stop, after, marks = _cell(data, at, prefix)
+        if after == -1:
+            after = _comment(data, at)
+            if after < 0:
+                return after, column
+            at = after
+            continue
+        if after < 0:
+            return after, column
+        if column < columns and slots[column] >= 0:
+            slot = slots[column]
+            starts[slot, row], stops[slot, row] = start, stop
+            seen[slot] |= marks
+        column += 1
+        at = after
 
 
 @njit(nogil=True, cache=True)
@@ -248,35 +297,11 @@ def tokenize(
             continue
         if inside < 0 or data[inside - 2] == 47:
             return row, at, CUT if inside == -2 else MARKUP, 0
-        first, column = at, 0
-        at = inside
-        while True:
-            at = _space(data, at)
-            if at + 1 >= data.size:
-                return row, first, CUT, column
-            if data[at] != 60:
-                return row, first, MARKUP, column
-            if data[at + 1] == 47:
-                after = _tag(data, at, 1, 82, prefix)
-                if after < 0:
-                    return row, first, CUT if after == -2 else MARKUP, column
-                at = after
-                break
-            start, stop, after, marks = _cell(data, at, prefix)
-            if after < 0:
-                if after == -1:
-                    after = _comment(data, at)
-                if after < 0:
-                    return row, first, CUT if after == -2 else MARKUP, column
-                at = after
-                continue
-            if column < columns and slots[column] >= 0:
-                slot = slots[column]
-                starts[slot, row], stops[slot, row] = start, stop
-                seen[slot] |= marks
-            column += 1
-            at = after
+        after, column = _row(data, inside, columns, slots, prefix, starts, stops, seen, row)
+        if after < 0:
+            return row, at, CUT if after == -2 else MARKUP, column
         if column != columns:
-            return row, first, CELLS, column
+            return row, at, CELLS, column
+        at = after
         row += 1
     return row, at, DONE, 0

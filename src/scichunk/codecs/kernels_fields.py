@@ -15,7 +15,9 @@ Ints = npt.NDArray[np.int64]
 @njit(nogil=True, cache=True, inline="always")
 def _length(data: Bytes, at: int) -> int:
     """Big-endian signed integer of four bytes."""
-    value = np.int64(data[at]) << 24 | np.int64(data[at + 1]) << 16 | np.int64(data[at + 2]) << 8 | np.int64(data[at + 3])
+    value = (
+        np.int64(data[at]) << 24 | np.int64(data[at + 1]) << 16 | np.int64(data[at + 2]) << 8 | np.int64(data[at + 3])
+    )
     return value - (np.int64(1) << 32) if value >> 31 else value
 
 

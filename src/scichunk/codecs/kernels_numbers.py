@@ -46,7 +46,7 @@ _HIGH, _LOW = _powers()
 _EXACT = np.array([10.0**i for i in range(23)])
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Upper and lower word of a product."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -80,8 +80,7 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
         if power <= -63:
             return np.uint64(0)
         mantissa = mantissa >> np.uint64(1 - power)
-        mantissa = (mantissa + (mantissa & one)) >> one
-        return mantissa  # the bit of the smallest normal number is that of its exponent
+        return (mantissa + (mantissa & one)) >> one  # the bit of the smallest normal number is that of its exponent
     if low <= 1 and q >= -4 and q <= 23 and mantissa & np.uint64(3) == one:  # noqa: SIM102
         if mantissa << (upper + np.uint64(9)) == high:  # halfway: to even
             mantissa = mantissa & ~one
@@ -94,7 +93,7 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
     return (mantissa & ((np.uint64(1) << np.uint64(52)) - one)) | (np.uint64(power) << np.uint64(52))
 
 
-@njit(nogil=True, cache=True, inline="always")
+@njit(nogil=True, cache=True)
 def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
     """Without the white space of XML around it."""
     while start < stop and data[start] <= 32:
@@ -113,6 +112,54 @@ def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     if a == 110 and b == 97 and c == 110:
         return np.int64(1)
     return np.int64(2) if a == 105 and b == 110 and c == 102 else np.int64(0)
+
+
+@njit(nogil=True, cache=True)
+def _digits(
+    data: Bytes, at: np.int64, stop: np.int64, value: np.uint64, count: np.int64
+) -> tuple[np.int64, np.uint64, np.int64, np.int64]:
+    """Take digits: place behind them, value and count with them (of 19 at most), and how many did not fit."""
+    cut = np.int64(0)
+    while at < stop and data[at] >= 48 and data[at] <= 57:
+        if count < 19:
+            value = value * np.uint64(10) + np.uint64(data[at] - 48)
+            count += value != 0
+        else:
+            cut += 1
+        at += 1
+    return at, value, count, cut
+
+
+@njit(nogil=True, cache=True)
+def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.int64, bool]:
+    """Take what follows an E: place behind it, exponent, and whether there is one."""
+    down = at < stop and data[at] == 45
+    if at < stop and (data[at] == 45 or data[at] == 43):
+        at += 1
+    exponent, first = np.int64(0), at
+    while at < stop and data[at] >= 48 and data[at] <= 57:
+        exponent = min(exponent * 10 + np.int64(data[at] - 48), np.int64(99999))
+        at += 1
+    return at, -exponent if down else exponent, at > first
+
+
+@njit(nogil=True, cache=True)
+def _decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.int64, bool, bool]:
+    """Read an unsigned decimal number: digits, power of ten, whether digits were left out, and whether it is one."""
+    first = at
+    at, value, count, cut = _digits(data, at, stop, np.uint64(0), np.int64(0))
+    seen, scale = at - first, cut
+    if at < stop and data[at] == 46:
+        first = at + 1
+        at, value, count, more = _digits(data, first, stop, value, count)
+        seen += at - first
+        scale -= at - first - more
+        cut += more
+    good = seen > 0
+    if good and at < stop and data[at] | 32 == 101:
+        at, exponent, good = _exponent(data, at + 1, stop)
+        scale += exponent
+    return value, scale, cut > 0, good and at == stop
 
 
 @njit(nogil=True, cache=True)
@@ -146,65 +193,26 @@ def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64
         negative = data[at] == 45
         if negative or data[at] == 43:
             at += 1
-        value, digits, scale = np.uint64(0), 0, np.int64(0)
-        first = at
-        while at < stop and data[at] - 48 <= 9 and data[at] >= 48:
-            if digits < 19:
-                value = value * np.uint64(10) + np.uint64(data[at] - 48)
-                digits += value != 0
-            else:
-                digits += 1
-                scale += 1
-            at += 1
-        seen = at - first
-        if at < stop and data[at] == 46:
-            at += 1
-            first = at
-            while at < stop and data[at] - 48 <= 9 and data[at] >= 48:
-                if digits < 19:
-                    value = value * np.uint64(10) + np.uint64(data[at] - 48)
-                    digits += value != 0
-                    scale -= 1
-                else:
-                    digits += 1
-                at += 1
-            seen += at - first
-        good = seen > 0
-        if good and at < stop and data[at] | 32 == 101:
-            at += 1
-            down = at < stop and data[at] == 45
-            if at < stop and (data[at] == 45 or data[at] == 43):
-                at += 1
-            exponent, first = np.int64(0), at
-            while at < stop and data[at] - 48 <= 9 and data[at] >= 48:
-                exponent = min(exponent * 10 + np.int64(data[at] - 48), np.int64(99999))
-                at += 1
-            good = at > first
-            scale += -exponent if down else exponent
+        value, scale, cut, good = _decimal(data, at, stop)
         state[i] = VALUE
-        if good and at == stop and digits <= 19:
-            if value < 9007199254740992 and scale >= -22 and scale <= 22:
-                number = np.float64(np.int64(value))
-                number = number / _EXACT[-scale] if scale < 0 else number * _EXACT[scale]
-                out[i] = -number if negative else number
-            else:
-                found = _nearest(value, scale)
-                bits[i] = found | (np.uint64(1) << np.uint64(63)) if negative else found
-            continue
-        if good and at == stop:  # digits were cut: decided where the next number has the same double
+        if good and not cut and value < 9007199254740992 and scale >= -22 and scale <= 22:
+            number = np.float64(np.int64(value))
+            number = number / _EXACT[-scale] if scale < 0 else number * _EXACT[scale]
+            out[i] = -number if negative else number
+        elif good:
             found = _nearest(value, scale)
-            if found == _nearest(value + np.uint64(1), scale):
+            if cut and found != _nearest(value + np.uint64(1), scale):
+                state[i] = OTHER
+                others += 1
+            else:
                 bits[i] = found | (np.uint64(1) << np.uint64(63)) if negative else found
-                continue
-        if not good:
+        else:
             special = _special(data, at, stop)
-            if special == 1:
-                continue
             if special == 2:
                 out[i] = -np.inf if negative else np.inf
-                continue
-        state[i] = OTHER
-        others += 1
+            elif special == 0:
+                state[i] = OTHER
+                others += 1
     return others
 
 
@@ -256,11 +264,17 @@ def booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_
             continue
         letter = data[at] | 32 if data[at] >= 65 else data[at]
         state[i] = VALUE
-        if size == 1 and (letter == 116 or letter == 49):
+        if size == 1 and (letter == 116 or letter == 49):  # noqa: PLR1714  # numba
             out[i] = True
-        elif size == 1 and (letter == 102 or letter == 48):
+        elif size == 1 and (letter == 102 or letter == 48):  # noqa: PLR1714
             pass
-        elif size == 4 and letter == 116 and data[at + 1] | 32 == 114 and data[at + 2] | 32 == 117 and data[at + 3] | 32 == 101:
+        elif (
+            size == 4
+            and letter == 116
+            and data[at + 1] | 32 == 114
+            and data[at + 2] | 32 == 117
+            and data[at + 3] | 32 == 101
+        ):
             out[i] = True
         elif (
             size == 5

@@ -49,7 +49,7 @@ def _number(data: Bytes, at: int, stop: int) -> int:
         else:
             return -1
         code = code * base + c
-    if code < 32 and code != 9 and code != 10 and code != 13:
+    if code < 32 and code != 9 and code != 10 and code != 13:  # noqa: PLR1714  # numba
         return -1
     return -1 if code > 0x10FFFF or (code >= 0xD800 and code <= 0xDFFF) or (code | 1) == 0xFFFF else code
 
@@ -90,7 +90,7 @@ def _put(code: int, out: Bytes, to: int) -> int:
 
 @njit(nogil=True, cache=True)
 def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
-    """As :func:`copy`, with references resolved and line ends made ``\\n`` (XML 1.0, section 2.11); -1 - i if text i has another."""
+    """As :func:`copy`, with references resolved and line ends made line feeds (XML 1.0, section 2.11); -1 - i if text i has another."""
     to = 0
     offsets[0] = 0
     for i in range(starts.size):

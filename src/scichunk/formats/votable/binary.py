@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import itertools
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -30,7 +31,13 @@ class _BinaryRows:
     """What both kinds share."""
 
     def __init__(
-        self, stream: ByteStream, fields: Sequence[Field], masked: bool, declared: int | None, findings: Findings, url: str
+        self,
+        stream: ByteStream,
+        fields: Sequence[Field],
+        masked: bool,
+        declared: int | None,
+        findings: Findings,
+        url: str,
     ) -> None:
         self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, url
         self.declared = declared
@@ -60,7 +67,7 @@ class _BinaryRows:
 
     def leftover(self, rows: int, bytes_left: int, policy: Policy) -> None:
         """Say what is behind the last whole row, or what is missing."""
-        if bytes_left and not (self.declared == rows):
+        if bytes_left and self.declared != rows:
             what = f"the stream ends within row {rows}, {bytes_left} bytes after its beginning: it is truncated"
             try:
                 self.findings.refuse(policy, "partial row", "", f"row {rows}", what)
@@ -104,7 +111,7 @@ class FixedRows(_BinaryRows):
         size = max(1, int(min(nbytes, 1 << 30) * (self.stream.size / max(1, self.stream.stored))) // max(1, self.width))
         count = max(1, -(-rows // size))
         cuts = [rows * i // count for i in range(count + 1)]
-        return [Rows(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        return [Rows(a, b) for a, b in itertools.pairwise(cuts)]
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
         """Decode rows; for each wanted field its parts."""
@@ -159,9 +166,9 @@ class VariableRows(_BinaryRows):
         count = max(1, -(-self.stream.stored // size))
         cuts = [self.stream.size * i // count for i in range(count + 1)]
         if self._end < 0:
-            return [Rows(-1, -1, a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+            return [Rows(-1, -1, a, b) for a, b in itertools.pairwise(cuts)]
         rows = [self._rows[max(0, bisect.bisect_right(self._places, c) - 1)] for c in cuts[:-1]] + [self._rows[-1]]
-        found = [Rows(a, b) for a, b in zip(rows[:-1], rows[1:], strict=True) if b > a]
+        found = [Rows(a, b) for a, b in itertools.pairwise(rows) if b > a]
         return found or [Rows(0, 0)]
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
@@ -244,7 +251,9 @@ class VariableRows(_BinaryRows):
             data = self.stream.read(at, min(at + size, self.stream.size))
             starts = np.empty((1, rows or 1 << 16), np.int64)
             limit = max(0, place - at) if place else data.size
-            found, after, _ = walk(data, 0, min(limit, data.size), self.masks, self.bits, self.numbers, self._none, starts, starts)
+            found, after, _ = walk(
+                data, 0, min(limit, data.size), self.masks, self.bits, self.numbers, self._none, starts, starts
+            )
             if not found:
                 if at + size >= self.stream.size:
                     break

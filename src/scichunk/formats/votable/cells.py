@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -148,7 +148,9 @@ def _without(given: Texts, rows: npt.NDArray[np.intp], counts: Spans, total: int
 
 def _check_pairs(context: _Context, given: Texts, counts: Spans) -> None:
     """A complex number has two parts; a single NaN is null, as for astropy."""
-    wrong = [r for r in np.flatnonzero((counts != 2) & (counts != 0)).tolist() if given.text(r).strip().lower() != "nan"]
+    wrong = [
+        r for r in np.flatnonzero((counts != 2) & (counts != 0)).tolist() if given.text(r).strip().lower() != "nan"
+    ]
     for row in wrong:
         _refuse_length(context, given, row, int(counts[row]), "2")
 
@@ -158,7 +160,9 @@ def _printable(context: _Context, given: Texts) -> Texts:
     data = given.data.copy()
     bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
     first = next(i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any())
-    context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), "a control character that XML forbids")
+    context.findings.refuse(
+        context.policy, "encoding", context.field.name, given.where(first), "a control character that XML forbids"
+    )
     data[bad] = 63
     return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
 
@@ -310,7 +314,9 @@ def _texts(context: _Context, given: Texts) -> Part:
     if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
             if "]]>" in given.text(row):
-                context.findings.refuse(context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text")
+                context.findings.refuse(
+                    context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
+                )
     if given.seen & cells.HIGH:
         from scichunk.formats.votable.strings import to_utf8
 

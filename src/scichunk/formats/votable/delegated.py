@@ -42,7 +42,7 @@ def open_delegated(
     del policy, findings
     where = _target(location, document, table)
     if table.serialization == "FITS":
-        inner = _fits(where, table)
+        inner: TableSource = _fits(where, table)
     else:
         from scichunk.formats.votable.parquet import ParquetTable
 
@@ -100,14 +100,22 @@ class Overlay:
             by_name = {f.name: f for f in fields}
             self._fields = [by_name.get(c.name) for c in inner.columns]
 
-    @cached_property
+    @property
     def columns(self) -> tuple[Column, ...]:
         """All columns."""
-        return tuple(_overlaid(c, f) for c, f in zip(self.inner.columns, self._fields, strict=True))
+        return self._columns
 
     @cached_property
+    def _columns(self) -> tuple[Column, ...]:
+        return tuple(_overlaid(c, f) for c, f in zip(self.inner.columns, self._fields, strict=True))
+
+    @property
     def schema(self) -> Any:
         """Of the record batches."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> Any:
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])
@@ -127,9 +135,13 @@ class Overlay:
         """Encoded bytes."""
         return self.inner.nbytes
 
-    @cached_property
+    @property
     def attrs(self) -> Mapping[str, Any]:
         """What both files say."""
+        return self._attrs
+
+    @cached_property
+    def _attrs(self) -> Mapping[str, Any]:
         said = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header()}
         return dict(self.inner.attrs) | said
 
@@ -177,5 +189,3 @@ def _overlaid(column: Column, field: Field | None) -> Column:
     if null is None and column.dtype.kind in "iu" and (declared := declared_null(field)) is not None:
         null = declared.astype(column.dtype) if declared.dtype.kind in "iu" else None
     return replace(column, name=field.name, attrs=attrs, encoding=encoding, null=null)
-
-

@@ -119,9 +119,10 @@ def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Elem
     parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
     parser.CharacterDataHandler = builder.text
     parser.EntityDeclHandler, parser.SkippedEntityHandler = builder.entity, builder.skipped
-    done = start = 0
+    done = begin = 0
     try:
         for start, text in pieces:
+            begin = start
             data = text.encode()
             parser.Parse(data, False)
             done += len(data)
@@ -129,7 +130,7 @@ def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Elem
             parser.Parse(b"", True)
     except expat.ExpatError as error:
         # bytes of the piece before the place of the error
-        place = start + max(0, parser.ErrorByteIndex - done)
+        place = begin + max(0, parser.ErrorByteIndex - done)
         msg = f"not well-formed XML near byte {place}: {expat.ErrorString(error.code)}"
         raise FormatError(msg, url=url) from None
     except ScichunkError as error:

@@ -90,7 +90,9 @@ def _resolve(location: Location, href: str) -> Location:
             _refuse(href)
         return locate(found)
     if not base:
-        return _elsewhere(href, allowed) if _SCHEME.match(href) and not href.lower().startswith("file:") else _refuse(href)
+        return (
+            _elsewhere(href, allowed) if _SCHEME.match(href) and not href.lower().startswith("file:") else _refuse(href)
+        )
     return _beside(location, base, href, allowed)
 
 

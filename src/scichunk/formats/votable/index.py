@@ -91,7 +91,9 @@ class RowIndex:
 
         source, body, at = self.document.source, self.body, self._starts[-1]
         end = min(at + _BLOCK, body.stop)
-        rows, unusual = count_rows(padded(read(source, at, min(end + SLACK, source.fingerprint.size)), end - at), self.prefix)
+        rows, unusual = count_rows(
+            padded(read(source, at, min(end + SLACK, source.fingerprint.size)), end - at), self.prefix
+        )
         after = end
         if unusual:
             spans: list[Span] = []

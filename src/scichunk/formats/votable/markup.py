@@ -16,7 +16,18 @@ from scichunk.sources import ByteSource
 from scichunk.sources.local import LocalSource
 from scichunk.sources.memory import BytesSource
 
-__all__ = ["SLACK", "Body", "Span", "declared_encoding", "find_bytes", "find_end", "is_near", "next_body", "oddities", "read"]
+__all__ = [
+    "SLACK",
+    "Body",
+    "Span",
+    "declared_encoding",
+    "find_bytes",
+    "find_end",
+    "is_near",
+    "next_body",
+    "oddities",
+    "read",
+]
 
 SLACK: Final = 32
 """Bytes behind a block that are read along, for tags that begin in it."""
@@ -67,10 +78,20 @@ def declared_encoding(head: bytes) -> tuple[str, bool]:
     UnsupportedFeature
         If Python does not know it, or it can hide markup (UTF-7).
     """
-    for mark, name in ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe\0\0", "utf-32"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+    for mark, name in (
+        (b"\xef\xbb\xbf", "utf-8"),
+        (b"\xff\xfe\0\0", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
         if head.startswith(mark):
             return name, name == "utf-8"
-    for start, name in ((b"<\0\0\0", "utf-32-le"), (b"\0\0\0<", "utf-32-be"), (b"<\0", "utf-16-le"), (b"\0<", "utf-16-be")):
+    for start, name in (
+        (b"<\0\0\0", "utf-32-le"),
+        (b"\0\0\0<", "utf-32-be"),
+        (b"<\0", "utf-16-le"),
+        (b"\0<", "utf-16-be"),
+    ):
         if head.startswith(start):
             return name, False
     found = re.match(rb"\s*<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z][\w.-]*)[\"']", head[:1024])

@@ -14,7 +14,14 @@ from scichunk.formats.votable.elements import Element
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.structure import Field, Table, read_field
 
-__all__ = ["column_attributes", "column_encoding", "document_attributes", "group_names", "param_value", "table_attributes"]
+__all__ = [
+    "column_attributes",
+    "column_encoding",
+    "document_attributes",
+    "group_names",
+    "param_value",
+    "table_attributes",
+]
 
 _PLAIN: Final = ("ucd", "utype", "xtype", "ref", "ID")
 
@@ -137,7 +144,12 @@ def table_attributes(table: Table, root: Element) -> dict[str, Any]:
     for element in (*table.resource, table.element):
         description = element.said("DESCRIPTION")
         found |= _one(element) | _links(element) | ({"description": description} if description else {})
-    names = {"name": table.name, "ID": table.identifier, "ucd": table.element.get("ucd"), "utype": table.element.get("utype")}
+    names = {
+        "name": table.name,
+        "ID": table.identifier,
+        "ucd": table.element.get("ucd"),
+        "utype": table.element.get("utype"),
+    }
     return {k: v for k, v in names.items() if v} | found
 
 

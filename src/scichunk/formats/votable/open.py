@@ -107,7 +107,8 @@ class VOTableFile:
         FormatError, UnsupportedFeature, LimitExceeded
             If there is no such table, or it cannot be opened.
         """
-        which, on_error, compat = (*place[1:], *("raise", False)[len(place) - 2 :])
+        which = place[1]
+        on_error, compat = (str(place[2]), bool(place[3])) if len(place) > 2 else ("raise", False)
         table = self.find(which)
         key = (table.index, on_error, compat)
         with self._lock:

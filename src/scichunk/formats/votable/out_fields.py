@@ -311,5 +311,3 @@ def _packed_ranges(bits: Bytes, counts: Ints) -> tuple[Bytes, Ints]:
     skipped = np.cumsum(sizes * 8 - counts) - (sizes * 8 - counts)
     spread[np.arange(bits.size) + np.repeat(skipped, counts)] = bits
     return np.packbits(spread), sizes
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -82,9 +83,13 @@ class ParquetTable:
             return error
         return FormatError(f"Parquet data are corrupt or not readable: {error}", url=self._url)
 
-    @cached_property
+    @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in file order."""
+        return self._columns
+
+    @cached_property
+    def _columns(self) -> tuple[Column, ...]:
         return tuple(_column(f) for f in self._found)
 
     @property
@@ -111,7 +116,7 @@ class ParquetTable:
             if size >= nbytes or i == len(self._starts) - 2:
                 cuts.append(self._starts[i + 1])
                 size = 0
-        return [Rows(a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True) if b > a] or [Rows(0, 0)]
+        return [Rows(a, b) for a, b in itertools.pairwise(cuts) if b > a] or [Rows(0, 0)]
 
     def read_rows(self, rows: Rows, columns: Sequence[str] | None = None) -> Any:
         """Read rows as an Arrow record batch."""

@@ -83,7 +83,9 @@ def rewrite(
     cut = mine.data or (mine.stop, mine.stop)
     before = _apply(text, [e for e in edits if e[1] <= cut[0]], 0, cut[0])
     after = _apply(text, [e for e in edits if e[0] >= cut[1]], cut[1], len(text))
-    return re.sub(r"encoding\s*=\s*(['\"])[^'\"]*\1", 'encoding="utf-8"', before, count=1) if before.startswith("<?xml") else before, after
+    return re.sub(r"encoding\s*=\s*(['\"])[^'\"]*\1", 'encoding="utf-8"', before, count=1) if before.startswith(
+        "<?xml"
+    ) else before, after
 
 
 def _apply(text: bytes, edits: list[tuple[int, int, str]], start: int, stop: int) -> str:
@@ -111,7 +113,7 @@ def _start_tag(tag: str, rows: int, name: str | None) -> str:
     tag = _NROWS.sub("", tag)
     if name:
         tag = re.sub(r"\s+name\s*=\s*('[^']*'|\"[^\"]*\")", "", tag)
-    more = f"{f' name={quoteattr(name)}' if name else ''} nrows=\"{rows}\""
+    more = f'{f" name={quoteattr(name)}" if name else ""} nrows="{rows}"'
     end = "/>" if tag.endswith("/>") else ">"
     return tag[: -len(end)] + more + ">"
 

@@ -96,7 +96,9 @@ class Base64Stream:
             return
         period = self._line + self._gap
         letters = self._line * (length // period) + min(length % period, self._line) if length else 0
-        tail_line = self._first + min(-(-max(0, length - len(text)) // period), length // period) * period if length else 0
+        tail_line = (
+            self._first + min(-(-max(0, length - len(text)) // period), length // period) * period if length else 0
+        )
         if length and (length % period > self._line or self._breaks(tail_line) or self._breaks(self._first, 1 << 16)):
             self._give_up()
             return

@@ -121,7 +121,9 @@ def read_rows(data: Bytes, limit: int, encoding: str, *, last: bool) -> tuple[St
 
 def _closes(text: bytes, place: int) -> bool:
     """Whether the error is only that the table ends here."""
-    return re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, place - 2) : place + 64], re.DOTALL) is not None
+    return (
+        re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, place - 2) : place + 64], re.DOTALL) is not None
+    )
 
 
 def decode_cell(text: str, field: Field) -> str:

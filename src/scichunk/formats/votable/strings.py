@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -30,7 +31,7 @@ def pack(texts: list[str]) -> tuple[Bytes, Offsets]:
 def _unpack(data: Bytes, offsets: Offsets) -> list[str]:
     whole = data.tobytes()
     cuts = offsets.tolist()
-    return [whole[a:b].decode("utf-8", "replace") for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [whole[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(cuts)]
 
 
 def check_length(
@@ -105,7 +106,7 @@ def _replaced(
     field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where
 ) -> tuple[Bytes, Offsets]:
     whole, cuts, texts = data.tobytes(), offsets.tolist(), []
-    for row, (start, stop) in enumerate(zip(cuts[:-1], cuts[1:], strict=True)):
+    for row, (start, stop) in enumerate(itertools.pairwise(cuts)):
         try:
             texts.append(whole[start:stop].decode())
         except UnicodeDecodeError as error:

@@ -102,14 +102,22 @@ class VOTable:
         """All fields."""
         return self.table.fields
 
-    @cached_property
+    @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in document order."""
-        return tuple(column_of(f, column_attributes(f), column_encoding(f)) for f in self.fields)
+        return self._columns
 
     @cached_property
+    def _columns(self) -> tuple[Column, ...]:
+        return tuple(column_of(f, column_attributes(f), column_encoding(f)) for f in self.fields)
+
+    @property
     def schema(self) -> Any:
         """Of the record batches."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> Any:
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])
@@ -171,7 +179,8 @@ class VOTable:
         distinct = list(dict.fromkeys(wanted))
         parts = self.rows.read(rows, distinct, self.policy)
         arrays = {
-            k: join_arrow(p, self.fields[k].shape.item, self.columns[k].type) for k, p in zip(distinct, parts, strict=True)
+            k: join_arrow(p, self.fields[k].shape.item, self.columns[k].type)
+            for k, p in zip(distinct, parts, strict=True)
         }
         schema = pa.schema([self.schema.field(k) for k in wanted])
         return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -78,13 +79,9 @@ class TableData:
         count = max(1, -(-(stop - start) // size))
         cuts = [start + (stop - start) * i // count for i in range(count + 1)]
         if not self.index.done:
-            return [Rows(-1, -1, a, b) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+            return [Rows(-1, -1, a, b) for a, b in itertools.pairwise(cuts)]
         places = [self.index.at(c) for c in cuts[:-1]] + [(stop, self.index.n_rows)]
-        found = [
-            Rows(before, after, a, b)
-            for (a, before), (b, after) in zip(places[:-1], places[1:], strict=True)
-            if after > before
-        ]
+        found = [Rows(before, after, a, b) for (a, before), (b, after) in itertools.pairwise(places) if after > before]
         return found or [Rows(0, 0, stop, stop)]
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
@@ -184,7 +181,8 @@ class _Run:
     def _unfinished(self) -> None:
         """The last row has no end: an error, unless the whole rows are wanted."""
         if self.policy.on_error == "raise" or not self.body.cut:
-            raise self._error("the last row has no end", self.place)
+            msg = "the last row has no end"
+            raise self._error(msg, self.place)
         self.table.findings.add("partial row", "", 1, self._where(self.place))
         self.place = self.body.stop
 
@@ -224,7 +222,9 @@ class _Run:
                     self.place = self.body.stop
                 return
 
-    def _decode(self, data: Bytes, starts: npt.NDArray[np.int32], stops: npt.NDArray[np.int32], seen: Bytes, base: int) -> None:
+    def _decode(
+        self, data: Bytes, starts: npt.NDArray[np.int32], stops: npt.NDArray[np.int32], seen: Bytes, base: int
+    ) -> None:
         where = self._locator(starts, base)
         encoding = self.table.document.encoding
         for slot, column in enumerate(self.wanted):
@@ -252,7 +252,9 @@ class _Run:
         first = self.rows + max(0, self.first)
 
         def where(row: int) -> str:
-            return f"row {first + row}{' of the partition' if self._relative else ''}, byte {base + int(starts[0, row])}"
+            return (
+                f"row {first + row}{' of the partition' if self._relative else ''}, byte {base + int(starts[0, row])}"
+            )
 
         return where
 
@@ -300,9 +302,12 @@ class _Run:
             return False
         self.table.document.find_all()
         if not self._whole:
-            raise self._error(
+            msg = (
                 "the table ends here and others follow, which was not known when the file was opened; "
-                "open it again in this process, or with a larger options.scan_bytes",
+                "open it again in this process, or with a larger options.scan_bytes"
+            )
+            raise self._error(
+                msg,
                 self.place,
             )
         self.place = self.stop

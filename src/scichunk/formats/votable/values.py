@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -71,11 +72,10 @@ def convert(
         return Part(rows, values, null, None, None, offsets)
     values = _numbers(field, raw)
     declared = declared_null(field)
-    mask: Mask | None = None
-    if declared is not None and not (values.dtype.kind == "f" and np.isnan(declared)):
-        mask = values == declared
-        mask = mask if mask.any() else None
-    return Part(rows, values, mask, None, None, offsets)
+    if declared is None or (values.dtype.kind == "f" and np.isnan(declared)):
+        return Part(rows, values, None, None, None, offsets)
+    mask: Mask = values == declared
+    return Part(rows, values, mask if mask.any() else None, None, None, offsets)
 
 
 def _row(element: int, field: Field, offsets: npt.NDArray[np.int32] | None) -> int:
@@ -93,14 +93,15 @@ def _numbers(field: Field, raw: Bytes) -> npt.NDArray[Any]:
 def _logicals(
     field: Field, raw: Bytes, policy: Policy, findings: Findings, where: Where
 ) -> tuple[npt.NDArray[np.bool_], Mask | None]:
+    values: npt.NDArray[np.bool_] = _TRUE[raw]
     null = ~_KNOWN[raw]
     if null.any():
         bad = np.flatnonzero(null & ~_BLANK[raw])
         if bad.size:
             what = f"byte 0x{int(raw[bad[0]]):02x} is no boolean"
             findings.refuse(policy, "not a value", field.name, where(int(bad[0])), what)
-        return _TRUE[raw], null
-    return _TRUE[raw], None
+        return values, null
+    return values, None
 
 
 def _bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_]:
@@ -108,13 +109,16 @@ def _bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_
     shape = field.shape
     if counts is None or shape.item:
         if not shape.item:
-            return np.ascontiguousarray(raw).reshape(-1) != 0
+            single: npt.NDArray[np.bool_] = np.ascontiguousarray(raw).reshape(-1) != 0
+            return single
         flat = np.ascontiguousarray(raw).reshape(-1, -(-shape.size // 8))
-        return np.unpackbits(flat, axis=1, count=shape.size).reshape(-1).view(np.bool_)
+        whole: npt.NDArray[np.bool_] = np.unpackbits(flat, axis=1, count=shape.size).reshape(-1).view(np.bool_)
+        return whole
     bits = np.unpackbits(raw)
     sizes = -(-counts // 8) * 8
     skipped = np.cumsum(sizes - counts) - (sizes - counts)
-    return bits[np.arange(int(counts.sum())) + np.repeat(skipped, counts)].view(np.bool_)
+    found: npt.NDArray[np.bool_] = bits[np.arange(int(counts.sum())) + np.repeat(skipped, counts)].view(np.bool_)
+    return found
 
 
 def _texts(field: Field, raw: Bytes, counts: Ints | None, policy: Policy, findings: Findings, where: Where) -> Part:
@@ -159,7 +163,7 @@ def _from_utf16(data: Bytes, offsets: npt.NDArray[np.int32]) -> tuple[Bytes, npt
     if not high.any() and not (low > 127).any():
         return np.ascontiguousarray(low), offsets // 2
     whole, cuts = data.tobytes(), offsets.tolist()
-    return pack([whole[a:b].decode("utf-16-be", "replace") for a, b in zip(cuts[:-1], cuts[1:], strict=True)])
+    return pack([whole[a:b].decode("utf-16-be", "replace") for a, b in itertools.pairwise(cuts)])
 
 
 def single_value(field: Field, data: bytes) -> str:
@@ -179,8 +183,18 @@ def single_value(field: Field, data: bytes) -> str:
     if need > raw.size:
         msg = "a binary value ends too early"
         raise FormatError(msg)
-    part = convert(field, raw[:need] if counts is not None else raw[:need].reshape(1, -1), counts, 1, Policy(), Findings("", ""), str)
+    part = convert(
+        field,
+        raw[:need] if counts is not None else raw[:need].reshape(1, -1),
+        counts,
+        1,
+        Policy(),
+        Findings("", ""),
+        str,
+    )
     values = part.arrow(()).to_pylist() if part.offsets is None else part.arrow(())[0].as_py()
     if field.is_text:
         return "".join(values)
-    return " ".join(f"{v['real']} {v['imag']}" if isinstance(v, dict) else str(int(v) if isinstance(v, bool) else v) for v in values)
+    return " ".join(
+        f"{v['real']} {v['imag']}" if isinstance(v, dict) else str(int(v) if isinstance(v, bool) else v) for v in values
+    )

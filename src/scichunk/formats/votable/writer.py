@@ -26,7 +26,17 @@ __all__ = ["write_table"]
 _ROWS: Final = 1 << 16
 _COPY: Final = 1 << 20
 _LINE: Final = 48  # bytes of a line of 64 letters
-_SKIPPED: Final = ("votable_header", "votable_warnings", "votable_version", "name", "ID", "ucd", "utype", "description", "links")
+_SKIPPED: Final = (
+    "votable_header",
+    "votable_warnings",
+    "votable_version",
+    "name",
+    "ID",
+    "ucd",
+    "utype",
+    "description",
+    "links",
+)
 _XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
