@@ -75,7 +75,7 @@ def stilts(path, _threads):
 
 
 def vot(path, _threads):
-    command = [_vot(), "sconvert", "-f", "csv", str(path), os.devnull]
+    command = [_vot(), "sconvert", "-f", "csv", "-i", str(path), "-o", os.devnull]
     return lambda: subprocess.run(command, check=True, capture_output=True)
 
 

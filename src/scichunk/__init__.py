@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
-    from scichunk.adapters.tables import to_qtable, write_fits_table, write_votable
+    from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
 
@@ -39,6 +39,7 @@ __all__ = [
     "read_fits_table",
     "read_votable",
     "to_qtable",
+    "votable_header",
     "wcs",
     "write_fits_table",
     "write_votable",
@@ -58,6 +59,7 @@ _WHERE = {
     "read_fits_table": "scichunk.adapters.frames",
     "read_votable": "scichunk.adapters.frames",
     "to_qtable": "scichunk.adapters.tables",
+    "votable_header": "scichunk.adapters.tables",
     "wcs": "scichunk.adapters.sky",
     "write_fits_table": "scichunk.adapters.tables",
     "write_votable": "scichunk.adapters.tables",

@@ -607,6 +607,19 @@ def test_units_for_astropy():
     assert str(scichunk.to_qtable(frame_)["ra"].unit) == "deg"
 
 
+def test_the_header_as_astropy_has_it():
+    header = scichunk.votable_header(raw(DATALINK))
+    field = header.get_field_by_id_or_name("col1")
+    assert str(field.unit) == "deg"
+    assert [t.name for t in header.iter_tables()] == ["stars", "other"]
+    assert len(header.get_first_table().array) == 0
+    assert scichunk.votable_header(SAME["UTF-16"]).get_first_table().fields[0].name == "a"
+    with pytest.raises(FormatError, match="astropy cannot read"):
+        scichunk.votable_header(raw(one("char", "x", arraysize="2x2")))
+    with pytest.raises(FormatError, match="entit"):
+        scichunk.votable_header(raw(REFUSED["external entity"][0]))
+
+
 # ---- damage
 
 

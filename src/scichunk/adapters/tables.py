@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scichunk import registry
 from scichunk.adapters.table_input import table_stream
+from scichunk.handles import open_file
+from scichunk.sources import locate
 from scichunk.tables.arrow import dtype_of, to_numpy, value_type
 from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from astropy.io.votable.tree import VOTableFile
     from astropy.table import QTable
 
-__all__ = ["to_qtable", "write_fits_table", "write_votable"]
+__all__ = ["to_qtable", "votable_header", "write_fits_table", "write_votable"]
 
 
 def write_fits_table(
@@ -108,6 +111,38 @@ def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = F
     >>> scichunk.write_votable(stars[stars.parallax > 10], "near.vot")  # doctest: +SKIP
     """
     registry.get("votable").write_table(table_stream(obj), path, overwrite=overwrite, name=name)
+
+
+def votable_header(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> VOTableFile:
+    """Read a VOTable without its rows, as astropy's objects: units, coordinate systems, groups, params, annotations.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+
+    Returns
+    -------
+    astropy.io.votable.tree.VOTableFile
+        Its tables have no rows.
+
+    Raises
+    ------
+    FormatError
+        If it is no VOTable, is corrupt or declares entities, or astropy cannot read its header.
+    SourceError
+        If it is missing or cannot be read.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.votable_header("gaia.vot").get_field_by_id_or_name("parallax").unit  # doctest: +SKIP
+    """
+    file: Any = open_file("votable", locate(url, storage_options))
+    found: VOTableFile = file.header()
+    return found
 
 
 def to_qtable(obj: Any) -> QTable:

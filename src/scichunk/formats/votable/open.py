@@ -58,6 +58,12 @@ class VOTableFile:
         """Return what the document says as a whole."""
         return document_attributes(self.document.root)
 
+    def header(self) -> Any:
+        """Return the document without its rows as :class:`astropy.io.votable.tree.VOTableFile`."""
+        from scichunk.formats.votable.reference import astropy_header
+
+        return astropy_header(self.document)
+
     def select(self, *, table: int | str | None = None) -> str:
         """Return the group of a table: by its position, name or ID."""
         found = self.find(table)
