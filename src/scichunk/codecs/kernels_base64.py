@@ -43,8 +43,9 @@ def irregular(data: Bytes, line: int, gap: int) -> int:
     at = 0
     while at < data.size:
         stop, odd = min(at + line, data.size), np.uint8(0)
-        for i in range(at, stop):
-            odd |= (data[i] <= 32) | (data[i] == 60) | (data[i] == 38)
+        letters = data[at:stop]  # counted from 0, so that the loop has no wrap-around and runs many bytes at a time
+        for i in range(letters.size):
+            odd |= np.uint8(letters[i] <= 32) | np.uint8(letters[i] == 60) | np.uint8(letters[i] == 38)
         if odd:
             return at
         at = stop
@@ -100,6 +101,26 @@ def _group(data: Bytes, at: int, line: int, gap: int, left: int) -> tuple[int, i
 
 
 @njit(nogil=True, cache=True)
+def _groups(data: Bytes, start: int, out: Bytes, first: int, groups: int) -> int:
+    """Decode up to so many groups without white space or padding, which are there; returns how many it took.
+
+    Indices are unsigned: numba makes no provision for negative ones then.
+    """
+    at, to = np.uint64(start), np.uint64(first)
+    one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
+    for k in range(groups):
+        word = _T0[data[at]] | _T1[data[at + one]] | _T2[data[at + two]] | _T3[data[at + three]]
+        if word >> 31:
+            return k
+        out[to] = word >> 16
+        out[to + one] = word >> 8 & 255
+        out[to + two] = word & 255
+        at += four
+        to += three
+    return groups
+
+
+@njit(nogil=True, cache=True)
 def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[int, int]:
     """Decode whole groups of four.
 
@@ -126,16 +147,10 @@ def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[in
         # groups that are wholly within a line
         groups = left >> 2 if line > 0 else (size - at) >> 2
         groups = min(groups, (size - at) >> 2, (out.size - to) // 3)
-        k = 0
-        while k < groups:
-            word = _T0[data[at]] | _T1[data[at + 1]] | _T2[data[at + 2]] | _T3[data[at + 3]]
-            if word >> 31:
-                break
-            out[to], out[to + 1], out[to + 2] = word >> 16, word >> 8 & 255, word & 255
-            at += 4
-            to += 3
-            k += 1
-        left -= 4 * k
+        whole = _groups(data, at, out, to, groups)
+        at += 4 * whole
+        to += 3 * whole
+        left -= 4 * whole
         if to >= out.size:
             break
         after, bits, pads, left = _group(data, at, line, gap, left)

@@ -180,10 +180,12 @@ def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
         return 0, 0, inside, np.uint8(0)
     if data[inside - 2] == 47:
         return inside, inside, inside, np.uint8(0)
-    end, seen = inside, np.uint8(0)
-    while end < data.size and data[end] != 60:
-        seen |= _CLASS[data[end]]
-        end += 1
+    # unsigned: numba makes no provision for negative indices then
+    mark, size, seen = np.uint64(inside), np.uint64(data.size), np.uint8(0)
+    while mark < size and data[mark] != 60:
+        seen |= _CLASS[data[mark]]
+        mark += np.uint64(1)
+    end = np.int64(mark)
     if end + 1 >= data.size:
         return 0, 0, -2, np.uint8(0)
     if (

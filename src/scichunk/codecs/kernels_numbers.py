@@ -120,14 +120,19 @@ def _digits(
 ) -> tuple[np.int64, np.uint64, np.int64, np.int64]:
     """Take digits: place behind them, value and count with them (of 19 at most), and how many did not fit."""
     cut = np.int64(0)
-    while at < stop and data[at] >= 48 and data[at] <= 57:
+    # unsigned: numba makes no provision for negative indices then
+    place, end = np.uint64(at), np.uint64(stop)
+    while place < end:
+        digit = np.uint64(data[place]) - np.uint64(48)
+        if digit > 9:
+            break
         if count < 19:
-            value = value * np.uint64(10) + np.uint64(data[at] - 48)
+            value = value * np.uint64(10) + digit
             count += value != 0
         else:
             cut += 1
-        at += 1
-    return at, value, count, cut
+        place += np.uint64(1)
+    return np.int64(place), value, count, cut
 
 
 @njit(nogil=True, cache=True)

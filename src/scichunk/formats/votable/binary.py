@@ -88,6 +88,8 @@ class FixedRows(_BinaryRows):
         self.starts = (self.masks + np.cumsum(sizes) - sizes).tolist()
         self.sizes = sizes.tolist()
         self.width = int(self.masks + sizes.sum())
+        if self.declared is not None and self.declared * self.width == self.stream.size:
+            self.stream.trust()
         if self.width > options.get().max_chunk_bytes:
             msg = f"rows of {self.width} bytes (options.max_chunk_bytes)"
             raise LimitExceeded(msg, url=self.url, part=self.findings.part)
