@@ -71,6 +71,24 @@ def geotiff(files: list[Path]) -> list[Picture]:
     return pictures
 
 
+def tables(catalogue: Path) -> list[Picture]:
+    step(f'stars = scichunk.read_fits_table("{catalogue.name}")  # dask.dataframe')
+    stars = scichunk.read_fits_table(catalogue)
+    print(stars.dtypes)
+
+    step("stars[stars.mag < 17].groupby('visits', dropna=False).mag.mean().compute()")
+    print(stars[stars.mag < 17].groupby("visits", dropna=False).mag.mean().compute())
+
+    step('scichunk.to_qtable(stars[["name", "ra", "dec", "temperature"]].head(3))')
+    print(scichunk.to_qtable(stars[["name", "ra", "dec", "temperature"]].head(3)))
+
+    step(f'xr.open_dataset("{catalogue.name}", engine="fits", hdu="STARS").covariance')
+    dataset = xr.open_dataset(catalogue, engine="fits", hdu="STARS")
+    print(dataset.covariance)
+    density, _, _ = np.histogram2d(dataset.dec.values, dataset.ra.values, bins=12)
+    return [(f"{catalogue.name}, stars on the sky", density, {"cmap": "Blues", "origin": "lower"})]
+
+
 def fits(files: list[Path]) -> list[Picture]:
     exposure = next(f for f in files if f.name == "exposure.fits")
     cube = next(f for f in files if f.name == "cube.fits")
@@ -91,6 +109,7 @@ def fits(files: list[Path]) -> list[Picture]:
     print(*tree.groups, sep="\n")
     print(scichunk.wcs(tree["SCI"].sci[20:60, 10:90:2]))
     return [
+        *tables(next(f for f in files if f.name == "catalogue.fits")),
         ("exposure.fits, SCI", tree["SCI"].sci.values, {"cmap": "gray", "vmin": 90, "vmax": 160, "origin": "lower"}),
         ("cube.fits, mean over frequency", spectral.data.mean("frequency")[0].values, {"cmap": "inferno"}),
     ]

@@ -74,12 +74,12 @@ def random_values(code, shape, rng):
 def variable(code, counts, rng, wide=False, order=None):
     """(descriptors, heap, cells) of a column of arrays of variable length, stored in a given order of rows."""
     cells = [random_values(code, n, rng) if code != "X" else rng.integers(0, 256, -(-n // 8), dtype="u1") for n in counts]  # fmt: skip
-    heap, places = b"", [0] * len(counts)
+    heap, places = bytearray(), [0] * len(counts)
     for row in order if order is not None else range(len(counts)):
         places[row] = len(heap)
         heap += cells[row].tobytes()
     pairs = np.array([[n, p] for n, p in zip(counts, places, strict=True)], ">i8" if wide else ">i4").reshape(-1, 2)
-    return pairs, heap, cells
+    return pairs, bytes(heap), cells
 
 
 def astropy_columns(data, index=1):

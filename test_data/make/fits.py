@@ -1,7 +1,9 @@
 """Write the FITS sample files: ``python test_data/make/fits.py``."""
 
+import gzip
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 from astropy.io import fits
 
@@ -82,8 +84,74 @@ def compressed():
     )
 
 
+def catalogue():
+    n = 200
+    spectra = np.empty(n, object)
+    spectra[:] = [RNG.normal(10, 1, k).astype("f4") for k in RNG.integers(0, 8, n)]
+    stars = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("id", "K", array=np.arange(n) + (1 << 60)),
+            fits.Column("name", "12A", array=np.array([f"star {i}" for i in range(n)])),
+            fits.Column("ra", "D", unit="deg", array=RNG.uniform(202, 203, n)),
+            fits.Column("dec", "D", unit="deg", array=RNG.uniform(47, 48, n)),
+            fits.Column("mag", "E", unit="mag", disp="F6.2", array=RNG.normal(18, 2, n)),
+            fits.Column("visits", "I", null=-1, array=RNG.integers(-1, 9, n)),
+            fits.Column("temperature", "I", unit="K", array=RNG.integers(-3000, 3000, n)),
+            fits.Column("flags", "J", bzero=1 << 31, array=RNG.integers(0, 1 << 32, n, dtype="u4")),
+            fits.Column("bits", "12X", array=RNG.random((n, 12)) > 0.5),
+            fits.Column("covariance", "9E", dim="(3,3)", array=RNG.normal(size=(n, 3, 3))),
+            fits.Column("visibility", "C", array=RNG.normal(size=2 * n).astype("f4").view("c8")),
+            fits.Column("spectrum", "PE()", unit="mJy", array=spectra),
+            fits.Column("good", "L", array=RNG.random(n) > 0.3),
+        ],
+        name="STARS",
+    )
+    stars.header["TSCAL7"], stars.header["TZERO7"] = 0.5, 5000.0
+    stars.header["TCOMM3"], stars.header["TUCD3"] = "right ascension (ICRS)", "pos.eq.ra;meta.main"
+    log = fits.TableHDU.from_columns(
+        [
+            fits.Column("time", "A19", array=np.array([f"2024-05-01T20:{i:02}:00" for i in range(20)])),
+            fits.Column("seeing", "F8.3", unit="arcsec", array=RNG.uniform(0.6, 1.4, 20)),
+            fits.Column("frames", "I6", array=RNG.integers(0, 99, 20)),
+        ],
+        name="LOG",
+    )
+    write("catalogue.fits", fits.PrimaryHDU(), stars, log)
+
+
+def compressed_table():
+    """Each column of each tile of 50 rows by itself (FITS 4.0, section 10.3)."""
+    n, tile = 120, 50
+    columns = [("id", "J", "RICE_1", np.arange(n)), ("x", "E", "GZIP_2", RNG.normal(size=n)), ("band", "4A", "GZIP_1", RNG.choice([b"g", b"r", b"i"], n).astype("S4"))]  # fmt: skip
+    types = {"J": ">i4", "E": ">f4", "4A": "S4"}
+    heap, descriptors = b"", []
+    for first in range(0, n, tile):
+        for _, form, codec, values in columns:
+            part = values[first : first + tile].astype(types[form])
+            if codec == "RICE_1":
+                encoded = bytes(imagecodecs.rcomp_encode(part.astype("i4"), nblock=32))
+            else:
+                raw = part.view("u1").reshape(len(part), -1)
+                encoded = gzip.compress((raw.T if codec == "GZIP_2" else raw).tobytes(), mtime=0)
+            descriptors.append((len(encoded), len(heap)))
+            heap += encoded
+    rows = np.array(descriptors, ">i8").tobytes()
+    header = fits.Header(
+        [
+            ("XTENSION", "BINTABLE"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", 48), ("NAXIS2", -(-n // tile)), ("PCOUNT", len(heap)), ("GCOUNT", 1),
+            ("TFIELDS", 3), ("ZTABLE", True), ("ZTILELEN", tile), ("ZNAXIS1", 12), ("ZNAXIS2", n), ("ZPCOUNT", 0), ("EXTNAME", "COMPRESSED"),
+        ]
+    )  # fmt: skip
+    for i, (name, form, codec, _) in enumerate(columns, 1):
+        header[f"TTYPE{i}"], header[f"TFORM{i}"], header[f"ZFORM{i}"], header[f"ZCTYP{i}"] = name, "1QB", form, codec
+    data = fits.PrimaryHDU().header.tostring().encode() + header.tostring().encode() + rows + heap
+    (HERE / "compressed_table.fits").write_bytes(data + bytes(-len(data) % 2880))
+
+
 if __name__ == "__main__":
     exposure()
     cube()
     scaled()
     compressed()
+    catalogue()
+    compressed_table()

@@ -1,8 +1,10 @@
 """Tables of FITS files as users meet them: frames, datasets, trees, errors; values beside astropy's."""
 
+import gzip
 import pickle
 import threading
 import warnings
+from pathlib import Path
 
 import dask
 import numpy as np
@@ -25,6 +27,7 @@ from tests.fits_tables import (
     astropy_columns,
     columns,
     compress,
+    encode,
     header,
     padded,
     random_values,
@@ -245,6 +248,20 @@ def test_variable_arrays(code, wide):
     assert part.to_pylist().__repr__() == batch.column(0).slice(2, 5).to_pylist().__repr__()
 
 
+def test_variable_arrays_of_many_groups_in_a_local_file(tmp_path):
+    """Rows and heap are read into the same buffer of the thread."""
+    counts = RNG.integers(0, 60, 60_000)
+    pairs, heap, cells = variable("E", counts.tolist(), RNG)
+    path = tmp_path / "many.fits"
+    path.write_bytes(table(["1PE(60)", "J"], columns(pairs, np.arange(60_000, dtype=">i4")), 60_000, heap))
+    ours = source(path)
+    ours.read_rows(Rows(0, 60_000))  # now the buffer is as large as it gets
+    batch = ours.read_rows(Rows(0, 60_000))
+    assert batch.column(1).to_pylist() == list(range(60_000))
+    assert batch.column(0).value_lengths().to_pylist() == counts.tolist()
+    np.testing.assert_array_equal(batch.column(0).flatten(), np.concatenate(cells))
+
+
 def test_variable_arrays_are_scaled():
     pairs, heap, cells = variable("I", [2, 3], RNG)
     data = table(["1PI", "1PI"], columns(pairs, pairs), 2, heap, TSCAL1=0.5, TZERO1=3.0, TZERO2=32768)
@@ -359,6 +376,17 @@ def test_compressed_tables_that_are_damaged():
     bad = compress(plain, 10, ["GZIP_1"]).replace(b"'GZIP_1  '", b"'LZMA_9  '")
     with pytest.raises(errors.UnsupportedFeature, match="LZMA_9"):
         source(bad).read_rows(Rows(0, 100))
+
+
+def test_bundled_tables():
+    data = Path(__file__).parents[2] / "test_data"
+    check((data / "catalogue.fits").read_bytes())
+    log = scichunk.read_fits_table(data / "catalogue.fits", hdu="LOG").compute()
+    assert log.time[3] == "2024-05-01T20:03:00"
+    assert log.seeing.between(0.6, 1.4).all()
+    small = scichunk.read_fits_table(data / "compressed_table.fits", blocksize=100).compute()
+    assert small.id.tolist() == list(range(120))
+    assert set(small.band) == {"g", "r", "i"}
 
 
 # ---- headers
@@ -693,3 +721,28 @@ def test_a_few_columns_of_wide_rows(tmp_path):
     ours.source._fill = spy
     ours.read_column("c1", 0, 30)
     assert sum(read) == 120
+
+
+@pytest.mark.parametrize("codec", ["GZIP_1", "GZIP_2", "RICE_1"])
+def test_compressed_tables_with_variable_arrays(codec):
+    counts = [3, 0, 40, 1, 900]
+    code = "I" if codec == "RICE_1" else "E"
+    pairs, _, cells = variable(code, counts, RNG)
+    heap, rows = b"", []
+    for first in (0, 2, 4):  # tiles of two rows: descriptors of the arrays, then those of the compressed ones
+        packed = []
+        for cell in cells[first : first + 2]:
+            raw = cell.tobytes()
+            encoded = encode(raw, code, codec) if raw else b""
+            encoded = raw if len(encoded) >= len(raw) else encoded  # stored as they are if that is shorter
+            packed.append((len(encoded), len(heap)))
+            heap += encoded
+        blob = gzip.compress(pairs[first : first + 2].tobytes() + np.array(packed, ">i8").tobytes())
+        rows.append((len(blob), len(heap)))
+        heap += blob
+    data = table(["1QB"], np.array(rows, ">i8").tobytes(), 3, heap, ZTABLE=True, ZTILELEN=2, ZNAXIS1=8, ZNAXIS2=5, ZFORM1=f"1P{code}(900)", ZCTYP1=codec)  # fmt: skip
+    ours = source(data)
+    for found, cell in zip(ours.read_column("c1", 0, 5), cells, strict=True):
+        np.testing.assert_array_equal(found, cell)
+    np.testing.assert_array_equal(ours.read_column("c1", 3, 4)[0], cells[3])
+    assert [len(v) for v in ours.read_rows(Rows(1, 5)).column(0)] == counts[1:]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["gather", "texts", "trim", "trim_rows"]
+__all__ = ["gather", "reverse_bits", "texts", "trim", "trim_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -135,3 +135,19 @@ def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bo
                     out[at + i + b] = data[first + i + size - 1 - b]
         at += n
     return at == out.size
+
+
+@njit(nogil=True, cache=True)
+def reverse_bits(data: Bytes, width: int, offset: int, out: npt.NDArray[np.uint8]) -> bool:
+    """Copy bytes to ``out[row, byte]`` with their bits in the other order."""
+    rows, n = out.shape
+    if not _fits(data, width, offset, n, rows):
+        return False
+    for r in range(rows):
+        at = r * width + offset
+        for i in range(n):
+            byte = np.uint32(data[at + i])
+            byte = ((byte >> 1) & 0x55) | ((byte & 0x55) << 1)
+            byte = ((byte >> 2) & 0x33) | ((byte & 0x33) << 2)
+            out[r, i] = (byte >> 4) | ((byte & 0x0F) << 4)
+    return True

@@ -13,7 +13,18 @@ from scichunk.tables.model import Column
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["arrow_type", "dtype_of", "from_numpy", "lists", "nest", "strings", "text_array", "to_numpy", "value_type"]
+__all__ = [
+    "arrow_type",
+    "dtype_of",
+    "empty",
+    "from_numpy",
+    "lists",
+    "nest",
+    "strings",
+    "text_array",
+    "to_numpy",
+    "value_type",
+]
 
 Array = npt.NDArray[Any]
 
@@ -57,6 +68,19 @@ def dtype_of(kind: pa.DataType) -> np.dtype[Any]:
         found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
         return found
     return np.dtype(object)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Make an uninitialised array in memory of Arrow's pool, which keeps what is freed: threads do not wait for fresh pages.
+
+    Its values become an Arrow array by :func:`from_numpy` without a copy.
+    """
+    import pyarrow as pa
+
+    count = math.prod(shape)
+    if not count:
+        return np.empty(shape, dtype)
+    return np.frombuffer(pa.allocate_buffer(count * dtype.itemsize), dtype, count).reshape(shape)
 
 
 def from_numpy(values: Array, mask: Array | None = None) -> pa.Array:

@@ -24,7 +24,7 @@ from scichunk.sources import ByteSource
 from scichunk.sources.cache import tiles
 from scichunk.sources.local import LocalSource
 from scichunk.sources.memory import BytesSource, HeldSource
-from scichunk.tables.model import Column, Rows
+from scichunk.tables.model import Rows
 
 __all__ = ["FITSTable"]
 
@@ -56,12 +56,8 @@ class FITSTable:
         self._fetching = threading.Lock()
         self.layout = read_layout(hdu)
         self.n_rows = self.layout.rows
-
-    @cached_property
-    def columns(self) -> tuple[Column, ...]:
-        """All columns in file order."""
-        said = header_attrs(self.hdu.cards, self.layout.fields)
-        return tuple(column_of(f, a) for f, a in zip(self.layout.fields, said, strict=True))
+        said = header_attrs(hdu.cards, self.layout.fields)
+        self.columns = tuple(column_of(f, a) for f, a in zip(self.layout.fields, said, strict=True))
 
     @cached_property
     def schema(self) -> Any:
@@ -87,9 +83,13 @@ class FITSTable:
             return ", ".join(dict.fromkeys(f.codec for f in self.layout.fields))
         return "ASCII table" if self.layout.ascii else "binary table"
 
-    @cached_property
+    @property
     def attrs(self) -> Mapping[str, Any]:
         """Cards that do not belong to columns."""
+        return self._attrs
+
+    @cached_property
+    def _attrs(self) -> Mapping[str, Any]:
         found = attributes(self.hdu.cards)
         return {key: value for key, value in found.items() if not is_column_keyword(key)}
 

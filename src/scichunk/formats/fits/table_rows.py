@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -83,10 +83,12 @@ def plain_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], st
     for first in range(start, stop, each):
         last = min(first + each, stop)
         cuts = [*range(first, last, group), last]
-        for (begin, end), rows in zip(itertools.pairwise(cuts), _fetch(source, layout, cuts, low, high), strict=True):
+        pieces: Iterable[Bytes] = _fetch(source, layout, cuts, low, high)
+        if heaped:  # reading the heap overwrites the buffer that rows are read into
+            pieces = [rows.copy() for rows in pieces]
+        for (begin, end), rows in zip(itertools.pairwise(cuts), pieces, strict=True):
             heaps = {}
-            if heaped:  # reading the heap overwrites the buffer of the rows
-                rows = rows.copy()  # noqa: PLW2901
+            if heaped:
                 found = {f.number: descriptors(f, (rows, f.offset - low), begin, layout) for f in heaped}
                 heaps = read_heap(source, heaped, found)
             yield Block(begin, end, {f.number: (rows, f.offset - low) for f in fields}, heaps)

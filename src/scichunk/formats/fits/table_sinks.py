@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +21,7 @@ from scichunk.formats.fits.table_columns import (
 from scichunk.formats.fits.table_rows import Block, HeapCells, bits, native
 from scichunk.formats.fits.table_structure import TEXT, Field
 from scichunk.formats.fits.table_text import parse_texts
-from scichunk.tables.arrow import from_numpy, lists, nest, strings, to_numpy
+from scichunk.tables.arrow import empty, from_numpy, lists, nest, strings, to_numpy
 from scichunk.tables.model import Column
 
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
@@ -73,7 +72,7 @@ class _Numbers:
         self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
     ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
-        self.out = np.empty((rows, *(field.cell or ())), dtype)
+        self.out = empty((rows, *(field.cell or ())), dtype)
         marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
         self.mask = np.zeros(self.out.shape, bool) if marked else None
 
@@ -91,11 +90,16 @@ class _Bits:
 
     def __init__(self, field: Field, rows: int) -> None:
         self.field = field
-        self.out = np.empty((rows, field.width), np.uint8)
+        self.out = empty((rows, field.width), np.dtype(np.uint8))
 
     def put(self, block: Block, at: int) -> None:
+        from scichunk.codecs import kernels_rows
+
         data, first = block.rows[self.field.number]
-        np.take(_reversed(), data[:, first : first + self.field.width], out=self.out[at : at + len(data)], mode="clip")
+        out = self.out[at : at + len(data)]
+        if not kernels_rows.reverse_bits(data.reshape(-1), data.shape[1], first, out):
+            msg = f"column {self.field.name!r} lies outside its rows"
+            raise FormatError(msg)
 
     def finish(self) -> Any:
         import pyarrow as pa
@@ -104,17 +108,11 @@ class _Bits:
         return nest(bits_of_all, self.field.cell or (), len(self.out))
 
 
-@cache
-def _reversed() -> npt.NDArray[np.uint8]:
-    """Every byte with its bits in the other order."""
-    return np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)), bitorder="little")
-
-
 class _WideTexts:
     """Texts of kind U."""
 
     def __init__(self, field: Field, rows: int, dtype: np.dtype[Any]) -> None:
-        self.field, self.out = field, np.empty((rows, *(field.cell or ())), dtype)
+        self.field, self.out = field, empty((rows, *(field.cell or ())), dtype)
 
     def put(self, block: Block, at: int) -> None:
         text_cells(self.field, block.rows[self.field.number], self.out[at : at + block.stop - block.start])
@@ -134,7 +132,7 @@ class _Texts:
                 f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
             )
             raise FormatError(msg)
-        self.out = np.empty(total, np.uint8)
+        self.out = empty((total,), np.dtype(np.uint8))
         self.ends = np.zeros(rows * self.count + 1, np.int32)
         self.at = 0
 

@@ -1,0 +1,324 @@
+"""Tables written and read back: values, nulls, metadata; files that other readers accept."""
+
+import os
+import threading
+import warnings
+
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import xarray as xr
+from astropy import units
+from astropy.io import fits
+from astropy.table import QTable
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import scichunk
+from scichunk import errors
+from scichunk.tables.arrow import arrow_type
+from tests.fits_tables import columns, table, variable
+
+RNG = np.random.default_rng(8)
+
+
+def back(path):
+    return pa.Table.from_pandas(
+        scichunk.read_fits_table(path).compute(), preserve_index=False
+    ).replace_schema_metadata()
+
+
+def verify(path):
+    with fits.open(path) as file:
+        file.verify("exception")
+        assert len(file[1].data) == file[1].header["NAXIS2"]
+
+
+COMPLEX = arrow_type(np.dtype("c16"))
+
+
+def cells(kind):
+    """Values of an Arrow type that FITS can hold."""
+    if pa.types.is_fixed_size_list(kind):
+        return st.lists(cells(kind.value_type), min_size=kind.list_size, max_size=kind.list_size)
+    if pa.types.is_list(kind):
+        return st.lists(cells(kind.value_type).filter(lambda v: v is not None), max_size=4)
+    if pa.types.is_struct(kind):
+        half = st.floats(width=32 if pa.types.is_float32(kind[0].type) else 64, allow_nan=False)
+        return st.fixed_dictionaries({"real": half, "imag": half})
+    if pa.types.is_string(kind):
+        return st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=5)
+    if pa.types.is_boolean(kind):
+        return st.sampled_from([True, False, None])
+    if pa.types.is_floating(kind):
+        return st.floats(width=kind.bit_width, allow_nan=False)
+    info = np.iinfo(kind.to_pandas_dtype())
+    return st.one_of(st.none(), st.integers(int(info.min), int(info.max)))
+
+
+SCALARS = [pa.bool_(), pa.int8(), pa.uint8(), pa.int16(), pa.uint16(), pa.int32(), pa.uint32(), pa.int64(), pa.uint64(), pa.float32(), pa.float64(), pa.string(), arrow_type(np.dtype("c8")), COMPLEX]  # fmt: skip
+KINDS = [
+    *SCALARS,
+    *(pa.list_(k, 3) for k in SCALARS),
+    *(pa.list_(pa.list_(k, 2), 2) for k in SCALARS),
+    *(pa.list_(k) for k in SCALARS if not pa.types.is_string(k) and not pa.types.is_boolean(k)),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=5), rows=st.integers(0, 12))
+def test_values_and_nulls_survive(data, kinds, rows, tmp_path_factory):
+    arrays = [pa.array([data.draw(cells(k)) for _ in range(rows)], k) for k in kinds]
+    made = pa.table(arrays, [f"c{i}" for i in range(len(kinds))])
+    path = tmp_path_factory.mktemp("w") / "t.fits"
+    try:
+        scichunk.write_fits_table(made, path)
+    except errors.UnsupportedFeature as error:  # every value that could stand for null occurs
+        assert "no value is left" in error.message
+        return
+    found = back(path)
+    assert found.schema.types == [k if not rows or not pa.types.is_string(k) else found.schema.field(i).type for i, k in enumerate(kinds)]  # fmt: skip
+    assert found.to_pylist() == made.to_pylist()
+
+
+def test_astropy_reads_what_is_written(tmp_path):
+    made = pa.table(
+        {
+            "i": pa.array([1, None, 3], pa.int32()),
+            "u": pa.array([0, 1 << 63, 5], pa.uint64()),
+            "f": pa.array([1.5, None, np.nan]),
+            "s": pa.array(["a", None, "three"]),
+            "b": pa.array([True, None, False]),
+            "v": pa.array([[1, 2], [], [3]], pa.list_(pa.int16())),
+            "m": pa.array([[[1, 2], [3, 4]]] * 3, pa.list_(pa.list_(pa.float32(), 2), 2)),
+        }
+    )
+    path = tmp_path / "t.fits"
+    scichunk.write_fits_table(made, path, extname="ROWS")
+    with fits.open(path) as file:
+        assert file[1].header["EXTNAME"] == "ROWS"
+        assert file[1].columns["i"].null == -(1 << 31)
+        assert file[1].data["u"].tolist() == [0, 1 << 63, 5]
+        np.testing.assert_array_equal(file[1].data["f"], [1.5, np.nan, np.nan])
+        assert file[1].data["s"].tolist() == ["a", "", "three"]
+        assert [v.tolist() for v in file[1].data["v"]] == [[1, 2], [], [3]]
+        assert file[1].data["m"].shape == (3, 2, 2)
+    assert path.stat().st_size % 2880 == 0
+    verify(path)
+
+
+def test_a_value_for_nulls_is_one_that_does_not_occur(tmp_path):
+    low = -(1 << 15)
+    made = pa.table({"x": pa.array([low, None, low + 1], pa.int16()), "full": pa.array([None, 1, 2], pa.uint8())})
+    scichunk.write_fits_table(made, tmp_path / "t.fits")
+    assert back(tmp_path / "t.fits").to_pylist() == made.to_pylist()
+    with fits.open(tmp_path / "t.fits") as file:
+        assert file[1].columns["x"].null == low + 2
+    every = pa.table({"x": pa.array([*range(256), None], pa.uint8())})
+    with pytest.raises(errors.UnsupportedFeature, match="no value is left"):
+        scichunk.write_fits_table(every, tmp_path / "u.fits")
+    assert os.listdir(tmp_path) == ["t.fits"]
+
+
+@pytest.fixture
+def original(tmp_path):
+    """A file with everything that should survive."""
+    n = 50
+    pairs, heap, _ = variable("D", RNG.integers(0, 4, n).tolist(), RNG)
+    raw = RNG.integers(0, 5, n).astype(">i4")
+    data = table(
+        ["J", "J", "2I", "1PD(3)", "6A", "4A", "L", "20X", "C", "B"],
+        columns(raw, raw, RNG.integers(-9, 9, (n, 2)).astype(">i2"), pairs, RNG.integers(97, 123, (n, 6), dtype="u1"), RNG.integers(97, 123, (n, 4), dtype="u1"),
+                RNG.choice(np.frombuffer(b"TF\0", "u1"), n), RNG.integers(0, 255, (n, 3), dtype="u1") & 0xF0, RNG.normal(size=2 * n).astype(">f4").view(">c8"), RNG.integers(0, 9, n, dtype="u1")),
+        n, heap, TNULL1=3, TZERO2=1 << 31, TNULL2=2, TSCAL3=0.5, TZERO3=1.25, TDIM6="(2,2)", TNULL10=7, TUNIT1="km/s", TCOMM1="speed", TUCD1="phys.veloc",
+        TLMIN1=-5, TDISP3="F8.2", TCTYP1="TIME", EXTNAME="THINGS", EXTVER=3, OBSERVER="O'Neill", EXPTIME=12.5, FLAG=True,
+    )  # fmt: skip
+    comment = "COMMENT first".ljust(80) + "HISTORY made up".ljust(80) + "HISTORY again".ljust(80)
+    end = data.index(b"END" + b" " * 77, 2880)
+    data = data[:end] + comment.encode() + b"END".ljust(80) + data[end + 80 + len(comment) :]
+    path = tmp_path / "original.fits"
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("mask", [True, False])
+@pytest.mark.parametrize("chunks", [None, {"row": 7}])
+def test_datasets_survive(original, tmp_path, mask, chunks):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ds = xr.open_dataset(original, engine="fits", mask_and_scale=mask, chunks=chunks)
+        scichunk.write_fits_table(ds, tmp_path / "copy.fits")
+    again = xr.open_dataset(tmp_path / "copy.fits", engine="fits", mask_and_scale=mask)
+    for name in ds.variables:
+        one, two = ds[name], again[name]
+        assert one.dtype == two.dtype, name
+        assert one.attrs == two.attrs, name
+        if one.dtype == object:
+            assert repr(one.to_numpy().tolist()) == repr(two.to_numpy().tolist())
+        else:
+            np.testing.assert_array_equal(one, two)
+    left, right = dict(ds.attrs), dict(again.attrs)
+    cards = [fits.Header.fromstring(a.pop("fits_header")) for a in (left, right)]
+    assert left == right
+    assert left["OBSERVER"] == "O'Neill"
+    for header in cards:
+        assert list(header["HISTORY"]) == ["made up", "again"]
+        assert list(header["COMMENT"]) == ["first"]
+        assert header["EXTVER"] == 3
+    verify(tmp_path / "copy.fits")
+
+
+@pytest.mark.parametrize("lazily", [True, False])
+def test_frames_survive(original, tmp_path, lazily):
+    frame = scichunk.read_fits_table(original, blocksize=400)
+    scichunk.write_fits_table(frame if lazily else frame.compute(), tmp_path / "copy.fits")
+    one, two = frame.compute(), scichunk.read_fits_table(tmp_path / "copy.fits").compute()
+    assert one.attrs == two.attrs
+    assert one.attrs["columns"]["c1"] == {"units": "km/s", "description": "speed", "ucd": "phys.veloc", "TLMIN": -5, "TCTYP": "TIME"}  # fmt: skip
+    pd.testing.assert_frame_equal(one.drop(columns="c4"), two.drop(columns="c4"))
+    assert one.c4.tolist().__repr__() == two.c4.tolist().__repr__()
+
+
+def test_changed_attributes_win(original, tmp_path):
+    ds = xr.open_dataset(original, engine="fits")
+    ds.attrs["OBSERVER"] = "you"
+    ds.attrs["a long name"] = 5
+    ds.c1.attrs["units"] = "m/s"
+    ds["new"] = ("row", np.arange(50, dtype="i8"), {"units": "s", "description": "seconds", "flag": "no keyword"})
+    scichunk.write_fits_table(ds, tmp_path / "copy.fits")
+    with fits.open(tmp_path / "copy.fits") as file:
+        header = file[1].header
+    assert (header["OBSERVER"], header["a long name"], header["TUNIT1"], header["TUNIT11"]) == ("you", 5, "m/s", "s")
+
+
+def test_what_has_no_form_in_a_header_is_left_out_with_a_warning(tmp_path):
+    ds = xr.Dataset({"x": ("row", [1, 2], {"units": "µm"})}, attrs={"list": [1, 2], "ok": 1})
+    with pytest.warns(errors.MetadataWarning) as caught:
+        scichunk.write_fits_table(ds, tmp_path / "t.fits")
+    assert {w.message.args[0].split("'")[1] for w in caught} == {"list", "TUNIT1"}
+    assert xr.open_dataset(tmp_path / "t.fits", engine="fits").attrs["OK"] == 1
+
+
+def test_types_that_fits_has_no_form_for(tmp_path):
+    for column in (pa.array([["a"]], pa.list_(pa.string())), pa.array([1], pa.timestamp("s")), pa.array([{"a": 1}])):
+        with pytest.raises(errors.UnsupportedFeature, match="column 'x'"):
+            scichunk.write_fits_table(pa.table({"x": column}), tmp_path / "t.fits")
+    with pytest.raises(TypeError, match="expected a Dataset"):
+        scichunk.write_fits_table([1, 2], tmp_path / "t.fits")
+    with pytest.raises(TypeError, match="share their first dimension"):
+        scichunk.write_fits_table(xr.Dataset({"x": ("a", [1]), "y": ("b", [1, 2])}), tmp_path / "t.fits")
+    assert os.listdir(tmp_path) == []
+
+
+def test_failures_leave_nothing_behind(original, tmp_path):
+    target = tmp_path / "sub"
+    target.mkdir()
+    frame = scichunk.read_fits_table(original, blocksize=400)
+
+    def fail(part):
+        if part.index[0] > 20:
+            raise RuntimeError("halfway")
+        return part
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        scichunk.write_fits_table(frame.map_partitions(fail, meta=frame._meta), target / "t.fits")
+    assert os.listdir(target) == []
+    with pytest.raises(errors.SourceError, match="exists already"):
+        scichunk.write_fits_table(frame, original)
+    scichunk.write_fits_table(frame, original, overwrite=True)  # although it is read while it is written
+    assert len(scichunk.read_fits_table(original).compute()) == 50
+    with pytest.raises(errors.SourceError, match="cannot be written"):
+        scichunk.write_fits_table(pa.table({"x": [1]}), tmp_path / "none" / "t.fits")
+
+
+def test_frames_of_others(tmp_path):
+    plain = pd.DataFrame({"a": [1, 2, 3], "b": [1.5, np.nan, 2], "c": ["x", "yy", None], "d": [True, False, True]})
+    plain.index.name = "id"
+    for number, frame in enumerate((plain, dd.from_pandas(plain, npartitions=2))):
+        path = tmp_path / f"{number}.fits"
+        scichunk.write_fits_table(frame, path)
+        found = back(path).to_pydict()
+        assert found.pop("id") == [0, 1, 2]
+        np.testing.assert_array_equal(np.array(found.pop("b"), float), [1.5, np.nan, 2])
+        assert found == {"a": [1, 2, 3], "c": ["x", "yy", ""], "d": [True, False, True]}
+    scichunk.write_fits_table(plain.iloc[:0], tmp_path / "empty.fits")
+    assert len(back(tmp_path / "empty.fits")) == 0
+    verify(tmp_path / "empty.fits")
+
+
+def test_rows_are_written_as_they_come(tmp_path):
+    """A hundred million bytes of rows do not go through memory at once."""
+    import tracemalloc
+
+    n, parts = 100_000, 20
+
+    def part(i):
+        return pd.DataFrame(
+            {"x": pd.array(np.arange(n), "int64[pyarrow]"), "y": pd.array(np.ones(n), "double[pyarrow]")}
+        )
+
+    frame = dd.from_map(part, range(parts))
+    tracemalloc.start()
+    scichunk.write_fits_table(frame, tmp_path / "t.fits")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "t.fits").stat().st_size > 16 * n * parts
+    assert peak < 16 * n * parts / 2
+
+
+def test_threads_write_different_files(original, tmp_path):
+    wrong = []
+
+    def work(i):
+        path = tmp_path / f"{i}.fits"
+        scichunk.write_fits_table(scichunk.read_fits_table(original, columns=["c1", "c5"]).compute(), path)
+        if len(scichunk.read_fits_table(path).compute(scheduler="synchronous")) != 50:
+            wrong.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# ---- QTable
+
+
+@pytest.mark.parametrize("kind", ["dask", "pandas", "dataset", "arrow"])
+def test_qtables(original, kind):
+    frame = scichunk.read_fits_table(original)
+    obj = {
+        "dask": lambda: frame,
+        "pandas": frame.compute,
+        "dataset": lambda: xr.open_dataset(original, engine="fits"),
+        "arrow": lambda: pa.Table.from_pandas(frame.compute()),
+    }[kind]()
+    found = scichunk.to_qtable(obj)
+    assert isinstance(found, QTable)
+    assert found.colnames == [f"c{i}" for i in range(1, 11)]
+    assert len(found) == 50
+    nulls = frame.c1.compute().isna().to_numpy()
+    assert nulls.any()
+    assert (np.asarray(found["c1"].mask) == nulls).all()
+    if kind != "arrow":
+        assert found["c1"].unit == units.km / units.s
+        assert found["c1"].info.description == "speed"
+        assert found["c1"].info.meta["ucd"] == "phys.veloc"
+        assert found["c1"].to("m/s")[~nulls][0].value % 1000 == 0
+    assert found["c3"].shape == (50, 2)
+    assert found["c9"].dtype == "c8"
+    assert found["c6"].shape == (50, 2)
+    assert found["c4"].dtype == object
+    if kind == "dataset":
+        assert found.meta["OBSERVER"] == "O'Neill"
+
+
+def test_qtables_keep_units_that_astropy_does_not_know(tmp_path):
+    scichunk.write_fits_table(xr.Dataset({"x": ("row", [1.0, 2], {"units": "furlongs"})}), tmp_path / "t.fits")
+    found = scichunk.to_qtable(scichunk.read_fits_table(tmp_path / "t.fits"))
+    assert str(found["x"].unit) == "furlongs"
+    assert np.asarray(found["x"]).tolist() == [1, 2]
