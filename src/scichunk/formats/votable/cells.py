@@ -159,10 +159,11 @@ def _printable(context: _Context, given: Texts) -> Texts:
     """Refuse characters that XML forbids (XML 1.0, section 2.2), or replace them."""
     data = given.data.copy()
     bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
-    first = next(i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any())
-    context.findings.refuse(
-        context.policy, "encoding", context.field.name, given.where(first), "a control character that XML forbids"
-    )
+    first = next((i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any()), -1)
+    if first < 0:  # in a row that was not taken
+        return replace(given, seen=given.seen & ~cells.CONTROL)
+    what = "a control character that XML forbids"
+    context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
     data[bad] = 63
     return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
 
