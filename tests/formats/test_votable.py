@@ -388,6 +388,11 @@ def test_remote_requests(tmp_path):
         server.reset()
         assert len(scichunk.read_votable(server.url("small.vot"))) == 3
         assert server.requests == 1
+        # all columns of a dataset from one fetch
+        server.reset()
+        ds = xr.open_dataset(server.url("t.vot"), engine="votable").load()
+        assert ds.sizes["row"] == 90_000
+        assert server.requests <= 3  # head and tail again, everything
         # that there is a second table is found where the first ends, and said
         df = scichunk.read_votable(server.url("u.vot"), blocksize="1MB")
         with pytest.raises(FormatError, match="open it again"):

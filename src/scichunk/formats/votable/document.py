@@ -10,6 +10,7 @@ from typing import Final
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.votable.elements import Element, parse
+from scichunk.formats.votable.held import HoldableSource
 from scichunk.formats.votable.markup import Body, declared_encoding, find_end, is_near, next_body, read
 from scichunk.formats.votable.structure import Table, tables
 from scichunk.sources import ByteSource
@@ -39,7 +40,7 @@ def open_document(source: ByteSource) -> Document:
     encoding, plain = declared_encoding(bytes(source.head()[:1024]))
     if not plain:
         source, encoding = collect(_transcoded(source, encoding), source.url), "utf-8"
-    return Document(source, encoding)
+    return Document(source if is_near(source) else HoldableSource(source), encoding)
 
 
 def _transcoded(source: ByteSource, encoding: str) -> Iterator[bytes]:
@@ -81,6 +82,11 @@ class Document:
             self._open()
         except ScichunkError as error:
             raise error.at(url=source.url) from None
+
+    def hold(self) -> None:
+        """Keep a small document that is far away in memory: its columns will be asked for one by one."""
+        if isinstance(self.source, HoldableSource):
+            self.source.hold()
 
     def find_all(self) -> None:
         """Look through the whole document for all tables; what was found before stays valid."""

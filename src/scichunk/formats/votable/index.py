@@ -15,6 +15,7 @@ from scichunk.formats.votable.markup import SLACK, Body, Span, is_near, oddities
 __all__ = ["RowIndex"]
 
 _BLOCK: Final = 1 << 18
+_AHEAD: Final = 1 << 24
 
 
 class RowIndex:
@@ -33,6 +34,7 @@ class RowIndex:
         self.prefix = np.frombuffer(body.prefix, np.uint8)
         self.odd: list[Span] = []
         """Comments, CDATA sections and processing instructions so far."""
+        self._ahead = 0, np.empty(0, np.uint8)
         self._starts = [body.start]
         self._rows = [0]
         self._lock = threading.Lock()
@@ -91,9 +93,7 @@ class RowIndex:
 
         source, body, at = self.document.source, self.body, self._starts[-1]
         end = min(at + _BLOCK, body.stop)
-        rows, unusual = count_rows(
-            padded(read(source, at, min(end + SLACK, source.fingerprint.size)), end - at), self.prefix
-        )
+        rows, unusual = count_rows(padded(self._fetch(at, end + SLACK), end - at), self.prefix)
         after = end
         if unusual:
             spans: list[Span] = []
@@ -111,6 +111,18 @@ class RowIndex:
         # the place first: others look without the lock
         self._rows.append(self._rows[-1] + rows)
         self._starts.append(after)
+
+    def _fetch(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+        """Bytes as far as there are any; of files that are far away many at once."""
+        source = self.document.source
+        stop = min(stop, source.fingerprint.size)
+        if self.near:
+            return read(source, start, stop)
+        first, data = self._ahead
+        if start < first or stop > first + data.size:
+            first, data = start, read(source, start, min(start + _AHEAD, source.fingerprint.size)).copy()
+            self._ahead = first, data
+        return data[start - first : stop - first]
 
 
 def padded(data: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:

@@ -62,7 +62,7 @@ class Body:
 
 def is_near(source: ByteSource) -> bool:
     """Whether looking through all bytes costs little beside decoding them."""
-    return isinstance(source, LocalSource | BytesSource)
+    return isinstance(source, LocalSource | BytesSource) or bool(getattr(source, "held", False))
 
 
 def read(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:

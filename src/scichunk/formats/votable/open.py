@@ -130,6 +130,7 @@ class VOTableFile:
         with self._lock:
             if place not in self._arrays:
                 _, which, column, _ = place
+                self.document.hold()
                 table = self.table(("table", which))
                 try:
                     self._arrays[place] = ColumnArray(table, column)
