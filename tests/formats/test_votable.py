@@ -661,3 +661,20 @@ def test_damaged_documents_raise_our_errors_only(name):
                 except ScichunkError:
                     refused += 1
     assert refused > 100
+
+
+def test_long_bodies_with_unusual_markup_far_inside(tmp_path):
+    rows = "".join(f"<TR><TD>{i}</TD><TD>n{i}</TD></TR>\n" for i in range(400_000))
+    at = rows.index("<TR><TD>350000<")
+    odd = f"{rows[:at]}<!-- </TABLEDATA> <TR><TD>7</TD><TD>x</TD></TR> --><TR><TD><![CDATA[-5]]></TD><TD>&lt;</TD></TR>{rows[at:]}"
+    path = tmp_path / "t.vot"
+    two = doc(odd)[: -len("</RESOURCE></VOTABLE>")] + doc(ROW)[doc(ROW).index("<TABLE>") :]
+    for text, tables in ((doc(odd), 1), (two, 2)):
+        path.write_text(text)
+        found = scichunk.read_votable(path, blocksize="1MB").a.compute(scheduler="threads")
+        assert len(found) == 400_001
+        assert found.to_numpy().tolist()[350_000] == -5
+        assert len(scichunk.info(path).arrays) == tables
+        values = scichunk.from_votable(path, "a", chunks=100_000)
+        assert values[349_999:350_002].compute(scheduler="synchronous").tolist() == [349_999, -5, 350_000]
+        os.utime(path, ns=(tables, tables))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.structure import Field
 from scichunk.tables.arrow import arrow_type, from_numpy, lists, strings, to_numpy
 from scichunk.tables.model import Column
@@ -91,7 +92,11 @@ def join_arrow(parts: list[Part], item: tuple[int, ...], kind: pa.DataType) -> p
     arrays = []
     while parts:
         arrays.append(parts.pop(0).arrow(item))
-    return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+    try:
+        return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
+    except pa.ArrowInvalid as error:
+        msg = f"a partition with more than Arrow's arrays hold, a smaller blocksize helps: {error}"
+        raise LimitExceeded(msg) from None
 
 
 def sentinel(dtype: np.dtype[Any]) -> Any:

@@ -32,6 +32,8 @@ __all__ = [
 SLACK: Final = 32
 """Bytes behind a block that are read along, for tags that begin in it."""
 _BLOCK: Final = 1 << 20
+_LONG: Final = 1 << 23
+"""From here on a compiled kernel looks through a body; it is not worth loading for less."""
 _OPEN: Final = re.compile(
     rb"<!--|<!\[CDATA\[|<\?"
     rb"|<(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?P<name>TABLEDATA|STREAM)(?=[\s/>])(?P<attributes>(?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)>"
@@ -173,11 +175,24 @@ def find_end(source: ByteSource, body: Body, stop: int) -> int:
     at = body.start
     while at < stop:
         end = min(stop, at + _BLOCK)
+        long = at - body.start >= _LONG and end + SLACK <= stop
+        if long and _quiet(read(source, at, end + SLACK), body):
+            at = end
+            continue
         closed, resume = oddities(source, body, (at, end), stop, odd)
         if closed >= 0:
             return closed
         at = max(end, resume)
     return -1
+
+
+def _quiet(data: npt.NDArray[np.uint8], body: Body) -> bool:
+    """Whether there is neither an end tag nor anything unusual in a block; it may say no without reason."""
+    if body.name == "STREAM":
+        return not (data == ord("<")).any()
+    from scichunk.codecs.kernels_cells import count_rows
+
+    return not count_rows(data, np.frombuffer(body.prefix, np.uint8))[1]
 
 
 def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[Span]) -> tuple[int, int]:

@@ -173,7 +173,7 @@ class _Run:
         if end >= self.body.stop:
             self._unfinished()
             return size
-        if size > options.get().max_chunk_bytes // 2:
+        if size > min(options.get().max_chunk_bytes, 1 << 31) // 2:  # places are 32-bit integers
             msg = f"a row of more than {size} bytes (options.max_chunk_bytes)"
             raise LimitExceeded(msg, url=self.source.url, part=self._where(self.place))
         return size * 2
