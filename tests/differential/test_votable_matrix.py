@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 
 import scichunk
 from scichunk.errors import FormatError, SourceError, UnsupportedFeature
+from tests.differential.test_corpus import CORPUS, manifest
 
 KINDS = {
     "boolean": "?", "unsignedByte": "u1", "short": "i2", "int": "i4", "long": "i8", "float": "f4", "double": "f8", "floatComplex": "c8", "doubleComplex": "c16",
@@ -284,3 +285,40 @@ def test_writing_goes_row_group_by_row_group(tmp_path):
     found = scichunk.read_votable(tmp_path / "t.vot", blocksize="1MB").compute(scheduler="threads")
     assert found.a.tolist() == list(range(300_000))
     assert found.s.iloc[-1] == "n299999"
+
+
+# ---- real files
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
+@pytest.mark.skipif(not manifest("votable"), reason="no corpus")
+def test_real_files_have_astropys_rows_and_names(tmp_path):
+    """As many rows and columns as astropy finds, in frames, in small partitions, and written again."""
+    wrong, compared = [], 0
+    for name in manifest("votable"):
+        data = (CORPUS / name).read_bytes()
+        try:
+            want = reference(data)
+        except Exception:
+            want = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                frame = scichunk.read_votable(data).compute(scheduler="synchronous")
+                parts = scichunk.read_votable(data, blocksize=2000).compute(scheduler="synchronous")
+                scichunk.write_votable(frame, tmp_path / "t.vot", overwrite=True)
+            except scichunk.errors.ScichunkError as error:
+                if want is not None:
+                    wrong.append(f"{name}: {error}")
+                continue
+            again = scichunk.read_votable(tmp_path / "t.vot").compute(scheduler="synchronous")
+        if want is not None and want.dtype.names and frame.shape != (len(want), len(want.dtype.names)):
+            wrong.append(f"{name}: {frame.shape}")
+        if parts.astype(str).to_numpy().tolist() != frame.astype(str).to_numpy().tolist():
+            wrong.append(f"{name}: partitions differ")
+        if again.shape != frame.shape or list(again.columns) != list(frame.columns):
+            wrong.append(f"{name}: written as {again.shape}")
+        compared += 1
+    assert compared > 60
+    assert not wrong, "\n".join(wrong)
