@@ -17,7 +17,7 @@ from scichunk.sources import locate
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Reader", "from_fits", "from_geotiff", "from_jpeg2000", "to_dask"]
+__all__ = ["Reader", "from_fits", "from_geotiff", "from_jpeg2000", "from_votable", "to_dask"]
 
 Reader = Literal["auto", "indexed", "reference"]
 
@@ -192,6 +192,56 @@ def from_jpeg2000(
         return found
 
     return _open_array("jpeg2000", url, find, bands, chunks, storage_options)
+
+
+def from_votable(
+    url: Any,
+    column: str,
+    *,
+    table: int | str = 0,
+    chunks: Any = "auto",
+    storage_options: Mapping[str, Any] | None = None,
+) -> da.Array:
+    """Read one column of a VOTable lazily.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes; compressed as a whole (.gz, ...) or not.
+    column
+        Its name.
+    table
+        Position in document order, counted from 0, or its ID or name.
+    chunks
+        ``"auto"`` merges groups of rows up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps groups of some MB of
+        the file; or anything that :func:`dask.array.from_array` takes.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape (row, *cell), native byte order; object for texts and for arrays of variable length. Nulls are NaN in floating
+        point, the declared value in integers, else the lowest integer (255 of unsigned bytes), with a ``DataWarning``. Rows of
+        TABLEDATA and rows of varying size are counted, once.
+
+    Raises
+    ------
+    FormatError
+        If it is no VOTable, is corrupt, or has no such table or column.
+    UnsupportedFeature
+        If it cannot be decoded.
+    SourceError
+        If it is missing or cannot be read.
+    LimitExceeded
+        If it is beyond :mod:`scichunk.options`.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.from_votable("gaia.vot", "parallax").mean().compute()  # doctest: +SKIP
+    """
+    return _open_array("votable", url, ("column", table, column, False), None, chunks, storage_options)
 
 
 def _checked_overview(overview: int) -> int:

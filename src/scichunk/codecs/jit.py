@@ -11,12 +11,15 @@ from numba.extending import intrinsic as numba_intrinsic
 
 from scichunk.errors import PerformanceWarning
 
-__all__ = ["Int", "compiled", "intrinsic", "kernel"]
+__all__ = ["Flag", "Int", "compiled", "inlined", "intrinsic", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 Int = Any
 """An integer of kernels: numba makes no difference between Python's and NumPy's, type checkers do, and each version of them its own."""
+
+Flag = Any
+"""A truth value of kernels, likewise."""
 
 
 def compiled(function: F, signature: Any = None, **options: Any) -> F:
@@ -39,6 +42,11 @@ def compiled(function: F, signature: Any = None, **options: Any) -> F:
 def kernel(function: F) -> F:
     """Compile a function on first use."""
     return compiled(function)
+
+
+def inlined(function: F) -> F:
+    """Compile a function into those that call it: for a few instructions, since each call is a copy."""
+    return compiled(function, inline="always")
 
 
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
