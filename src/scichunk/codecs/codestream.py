@@ -212,7 +212,7 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     kept: list[bytes] = []
     tlm: dict[int, bytes] = {}
     ppm: dict[int, bytes] = {}
-    header, siz, at = None, b"", start + 2
+    header, siz, at, marker = None, b"", start + 2, 0
     for marker, first, end in segments(get, start + 2, stop):
         at = end - 2
         if marker in {SOT, SOD, 0xFFD9}:

@@ -38,10 +38,7 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
         found = coordinates(mine, transform, source.shape, dims)
-        coords = {**found, **coords}
-        if not number:
-            mapping = found["spatial_ref"]
-    coords["spatial_ref"] = mapping
+        coords = {**found, **coords}  # the first group's spatial_ref stays
     return Node(tuple(arrays), coords, box_texts(structure))
 
 
