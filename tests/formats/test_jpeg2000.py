@@ -357,6 +357,18 @@ def test_hostile_headers(data):
     assert isinstance(caught.value, FormatError | LimitExceeded | UnsupportedFeature)
 
 
+@pytest.mark.parametrize("distances", ["equal", "different"])
+def test_thousands_of_components(distances):
+    code = encode([texture((64, 64))])
+    parts = b"".join(
+        bytes((7, 1 + i % 250, 1 + i // 250) if distances == "different" else (7, 1, 1)) for i in range(16384)
+    )
+    body = struct.pack(">H8IH", 0, 64, 64, 0, 0, 64, 64, 0, 0, 16384) + parts
+    data = code[:4] + struct.pack(">H", 2 + len(body)) + body + code[4 + struct.unpack(">H", code[4:6])[0] :]
+    with pytest.raises(ScichunkError):
+        scichunk.from_jpeg2000(data)[:3, :9, :9].compute(scheduler="synchronous")
+
+
 def test_fragments_are_refused():
     start = b"\0\0\0\x0cjP  \r\n\x87\n" + struct.pack(">I4s", 20, b"ftyp") + b"jpx \0\0\0\0jpx "
     with pytest.raises(UnsupportedFeature, match="fragments"):
