@@ -347,14 +347,26 @@ def siz(**changes):
 def test_hostile_headers(data):
     import time
 
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ScichunkError) as caught:
         array = scichunk.from_jpeg2000(data)
         array[:, -50:, -50:].compute(scheduler="synchronous")
         array[:, :50, :50].compute(scheduler="synchronous")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert caught.value.url
     assert isinstance(caught.value, FormatError | LimitExceeded | UnsupportedFeature)
+
+
+@pytest.mark.parametrize("distances", ["equal", "different"])
+def test_thousands_of_components(distances):
+    code = encode([texture((64, 64))])
+    parts = b"".join(
+        bytes((7, 1 + i % 250, 1 + i // 250) if distances == "different" else (7, 1, 1)) for i in range(16384)
+    )
+    body = struct.pack(">H8IH", 0, 64, 64, 0, 0, 64, 64, 0, 0, 16384) + parts
+    data = code[:4] + struct.pack(">H", 2 + len(body)) + body + code[4 + struct.unpack(">H", code[4:6])[0] :]
+    with pytest.raises(ScichunkError):
+        scichunk.from_jpeg2000(data)[:3, :9, :9].compute(scheduler="synchronous")
 
 
 def test_fragments_are_refused():

@@ -26,7 +26,7 @@ _SIZ, _CAP, _COD, _COC, _RGN, _QCD, _QCC, _POC = 0xFF51, 0xFF50, 0xFF52, 0xFF53,
 _TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
 _COM: Final = 0xFF64
 _DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
-_MOST_SEGMENTS: Final = 1 << 17
+_MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
 COMPONENT, RESOLUTION, STEP, PX, PY, DX, DY, LEVELS, BLOCK_X, BLOCK_Y = range(10)
 """Columns of :attr:`MainHeader.resolutions`; STEP is how many times the resolution is halved."""
 _ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
@@ -212,6 +212,7 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     kept: list[bytes] = []
     tlm: dict[int, bytes] = {}
     ppm: dict[int, bytes] = {}
+    overrides: dict[int, Coding] = {}
     header, siz, at, marker = None, b"", start + 2, 0
     for marker, first, end in segments(get, start + 2, stop):
         at = end - 2
@@ -231,12 +232,12 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
             ppm.setdefault(body[0], body[1:])
         if marker not in _DROPPED:
             kept.append(whole)
-        header = _apply(header, marker, body)
+        header = _apply(header, marker, body, overrides)
     if header is None or marker != SOT:
         msg = f"the main header ends at byte {at} without a tile"
         raise FormatError(msg)
     return replace(
-        header, length=at - start, siz=siz, kept=b"".join(kept),
+        header, length=at - start, siz=siz, overrides=overrides, kept=b"".join(kept),
         lengths=_tile_lengths(tlm), packed=_packed(ppm), relocated=bool(ppm),
     )  # fmt: skip
 
@@ -253,8 +254,11 @@ def tile_header(
     """
     kept: list[bytes] = []
     plt: dict[int, bytes] = {}
+    overrides: dict[int, Coding] = {}
     for marker, first, end in segments(get, start, stop):
         if marker == SOD:
+            if overrides:
+                header = replace(header, overrides={**header.overrides, **overrides})
             return header, end, kept, [plt[i] for i in sorted(plt)]
         if marker in {SOT, 0xFFD9}:
             break
@@ -262,7 +266,7 @@ def tile_header(
         if marker == _PLT and body:
             plt[body[0] if body[0] not in plt else len(plt)] = body[1:]
             continue
-        header = _apply(header, marker, body)
+        header = _apply(header, marker, body, overrides)
         if marker == _PPT:
             header = replace(header, relocated=True)
         kept.append(struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker))
@@ -270,8 +274,8 @@ def tile_header(
     raise FormatError(msg)
 
 
-def _apply(header: MainHeader, marker: int, body: bytes) -> MainHeader:
-    """Take over what one marker segment says."""
+def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
+    """Take over what one marker segment says; COC goes to ``overrides``, of which there may be thousands."""
     try:
         if marker == _COD:
             layers, style = struct.unpack(">H", body[2:4])[0], body[0]
@@ -283,9 +287,10 @@ def _apply(header: MainHeader, marker: int, body: bytes) -> MainHeader:
             )  # fmt: skip
         if marker == _COC:
             wide = len(header.size.components) > 256
-            number = int.from_bytes(body[: 1 + wide], "big")
-            coding = _coding(body[2 + wide :], user=bool(body[1 + wide] & 1))
-            return replace(header, overrides={**header.overrides, number: coding})
+            overrides[int.from_bytes(body[: 1 + wide], "big")] = _coding(
+                body[2 + wide :], user=bool(body[1 + wide] & 1)
+            )
+            return header
         if marker == _POC:
             return replace(header, progressions=header.progressions + _progressions(header, body))
         if marker == _CAP:

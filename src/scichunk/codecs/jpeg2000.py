@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs import openjpeg
-from scichunk.codecs.codestream import MainHeader, ceil_div
+from scichunk.codecs.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.scratch import borrow
 
@@ -193,16 +193,15 @@ class TileCodec:
     def _check_cost(self, number: int) -> None:
         """Refuse a tile whose header promises structures beyond all measure, before anything is made for them."""
         tile = self.header.size.tile(int(self.tiles[number]))
-        blocks = 0
-        for i, part in enumerate(self.header.size.components):
-            coding = self.header.of(i)
-            width, height = ceil_div(tile[2] - tile[0], part.dx), ceil_div(tile[3] - tile[1], part.dy)
-            for r in range(coding.levels + 1):
-                shift = coding.levels - r
-                px, py = coding.precincts[r]
-                bx, by = min(coding.block_x, max(0, px - 1)), min(coding.block_y, max(0, py - 1))
-                w, h = (width >> shift) + 1, (height >> shift) + 1
-                blocks += ((w >> bx) + 1) * ((h >> by) + 1) + ((w >> px) + 1) * ((h >> py) + 1)
+        r = self.header.resolutions
+        width, height = (
+            ((tile[2] - tile[0]) // r[:, DX] >> r[:, STEP]) + 2,
+            ((tile[3] - tile[1]) // r[:, DY] >> r[:, STEP]) + 2,
+        )
+        px, py = r[:, PX], r[:, PY]
+        bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
+        counts = ((width >> bx) + 1.0) * ((height >> by) + 1) + ((width >> px) + 1.0) * ((height >> py) + 1)
+        blocks = int(counts.sum())
         limit = min(_MOST_BLOCKS, options.get().max_chunk_bytes >> 8)
         if blocks > limit:
             msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"

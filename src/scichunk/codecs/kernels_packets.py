@@ -212,7 +212,7 @@ def walk(
         precinct = precincts[packet]
         if _bit(data, state):
             for band in range(bands[precinct, 0], bands[precinct, 1]):
-                total += _band(data, state, rows[band], layers[packet], styles[precinct], blocks, trees)
+                total += _band(data, state, rows[band], int(layers[packet]), int(styles[precinct]), blocks, trees)
                 if state[_SHORT]:
                     break
         if state[_BYTE] == 0xFF and state[_LEFT] == 0 and not state[_SHORT]:

@@ -42,11 +42,12 @@ def group_type(group: Group) -> np.dtype[Any]:
     UnsupportedFeature
         For components that OpenJPEG's 32-bit integers do not hold.
     """
-    deepest = max(b + (not s and any(group.signed)) for b, s in zip(group.bits, group.signed, strict=True))
+    mixed = any(group.signed)
+    deepest = max(b + (mixed and not s) for b, s in zip(group.bits, group.signed, strict=True))
     if deepest > 31:
         msg = f"components of {max(group.bits)} bits"
         raise UnsupportedFeature(msg)
-    return sample_type(deepest, signed=any(group.signed))
+    return sample_type(deepest, signed=mixed)
 
 
 def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkIndex, TileCodec]:
@@ -60,7 +61,7 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkI
         If only the reference reader can decode it.
     """
     header = structure.header
-    levels = min(header.of(c).levels for c in range(len(header.size.components)))
+    levels = header.levels
     if not 0 <= reduce <= levels:
         msg = f"it can be halved {levels} times, not {reduce}"
         raise FormatError(msg)

@@ -28,7 +28,6 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
     structure, metadata = file.structure, file.metadata()
     arrays: list[ArrayVar] = []
     coords: dict[str, Coordinate] = {}
-    mapping: Coordinate | None = None
     for number, group in enumerate(structure.groups):
         end = f"_{number + 1}" if number else ""
         dims = ("band" + end, "y" + end, "x" + end)
@@ -39,10 +38,7 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
         found = coordinates(mine, transform, source.shape, dims)
-        coords = {**found, **coords}
-        mapping = mapping or found["spatial_ref"]
-    if mapping is not None:
-        coords["spatial_ref"] = mapping
+        coords = {**found, **coords}  # the first group's spatial_ref stays
     return Node(tuple(arrays), coords, box_texts(structure))
 
 

@@ -54,6 +54,7 @@ class JPEG2000File:
         try:
             self.structure = read_structure(source)
             self.levels = self.header.levels
+            self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
         except ScichunkError as error:
             raise error.at(url=source.url) from None
         self.parts = PartTable(self.structure, source)
@@ -137,7 +138,7 @@ class JPEG2000File:
         for number, group in enumerate(groups):
             if all(c in group.components for c in wanted):
                 return ("image", number, reduce, reader, expand), [group.components.index(c) for c in wanted]
-        sizes = "; ".join(f"{g.components}: {self.structure.shape(g, reduce)[1:]}" for g in groups)
+        sizes = "; ".join(f"{g.components}: {self.structure.shape(g, reduce)[1:]}" for g in groups[:4])
         msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
         raise UnsupportedFeature(msg, url=self.source.url)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from scichunk.codecs.codestream import MainHeader, ceil_div, main_header
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk
 from scichunk.sources.base import ByteSource
 from scichunk.sources.headers import HeaderReader
 
 __all__ = ["Group", "Structure", "read_structure"]
+
+
+_MOST_GROUPS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,9 @@ class Structure:
         for i, c in enumerate(self.header.size.components):
             found.setdefault((c.dx, c.dy), []).append(i)
         parts = self.header.size.components
+        if len(found) > _MOST_GROUPS:
+            msg = f"components of {len(found)} different distances of samples"
+            raise LimitExceeded(msg)
         return tuple(
             Group(tuple(which), dx, dy, tuple(parts[i].bits for i in which), tuple(parts[i].signed for i in which))
             for (dx, dy), which in found.items()
