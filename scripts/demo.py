@@ -89,6 +89,29 @@ def tables(catalogue: Path) -> list[Picture]:
     return [(f"{catalogue.name}, stars on the sky", density, {"cmap": "Blues", "origin": "lower"})]
 
 
+def jpeg2000(files: list[Path]) -> list[Picture]:
+    band = next(f for f in files if f.name.startswith("band"))
+    palette = next(f for f in files if f.name.startswith("palette"))
+
+    step(f'scichunk.info("{band.name}")')
+    print(scichunk.info(band))
+
+    step(f'scichunk.from_jpeg2000("{band.name}", chunks="native")')
+    print(scichunk.from_jpeg2000(band, chunks="native"))
+
+    step(f'xr.open_dataset("{band.name}", engine="jpeg2000", reduce=2)')
+    small = xr.open_dataset(band, engine="jpeg2000", reduce=2)
+    print(small)
+
+    step(f'scichunk.from_jpeg2000("{palette.name}", expand=True)  # colours instead of indices')
+    colours = scichunk.from_jpeg2000(palette, expand=True)
+    print(colours)
+    return [
+        (f"{band.name}, halved twice", small.band_data[0].values, {"cmap": "viridis"}),
+        (f"{palette.name}, expanded", np.moveaxis(colours.compute(), 0, -1), {}),
+    ]
+
+
 def fits(files: list[Path]) -> list[Picture]:
     exposure = next(f for f in files if f.name == "exposure.fits")
     cube = next(f for f in files if f.name == "cube.fits")
@@ -115,7 +138,36 @@ def fits(files: list[Path]) -> list[Picture]:
     ]
 
 
-TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {"geotiff": geotiff, "fits": fits}
+def votable(files: list[Path]) -> list[Picture]:
+    stars = next(f for f in files if f.name == "stars.vot")
+
+    step(f'df = scichunk.read_votable("{stars.name}"); df[df.parallax > 5][["name", "parallax"]].compute()')
+    df = scichunk.read_votable(stars)
+    print(df[df.parallax > 5][["name", "parallax"]].compute())
+
+    step(f'xr.open_dataset("{stars.name}", engine="votable", chunks={{}})')
+    dataset = xr.open_dataset(stars, engine="votable", chunks={})
+    print(dataset.drop_attrs(deep=False))
+    print({k: v for k, v in dataset.attrs.items() if k != "votable_header"})
+
+    step('scichunk.to_qtable(df[["name", "ra", "dec", "colours"]].head(3))')
+    print(scichunk.to_qtable(df[["name", "ra", "dec", "colours"]].head(3)))
+
+    OUT.mkdir(exist_ok=True)
+    near = OUT / "near.vot"
+    step(f'scichunk.write_votable(df[df.parallax > 2], "{near.name}"); scichunk.info("{near.name}")')
+    scichunk.write_votable(df[df.parallax > 2], near, overwrite=True)
+    print(scichunk.info(near))
+    density = np.histogram2d(dataset.dec.values, dataset.ra.values, bins=(16, 20))[0]
+    return [("stars.vot, stars per cell", density, {"cmap": "viridis", "origin": "lower"})]
+
+
+TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {
+    "geotiff": geotiff,
+    "jpeg2000": jpeg2000,
+    "fits": fits,
+    "votable": votable,
+}
 
 
 def listing(files: list[Path]) -> None:
@@ -156,7 +208,8 @@ def main() -> int:
     print(f"scichunk {scichunk.__version__} reads {', '.join(scichunk.formats())}")
     pictures = []
     for name, spec in scichunk.formats().items():
-        files = sorted(f for f in folder.iterdir() if f.name.lower().endswith(tuple(spec.suffixes)))
+        found = (f for f in folder.iterdir() if not f.name.endswith(".aux.xml"))  # beside a GeoTIFF, no VOTable
+        files = sorted(f for f in found if f.name.lower().endswith(tuple(spec.suffixes)))
         print(f"\n{'=' * 100}\n{spec.description}: {len(files)} bundled files")
         if not files:
             continue

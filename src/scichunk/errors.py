@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 __all__ = [
+    "DataWarning",
     "FormatError",
     "LimitExceeded",
     "MetadataWarning",
@@ -91,3 +92,7 @@ class PerformanceWarning(UserWarning):
 
 class MetadataWarning(UserWarning):
     """Something that the file says about its values could not be understood and is left out; the values are right."""
+
+
+class DataWarning(UserWarning):
+    """Values in the file that are not as its header promises; the message says what was made of them."""

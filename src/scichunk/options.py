@@ -29,6 +29,8 @@ class Options:
     """Largest decoded native chunk (tile, strip)."""
     max_pages: int = 65_536
     """Most image directories that are followed in one file."""
+    max_elements: int = 1_000_000
+    """Most XML elements of one document outside the bodies of its tables."""
     max_expanded_bytes: int = 1 << 37
     """Largest content of a file that is compressed as a whole."""
     range_gap: int = 1 << 15
@@ -49,6 +51,13 @@ class Options:
     """How many opened files (headers, indexes) one process remembers."""
     cached_tile_bytes: int = 1 << 26
     """Decoded native chunks kept where reads do not end on chunk borders."""
+    warm_bytes: int = 1 << 28
+    """Memory of large results (above 32 MB) that is kept for the next ones once they are freed."""
+    scan_bytes: int = 1 << 22
+    """Remote VOTables up to this size are looked through for all their tables when opened; of longer ones, the table that is first is
+    taken to be the only one until its end is met."""
+    follow_hrefs: bool = False
+    """Follow references of VOTables to data beyond the folder or host of the document."""
     gdal_cache_bytes: int = 1 << 26
     """GDAL's block cache in the reference lane."""
     claim_rasters: bool = False

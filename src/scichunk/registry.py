@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -23,6 +24,30 @@ def _is_fits(head: bytes) -> bool:
     return first_bytes(head, 16)[:9] == b"SIMPLE  ="
 
 
+def _is_jpeg2000(head: bytes) -> bool:
+    return head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51"
+
+
+def _is_votable(head: bytes) -> bool:
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start[:1] != b"<":
+        from scichunk.sources.expanded import compression, first_bytes
+
+        if head[:2] in {b"\xff\xfe", b"\xfe\xff", b"\0<"} or head[:2] == b"<\0":
+            start = head.replace(b"\0", b"")
+        elif compression(head) in {"gzip", "bzip2", "xz"}:
+            return (
+                _is_votable(first_bytes(head, 4096).lstrip()) if first_bytes(head, 1)[:1] in {b"<", b"\xef"} else False
+            )
+    if start[:2] == b"<\0":
+        start = start.replace(b"\0", b"")
+    # declarations, comments and DOCTYPE come before the root; of a long comment only the beginning is here
+    return (
+        re.search(rb"<(?:[A-Za-z_][\w.-]*:)?VOTABLE[\s>/]|<!DOCTYPE\s+VOTABLE\b", start[:4096]) is not None
+        and start[:1] == b"<"
+    )
+
+
 _BUILT_IN = (
     FormatSpec(
         "geotiff",
@@ -30,6 +55,13 @@ _BUILT_IN = (
         (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
         _is_tiff,
         "scichunk.formats.geotiff.open",
+    ),
+    FormatSpec(
+        "jpeg2000",
+        "JPEG 2000: JP2, JPX, JPH (HTJ2K), raw codestreams",
+        (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".jph", ".jhc"),
+        _is_jpeg2000,
+        "scichunk.formats.jpeg2000.open",
     ),
     FormatSpec(
         "fits",
@@ -45,6 +77,14 @@ _BUILT_IN = (
         _is_fits,
         "scichunk.formats.fits.open",
         "scichunk.formats.fits.table_writer",
+    ),
+    FormatSpec(
+        "votable",
+        "VOTable: TABLEDATA, BINARY, BINARY2, FITS and PARQUET",
+        tuple(s + c for s in (".vot", ".votable", ".xml") for c in ("", ".gz", ".bz2", ".xz")),
+        _is_votable,
+        "scichunk.formats.votable.open",
+        "scichunk.formats.votable.writer",
     ),
 )
 

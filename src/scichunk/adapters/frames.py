@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "read_fits_table", "table_of", "to_frame"]
+__all__ = ["COLUMNS", "read_fits_table", "read_votable", "table_of", "to_frame"]
 
 COLUMNS = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
@@ -74,6 +74,71 @@ def read_fits_table(
     """
     which = tuple(hdu) if isinstance(hdu, list) else hdu
     return _read_table("fits", url, ("table", which), columns, blocksize, storage_options)
+
+
+def read_votable(
+    url: Any,
+    *,
+    table: int | str = 0,
+    columns: Sequence[str] | None = None,
+    blocksize: int | str = "64MiB",
+    on_error: str = "raise",
+    astropy_compat: bool = False,
+    storage_options: Mapping[str, Any] | None = None,
+) -> dd.DataFrame:
+    """Read a table of a VOTable document lazily, in any serialization.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes; compressed as a whole (.gz, ...) or not.
+    table
+        Position in document order, counted from 0, or its ID or name.
+    columns
+        Names of the columns wanted, in that order; None for all. A selection made later (``df[["ra", "dec"]]``) reaches the
+        decoder as well.
+    blocksize
+        Bytes of the file that make one partition.
+    on_error
+        ``"raise"``, or ``"null"`` for values that cannot be read; that also keeps the whole rows of a truncated document.
+    astropy_compat
+        Lose what astropy loses: zeros for empty integers of old versions, clipped integers, cut and trimmed texts.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+
+    Returns
+    -------
+    dask.dataframe.DataFrame
+        Types of pyarrow: nullable integers and booleans, ``string``, ``fixed_size_list`` (nested if there are several axes),
+        ``list`` for variable arrays, structs of ``real`` and ``imag``. Nulls are those of VALUES, empty cells, ``?`` and BINARY2
+        flags. Divisions are known for rows of fixed size and small files. ``attrs["columns"]`` of pandas frames has the units.
+
+    Raises
+    ------
+    FormatError
+        If it is no VOTable, is corrupt, declares entities, or has no such table or column.
+    UnsupportedFeature
+        If a datatype is not known, or the data lie elsewhere (``options.follow_hrefs``).
+    SourceError
+        If it is missing or cannot be read.
+    LimitExceeded
+        If it is beyond :mod:`scichunk.options`.
+
+    Warns
+    -----
+    DataWarning
+        Once for each kind of value that is not as the document declares it.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.read_votable("gaia.vot")[["ra", "dec"]].mean().compute()  # doctest: +SKIP
+    """
+    if on_error not in {"raise", "null"}:
+        msg = f'on_error must be "raise" or "null", got {on_error!r}'
+        raise ValueError(msg)
+    place = ("table", table, on_error, bool(astropy_compat))
+    return _read_table("votable", url, place, columns, blocksize, storage_options)
 
 
 class ColumnAttrs(dict[str, dict[str, Any]]):

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scichunk import registry
 from scichunk.adapters.table_input import table_stream
+from scichunk.handles import open_file
+from scichunk.sources import locate
 from scichunk.tables.arrow import dtype_of, to_numpy, value_type
 from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from astropy.io.votable.tree import VOTableFile
     from astropy.table import QTable
 
-__all__ = ["to_qtable", "write_fits_table"]
+__all__ = ["to_qtable", "votable_header", "write_fits_table", "write_votable"]
 
 
 def write_fits_table(
@@ -67,6 +70,79 @@ def write_fits_table(
     >>> scichunk.write_fits_table(stars[stars.mag < 15], "bright.fits")  # doctest: +SKIP
     """
     registry.get("fits").write_table(table_stream(obj), path, overwrite=overwrite, extname=extname)
+
+
+def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, name: str | None = None) -> None:
+    """Write a table as a VOTable (BINARY2), rows as they come; the file appears when it is complete.
+
+    Parameters
+    ----------
+    obj
+        ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
+    path
+        On this machine.
+    overwrite
+        Replace a file that is there.
+    name
+        Of the table; by default that of the attributes.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If VOTable has no form for the type of a column.
+    FormatError
+        If a value has none: integers beyond 2**63 - 1.
+    SourceError
+        If the file exists, or cannot be written.
+    TypeError
+        If ``obj`` is none of these.
+
+    Notes
+    -----
+    Values, nulls and metadata survive: every null has its flag, the attribute ``votable_header`` of datasets brings back all
+    that the document said (other tables without their data), with FIELD elements unchanged where the columns are. Without it
+    attributes of columns become those of FIELD, and attributes of the table PARAM elements. Texts are ``char`` if all of them
+    are ASCII, else ``unicodeChar``.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> stars = scichunk.read_votable("gaia.vot")  # doctest: +SKIP
+    >>> scichunk.write_votable(stars[stars.parallax > 10], "near.vot")  # doctest: +SKIP
+    """
+    registry.get("votable").write_table(table_stream(obj), path, overwrite=overwrite, name=name)
+
+
+def votable_header(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> VOTableFile:
+    """Read a VOTable without its rows, as astropy's objects: units, coordinate systems, groups, params, annotations.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+
+    Returns
+    -------
+    astropy.io.votable.tree.VOTableFile
+        Its tables have no rows.
+
+    Raises
+    ------
+    FormatError
+        If it is no VOTable, is corrupt or declares entities, or astropy cannot read its header.
+    SourceError
+        If it is missing or cannot be read.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.votable_header("gaia.vot").get_field_by_id_or_name("parallax").unit  # doctest: +SKIP
+    """
+    file: Any = open_file("votable", locate(url, storage_options))
+    found: VOTableFile = file.header()
+    return found
 
 
 def to_qtable(obj: Any) -> QTable:

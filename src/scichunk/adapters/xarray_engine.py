@@ -11,7 +11,7 @@ from xarray.backends import BackendEntrypoint
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-__all__ = ["FITSBackend", "GeoTIFFBackend", "ScichunkBackend"]
+__all__ = ["FITSBackend", "GeoTIFFBackend", "JPEG2000Backend", "ScichunkBackend", "VOTableBackend"]
 
 _DECODERS = (
     "mask_and_scale",
@@ -21,6 +21,9 @@ _DECODERS = (
     "use_cftime",
     "decode_timedelta",
 )
+
+_SNIFFED = 4096
+"""Bytes that are looked at: XML may begin with declarations and comments."""
 
 
 class ScichunkBackend(BackendEntrypoint):
@@ -92,11 +95,25 @@ class GeoTIFFBackend(_OneFormat):
     format_name = "geotiff"
 
 
+class JPEG2000Backend(_OneFormat):
+    """JPEG 2000: JP2, JPX, JPH and raw codestreams."""
+
+    description = "Chunked, lazy JPEG 2000"
+    format_name = "jpeg2000"
+
+
 class FITSBackend(_OneFormat):
     """FITS images, plain and tile-compressed."""
 
     description = "Chunked, lazy FITS"
     format_name = "fits"
+
+
+class VOTableBackend(_OneFormat):
+    """VOTable: dimension ``row``, one variable a column."""
+
+    description = "Chunked, lazy VOTable, all serializations"
+    format_name = "votable"
 
 
 def _left_to_rasterio(format_name: str) -> bool:
@@ -133,13 +150,13 @@ def _first_bytes(target: Any) -> bytes | None:
             return None
         try:
             with open(os.path.expanduser(target), "rb") as file:
-                return file.read(64)
+                return file.read(_SNIFFED)
         except (OSError, ValueError):
             return b""
     if isinstance(target, bytes | bytearray | memoryview):
-        return bytes(target[:64])
+        return bytes(target[:_SNIFFED])
     if hasattr(target, "getvalue"):
-        return bytes(target.getvalue()[:64])
+        return bytes(target.getvalue()[:_SNIFFED])
     name = getattr(target, "name", None)
     if isinstance(name, str) and os.path.isfile(name):
         return _first_bytes(name)

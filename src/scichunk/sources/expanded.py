@@ -20,7 +20,7 @@ from scichunk.sources.base import ByteSource
 from scichunk.sources.local import LocalSource
 from scichunk.sources.memory import BytesSource
 
-__all__ = ["compression", "expand", "first_bytes"]
+__all__ = ["collect", "compression", "expand", "first_bytes"]
 
 _MAGIC: Final = {
     b"\x1f\x8b": "gzip",
@@ -84,7 +84,7 @@ def expand(source: ByteSource) -> ByteSource:
         )
         warnings.warn(msg, PerformanceWarning, stacklevel=4)
     try:
-        return _collect(_pieces(kind, source), source.url)
+        return collect(_pieces(kind, source), source.url)
     except ScichunkError as error:
         raise error.at(url=source.url) from None
 
@@ -187,7 +187,7 @@ def _compress(whole: bytes) -> Iterator[bytes]:
         raise FormatError(msg) from error
 
 
-def _collect(pieces: Iterator[bytes], url: str) -> ByteSource:
+def collect(pieces: Iterator[bytes], url: str) -> ByteSource:
     """Keep pieces in memory while they are few, else in a temporary file that goes with the source."""
     limit, kept, size = options.get().max_expanded_bytes, bytearray(), 0
     spill: _Spilled | None = None

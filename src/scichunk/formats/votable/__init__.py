@@ -1,0 +1,1 @@
+"""VOTable: all serializations (VOTable 1.0 to 1.5)."""

@@ -1,0 +1,324 @@
+"""Rows of BINARY and BINARY2 streams: fixed ones by arithmetic, others by an index of rows (VOTable 1.5, sections 5.3 and 5.4)."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.formats.votable.columns import Part
+from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.stream import ByteStream
+from scichunk.formats.votable.structure import Field
+from scichunk.formats.votable.values import cell_bytes, convert
+from scichunk.tables.model import Rows
+
+__all__ = ["FixedRows", "VariableRows", "open_rows"]
+
+_PIECE: Final = 1 << 20
+Bytes = npt.NDArray[np.uint8]
+Parts = list[list[Part]]
+
+
+class _BinaryRows:
+    """What both kinds share."""
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        fields: Sequence[Field],
+        masked: bool,
+        declared: int | None,
+        findings: Findings,
+        url: str,
+    ) -> None:
+        self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, url
+        self.declared = declared
+        self.masks = (len(self.fields) + 7) // 8 if masked else 0
+        sizes = [cell_bytes(f) for f in self.fields]
+        self.bits = np.array([s[0] for s in sizes], np.int64)
+        self.numbers = np.array([s[1] for s in sizes], np.int64)
+        self.piece = max(_PIECE, min(stream.batch_bytes, 1 << 25)) if not stream.near else _PIECE
+
+    @property
+    def nbytes(self) -> int:
+        """Encoded bytes."""
+        return self.stream.stored
+
+    def part_of(self, column: int, raw: Any, counts: Any, flags: Bytes, policy: Policy, first: int) -> Part:
+        """Convert the bytes of one field, and mark its nulls; ``flags``: null flags of the rows, shape (rows, masks)."""
+        field = self.fields[column]
+        try:
+            part = convert(field, raw, counts, flags.shape[0], policy, self.findings, lambda i: f"row {first + i}")
+        except ScichunkError as error:
+            raise error.at(url=self.url, part=f"{self.findings.part}, field {field.name!r}") from None
+        if self.masks:
+            null = flags[:, column >> 3] & (128 >> (column & 7)) != 0
+            if null.any():
+                part.row_null = null if part.row_null is None else part.row_null | null
+        return part
+
+    def leftover(self, rows: int, bytes_left: int, policy: Policy) -> None:
+        """Say what is behind the last whole row, or what is missing."""
+        if bytes_left and self.declared != rows:
+            what = f"the stream ends within row {rows}, {bytes_left} bytes after its beginning: it is truncated"
+            try:
+                self.findings.refuse(policy, "partial row", "", f"row {rows}", what)
+            except FormatError as error:
+                raise error.at(url=self.url) from None
+        elif bytes_left:
+            self.findings.add("partial row", "", 1, f"row {rows}")
+        elif self.declared is not None and self.declared != rows:
+            self.findings.add("rows", "", abs(self.declared - rows), f"{rows} rows, declared {self.declared}")
+
+
+class FixedRows(_BinaryRows):
+    """Rows of one size: every row is found by arithmetic."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        sizes = (self.bits * self.numbers + 7) // 8
+        self.starts = (self.masks + np.cumsum(sizes) - sizes).tolist()
+        self.sizes = sizes.tolist()
+        self.width = int(self.masks + sizes.sum())
+        if self.declared is not None and self.declared * self.width == self.stream.size:
+            self.stream.trust()
+        if self.width > options.get().max_chunk_bytes:
+            msg = f"rows of {self.width} bytes (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self.url, part=self.findings.part)
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows."""
+        return self.stream.size // self.width if self.width else 0
+
+    def count_rows(self) -> int:
+        """Return the number of rows."""
+        return int(self.n_rows or 0)
+
+    def row_group(self) -> int:
+        """Rows of some MB."""
+        return max(1, (1 << 22) // max(1, self.width))
+
+    def partitions(self, nbytes: int) -> list[Rows]:
+        """Cut into equal numbers of rows."""
+        rows = self.count_rows()
+        size = max(1, int(min(nbytes, 1 << 30) * (self.stream.size / max(1, self.stream.stored))) // max(1, self.width))
+        count = max(1, -(-rows // size))
+        cuts = [rows * i // count for i in range(count + 1)]
+        return [Rows(a, b) for a, b in itertools.pairwise(cuts)]
+
+    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+        """Decode rows; for each wanted field its parts."""
+        total = self.count_rows()
+        if rows.stop >= total:
+            self.leftover(total, self.stream.size - total * self.width, policy)
+        parts: Parts = [[] for _ in wanted]
+        step = max(1, self.piece // self.width)
+        stop = min(rows.stop, total)
+        for first in range(rows.start, stop, step):
+            count = min(step, stop - first)
+            data = self.stream.read(first * self.width, (first + count) * self.width).reshape(count, self.width)
+            flags = data[:, : self.masks]
+            for slot, column in enumerate(wanted):
+                at = self.starts[column]
+                raw = data[:, at : at + self.sizes[column]]
+                parts[slot].append(self.part_of(column, raw, None, flags, policy, first))
+        return parts
+
+
+class VariableRows(_BinaryRows):
+    """Rows whose sizes differ: an index has the place of the first row of each piece, as far as anyone needed it."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._places, self._rows = [0], [0]
+        self._end = -1
+        self._bad = ""
+        self._lock = threading.Lock()
+        self._none = np.full(len(self.fields), -1, np.int64)
+        if self.stream.size <= 1 << 20 and self.stream.near:
+            self.count_rows()
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows if they have been counted."""
+        return self._rows[-1] if self._end >= 0 else None
+
+    def count_rows(self) -> int:
+        """Count them."""
+        self._advance(lambda: False)
+        return self._rows[-1]
+
+    def row_group(self) -> int:
+        """Rows of some MB."""
+        rows = self.n_rows
+        return max(1, rows * (1 << 22) // max(1, self.stream.size)) if rows else 10_000
+
+    def partitions(self, nbytes: int) -> list[Rows]:
+        """Spans of bytes; with row numbers once rows have been counted."""
+        size = max(1, min(nbytes, 1 << 30))
+        count = max(1, -(-self.stream.stored // size))
+        cuts = [self.stream.size * i // count for i in range(count + 1)]
+        if self._end < 0:
+            return [Rows(-1, -1, a, b) for a, b in itertools.pairwise(cuts)]
+        rows = [self._rows[max(0, bisect.bisect_right(self._places, c) - 1)] for c in cuts[:-1]] + [self._rows[-1]]
+        found = [Rows(a, b) for a, b in itertools.pairwise(rows) if b > a]
+        return found or [Rows(0, 0)]
+
+    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+        """Decode a partition, or any rows by number; for each wanted field its parts."""
+        if rows.start < 0:
+            self._advance(lambda: self._places[-1] >= rows.last_byte)
+            i = max(0, bisect.bisect_right(self._places, rows.first_byte) - 1)
+            limit, left = min(rows.last_byte, self.stream.size), 1 << 62
+            wanted_from, skip = rows.first_byte, 0
+        else:
+            self._advance(lambda: self._rows[-1] >= rows.stop)
+            i = max(0, bisect.bisect_right(self._rows, rows.start) - 1)
+            limit, left = self.stream.size, min(rows.stop, self._rows[-1]) - rows.start
+            wanted_from, skip = 0, rows.start - self._rows[i]
+        if self._end >= 0:
+            limit = min(limit, self._end)
+        at, row = self._places[i], self._rows[i]
+        if at < wanted_from or skip:
+            at, row = self._skip(at, row, wanted_from, skip)
+        parts = self._decode(at, row, limit, left, wanted, policy)
+        if self._end >= 0 and (rows.last_byte >= self.stream.size if rows.start < 0 else rows.stop >= self._rows[-1]):
+            self._check_end(policy)
+        return parts
+
+    def _check_end(self, policy: Policy) -> None:
+        if self._bad:
+            what = f"{self._bad} in row {self._rows[-1]}, byte {self._end} of the stream"
+            try:
+                self.findings.refuse(policy, "partial row", "", f"row {self._rows[-1]}", what)
+            except FormatError as error:
+                raise error.at(url=self.url) from None
+        else:
+            self.leftover(self._rows[-1], self.stream.size - self._end, policy)
+
+    def _advance(self, enough: Callable[[], bool]) -> None:
+        """Extend the index."""
+        if self._end >= 0 or enough():
+            return
+        with self._lock:
+            size = self.piece
+            while self._end < 0 and not enough():
+                at = self._places[-1]
+                rows, after, bad = self._walk(at, size)
+                if bad >= 0:
+                    self._bad = f"field {self.fields[bad].name!r} has an impossible length"
+                if bad >= 0 or (at + size >= self.stream.size and (bad == -2 or after >= self.stream.size or not rows)):
+                    if rows:
+                        self._rows.append(self._rows[-1] + rows)
+                        self._places.append(after)
+                    self._end = after
+                elif rows:
+                    self._rows.append(self._rows[-1] + rows)
+                    self._places.append(after)
+                    size = self.piece
+                else:
+                    size = self._larger(size, at)
+
+    def _larger(self, size: int, at: int) -> int:
+        if size > options.get().max_chunk_bytes // 2:
+            msg = f"a row of more than {size} bytes (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self.url, part=f"{self.findings.part}, byte {at} of the stream")
+        return size * 2
+
+    def _walk(self, at: int, size: int) -> tuple[int, int, int]:
+        """Count the rows of a piece."""
+        from scichunk.codecs.kernels_fields import walk
+
+        data = self.stream.read(at, min(at + size, self.stream.size))
+        most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
+        places = np.empty((1, min(most, 1 << 20)), np.int64)
+        rows, after, bad = walk(data, 0, data.size, self.masks, self.bits, self.numbers, self._none, places, places)
+        return rows, at + after, bad
+
+    def _skip(self, at: int, row: int, place: int, rows: int) -> tuple[int, int]:
+        """Go on to the first row at a place or behind it, or over some rows."""
+        from scichunk.codecs.kernels_fields import walk
+
+        size = self.piece
+        while at < place or rows:
+            data = self.stream.read(at, min(at + size, self.stream.size))
+            starts = np.empty((1, rows or 1 << 16), np.int64)
+            limit = max(0, place - at) if place else data.size
+            found, after, _ = walk(
+                data, 0, min(limit, data.size), self.masks, self.bits, self.numbers, self._none, starts, starts
+            )
+            if not found:
+                if at + size >= self.stream.size:
+                    break
+                size = self._larger(size, at)
+                continue
+            at, row = at + after, row + found
+            rows = max(0, rows - found)
+        return at, row
+
+    def _decode(self, at: int, row: int, limit: int, left: int, wanted: Sequence[int], policy: Policy) -> Parts:
+        from scichunk.codecs.kernels_fields import walk
+
+        slots = self._none.copy()
+        slots[list(wanted)] = np.arange(len(wanted))
+        parts: Parts = [[] for _ in wanted]
+        size, most = self.piece, max(16, (1 << 16) // max(1, len(wanted)))
+        while at < limit and left > 0:
+            data = self.stream.read(at, min(at + size, self.stream.size))
+            here, end = 0, 0
+            while here < min(limit - at, data.size) and left > 0:
+                starts = np.empty((len(wanted) + 1, min(most, left)), np.int64)
+                counts = np.empty_like(starts)
+                found, here, bad = walk(
+                    data, here, min(limit - at, data.size), self.masks, self.bits, self.numbers, slots, starts, counts
+                )
+                if found:
+                    self._take(data, starts[:, :found], counts[:, :found], wanted, parts, policy, row)
+                    row, left, end = row + found, left - found, here
+                if bad != -1 or not found:
+                    break
+            if not end:
+                if at + size >= self.stream.size:
+                    break
+                size = self._larger(size, at)
+                continue
+            at, size = at + end, self.piece
+        return parts
+
+    def _take(
+        self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], parts: Parts, policy: Policy, first: int
+    ) -> None:
+        from scichunk.codecs.kernels_fields import gather, gather_ranges
+
+        rows = starts.shape[1]
+        flags = np.empty((rows, self.masks), np.uint8)
+        gather(data, starts[-1], self.masks, flags.reshape(-1))
+        for slot, column in enumerate(wanted):
+            number, bits = int(self.numbers[column]), int(self.bits[column])
+            if number >= 0:
+                size = (bits * number + 7) // 8
+                raw = np.empty((rows, size), np.uint8)
+                gather(data, starts[slot], size, raw.reshape(-1))
+                parts[slot].append(self.part_of(column, raw, None, flags, policy, first))
+            else:
+                sizes = (counts[slot] * bits + 7) >> 3
+                raw = np.empty(int(sizes.sum()), np.uint8)
+                gather_ranges(data, starts[slot], sizes, raw)
+                parts[slot].append(self.part_of(column, raw, counts[slot].copy(), flags, policy, first))
+
+
+def open_rows(
+    stream: ByteStream, fields: Sequence[Field], masked: bool, declared: int | None, findings: Findings, url: str
+) -> FixedRows | VariableRows:
+    """Open the rows of a stream; ``masked``: each row begins with null flags (BINARY2)."""
+    fixed = all(cell_bytes(f)[1] >= 0 for f in fields)
+    return (FixedRows if fixed else VariableRows)(stream, fields, masked, declared, findings, url)

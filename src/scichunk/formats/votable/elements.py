@@ -1,0 +1,141 @@
+"""A small tree of XML elements, read by expat with every door shut: no entities, no external files, bounded in all ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+from xml.parsers import expat
+
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+
+__all__ = ["Element", "parse"]
+
+_DEPTH: Final = 64
+_ATTRIBUTE: Final = 1 << 20
+
+
+@dataclass(slots=True)
+class Element:
+    """An element without its namespace prefix."""
+
+    tag: str
+    attributes: dict[str, str]
+    children: list[Element] = field(default_factory=list)
+    text: str = ""
+
+    def get(self, name: str, default: str = "") -> str:
+        """Return an attribute."""
+        return self.attributes.get(name, default)
+
+    def all(self, *tags: str) -> Iterator[Element]:
+        """Children with one of these names."""
+        return (c for c in self.children if c.tag in tags)
+
+    def first(self, tag: str) -> Element | None:
+        """First child of a name."""
+        return next(self.all(tag), None)
+
+    def said(self, tag: str) -> str:
+        """Text of the first child of a name, white space trimmed."""
+        found = self.first(tag)
+        return " ".join(found.text.split()) if found else ""
+
+
+class _Builder:
+    """Handlers of expat."""
+
+    def __init__(self) -> None:
+        self.root: Element | None = None
+        self.open: list[Element] = []
+        self.parts: list[list[str]] = []
+        self.left = options.get().max_elements
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        self.left -= 1
+        if self.left < 0:
+            msg = f"more than {options.get().max_elements} elements before the data (options.max_elements)"
+            raise LimitExceeded(msg)
+        if len(self.open) >= _DEPTH:
+            msg = f"elements nested more than {_DEPTH} deep"
+            raise LimitExceeded(msg)
+        if sum(map(len, attributes.values())) > _ATTRIBUTE:
+            msg = f"attributes of more than {_ATTRIBUTE} characters"
+            raise LimitExceeded(msg)
+        element = Element(name.rpartition(":")[2], {k.rpartition(":")[2]: v for k, v in attributes.items()})
+        if self.open:
+            self.open[-1].children.append(element)
+        else:
+            self.root = element
+            if element.tag != "VOTABLE":
+                msg = f"the document is no VOTable: its root is {name}"
+                raise FormatError(msg)
+        self.open.append(element)
+        self.parts.append([])
+
+    def end(self, name: str) -> None:
+        del name
+        self.open.pop().text = "".join(self.parts.pop())
+
+    def text(self, data: str) -> None:
+        if self.parts:
+            self.parts[-1].append(data)
+
+    def entity(self, name: str, *rest: Any) -> None:
+        del rest
+        msg = f"the document declares the entity {name!r}; entities are not read, they can hide or multiply content"
+        raise FormatError(msg)
+
+    def skipped(self, name: str, *rest: Any) -> None:
+        del rest
+        msg = f"the entity {name!r} is not defined"
+        raise FormatError(msg)
+
+
+def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Element:
+    """Read a document.
+
+    Parameters
+    ----------
+    pieces
+        Where each piece begins in the file, and its text; the bodies of tables left out.
+    url
+        For messages.
+    cut
+        The document ends early; elements may be left open.
+
+    Raises
+    ------
+    FormatError
+        If it is not well formed, no VOTable, or declares entities.
+    LimitExceeded
+        If it is nested too deep, or has too many elements or too long attributes.
+    """
+    builder = _Builder()
+    parser = expat.ParserCreate("utf-8")  # whatever the document declares: texts have been decoded
+    parser.buffer_text = True
+    parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
+    parser.StartElementHandler, parser.EndElementHandler = builder.start, builder.end
+    parser.CharacterDataHandler = builder.text
+    parser.EntityDeclHandler, parser.SkippedEntityHandler = builder.entity, builder.skipped
+    done = begin = 0
+    try:
+        for start, text in pieces:
+            begin = start
+            data = text.encode()
+            parser.Parse(data, False)
+            done += len(data)
+        if not cut:
+            parser.Parse(b"", True)
+    except expat.ExpatError as error:
+        # bytes of the piece before the place of the error
+        place = begin + max(0, parser.ErrorByteIndex - done)
+        msg = f"not well-formed XML near byte {place}: {expat.ErrorString(error.code)}"
+        raise FormatError(msg, url=url) from None
+    except ScichunkError as error:
+        raise error.at(url=url) from None
+    if builder.root is None:
+        msg = "the document is empty"
+        raise FormatError(msg, url=url)
+    return builder.root

@@ -1,0 +1,115 @@
+"""Texts of declared length, and arrays of them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import LimitExceeded
+from scichunk.formats.votable.columns import Part
+from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.structure import Field
+
+__all__ = ["check_length", "pack", "split", "to_utf8"]
+
+Bytes = npt.NDArray[np.uint8]
+Offsets = npt.NDArray[np.int32]
+Where = Callable[[int], str]
+
+
+def pack(texts: list[str]) -> tuple[Bytes, Offsets]:
+    """UTF-8 bytes of texts, and where each begins."""
+    encoded = [t.encode("utf-8", "replace") for t in texts]
+    offsets = np.zeros(len(encoded) + 1, np.int32)
+    np.cumsum([len(e) for e in encoded], out=offsets[1:])
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+
+
+def _unpack(data: Bytes, offsets: Offsets) -> list[str]:
+    whole = data.tobytes()
+    cuts = offsets.tolist()
+    return [whole[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(cuts)]
+
+
+def check_length(
+    field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where
+) -> tuple[Bytes, Offsets]:
+    """Count texts that are longer than declared; cut and trim them only where astropy's values are wanted."""
+    limit = field.shape.text or 0
+    sizes = np.diff(offsets)
+    if limit and int(sizes.max(initial=0)) > limit:
+        texts = _unpack(data, offsets) if int(data.max(initial=0)) > 127 else None
+        if texts is not None:
+            sizes = np.array([len(t) for t in texts], np.int32)
+        long = np.flatnonzero(sizes > limit)
+        if long.size:
+            findings.add("long text", field.name, long.size, where(int(long[0])))
+    if policy.astropy_compat:
+        texts = [t.strip(" \t\r\n") for t in _unpack(data, offsets)]
+        return pack([t[:limit] for t in texts] if limit else texts)
+    return data, offsets
+
+
+def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where) -> Part:
+    """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
+    del policy
+    shape = field.shape
+    length, size, rows = shape.text or 1, shape.size, offsets.size - 1
+    if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:
+        msg = f"{rows * size} texts are declared where {data.size} characters are"
+        raise LimitExceeded(msg, part=where(0))
+    pieces: list[str] = []
+    counts = np.zeros(rows + 1, np.int32)
+    empty = np.zeros(rows, np.bool_)
+    long, first = 0, -1
+    for row, text in enumerate(_unpack(data, offsets)):
+        found = [text[i : i + length] for i in range(0, len(text), length)]
+        empty[row] = not text
+        if shape.variable:
+            found += [""] * (-len(found) % size)
+        else:
+            if len(found) > size:
+                long, first = long + 1, row if first < 0 else first
+            found = found[:size] + [""] * (size - len(found))
+        pieces += [f.split("\0", 1)[0].rstrip(" ") for f in found]
+        counts[row + 1] = len(found) // size
+    if long:
+        findings.add("array length", field.name, long, where(first))
+    values, texts = pack(pieces)
+    cumulated = np.cumsum(counts, dtype=np.int32)
+    return Part(rows, values, None, empty if empty.any() else None, texts, cumulated if shape.variable else None)
+
+
+def to_utf8(
+    field: Field, data: Bytes, offsets: Offsets, encoding: str, policy: Policy, findings: Findings, where: Where
+) -> tuple[Bytes, Offsets]:
+    """Validate UTF-8, or make it of Latin-1."""
+    if encoding == "iso8859-1":
+        wider = np.concatenate([[0], np.cumsum(data > 127, dtype=np.int32)])
+        text = np.frombuffer(data.tobytes().decode("latin-1").encode(), np.uint8)
+        return text, (offsets + wider[offsets]).astype(np.int32)
+    import pyarrow as pa
+
+    from scichunk.tables.arrow import strings
+
+    try:
+        strings(offsets, data).validate(full=True)
+    except pa.ArrowInvalid:
+        return _replaced(field, data, offsets, policy, findings, where)
+    return data, offsets
+
+
+def _replaced(
+    field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where
+) -> tuple[Bytes, Offsets]:
+    whole, cuts, texts = data.tobytes(), offsets.tolist(), []
+    for row, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        try:
+            texts.append(whole[start:stop].decode())
+        except UnicodeDecodeError as error:
+            findings.refuse(policy, "encoding", field.name, where(row), f"bytes that are no UTF-8 ({error.reason})")
+            texts.append(whole[start:stop].decode("utf-8", "replace"))
+    return pack(texts)

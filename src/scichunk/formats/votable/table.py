@@ -1,0 +1,213 @@
+"""Tables of VOTable documents as a :class:`~scichunk.tables.model.TableSource`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError
+from scichunk.formats.votable.columns import Part, column_of, join_arrow
+from scichunk.formats.votable.document import Document
+from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.structure import Field, Table
+from scichunk.tables.model import Column, Rows
+
+__all__ = ["EmptyRows", "RowReader", "VOTable"]
+
+Parts = list[list[Part]]
+
+
+class RowReader(Protocol):
+    """The rows of one serialization."""
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows if known."""
+        ...
+
+    @property
+    def nbytes(self) -> int:
+        """Encoded bytes."""
+        ...
+
+    def count_rows(self) -> int:
+        """Count the rows."""
+        ...
+
+    def row_group(self) -> int:
+        """Rows to be read together."""
+        ...
+
+    def partitions(self, nbytes: int) -> list[Rows]:
+        """Cut into parts of about so many encoded bytes."""
+        ...
+
+    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+        """Decode rows; for each wanted field its parts."""
+        ...
+
+
+class EmptyRows:
+    """A table without data, or without fields."""
+
+    n_rows: int | None = 0
+    nbytes = 0
+
+    def count_rows(self) -> int:
+        """Return 0."""
+        return 0
+
+    def row_group(self) -> int:
+        """Return 1."""
+        return 1
+
+    def partitions(self, nbytes: int) -> list[Rows]:
+        """Return one, of no rows."""
+        del nbytes
+        return [Rows(0, 0)]
+
+    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+        """Return nothing."""
+        del rows, policy
+        return [[] for _ in wanted]
+
+
+class VOTable:
+    """One table.
+
+    Parameters
+    ----------
+    document, table
+        Where it is and what is said of it.
+    rows
+        Reads its rows.
+    policy
+        What becomes of values that cannot be read.
+    findings
+        What was not as it should be, so far.
+    """
+
+    reader = "indexed"
+
+    def __init__(self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Findings) -> None:
+        self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """All fields."""
+        return self.table.fields
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns in document order."""
+        return self._columns
+
+    @cached_property
+    def _columns(self) -> tuple[Column, ...]:
+        return tuple(column_of(f, column_attributes(f), column_encoding(f)) for f in self.fields)
+
+    @property
+    def schema(self) -> Any:
+        """Of the record batches."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> Any:
+        import pyarrow as pa
+
+        return pa.schema([(c.name, c.type) for c in self.columns])
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows if they have been counted, or follow from sizes."""
+        return self.rows.n_rows
+
+    @property
+    def row_group(self) -> int:
+        """Rows of some MB."""
+        return self.rows.row_group()
+
+    @property
+    def nbytes(self) -> int:
+        """Encoded bytes."""
+        return self.rows.nbytes
+
+    @property
+    def codec(self) -> str:
+        """Serialization, and how its stream is encoded."""
+        stream = self.table.stream
+        return f"{self.table.serialization or 'no data'}{f', {stream.encoding}' if stream and stream.encoding else ''}"
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """What the document says, and ``votable_warnings``: what was not as it should be, as far as the rows have been read."""
+        found = dict(self._said)
+        warned = self.findings.summary() | {f"header {i}": note for i, note in enumerate(self.table.notes)}
+        return found | ({"votable_warnings": [f"{k}: {v}" for k, v in warned.items()]} if warned else {})
+
+    @cached_property
+    def _said(self) -> dict[str, Any]:
+        return table_attributes(self.table, self.document.root) | {"votable_header": self.document.header()}
+
+    def count_rows(self) -> int:
+        """Return the number of rows; those of TABLEDATA and of rows of varying size are counted, once."""
+        return self.rows.count_rows()
+
+    def partitions(self, nbytes: int) -> list[Rows]:
+        """Cut into parts of about ``nbytes`` encoded bytes, without reading them."""
+        return self.rows.partitions(nbytes)
+
+    def read_rows(self, rows: Rows, columns: Sequence[str] | None = None) -> Any:
+        """Read rows as an Arrow record batch.
+
+        Raises
+        ------
+        FormatError
+            If they are corrupt; the message says in which row and at which byte.
+        """
+        import pyarrow as pa
+
+        wanted = list(range(len(self.fields))) if columns is None else [self._number(c) for c in columns]
+        if not wanted and self.fields:  # the number of rows would be lost
+            count = sum(p.rows for p in self.rows.read(rows, [0], self.policy)[0])
+            return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
+        distinct = list(dict.fromkeys(wanted))
+        parts = self.rows.read(rows, distinct, self.policy)
+        arrays = {
+            k: join_arrow(p, self.fields[k].shape.item, self.columns[k].type)
+            for k, p in zip(distinct, parts, strict=True)
+        }
+        schema = pa.schema([self.schema.field(k) for k in wanted])
+        return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)
+
+    def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
+        """Read rows of one column as NumPy values; nulls become the declared value or ``attrs["null_value"]``."""
+        del raw  # nothing is scaled
+        number = self._number(name)
+        column, field = self.columns[number], self.fields[number]
+        parts = self.rows.read(Rows(start, stop), [number], self.policy)[0] if stop > start else []
+        found, lost = [], 0
+        for part in parts:
+            values, count = part.numpy(column, field)
+            found.append(values)
+            lost += count
+        if lost:
+            self.findings.add("null without a value", name, lost, f"rows {start} to {stop}")
+        if sum(len(f) for f in found) != stop - start:
+            msg = f"rows {start} to {stop} are not all there"
+            raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
+        if not found:
+            return np.empty((0, *(column.cell or ())), column.dtype)
+        return found[0] if len(found) == 1 else np.concatenate(found)
+
+    def _number(self, name: str) -> int:
+        for number, field in enumerate(self.fields):
+            if field.name == name:
+                return number
+        msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"
+        raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
