@@ -6,6 +6,7 @@ import pickle
 import shutil
 import struct
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -345,14 +346,12 @@ def siz(**changes):
     ids=lambda d: str(len(d)),
 )  # fmt: skip
 def test_hostile_headers(data):
-    import time
-
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(ScichunkError) as caught:
         array = scichunk.from_jpeg2000(data)
         array[:, -50:, -50:].compute(scheduler="synchronous")
         array[:, :50, :50].compute(scheduler="synchronous")
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
     assert caught.value.url
     assert isinstance(caught.value, FormatError | LimitExceeded | UnsupportedFeature)
 
