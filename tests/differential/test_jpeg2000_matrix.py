@@ -146,6 +146,28 @@ def test_relocated_headers(into, order):
     compare(data, windows=2)
 
 
+def test_tiles_that_change_the_coding():
+    """Main header: no component transform, 3 levels; the first tile: one."""
+    planes = [texture(SHAPE, seed=i) for i in range(3)]
+    data = bytearray(encode(planes, mct=1, tile=(110, 160)))
+    at = data.index(b"\xff\x52")
+    cod = bytes(data[at : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")])
+    data[at + 8] = 0
+    start = data.index(b"\xff\x90\0\x0a\0\0")
+    length = int.from_bytes(data[start + 6 : start + 10], "big")
+    data[start + 6 : start + 10] = (length + len(cod)).to_bytes(4, "big")
+    data[start + 12 : start + 12] = cod
+    want = decode(bytes(data))
+    assert np.array_equal(want[0][:, :110], planes[0][:, :110])
+    assert not np.array_equal(want[0], planes[0])
+    for bands in ([0], [2, 1], [0, 1, 2]):
+        got = scichunk.from_jpeg2000(bytes(data), bands=bands)
+        np.testing.assert_array_equal(got.compute(), np.stack([want[b] for b in bands]))
+        np.testing.assert_array_equal(
+            got[:, 20:60, 90:130].compute(), np.stack([want[b][20:60, 90:130] for b in bands])
+        )
+
+
 @pytest.mark.parametrize("order", ["LRCP", "CPRL"])
 def test_large_tiles_are_walked_in_windows(order, monkeypatch):
     monkeypatch.setattr(tile_packets, "_LARGE", 0)

@@ -6,6 +6,7 @@ import pickle
 import shutil
 import struct
 import threading
+import time
 import warnings
 from pathlib import Path
 
@@ -345,8 +346,6 @@ def siz(**changes):
     ids=lambda d: str(len(d)),
 )  # fmt: skip
 def test_hostile_headers(data):
-    import time
-
     began = time.process_time()
     with pytest.raises(ScichunkError) as caught:
         array = scichunk.from_jpeg2000(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
@@ -15,7 +15,7 @@ from scichunk.errors import FormatError, LimitExceeded
 
 __all__ = [
     "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
-    "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_codestream", "tile_header",
+    "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_header",
 ]  # fmt: skip
 
 SOC: Final = b"\xff\x4f"
@@ -265,6 +265,7 @@ def tile_header(
         body = bytes(get(first, end))
         if marker == _PLT and body:
             plt[body[0] if body[0] not in plt else len(plt)] = body[1:]
+        if marker in {_PLT, _COM}:
             continue
         header = _apply(header, marker, body, overrides)
         if marker == _PPT:
@@ -384,33 +385,3 @@ def _packed(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
         found.append(data[at + 4 : at + 4 + length])
         at += 4 + length
     return tuple(found)
-
-
-def tile_codestream(
-    header: MainHeader, number: int, body: Sequence[bytes | memoryview], packed: Sequence[bytes]
-) -> list[bytes | memoryview]:
-    """Write, in pieces, a codestream of one tile that keeps its place on the reference grid, so that it decodes to the same samples.
-
-    Parameters
-    ----------
-    header
-        Main header of the whole.
-    number
-        Of the tile.
-    body
-        Its tile-parts, with tile number 0.
-    packed
-        Its chunks of PPM.
-    """
-    x0, y0, x1, y1 = header.size.tile(number)
-    # one tile from (0, 0) to the end of this one, the image beginning where this one does
-    siz = header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, x1, y1, 0, 0) + header.siz[38:]
-    parts: list[bytes | memoryview] = [SOC, siz, header.kept]
-    data = b"".join(struct.pack(">I", len(p)) + p for p in packed)
-    for i, at in enumerate(range(0, len(data), 65000)):
-        piece = data[at : at + 65000]
-        if i > 255:
-            msg = "packed packet headers of one tile-part are too long"
-            raise FormatError(msg)
-        parts.append(struct.pack(">HHB", _PPM, len(piece) + 3, i) + piece)
-    return [*parts, *body, EOC]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
+from scichunk.codecs.tilestream import header_of_tile
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.scratch import borrow
 
@@ -104,13 +105,14 @@ class TileCodec:
     ) -> None:
         """Decode a window of a tile."""
         del skipped
-        self._check_cost(number)
+        header = header_of_tile(self.header, data)
+        self._check_cost(header, number)
         high, there = self.header.high_throughput, openjpeg.library_path() is not None
         if (not there or (high and self.header.lossless)) and self._whole(data, out, shape, window, number):
             return
         if high:
             try:
-                self._area(data, out, shape, window, number)
+                self._area(header, data, out, shape, window, number)
             except FormatError:
                 if self.header.lossless or not self._whole(data, out, shape, window, number):
                     raise
@@ -118,19 +120,21 @@ class TileCodec:
         rows = window[1]
         height = max(1, _AT_ONCE // max(1, shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
         if rows.stop - rows.start <= height or not self.partial:
-            self._area(data, out, shape, window, number)
+            self._area(header, data, out, shape, window, number)
             return
         step, done = rows.step or 1, 0
         for first in range(rows.start, rows.stop, height * step):
             part = slice(first, min(rows.stop, first + height * step), step)
             count = len(range(part.start, part.stop, step))
-            self._area(data, out[:, done : done + count], shape, (window[0], part, window[2]), number)
+            self._area(header, data, out[:, done : done + count], shape, (window[0], part, window[2]), number)
             done += count
 
     def _wanted(self, window: Window) -> list[int]:
         return [self.components[i] for i in range(len(self.components))[window[0]]]
 
-    def _area(self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int) -> None:
+    def _area(
+        self, header: MainHeader, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int
+    ) -> None:
         """Decode through OpenJPEG."""
         rows, columns = window[1:]
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
@@ -143,7 +147,7 @@ class TileCodec:
 
         wanted = self._wanted(window)
         count = len(self.header.size.components)
-        separable = not self.header.transform or min(wanted) >= 3
+        separable = not header.transform or min(wanted) >= 3
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
         fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
         picked = sorted(set(wanted)) if separable and fewer else ()
@@ -190,10 +194,13 @@ class TileCodec:
             raise UnsupportedFeature(msg)
         return False
 
-    def _check_cost(self, number: int) -> None:
+    def _check_cost(self, header: MainHeader, number: int) -> None:
         """Refuse a tile whose header promises structures beyond all measure, before anything is made for them."""
         tile = self.header.size.tile(int(self.tiles[number]))
-        r = self.header.resolutions
+        if self.reduce > header.levels:
+            msg = f"it can be halved {header.levels} times, less often than others"
+            raise FormatError(msg)
+        r = header.resolutions
         width, height = (
             ((tile[2] - tile[0]) // r[:, DX] >> r[:, STEP]) + 2,
             ((tile[3] - tile[1]) // r[:, DY] >> r[:, STEP]) + 2,

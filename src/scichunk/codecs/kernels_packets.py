@@ -154,6 +154,40 @@ def _band(data: Bytes, state: Ints, row: Ints, layer: Int, style: Int, blocks: I
 
 
 @kernel
+def _header(
+    data: Bytes,
+    at: Int,
+    state: Ints,
+    first: Int,
+    last: Int,
+    layer: Int,
+    style: Int,
+    rows: Ints,
+    blocks: Ints,
+    trees: Ints,
+) -> Int:
+    """Read the header of a packet (B.10.8); returns the bytes of its code-blocks, ``state`` is behind the header."""
+    if at + 6 <= data.size and data[at] == 0xFF and data[at + 1] == 0x91:  # SOP
+        at += 6
+    state[_POS], state[_LEFT], state[_BYTE], state[_SHORT] = at, 0, 0, 0
+    total = 0
+    if _bit(data, state):
+        for band in range(first, last):
+            total += _band(data, state, rows[band], layer, style, blocks, trees)
+            if state[_SHORT]:
+                return 0
+    if state[_BYTE] == 0xFF and state[_LEFT] == 0 and not state[_SHORT]:
+        state[_POS] += 1
+    if state[_POS] > data.size:
+        state[_SHORT] = max(1, state[_SHORT])
+        return 0
+    at = state[_POS]
+    if at + 2 <= data.size and data[at] == 0xFF and data[at + 1] == 0x92:  # EPH
+        state[_POS] += 2
+    return total
+
+
+@kernel
 def walk(
     data: Bytes,
     first: Int,
@@ -204,25 +238,22 @@ def walk(
     for packet in range(first, precincts.size):
         if at + reserve >= data.size:
             return packet, 0, at
-        start = at
-        if at + 6 <= data.size and data[at] == 0xFF and data[at + 1] == 0x91:
-            at += 6
-        state[_POS], state[_LEFT], state[_BYTE], state[_SHORT] = at, 0, 0, 0
-        total = 0
-        precinct = precincts[packet]
-        if _bit(data, state):
-            for band in range(bands[precinct, 0], bands[precinct, 1]):
-                total += _band(data, state, rows[band], int(layers[packet]), int(styles[precinct]), blocks, trees)
-                if state[_SHORT]:
-                    break
-        if state[_BYTE] == 0xFF and state[_LEFT] == 0 and not state[_SHORT]:
-            state[_POS] += 1
-        if state[_SHORT] or state[_POS] > data.size:
-            return packet, max(1, state[_SHORT]), start
-        at = state[_POS]
-        if at + 2 <= data.size and data[at] == 0xFF and data[at + 1] == 0x92:
-            at += 2
-        at += total
+        start, precinct = at, precincts[packet]
+        total = _header(
+            data,
+            at,
+            state,
+            bands[precinct, 0],
+            bands[precinct, 1],
+            layers[packet],
+            styles[precinct],
+            rows,
+            blocks,
+            trees,
+        )
+        at = state[_POS] + total
+        if state[_SHORT]:
+            return packet, state[_SHORT], start
         if at > data.size and reserve == 0:
             return packet, 1, start
         sizes[packet], bodies[packet] = at - start, total

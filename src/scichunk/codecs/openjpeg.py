@@ -235,17 +235,8 @@ def decoded(
     _local.stream = None  # taken, so that a read within the context makes another
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
-        parameters = _Parameters()
-        lib.opj_set_default_decoder_parameters(parameters)
-        parameters.cp_reduce, parameters.cp_layer = reduce, layers
         lib.opj_set_error_handler(codec, stream.error, None)
-        good = lib.opj_setup_decoder(codec, parameters) and lib.opj_read_header(handle, codec, ctypes.byref(image))
-        if good and components:
-            which = (c_uint32 * len(components))(*components)
-            good = lib.opj_set_decoded_components(codec, len(components), which, 0)
-        if good:  # also where all is wanted: only this call makes the sizes right of a reduced image with an offset
-            good = lib.opj_set_decode_area(codec, image, *(area or (0, 0, 0, 0)))
-        if not (good and lib.opj_decode(codec, handle, image)):
+        if not _run(lib, codec, handle, image, (reduce, layers), area, components):
             raise _failure(stream.messages)
         yield _planes(image.contents, sizes, count, components)
     finally:
@@ -254,6 +245,28 @@ def decoded(
         lib.opj_destroy_codec(codec)
         lib.opj_stream_destroy(handle)
         _local.stream = stream
+
+
+def _run(
+    lib: Any,
+    codec: c_void_p,
+    handle: int,
+    image: Any,
+    levels: tuple[int, int],
+    area: Area | None,
+    components: Sequence[int],
+) -> bool:
+    """Set up and decode; whether all went well. ``image`` points to the result, also to that of a failure."""
+    parameters = _Parameters()
+    lib.opj_set_default_decoder_parameters(parameters)
+    parameters.cp_reduce, parameters.cp_layer = levels
+    good = lib.opj_setup_decoder(codec, parameters) and lib.opj_read_header(handle, codec, ctypes.byref(image))
+    if good and components:
+        which = (c_uint32 * len(components))(*components)
+        good = lib.opj_set_decoded_components(codec, len(components), which, 0)
+    if good:  # also where all is wanted: only this call makes the sizes right of a reduced image with an offset
+        good = lib.opj_set_decode_area(codec, image, *(area or (0, 0, 0, 0)))
+    return bool(good and lib.opj_decode(codec, handle, image))
 
 
 def _planes(

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import ChunkIndex
 from scichunk.codecs import openjpeg
-from scichunk.codecs.codestream import ceil_div, tile_codestream
+from scichunk.codecs.codestream import ceil_div
 from scichunk.codecs.jpeg2000 import TileCodec, sample_type
+from scichunk.codecs.tilestream import tile_codestream
 from scichunk.collecting import Steps
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.structure import Group, Structure
