@@ -678,3 +678,28 @@ def test_long_bodies_with_unusual_markup_far_inside(tmp_path):
         values = scichunk.from_votable(path, "a", chunks=100_000)
         assert values[349_999:350_002].compute(scheduler="synchronous").tolist() == [349_999, -5, 350_000]
         os.utime(path, ns=(tables, tables))
+
+
+@pytest.mark.parametrize(
+    "fields", ['<FIELD name="a" datatype="long"/>', '<FIELD name="a" datatype="long" arraysize="*"/>']
+)
+def test_two_large_streams_without_numbers_of_rows(tmp_path, fields):
+    import base64
+
+    fixed = "*" not in fields
+    rows = 700_000 if fixed else 500_000
+    values = np.arange(rows, dtype=">i8")
+    data = values.tobytes() if fixed else b"".join(b"\0\0\0\1" + v.tobytes() for v in values[:, None])
+    text = base64.b64encode(data).decode()
+    lines = "\n".join(text[i : i + 64] for i in range(0, len(text), 64))
+    one_table = binary(b"", fields, text=f"\n{lines}\n")
+    path = tmp_path / "t.vot"
+    path.write_text(one_table[: -len("</RESOURCE></VOTABLE>")] + one_table[one_table.index("<TABLE>") :])
+    df = scichunk.read_votable(path, blocksize="1MB")
+    found = df.a.compute(scheduler="threads")
+    assert len(found) == rows
+    assert (found.iloc[-1] if fixed else found.iloc[-1][0]) == rows - 1
+    other = scichunk.read_votable(path, table=1, blocksize="1MB").compute(scheduler="synchronous")
+    assert len(other) == rows
+    assert len(scichunk.info(path).arrays) == 2
+    assert scichunk.from_votable(path, "a").shape == (rows,)

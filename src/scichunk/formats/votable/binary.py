@@ -117,6 +117,7 @@ class FixedRows(_BinaryRows):
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
         """Decode rows; for each wanted field its parts."""
+        self.stream.prove(rows.stop * self.width)
         total = self.count_rows()
         if rows.stop >= total:
             self.leftover(total, self.stream.size - total * self.width, policy)
@@ -238,7 +239,8 @@ class VariableRows(_BinaryRows):
         """Count the rows of a piece."""
         from scichunk.codecs.kernels_fields import walk
 
-        data = self.stream.read(at, min(at + size, self.stream.size))
+        self.stream.prove(at + size)
+        data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
         places = np.empty((1, min(most, 1 << 20)), np.int64)
         rows, after, bad = walk(data, 0, data.size, self.masks, self.bits, self.numbers, self._none, places, places)

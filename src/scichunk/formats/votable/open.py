@@ -47,6 +47,7 @@ class VOTableFile:
         self.document = open_document(expand(source))
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._arrays: dict[Place, ArraySource] = {}
+        self._groups: dict[str, Table] = {}
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
@@ -193,7 +194,9 @@ class VOTableFile:
         tables = self.document.tables
         if len(tables) <= 1:
             return {"/": tables[0]} if tables else {}
-        return {"/" + name: t for name, t in zip(group_names(tables), tables, strict=True)}
+        if len(self._groups) != len(tables):
+            self._groups = {"/" + name: t for name, t in zip(group_names(tables), tables, strict=True)}
+        return self._groups
 
 
 def _label(table: Table) -> str:

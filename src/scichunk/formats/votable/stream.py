@@ -6,6 +6,7 @@ import bisect
 import html
 import re
 import threading
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import numpy as np
@@ -39,6 +40,10 @@ class ByteStream(Protocol):
         """Rely on the length of the stream."""
         ...
 
+    def prove(self, stop: int) -> None:
+        """Make sure of the length as far as some byte; it may turn out to be less."""
+        ...
+
     def read(self, start: int, stop: int) -> Bytes:
         """Return decoded bytes; both ends lie within the size."""
         ...
@@ -55,6 +60,9 @@ class RawStream:
     def trust(self) -> None:
         """Nothing to rely on."""
 
+    def prove(self, stop: int) -> None:
+        """Nothing to prove."""
+
     def read(self, start: int, stop: int) -> Bytes:
         """Read a range."""
         return read(self._source, start, stop)
@@ -66,17 +74,24 @@ class Base64Stream:
     Lines of equal length are addressed by arithmetic; of files of this machine what lies before is looked at once, so that a
     line that breaks the rule is noticed. Others get an index of letters by blocks.
 
+    Parameters
+    ----------
+    source, start, stop
+        Where it is.
+    find_stop
+        Called when there is markup in the text: looks where it really ends.
+
     Raises
     ------
     FormatError
         If the text cannot be base64.
     """
 
-    def __init__(self, source: ByteSource, start: int, stop: int) -> None:
-        self._source, self.start, self.stop = source, start, stop
+    def __init__(self, source: ByteSource, start: int, stop: int, find_stop: Callable[[], int] | None = None) -> None:
+        self._source, self.start, self.stop, self._find_stop = source, start, stop, find_stop
         self.stored = stop - start
         self.near, self.batch_bytes = is_near(source), source.batch_bytes
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._letters: list[int] = []
         """Letters before each block, if lines are not equal."""
         self.size = 0
@@ -133,11 +148,13 @@ class Base64Stream:
         out = borrow("base64", stop - start // 3 * 3)
         if not self._letters:
             self._prove(last)
+        self._check(stop)
         if not self._letters:
             at = self._place(first)
             data = read(self._source, at, min(self._place(last - 1) + 1, self._end))
             end, count = base64.decode(data, self._line, self._gap, first % self._line, out)
             if count < out.size and self._index_from(at + end):
+                self._check(stop)
                 return self.read(start, stop)
         else:
             at, data = self._block(first, last)
@@ -148,8 +165,20 @@ class Base64Stream:
             raise FormatError(msg, url=self._source.url, part=f"byte {at + end}")
         return out[start % 3 :]
 
+    def prove(self, stop: int) -> None:
+        """Look through the lines up to a byte, once."""
+        if not self._letters:
+            self._prove(-(-min(stop, self.size) // 3) * 4)
+
     def _place(self, letter: int) -> int:
         return self._first + letter // self._line * (self._line + self._gap) + letter % self._line
+
+    def _check(self, stop: int) -> None:
+        if stop > self.size:
+            msg = (
+                "the table ends earlier and others follow, which was not known when the file was opened; open it again"
+            )
+            raise FormatError(msg, url=self._source.url, part=f"byte {self.stop}")
 
     def _breaks(self, line: int, size: int = 1 << 30) -> bool:
         """Whether lines are not equal from the start of one on."""
@@ -178,9 +207,9 @@ class Base64Stream:
             return False
         with self._lock:
             if not self._letters:
-                size = self.size
+                before = (self.size, self.stop)
                 self._index()
-                return bool(self._letters) and self.size >= size
+                return bool(self._letters) or before != (self.size, self.stop)
         return True
 
     def _give_up(self) -> None:
@@ -196,6 +225,11 @@ class Base64Stream:
             pads += padding
             odd |= strange
         if odd:
+            stop = self._find_stop() if self._find_stop else self.stop
+            if stop < self.stop:
+                self.stop, self.stored, self._letters = stop, stop - self.start, []
+                self._measure()
+                return
             msg = "markup within base64 text"
             raise FormatError(msg, url=self._source.url, part=f"bytes {self.start} to {self.stop}")
         total = counts[-1]
@@ -212,12 +246,12 @@ class Base64Stream:
         return at + skipped, data[skipped:]
 
 
-def open_text(source: ByteSource, start: int, stop: int) -> ByteStream:
+def open_text(source: ByteSource, start: int, stop: int, find_stop: Callable[[], int] | None = None) -> ByteStream:
     """Open base64 text between two places; comments, CDATA sections and references in it are resolved first."""
     data = read(source, start, min(stop, start + 4096)).tobytes()
     tail = read(source, max(start, stop - 4096), stop).tobytes()
     if b"<" not in data + tail and b"&" not in data + tail:
-        return Base64Stream(source, start, stop)
+        return Base64Stream(source, start, stop, find_stop)
     if stop - start > options.get().max_chunk_bytes:
         msg = f"base64 text of {stop - start} bytes with markup in it (options.max_chunk_bytes)"
         raise LimitExceeded(msg, url=source.url)
