@@ -250,6 +250,13 @@ def test_fixed_rows_and_flags():
     assert found.c.tolist()[:2] == ["ab", "abcd"]
 
 
+def test_texts_in_binary_are_utf8_or_latin1():
+    values = np.array([b"ab", "h\u00e9".encode(), b"h\xe9", b""], "S4")
+    with pytest.warns(DataWarning, match="Latin-1"):
+        found = cells(binary(values.tobytes(), '<FIELD name="c" datatype="char" arraysize="4"/>'))
+    assert found == ["ab", "hé", "hé", ""]
+
+
 def test_bits_unicode_and_variable_fields():
     def text(s):
         return len(s).to_bytes(4, "big") + s.encode("utf-16-be")

@@ -86,7 +86,7 @@ def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings:
 def to_utf8(
     field: Field, data: Bytes, offsets: Offsets, encoding: str, policy: Policy, findings: Findings, where: Where
 ) -> tuple[Bytes, Offsets]:
-    """Validate UTF-8, or make it of Latin-1."""
+    """Validate UTF-8, or make it of Latin-1; ``binary``: whatever it is."""
     if encoding == "iso8859-1":
         wider = np.concatenate([[0], np.cumsum(data > 127, dtype=np.int32)])
         text = np.frombuffer(data.tobytes().decode("latin-1").encode(), np.uint8)
@@ -98,8 +98,22 @@ def to_utf8(
     try:
         strings(offsets, data).validate(full=True)
     except pa.ArrowInvalid:
+        if encoding == "binary":
+            return _as_latin1(field, data, offsets, findings, where)
         return _replaced(field, data, offsets, policy, findings, where)
     return data, offsets
+
+
+def _as_latin1(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where: Where) -> tuple[Bytes, Offsets]:
+    """Each text as UTF-8 if it is that, else as Latin-1: what services put into binary is not said anywhere."""
+    whole, texts = data.tobytes(), []
+    for row, (start, stop) in enumerate(itertools.pairwise(offsets.tolist())):
+        try:
+            texts.append(whole[start:stop].decode())
+        except UnicodeDecodeError:
+            texts.append(whole[start:stop].decode("latin-1"))
+            findings.add("Latin-1", field.name, 1, where(row))
+    return pack(texts)
 
 
 def _replaced(
