@@ -24,6 +24,7 @@ from scichunk.sources.cache import gate, tiles
 __all__ = ["ArraySource", "IndexedArray", "ReferenceArray", "WindowArray"]
 
 Array = npt.NDArray[np.generic]
+ReadWindow = Callable[[tuple[slice, ...]], Array]
 _NEAR: Final = 1 << 16  # bytes between chunks that are read along rather than around
 
 
@@ -279,7 +280,7 @@ class WindowArray:
         grid: ChunkGrid,
         dtype: np.dtype[np.generic],
         reader: str,
-        read_window: Callable[[tuple[slice, ...]], Array],
+        read_window: ReadWindow,
     ) -> None:
         self.grid, self.dtype, self.shape, self.reader = grid, dtype, grid.shape, reader
         self._read_window = read_window
@@ -325,13 +326,7 @@ class WindowArray:
 class ReferenceArray(WindowArray):
     """An array read through a reference library; ``why``: the reason that the indexed lane does not serve it."""
 
-    def __init__(
-        self,
-        grid: ChunkGrid,
-        dtype: np.dtype[np.generic],
-        why: str,
-        read_window: Callable[[tuple[slice, ...]], Array],
-    ) -> None:
+    def __init__(self, grid: ChunkGrid, dtype: np.dtype[np.generic], why: str, read_window: ReadWindow) -> None:
         super().__init__(grid, dtype, f"reference: {why}", read_window)
 
 

@@ -1,6 +1,7 @@
 """Tables of FITS files as users meet them: frames, datasets, trees, errors; values beside astropy's."""
 
 import gzip
+import io
 import pickle
 import threading
 import warnings
@@ -12,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 import scichunk
 from scichunk import errors
@@ -80,6 +82,9 @@ def check(data, rows=None):
                     assert cell == str("".join(want)).split("\0")[0].rstrip(" ")
                 else:
                     np.testing.assert_array_equal(cell, want)
+            continue
+        if form.startswith("0"):  # astropy 6 makes anything of them
+            assert set(map(str, array.to_pylist())) <= {"", "[]"}
             continue
         undefined = ~np.isin(raw, [ord("T"), ord("F")]) if form.endswith("L") else null
         same(array, values, undefined)
@@ -213,6 +218,18 @@ def test_columns_without_names_and_with_the_same():
     ours = source(table(["I", "I", "I"], columns(raw), 4, names=[None, None, None]))
     assert [c.name for c in ours.columns] == ["col1", "col2", "col3"]
     assert ours.read_column("col2", 0, 4).tolist() == raw[:, 1].tolist()
+
+
+def test_long_texts_in_headers():
+    hdu = fits.BinTableHDU.from_columns([fits.Column("x", "J", array=np.arange(3))])
+    hdu.header["TCOMM1"], hdu.header["LONG"] = "described " * 20, "value " * 30 + "'&'"
+    hdu.header["AMP"] = "ends with &"
+    data = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(data)
+    ours = source(data.getvalue())
+    assert ours.columns[0].attrs["description"] == ("described " * 20).strip()
+    assert ours.attrs["LONG"] == "value " * 30 + "'&'"
+    assert ours.attrs["AMP"] == "ends with &"
 
 
 def test_rows_may_be_wider_than_their_columns():
@@ -683,6 +700,24 @@ def test_threads(catalogue, tmp_path):
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_sources(catalogue, tmp_path):
+    """Wherever the bytes are, the rows are the same."""
+    import fsspec
+
+    data, values = catalogue
+    path = tmp_path / "stars.fits"
+    path.write_bytes(data)
+    packed = tmp_path / "stars.fits.gz"
+    packed.write_bytes(gzip.compress(data))
+    fsspec.filesystem("memory").pipe_file("/stars.fits", data)
+    with path.open("rb") as opened:
+        for one in (path, str(path), data, io.BytesIO(data), opened, packed, "memory://stars.fits", f"file://{path}"):
+            frame = scichunk.read_fits_table(one, blocksize="60kB", columns=["ra", "name"]).compute()
+            np.testing.assert_array_equal(frame.ra, values["ra"])
+            assert frame.name[4999] == "star 4999"
+    fsspec.filesystem("memory").rm("/stars.fits")
 
 
 def test_requests(catalogue):

@@ -35,7 +35,11 @@ class FileInfo:
             stored = f", {_size(a.stored_bytes)} stored" if a.stored_bytes is not None else ""
             lines.append(f"{'':<16} chunks {chunk}, {a.codec}{stored}")
             lines.append(f"{'':<16} reader: {a.reader}")
-            lines += [f"{'':<16} {k}: {v}" for k, v in a.notes.items()]
+            for key, value in a.notes.items():
+                if isinstance(value, Mapping):  # columns of a table
+                    lines += [f"{'':<16} {key}:", *(f"{'':<18} {name}: {text}" for name, text in value.items())]
+                else:
+                    lines.append(f"{'':<16} {key}: {value}")
         return "\n".join(lines)
 
     def __repr__(self) -> str:

@@ -40,7 +40,14 @@ class Cards:
         at = self._places.get(name.encode())
         if at is None or self.text[at + 8 : at + 9] != b"=":
             return None
-        return _parse(self.text[at + 9 : at + CARD].decode("latin-1").strip())
+        value = _parse(self.text[at + 9 : at + CARD].decode("latin-1").strip())
+        while isinstance(value, str) and value.endswith("&"):  # long texts (section 4.2.1.2)
+            at += CARD
+            more = _parse(self.text[at + 8 : at + CARD].decode("latin-1").strip())
+            if self.text[at : at + 8] != b"CONTINUE" or not isinstance(more, str):
+                break
+            value = value[:-1] + more
+        return value
 
     def integer(self, name: str, default: int | None = None) -> int:
         """Integer value of a keyword.

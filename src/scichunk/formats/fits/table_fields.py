@@ -107,12 +107,13 @@ class OutField:
             self.text = max(self.text, pc.max(pc.binary_length(flat)).as_py() or 0)
         if self.dtype.kind in "iu":
             self.has_null |= flat.null_count > 0
-            if self.candidates:
+            if self.candidates and len(flat) > flat.null_count:
                 import pyarrow as pa
                 import pyarrow.compute as pc
 
-                there = pc.is_in(pa.array(self.candidates, flat.type), pc.unique(flat.drop_null()))
-                self.candidates = [c for c, t in zip(self.candidates, there.to_pylist(), strict=True) if not t]
+                found = pc.filter(flat, pc.is_in(flat, pa.array(self.candidates, flat.type)))
+                there = set(pc.unique(found).to_pylist()) if len(found) else set()
+                self.candidates = [c for c in self.candidates if c not in there]
 
     def settle(self) -> None:
         """Choose what nulls are written as.

@@ -34,6 +34,8 @@ Ints = npt.NDArray[np.int64]
 
 GROUP: Final = 1 << 21
 """Bytes of rows that are decoded together: they stay in the processor's cache."""
+_LEAST: Final = 4096
+"""Rows that are worth the calls to decode them, be they ever so wide: neighbouring columns share the cache."""
 _BATCH: Final = 1 << 26
 """Most bytes that are fetched at once."""
 _FAR: Final = 1 << 16  # bytes of a row that are worth a request of their own to leave out
@@ -77,8 +79,8 @@ def plain_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], st
         If rows, or what their descriptors point to, lie outside the file.
     """
     heaped = [f for f in fields if f.descriptor and f.cell is None]
-    group = rows_in_group(layout, fields, GROUP)
-    each = rows_in_group(layout, fields, max(1, min(source.batch_bytes, _BATCH)))
+    group = max(rows_in_group(layout, fields, GROUP), min(_LEAST, rows_in_group(layout, fields, _BATCH // 2)))
+    each = max(group, rows_in_group(layout, fields, max(1, min(source.batch_bytes, _BATCH))))
     low, high = _span(layout, fields)
     for first in range(start, stop, each):
         last = min(first + each, stop)
