@@ -291,6 +291,24 @@ def test_any_rows_of_base64_without_the_rest(tmp_path, line):
     assert np.array_equal(lazy.compute(scheduler="synchronous"), np.arange(400_000))
 
 
+def test_markup_far_inside_a_stream(tmp_path):
+    import base64
+
+    text = base64.b64encode(np.arange(10_000, dtype=">i8").tobytes()).decode()
+    lines = "\n".join(text[i : i + 64] for i in range(0, len(text), 64))
+    at = len(lines) // 2
+    for odd in ("<!-- here -->", "<?pi?>", "]]><![CDATA["):
+        start = "<![CDATA[" if "]]>" in odd else ""
+        found = binary(
+            b"",
+            '<FIELD name="a" datatype="long"/>',
+            text=f"{start}\n{lines[:at]}{odd}{lines[at:]}\n{']]>' if start else ''}",
+        )
+        assert cells(found) == list(range(10_000))
+    with pytest.raises(FormatError):
+        cells(binary(b"", '<FIELD name="a" datatype="long"/>', text=f"\n{lines[:at]}<b/>{lines[at:]}\n"))
+
+
 def test_the_declared_number_of_rows_is_checked():
     text = binary(np.arange(4, dtype=">i4").tobytes()).replace("<TABLE>", '<TABLE nrows="5">')
     with pytest.warns(DataWarning, match="number of rows"):

@@ -11,7 +11,7 @@ from scichunk import options
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.markup import Body
-from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream, open_text
+from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream
 from scichunk.formats.votable.structure import Stream
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.expanded import expand
@@ -39,7 +39,7 @@ def open_stream(location: Location, document: Document, body: Body, stream: Stre
             document.find_all()
             return body.stop
 
-        return open_text(document.source, body.start, body.stop, None if body.exact else find_stop)
+        return Base64Stream(document.source, body.start, body.stop, None if body.exact else find_stop)
     source = open_href(location, stream)
     if encoding == "base64":
         return Base64Stream(source, 0, source.fingerprint.size)

@@ -168,7 +168,7 @@ class VOTableFile:
         if table.serialization in {"FITS", "PARQUET"} and table.stream is not None:
             from scichunk.formats.votable.delegated import open_delegated
 
-            return open_delegated(self.location, self.document, table, policy, findings)
+            return open_delegated(self.location, self.document, table)
         return VOTable(self.document, table, self._rows(table, findings), policy, findings)
 
     def _rows(self, table: Table, findings: Findings) -> RowReader:

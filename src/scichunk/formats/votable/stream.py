@@ -20,10 +20,12 @@ from scichunk.scratch import borrow
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import BytesSource
 
-__all__ = ["Base64Stream", "ByteStream", "RawStream", "open_text"]
+__all__ = ["Base64Stream", "ByteStream", "RawStream"]
 
 Bytes = npt.NDArray[np.uint8]
 _BLOCK: Final = 1 << 18
+_ODD: Final = re.compile(rb"[<&]")
+_MARKUP: Final = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", re.DOTALL)
 
 
 class ByteStream(Protocol):
@@ -95,7 +97,27 @@ class Base64Stream:
         self._letters: list[int] = []
         """Letters before each block, if lines are not equal."""
         self.size = 0
+        ends = (start, min(stop, start + 4096)), (max(start, stop - 4096), stop)
+        if any(_ODD.search(read(source, *end).tobytes()) for end in ends):
+            self._clean()
         self._measure()
+
+    def _clean(self) -> None:
+        """Take comments, CDATA sections and references out of the text, in memory."""
+        size, limit = self.stop - self.start, options.get().max_chunk_bytes
+        if size > limit:
+            msg = f"base64 text of {size} bytes with markup in it (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self._source.url)
+        plain = _MARKUP.sub(b"", read(self._source, self.start, self.stop).tobytes())
+        if b"&" in plain:
+            plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
+        if b"<" in plain:
+            msg = "markup within base64 text"
+            raise FormatError(msg, url=self._source.url, part=f"bytes {self.start} to {self.stop}")
+        self._source = BytesSource(
+            plain.replace(b"&", b"!"), self._source.url
+        )  # "!" is no letter: an error where it is read
+        self.start, self.stop, self.near = 0, len(plain), True
 
     def _measure(self) -> None:
         head = read(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()
@@ -227,11 +249,12 @@ class Base64Stream:
         if odd:
             stop = self._find_stop() if self._find_stop else self.stop
             if stop < self.stop:
-                self.stop, self.stored, self._letters = stop, stop - self.start, []
-                self._measure()
-                return
-            msg = "markup within base64 text"
-            raise FormatError(msg, url=self._source.url, part=f"bytes {self.start} to {self.stop}")
+                self.stop, self.stored = stop, stop - self.start
+            else:
+                self._clean()
+            self._letters = []
+            self._measure()
+            return
         total = counts[-1]
         self.size = total * 3 // 4 - (pads if total % 4 == 0 else 0)
         self._letters = counts
@@ -244,20 +267,3 @@ class Base64Stream:
         data = read(self._source, at, min(self._first + j * _BLOCK, self._end))
         skipped = base64.skip(data, first - self._letters[i])
         return at + skipped, data[skipped:]
-
-
-def open_text(source: ByteSource, start: int, stop: int, find_stop: Callable[[], int] | None = None) -> ByteStream:
-    """Open base64 text between two places; comments, CDATA sections and references in it are resolved first."""
-    data = read(source, start, min(stop, start + 4096)).tobytes()
-    tail = read(source, max(start, stop - 4096), stop).tobytes()
-    if b"<" not in data + tail and b"&" not in data + tail:
-        return Base64Stream(source, start, stop, find_stop)
-    if stop - start > options.get().max_chunk_bytes:
-        msg = f"base64 text of {stop - start} bytes with markup in it (options.max_chunk_bytes)"
-        raise LimitExceeded(msg, url=source.url)
-    whole = read(source, start, stop).tobytes()
-    plain = re.sub(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", b"", whole, flags=re.DOTALL)
-    if b"&" in plain:
-        plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
-    clean = BytesSource(plain, source.url)
-    return Base64Stream(clean, 0, len(plain))

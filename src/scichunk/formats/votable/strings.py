@@ -53,9 +53,8 @@ def check_length(
     return data, offsets
 
 
-def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where) -> Part:
+def split(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where: Where) -> Part:
     """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
-    del policy
     shape = field.shape
     length, size, rows = shape.text or 1, shape.size, offsets.size - 1
     if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:

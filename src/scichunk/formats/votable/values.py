@@ -141,7 +141,7 @@ def _texts(field: Field, raw: Bytes, counts: Ints | None, policy: Policy, findin
     elif data.size and int(data.max()) > 127:
         data, offsets = to_utf8(field, data, offsets, "binary", policy, findings, where)
     if not single:
-        return split(field, data, offsets, policy, findings, where)
+        return split(field, data, offsets, findings, where)
     if shape.text or policy.astropy_compat:
         data, offsets = check_length(field, data, offsets, policy, findings, where)
     return Part(rows, data, None, None, offsets)
