@@ -728,3 +728,21 @@ def test_two_large_streams_without_numbers_of_rows(tmp_path, fields):
     assert len(other) == rows
     assert len(scichunk.info(path).arrays) == 2
     assert scichunk.from_votable(path, "a").shape == (rows,)
+
+
+@pytest.mark.parametrize("unit", [1, 2])
+def test_lengths_of_arrays_count_items_or_elements(unit):
+    rows = [[[1, 2], [3, 4]], [], [[5, 6]]] * 5
+    texts = [["ab", "c"], [], ["de"]] * 5
+    data = b"".join(
+        (len(n) * unit).to_bytes(4, "big") + np.array(n, ">i4").tobytes()
+        + (len(s) * (3 if unit > 1 else 1)).to_bytes(4, "big") + "".join(t.ljust(3) for t in s).encode()
+        for n, s in zip(rows, texts, strict=True)
+    )  # fmt: skip
+    found = frame(
+        binary(
+            data, '<FIELD name="n" datatype="int" arraysize="2x*"/><FIELD name="s" datatype="char" arraysize="3x*"/>'
+        )
+    )
+    assert found.n.tolist() == rows
+    assert [list(s) for s in found.s] == texts

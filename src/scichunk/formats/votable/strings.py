@@ -79,7 +79,8 @@ def split(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where
         findings.add("array length", field.name, long, where(first))
     values, texts = pack(pieces)
     cumulated = np.cumsum(counts, dtype=np.int32)
-    return Part(rows, values, None, empty if empty.any() else None, texts, cumulated if shape.variable else None)
+    row_null = empty if empty.any() and not shape.variable else None
+    return Part(rows, values, None, row_null, texts, cumulated if shape.variable else None)
 
 
 def to_utf8(
