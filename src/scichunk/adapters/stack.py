@@ -171,7 +171,7 @@ def from_fits_files(
         As in :func:`scichunk.from_fits`.
     chunks
         ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or
-        what dask takes for (file, *axes of the image).
+        what dask takes for ``(file, *axes of the image)``.
     headers
         ``"all"`` reads every header now, in parallel, and compares them; ``"first"`` trusts that all files are like the first.
     storage_options
@@ -180,7 +180,7 @@ def from_fits_files(
     Returns
     -------
     dask.array.Array
-        Shape (file, *axes of the image in NumPy's order).
+        Shape ``(file, *axes)``, the axes of the image in NumPy's order.
 
     Raises
     ------

@@ -51,7 +51,7 @@ class VOTableFile:
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
-        """Return ``/NAME`` of every table, below that of its resource where several have tables; ``/`` where there is one table."""
+        """Return ``/NAME`` of every table; only ``/`` where there is one."""
         self.document.find_all()
         return list(self._named()) or ["/"]
 
