@@ -250,6 +250,13 @@ def test_fixed_rows_and_flags():
     assert found.c.tolist()[:2] == ["ab", "abcd"]
 
 
+def test_texts_in_binary_are_utf8_or_latin1():
+    values = np.array([b"ab", "h\u00e9".encode(), b"h\xe9", b""], "S4")
+    with pytest.warns(DataWarning, match="Latin-1"):
+        found = cells(binary(values.tobytes(), '<FIELD name="c" datatype="char" arraysize="4"/>'))
+    assert found == ["ab", "hé", "hé", ""]
+
+
 def test_bits_unicode_and_variable_fields():
     def text(s):
         return len(s).to_bytes(4, "big") + s.encode("utf-16-be")
@@ -282,6 +289,24 @@ def test_any_rows_of_base64_without_the_rest(tmp_path, line):
     path.write_text(binary(b"", '<FIELD name="a" datatype="long"/>', text=f"\n{lines[:at]} \n{lines[at:]}\n"))
     lazy = scichunk.from_votable(path, "a", chunks="native")
     assert np.array_equal(lazy.compute(scheduler="synchronous"), np.arange(400_000))
+
+
+def test_markup_far_inside_a_stream(tmp_path):
+    import base64
+
+    text = base64.b64encode(np.arange(10_000, dtype=">i8").tobytes()).decode()
+    lines = "\n".join(text[i : i + 64] for i in range(0, len(text), 64))
+    at = len(lines) // 2
+    for odd in ("<!-- here -->", "<?pi?>", "]]><![CDATA["):
+        start = "<![CDATA[" if "]]>" in odd else ""
+        found = binary(
+            b"",
+            '<FIELD name="a" datatype="long"/>',
+            text=f"{start}\n{lines[:at]}{odd}{lines[at:]}\n{']]>' if start else ''}",
+        )
+        assert cells(found) == list(range(10_000))
+    with pytest.raises(FormatError):
+        cells(binary(b"", '<FIELD name="a" datatype="long"/>', text=f"\n{lines[:at]}<b/>{lines[at:]}\n"))
 
 
 def test_the_declared_number_of_rows_is_checked():
@@ -678,3 +703,46 @@ def test_long_bodies_with_unusual_markup_far_inside(tmp_path):
         values = scichunk.from_votable(path, "a", chunks=100_000)
         assert values[349_999:350_002].compute(scheduler="synchronous").tolist() == [349_999, -5, 350_000]
         os.utime(path, ns=(tables, tables))
+
+
+@pytest.mark.parametrize(
+    "fields", ['<FIELD name="a" datatype="long"/>', '<FIELD name="a" datatype="long" arraysize="*"/>']
+)
+def test_two_large_streams_without_numbers_of_rows(tmp_path, fields):
+    import base64
+
+    fixed = "*" not in fields
+    rows = 700_000 if fixed else 500_000
+    values = np.arange(rows, dtype=">i8")
+    data = values.tobytes() if fixed else b"".join(b"\0\0\0\1" + v.tobytes() for v in values[:, None])
+    text = base64.b64encode(data).decode()
+    lines = "\n".join(text[i : i + 64] for i in range(0, len(text), 64))
+    one_table = binary(b"", fields, text=f"\n{lines}\n")
+    path = tmp_path / "t.vot"
+    path.write_text(one_table[: -len("</RESOURCE></VOTABLE>")] + one_table[one_table.index("<TABLE>") :])
+    df = scichunk.read_votable(path, blocksize="1MB")
+    found = df.a.compute(scheduler="threads")
+    assert len(found) == rows
+    assert (found.iloc[-1] if fixed else found.iloc[-1][0]) == rows - 1
+    other = scichunk.read_votable(path, table=1, blocksize="1MB").compute(scheduler="synchronous")
+    assert len(other) == rows
+    assert len(scichunk.info(path).arrays) == 2
+    assert scichunk.from_votable(path, "a").shape == (rows,)
+
+
+@pytest.mark.parametrize("unit", [1, 2])
+def test_lengths_of_arrays_count_items_or_elements(unit):
+    rows = [[[1, 2], [3, 4]], [], [[5, 6]]] * 5
+    texts = [["ab", "c"], [], ["de"]] * 5
+    data = b"".join(
+        (len(n) * unit).to_bytes(4, "big") + np.array(n, ">i4").tobytes()
+        + (len(s) * (3 if unit > 1 else 1)).to_bytes(4, "big") + "".join(t.ljust(3) for t in s).encode()
+        for n, s in zip(rows, texts, strict=True)
+    )  # fmt: skip
+    found = frame(
+        binary(
+            data, '<FIELD name="n" datatype="int" arraysize="2x*"/><FIELD name="s" datatype="char" arraysize="3x*"/>'
+        )
+    )
+    assert found.n.tolist() == rows
+    assert [list(s) for s in found.s] == texts

@@ -221,7 +221,7 @@ def from_votable(
     Returns
     -------
     dask.array.Array
-        Shape (row, *cell), native byte order; object for texts and for arrays of variable length. Nulls are NaN in floating
+        Shape ``(row, *cell)``, native byte order; object for texts and for arrays of variable length. Nulls are NaN in floating
         point, the declared value in integers, else the lowest integer (255 of unsigned bytes), with a ``DataWarning``. Rows of
         TABLEDATA and rows of varying size are counted, once.
 

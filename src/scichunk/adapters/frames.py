@@ -124,11 +124,6 @@ def read_votable(
     LimitExceeded
         If it is beyond :mod:`scichunk.options`.
 
-    Warns
-    -----
-    DataWarning
-        Once for each kind of value that is not as the document declares it.
-
     Examples
     --------
     >>> import scichunk

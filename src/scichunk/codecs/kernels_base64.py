@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Int, kernel
+from scichunk.codecs.jit import Flag, Int, kernel
 
 __all__ = ["count", "decode", "encode", "irregular", "skip"]
 
@@ -28,7 +28,7 @@ _T0, _T1, _T2, _T3 = _tables()
 
 
 @kernel
-def count(data: Bytes) -> tuple[Int, Int, bool]:
+def count(data: Bytes) -> tuple[Int, Int, Flag]:
     """Count what is not white space; say how many ``=`` there are, and whether there is a ``<`` or ``&``."""
     found, pads, odd = np.int64(0), np.int64(0), np.uint8(0)
     for i in range(data.size):

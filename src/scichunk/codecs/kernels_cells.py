@@ -270,11 +270,9 @@ def tokenize(
     slots
         For each of them, the row of ``starts`` it goes to; -1 for cells that are not wanted.
     prefix
-        Of the namespace, with its colon.
-    starts, stops
-        For the places of the texts, shape (wanted columns, most rows).
-    seen
-        For each wanted column, what is in its texts; added to what is there.
+        Of the namespace.
+    starts, stops, seen
+        For the places of the texts, shape (wanted columns, most rows), and what is in those of each column.
 
     Returns
     -------

@@ -117,6 +117,7 @@ class FixedRows(_BinaryRows):
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
         """Decode rows; for each wanted field its parts."""
+        self.stream.prove(rows.stop * self.width)
         total = self.count_rows()
         if rows.stop >= total:
             self.leftover(total, self.stream.size - total * self.width, policy)
@@ -144,8 +145,42 @@ class VariableRows(_BinaryRows):
         self._bad = ""
         self._lock = threading.Lock()
         self._none = np.full(len(self.fields), -1, np.int64)
+        self.units = np.ones(len(self.fields), np.int64)
+        """What the lengths of arrays are divided by."""
+        self._choose_units()
         if self.stream.size <= 1 << 20 and self.stream.near:
             self.count_rows()
+
+    def _choose_units(self) -> None:
+        """Find out what the lengths of arrays such as ``2x*`` count: items (astropy) or elements (STILTS).
+
+        The standard speaks of items and can be read both ways; what fits to the stream is right.
+        """
+        elements = np.array([_elements(f) for f in self.fields], np.int64)
+        if (elements[self.numbers < 0] > 1).any() and not self._fits(self.bits, self.units):
+            units = np.where(self.numbers < 0, elements, 1)
+            bits = np.where(units > 1, [f.bits for f in self.fields], self.bits)
+            if self._fits(bits, units):
+                self.bits, self.units = bits, units
+
+    def _fits(self, bits: Any, units: Any) -> bool:
+        """Whether the beginning of the stream can be rows, and all of it if it is short."""
+        from scichunk.codecs.kernels_fields import walk
+
+        size = min(self.stream.size, _PIECE)
+        data = self.stream.read(0, size)
+        slots = np.arange(len(self.fields))
+        counts = np.zeros((len(self.fields) + 1, 1 << 12), np.int64)
+        at = rows = 0
+        while True:
+            found, at, bad = walk(data, at, size, self.masks, bits, self.numbers, slots, counts.copy(), counts)
+            rows += found
+            if bad >= 0 or (counts[:-1, :found] % units[:, None] != 0).any():
+                return False
+            if bad == -2:
+                return size < self.stream.size and rows > 0
+            if at >= size:
+                return size < self.stream.size or self.declared in {None, rows}
 
     @property
     def n_rows(self) -> int | None:
@@ -238,7 +273,8 @@ class VariableRows(_BinaryRows):
         """Count the rows of a piece."""
         from scichunk.codecs.kernels_fields import walk
 
-        data = self.stream.read(at, min(at + size, self.stream.size))
+        self.stream.prove(at + size)
+        data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
         places = np.empty((1, min(most, 1 << 20)), np.int64)
         rows, after, bad = walk(data, 0, data.size, self.masks, self.bits, self.numbers, self._none, places, places)
@@ -313,7 +349,14 @@ class VariableRows(_BinaryRows):
                 sizes = (counts[slot] * bits + 7) >> 3
                 raw = np.empty(int(sizes.sum()), np.uint8)
                 gather_ranges(data, starts[slot], sizes, raw)
-                parts[slot].append(self.part_of(column, raw, counts[slot].copy(), flags, policy, first))
+                items = counts[slot] // self.units[column]
+                parts[slot].append(self.part_of(column, raw, items, flags, policy, first))
+
+
+def _elements(field: Field) -> int:
+    """Elements of an item of a field of variable length."""
+    size = field.shape.size * max(1, field.shape.text or 1) if field.shape.variable else 1
+    return max(1, size)
 
 
 def open_rows(

@@ -326,7 +326,7 @@ def _texts(context: _Context, given: Texts) -> Part:
     if shape.item or shape.variable:
         from scichunk.formats.votable.strings import split
 
-        return split(field, data, offsets, context.policy, context.findings, given.where)
+        return split(field, data, offsets, context.findings, given.where)
     if shape.text or context.policy.astropy_compat:
         from scichunk.formats.votable.strings import check_length
 

@@ -15,7 +15,6 @@ from scichunk import options, registry
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.votable.columns import declared_null, sentinel
 from scichunk.formats.votable.document import Document
-from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.href import resolve
 from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.structure import Field, Table
@@ -27,9 +26,7 @@ from scichunk.tables.model import Column, Rows, TableSource
 __all__ = ["Overlay", "open_delegated"]
 
 
-def open_delegated(
-    location: Location, document: Document, table: Table, policy: Policy, findings: Findings
-) -> TableSource:
+def open_delegated(location: Location, document: Document, table: Table) -> TableSource:
     """Open the file that a FITS or PARQUET element names or holds.
 
     Raises
@@ -39,7 +36,6 @@ def open_delegated(
     FormatError, SourceError
         If it cannot be read.
     """
-    del policy, findings
     where = _target(location, document, table)
     if table.serialization == "FITS":
         inner: TableSource = _fits(where, table)

@@ -16,6 +16,7 @@ _TEXTS: Final = {
     "comma": "commas between the elements of arrays",
     "integer range": "integers beyond their type: null",
     "integer nearest": "negative unsigned bytes, or hexadecimal integers beyond their type: the nearest value",
+    "Latin-1": "texts in binary that are no UTF-8: read as Latin-1",
     "long text": "texts longer than declared: kept as they are",
     "no number": "texts that are no number: null",
     "not a value": "values that cannot be read: null",

@@ -11,7 +11,7 @@ from scichunk import options
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.markup import Body
-from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream, open_text
+from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream
 from scichunk.formats.votable.structure import Stream
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.expanded import expand
@@ -34,8 +34,12 @@ def open_stream(location: Location, document: Document, body: Body, stream: Stre
         if encoding not in {"", "base64"}:
             msg = f"a stream within the document that is encoded as {stream.encoding!r}"
             raise UnsupportedFeature(msg)
-        start = body.start
-        return open_text(document.source, start, document.bodies[document.bodies.index(body)].stop)
+
+        def find_stop() -> int:
+            document.find_all()
+            return body.stop
+
+        return Base64Stream(document.source, body.start, body.stop, None if body.exact else find_stop)
     source = open_href(location, stream)
     if encoding == "base64":
         return Base64Stream(source, 0, source.fingerprint.size)

@@ -155,12 +155,12 @@ def table_attributes(table: Table, root: Element) -> dict[str, Any]:
 
 def group_names(tables: Sequence[Table]) -> list[str]:
     """Name each table for a group: its name or ID, else ``table_n``; numbered where one comes again."""
-    found: list[str] = []
+    found: dict[str, None] = {}
     for table in tables:
         label = (table.name or table.identifier).strip().replace("/", "_") or f"table_{table.index}"
         if label in found or label in {".", ".."}:
             label = f"{label}_{table.index}"
         while label in found:
             label += "_"
-        found.append(label)
-    return found
+        found[label] = None
+    return list(found)

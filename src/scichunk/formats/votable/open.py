@@ -47,10 +47,11 @@ class VOTableFile:
         self.document = open_document(expand(source))
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._arrays: dict[Place, ArraySource] = {}
+        self._groups: dict[str, Table] = {}
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
-        """Return ``/NAME`` of every table, below that of its resource where several have tables; ``/`` where there is one table."""
+        """Return ``/NAME`` of every table; only ``/`` where there is one."""
         self.document.find_all()
         return list(self._named()) or ["/"]
 
@@ -167,7 +168,7 @@ class VOTableFile:
         if table.serialization in {"FITS", "PARQUET"} and table.stream is not None:
             from scichunk.formats.votable.delegated import open_delegated
 
-            return open_delegated(self.location, self.document, table, policy, findings)
+            return open_delegated(self.location, self.document, table)
         return VOTable(self.document, table, self._rows(table, findings), policy, findings)
 
     def _rows(self, table: Table, findings: Findings) -> RowReader:
@@ -193,7 +194,9 @@ class VOTableFile:
         tables = self.document.tables
         if len(tables) <= 1:
             return {"/": tables[0]} if tables else {}
-        return {"/" + name: t for name, t in zip(group_names(tables), tables, strict=True)}
+        if len(self._groups) != len(tables):
+            self._groups = {"/" + name: t for name, t in zip(group_names(tables), tables, strict=True)}
+        return self._groups
 
 
 def _label(table: Table) -> str:

@@ -183,7 +183,7 @@ class OutField:
         """Bytes of the cells of some rows."""
         rows = len(array)
         if self.text and not self.cell and not self.variable:
-            return self._text_pieces(self._texts(self._flat(array)), rows)
+            return self._text_pieces(self._texts(self._flat(array)))
         if not self.variable:
             data = self._elements(self._flat(array), rows * self.size)
             return [(data, data.size // max(1, rows))]
@@ -265,7 +265,7 @@ class OutField:
         null = np.asarray(flat.is_null()).reshape(-1, self.size)
         return bool((null.all(axis=1) == null.any(axis=1)).all())
 
-    def _text_pieces(self, texts: pa.Array, rows: int) -> list[Piece]:
+    def _text_pieces(self, texts: pa.Array) -> list[Piece]:
         if self.fixed:
             return [(self._fixed_texts(texts), self.fixed * (1 if self.datatype == "char" else 2))]
         if self.datatype == "char":
@@ -275,7 +275,6 @@ class OutField:
             encoded = [t.encode("utf-16-be", "surrogatepass") for t in texts.to_pylist()]
             sizes = np.array([len(e) for e in encoded], np.int64)
             data, counts = np.frombuffer(b"".join(encoded), np.uint8), sizes // 2
-        del rows
         return [(counts.astype(">i4").view(np.uint8), 4), (data, sizes)]
 
     def _fixed_texts(self, flat: pa.Array) -> Bytes:

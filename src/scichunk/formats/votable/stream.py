@@ -6,6 +6,7 @@ import bisect
 import html
 import re
 import threading
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import numpy as np
@@ -19,10 +20,12 @@ from scichunk.scratch import borrow
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import BytesSource
 
-__all__ = ["Base64Stream", "ByteStream", "RawStream", "open_text"]
+__all__ = ["Base64Stream", "ByteStream", "RawStream"]
 
 Bytes = npt.NDArray[np.uint8]
 _BLOCK: Final = 1 << 18
+_ODD: Final = re.compile(rb"[<&]")
+_MARKUP: Final = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", re.DOTALL)
 
 
 class ByteStream(Protocol):
@@ -37,6 +40,10 @@ class ByteStream(Protocol):
 
     def trust(self) -> None:
         """Rely on the length of the stream."""
+        ...
+
+    def prove(self, stop: int) -> None:
+        """Make sure of the length as far as some byte; it may turn out to be less."""
         ...
 
     def read(self, start: int, stop: int) -> Bytes:
@@ -55,6 +62,9 @@ class RawStream:
     def trust(self) -> None:
         """Nothing to rely on."""
 
+    def prove(self, stop: int) -> None:
+        """Nothing to prove."""
+
     def read(self, start: int, stop: int) -> Bytes:
         """Read a range."""
         return read(self._source, start, stop)
@@ -66,21 +76,48 @@ class Base64Stream:
     Lines of equal length are addressed by arithmetic; of files of this machine what lies before is looked at once, so that a
     line that breaks the rule is noticed. Others get an index of letters by blocks.
 
+    Parameters
+    ----------
+    source, start, stop
+        Where it is.
+    find_stop
+        Called when there is markup in the text: looks where it really ends.
+
     Raises
     ------
     FormatError
         If the text cannot be base64.
     """
 
-    def __init__(self, source: ByteSource, start: int, stop: int) -> None:
-        self._source, self.start, self.stop = source, start, stop
+    def __init__(self, source: ByteSource, start: int, stop: int, find_stop: Callable[[], int] | None = None) -> None:
+        self._source, self.start, self.stop, self._find_stop = source, start, stop, find_stop
         self.stored = stop - start
         self.near, self.batch_bytes = is_near(source), source.batch_bytes
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._letters: list[int] = []
         """Letters before each block, if lines are not equal."""
         self.size = 0
+        ends = (start, min(stop, start + 4096)), (max(start, stop - 4096), stop)
+        if any(_ODD.search(read(source, *end).tobytes()) for end in ends):
+            self._clean()
         self._measure()
+
+    def _clean(self) -> None:
+        """Take comments, CDATA sections and references out of the text, in memory."""
+        size, limit = self.stop - self.start, options.get().max_chunk_bytes
+        if size > limit:
+            msg = f"base64 text of {size} bytes with markup in it (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self._source.url)
+        plain = _MARKUP.sub(b"", read(self._source, self.start, self.stop).tobytes())
+        if b"&" in plain:
+            plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
+        if b"<" in plain:
+            msg = "markup within base64 text"
+            raise FormatError(msg, url=self._source.url, part=f"bytes {self.start} to {self.stop}")
+        self._source = BytesSource(
+            plain.replace(b"&", b"!"), self._source.url
+        )  # "!" is no letter: an error where it is read
+        self.start, self.stop, self.near = 0, len(plain), True
 
     def _measure(self) -> None:
         head = read(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()
@@ -133,11 +170,13 @@ class Base64Stream:
         out = borrow("base64", stop - start // 3 * 3)
         if not self._letters:
             self._prove(last)
+        self._check(stop)
         if not self._letters:
             at = self._place(first)
             data = read(self._source, at, min(self._place(last - 1) + 1, self._end))
             end, count = base64.decode(data, self._line, self._gap, first % self._line, out)
             if count < out.size and self._index_from(at + end):
+                self._check(stop)
                 return self.read(start, stop)
         else:
             at, data = self._block(first, last)
@@ -148,8 +187,20 @@ class Base64Stream:
             raise FormatError(msg, url=self._source.url, part=f"byte {at + end}")
         return out[start % 3 :]
 
+    def prove(self, stop: int) -> None:
+        """Look through the lines up to a byte, once."""
+        if not self._letters:
+            self._prove(-(-min(stop, self.size) // 3) * 4)
+
     def _place(self, letter: int) -> int:
         return self._first + letter // self._line * (self._line + self._gap) + letter % self._line
+
+    def _check(self, stop: int) -> None:
+        if stop > self.size:
+            msg = (
+                "the table ends earlier and others follow, which was not known when the file was opened; open it again"
+            )
+            raise FormatError(msg, url=self._source.url, part=f"byte {self.stop}")
 
     def _breaks(self, line: int, size: int = 1 << 30) -> bool:
         """Whether lines are not equal from the start of one on."""
@@ -178,9 +229,9 @@ class Base64Stream:
             return False
         with self._lock:
             if not self._letters:
-                size = self.size
+                before = (self.size, self.stop)
                 self._index()
-                return bool(self._letters) and self.size >= size
+                return bool(self._letters) or before != (self.size, self.stop)
         return True
 
     def _give_up(self) -> None:
@@ -196,8 +247,14 @@ class Base64Stream:
             pads += padding
             odd |= strange
         if odd:
-            msg = "markup within base64 text"
-            raise FormatError(msg, url=self._source.url, part=f"bytes {self.start} to {self.stop}")
+            stop = self._find_stop() if self._find_stop else self.stop
+            if stop < self.stop:
+                self.stop, self.stored = stop, stop - self.start
+            else:
+                self._clean()
+            self._letters = []
+            self._measure()
+            return
         total = counts[-1]
         self.size = total * 3 // 4 - (pads if total % 4 == 0 else 0)
         self._letters = counts
@@ -210,20 +267,3 @@ class Base64Stream:
         data = read(self._source, at, min(self._first + j * _BLOCK, self._end))
         skipped = base64.skip(data, first - self._letters[i])
         return at + skipped, data[skipped:]
-
-
-def open_text(source: ByteSource, start: int, stop: int) -> ByteStream:
-    """Open base64 text between two places; comments, CDATA sections and references in it are resolved first."""
-    data = read(source, start, min(stop, start + 4096)).tobytes()
-    tail = read(source, max(start, stop - 4096), stop).tobytes()
-    if b"<" not in data + tail and b"&" not in data + tail:
-        return Base64Stream(source, start, stop)
-    if stop - start > options.get().max_chunk_bytes:
-        msg = f"base64 text of {stop - start} bytes with markup in it (options.max_chunk_bytes)"
-        raise LimitExceeded(msg, url=source.url)
-    whole = read(source, start, stop).tobytes()
-    plain = re.sub(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", b"", whole, flags=re.DOTALL)
-    if b"&" in plain:
-        plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
-    clean = BytesSource(plain, source.url)
-    return Base64Stream(clean, 0, len(plain))

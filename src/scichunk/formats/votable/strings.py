@@ -53,9 +53,8 @@ def check_length(
     return data, offsets
 
 
-def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where) -> Part:
+def split(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where: Where) -> Part:
     """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
-    del policy
     shape = field.shape
     length, size, rows = shape.text or 1, shape.size, offsets.size - 1
     if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:
@@ -80,13 +79,14 @@ def split(field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings:
         findings.add("array length", field.name, long, where(first))
     values, texts = pack(pieces)
     cumulated = np.cumsum(counts, dtype=np.int32)
-    return Part(rows, values, None, empty if empty.any() else None, texts, cumulated if shape.variable else None)
+    row_null = empty if empty.any() and not shape.variable else None
+    return Part(rows, values, None, row_null, texts, cumulated if shape.variable else None)
 
 
 def to_utf8(
     field: Field, data: Bytes, offsets: Offsets, encoding: str, policy: Policy, findings: Findings, where: Where
 ) -> tuple[Bytes, Offsets]:
-    """Validate UTF-8, or make it of Latin-1."""
+    """Validate UTF-8, or make it of Latin-1; ``binary``: whatever it is."""
     if encoding == "iso8859-1":
         wider = np.concatenate([[0], np.cumsum(data > 127, dtype=np.int32)])
         text = np.frombuffer(data.tobytes().decode("latin-1").encode(), np.uint8)
@@ -98,8 +98,22 @@ def to_utf8(
     try:
         strings(offsets, data).validate(full=True)
     except pa.ArrowInvalid:
+        if encoding == "binary":
+            return _as_latin1(field, data, offsets, findings, where)
         return _replaced(field, data, offsets, policy, findings, where)
     return data, offsets
+
+
+def _as_latin1(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where: Where) -> tuple[Bytes, Offsets]:
+    """Each text as UTF-8 if it is that, else as Latin-1: what services put into binary is not said anywhere."""
+    whole, texts = data.tobytes(), []
+    for row, (start, stop) in enumerate(itertools.pairwise(offsets.tolist())):
+        try:
+            texts.append(whole[start:stop].decode())
+        except UnicodeDecodeError:
+            texts.append(whole[start:stop].decode("latin-1"))
+            findings.add("Latin-1", field.name, 1, where(row))
+    return pack(texts)
 
 
 def _replaced(

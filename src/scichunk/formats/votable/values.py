@@ -139,9 +139,9 @@ def _texts(field: Field, raw: Bytes, counts: Ints | None, policy: Policy, findin
     if width == 2:
         data, offsets = _from_utf16(data, offsets)
     elif data.size and int(data.max()) > 127:
-        data, offsets = to_utf8(field, data, offsets, "utf-8", policy, findings, where)
+        data, offsets = to_utf8(field, data, offsets, "binary", policy, findings, where)
     if not single:
-        return split(field, data, offsets, policy, findings, where)
+        return split(field, data, offsets, findings, where)
     if shape.text or policy.astropy_compat:
         data, offsets = check_length(field, data, offsets, policy, findings, where)
     return Part(rows, data, None, None, offsets)
