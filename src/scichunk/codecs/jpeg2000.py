@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -106,7 +107,7 @@ class TileCodec:
         """Decode a window of a tile."""
         del skipped
         header = header_of_tile(self.header, data)
-        self._check_cost(header, number)
+        self._check_cost(header)
         high, there = self.header.high_throughput, openjpeg.library_path() is not None
         if (not there or (high and self.header.lossless)) and self._whole(data, out, shape, window, number):
             return
@@ -194,25 +195,30 @@ class TileCodec:
             raise UnsupportedFeature(msg)
         return False
 
-    def _check_cost(self, header: MainHeader, number: int) -> None:
-        """Refuse a tile whose header promises structures beyond all measure, before anything is made for them."""
-        tile = self.header.size.tile(int(self.tiles[number]))
+    def _check_cost(self, header: MainHeader) -> None:
+        """Refuse tiles whose header promises structures beyond all measure, before anything is made for them."""
         if self.reduce > header.levels:
             msg = f"it can be halved {header.levels} times, less often than others"
             raise FormatError(msg)
-        r = header.resolutions
-        width, height = (
-            ((tile[2] - tile[0]) // r[:, DX] >> r[:, STEP]) + 2,
-            ((tile[3] - tile[1]) // r[:, DY] >> r[:, STEP]) + 2,
-        )
-        px, py = r[:, PX], r[:, PY]
-        bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
-        counts = ((width >> bx) + 1.0) * ((height >> by) + 1) + ((width >> px) + 1.0) * ((height >> py) + 1)
-        blocks = int(counts.sum())
+        blocks = self._blocks if header is self.header else _count_blocks(header)
         limit = min(_MOST_BLOCKS, options.get().max_chunk_bytes >> 8)
         if blocks > limit:
             msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
             raise LimitExceeded(msg)
+
+    @cached_property
+    def _blocks(self) -> int:
+        return _count_blocks(self.header)
+
+
+def _count_blocks(header: MainHeader) -> int:
+    """About how many code-blocks and precincts the largest tile has."""
+    r, size = header.resolutions, header.size
+    width, height = min(size.tile_x, size.x1 - size.x0), min(size.tile_y, size.y1 - size.y0)
+    w, h = (width // r[:, DX] >> r[:, STEP]) + 2, (height // r[:, DY] >> r[:, STEP]) + 2
+    px, py = r[:, PX], r[:, PY]
+    bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
+    return int((((w >> bx) + 1.0) * ((h >> by) + 1) + ((w >> px) + 1.0) * ((h >> py) + 1)).sum())
 
 
 def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

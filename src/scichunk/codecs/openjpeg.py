@@ -282,7 +282,8 @@ def _planes(
         if not component.data or (component.h, component.w) != (rows, columns):
             msg = f"component {number} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
             raise FormatError(msg)
-        planes[number] = np.ctypeslib.as_array(component.data, shape=(rows, columns))
+        memory = (c_int32 * (rows * columns)).from_address(ctypes.addressof(component.data.contents))
+        planes[number] = np.frombuffer(memory, np.int32).reshape(rows, columns)
     return planes
 
 

@@ -31,6 +31,7 @@ BoolArray = npt.NDArray[np.bool_]
 Area = tuple[int, int, int, int]
 
 MOST_PACKETS: Final = 1 << 20
+_FEW: Final = 16
 _MARGIN: Final = 8
 """Samples around a window, at each resolution, that its wavelet needs: three of a band are six, and rounding."""
 # columns of the table of precincts
@@ -94,13 +95,25 @@ class Packets:
 
 def count_prefix(header: MainHeader, tile: Area, reduce: int) -> tuple[int, int] | None:
     """Packets of the low resolutions of a tile, and of all; None unless the former come first in the codestream."""
-    r = header.resolutions
+    parts = header.size.components
     first = header.order in {"RLCP", "RPCL"} or (header.order == "LRCP" and header.layers == 1)
-    if not first or header.progressions or (r[:, LEVELS] != r[0, LEVELS]).any():
+    if not first or header.progressions or len(parts) > _FEW:
         return None
-    counts = _Grids(header, tile).counts
-    low = counts[r[:, RESOLUTION] <= r[:, LEVELS] - reduce]
-    return int(low.sum()) * header.layers, int(counts.sum()) * header.layers
+    low, count, levels = 0, 0, header.of(0).levels
+    for i, part in enumerate(parts):  # plain numbers: some are handled faster than small arrays
+        coding = header.of(i)
+        if coding.levels != levels:
+            return None
+        x0, x1 = -(-tile[0] // part.dx), -(-tile[2] // part.dx)
+        y0, y1 = -(-tile[1] // part.dy), -(-tile[3] // part.dy)
+        for r, (px, py) in enumerate(coding.precincts):
+            up = (1 << (levels - r)) - 1
+            left, right, top, bottom = ((v + up) >> (levels - r) for v in (x0, x1, y0, y1))
+            if right > left and bottom > top:
+                n = (((right + (1 << px) - 1) >> px) - (left >> px)) * (((bottom + (1 << py) - 1) >> py) - (top >> py))
+                count += n
+                low += n if r <= levels - reduce else 0
+    return low * header.layers, count * header.layers
 
 
 def _ceil(area: Area, r: IntArray) -> list[IntArray]:
@@ -121,7 +134,7 @@ class _Grids:
         self.counts = np.where((self.right > self.left) & (self.bottom > self.top), self.columns * rows, 0)
 
 
-def order_packets(header: MainHeader, tile: Area) -> Packets | None:
+def order_packets(header: MainHeader, tile: Area, reduce: int = 0) -> Packets | None:
     """Put the packets of a tile in order; None if there are too many to be worth it.
 
     Parameters
@@ -130,8 +143,10 @@ def order_packets(header: MainHeader, tile: Area) -> Packets | None:
         Of the tile.
     tile
         (x0, y0, x1, y1) on the reference grid.
+    reduce
+        Leave out the packets that an image halved so often does not need.
     """
-    table = _precincts(header, tile)
+    table = _precincts(header, tile, reduce)
     if table is None:
         return None
     layers, r = header.layers, header.resolutions
@@ -168,9 +183,11 @@ def _sort(order: str, r: IntArray, table: IntArray, layer: IntArray) -> IntArray
     return np.lexsort(keys[::-1])
 
 
-def _precincts(header: MainHeader, tile: Area) -> IntArray | None:
+def _precincts(header: MainHeader, tile: Area, reduce: int) -> IntArray | None:
     """Table of the precincts of a tile; None if there are too many."""
     g = _Grids(header, tile)
+    if reduce:
+        g.counts *= g.r[:, RESOLUTION] <= g.r[:, LEVELS] - reduce
     total = int(g.counts.sum())
     if not 0 < total * max(1, header.layers) <= MOST_PACKETS:
         return None
@@ -191,7 +208,10 @@ def _precincts(header: MainHeader, tile: Area) -> IntArray | None:
 
 def decode_lengths(bodies: Sequence[bytes]) -> IntArray:
     """Packet lengths of PLT segments (A.7.3): seven bits a byte, the first bit says that more follow."""
-    data = np.frombuffer(b"".join(bodies), np.uint8).astype(np.int64)
+    joined = b"".join(bodies)
+    if len(joined) < 200:
+        return _few_lengths(joined)
+    data = np.frombuffer(joined, np.uint8).astype(np.int64)
     ends = np.flatnonzero(data < 128)
     widths = np.diff(ends, prepend=-1)
     if widths.size and widths.max() > 5:
@@ -201,6 +221,18 @@ def decode_lengths(bodies: Sequence[bytes]) -> IntArray:
         there = widths > back
         values[there] |= (data[ends[there] - back] & 127) << (7 * back)
     return values
+
+
+def _few_lengths(data: bytes) -> IntArray:
+    found, value = [], 0
+    for byte in data:
+        value = (value << 7) | (byte & 127)
+        if byte < 128:
+            found.append(value)
+            value = 0
+        elif value >> 35:
+            return np.zeros(0, np.int64)
+    return np.array(found, np.int64)
 
 
 class PacketWalk:

@@ -191,6 +191,8 @@ def find_packets(
     header, kept, bodies, lengths = found
     if low is not None and header is request.header:
         first = _lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
+        if first is None and walkable(header) and share < 0.5:
+            first = yield from _lowest_by_walk(low, request, kept, bodies[0], held)
         if first is not None:
             return first
     if packets is None or header is not request.header:
@@ -215,6 +217,27 @@ def _lowest(
     if sizes is None or len(sizes) != count:
         return None
     return LowPackets(body[0], body[0] + int(sizes[:needed].sum()), kept, count - needed, eph)
+
+
+def _lowest_by_walk(
+    low: tuple[int, int], request: Request, kept: bytes, body: tuple[int, int], held: Held
+) -> Generator[Ranges, list[memoryview], LowPackets | None]:
+    """Low resolutions that come first, by the headers of their packets."""
+    header, (first, stop) = request.header, body
+    packets = order_packets(header, header.size.tile(request.tile), request.reduce)
+    if packets is None or len(packets) != low[0]:
+        return None
+    reach = _HEAD
+    for _ in range(_TRIES):
+        there = _longest(held, first, stop)
+        done, status, used = PacketWalk(packets).walk(there, 0)
+        if done == len(packets):
+            return LowPackets(first, first + used, kept, low[1] - low[0], header.eph)
+        if status == 2 or first + len(there) >= stop:
+            return None
+        reach = max(reach * 2, 2 * len(there))
+        yield from _read(held, [(first, min(stop, first + reach))])
+    return None
 
 
 def _lengths(plt: list[bytes], size: int) -> IntArray | None:
