@@ -1,12 +1,10 @@
-"""FITS images beside astropy, fitsio and rustfits: ``python -m benchmarks.fits``."""
+"""FITS images beside astropy, fitsio and rustfits."""
 
-import argparse
 import json
 import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -139,7 +137,10 @@ def astropy_full(path):
 def rustfits(path):
     import rustfits
 
-    return rustfits.FITS(str(path))[-1].read
+    def read():
+        return rustfits.FITS(str(path))[-1].read()  # opened each time: it keeps what it has decoded
+
+    return read
 
 
 READERS = {"scichunk": ours, "astropy .section": section, "fitsio": fitsio, "astropy full": astropy_full, "rustfits full": rustfits}  # fmt: skip
@@ -175,18 +176,17 @@ def time_one(reader, path, threads):
     return None if out.returncode else json.loads(out.stdout.splitlines()[-1])
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.fits")
-    parser.add_argument("--side", type=int, default=4096)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--readers", default=",".join(READERS))
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "scichunk-benchmarks")
-    given = parser.parse_args()
-    given.data.mkdir(parents=True, exist_ok=True)
-    readers = given.readers.split(",")
-    print("| file | " + " | ".join(f"{r}, CPU s (x scichunk)" for r in readers) + " |")
-    print("|---|" + "---|" * len(readers))
+def whole_files(given):
+    """Lines of markdown: whole images, 1 thread."""
+    readers = [r for r in READERS if not given.readers or r in given.readers]
+    lines = [
+        "### Whole images, 1 thread",
+        "",
+        "CPU-seconds; in parentheses how many times those of scichunk. `.section` opens the file in each task, as Dask users do.",
+        "",
+        "| file | " + " | ".join(readers) + " |",
+        "|---|" + "---|" * len(readers),
+    ]
     for name in [n for n in CASES if given.only in n]:
         path = make(given.data, name, given.side)
         runs = {r: [] for r in readers}
@@ -197,8 +197,21 @@ def main():
                     runs[reader].append(found["cpu"])
         best = statistics.median(runs["scichunk"])
         cells = [f"{statistics.median(v):.3f} ({statistics.median(v) / best:.2f})" if v else "fails" for v in runs.values()]  # fmt: skip
-        print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+def section(given):
+    """Measure everything; returns lines of markdown."""
+    from benchmarks import fits_latency
+
+    return [
+        f"Images of {given.side} x {given.side} pixels, read in bands of 1024 rows; cubes of as many values, read 10 planes at a time; {given.rounds} rounds.",
+        "",
+        *whole_files(given),
+        *fits_latency.report(given.data),
+    ]
 
 
 if __name__ == "__main__":
-    run_one() if sys.argv[1:2] == ["one"] else main()
+    run_one()

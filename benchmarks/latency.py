@@ -31,7 +31,7 @@ def remote(path):
     from scichunk.testing import RangeServer
 
     lines = [
-        "## Over HTTP, 50 ms away",
+        "### Over HTTP, 50 ms away",
         "",
         "Seconds, and requests in parentheses; a fresh cache each time.",
         "",
@@ -99,7 +99,7 @@ def report(folder):
     for file in files:
         if not file.exists():
             shutil.copy(small, file)
-    lines = ["## Opening", "", "| what | ms |", "|---|---|", *(f"| {n} | {t:.2f} |" for n, t in rows)]
+    lines = ["### Opening", "", "| what | ms |", "|---|---|", *(f"| {n} | {t:.2f} |" for n, t in rows)]
     for count in (1000, 10_000):
         took = milliseconds(lambda count=count: scichunk.from_geotiffs(files[:count]), 3)
         array = scichunk.from_geotiffs(files[:count])

@@ -89,6 +89,29 @@ def tables(catalogue: Path) -> list[Picture]:
     return [(f"{catalogue.name}, stars on the sky", density, {"cmap": "Blues", "origin": "lower"})]
 
 
+def jpeg2000(files: list[Path]) -> list[Picture]:
+    band = next(f for f in files if f.name.startswith("band"))
+    palette = next(f for f in files if f.name.startswith("palette"))
+
+    step(f'scichunk.info("{band.name}")')
+    print(scichunk.info(band))
+
+    step(f'scichunk.from_jpeg2000("{band.name}", chunks="native")')
+    print(scichunk.from_jpeg2000(band, chunks="native"))
+
+    step(f'xr.open_dataset("{band.name}", engine="jpeg2000", reduce=2)')
+    small = xr.open_dataset(band, engine="jpeg2000", reduce=2)
+    print(small)
+
+    step(f'scichunk.from_jpeg2000("{palette.name}", expand=True)  # colours instead of indices')
+    colours = scichunk.from_jpeg2000(palette, expand=True)
+    print(colours)
+    return [
+        (f"{band.name}, halved twice", small.band_data[0].values, {"cmap": "viridis"}),
+        (f"{palette.name}, expanded", np.moveaxis(colours.compute(), 0, -1), {}),
+    ]
+
+
 def fits(files: list[Path]) -> list[Picture]:
     exposure = next(f for f in files if f.name == "exposure.fits")
     cube = next(f for f in files if f.name == "cube.fits")
@@ -139,7 +162,12 @@ def votable(files: list[Path]) -> list[Picture]:
     return [("stars.vot, stars per cell", density, {"cmap": "viridis", "origin": "lower"})]
 
 
-TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {"geotiff": geotiff, "fits": fits, "votable": votable}
+TOURS: dict[str, Callable[[list[Path]], list[Picture]]] = {
+    "geotiff": geotiff,
+    "jpeg2000": jpeg2000,
+    "fits": fits,
+    "votable": votable,
+}
 
 
 def listing(files: list[Path]) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
-    from scichunk.adapters.arrays import from_fits, from_geotiff, from_votable
+    from scichunk.adapters.arrays import from_fits, from_geotiff, from_jpeg2000, from_votable
     from scichunk.adapters.frames import read_fits_table, read_votable
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.sky import wcs
-    from scichunk.adapters.stack import from_fits_files, from_geotiffs, open_stack
+    from scichunk.adapters.stack import from_fits_files, from_geotiffs
+    from scichunk.adapters.stack_dataset import open_stack
     from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
@@ -31,6 +32,7 @@ __all__ = [
     "from_fits_files",
     "from_geotiff",
     "from_geotiffs",
+    "from_jpeg2000",
     "from_votable",
     "info",
     "open",
@@ -52,10 +54,11 @@ _WHERE = {
     "from_fits_files": "scichunk.adapters.stack",
     "from_geotiff": "scichunk.adapters.arrays",
     "from_geotiffs": "scichunk.adapters.stack",
+    "from_jpeg2000": "scichunk.adapters.arrays",
     "from_votable": "scichunk.adapters.arrays",
     "info": "scichunk.adapters.info",
     "open": "scichunk.adapters.tree",
-    "open_stack": "scichunk.adapters.stack",
+    "open_stack": "scichunk.adapters.stack_dataset",
     "read_fits_table": "scichunk.adapters.frames",
     "read_votable": "scichunk.adapters.frames",
     "to_qtable": "scichunk.adapters.tables",

@@ -51,6 +51,8 @@ class Options:
     """How many opened files (headers, indexes) one process remembers."""
     cached_tile_bytes: int = 1 << 26
     """Decoded native chunks kept where reads do not end on chunk borders."""
+    warm_bytes: int = 1 << 28
+    """Memory of large results (above 32 MB) that is kept for the next ones once they are freed."""
     scan_bytes: int = 1 << 22
     """Remote VOTables up to this size are looked through for all their tables when opened; of longer ones, the table that is first is
     taken to be the only one until its end is met."""

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,14 @@ from scichunk import options
 from scichunk.chunks.batches import Batch, plan_batch
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import BatchCodec, ChunkIndex
+from scichunk.chunks.placing import assign, bounding, relative, take
 from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.scratch import result
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, tiles
 
-__all__ = ["ArraySource", "IndexedArray", "ReferenceArray", "WindowArray"]
+__all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"]
 
 Array = npt.NDArray[np.generic]
 ReadWindow = Callable[[tuple[slice, ...]], Array]
@@ -65,7 +67,7 @@ class ArraySource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class Job:
     """A piece, and the bytes that it needs."""
 
     piece: Piece
@@ -108,36 +110,38 @@ class IndexedArray:
             If bytes cannot be fetched.
         """
         if out is None:
-            out = np.empty(tuple(len(a) for a in axes), self.dtype)
+            out = result(tuple(len(a) for a in axes), self.dtype)
         if self._in_batches(axes, out):
-            batch = plan_batch(self.grid, cast("Sequence[Span]", axes))
+            batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
             for part in _split(batch, self.index.lengths, self._source.batch_bytes):
                 starts, stops, dense = self._ranges(part)
                 self._decode_batch(part, self._source.read_ranges(starts, stops), dense, out)
         else:
-            self._fetch(self._plan(outer_pieces(self.grid, axes), out), out)
+            self._fetch(self._plan(outer_pieces(self.index.grid, axes), out), out)
         return out
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes; only the chunks that hold a point are touched."""
         lengths = [len(spans[a]) for a in sorted(spans)]
-        out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
+        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
         self._fetch(
-            self._plan(point_pieces(self.grid, points, spans), out, tuple(sorted(points))), out, tuple(sorted(points))
+            self._plan(point_pieces(self.index.grid, points, spans), out, tuple(sorted(points))),
+            out,
+            tuple(sorted(points)),
         )
         return out
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read without blocking the event loop: bytes by its own requests, decoding in a thread."""
-        out = np.empty(tuple(len(a) for a in axes), self.dtype)
+        out = result(tuple(len(a) for a in axes), self.dtype)
         async with gate():
             if self._in_batches(axes, out):
-                batch = plan_batch(self.grid, cast("Sequence[Span]", axes))
+                batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
                 starts, stops, dense = self._ranges(batch)
                 views = await self._source.read_ranges_async(starts, stops)
                 await asyncio.to_thread(self._decode_batch, batch, views, dense, out)
                 return out
-            jobs = self._plan(outer_pieces(self.grid, axes), out)
+            jobs = self._plan(outer_pieces(self.index.grid, axes), out)
             if jobs:
                 parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
                 await asyncio.to_thread(self._decode, jobs, parts, out, ())
@@ -180,22 +184,22 @@ class IndexedArray:
             part = ", ".join(p for p in (self.index.part, error.part) if p)
             raise type(error)(error.message, url=self._source.url, part=part) from error.__cause__
 
-    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[_Job]:
+    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
         index, jobs = self.index, []
         starts, lengths, codec = index.starts, index.lengths, index.codec
         for piece in pieces:
-            number = self.grid.flat(piece.chunk)
+            number = self.index.grid.flat(piece.chunk)
             length = int(lengths[number])
             if not length:
-                _assign(out, piece.target, points, index.fill)
+                assign(out, piece.target, points, index.fill)
                 continue
             shape = self._chunk_shape(piece.chunk)
-            window = tuple(_bounding(s) for s in piece.source)
+            window = tuple(bounding(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((self._key, number))) is not None:
-                _assign(out, piece.target, points, _take(cast("Array", tile), piece.source, points))
+                assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
                 continue
             if keep or not codec.partial:
                 self._check_size(number)
@@ -205,19 +209,19 @@ class IndexedArray:
             if last > length:
                 msg = f"{length} bytes are too few for its shape {shape}"
                 raise FormatError(msg, url=self._source.url, part=self._part(number))
-            jobs.append(_Job(piece, number, start + first, start + last, first, window, keep))
+            jobs.append(Job(piece, number, start + first, start + last, first, window, keep))
         return jobs
 
     def _check_size(self, number: int) -> None:
         """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
-        size, limit = math.prod(self.grid.chunk_shape) * self.dtype.itemsize, options.get().max_chunk_bytes
+        size, limit = math.prod(self.index.grid.chunk_shape) * self.dtype.itemsize, options.get().max_chunk_bytes
         if size > limit:
             msg = (
                 f"a decoded {self.index.noun} of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
             )
             raise LimitExceeded(msg, url=self._source.url, part=self._part(number))
 
-    def _fetch(self, jobs: list[_Job], out: Array, points: tuple[int, ...] = ()) -> None:
+    def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
         for batch in _batches(jobs, self._source.batch_bytes):
             try:
                 parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
@@ -227,14 +231,14 @@ class IndexedArray:
                 raise error.at(url=self._source.url, part=self._part(bad.number)) from None
             self._decode(batch, parts, out, points)
 
-    def _decode(self, jobs: Sequence[_Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]) -> None:
+    def _decode(self, jobs: Sequence[Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]) -> None:
         for job, data in zip(jobs, parts, strict=True):
             try:
                 self._place(job, data, out, points)
             except ScichunkError as error:
                 raise error.at(url=self._source.url, part=self._part(job.number)) from None
 
-    def _place(self, job: _Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
+    def _place(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
         codec, piece, shape = self.index.codec, job.piece, self._chunk_shape(job.piece.chunk)
         plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
@@ -243,17 +247,17 @@ class IndexedArray:
                 fresh = np.empty(shape, self.dtype)
                 codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped, job.number)
                 tile = tiles.put((self._key, job.number), fresh)
-            _assign(out, piece.target, points, _take(cast("Array", tile), piece.source, points))
+            assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
         elif plain:
             codec.decode_into(data, out[piece.target], shape, job.window, job.skipped, job.number)
         else:
             part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
             codec.decode_into(data, part, shape, job.window, job.skipped, job.number)
-            inside = tuple(_relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
-            _assign(out, piece.target, points, _take(part, inside, points))
+            inside = tuple(relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
+            assign(out, piece.target, points, take(part, inside, points))
 
     def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
-        bounds = (self.grid.bounds(axis, i) for axis, i in enumerate(chunk))
+        bounds = (self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk))
         return tuple(stop - start for start, stop in bounds)
 
     def _part(self, number: int) -> str:
@@ -289,7 +293,7 @@ class WindowArray:
         """Read an orthogonal region; wide steps and scattered positions are read chunk by chunk."""
         fresh = out is None
         if out is None:
-            out = np.empty(tuple(len(a) for a in axes), self.dtype)
+            out = result(tuple(len(a) for a in axes), self.dtype)
         if not out.size:
             return out
         if all(isinstance(a, Span) and a.step == 1 for a in axes):
@@ -304,7 +308,7 @@ class WindowArray:
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes, chunk by chunk."""
         lengths = [len(spans[a]) for a in sorted(spans)]
-        out = np.empty((len(next(iter(points.values()))), *lengths), self.dtype)
+        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
         self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
         return out
 
@@ -315,12 +319,12 @@ class WindowArray:
 
     def _gather(self, pieces: list[Piece], out: Array, points: tuple[int, ...]) -> None:
         for piece in pieces:
-            window = tuple(_bounding(s) for s in piece.source)
+            window = tuple(bounding(s) for s in piece.source)
             firsts = [self.grid.bounds(axis, i)[0] for axis, i in enumerate(piece.chunk)]
             part = self._read_window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
             whole = tuple(slice(w.start, w.stop, 1) for w in window)
-            inside = tuple(_relative(s, w) for s, w in zip(piece.source, whole, strict=True))
-            _assign(out, piece.target, points, _take(part, inside, points))
+            inside = tuple(relative(s, w) for s, w in zip(piece.source, whole, strict=True))
+            assign(out, piece.target, points, take(part, inside, points))
 
 
 class ReferenceArray(WindowArray):
@@ -338,8 +342,8 @@ def _split(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterato
         yield batch[first:last]
 
 
-def _batches(jobs: list[_Job], limit: int) -> Iterator[list[_Job]]:
-    batch: list[_Job] = []
+def _batches(jobs: list[Job], limit: int) -> Iterator[list[Job]]:
+    batch: list[Job] = []
     size = 0
     for job in jobs:
         if batch and size + job.stop - job.start > limit:
@@ -349,48 +353,3 @@ def _batches(jobs: list[_Job], limit: int) -> Iterator[list[_Job]]:
         size += job.stop - job.start
     if batch:
         yield batch
-
-
-def _bounding(selector: slice | Positions) -> slice:
-    """Smallest ascending slice that holds a selection within a chunk."""
-    if isinstance(selector, slice):
-        return selector
-    return slice(int(selector.min()), int(selector.max()) + 1, 1)
-
-
-def _relative(selector: slice | Positions, window: slice) -> slice | Positions:
-    """The same selection, counted within the window that was read."""
-    if isinstance(selector, slice):
-        return slice(None) if window.step == selector.step else slice(0, window.stop - window.start, selector.step)
-    return np.asarray(selector - window.start, np.intp)
-
-
-def _take(tile: Array, source: Sequence[slice | Positions], points: tuple[int, ...]) -> Array:
-    """Apply a piece's selection; pointwise axes come first as one, as in the output."""
-    if points:
-        lead = tuple(source[a] for a in points)
-        others = [a for a in range(tile.ndim) if a not in points]
-        found: Array = np.moveaxis(tile, points, range(len(points)))[lead]
-        rest = [source[a] for a in others]
-        return _outer(found, (slice(None), *rest))
-    return _outer(tile, tuple(source))
-
-
-def _outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
-    for axis, selector in enumerate(selectors):
-        array = (
-            array[(slice(None),) * axis + (selector,)]
-            if isinstance(selector, slice)
-            else np.take(array, selector, axis=axis)
-        )
-    return array
-
-
-def _assign(out: Array, target: tuple[slice | Positions, ...], points: tuple[int, ...], value: Any) -> None:
-    """Put values at an orthogonal target (with points, the first selector is an array along the points)."""
-    del points
-    if all(isinstance(t, slice) for t in target):
-        out[target] = value
-        return
-    grids = np.ix_(*(np.arange(n)[t] for t, n in zip(target, out.shape, strict=True)))
-    out[grids] = value

@@ -24,6 +24,10 @@ def _is_fits(head: bytes) -> bool:
     return first_bytes(head, 16)[:9] == b"SIMPLE  ="
 
 
+def _is_jpeg2000(head: bytes) -> bool:
+    return head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51"
+
+
 def _is_votable(head: bytes) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] != b"<":
@@ -51,6 +55,13 @@ _BUILT_IN = (
         (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
         _is_tiff,
         "scichunk.formats.geotiff.open",
+    ),
+    FormatSpec(
+        "jpeg2000",
+        "JPEG 2000: JP2, JPX, JPH (HTJ2K), raw codestreams",
+        (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".jph", ".jhc"),
+        _is_jpeg2000,
+        "scichunk.formats.jpeg2000.open",
     ),
     FormatSpec(
         "fits",

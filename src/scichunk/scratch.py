@@ -1,21 +1,35 @@
-"""Warm buffers of the running thread: reading into fresh memory costs six times as much in page faults."""
+"""Warm memory: reading into fresh pages costs more than the copy itself."""
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KEEP", "borrow"]
+from scichunk import options
+
+__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "result"]
 
 KEEP = 1 << 26
-"""Larger buffers are given back at once."""
+"""Larger scratch buffers are given back at once."""
+
+LARGE = 1 << 25
+"""Results above this are recycled here. Below, the C library does so: this is the largest block that glibc keeps when it is freed."""
+
+Array = npt.NDArray[Any]
+Bytes = npt.NDArray[np.uint8]
+BLOCK = 1 << 16  # values
 
 _local = threading.local()
+_freed: deque[Bytes] = deque()
 
 
-def borrow(name: str, nbytes: int) -> npt.NDArray[np.uint8]:
+def borrow(name: str, nbytes: int) -> Bytes:
     """Lend a buffer of this thread until the next call with the same name.
 
     Parameters
@@ -32,8 +46,87 @@ def borrow(name: str, nbytes: int) -> npt.NDArray[np.uint8]:
     """
     if nbytes > KEEP:
         return np.empty(nbytes, np.uint8)
-    buffers: dict[str, npt.NDArray[np.uint8]] = _local.__dict__
+    buffers: dict[str, Bytes] = _local.__dict__
     buffer = buffers.get(name)
     if buffer is None or buffer.size < nbytes:
         buffer = buffers[name] = np.empty(max(nbytes, 1 << 16), np.uint8)
     return buffer[:nbytes]
+
+
+def result(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """Make an array for a result: the caller's for good, in memory of an earlier one that is gone if there is any.
+
+    Parameters
+    ----------
+    shape
+        Length of each axis.
+    dtype
+        Type of the elements.
+
+    Returns
+    -------
+    ndarray
+        Uninitialised, C order.
+    """
+    kind = np.dtype(dtype)
+    nbytes = math.prod(shape) * kind.itemsize
+    if nbytes <= LARGE or kind.hasobject:
+        return np.empty(tuple(shape), kind)
+    lease = _Lease(_reuse(nbytes))
+    return np.asarray(lease)[:nbytes].view(kind).reshape(tuple(shape))
+
+
+def cached_blocks(source: Array, out: Array) -> Iterator[tuple[Array, Array]]:
+    """Split two arrays of one shape into parts that stay in the processor's cache from one pass to the next."""
+    if source.size <= BLOCK or not source.ndim:
+        yield source, out
+    elif source.flags.c_contiguous and out.flags.c_contiguous:
+        values, target = source.reshape(-1), out.reshape(-1)
+        for first in range(0, values.size, BLOCK):
+            yield values[first : first + BLOCK], target[first : first + BLOCK]
+    elif len(source) == 1:
+        yield from cached_blocks(source[0], out[0])
+    else:
+        rows = max(1, BLOCK // (source.size // len(source)))
+        for first in range(0, len(source), rows):
+            yield source[first : first + rows], out[first : first + rows]
+
+
+def _reuse(nbytes: int) -> Bytes:
+    """Freed memory of about this size, else fresh. No lock: finalisers run at any point, in any thread."""
+    for _ in range(len(_freed)):
+        try:
+            buffer = _freed.popleft()
+        except IndexError:
+            break
+        if nbytes <= buffer.size <= nbytes + nbytes // 4:
+            return buffer
+        _freed.append(buffer)
+    return np.empty(nbytes, np.uint8)
+
+
+def _trim() -> None:
+    """Let go of the oldest beyond ``options.warm_bytes``."""
+    limit = options.get().warm_bytes
+    while sum(b.size for b in _freed.copy()) > limit:
+        try:
+            _freed.popleft()
+        except IndexError:
+            break
+
+
+class _Lease:
+    """Memory that goes back to the pool with the last array upon it."""
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self, buffer: Bytes) -> None:
+        self._buffer = buffer
+
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        return self._buffer.__array_interface__
+
+    def __del__(self, put: Callable[[Bytes], None] = _freed.append, trim: Callable[[], None] = _trim) -> None:
+        put(self._buffer)  # both are bound now: modules empty while Python ends
+        trim()

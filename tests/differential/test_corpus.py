@@ -55,3 +55,48 @@ def test_geotiff(part):
             wrong.append(f"{name}: differs")
     assert compared > 20
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.corpus
+@pytest.mark.slow
+@pytest.mark.skipif(not manifest("jp2"), reason="no corpus")
+@pytest.mark.parametrize("part", range(4))
+def test_jpeg2000(part):
+    """Whole images against glymur, components as they are stored; windows and reduced images against a full decode."""
+    from scichunk.formats.jpeg2000.reference import lent
+    from tests.jpeg2000_files import decode
+
+    wrong, compared = [], 0
+    for name in manifest("jp2")[part::4]:
+        path = CORPUS / name
+        try:
+            with lent() as glymur:
+                image = glymur.Jp2k(path)
+                image.ignore_pclr_cmap_cdef = True
+                want = image[:] if image.shape[0] * image.shape[1] < 1 << 24 else None
+        except Exception:
+            want = None
+        try:
+            got = scichunk.from_jpeg2000(path)
+            got = got.compute() if got.nbytes < 1 << 26 else None
+        except scichunk.errors.ScichunkError as error:
+            if want is not None:
+                wrong.append(f"{name}: {type(error).__name__}: {error}")
+            continue
+        if want is None or got is None:
+            continue
+        compared += 1
+        want = np.stack(want) if isinstance(want, list) else want  # components of several depths
+        want = want[None] if want.ndim == 2 else want if want.shape == got.shape else np.moveaxis(want, -1, 0)
+        if got.shape != want.shape or np.abs(got.astype("i8") - want).max(initial=0) > 0:
+            wrong.append(f"{name}: differs")
+        try:
+            half = np.stack(decode(path.read_bytes(), 1))
+        except Exception:
+            continue
+        array = scichunk.from_jpeg2000(path, reduce=1)
+        window = (slice(None), slice(half.shape[1] // 3, None), slice(None, half.shape[2] // 2 + 1))
+        if np.abs(array[window].compute().astype("i8") - half[window]).max(initial=0) > 1:
+            wrong.append(f"{name}: reduced image differs")
+    assert compared > 15
+    assert not wrong, "\n".join(wrong)

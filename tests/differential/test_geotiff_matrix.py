@@ -108,6 +108,16 @@ def test_lerc(tmp_path, compress, layout):
         check(path)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
+def test_lerc_in_big_endian_files(tmp_path, dtype):
+    path = tmp_path / "a.tif"
+    write(path, pixels(dtype, 2, 75, 83), compress="LERC", ENDIANNESS="BIG")
+    with rasterio.open(path, driver="GTiff") as ds:
+        want = ds.read()
+    for reader in ("auto", "reference"):
+        np.testing.assert_array_equal(scichunk.from_geotiff(path, reader=reader), want)
+
+
 @pytest.mark.parametrize(
     "layout",
     [{"tiled": True, "blockxsize": 32, "blockysize": 48}, {"tiled": False, "blockysize": 16}],

@@ -138,6 +138,16 @@ def test_stacks(tmp_path):
         scichunk.from_fits_files([*paths, tmp_path / "odd.fits"])
 
 
+def test_stacks_of_a_chosen_part(tmp_path):
+    paths = [tmp_path / f"{i}.fits" for i in range(2)]
+    for path in paths:
+        path.write_bytes((DATA / "exposure.fits").read_bytes())
+    ds = scichunk.open_stack(paths, hdu="ERR")
+    want = images(paths[0])[2]
+    np.testing.assert_array_equal(ds.err[1], want)
+    assert scichunk.open_stack(paths, group="/DQ").dq.shape == (2, *want.shape)
+
+
 def test_info():
     text = str(scichunk.info(DATA / "compressed.fits"))
     assert "RICE_1, quantised with dither 2" in text
@@ -185,12 +195,13 @@ def check(data):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_damage(path, head, count):
     slowest = 0.0
+    check(path.read_bytes())  # compiles the kernels
     for copy in mutations(path.read_bytes(), count, seed=3, head=head):
-        begin = time.perf_counter()
+        begin = time.process_time()
         with scichunk.options.set(max_chunk_bytes=1 << 26):
             check(copy)
-        slowest = max(slowest, time.perf_counter() - begin)
-    assert slowest < 5  # seconds; one on an idle machine
+        slowest = max(slowest, time.process_time() - begin)
+    assert slowest < 2  # seconds of CPU: other processes do not count
 
 
 def test_a_corrupt_tile_names_itself_and_the_others_still_read():

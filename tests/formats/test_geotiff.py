@@ -442,3 +442,18 @@ def test_stacks_of_other_scaling_or_nodata(tmp_path):
         scichunk.from_geotiffs([paths[0], paths[2]])
     with pytest.raises(scichunk.errors.FormatError, match="nodata is '3' instead of '0'"):
         scichunk.from_geotiffs([paths[0], paths[3]])
+
+
+def test_texts_in_no_known_encoding_are_left_out(tmp_path):
+    wkt = (
+        rasterio.crs.CRS.from_proj4("+proj=tmerc +lat_0=1 +lon_0=2 +ellps=bessel").to_wkt().replace("unknown", "Qwerty")
+    )
+    with rasterio.open(
+        tmp_path / "a.tif", "w", driver="GTiff", width=3, height=2, count=1, dtype="uint8", crs=wkt
+    ) as ds:
+        ds.write(np.ones((1, 2, 3), "u1"))
+    data = (tmp_path / "a.tif").read_bytes()
+    assert b"Qwerty" in data
+    with pytest.warns(scichunk.errors.MetadataWarning):
+        ds = xr.open_dataset(data.replace(b"Qwerty", b"Qw\xcb\xf1ty"), engine="geotiff")
+    assert (ds.band_data == 1).all()

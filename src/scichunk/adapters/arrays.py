@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from scichunk.sources import locate
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Reader", "from_fits", "from_geotiff", "from_votable", "to_dask"]
+__all__ = ["Reader", "from_fits", "from_geotiff", "from_jpeg2000", "from_votable", "to_dask"]
 
 Reader = Literal["auto", "indexed", "reference"]
 
@@ -133,6 +133,67 @@ def from_fits(
     return _open_array("fits", url, ("hdu", which, reader, bool(raw)), None, chunks, storage_options)
 
 
+def from_jpeg2000(
+    url: Any,
+    *,
+    reduce: int = 0,
+    bands: Sequence[int] | None = None,
+    chunks: Any = "auto",
+    storage_options: Mapping[str, Any] | None = None,
+    reader: Reader = "auto",
+    expand: bool = False,
+) -> da.Array:
+    """Read the pixels of a JPEG 2000 image lazily.
+
+    Parameters
+    ----------
+    url
+        Path, fsspec URL, open binary file object, or bytes: JP2, JPX, JPH or a raw codestream.
+    reduce
+        How many times the image is halved: the wavelet's own levels, of which only the bytes are read.
+    bands
+        Components counted from 0, in the order wanted; None for all.
+    chunks
+        ``"auto"`` merges whole tiles up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps the file's own (parts of
+        2048 x 2048 of larger tiles); or anything that :func:`dask.array.from_array` takes.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+    reader
+        ``"auto"`` and ``"indexed"`` read tile by tile, ``"reference"`` through glymur.
+    expand
+        Colours of a palette and channels in the order of their definition, instead of the components as they are stored.
+
+    Returns
+    -------
+    dask.array.Array
+        Shape (band, y, x), the values of a full decode by OpenJPEG; the smallest of (u)int8, 16, 32 that holds the deepest
+        component, signed if one is. Components are transformed to colours only where the codestream itself says so.
+
+    Raises
+    ------
+    FormatError
+        If it is no JPEG 2000 file, is corrupt, or cannot be halved so often.
+    UnsupportedFeature
+        If its components differ in size and ``bands`` does not pick those of one, or nothing here can decode it.
+    SourceError
+        If it is missing or cannot be read.
+    LimitExceeded
+        If its header promises sizes beyond :mod:`scichunk.options`.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.from_jpeg2000("T32TQM_B03.jp2", reduce=4).max().compute()  # doctest: +SKIP
+    """
+    _check_reader(reader)
+
+    def find(file: Any) -> tuple[Place, Sequence[int] | None]:
+        found: tuple[Place, Sequence[int] | None] = file.place(bands, int(reduce), reader, expand=bool(expand))
+        return found
+
+    return _open_array("jpeg2000", url, find, bands, chunks, storage_options)
+
+
 def from_votable(
     url: Any,
     column: str,
@@ -199,13 +260,16 @@ def _check_reader(reader: str) -> None:
 def _open_array(
     format_name: str,
     url: Any,
-    place: Place,
+    place: Place | Callable[[Any], tuple[Place, Sequence[int] | None]],
     bands: Sequence[int] | None,
     chunks: Any,
     storage_options: Mapping[str, Any] | None,
 ) -> da.Array:
+    """Open an array by its place, or by what finds place and bands in the opened file."""
     location = locate(url, storage_options)
     file = open_file(format_name, location)
+    if callable(place):
+        place, bands = place(file)
     source = file.array(place)
     picked = None
     if bands is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "read_fits_table", "read_votable", "table_of", "to_frame"]
+__all__ = ["COLUMNS", "read_fits_table", "read_votable", "to_frame"]
 
 COLUMNS = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
@@ -249,13 +249,3 @@ def _frame(batch: pa.RecordBatch, table: TableSource, first: int) -> pd.DataFram
 def _plain(value: Any) -> Any:
     """Values that pandas can compare when it merges the attributes of frames."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
-
-
-def table_of(frame: Any) -> TableSource | None:
-    """Return the table that a dask frame reads, if it is one of ours and nothing has been done to it."""
-    expression = getattr(frame, "expr", None)
-    for node in expression.walk() if expression is not None else ():
-        read = node.operand("func") if "func" in getattr(node, "_parameters", ()) else None
-        if isinstance(read, ReadRows):
-            return read.handle.resolve()
-    return None

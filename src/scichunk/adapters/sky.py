@@ -167,9 +167,9 @@ class SkyIndex(xr.Index):
         return self.header == other.header or _sky_cards(self.header) == _sky_cards(other.header)
 
     @classmethod
-    def concat(cls, indexes: Sequence[Self], dim: Hashable, positions: Iterable[Iterable[int]] | None = None) -> Self:
+    def concat(cls, indexes: Sequence[Any], dim: Hashable, positions: Iterable[Iterable[int]] | None = None) -> Self:
         """Put slices of one image together again; along other dimensions the index stays."""
-        first = indexes[0]
+        first: Self = indexes[0]
         if positions is not None or dim not in first.labels[:2]:
             return first
         at = first.labels.index(dim)
@@ -204,7 +204,8 @@ def _degrees(
     pair = []
     for value in (lon, lat):
         inner = getattr(value, "data", value) if isinstance(value, xr.DataArray | xr.Variable) else value
-        degrees = inner.to_value("deg") if hasattr(inner, "to_value") else inner
+        to_value = getattr(inner, "to_value", None)  # of astropy's quantities
+        degrees = to_value("deg") if to_value else inner
         dims = value.dims if isinstance(value, xr.DataArray | xr.Variable) else None
         array = np.asarray(degrees, np.float64)
         pair.append(xr.Variable(dims if dims is not None else ("points",) * array.ndim, array))

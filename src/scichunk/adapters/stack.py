@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -18,18 +18,16 @@ from scichunk.chunks.regions import Span, parse_key
 from scichunk.errors import FormatError
 from scichunk.handles import open_file
 from scichunk.model import Place
+from scichunk.scratch import result
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:
     import dask.array as da
-    import xarray as xr
 
-__all__ = ["StackArray", "from_fits_files", "from_geotiffs", "open_stack"]
+__all__ = ["Headers", "StackArray", "from_fits_files", "from_geotiffs", "stack_of", "stack_to_dask"]
 
 Array = npt.NDArray[Any]
 Headers = Literal["all", "first"]
-Labels = Sequence[Any] | Callable[[str], Any] | None
-"""Values, a function of a url, or a header's keyword."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +82,7 @@ class StackArray:
             self._unpacked = self.files.unpack()
         chosen = region.axes[0]
         numbers = chosen.positions() if isinstance(chosen, Span) else chosen
-        out = np.empty(region.shape, self.dtype)
+        out = result(region.shape, self.dtype)
         for i, number in enumerate(numbers):
             location, mark = self._unpacked[int(number)]
             file = open_file(self.format_name, location, mark)
@@ -95,7 +93,7 @@ class StackArray:
                 )
                 raise FormatError(msg, url=location.url)
             source.read(region.axes[1:], out[i])
-        return out if region.plain else cast("Array", out[region.finish])
+        return out if region.plain else out[region.finish]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (
@@ -149,7 +147,7 @@ def from_geotiffs(
         If a file is missing or cannot be read.
     """
     place = ("page", page, -1 if overview is None else overview, "auto")
-    return _to_dask(_stack("geotiff", urls, place, headers, storage_options), chunks)
+    return stack_to_dask(stack_of("geotiff", urls, place, headers, storage_options), chunks)
 
 
 def from_fits_files(
@@ -171,7 +169,7 @@ def from_fits_files(
         As in :func:`scichunk.from_fits`.
     chunks
         ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or
-        what dask takes for ``(file, *axes of the image)``.
+        what dask takes for ``(file, *axes)``.
     headers
         ``"all"`` reads every header now, in parallel, and compares them; ``"first"`` trusts that all files are like the first.
     storage_options
@@ -190,149 +188,13 @@ def from_fits_files(
         If a file is missing or cannot be read.
     """
     which = tuple(hdu) if isinstance(hdu, list) else hdu
-    return _to_dask(_stack("fits", urls, ("hdu", which, "auto", bool(raw)), headers, storage_options), chunks)
+    return stack_to_dask(stack_of("fits", urls, ("hdu", which, "auto", bool(raw)), headers, storage_options), chunks)
 
 
-def open_stack(
-    urls: Sequence[Any],
-    dim: str = "file",
-    *,
-    headers: Headers = "all",
-    chunks: Any = "auto",
-    storage_options: Mapping[str, Any] | None = None,
-    coordinate: Labels = None,
-    format: str | None = None,  # noqa: A002  # the word users know
-    **kwargs: Any,
-) -> xr.Dataset:
-    """Open many aligned files as one dataset with a new first dimension.
-
-    Parameters
-    ----------
-    urls
-        Paths or fsspec URLs, in order.
-    dim
-        Name of the new dimension.
-    headers
-        ``"all"`` reads and compares every header, ``"first"`` only the first.
-    chunks
-        For (``dim``, band, y, x), as in :func:`from_geotiffs`.
-    storage_options
-        For fsspec.
-    coordinate
-        Values along ``dim``; or a function of a file's url that gives one; or the keyword of a header that every file has,
-        such as ``"DATE-OBS"``: the files are put in its order. By default the file names.
-    format
-        Name of the format; by default found from the first file.
-    **kwargs
-        Further arguments of the engine for the first file, such as ``mask_and_scale``.
-
-    Returns
-    -------
-    xarray.Dataset
-        Coordinates and attributes are those of the first file.
-
-    Raises
-    ------
-    FormatError
-        If a file is corrupt, or not aligned with the first.
-    SourceError
-        If a file is missing or cannot be read.
-    """
-    import xarray as xr
-
-    from scichunk.adapters.datasets import find_format
-
-    if not len(urls):
-        msg = "no files to stack"
-        raise ValueError(msg)
-    name = format or find_format(locate(urls[0], storage_options), None)
-    if isinstance(coordinate, str):
-        urls, coordinate = _in_order(name, urls, coordinate, storage_options)
-    first = xr.open_dataset(urls[0], engine=name, storage_options=storage_options, chunks=None, **kwargs)
-    place = open_file(name, locate(urls[0], storage_options)).node("/").arrays[0].place
-    stacked = _to_dask(_stack(name, urls, place, headers, storage_options), chunks)
-    variable = next(iter(first.data_vars))
-    template = first[variable]
-    return _assemble(urls, dim, coordinate, first, _decoded(stacked, template))
-
-
-def _assemble(
-    urls: Sequence[Any],
-    dim: str,
-    coordinate: Labels,
-    first: xr.Dataset,
-    values: da.Array,
-) -> xr.Dataset:
-    """Make the dataset of a stack: coordinates and attributes of the first file, and labels of the files."""
-    import xarray as xr
-
-    variable = next(iter(first.data_vars))
-    template = first[variable]
-    coords = {dim: (dim, _labels(urls, coordinate)), **{n: c.variable for n, c in first.coords.items()}}
-    encoding = {"grid_mapping": template.encoding.get("grid_mapping")}
-    array = xr.Variable((dim, *template.dims), values, template.attrs, encoding)
-    return xr.Dataset({variable: array}, coords=coords, attrs=first.attrs)
-
-
-def _decoded(stacked: da.Array, template: xr.DataArray) -> da.Array:
-    """Apply to every file the masking and scaling that the first one's engine applied."""
-    from scichunk.adapters.datasets import LazyVariable
-
-    data: Any = template.variable._data  # noqa: SLF001  # the lazily indexed wrapper of our own reader
-    while not isinstance(data, LazyVariable):
-        data = data.array
-    decoding = data.array.decoding
-    if decoding is None:
-        return stacked
-
-    def decode(block: Array) -> Array:
-        bands = np.arange(block.shape[1])
-        return np.stack([decoding.apply(b, bands) for b in block]) if len(block) else block.astype(decoding.dtype)
-
-    if len(decoding.steps) > 1 and len(stacked.chunks[1]) > 1:
-        stacked = stacked.rechunk(cast("Any", {1: -1}))
-    return stacked.map_blocks(
-        decode, dtype=np.dtype(decoding.dtype), meta=np.empty((0,) * stacked.ndim, decoding.dtype)
-    )
-
-
-def _in_order(
-    format_name: str, urls: Sequence[Any], keyword: str, storage_options: Mapping[str, Any] | None
-) -> tuple[list[Any], Any]:
-    """Sort files by a keyword of their headers; dates become datetimes."""
-
-    def value(url: Any) -> Any:
-        location = locate(url, storage_options)
-        file = open_file(format_name, location)
-        groups = file.groups()
-        for attrs in (file.root(), file.node(groups[0]).attrs if groups else {}):
-            if keyword in attrs:
-                return attrs[keyword]
-        msg = f"its header has no {keyword}"
-        raise FormatError(msg, url=location.url)
-
-    with ThreadPoolExecutor(options.get().concurrency) as pool:
-        found = list(pool.map(value, urls))
-    values = np.asarray(found)
-    if values.dtype.kind == "U":
-        try:
-            values = values.astype("M8[ns]")
-        except ValueError:  # texts that are no dates sort as texts
-            values = np.asarray(found)
-    order = np.argsort(values, kind="stable")
-    return [urls[i] for i in order], values[order]
-
-
-def _labels(urls: Sequence[Any], coordinate: Labels) -> Any:
-    names = [str(u) for u in urls]
-    if coordinate is None:
-        return np.array([n.rstrip("/").rpartition("/")[2] for n in names])
-    return np.asarray([coordinate(n) for n in names] if callable(coordinate) else coordinate)
-
-
-def _stack(
+def stack_of(
     format_name: str, urls: Sequence[Any], place: Place, headers: Headers, storage_options: Mapping[str, Any] | None
 ) -> StackArray:
+    """Open the first file, and compare the others' headers with its own."""
     if headers not in {"all", "first"}:
         msg = f'headers must be "all" or "first", got {headers!r}'
         raise ValueError(msg)
@@ -379,7 +241,8 @@ def _difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
     return f"{name} is {found.get(name)!r} instead of {wanted.get(name)!r}"
 
 
-def _to_dask(stack: StackArray, chunks: Any) -> da.Array:
+def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
+    """Wrap a stack: one task a chunk."""
     import dask.array as da
     import dask.config
     from dask.base import tokenize

@@ -11,7 +11,7 @@ from xarray.backends import BackendEntrypoint
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-__all__ = ["FITSBackend", "GeoTIFFBackend", "ScichunkBackend", "VOTableBackend"]
+__all__ = ["FITSBackend", "GeoTIFFBackend", "JPEG2000Backend", "ScichunkBackend", "VOTableBackend"]
 
 _DECODERS = (
     "mask_and_scale",
@@ -93,6 +93,13 @@ class GeoTIFFBackend(_OneFormat):
 
     description = "Chunked, lazy GeoTIFF and COG"
     format_name = "geotiff"
+
+
+class JPEG2000Backend(_OneFormat):
+    """JPEG 2000: JP2, JPX, JPH and raw codestreams."""
+
+    description = "Chunked, lazy JPEG 2000"
+    format_name = "jpeg2000"
 
 
 class FITSBackend(_OneFormat):

@@ -17,7 +17,7 @@ _LARGEST = 1 << 31
 Chunks = tuple[tuple[int, ...], ...]
 
 
-def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) -> tuple[int, ...]:
+def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) -> tuple[int | tuple[int, ...], ...]:
     """Native chunks, with tiny ones merged: strips of a few rows become at least ``whole`` bytes.
 
     Parameters
@@ -31,10 +31,10 @@ def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) ->
 
     Returns
     -------
-    tuple of int
-        A multiple of the native chunk on every axis, or the axis' length.
+    tuple of int, or of tuples of int
+        A multiple of the native chunk on every axis, or the axis' length; the native chunks of irregular axes.
     """
-    return _grow(grid, itemsize, whole)
+    return _aligned(_grow(grid, itemsize, whole), grid)
 
 
 def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
@@ -50,6 +50,14 @@ def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
         Bytes of a chunk, as in dask's ``array.chunk-size``.
     """
     return _grow(grid, itemsize, target)
+
+
+def _aligned(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, ...], ...]:
+    """Native chunks where an axis is irregular: chunks of one size would cut them."""
+    return tuple(
+        size if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))
+        for size, edge in zip(sizes, grid.edges, strict=True)
+    )
 
 
 def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
@@ -105,7 +113,7 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     from dask.array.core import normalize_chunks
 
     if isinstance(chunks, str) and chunks == "auto":
-        sizes: Any = auto_chunks(grid, itemsize, target)
+        sizes: Any = _aligned(auto_chunks(grid, itemsize, target), grid)
     elif (isinstance(chunks, str) and chunks == "native") or (isinstance(chunks, dict) and not chunks):
         sizes = tuple(
             edge if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))

@@ -6,7 +6,8 @@ import base64
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Int, kernel
 
 __all__ = ["count", "decode", "encode", "irregular", "skip"]
 
@@ -26,8 +27,8 @@ def _tables() -> tuple[npt.NDArray[np.uint32], ...]:
 _T0, _T1, _T2, _T3 = _tables()
 
 
-@njit(nogil=True, cache=True)
-def count(data: Bytes) -> tuple[int, int, bool]:
+@kernel
+def count(data: Bytes) -> tuple[Int, Int, bool]:
     """Count what is not white space; say how many ``=`` there are, and whether there is a ``<`` or ``&``."""
     found, pads, odd = np.int64(0), np.int64(0), np.uint8(0)
     for i in range(data.size):
@@ -37,8 +38,8 @@ def count(data: Bytes) -> tuple[int, int, bool]:
     return found, pads, odd != 0
 
 
-@njit(nogil=True, cache=True)
-def irregular(data: Bytes, line: int, gap: int) -> int:
+@kernel
+def irregular(data: Bytes, line: Int, gap: Int) -> Int:
     """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
     at = 0
     while at < data.size:
@@ -57,8 +58,8 @@ def irregular(data: Bytes, line: int, gap: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
-def skip(data: Bytes, letters: int) -> int:
+@kernel
+def skip(data: Bytes, letters: Int) -> Int:
     """Place behind so many letters, white space aside; the size of the data if there are fewer."""
     for i in range(data.size):
         if data[i] > 32:
@@ -68,8 +69,8 @@ def skip(data: Bytes, letters: int) -> int:
     return data.size
 
 
-@njit(nogil=True, cache=True)
-def _group(data: Bytes, at: int, line: int, gap: int, left: int) -> tuple[int, int, int, int]:
+@kernel
+def _group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, Int, Int, Int]:
     """One group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
     word, letters, pads = np.int64(0), 0, 0
     while letters < 4:
@@ -100,8 +101,8 @@ def _group(data: Bytes, at: int, line: int, gap: int, left: int) -> tuple[int, i
     return at, word, pads, left
 
 
-@njit(nogil=True, cache=True)
-def _groups(data: Bytes, start: int, out: Bytes, first: int, groups: int) -> int:
+@kernel
+def _groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int) -> Int:
     """Decode up to so many groups without white space or padding, which are there; returns how many it took.
 
     Indices are unsigned: numba makes no provision for negative ones then.
@@ -120,8 +121,8 @@ def _groups(data: Bytes, start: int, out: Bytes, first: int, groups: int) -> int
     return groups
 
 
-@njit(nogil=True, cache=True)
-def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[int, int]:
+@kernel
+def decode(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[Int, Int]:
     """Decode whole groups of four.
 
     Parameters

@@ -6,7 +6,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+
+from scichunk.codecs.jit import intrinsic
 
 __all__ = ["leading_zeros", "load64"]
 

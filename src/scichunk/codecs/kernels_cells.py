@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Flag, Int, inlined, kernel
 
 __all__ = [
     "AMPERSAND",
@@ -50,8 +51,8 @@ def _classes() -> Bytes:
 _CLASS = _classes()
 
 
-@njit(nogil=True, cache=True)
-def count_rows(data: Bytes, prefix: Bytes) -> tuple[int, bool]:
+@kernel
+def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
     """Count the start tags of rows, and say whether anything but rows and cells may be in here.
 
     Parameters
@@ -95,8 +96,8 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[int, bool]:
     return rows, unusual
 
 
-@njit(nogil=True, cache=True)
-def _is_row(data: Bytes, at: int, prefix: Bytes) -> bool:
+@kernel
+def _is_row(data: Bytes, at: Int, prefix: Bytes) -> Flag:
     """Whether a row starts here."""
     skip = prefix.size
     if at + skip + 3 >= data.size or data[at] != 60:
@@ -109,8 +110,8 @@ def _is_row(data: Bytes, at: int, prefix: Bytes) -> bool:
     return data[at + 1] == 84 and data[at + 2] == 82 and (after == 62 or after <= 32 or after == 47)
 
 
-@njit(nogil=True, cache=True)
-def find_row(data: Bytes, at: int, skip: int, prefix: Bytes) -> int:
+@kernel
+def find_row(data: Bytes, at: Int, skip: Int, prefix: Bytes) -> Int:
     """Where the row starts that comes after ``skip`` others from a place on; -1 if it is not in the data."""
     for i in range(at, data.size):
         if data[i] == 60 and _is_row(data, i, prefix):
@@ -120,15 +121,15 @@ def find_row(data: Bytes, at: int, skip: int, prefix: Bytes) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _space(data: Bytes, at: int) -> int:
+@inlined
+def _space(data: Bytes, at: Int) -> Int:
     while at < data.size and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
         at += 1
     return at
 
 
-@njit(nogil=True, cache=True)
-def _tag(data: Bytes, at: int, close: int, letter: int, prefix: Bytes) -> int:
+@kernel
+def _tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
     """Place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
     at += 1 + close
     for k in range(prefix.size):
@@ -154,8 +155,8 @@ def _tag(data: Bytes, at: int, close: int, letter: int, prefix: Bytes) -> int:
     return at + 2 if data[at] == 47 and data[at + 1] == 62 and close == 0 else -3
 
 
-@njit(nogil=True, cache=True)
-def _comment(data: Bytes, at: int) -> int:
+@kernel
+def _comment(data: Bytes, at: Int) -> Int:
     """Place behind a comment that begins here; -1 if it is none, -2 if the data end."""
     if at + 3 >= data.size:
         return -2
@@ -167,8 +168,8 @@ def _comment(data: Bytes, at: int) -> int:
     return -2
 
 
-@njit(nogil=True, cache=True)
-def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
+@kernel
+def _cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
     """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
     plain = prefix.size == 0 and at + 3 < data.size
     inside = (
@@ -203,18 +204,18 @@ def _cell(data: Bytes, at: int, prefix: Bytes) -> tuple[int, int, int, int]:
     return inside, end, -3 if after == -1 else after, seen
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _row(
     data: Bytes,
-    at: int,
-    columns: int,
+    at: Int,
+    columns: Int,
     slots: Ints,
     prefix: Bytes,
     starts: Spans,
     stops: Spans,
     seen: Bytes,
-    row: int,
-) -> tuple[int, int]:
+    row: Int,
+) -> tuple[Int, Int]:
     """Cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
     column = 0
     while True:
@@ -242,18 +243,18 @@ def _row(
         at = after
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def tokenize(
     data: Bytes,
-    at: int,
-    limit: int,
-    columns: int,
+    at: Int,
+    limit: Int,
+    columns: Int,
     slots: Ints,
     prefix: Bytes,
     starts: Spans,
     stops: Spans,
     seen: Bytes,
-) -> tuple[int, int, int, int]:
+) -> tuple[Int, Int, Int, Int]:
     """Find the cells of rows.
 
     Parameters

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Int, inlined, kernel
 
 __all__ = ["gather", "gather_ranges", "scatter_ranges", "walk"]
 
@@ -12,8 +13,8 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _length(data: Bytes, at: int) -> int:
+@inlined
+def _length(data: Bytes, at: Int) -> Int:
     """Big-endian signed integer of four bytes."""
     value = (
         np.int64(data[at]) << 24 | np.int64(data[at + 1]) << 16 | np.int64(data[at + 2]) << 8 | np.int64(data[at + 3])
@@ -21,10 +22,10 @@ def _length(data: Bytes, at: int) -> int:
     return value - (np.int64(1) << 32) if value >> 31 else value
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def walk(
-    data: Bytes, at: int, limit: int, masks: int, bits: Ints, fixed: Ints, slots: Ints, starts: Ints, counts: Ints
-) -> tuple[int, int, int]:
+    data: Bytes, at: Int, limit: Int, masks: Int, bits: Ints, fixed: Ints, slots: Ints, starts: Ints, counts: Ints
+) -> tuple[Int, Int, Int]:
     """Find the fields of rows (VOTable 1.5, sections 5.3 and 5.4).
 
     Parameters
@@ -80,8 +81,8 @@ def walk(
     return row, at, -1
 
 
-@njit(nogil=True, cache=True)
-def gather(data: Bytes, starts: Ints, size: int, out: Bytes) -> None:
+@kernel
+def gather(data: Bytes, starts: Ints, size: Int, out: Bytes) -> None:
     """Copy ``size`` bytes from each place; the caller has checked that they are there."""
     to = 0
     for i in range(starts.size):
@@ -91,7 +92,7 @@ def gather(data: Bytes, starts: Ints, size: int, out: Bytes) -> None:
         to += size
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> None:
     """Copy as many bytes as are asked for from each place; the caller has checked that they are there."""
     to = 0
@@ -105,7 +106,7 @@ def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> None:
         to += size
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def scatter_ranges(data: Bytes, sizes: Ints, places: Ints, out: Bytes) -> None:
     """Copy consecutive ranges of the data to places; the caller has made room for them."""
     at = 0

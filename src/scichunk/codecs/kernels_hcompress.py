@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Int, kernel
 
 __all__ = ["decode", "huffman_table"]
 
@@ -31,7 +32,7 @@ def huffman_table() -> Bytes:
     return table
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     """Top up the 64-bit word: state is (next byte, word, valid bits at its top, bits taken)."""
     pos, bits = np.int64(state[0]), np.int64(state[2])
@@ -44,8 +45,8 @@ def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
 
 
-@njit(nogil=True, cache=True)
-def _take(src: Bytes, state: npt.NDArray[np.uint64], count: int) -> int:
+@kernel
+def _take(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
     """Take up to 8 bits."""
     if state[2] < np.uint64(8):
         _fill(src, state)
@@ -56,8 +57,8 @@ def _take(src: Bytes, state: npt.NDArray[np.uint64], count: int) -> int:
     return value
 
 
-@njit(nogil=True, cache=True)
-def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: int) -> None:
+@kernel
+def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: Int) -> None:
     """Replace the nonzero of the last ``count`` cells, from the last to the first, by codes from the stream."""
     word, bits, taken = state[1], np.int64(state[2]), np.int64(0)
     pos = np.int64(state[0])
@@ -79,8 +80,8 @@ def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes
     state[3] += np.uint64(taken)
 
 
-@njit(nogil=True, cache=True)
-def _spread(cells: Bytes, nx: int, ny: int, other: Bytes) -> None:
+@kernel
+def _spread(cells: Bytes, nx: Int, ny: Int, other: Bytes) -> None:
     """Turn 4-bit codes of 2 x 2 blocks into an nx x ny image of single bits."""
     across = (ny + 1) // 2
     for i in range((nx + 1) // 2):
@@ -96,8 +97,8 @@ def _spread(cells: Bytes, nx: int, ny: int, other: Bytes) -> None:
                     other[(x + 1) * ny + y + 1] = code & 1
 
 
-@njit(nogil=True, cache=True)
-def _insert(cells: Bytes, nx: int, ny: int, a: Ints, bit: int) -> None:
+@kernel
+def _insert(cells: Bytes, nx: Int, ny: Int, a: Ints, bit: Int) -> None:
     """Set a bit plane of a quadrant from 4-bit codes of 2 x 2 blocks."""
     across = (ny + 1) // 2
     shift = np.int64(bit)
@@ -116,10 +117,10 @@ def _insert(cells: Bytes, nx: int, ny: int, a: Ints, bit: int) -> None:
                         a[x + 1, y + 1] |= (code & 1) << shift
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _quadrant(
-    src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, a: Ints, planes: int, one: Bytes, two: Bytes
-) -> int:
+    src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, a: Ints, planes: Int, one: Bytes, two: Bytes
+) -> Int:
     """Decode the bit planes of one quadrant; returns 0, or 1 if a plane's format is unknown or the stream is too short."""
     nqx, nqy = a.shape
     if nqx == 0 or nqy == 0:
@@ -160,13 +161,13 @@ def _quadrant(
     return 0
 
 
-@njit(nogil=True, cache=True)
-def _round(value: int, plus: int, minus: int, mask: int) -> int:
+@kernel
+def _round(value: Int, plus: Int, minus: Int, mask: Int) -> Int:
     return (value + (plus if value >= 0 else minus)) & mask
 
 
-@njit(nogil=True, cache=True)
-def _step(a: Ints, b: Ints, nx: int, ny: int, bit0: int, last: bool) -> None:
+@kernel
+def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
     """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
     bit1 = bit0 << 1
     mask0, mask1 = -bit0, -bit1
@@ -208,7 +209,7 @@ def _step(a: Ints, b: Ints, nx: int, ny: int, bit0: int, last: bool) -> None:
                 b[2 * i, 2 * j] = h0 >> shift
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _transform(a: Ints, b: Ints) -> None:
     """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
     nx, ny = a.shape
@@ -234,20 +235,22 @@ def _transform(a: Ints, b: Ints) -> None:
         else:
             fy -= c
         _step(a, b, tx, ty, bit0, k == 0)
-        a[:tx, :ty] = b[:tx, :ty]
+        for x in range(tx):  # loops: assigning slices takes numba seconds to compile
+            for y in range(ty):
+                a[x, y] = b[x, y]
         bit0 >>= 1
 
 
-@njit(nogil=True, cache=True)
-def _integer(src: Bytes, at: int, size: int) -> int:
+@kernel
+def _integer(src: Bytes, at: Int, size: Int) -> Int:
     value = np.int64(0)
     for i in range(size):
         value = (value << 8) | np.int64(src[at + i])
     return value
 
 
-@njit(nogil=True, cache=True)
-def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> int:
+@kernel
+def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
     """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
     if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
         return 1
@@ -257,7 +260,9 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
         return 1
     if max(src[22], src[23], src[24]) > 62:
         return 1
-    a[:, :] = 0
+    for x in range(nx):
+        for y in range(ny):
+            a[x, y] = 0
     state = np.zeros(4, np.uint64)
     body = src[25:]
     mx, my = (nx + 1) // 2, (ny + 1) // 2
@@ -279,14 +284,17 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
         return 1
     a[0, 0] = _integer(src, 14, 8)
     if scale > 1:
-        a *= scale
+        for i in range(nx):
+            for j in range(ny):
+                a[i, j] *= scale
     _transform(a, b)
     for i in range(nx):
-        out[i * ny : (i + 1) * ny] = a[i]
+        for j in range(ny):
+            out[i * ny + j] = a[i, j]
     return 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decode(
     data: Bytes,
     offsets: Ints,

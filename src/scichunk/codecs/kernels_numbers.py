@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scichunk.codecs.jit import Flag, Int, kernel
 from scichunk.codecs.kernels_bits import leading_zeros
 
 __all__ = ["EMPTY", "OTHER", "VALUE", "booleans", "floats", "integers"]
@@ -46,7 +46,7 @@ _HIGH, _LOW = _powers()
 _EXACT = np.array([10.0**i for i in range(23)])
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Upper and lower word of a product."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -56,7 +56,7 @@ def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return a1 * b1 + (mid >> half) + (cross >> half), a * b
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
     """Bits of the double nearest to w * 10**q."""
     if w == 0 or q < _FIRST:
@@ -93,7 +93,7 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
     return (mantissa & ((np.uint64(1) << np.uint64(52)) - one)) | (np.uint64(power) << np.uint64(52))
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
     """Without the white space of XML around it."""
     while start < stop and data[start] <= 32:
@@ -103,7 +103,7 @@ def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.in
     return start, stop
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     """1 for NaN, 2 for infinity, 0 for anything else."""
     if stop - at != 3:
@@ -114,7 +114,7 @@ def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     return np.int64(2) if a == 105 and b == 110 and c == 102 else np.int64(0)
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _digits(
     data: Bytes, at: np.int64, stop: np.int64, value: np.uint64, count: np.int64
 ) -> tuple[np.int64, np.uint64, np.int64, np.int64]:
@@ -135,8 +135,8 @@ def _digits(
     return np.int64(place), value, count, cut
 
 
-@njit(nogil=True, cache=True)
-def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.int64, bool]:
+@kernel
+def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.int64, Flag]:
     """Take what follows an E: place behind it, exponent, and whether there is one."""
     down = at < stop and data[at] == 45
     if at < stop and (data[at] == 45 or data[at] == 43):
@@ -148,8 +148,8 @@ def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.i
     return at, -exponent if down else exponent, at > first
 
 
-@njit(nogil=True, cache=True)
-def _decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.int64, bool, bool]:
+@kernel
+def _decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.int64, Flag, Flag]:
     """Read an unsigned decimal number: digits, power of ten, whether digits were left out, and whether it is one."""
     first = at
     at, value, count, cut = _digits(data, at, stop, np.uint64(0), np.int64(0))
@@ -167,8 +167,8 @@ def _decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.i
     return value, scale, cut > 0, good and at == stop
 
 
-@njit(nogil=True, cache=True)
-def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> int:
+@kernel
+def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> Int:
     """Read floating point numbers.
 
     Parameters
@@ -221,10 +221,10 @@ def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64
     return others
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def integers(
-    data: Bytes, starts: Spans, stops: Spans, low: int, high: int, out: npt.NDArray[np.int64], state: Bytes
-) -> int:
+    data: Bytes, starts: Spans, stops: Spans, low: Int, high: Int, out: npt.NDArray[np.int64], state: Bytes
+) -> Int:
     """Read integers from ``low`` to ``high``; see :func:`floats`. What lies outside, or is no plain number, is OTHER."""
     others = 0
     for i in range(starts.size):
@@ -256,8 +256,8 @@ def integers(
     return others
 
 
-@njit(nogil=True, cache=True)
-def booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> int:
+@kernel
+def booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> Int:
     """Read logicals (VOTable 1.5, section 2.1): T, F, 1, 0, true, false in any case; ``?`` and blanks are EMPTY."""
     others = 0
     for i in range(starts.size):

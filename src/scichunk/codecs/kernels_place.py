@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Int, kernel
 
 __all__ = ["join", "place_cast", "place_dithered", "place_scaled"]
 
@@ -19,9 +20,9 @@ Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def join(
-    raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: int, shuffled: bool, words: npt.NDArray[Any]
+    raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: Int, shuffled: bool, words: npt.NDArray[Any]
 ) -> None:
     """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2).
 
@@ -57,8 +58,8 @@ def join(
                 target[x] = value
 
 
-@njit(nogil=True, cache=True)
-def _row(geometry: Ints, axes: int, row: int, shape: Ints) -> tuple[int, int]:
+@kernel
+def _row(geometry: Ints, axes: Int, row: Int, shape: Ints) -> tuple[Int, Int]:
     """Where a row of a tile's window begins: within the tile, and in the output."""
     inside, outside, step_in, step_out = 0, 0, 1, 1
     for axis in range(axes - 1, -1, -1):
@@ -75,8 +76,8 @@ def _row(geometry: Ints, axes: int, row: int, shape: Ints) -> tuple[int, int]:
     return inside, outside
 
 
-@njit(nogil=True, cache=True)
-def _fits(geometry: Ints, axes: int, shape: Ints, words: int, out: int) -> bool:
+@kernel
+def _fits(geometry: Ints, axes: Int, shape: Ints, words: Int, out: Int) -> bool:
     """Whether a tile's window lies within the tile, the words and the output."""
     pixels, whole = 1, 1
     for axis in range(axes):
@@ -86,19 +87,19 @@ def _fits(geometry: Ints, axes: int, shape: Ints, words: int, out: int) -> bool:
             return False
         pixels *= size
         whole *= shape[axis]
-    return geometry[0] >= 0 and geometry[0] + pixels <= words and whole <= out
+    return bool(geometry[0] >= 0 and geometry[0] + pixels <= words and whole <= out)
 
 
-@njit(nogil=True, cache=True)
-def _rows(geometry: Ints, axes: int) -> int:
+@kernel
+def _rows(geometry: Ints, axes: Int) -> Int:
     rows = 1
     for axis in range(axes - 1):
         rows *= geometry[1 + 2 * axes + axis]
     return rows
 
 
-@njit(nogil=True, cache=True)
-def place_cast(words: npt.NDArray[Any], table: Ints, shape: Ints, flip: int, out: npt.NDArray[Any]) -> None:
+@kernel
+def place_cast(words: npt.NDArray[Any], table: Ints, shape: Ints, flip: Int, out: npt.NDArray[Any]) -> None:
     """Copy integers, wrapped to the output's type, with the bits of ``flip`` turned."""
     axes = shape.size
     for t in range(table.shape[0]):
@@ -117,14 +118,14 @@ def place_cast(words: npt.NDArray[Any], table: Ints, shape: Ints, flip: int, out
                     target[x] = source[x]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def place_scaled(
     words: npt.NDArray[Any],
     table: Ints,
     shape: Ints,
     scale: Any,
     zero: Any,
-    blank: int,
+    blank: Int,
     has_blank: bool,
     out: npt.NDArray[Any],
 ) -> None:
@@ -150,7 +151,7 @@ def place_scaled(
                         target[x] = np.nan
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def place_dithered(
     words: npt.NDArray[Any],
     table: Ints,
@@ -160,7 +161,7 @@ def place_dithered(
     blanks: Ints,
     has_blank: bool,
     seeds: Ints,
-    dither: int,
+    dither: Int,
     noise: npt.NDArray[np.float32],
     out: npt.NDArray[Any],
 ) -> None:
@@ -188,16 +189,21 @@ def place_dithered(
                     seed = seed + 1 if seed + 1 < count else 0
                     at = np.int64(np.float64(noise[seed]) * 500.0)
                 at += skip
-                for x in range(n):
-                    value = source[x]
-                    if dither == 2 and value == -2147483646:
-                        target[x] = 0
-                    else:
-                        target[x] = (np.float64(value) - np.float64(noise[at]) + 0.5) * scale + zero
-                    at += 1
+                x = 0
+                while x < n:  # runs up to the end of the table: loops without branches
+                    m = min(n - x, count - at)
+                    values, randoms, floats = source[x : x + m], noise[at : at + m], target[x : x + m]
+                    for i in range(m):
+                        floats[i] = (np.float64(values[i]) - np.float64(randoms[i]) + 0.5) * scale + zero
+                    x += m
+                    at += m
                     if at == count:
                         seed = seed + 1 if seed + 1 < count else 0
                         at = np.int64(np.float64(noise[seed]) * 500.0)
+                if dither == 2:
+                    for x in range(n):
+                        if source[x] == -2147483646:  # exactly zero
+                            target[x] = 0
             else:
                 for x in range(n):
                     target[x] = np.float64(source[x]) * scale + zero

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Int, kernel
 
 __all__ = ["decode"]
 
@@ -14,15 +15,15 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)
-def _word(src: Bytes, i: int) -> int:
+@kernel
+def _word(src: Bytes, i: Int) -> Int:
     """Big-endian signed 16-bit word."""
     value = (np.int64(src[2 * i]) << 8) | np.int64(src[2 * i + 1])
     return value - 65536 if value >= 32768 else value
 
 
-@njit(nogil=True, cache=True)
-def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
+@kernel
+def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
     """One line list; returns 0, or 1 if it is malformed."""
     words = src.size // 2
     if words < 3:
@@ -36,7 +37,8 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
     if length > words or ip < 3:
         return 1
     value, x, size = np.int64(1), 0, out.size
-    out[:] = 0
+    for i in range(size):
+        out[i] = 0
     while ip < length and x < size:
         word = _word(src, ip) & 0xFFFF
         code, data = word >> 12, word & 4095
@@ -57,7 +59,8 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
         elif code in (0, 4, 5):  # a run of zeros, of the value, or of zeros with the value at its end
             stop = x + data
             if code == 4:
-                out[x : min(stop, size)] = value
+                for i in range(x, min(stop, size)):
+                    out[i] = value
             elif code == 5 and 0 < stop <= size and data > 0:
                 out[stop - 1] = value
             x = min(stop, size)
@@ -66,7 +69,7 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> int:
     return 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decode(
     data: Bytes, offsets: Ints, lengths: Ints, places: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
 ) -> None:

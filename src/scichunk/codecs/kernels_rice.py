@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from scichunk.codecs.jit import Int, kernel
 from scichunk.codecs.kernels_bits import leading_zeros, load64
 
 __all__ = ["decode"]
@@ -21,8 +21,8 @@ Ints = npt.NDArray[np.int64]
 Word = np.uint64
 
 
-@njit(nogil=True, cache=True)
-def _fill(src: Bytes, pos: int, acc: Word, bits: int) -> tuple[int, Word, int]:
+@kernel
+def _fill(src: Bytes, pos: Int, acc: Word, bits: Int) -> tuple[Int, Word, Int]:
     """Fill the word to at least 56 bits, with zeros behind the end.
 
     Bits below the valid ones may be set: they are those that come next, and are set again by the next call.
@@ -38,8 +38,8 @@ def _fill(src: Bytes, pos: int, acc: Word, bits: int) -> tuple[int, Word, int]:
     return pos, acc, bits
 
 
-@njit(nogil=True, cache=True)
-def _unary(src: Bytes, pos: int, acc: Word, bits: int) -> tuple[int, Word, int, int]:
+@kernel
+def _unary(src: Bytes, pos: Int, acc: Word, bits: Int) -> tuple[Int, Word, Int, Int]:
     """Zeros before the next set bit, across words; -1 if there is none."""
     zeros = np.int64(0)
     count = min(np.int64(leading_zeros(acc)), bits)
@@ -52,8 +52,8 @@ def _unary(src: Bytes, pos: int, acc: Word, bits: int) -> tuple[int, Word, int, 
     return pos, (acc << np.uint64(count)) << np.uint64(1), bits - count - 1, zeros + count
 
 
-@njit(nogil=True, cache=True)
-def _tile(src: Bytes, block: int, size: int, out: npt.NDArray[Any]) -> int:
+@kernel
+def _tile(src: Bytes, block: Int, size: Int, out: npt.NDArray[Any]) -> Int:
     """One tile; returns 0, or 1 if the stream is too short."""
     width = 8 * size
     fs_bits = 5 if size == 4 else (4 if size == 2 else 3)
@@ -86,19 +86,24 @@ def _tile(src: Bytes, block: int, size: int, out: npt.NDArray[Any]) -> int:
         else:
             shift = np.uint64(63 - fs)
             for i in range(pixels.size):
-                pos, acc, bits = _fill(src, pos, acc, bits)
                 zeros = np.int64(leading_zeros(acc))
-                if zeros + 1 + fs <= bits:
-                    acc = (acc << np.uint64(zeros)) << np.uint64(1)
-                    bits -= zeros + 1
+                if zeros + 1 + fs > bits:  # rare, so that the word is not waited for at each pixel
+                    pos, acc, bits = _fill(src, pos, acc, bits)
+                    zeros = np.int64(leading_zeros(acc))
+                used = zeros + 1 + fs
+                if used <= bits:
+                    low = (acc << np.uint64(zeros)) << np.uint64(1)
+                    acc <<= np.uint64(used)  # one short step from pixel to pixel
+                    bits -= used
                 else:
                     pos, acc, bits, zeros = _unary(src, pos, acc, bits)
                     if zeros < 0:
                         return 1
                     pos, acc, bits = _fill(src, pos, acc, bits)
-                diff = (zeros << fs) | np.int64((acc >> np.uint64(1)) >> shift)
-                acc <<= np.uint64(fs)
-                bits -= fs
+                    low = acc
+                    acc <<= np.uint64(fs)
+                    bits -= fs
+                diff = (zeros << fs) | np.int64((low >> np.uint64(1)) >> shift)
                 last = (last + ((diff >> 1) ^ -(diff & 1))) & mask
                 pixels[i] = (last ^ sign) - sign
         if 8 * pos - bits > 8 * src.size:
@@ -106,15 +111,15 @@ def _tile(src: Bytes, block: int, size: int, out: npt.NDArray[Any]) -> int:
     return 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def decode(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
     places: Ints,
     counts: Ints,
-    block: int,
-    size: int,
+    block: Int,
+    size: Int,
     out: npt.NDArray[Any],
     status: Ints,
 ) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import kernel
 
 __all__ = ["gather", "reverse_bits", "texts", "trim", "trim_rows"]
 
@@ -12,7 +13,7 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     """Whether the field of every row lies within the row and the data."""
     if offset < 0 or size < 0 or offset + size > width:
@@ -20,7 +21,7 @@ def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     return rows == 0 or (rows - 1) * width + offset + size <= data.size
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def _trim(data: Bytes, first: int, n: int, out: Bytes, at: int) -> int:
     """Copy one text up to a NUL; its length without trailing blanks, or -1 if it holds more than ASCII."""
     last, seen = 0, np.uint8(0)
@@ -35,7 +36,7 @@ def _trim(data: Bytes, first: int, n: int, out: Bytes, at: int) -> int:
     return -1 if seen & 128 else last
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def trim_rows(
     data: Bytes, width: int, offset: int, count: int, size: int, out: Bytes, ends: npt.NDArray[np.int32], at: int
 ) -> int:
@@ -61,7 +62,7 @@ def trim_rows(
     return at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
     """As :func:`trim_rows`, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
     at = 0
@@ -77,7 +78,7 @@ def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray
     return at
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
     """Widen texts of ``size`` bytes to ``out[row, text, character]``: up to a NUL, without trailing blanks.
 
@@ -110,7 +111,7 @@ def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.u
     return 0
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bool:
     """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
     at = 0
@@ -137,7 +138,7 @@ def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bo
     return at == out.size
 
 
-@njit(nogil=True, cache=True)
+@kernel
 def reverse_bits(data: Bytes, width: int, offset: int, out: npt.NDArray[np.uint8]) -> bool:
     """Copy bytes to ``out[row, byte]`` with their bits in the other order."""
     rows, n = out.shape

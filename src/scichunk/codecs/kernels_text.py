@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from scichunk.codecs.jit import Flag, Int, inlined, kernel
 
 __all__ = ["copy", "count_digits", "count_tokens", "digits", "tokens", "unescape"]
 
@@ -12,8 +13,8 @@ Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 
 
-@njit(nogil=True, cache=True)
-def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
+@kernel
+def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
     """Put texts one behind the other, with Arrow's offsets (one more than texts); returns the bytes used."""
     at = 0
     offsets[0] = 0
@@ -29,8 +30,8 @@ def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -
     return at
 
 
-@njit(nogil=True, cache=True)
-def _number(data: Bytes, at: int, stop: int) -> int:
+@kernel
+def _number(data: Bytes, at: Int, stop: Int) -> Int:
     """Code point of ``#...`` or ``#x...`` up to ``stop``; -1 if it is none that XML allows (XML 1.0, section 2.2)."""
     base = 10
     at += 1
@@ -39,7 +40,7 @@ def _number(data: Bytes, at: int, stop: int) -> int:
         at += 1
     if at == stop or stop - at > 10:
         return -1
-    code = 0
+    code = np.int64(0)
     for i in range(at, stop):
         c = np.int64(data[i])
         if c >= 48 and c <= 57:
@@ -54,8 +55,8 @@ def _number(data: Bytes, at: int, stop: int) -> int:
     return -1 if code > 0x10FFFF or (code >= 0xD800 and code <= 0xDFFF) or (code | 1) == 0xFFFF else code
 
 
-@njit(nogil=True, cache=True)
-def _reference(data: Bytes, at: int, stop: int) -> int:
+@kernel
+def _reference(data: Bytes, at: Int, stop: Int) -> Int:
     """Code point of what stands between ``&`` and ``;``."""
     size = stop - at
     if size > 1 and data[at] == 35:
@@ -71,8 +72,8 @@ def _reference(data: Bytes, at: int, stop: int) -> int:
     return -1
 
 
-@njit(nogil=True, cache=True)
-def _put(code: int, out: Bytes, to: int) -> int:
+@kernel
+def _put(code: Int, out: Bytes, to: Int) -> Int:
     """Write a code point in UTF-8; returns the place behind it."""
     if code < 0x80:
         out[to] = code
@@ -88,8 +89,8 @@ def _put(code: int, out: Bytes, to: int) -> int:
     return to + 4
 
 
-@njit(nogil=True, cache=True)
-def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
+@kernel
+def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
     """As :func:`copy`, with references resolved and line ends made line feeds (XML 1.0, section 2.11); -1 - i if text i has another."""
     to = 0
     offsets[0] = 0
@@ -118,14 +119,14 @@ def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Span
     return to
 
 
-@njit(nogil=True, cache=True, inline="always")
-def _between(c: int) -> bool:
+@inlined
+def _between(c: Int) -> Flag:
     """White space, or the comma that some services write."""
     return c <= 32 or c == 44
 
 
-@njit(nogil=True, cache=True)
-def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tuple[int, int]:
+@kernel
+def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tuple[Int, Int]:
     """Count the tokens of each text; returns how many there are, and the first text with a comma (-1: none)."""
     total, comma = 0, -1
     for i in range(starts.size):
@@ -141,8 +142,8 @@ def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
     return total, comma
 
 
-@njit(nogil=True, cache=True)
-def tokens(data: Bytes, starts: Spans, stops: Spans, size: int, firsts: Spans, lasts: Spans) -> None:
+@kernel
+def tokens(data: Bytes, starts: Spans, stops: Spans, size: Int, firsts: Spans, lasts: Spans) -> None:
     """Places of the tokens of each text; ``size`` of each (missing ones empty, others dropped), or all if it is -1."""
     to = 0
     for i in range(starts.size):
@@ -165,8 +166,8 @@ def tokens(data: Bytes, starts: Spans, stops: Spans, size: int, firsts: Spans, l
             count += 1
 
 
-@njit(nogil=True, cache=True)
-def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tuple[int, int]:
+@kernel
+def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tuple[Int, Int]:
     """Count the digits 0 and 1 of each text; returns how many, and the first text with anything else but space (-1: none)."""
     total, bad = 0, -1
     for i in range(starts.size):
@@ -181,8 +182,8 @@ def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
     return total, bad
 
 
-@njit(nogil=True, cache=True)
-def digits(data: Bytes, starts: Spans, stops: Spans, size: int, out: npt.NDArray[np.bool_]) -> None:
+@kernel
+def digits(data: Bytes, starts: Spans, stops: Spans, size: Int, out: npt.NDArray[np.bool_]) -> None:
     """Bits of each text: ``size`` of each (missing ones zero, others dropped), or all if it is -1."""
     to = 0
     for i in range(starts.size):

@@ -54,9 +54,10 @@ def _kernel(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array],
     """Compile for one width, on first use; kept on disk by numba."""
     import numba
 
+    from scichunk.codecs.jit import compiled
     from scichunk.codecs.kernels_float import undo
 
     kind = numba.from_dtype(word)
     types = numba.void(numba.uint8[:, ::1], kind[::1], kind[::1], numba.types.Array(kind, 3, "A"))
     constants = np.array([0, 8, 16, int.from_bytes(b"\x00\xff" * (word.itemsize // 2))], word)
-    return numba.njit(types, nogil=True, cache=True)(undo), constants
+    return compiled(undo, types), constants

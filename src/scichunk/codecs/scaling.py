@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.scratch import cached_blocks
+
 __all__ = ["Scaling", "choose_scaling"]
 
 Array = npt.NDArray[Any]
@@ -35,6 +37,10 @@ class Scaling:
 
     def apply(self, stored: Array, out: Array) -> None:
         """Scale ``stored`` (any byte order) into ``out`` of the same shape and of ``dtype``."""
+        for values, target in cached_blocks(stored, out):
+            self._apply(values, target)
+
+    def _apply(self, stored: Array, out: Array) -> None:
         if self.flip:
             raw = out.view(f"u{out.dtype.itemsize}")
             np.copyto(raw.view(stored.dtype.newbyteorder("=")), stored)

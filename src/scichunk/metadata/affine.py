@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scichunk.chunks.regions import parse_key
 
-__all__ = ["LAZY_AXIS", "Affine6", "LinearAxis", "RotatedAxis", "is_rotated", "pixel_centres", "scaled"]
+__all__ = ["LAZY_AXIS", "Affine6", "LinearAxis", "RotatedAxis", "is_rotated", "pixel_centres", "scaled", "shifted"]
 
 Affine6 = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f), as in rasterio and odc-geo."""
@@ -52,6 +52,12 @@ def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:
     """Transform of a reduced image, whose pixels are ``by_x`` times wider and ``by_y`` times higher."""
     a, b, c, d, e, f = transform
     return (a * by_x, b * by_y, c, d * by_x, e * by_y, f)
+
+
+def shifted(transform: Affine6, columns: float, rows: float) -> Affine6:
+    """Transform of an image that begins some pixels to the right of and below another."""
+    a, b, c, d, e, f = transform
+    return (a, b, c + a * columns + b * rows, d, e, f + d * columns + e * rows)
 
 
 class RotatedAxis:

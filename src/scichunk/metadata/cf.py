@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.scratch import cached_blocks, result
+
 __all__ = ["Decoding", "Step"]
 
 Array = npt.NDArray[Any]
@@ -65,9 +67,10 @@ class Decoding:
         bands
             Positions along the file's first axis that the block's first axis stands for; None if the steps are all alike.
         """
-        out = np.empty(raw.shape, self.dtype)
+        out = result(raw.shape, self.dtype)
         if len(self.steps) == 1:
-            self.steps[0].apply(raw, out)
+            for values, target in cached_blocks(raw, out):
+                self.steps[0].apply(values, target)
         elif bands is not None:
             for i, band in enumerate(bands):
                 self.steps[int(band)].apply(raw[i : i + 1], out[i : i + 1])

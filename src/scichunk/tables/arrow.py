@@ -21,7 +21,6 @@ __all__ = [
     "lists",
     "nest",
     "strings",
-    "text_array",
     "to_numpy",
     "value_type",
 ]
@@ -162,13 +161,6 @@ def strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], mask: A
     return pa.Array.from_buffers(
         pa.string(), len(where) - 1, [_validity(mask), pa.py_buffer(where), pa.py_buffer(text)]
     )
-
-
-def text_array(values: list[str | None]) -> pa.Array:
-    """Make a ``string`` array of texts one by one; None is null."""
-    import pyarrow as pa
-
-    return pa.array(values, pa.string())
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:

@@ -47,6 +47,8 @@ class RangeServer:
     ignore_ranges: bool = False
     log: list[Request] = field(default_factory=list)
     max_concurrent: int = 0
+    _tags: dict[str, tuple[bytes, str]] = field(default_factory=dict, repr=False)
+    """ETag of each file, with the content that it is of: large files are not digested at every request."""
 
     def __enter__(self) -> Self:
         self._faults: list[str] = []
@@ -147,7 +149,9 @@ class RangeServer:
         data = self.files.get(path)
         if data is None:
             return 404, b"", None, None, []
-        etag = '"' + hashlib.blake2b(data, digest_size=6).hexdigest() + '"'
+        if self._tags.get(path, (None, ""))[0] is not data:
+            self._tags[path] = (data, '"' + hashlib.blake2b(data, digest_size=6).hexdigest() + '"')
+        etag = self._tags[path][1]
         extra = [f"ETag: {etag}"]
         if headers.get("if-match", etag) != etag:
             return 412, b"", None, None, extra

@@ -44,9 +44,9 @@ class _Column:
 
 
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
-    """Scaling of an image by BSCALE, BZERO and BLANK."""
+    """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
     cards = hdu.cards
-    blank = cards.get("BLANK")
+    blank = cards.get("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
     scale, zero = cards.number("BSCALE", 1), cards.number("BZERO", 0)
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
@@ -148,8 +148,12 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         raise FormatError(msg)
     table, columns = _read_table(hdu, source, grid.size)
     starts, lengths, kinds = _descriptors(hdu, table, columns)
+    if hdu.bitpix > 0 and "ZBLANK" in columns:
+        msg = "integers with a column ZBLANK"
+        raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
+    scales = _per_tile(cards, "ZSCALE", table, columns) if hdu.bitpix < 0 else None
     codec = TileCodec(
         algorithm=algorithm,
         stored=stored,
@@ -157,10 +161,10 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         block=int(_setting(cards, "BLOCKSIZE", 32)),
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
-        scales=_per_tile(cards, "ZSCALE", table, columns) if hdu.bitpix < 0 else None,
+        scales=scales,
         zeros=_per_tile(cards, "ZZERO", table, columns) if hdu.bitpix < 0 else None,
         blanks=_blanks(cards, table, columns) if hdu.bitpix < 0 else None,
-        dither=_dither(cards),
+        dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.integer("ZDITHER0", 0),
     )
     return ChunkIndex(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")

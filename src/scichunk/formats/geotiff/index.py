@@ -155,6 +155,9 @@ def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
         if outer == "?" or image.predictor not in {0, 1}:
             msg = "LERC with unknown parameters"
             raise UnsupportedFeature(msg)
+        if d.order == ">" and dtype.itemsize > 1:  # libtiff swaps the bytes of what it decodes, and of what it encodes
+            msg = "LERC in a big-endian file"
+            raise UnsupportedFeature(msg)
     return ImageCodec(codec, dtype, image.tile, outer, arguments)
 
 

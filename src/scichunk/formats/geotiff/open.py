@@ -13,9 +13,11 @@ import numpy as np
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.geotiff import nodes
 from scichunk.formats.geotiff.index import build_index, pixel_dtype
-from scichunk.formats.geotiff.metadata import RasterMetadata, fill_value, read_metadata, sidecars
+from scichunk.formats.geotiff.metadata import fill_value, read_metadata, sidecars
 from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
+from scichunk.formats.rasters import band_data
+from scichunk.metadata.raster import RasterMetadata
 from scichunk.model import ArrayInfo, ArrayVar, Node, Place
 from scichunk.reading import ArraySource, IndexedArray, ReferenceArray
 from scichunk.sources import ByteSource, Location
@@ -118,7 +120,7 @@ class GeoTIFFFile:
     def _variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
         place = ("page", page, level, "auto")
         source = self.array(place)
-        return nodes.band_data(source, place, metadata, self.image(page, level))
+        return band_data(source, place, metadata, nodes.codec_name(source, self.image(page, level)))
 
     def image(self, page: int, level: int = NO_OVERVIEW) -> Image:
         """Return the directory of a page or overview.

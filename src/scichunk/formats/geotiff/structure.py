@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from scichunk import options
 from scichunk.errors import FormatError, ScichunkError
-from scichunk.formats.geotiff.ifd import Directory, HeaderReader, TiffHeader, read_directory, read_header
+from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, read_header
 from scichunk.sources.base import ByteSource
+from scichunk.sources.headers import HeaderReader
 
 __all__ = ["Image", "Page", "Structure", "read_structure"]
 

@@ -1,0 +1,126 @@
+"""GeoTIFF beside rioxarray, rasterio, async-geotiff and tifffile."""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import latency
+from benchmarks.data import CASES, make
+
+ROOT = Path(__file__).resolve().parent.parent
+DECODE = "decode alone"  # a reader of its own: the codec into warm memory, no pipeline
+
+
+def chunks_of(name, side):
+    bands = CASES[name][1]
+    if "blockysize" in CASES[name][2] and not CASES[name][2].get("tiled"):
+        return [bands, 1024, side]
+    return [bands, 2048, 2048]
+
+
+def time_one(reader, path, threads, chunks):
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    out = subprocess.run(
+        [sys.executable, "-m", "benchmarks.run_one", reader, str(path), str(threads), json.dumps(chunks)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=env,
+        check=False,
+        timeout=600,
+    )
+    if out.returncode:
+        return None
+    return json.loads(out.stdout.splitlines()[-1])
+
+
+def compare(name, path, side, rounds, threads, readers):
+    """Rounds of all readers in turn; returns medians by reader."""
+    runs = {r: [] for r in readers}
+    for _ in range(rounds):
+        for reader in readers:
+            if runs[reader] is not None:
+                found = time_one(reader, path, threads, chunks_of(name, side))
+                runs[reader] = None if found is None else [*runs[reader], found]
+    return {r: {k: statistics.median(x[k] for x in v) for k in v[0]} if v else None for r, v in runs.items()}
+
+
+def table(title, rows, readers):
+    base = "rioxarray lock=False"
+    lines = [
+        f"### {title}",
+        "",
+        "CPU-seconds per GB of pixels; in parentheses how many times less CPU than rioxarray with `lock=False`.",
+        "The decode limit is what the codec and predictor alone take, one tile after another into one warm buffer.",
+        "",
+        "| file | " + " | ".join(readers) + " | peak RSS, MB | share of the decode limit |",
+        "|---|" + "---|" * (len(readers) + 2),
+    ]
+    for name, found in rows.items():
+        cells = []
+        for reader in readers:
+            one = found[reader]
+            ratio = f" ({found[base]['cpu'] / one['cpu']:.2f})" if one and found.get(base) and reader != base else ""
+            cells.append(f"{one['cpu'] / one['gb']:.2f}{ratio}" if one else "fails")
+        ours = found["scichunk"]
+        limit = found.get(DECODE)
+        share = f"{100 * limit['cpu'] / ours['cpu']:.0f} % of {limit['cpu'] / limit['gb']:.2f}" if limit else ""
+        lines.append(
+            f"| {name} | " + " | ".join(cells) + f" | {ours['peak_mb']:.0f} (chunk {ours['chunk_mb']:.0f}) | {share} |"
+        )
+    return [*lines, ""]
+
+
+def walls(title, rows, readers):
+    lines = [
+        f"### {title}",
+        "",
+        "MB/s of pixels; in parentheses how many times faster than rioxarray with its default lock.",
+        "",
+        "| file | " + " | ".join(readers) + " |",
+        "|---|" + "---|" * len(readers),
+    ]
+    for name, found in rows.items():
+        cells = []
+        for reader in readers:
+            one = found[reader]
+            ratio = (
+                f" ({found['rioxarray']['wall'] / one['wall']:.2f})"
+                if one and found.get("rioxarray") and reader != "rioxarray"
+                else ""
+            )
+            cells.append(f"{1000 * one['gb'] / one['wall']:.0f}{ratio}" if one else "fails")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
+PEERS = [
+    "scichunk",
+    "rioxarray lock=False",
+    "rioxarray",
+    "rasterio GTiff",
+    "rasterio LIBERTIFF",
+    "async-geotiff",
+    "tifffile",
+]
+
+
+def section(given):
+    """Measure everything; returns lines of markdown."""
+    readers = [r for r in PEERS if not given.readers or r in given.readers]
+    names = [n for n in CASES if given.only in n]
+    paths = {n: make(given.data, n, given.side) for n in names}
+    one = {n: compare(n, paths[n], given.side, given.rounds, 1, [*readers, DECODE]) for n in names}
+    few = [r for r in readers if r in {"scichunk", "rioxarray", "rioxarray lock=False", "rasterio LIBERTIFF"}]
+    some = [n for n in names if n in {"uint16 raw tiles", "uint16 DEFLATE p2", "float32 ZSTD p3", "RGB JPEG YCbCr"}]
+    two = {n: compare(n, paths[n], given.side, given.rounds, 2, few) for n in some}
+    return [
+        f"Files of {given.side} x {given.side} pixels (half of it with 8 bands), chunks of 2048 x 2048, full width for strips; {given.rounds} rounds.",
+        "",
+        *table("Whole files, 1 thread", one, readers),
+        *walls("Whole files, 2 threads", two, few),
+        *latency.report(given.data),
+    ]

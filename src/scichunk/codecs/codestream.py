@@ -1,0 +1,416 @@
+"""Headers of JPEG 2000 codestreams (ITU-T T.800, annex A): bytes to facts, every loop bounded."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError, LimitExceeded
+
+__all__ = [
+    "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
+    "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_codestream", "tile_header",
+]  # fmt: skip
+
+SOC: Final = b"\xff\x4f"
+EOC: Final = b"\xff\xd9"
+SOT: Final = 0xFF90
+SOD: Final = 0xFF93
+_SIZ, _CAP, _COD, _COC, _RGN, _QCD, _QCC, _POC = 0xFF51, 0xFF50, 0xFF52, 0xFF53, 0xFF5E, 0xFF5C, 0xFF5D, 0xFF5F
+_TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
+_COM: Final = 0xFF64
+_DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
+_MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
+COMPONENT, RESOLUTION, STEP, PX, PY, DX, DY, LEVELS, BLOCK_X, BLOCK_Y = range(10)
+"""Columns of :attr:`MainHeader.resolutions`; STEP is how many times the resolution is halved."""
+_ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
+
+Get = Callable[[int, int], memoryview]
+"""Bytes ``[start, stop)`` of a codestream; a FormatError where there are none."""
+
+
+def ceil_div(a: int, b: int) -> int:
+    """Ceiling of a quotient."""
+    return -(-a // b)
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component of SIZ."""
+
+    bits: int
+    signed: bool
+    dx: int
+    """Horizontal distance of samples on the reference grid (XRsiz)."""
+    dy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The marker segment SIZ (A.5.1): the image and its tiles on the reference grid."""
+
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    tile_x: int
+    tile_y: int
+    tile_x0: int
+    tile_y0: int
+    components: tuple[Component, ...]
+
+    @property
+    def across(self) -> int:
+        """Tiles in a row."""
+        return ceil_div(self.x1 - self.tile_x0, self.tile_x)
+
+    @property
+    def down(self) -> int:
+        """Rows of tiles."""
+        return ceil_div(self.y1 - self.tile_y0, self.tile_y)
+
+    def tile(self, number: int) -> tuple[int, int, int, int]:
+        """Return (x0, y0, x1, y1) of a tile on the reference grid (B.3)."""
+        row, column = divmod(number, self.across)
+        x, y = self.tile_x0 + column * self.tile_x, self.tile_y0 + row * self.tile_y
+        return max(x, self.x0), max(y, self.y0), min(x + self.tile_x, self.x1), min(y + self.tile_y, self.y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """How a component is coded: COD and COC (A.6.1, A.6.2)."""
+
+    levels: int
+    block_x: int
+    """Exponent of the width of code-blocks."""
+    block_y: int
+    block_style: int
+    reversible: bool
+    precincts: tuple[tuple[int, int], ...]
+    """Exponents (x, y) by resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progression:
+    """One progression (A.6.6): resolutions and components half-open, layers from 0 to ``layers``."""
+
+    order: str
+    first_resolution: int
+    first_component: int
+    layers: int
+    last_resolution: int
+    last_component: int
+
+
+@dataclass(frozen=True)
+class MainHeader:
+    """What the main header, or that of a tile, says."""
+
+    size: Size
+    order: str = "LRCP"
+    layers: int = 1
+    transform: bool = False
+    """Whether the first three components are transformed together."""
+    sop: bool = False
+    eph: bool = False
+    coding: Coding | None = None
+    overrides: Mapping[int, Coding] = field(default_factory=dict)
+    """By component: COC."""
+    progressions: tuple[Progression, ...] = ()
+    high_throughput: bool = False
+    length: int = 0
+    """Bytes before the first SOT."""
+    kept: bytes = b""
+    """Marker segments that every tile needs, those after SIZ."""
+    siz: bytes = b""
+    """The marker segment SIZ."""
+    lengths: tuple[tuple[int, int], ...] = ()
+    """TLM (A.7.1): tile and length of each tile-part, tile -1 where it is not said."""
+    packed: tuple[bytes, ...] = ()
+    """PPM (A.7.4): packet headers of each tile-part, in file order."""
+    comments: tuple[str, ...] = ()
+    relocated: bool = False
+    """Whether packet headers are in PPM or PPT."""
+
+    def of(self, component: int) -> Coding:
+        """How a component is coded."""
+        found = self.overrides.get(component, self.coding)
+        if found is None:
+            msg = "the codestream says nothing of its coding (no COD)"
+            raise FormatError(msg)
+        return found
+
+    @cached_property
+    def resolutions(self) -> npt.NDArray[np.int64]:
+        """Table of all resolutions of all components: how they are halved and cut to precincts."""
+        rows = []
+        for i, part in enumerate(self.size.components):
+            c = self.of(i)
+            for r, (px, py) in enumerate(c.precincts):
+                rows.append((i, r, c.levels - r, px, py, part.dx, part.dy, c.levels, c.block_x, c.block_y))
+        return np.array(rows, np.int64)
+
+    @property
+    def levels(self) -> int:
+        """How many times every component can be halved."""
+        return min(self.of(c).levels for c in range(len(self.size.components)))
+
+    @property
+    def lossless(self) -> bool:
+        """Whether every component is coded reversibly."""
+        return all(self.of(c).reversible for c in range(len(self.size.components)))
+
+
+def segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Marker segments ``(marker, first byte of its parameters, end)``; ends with SOT, SOD or EOC.
+
+    Raises
+    ------
+    FormatError
+        Where there is no marker, or a length is impossible.
+    """
+    at = start
+    for _ in range(_MOST_SEGMENTS):
+        marker = int.from_bytes(get(at, at + 2), "big")
+        if marker in {SOT, SOD, 0xFFD9}:
+            yield marker, at + 2, at + 2
+            return
+        if marker < 0xFF01:
+            msg = f"no marker at byte {at}, but {marker:04X}"
+            raise FormatError(msg)
+        if 0xFF30 <= marker <= 0xFF3F or marker == 0xFF4F:  # without parameters (A.1)
+            yield marker, at + 2, at + 2
+            at += 2
+            continue
+        length = int.from_bytes(get(at + 2, at + 4), "big")
+        if length < 2 or at + 2 + length > stop:
+            msg = f"marker {marker:04X} at byte {at} with {length} bytes"
+            raise FormatError(msg)
+        yield marker, at + 4, at + 2 + length
+        at += 2 + length
+    msg = f"more than {_MOST_SEGMENTS} marker segments in one header"
+    raise LimitExceeded(msg)
+
+
+def main_header(get: Get, start: int, stop: int) -> MainHeader:
+    """Parse the main header of the codestream at ``[start, stop)``.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or impossible.
+    """
+    if bytes(get(start, start + 2)) != SOC:
+        msg = f"no codestream at byte {start}: it begins with {bytes(get(start, start + 2)).hex()}"
+        raise FormatError(msg)
+    kept: list[bytes] = []
+    tlm: dict[int, bytes] = {}
+    ppm: dict[int, bytes] = {}
+    overrides: dict[int, Coding] = {}
+    header, siz, at, marker = None, b"", start + 2, 0
+    for marker, first, end in segments(get, start + 2, stop):
+        at = end - 2
+        if marker in {SOT, SOD, 0xFFD9}:
+            break
+        body = bytes(get(first, end))
+        whole = struct.pack(">H", marker) + (struct.pack(">H", len(body) + 2) + body if end > first else b"")
+        if marker == _SIZ:
+            header, siz = header or MainHeader(_size(body)), whole
+            continue
+        if header is None:
+            msg = f"marker {marker:04X} before SIZ"
+            raise FormatError(msg)
+        if marker == _TLM and body:
+            tlm.setdefault(body[0], body[1:])
+        elif marker == _PPM and body:
+            ppm.setdefault(body[0], body[1:])
+        if marker not in _DROPPED:
+            kept.append(whole)
+        header = _apply(header, marker, body, overrides)
+    if header is None or marker != SOT:
+        msg = f"the main header ends at byte {at} without a tile"
+        raise FormatError(msg)
+    return replace(
+        header, length=at - start, siz=siz, overrides=overrides, kept=b"".join(kept),
+        lengths=_tile_lengths(tlm), packed=_packed(ppm), relocated=bool(ppm),
+    )  # fmt: skip
+
+
+def tile_header(
+    header: MainHeader, get: Get, start: int, stop: int
+) -> tuple[MainHeader, int, list[bytes], list[bytes]]:
+    """Parse the header of a tile-part behind its SOT segment.
+
+    Returns
+    -------
+    tuple
+        The header with what this one says, the first byte of data, the segments to keep, and the PLT segments' parameters.
+    """
+    kept: list[bytes] = []
+    plt: dict[int, bytes] = {}
+    overrides: dict[int, Coding] = {}
+    for marker, first, end in segments(get, start, stop):
+        if marker == SOD:
+            if overrides:
+                header = replace(header, overrides={**header.overrides, **overrides})
+            return header, end, kept, [plt[i] for i in sorted(plt)]
+        if marker in {SOT, 0xFFD9}:
+            break
+        body = bytes(get(first, end))
+        if marker == _PLT and body:
+            plt[body[0] if body[0] not in plt else len(plt)] = body[1:]
+            continue
+        header = _apply(header, marker, body, overrides)
+        if marker == _PPT:
+            header = replace(header, relocated=True)
+        kept.append(struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker))
+    msg = "a tile-part header without data"
+    raise FormatError(msg)
+
+
+def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
+    """Take over what one marker segment says; COC goes to ``overrides``, of which there may be thousands."""
+    try:
+        if marker == _COD:
+            layers, style = struct.unpack(">H", body[2:4])[0], body[0]
+            order = _ORDERS[body[1]]
+            coding = _coding(body[5:], user=bool(style & 1))
+            return replace(
+                header, order=order, layers=layers, transform=bool(body[4]),
+                sop=bool(style & 2), eph=bool(style & 4), coding=coding,
+            )  # fmt: skip
+        if marker == _COC:
+            wide = len(header.size.components) > 256
+            overrides[int.from_bytes(body[: 1 + wide], "big")] = _coding(
+                body[2 + wide :], user=bool(body[1 + wide] & 1)
+            )
+            return header
+        if marker == _POC:
+            return replace(header, progressions=header.progressions + _progressions(header, body))
+        if marker == _CAP:
+            return replace(header, high_throughput=bool(int.from_bytes(body[:4], "big") & 0x00020000))
+        if marker == _COM and body[:2] == b"\0\1":
+            return replace(header, comments=(*header.comments[:15], body[2:].decode("latin-1")))
+    except (IndexError, struct.error) as error:
+        msg = f"marker {marker:04X} with impossible parameters"
+        raise FormatError(msg) from error
+    return header
+
+
+def _size(body: bytes) -> Size:
+    if len(body) < 39:
+        msg = f"SIZ of {len(body)} bytes"
+        raise FormatError(msg)
+    _, x1, y1, x0, y0, tile_x, tile_y, tile_x0, tile_y0, count = struct.unpack(">H8IH", body[:36])
+    if not 1 <= count <= 16384 or len(body) < 36 + 3 * count:
+        msg = f"SIZ of {len(body)} bytes for {count} components"
+        raise FormatError(msg)
+    components = tuple(
+        Component((depth & 0x7F) + 1, bool(depth & 0x80), dx, dy)
+        for depth, dx, dy in struct.iter_unpack(">BBB", body[36 : 36 + 3 * count])
+    )
+    size = Size(x0, y0, x1, y1, tile_x, tile_y, tile_x0, tile_y0, components)
+    if (
+        not (tile_x and tile_y)
+        or not (tile_x0 <= x0 < x1 and tile_y0 <= y0 < y1)
+        or not (tile_x0 + tile_x > x0 and tile_y0 + tile_y > y0)
+        or max(x1, y1) > 0x7FFFFFFF
+    ):
+        msg = f"an impossible image: columns {x0} to {x1}, rows {y0} to {y1}, tiles of {tile_x} x {tile_y} from ({tile_x0}, {tile_y0})"
+        raise FormatError(msg)
+    if any(not (c.dx and c.dy) or c.bits > 38 for c in components):
+        msg = "components with impossible depth or distance of samples"
+        raise FormatError(msg)
+    if size.across * size.down > 65535:
+        msg = f"{size.across} x {size.down} tiles; at most 65535 can be numbered"
+        raise FormatError(msg)
+    return size
+
+
+def _coding(body: bytes, *, user: bool) -> Coding:
+    levels, block_x, block_y, style, kernel = body[0], (body[1] & 15) + 2, (body[2] & 15) + 2, body[3], body[4]
+    if levels > 32 or block_x > 10 or block_y > 10 or block_x + block_y > 12:
+        msg = f"{levels} levels, code-blocks of 2^{block_x} x 2^{block_y}"
+        raise FormatError(msg)
+    precincts = tuple((body[5 + r] & 15, body[5 + r] >> 4) for r in range(levels + 1)) if user else ((15, 15),) * (levels + 1)  # fmt: skip
+    return Coding(levels, block_x, block_y, style, kernel == 1, precincts)
+
+
+def _progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
+    count = len(header.size.components)
+    form = struct.Struct(">BBHBBB" if count < 257 else ">BHHBHB")
+    found = []
+    for at in range(0, len(body) - form.size + 1, form.size):
+        r0, c0, layers, r1, c1, order = form.unpack(body[at : at + form.size])
+        if count < 257 and c1 == 0:
+            c1 = 256
+        found.append(Progression(_ORDERS[order], r0, c0, layers, r1, min(c1, count)))
+    return tuple(found)
+
+
+def _tile_lengths(bodies: Mapping[int, bytes]) -> tuple[tuple[int, int], ...]:
+    """Tile-parts in file order; a segment that makes no sense voids all, since nothing after it can be placed."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(bodies):
+        body = bodies[number]
+        kind = body[0] if body else 0xFF
+        index, wide = (kind >> 4) & 3, bool(kind & 0x40)
+        step = index + (4 if wide else 2)
+        if kind == 0xFF or index == 3 or (len(body) - 1) % step:
+            return ()
+        for at in range(1, len(body), step):
+            tile = int.from_bytes(body[at : at + index], "big") if index else -1
+            found.append((tile, int.from_bytes(body[at + index : at + step], "big")))
+    if found and all(t < 0 for t, _ in found):  # one tile-part for each tile, in order
+        return tuple((i, length) for i, (_, length) in enumerate(found))
+    return tuple(found)
+
+
+def _packed(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
+    data: bytes = b"".join(bodies[i] for i in sorted(bodies))
+    found: list[bytes] = []
+    at = 0
+    while at + 4 <= len(data):
+        length = int.from_bytes(data[at : at + 4], "big")
+        if at + 4 + length > len(data):
+            msg = "packed packet headers (PPM) end early"
+            raise FormatError(msg)
+        found.append(data[at + 4 : at + 4 + length])
+        at += 4 + length
+    return tuple(found)
+
+
+def tile_codestream(
+    header: MainHeader, number: int, body: Sequence[bytes | memoryview], packed: Sequence[bytes]
+) -> list[bytes | memoryview]:
+    """Write, in pieces, a codestream of one tile that keeps its place on the reference grid, so that it decodes to the same samples.
+
+    Parameters
+    ----------
+    header
+        Main header of the whole.
+    number
+        Of the tile.
+    body
+        Its tile-parts, with tile number 0.
+    packed
+        Its chunks of PPM.
+    """
+    x0, y0, x1, y1 = header.size.tile(number)
+    # one tile from (0, 0) to the end of this one, the image beginning where this one does
+    siz = header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, x1, y1, 0, 0) + header.siz[38:]
+    parts: list[bytes | memoryview] = [SOC, siz, header.kept]
+    data = b"".join(struct.pack(">I", len(p)) + p for p in packed)
+    for i, at in enumerate(range(0, len(data), 65000)):
+        piece = data[at : at + 65000]
+        if i > 255:
+            msg = "packed packet headers of one tile-part are too long"
+            raise FormatError(msg)
+        parts.append(struct.pack(">HHB", _PPM, len(piece) + 3, i) + piece)
+    return [*parts, *body, EOC]

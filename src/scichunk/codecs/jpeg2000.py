@@ -1,0 +1,213 @@
+"""JPEG 2000 tiles (ITU-T T.800): codestreams of one tile to samples, by the library that is right and fast for each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.codecs import openjpeg
+from scichunk.codecs.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.scratch import borrow
+
+__all__ = ["TileCodec", "sample_type"]
+
+Array = npt.NDArray[Any]
+Window = tuple[slice, ...]
+
+_MOST_BLOCKS: Final = 1 << 22
+"""Code-blocks and precincts of one tile, for each of which OpenJPEG keeps a structure."""
+_AT_ONCE: Final = 1 << 26
+"""Samples of one call: OpenJPEG holds 4 bytes of each, twice."""
+_STEP: Final = 1024
+
+
+def sample_type(bits: int, *, signed: bool) -> np.dtype[Any]:
+    """Smallest integer type for samples of a depth."""
+    size = 1 if bits <= 8 else 2 if bits <= 16 else 4
+    return np.dtype(f"{'i' if signed else 'u'}{size}")
+
+
+@dataclass(frozen=True)
+class TileCodec:
+    """Chunks that are codestreams of one tile, which keep their places on the reference grid.
+
+    Parameters
+    ----------
+    header
+        Main header of the whole codestream.
+    components
+        Which components the bands are.
+    reduce
+        How many times they are halved.
+    tiles
+        Number of the tile that each chunk is.
+    dtype
+        Of the values handed out.
+    """
+
+    header: MainHeader = field(repr=False)
+    components: tuple[int, ...]
+    reduce: int
+    tiles: npt.NDArray[np.int64] = field(repr=False)
+    dtype: np.dtype[Any]
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        wavelet = "5/3" if self.header.lossless else "9/7"
+        kind = "HTJ2K" if self.header.high_throughput else "JPEG 2000"
+        more = ", component transform" if self.header.transform else ""
+        return f"{kind} {wavelet}, {self.header.order}{more}"
+
+    @property
+    def partial(self) -> bool:
+        """Whether a window costs only that window: not in HTJ2K, whose windows OpenJPEG decodes to grey."""
+        return not self.header.high_throughput and openjpeg.library_path() is not None
+
+    def subrange(self, shape: tuple[int, ...], window: Window) -> None:
+        """What is needed of a tile is collected before."""
+
+    def bounds(self, number: int, component: int) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1) of a chunk's samples of a component, halved (B.3, B.5)."""
+        return self._samples(self.header.size.tile(int(self.tiles[number])), component)
+
+    def _samples(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int, int, int]:
+        part, scale = self.header.size.components[component], 1 << self.reduce
+        x0, y0, x1, y1 = area
+        return (
+            ceil_div(ceil_div(x0, part.dx), scale), ceil_div(ceil_div(y0, part.dy), scale),
+            ceil_div(ceil_div(x1, part.dx), scale), ceil_div(ceil_div(y1, part.dy), scale),
+        )  # fmt: skip
+
+    def area(self, number: int, window: Window) -> tuple[int, int, int, int]:
+        """(x0, y0, x1, y1) on the reference grid of a window of a chunk's samples."""
+        part = self.header.size.components[self.components[0]]
+        x, y, _, _ = self.bounds(number, self.components[0])
+        tx0, ty0, tx1, ty1 = self.header.size.tile(int(self.tiles[number]))
+        by_x, by_y = part.dx << self.reduce, part.dy << self.reduce
+        rows, columns = window[-2:]
+        return (
+            max(tx0, (x + columns.start) * by_x) if columns.start else tx0,
+            max(ty0, (y + rows.start) * by_y) if rows.start else ty0,
+            min(tx1, (x + columns.stop) * by_x),
+            min(ty1, (y + rows.stop) * by_y),
+        )
+
+    def decode_into(
+        self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, skipped: int, number: int
+    ) -> None:
+        """Decode a window of a tile."""
+        del skipped
+        self._check_cost(number)
+        high, there = self.header.high_throughput, openjpeg.library_path() is not None
+        if (not there or (high and self.header.lossless)) and self._whole(data, out, shape, window, number):
+            return
+        if high:
+            try:
+                self._area(data, out, shape, window, number)
+            except FormatError:
+                if self.header.lossless or not self._whole(data, out, shape, window, number):
+                    raise
+            return
+        rows = window[1]
+        height = max(1, _AT_ONCE // max(1, shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
+        if rows.stop - rows.start <= height or not self.partial:
+            self._area(data, out, shape, window, number)
+            return
+        step, done = rows.step or 1, 0
+        for first in range(rows.start, rows.stop, height * step):
+            part = slice(first, min(rows.stop, first + height * step), step)
+            count = len(range(part.start, part.stop, step))
+            self._area(data, out[:, done : done + count], shape, (window[0], part, window[2]), number)
+            done += count
+
+    def _wanted(self, window: Window) -> list[int]:
+        return [self.components[i] for i in range(len(self.components))[window[0]]]
+
+    def _area(self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int) -> None:
+        """Decode through OpenJPEG."""
+        rows, columns = window[1:]
+        complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
+        by_area = self.partial and not complete
+        area = self.area(number, window) if by_area else self.header.size.tile(int(self.tiles[number]))
+
+        def size(component: int) -> tuple[int, int]:
+            x0, y0, x1, y1 = self._samples(area, component)
+            return y1 - y0, x1 - x0
+
+        wanted = self._wanted(window)
+        count = len(self.header.size.components)
+        separable = not self.header.transform or min(wanted) >= 3
+        # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
+        fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
+        picked = sorted(set(wanted)) if separable and fewer else ()
+        inside: tuple[slice, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
+        if not by_area:
+            inside = window[1:]
+        with openjpeg.decoded(
+            data, size, count, reduce=self.reduce, area=area if by_area else None, components=picked,
+        ) as planes:  # fmt: skip
+            for band, component in enumerate(wanted):
+                plane = planes[component]
+                if plane is not None:
+                    np.copyto(out[band], plane[inside], casting="unsafe")
+
+    def _whole(self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int) -> bool:
+        """Decode all of a tile through OpenJPH (HTJ2K) or imagecodecs; whether that is possible.
+
+        OpenJPH does not clip: what 9/7 overshoots wraps around, so that OpenJPEG comes first there.
+        """
+        import imagecodecs
+
+        high, there = self.header.high_throughput, openjpeg.library_path() is not None
+        tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
+        places = [self._samples(tile, c) for c in range(count)]
+        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1 or (self.reduce and there):
+            return self._unreadable("components of several sizes", there=there)
+        try:
+            arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
+            if high and count == 1:
+                arguments["out"] = _scratch(shape[1:], self.dtype)
+            image: Array = getattr(imagecodecs, "htj2k_decode" if high else "jpeg2k_decode")(data, **arguments)
+        except Exception as error:  # noqa: BLE001  # imagecodecs raises a class for each codec; OpenJPEG has the last word
+            return self._unreadable(str(error), there=there)
+        image = image[..., None] if image.ndim == 2 else image
+        if image.dtype.kind not in "iu" or image.shape != (*shape[1:], count):
+            return self._unreadable(f"an image of {image.shape}, not {(*shape[1:], count)}", there=there)
+        for band, component in enumerate(self._wanted(window)):
+            np.copyto(out[band], image[window[1], window[2], component], casting="unsafe")
+        return True
+
+    def _unreadable(self, why: str, *, there: bool) -> bool:
+        if not there:
+            msg = f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library"
+            raise UnsupportedFeature(msg)
+        return False
+
+    def _check_cost(self, number: int) -> None:
+        """Refuse a tile whose header promises structures beyond all measure, before anything is made for them."""
+        tile = self.header.size.tile(int(self.tiles[number]))
+        r = self.header.resolutions
+        width, height = (
+            ((tile[2] - tile[0]) // r[:, DX] >> r[:, STEP]) + 2,
+            ((tile[3] - tile[1]) // r[:, DY] >> r[:, STEP]) + 2,
+        )
+        px, py = r[:, PX], r[:, PY]
+        bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
+        counts = ((width >> bx) + 1.0) * ((height >> by) + 1) + ((width >> px) + 1.0) * ((height >> py) + 1)
+        blocks = int(counts.sum())
+        limit = min(_MOST_BLOCKS, options.get().max_chunk_bytes >> 8)
+        if blocks > limit:
+            msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
+            raise LimitExceeded(msg)
+
+
+def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Warm memory for one tile."""
+    return borrow("samples", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)

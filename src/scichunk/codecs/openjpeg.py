@@ -1,0 +1,280 @@
+"""OpenJPEG through ctypes and memory streams: one codec object for each call, so any number of threads may decode.
+
+The library is not shipped here: wheels of imagecodecs, rasterio or Pillow bring it along, or the system does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from ctypes import POINTER, c_char, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint16, c_uint32, c_uint64, c_void_p
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+
+__all__ = ["decoded", "library", "library_path"]
+
+Plane = npt.NDArray[np.int32]
+Area = tuple[int, int, int, int]
+
+_OLDEST: Final = (2, 4)  # decoding of picked components, strict by default
+_PACKAGES: Final = ("imagecodecs", "rasterio", "PIL")
+_MOST_MESSAGES: Final = 8
+
+
+class _Component(ctypes.Structure):
+    """``opj_image_comp_t``."""
+
+    _fields_ = (
+        ("dx", c_uint32), ("dy", c_uint32), ("w", c_uint32), ("h", c_uint32), ("x0", c_uint32), ("y0", c_uint32),
+        ("prec", c_uint32), ("bpp", c_uint32), ("sgnd", c_uint32), ("resno_decoded", c_uint32), ("factor", c_uint32),
+        ("data", POINTER(c_int32)), ("alpha", c_uint16),
+    )  # fmt: skip
+
+
+class _Image(ctypes.Structure):
+    """``opj_image_t``."""
+
+    _fields_ = (
+        ("x0", c_uint32), ("y0", c_uint32), ("x1", c_uint32), ("y1", c_uint32), ("numcomps", c_uint32),
+        ("color_space", c_int), ("comps", POINTER(_Component)), ("icc", c_void_p), ("icc_len", c_uint32),
+    )  # fmt: skip
+
+
+class _Parameters(ctypes.Structure):
+    """``opj_dparameters_t``: the first two fields, and more than enough room for the others."""
+
+    _fields_ = (("cp_reduce", c_uint32), ("cp_layer", c_uint32), ("others", c_char * 16384))
+
+
+_Read = ctypes.CFUNCTYPE(c_size_t, c_void_p, c_size_t, c_void_p)
+_Skip = ctypes.CFUNCTYPE(c_int64, c_int64, c_void_p)
+_Seek = ctypes.CFUNCTYPE(c_int, c_int64, c_void_p)
+_Message = ctypes.CFUNCTYPE(None, c_char_p, c_void_p)
+
+_SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
+    "opj_version": (c_char_p, ()),
+    "opj_create_decompress": (c_void_p, (c_int,)),
+    "opj_destroy_codec": (None, (c_void_p,)),
+    "opj_set_default_decoder_parameters": (None, (POINTER(_Parameters),)),
+    "opj_setup_decoder": (c_int, (c_void_p, POINTER(_Parameters))),
+    "opj_set_error_handler": (c_int, (c_void_p, _Message, c_void_p)),
+    "opj_stream_create": (c_void_p, (c_size_t, c_int)),
+    "opj_stream_destroy": (None, (c_void_p,)),
+    "opj_stream_set_read_function": (None, (c_void_p, _Read)),
+    "opj_stream_set_skip_function": (None, (c_void_p, _Skip)),
+    "opj_stream_set_seek_function": (None, (c_void_p, _Seek)),
+    "opj_stream_set_user_data": (None, (c_void_p, c_void_p, c_void_p)),
+    "opj_stream_set_user_data_length": (None, (c_void_p, c_uint64)),
+    "opj_read_header": (c_int, (c_void_p, c_void_p, POINTER(POINTER(_Image)))),
+    "opj_set_decoded_components": (c_int, (c_void_p, c_uint32, POINTER(c_uint32), c_int)),
+    "opj_set_decode_area": (c_int, (c_void_p, POINTER(_Image), c_int32, c_int32, c_int32, c_int32)),
+    "opj_decode": (c_int, (c_void_p, c_void_p, POINTER(_Image))),
+    "opj_image_destroy": (None, (POINTER(_Image),)),
+}
+
+
+def _candidates() -> Iterator[str]:
+    """Places where an OpenJPEG may be, best first."""
+    for name in _PACKAGES:
+        spec = importlib.util.find_spec(name)
+        if spec is None or not spec.origin:
+            continue
+        package = Path(spec.origin).parent
+        wheel = {"PIL": "pillow"}.get(name, name)
+        for folder in (package.parent / f"{wheel}.libs", package / ".dylibs", package.parent / f".{wheel}.libs"):
+            yield from (str(p) for p in sorted(folder.glob("*openjp2*")))
+    for name in ("lib/libopenjp2.so.7", "lib/libopenjp2.so", "lib/libopenjp2.dylib", "Library/bin/openjp2.dll"):
+        if (Path(sys.prefix) / name).exists():  # conda
+            yield str(Path(sys.prefix) / name)
+    from ctypes.util import find_library
+
+    found = find_library("openjp2")
+    if found:
+        yield found
+
+
+@cache
+def _load() -> tuple[str, Any] | None:
+    for path in _candidates():
+        try:
+            lib = ctypes.CDLL(path)  # an object of our own: signatures set on it are seen by nobody else
+            for name, (result, arguments) in _SIGNATURES.items():
+                function = getattr(lib, name)
+                function.restype, function.argtypes = result, arguments
+            version = tuple(int(n) for n in lib.opj_version().decode().split(".")[:2])
+        except (OSError, AttributeError, ValueError):
+            continue
+        if version >= _OLDEST:
+            return path, lib
+    return None
+
+
+def library_path() -> str | None:
+    """Path of the OpenJPEG that is used; None if there is none."""
+    found = _load()
+    return found[0] if found else None
+
+
+def library() -> str:
+    """Name, version and place of the OpenJPEG that is used, for people."""
+    found = _load()
+    if found is None:
+        return "no OpenJPEG found: only whole tiles, through imagecodecs"
+    return f"OpenJPEG {found[1].opj_version().decode()} of {Path(found[0]).parent.name}"
+
+
+_local = threading.local()
+
+
+class _Stream:
+    """A codestream in memory for OpenJPEG to read, and what it says while it does: one for each thread, used again."""
+
+    def __init__(self) -> None:
+        self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
+        self.error = _Message(self._say)
+        self.messages: list[str] = []
+
+    def open(self, lib: Any, data: bytes | memoryview) -> int:
+        """Begin with other data; returns OpenJPEG's handle."""
+        self._data, self._at = np.frombuffer(data, np.uint8), 0
+        self._address, self._size = self._data.ctypes.data, len(data)
+        self.messages = []
+        handle: int = lib.opj_stream_create(max(64, min(len(data), 1 << 16)), 1)
+        lib.opj_stream_set_read_function(handle, self._callbacks[0])
+        lib.opj_stream_set_skip_function(handle, self._callbacks[1])
+        lib.opj_stream_set_seek_function(handle, self._callbacks[2])
+        lib.opj_stream_set_user_data(handle, None, None)
+        lib.opj_stream_set_user_data_length(handle, len(data))
+        return handle
+
+    def _read(self, buffer: int, size: int, _: Any) -> int:
+        count = min(size, self._size - self._at)
+        if count <= 0:
+            return c_size_t(-1).value or 0
+        ctypes.memmove(buffer, self._address + self._at, count)
+        self._at += count
+        return count
+
+    def _skip(self, size: int, _: Any) -> int:
+        if size < 0 or self._at + size > self._size:
+            self._at = self._size
+            return -1
+        self._at += size
+        return size
+
+    def _seek(self, position: int, _: Any) -> int:
+        if not 0 <= position <= self._size:
+            return 0
+        self._at = position
+        return 1
+
+    def _say(self, text: bytes | None, _: Any) -> None:
+        if text and len(self.messages) < _MOST_MESSAGES:
+            self.messages.append(text.decode("utf-8", "replace").strip())
+
+
+@contextlib.contextmanager
+def decoded(
+    data: bytes | memoryview,
+    sizes: Callable[[int], tuple[int, int]],
+    count: int,
+    *,
+    reduce: int = 0,
+    layers: int = 0,
+    area: Area | None = None,
+    components: Sequence[int] = (),
+) -> Iterator[list[Plane | None]]:
+    """Decode a codestream.
+
+    Parameters
+    ----------
+    data
+        From SOC to EOC (ITU-T T.800, annex A).
+    sizes
+        (rows, columns) that a component must come out with.
+    count
+        Components of the codestream.
+    reduce
+        How many times the image is halved.
+    layers
+        Only the first quality layers; 0 for all.
+    area
+        (x0, y0, x1, y1) on the reference grid; None for all.
+    components
+        Only these, ascending; all if empty. Not with a component transform.
+
+    Yields
+    ------
+    list of ndarray of int32, or None for components that were not asked for
+        Views that end with the context.
+
+    Raises
+    ------
+    FormatError
+        If OpenJPEG refuses the codestream, or gives other sizes.
+    UnsupportedFeature
+        If there is no OpenJPEG.
+    """
+    found = _load()
+    if found is None:
+        msg = "there is no OpenJPEG library: install a wheel of imagecodecs or rasterio, or libopenjp2"
+        raise UnsupportedFeature(msg)
+    lib = found[1]
+    image = POINTER(_Image)()
+    stream = _local.__dict__.setdefault("stream", None) or _Stream()
+    _local.stream = None  # taken, so that a read within the context makes another
+    codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
+    try:
+        parameters = _Parameters()
+        lib.opj_set_default_decoder_parameters(parameters)
+        parameters.cp_reduce, parameters.cp_layer = reduce, layers
+        lib.opj_set_error_handler(codec, stream.error, None)
+        good = lib.opj_setup_decoder(codec, parameters) and lib.opj_read_header(handle, codec, ctypes.byref(image))
+        if good and components:
+            which = (c_uint32 * len(components))(*components)
+            good = lib.opj_set_decoded_components(codec, len(components), which, 0)
+        if good:  # also where all is wanted: only this call makes the sizes right of a reduced image with an offset
+            good = lib.opj_set_decode_area(codec, image, *(area or (0, 0, 0, 0)))
+        if not (good and lib.opj_decode(codec, handle, image)):
+            raise _failure(stream.messages)
+        yield _planes(image.contents, sizes, count, components)
+    finally:
+        if image:
+            lib.opj_image_destroy(image)
+        lib.opj_destroy_codec(codec)
+        lib.opj_stream_destroy(handle)
+        _local.stream = stream
+
+
+def _planes(
+    image: _Image, sizes: Callable[[int], tuple[int, int]], count: int, components: Sequence[int]
+) -> list[Plane | None]:
+    which = list(components) or list(range(count))
+    if image.numcomps != len(which):
+        msg = f"OpenJPEG decoded {image.numcomps} components, not {len(which)}"
+        raise FormatError(msg)
+    planes: list[Plane | None] = [None] * count
+    for place, number in enumerate(which):
+        component, (rows, columns) = image.comps[place], sizes(number)
+        if not component.data or (component.h, component.w) != (rows, columns):
+            msg = f"component {number} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
+            raise FormatError(msg)
+        planes[number] = np.ctypeslib.as_array(component.data, shape=(rows, columns))
+    return planes
+
+
+def _failure(messages: Sequence[str]) -> FormatError | LimitExceeded:
+    text = "; ".join(dict.fromkeys(m for m in messages if m)) or "no reason given"
+    if "memory" in text.lower() and "not enough" in text.lower():
+        return LimitExceeded(f"OpenJPEG has not enough memory: {text}")
+    return FormatError(f"OpenJPEG cannot decode it: {text}")

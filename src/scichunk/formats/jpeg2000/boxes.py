@@ -1,0 +1,189 @@
+"""Boxes of JP2 and JPX files (ITU-T T.800, annex I): the bounded parser. What they say in full is glymur's business."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError, LimitExceeded
+from scichunk.sources.headers import HeaderReader
+
+__all__ = ["SIGNATURE", "Box", "ImageHeader", "Palette", "image_header", "walk"]
+
+SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
+_SUPERBOXES: Final = frozenset({b"jp2h", b"asoc", b"jpch", b"jplh", b"res ", b"uinf", b"ftbl"})
+_DEPTH: Final = 8
+_MOST: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One box."""
+
+    kind: bytes
+    """Four characters."""
+    start: int
+    """First byte of its header."""
+    first: int
+    """First byte of its content."""
+    stop: int
+    children: tuple[Box, ...] = ()
+
+    def find(self, kind: bytes) -> list[Box]:
+        """Children of a kind."""
+        return [b for b in self.children if b.kind == kind]
+
+    def all(self) -> Iterator[Box]:
+        """Iterate over the box and all below it."""
+        yield self
+        for child in self.children:
+            yield from child.all()
+
+
+def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", depth: int = 0) -> Iterator[Box]:
+    """Boxes between two places of the file, in order.
+
+    Parameters
+    ----------
+    reader
+        The file.
+    start, stop
+        Where.
+    until
+        End behind the first box of this kind.
+    depth
+        Of the box that holds them.
+
+    Raises
+    ------
+    FormatError
+        Where a length is impossible.
+    LimitExceeded
+        If there are too many.
+    """
+    at = start
+    for _ in range(_MOST):
+        if at + 8 > stop:
+            return
+        length, kind = struct.unpack(">I4s", reader.get(at, at + 8))
+        first = at + 8
+        if length == 1:
+            length = int.from_bytes(reader.get(at + 8, at + 16), "big") if at + 16 <= stop else 0
+            first = at + 16
+        end = stop if length == 0 and depth == 0 else at + length
+        if end < first or (end > stop and kind != b"jp2c"):
+            if depth:
+                return  # what is broken within a box is no reason not to read the image
+            msg = f"a box {kind!r} of {length} bytes at byte {at}"
+            raise FormatError(msg)
+        children: tuple[Box, ...] = ()
+        if kind in _SUPERBOXES and depth < _DEPTH:
+            children = tuple(walk(reader, first, end, depth=depth + 1))
+        yield Box(kind, at, first, min(end, stop), children)
+        if kind == until:
+            return
+        at = end
+    msg = f"more than {_MOST} boxes"
+    raise LimitExceeded(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Palette:
+    """The boxes ``pclr`` and ``cmap`` (I.5.3.4, I.5.3.5)."""
+
+    table: npt.NDArray[Any]
+    """Shape (entries, columns)."""
+    bits: tuple[int, ...]
+    mapping: tuple[tuple[int, int, int], ...]
+    """For each channel: component, 1 if through the palette, column."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What ``jp2h`` says beside the codestream."""
+
+    colour: str = ""
+    """Enumerated colour space, or ``"ICC profile"``."""
+    icc: bytes = b""
+    palette: Palette | None = None
+    channels: tuple[tuple[int, int, int], ...] = ()
+    """``cdef``: channel, type (0 colour, 1 opacity, 2 premultiplied opacity), association."""
+    resolution: tuple[float, float] | None = None
+    """(vertical, horizontal) samples per metre: ``resc``, else ``resd``."""
+
+
+_SPACES: Final = {
+    12: "CMYK",
+    14: "CIELab",
+    16: "sRGB",
+    17: "greyscale",
+    18: "sYCC",
+    20: "e-sRGB",
+    21: "ROMM-RGB",
+    24: "e-sYCC",
+}
+
+
+def image_header(reader: HeaderReader, box: Box) -> ImageHeader:
+    """Parse ``jp2h``; what makes no sense there is left out, the codestream says what is needed to decode."""
+    colour, icc = _colour(reader, box)
+    channels: tuple[tuple[int, int, int], ...] = ()
+    for found in box.find(b"cdef")[:1]:
+        body = bytes(reader.get(found.first, found.stop))
+        count = int.from_bytes(body[:2], "big")
+        if len(body) >= 2 + 6 * count:
+            channels = tuple(struct.iter_unpack(">HHH", body[2 : 2 + 6 * count]))
+    return ImageHeader(colour, icc, _palette(reader, box), channels, _resolution(reader, box))
+
+
+def _colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:
+    for found in box.find(b"colr"):
+        body = bytes(reader.get(found.first, found.stop))
+        if body[:1] == b"\1" and len(body) >= 7:
+            number = int.from_bytes(body[3:7], "big")
+            return _SPACES.get(number, f"enumerated {number}"), b""
+        if body[:1] in {b"\2", b"\3"}:
+            return "ICC profile", body[3:]
+    return "", b""
+
+
+def _palette(reader: HeaderReader, box: Box) -> Palette | None:
+    tables, maps = box.find(b"pclr"), box.find(b"cmap")
+    if not tables or not maps:
+        return None
+    body = bytes(reader.get(tables[0].first, tables[0].stop))
+    entries, columns = struct.unpack(">HB", body[:3]) if len(body) >= 3 else (0, 0)
+    bits = tuple((b & 0x7F) + 1 for b in body[3 : 3 + columns])
+    widths = [-(-b // 8) for b in bits]
+    mapping = tuple(struct.iter_unpack(">HBB", _whole(bytes(reader.get(maps[0].first, maps[0].stop)), 4)))
+    if not 1 <= entries <= 1024 or len(bits) != columns or len(body) < 3 + columns + entries * sum(widths):
+        return None
+    if not mapping or max(bits) > 32 or any(column >= columns for _, used, column in mapping if used):
+        return None
+    rows = np.frombuffer(body, np.uint8, entries * sum(widths), 3 + columns).reshape(entries, -1)
+    table = np.zeros((entries, columns), np.min_scalar_type((1 << max(bits)) - 1))
+    at = 0
+    for column, width in enumerate(widths):
+        for byte in range(width):
+            table[:, column] = (table[:, column].astype(np.uint64) << np.uint64(8)) | rows[:, at + byte]
+        at += width
+    return Palette(table, bits, mapping)
+
+
+def _whole(body: bytes, step: int) -> bytes:
+    return body[: len(body) // step * step]
+
+
+def _resolution(reader: HeaderReader, box: Box) -> tuple[float, float] | None:
+    for found in [r for outer in box.find(b"res ") for kind in (b"resc", b"resd") for r in outer.find(kind)]:
+        body = bytes(reader.get(found.first, found.stop))
+        if len(body) >= 10:
+            vn, vd, hn, hd, ve, he = struct.unpack(">4H2b", body[:10])
+            if vd and hd:
+                return vn / vd * 10.0**ve, hn / hd * 10.0**he
+    return None

@@ -1,0 +1,123 @@
+"""Channels instead of components: colours of a palette, channels in the order of their definition. Only where asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.chunks.grid import ChunkGrid
+from scichunk.chunks.regions import Axis, Positions, Span
+from scichunk.formats.jpeg2000.boxes import ImageHeader
+from scichunk.reading import ArraySource
+
+__all__ = ["ChannelArray", "channels"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One channel: a component, and the column of the palette that it goes through (None: as it is)."""
+
+    component: int
+    column: int | None = None
+
+
+def channels(image: ImageHeader, count: int) -> tuple[Channel, ...]:
+    """Return the channels of an image (ITU-T T.800, I.5.3.4 to I.5.3.6), colours in the order of their association.
+
+    Parameters
+    ----------
+    image
+        What the file says.
+    count
+        Components of the codestream.
+    """
+    found = [Channel(i) for i in range(count)]
+    if image.palette is not None:
+        found = [Channel(c, column if used else None) for c, used, column in image.palette.mapping if c < count]
+    colours = {n: a - 1 for n, kind, a in image.channels if kind == 0 and 0 < a <= len(found)}
+    if sorted(colours.values()) == sorted(colours) and max(colours, default=0) < len(found):
+        ordered = list(found)
+        for channel, place in colours.items():
+            ordered[place] = found[channel]
+        found = ordered
+    return tuple(found)
+
+
+class ChannelArray:
+    """An array of channels over one of components.
+
+    Parameters
+    ----------
+    source
+        The components.
+    which
+        The channels.
+    table
+        Of the palette, shape (entries, columns); None if there is none.
+    """
+
+    def __init__(self, source: ArraySource, which: tuple[Channel, ...], table: Array | None) -> None:
+        self._source, self._which, self._table = source, which, table
+        self.reader = source.reader
+        self.shape = (len(which), *source.shape[1:])
+        looked_up = any(c.column is not None for c in which)
+        self.dtype: np.dtype[Any] = source.dtype
+        if table is not None and looked_up:
+            plain = any(c.column is None for c in which)
+            self.dtype = np.result_type(table.dtype, source.dtype) if plain else table.dtype
+        self.grid = ChunkGrid(self.shape, (len(which), *source.grid.edges[1:]))
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region."""
+        picked, components, places = self._needed(axes[0])
+        raw = self._source.read((components, *axes[1:]))
+        found = np.empty((len(picked), *raw.shape[1:]), self.dtype) if out is None else out
+        self._fill(found, raw, picked, places)
+        return found
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes."""
+        if 0 not in points:
+            picked, components, places = self._needed(spans[0])
+            raw = np.moveaxis(self._source.read_points(points, {**spans, 0: components}), 1, 0)
+            found = np.empty((len(picked), *raw.shape[1:]), self.dtype)
+            self._fill(found, raw, picked, places)
+            return np.moveaxis(found, 0, 1)
+        out = np.empty((len(points[0]), *(len(spans[a]) for a in sorted(spans))), self.dtype)
+        for number, channel in enumerate(self._which):
+            here = np.flatnonzero(points[0] == number)
+            if here.size:
+                some = {a: p[here] if a else np.full(here.size, channel.component, np.intp) for a, p in points.items()}
+                out[here] = self._values(self._source.read_points(some, spans), channel)
+        return out
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Read without blocking the event loop."""
+        picked, components, places = self._needed(axes[0])
+        raw = await self._source.read_async((components, *axes[1:]))
+        found = np.empty((len(picked), *raw.shape[1:]), self.dtype)
+        self._fill(found, raw, picked, places)
+        return found
+
+    def _needed(self, axis: Axis) -> tuple[list[Channel], Positions, list[int]]:
+        positions = axis.positions() if isinstance(axis, Span) else axis
+        picked = [self._which[int(i)] for i in positions]
+        components = sorted({c.component for c in picked})
+        return picked, np.array(components, np.intp), [components.index(c.component) for c in picked]
+
+    def _fill(self, out: Array, raw: Array, picked: list[Channel], places: list[int]) -> None:
+        for i, (channel, place) in enumerate(zip(picked, places, strict=True)):
+            out[i] = self._values(raw[place], channel)
+
+    def _values(self, raw: Array, channel: Channel) -> Array:
+        """Look up; an index beyond the table is its last entry, as in OpenJPEG."""
+        if channel.column is None or self._table is None:
+            return raw
+        found: Array = self._table[np.clip(raw, 0, len(self._table) - 1), channel.column]
+        return found

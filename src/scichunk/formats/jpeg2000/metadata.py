@@ -1,0 +1,204 @@
+"""What a JPEG 2000 file says of its image: georeferencing through GDAL, texts of boxes, meaning of the components."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from scichunk.errors import MetadataWarning, ScichunkError
+from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
+from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
+from scichunk.sources.cache import LRU
+
+__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata", "sidecars"]
+
+GEOJP2: Final = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
+_XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_LONGEST: Final = 1 << 24
+_MOST_BANDS: Final = 1024
+
+_known: LRU[RasterMetadata] = LRU(lambda: 256)
+
+
+def sidecars(path: str) -> list[str]:
+    """Files beside a local one that GDAL would read with it: PAM and world files."""
+    stem, suffix = os.path.splitext(path)
+    ext = suffix[1:].lower()
+    names = [path + ".aux.xml", stem + ".aux.xml", *(stem + s for s in (".wld", ".WLD"))]
+    if ext:
+        short = ext[0] + ext[-1] + "w"
+        names += [stem + "." + s for s in (short, short.upper(), ext + "w", (ext + "w").upper())]
+    return [n for n in dict.fromkeys(names) if os.path.exists(n)]
+
+
+def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
+    """Let GDAL interpret boxes and files beside a local one, in its order: PAM, GeoJP2, GMLJP2, world file.
+
+    Parameters
+    ----------
+    structure
+        Of the file.
+    path
+        A local file that has files beside it: opened itself, so that they count.
+
+    Returns
+    -------
+    RasterMetadata
+        One entry for each component.
+
+    Warns
+    -----
+    MetadataWarning
+        If two of these place the image differently.
+    """
+    bands = len(structure.header.size.components)
+    found = _inside(structure) if structure.boxes else None
+    beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None
+    if beside is not None:
+        if found is not None and found.crs_wkt and _differ(found, beside):
+            msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
+            warnings.warn(msg, MetadataWarning, stacklevel=2)
+        found = beside
+    plain = replace(nothing(bands), tags={})
+    if found is None:
+        return plain
+    if len(found.nodata) != bands:  # an image of more components than GDAL was shown
+        return replace(plain, crs_wkt=found.crs_wkt, transform=found.transform, gcps=found.gcps, tags=found.tags)
+    return found
+
+
+def _inside(structure: Structure) -> RasterMetadata | None:
+    """Ask GDAL what the boxes say; where two of them place the image, whether they agree."""
+    boxes = [b for b in structure.all_boxes if b.kind != b"jp2c"]
+    geojp2 = [b for b in boxes if _uuid(structure, b) == GEOJP2]
+    gml = [b for b in boxes if b.kind == b"asoc"]
+    found = _cached(structure, boxes)
+    if geojp2 and gml:
+        one = _cached(structure, [b for b in boxes if b not in gml])
+        other = _cached(structure, [b for b in boxes if b not in geojp2])
+        if one and other and other.crs_wkt and _differ(one, other):
+            msg = f"{structure.reader.source.url}: its boxes GeoJP2 and GMLJP2 place the image differently; GeoJP2 wins, as in GDAL"
+            warnings.warn(msg, MetadataWarning, stacklevel=3)
+    return found
+
+
+def _differ(one: RasterMetadata, other: RasterMetadata) -> bool:
+    """Whether two placements differ by more than a thousandth of a pixel, or in the coordinate system."""
+    pixel = max(abs(v) for v in (*one.transform[:2], *one.transform[3:5])) or 1.0
+    if any(abs(a - b) > 1e-3 * pixel for a, b in zip(one.transform, other.transform, strict=True)):
+        return True
+    if one.crs_wkt == other.crs_wkt or not (one.crs_wkt and other.crs_wkt):
+        return False
+    from rasterio.crs import CRS
+
+    return bool(CRS.from_wkt(one.crs_wkt) != CRS.from_wkt(other.crs_wkt))
+
+
+def _cached(structure: Structure, boxes: list[Box]) -> RasterMetadata | None:
+    stub = _stub(structure, boxes)
+    known = _known.get((stub,))
+    if known is None:
+        known = ask_gdal("JP2OpenJPEG", stub)
+        if known is not None:
+            _known.put((stub,), known)
+    return known
+
+
+def _stub(structure: Structure, boxes: list[Box]) -> bytes:
+    """Write a JP2 file of the same boxes and size without any pixels, which GDAL interprets as it would the file."""
+    reader, parts = structure.reader, []
+    for box in boxes:
+        body = bytes(reader.get(box.first, box.stop)) if box.stop - box.first <= _LONGEST else b""
+        parts.append(struct.pack(">I4s", 8 + len(body), box.kind) + body)
+    if not parts or not parts[0].startswith(SIGNATURE[:8]):
+        parts.insert(0, SIGNATURE)
+    _, rows, columns = structure.shape(structure.groups[0], 0)
+    components = structure.header.size.components
+    shown = components if len(components) <= _MOST_BANDS else components[:1]
+    depths = b"".join(bytes(((c.bits - 1) | (c.signed << 7), 1, 1)) for c in shown)
+    siz = struct.pack(">HHH8IH", 0xFF51, 38 + len(depths), 0, columns, rows, 0, 0, columns, rows, 0, 0, len(shown))
+    cod = struct.pack(">HHBBHBBBBBB", 0xFF52, 12, 0, 0, 1, 0, 0, 4, 4, 0, 1)
+    tile = struct.pack(">HHBB", 0xFF5C, 4, 0x40, 0x40) + struct.pack(">HHHIBBH", 0xFF90, 10, 0, 14, 0, 1, 0xFF93)
+    code = b"\xff\x4f" + siz + depths + cod + tile + b"\xff\xd9"
+    return b"".join([*parts, struct.pack(">I4s", 8 + len(code), b"jp2c"), code])
+
+
+def pick(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadata:
+    """Metadata of some of the components."""
+    if len(components) == len(metadata.nodata):
+        return metadata
+
+    def some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(values[i] for i in components) if len(values) > max(components) else ()
+
+    return replace(
+        metadata, nodata=some(metadata.nodata), scales=some(metadata.scales), offsets=some(metadata.offsets),
+        units=some(metadata.units), descriptions=some(metadata.descriptions), colorinterp=some(metadata.colorinterp),
+        band_tags=some(metadata.band_tags),
+        colormaps={n: metadata.colormaps[i + 1] for n, i in enumerate(components, 1) if i + 1 in metadata.colormaps},
+    )  # fmt: skip
+
+
+def component_attrs(structure: Structure, group: Group) -> dict[str, Any]:
+    """Attributes of the samples as they are stored: depth, channels, palette, place on the reference grid."""
+    image, size = structure.image, structure.header.size
+    same = len(set(group.bits)) == 1
+    attrs: dict[str, Any] = {"valid_bits": group.bits[0] if same else group.bits}
+    if len(set(group.signed)) > 1:
+        attrs["stored_signed"] = tuple(int(s) for s in group.signed)
+    if image.colour:
+        attrs["color_space"] = image.colour
+    if image.channels:
+        attrs["channel_definition"] = [list(c) for c in image.channels]
+    if image.palette is not None:
+        attrs["palette"] = image.palette.table.tolist()
+        attrs["palette_mapping"] = [list(m) for m in image.palette.mapping]
+    if image.resolution is not None:
+        attrs["samples_per_metre"] = image.resolution
+    if size.x0 or size.y0:
+        attrs["image_offset"] = (size.x0, size.y0)
+    if size.tile_x0 or size.tile_y0:
+        attrs["tile_offset"] = (size.tile_x0, size.tile_y0)
+    if (group.dx, group.dy) != (1, 1):
+        attrs["sample_distance"] = (group.dx, group.dy)
+    return attrs
+
+
+def box_texts(structure: Structure) -> Mapping[str, Any]:
+    """Texts of the file: XML boxes, XMP, GMLJP2, comments of the codestream; as they are."""
+    found: dict[str, list[str]] = {"comment": [c.rstrip("\0") for c in structure.header.comments]}
+    for outer in structure.all_boxes:
+        for box in outer.all():
+            name = "xml" if box.kind == b"xml " else "xmp" if _uuid(structure, box) == _XMP else ""
+            if name and box.stop - box.first <= _LONGEST:
+                body = bytes(structure.reader.get(box.first + (16 if name == "xmp" else 0), box.stop))
+                name = "gml" if outer.kind == b"asoc" else name
+                found.setdefault(name, []).append(body.rstrip(b"\0").decode("utf-8", "replace"))
+    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items() if texts}
+
+
+def box_names(structure: Structure) -> list[str]:
+    """Names of all boxes, for people: ``jp2h(ihdr, colr)``."""
+
+    def name(box: Box) -> str:
+        text = box.kind.decode("latin-1").strip()
+        if _uuid(structure, box) == GEOJP2:
+            text += " GeoJP2"
+        inner = ", ".join(name(b) for b in box.children)
+        return f"{text}({inner})" if inner else text
+
+    return [name(b) for b in structure.boxes]
+
+
+def _uuid(structure: Structure, box: Box) -> bytes:
+    if box.kind != b"uuid" or box.stop - box.first < 16:
+        return b""
+    try:
+        return bytes(structure.reader.get(box.first, box.first + 16))
+    except ScichunkError:
+        return b""

@@ -1,0 +1,116 @@
+"""From structure and metadata to nodes, and to descriptions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scichunk.codecs import openjpeg
+from scichunk.codecs.codestream import ceil_div
+from scichunk.collecting import CollectedArray
+from scichunk.errors import ScichunkError
+from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
+from scichunk.formats.jpeg2000.reference import box_tree
+from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.formats.rasters import band_data, coordinates, crs_name
+from scichunk.metadata.affine import Affine6, scaled, shifted
+from scichunk.metadata.raster import RasterMetadata
+from scichunk.model import ArrayInfo, ArrayVar, Coordinate, Node
+from scichunk.reading import ArraySource
+
+if TYPE_CHECKING:
+    from scichunk.formats.jpeg2000.open import JPEG2000File
+
+__all__ = ["build", "describe"]
+
+
+def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
+    """Build the node of the full image (``reduce=0``) or of a reduced one: a variable for each group of components."""
+    structure, metadata = file.structure, file.metadata()
+    arrays: list[ArrayVar] = []
+    coords: dict[str, Coordinate] = {}
+    for number, group in enumerate(structure.groups):
+        end = f"_{number + 1}" if number else ""
+        dims = ("band" + end, "y" + end, "x" + end)
+        place = ("image", number, reduce, "auto", expand)
+        source = file.array(place)
+        mine = pick(metadata, group.components)
+        var = band_data(source, place, mine, codec_name(source), "band_data" + end, dims)
+        arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
+        transform = place_on_grid(structure, group, metadata.transform, reduce)
+        found = coordinates(mine, transform, source.shape, dims)
+        coords = {**found, **coords}  # the first group's spatial_ref stays
+    return Node(tuple(arrays), coords, box_texts(structure))
+
+
+def _with_attrs(var: ArrayVar, attrs: dict[str, Any], *, expand: bool) -> ArrayVar:
+    if expand:
+        attrs = {
+            k: v
+            for k, v in attrs.items()
+            if k not in {"palette", "palette_mapping", "channel_definition", "valid_bits"}
+        }
+    return ArrayVar(var.name, var.dims, var.place, var.source, {**var.attrs, **attrs}, var.encoding, var.cf_by_band)
+
+
+def place_on_grid(structure: Structure, group: Group, transform: Affine6, reduce: int) -> Affine6:
+    """Transform of a group's pixels, halved some times, from that of the full first group (B.2, B.5).
+
+    The grid of a reduced image begins at a multiple of its step, which need not be where the image begins.
+    """
+    s, first = structure.header.size, structure.groups[0]
+    moves = []
+    for low, step, unit in ((s.x0, group.dx, first.dx), (s.y0, group.dy, first.dy)):
+        start = ceil_div(ceil_div(low, step), 1 << reduce) * (step << reduce)
+        moves.append(start / unit - ceil_div(low, unit))
+    if moves != [0, 0]:
+        transform = shifted(transform, *moves)
+    if reduce or (group.dx, group.dy) != (first.dx, first.dy):
+        transform = scaled(transform, (group.dx << reduce) / first.dx, (group.dy << reduce) / first.dy)
+    return transform
+
+
+def codec_name(source: ArraySource) -> str:
+    """How the pixels are encoded, for people."""
+    return source.index.codec.name if isinstance(source, CollectedArray) else "JPEG 2000"
+
+
+def describe(file: JPEG2000File) -> list[ArrayInfo]:
+    """Describe the arrays of all groups; one that cannot be read says why."""
+    numbers = range(len(file.structure.groups))
+    return [_describe(file, path, file.level(path)[0], number) for path in file.groups() for number in numbers]
+
+
+def _describe(file: JPEG2000File, path: str, reduce: int, number: int) -> ArrayInfo:
+    structure = file.structure
+    group, end = structure.groups[number], f"_{number + 1}" if number else ""
+    dims = ("band" + end, "y" + end, "x" + end)
+    shape: tuple[int, ...] = structure.shape(group, reduce)
+    native, dtype, codec = shape, "?", "?"
+    try:
+        source = file.array(("image", number, reduce, "auto", False))
+        native, dtype, codec, reader = source.grid.chunk_shape, str(source.dtype), codec_name(source), source.reader
+    except ScichunkError as error:
+        reader = f"cannot be read: {error.message}"
+    notes: dict[str, Any] = {}
+    stored = None
+    if path == "/" and not number:
+        stored = structure.stop - structure.start
+        notes = _notes(file, file.metadata())
+    return ArrayInfo(path, "band_data" + end, dims, shape, dtype, native, codec, reader, stored, notes)
+
+
+def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:
+    structure = file.structure
+    header, size = structure.header, structure.header.size
+    parts = file.parts.known
+    notes: dict[str, Any] = {
+        "tiles": f"{size.down} x {size.across} of {size.tile_y} x {size.tile_x}, {len(size.components)} components",
+        "coding": f"{header.levels} levels, {header.layers} layers, {header.order}",
+        "tile index": parts.found if parts else "TLM" if header.lengths else "by tile-parts, on first read",
+        "decoder": openjpeg.library(),
+        "crs": crs_name(metadata),
+        "transform": list(metadata.transform),
+    }
+    if structure.boxes:
+        notes["boxes"] = ", ".join(box_tree(structure) or box_names(structure))
+    return notes

@@ -1,0 +1,164 @@
+"""Images through glymur: what is asked for explicitly, the oracle of the tests, and the whole tree of boxes."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.chunks.grid import ChunkGrid
+from scichunk.codecs import openjpeg
+from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.formats.jpeg2000.index import group_type
+from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.reading import ReferenceArray
+from scichunk.sources import ByteSource
+from scichunk.sources.spill import local_copy
+
+__all__ = ["box_tree", "lent", "open_reference"]
+
+Array = npt.NDArray[Any]
+_LOCK: Final = threading.Lock()
+"""glymur reports OpenJPEG's errors through one queue of the module, and may have to be shown a library."""
+
+
+@contextlib.contextmanager
+def lent() -> Iterator[Any]:
+    """glymur, with an OpenJPEG: its wheel brings none, so where it finds none it is shown ours while it is imported.
+
+    Not later: its structures are laid out by the version that it finds then.
+    """
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        loaded = sys.modules.get("glymur.lib.openjp2")
+        if loaded is None or getattr(loaded, "OPENJP2", None) is None:
+            _import_glymur(loaded)
+        import glymur
+
+        yield glymur
+
+
+def _import_glymur(loaded: Any) -> None:
+    """Import glymur, or again the module of it that looks for the library, with a configuration that names ours."""
+    path = openjpeg.library_path()
+    if path is None:
+        msg = "glymur has no OpenJPEG library, and none was found for it"
+        raise UnsupportedFeature(msg)
+    before = os.environ.get("XDG_CONFIG_HOME")
+    with tempfile.TemporaryDirectory(prefix="scichunk-") as folder:
+        os.mkdir(os.path.join(folder, "glymur"))
+        with open(os.path.join(folder, "glymur", "glymurrc"), "w", encoding="utf-8") as file:
+            file.write(f"[library]\nopenjp2: {path}\n")
+        os.environ["XDG_CONFIG_HOME"] = folder
+        try:
+            if loaded is not None:
+                importlib.reload(loaded)
+            import glymur
+        finally:
+            if before is None:
+                del os.environ["XDG_CONFIG_HOME"]
+            else:
+                os.environ["XDG_CONFIG_HOME"] = before
+    from glymur.lib import openjp2
+    from packaging.version import parse
+
+    glymur.version.openjpeg_version = openjp2.version()
+    glymur.version.openjpeg_version_tuple = parse(openjp2.version()).release
+
+
+class GlymurWindows:
+    """Reads windows of one group of components, one glymur object each."""
+
+    def __init__(self, source: ByteSource, structure: Structure, group: Group, reduce: int, why: str) -> None:
+        self._path, self._copy = local_copy(source, ".jp2", f"the reference reader (glymur) is needed: {why}")
+        self._structure, self._group, self._reduce = structure, group, reduce
+        self._dtype = group_type(group)
+
+    def __call__(self, window: tuple[slice, ...]) -> Array:
+        """Read a window of (band, y, x)."""
+        shape = self._structure.shape(self._group, self._reduce)
+        try:
+            with lent() as glymur:
+                planes = self._planes(glymur)
+        except ScichunkError:
+            raise
+        except Exception as error:  # glymur raises what it meets
+            msg = f"glymur cannot read it: {type(error).__name__}: {error}"
+            raise FormatError(msg, tried="reference (glymur)") from error
+        out = np.empty(tuple(s.stop - s.start for s in window), self._dtype)
+        for band, component in enumerate(self._group.components[window[0]]):
+            if planes[component].shape != shape[1:]:
+                msg = f"glymur gives component {component} as {planes[component].shape}, not {shape[1:]}"
+                raise FormatError(msg, tried="reference (glymur)")
+            out[band] = planes[component][window[1:]]
+        return out
+
+    def _planes(self, glymur: Any) -> list[Array]:
+        """All components, at full size of what is asked: areas of images with an offset are not glymur's strength."""
+        image = glymur.Jp2k(self._path)
+        image.ignore_pclr_cmap_cdef = True
+        if len(self._structure.groups) > 1:
+            return [np.asarray(p) for p in image.read_bands(rlevel=self._reduce)]
+        found = np.asarray(image._read(rlevel=self._reduce))  # noqa: SLF001  # the only way to name a level
+        if found.ndim == 2:
+            return [found]
+        count = len(self._structure.header.size.components)
+        return list(found) if found.shape[0] == count != found.shape[-1] else list(np.moveaxis(found, -1, 0))
+
+
+def open_reference(source: ByteSource, structure: Structure, group: Group, reduce: int, why: str) -> ReferenceArray:
+    """Serve a group of components through glymur."""
+    shape = structure.shape(group, reduce)
+    if min(shape) < 1:
+        msg = f"components {group.components} have no samples"
+        raise FormatError(msg)
+    windows = GlymurWindows(source, structure, group, reduce, why)
+    return ReferenceArray(ChunkGrid(shape, shape), group_type(group), why, windows)
+
+
+def box_tree(structure: Structure) -> list[str] | None:
+    """Names of all boxes as glymur finds them, with their offsets; None where glymur refuses the file.
+
+    A file of the same length with nothing but headers in it is enough, so that a remote file costs nothing more.
+    """
+    if not structure.boxes:
+        return None
+    try:
+        with _sparse(structure) as path, lent() as glymur:
+            image = glymur.Jp2k(path)
+            return [f"{b.box_id.strip()} at {b.offset}" for b in image.box]
+    except Exception:  # noqa: BLE001  # a listing for people: where glymur refuses, our own stands
+        return None
+
+
+@contextlib.contextmanager
+def _sparse(structure: Structure) -> Iterator[str]:
+    """A file of the same length that holds the headers only: in memory on Linux."""
+    reader = structure.reader
+    with contextlib.ExitStack() as stack:
+        if hasattr(os, "memfd_create"):
+            file: Any = stack.enter_context(os.fdopen(os.memfd_create("scichunk"), "w+b"))
+            name = f"/proc/self/fd/{file.fileno()}"
+        else:
+            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="scichunk-", suffix=".jp2"))
+            name = file.name
+        file.truncate(reader.size)
+        for start, stop in _headers(structure):
+            file.seek(start)
+            file.write(reader.get(start, stop))
+        file.flush()
+        yield name
+
+
+def _headers(structure: Structure) -> list[tuple[int, int]]:
+    found = [(0, min(structure.reader.size, structure.start + structure.header.length + 12))]
+    return found + [(b.start, b.stop) for b in structure.all_boxes if b.start >= structure.stop]

@@ -1,0 +1,105 @@
+"""Decoders of FITS tiles on bytes that are no tiles: compiled with numba's checks of bounds, in a process of its own."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import sys
+import numpy as np
+from astropy.io.fits.hdu.compressed import _codecs as codecs
+from hypothesis import HealthCheck, given, settings, strategies as st
+from scichunk.codecs import kernels_hcompress, kernels_plio, kernels_rice, tiles
+
+GUARD = 7
+rng = np.random.default_rng(0)
+count = int(sys.argv[1])
+image = rng.poisson(50, (20, 24)).astype(np.int32)
+valid = {
+    "rice": [bytes(codecs.Rice1(blocksize=b, bytepix=p, tilesize=image.size).encode(image.ravel().astype(f"i{p}"))) for b in (16, 32) for p in (2, 4)],
+    "plio": [np.frombuffer(codecs.PLIO1(tilesize=image.size).encode(image.ravel()), np.int16).astype(">i2").tobytes()],  # as in files
+    "hcompress": [bytes(codecs.HCompress1(scale=s, smooth=0, bytepix=4, nx=20, ny=24).encode(image)) for s in (0, 3)],
+}
+
+
+@st.composite
+def streams(draw, kind):
+    data = bytearray(draw(st.sampled_from(valid[kind]))) if draw(st.integers(0, 3)) else bytearray(draw(st.binary(max_size=200)))
+    for _ in range(draw(st.integers(0, 4))):
+        if data:
+            at = draw(st.integers(0, min(len(data), 60) - 1) | st.integers(0, len(data) - 1))
+            data[at] = draw(st.integers(0, 255))
+    return bytes(data[: draw(st.integers(0, len(data)))]) if draw(st.booleans()) else bytes(data)
+
+
+def run(decode, stream):
+    buffer = np.frombuffer(b"\\xff" * GUARD + stream + b"\\xff" * GUARD, np.uint8)
+    out = np.full(2 * GUARD + image.size, 123456789, np.int32)
+    status = np.zeros(1, np.int64)
+    one = lambda value: np.array([value], np.int64)
+    decode(buffer, one(GUARD), one(len(stream)), one(GUARD), out, status, one)
+    assert status[0] in (0, 1)
+    assert (out[:GUARD] == 123456789).all() and (out[GUARD + image.size :] == 123456789).all()
+    return out[GUARD : GUARD + image.size], int(status[0])
+
+
+def rice(block, size):
+    return lambda b, o, n, p, out, s, one: kernels_rice.decode(b, o, n, p, one(image.size), block, size, out, s)
+
+
+def plio(b, o, n, p, out, s, one):
+    kernels_plio.decode(b, o, n, p, one(image.size), out, s)
+
+
+def hcompress(b, o, n, p, out, s, one):
+    kernels_hcompress.decode(b, o, n, p, one(20), one(24), tiles._huffman_table(), out, s)
+
+
+for stream, (block, size) in zip(valid["rice"], ((16, 2), (16, 4), (32, 2), (32, 4))):
+    got, bad = run(rice(block, size), stream)
+    assert not bad and (got == image.ravel()).all()
+got, bad = run(plio, valid["plio"][0])
+assert not bad and (got == image.ravel()).all()
+got, bad = run(hcompress, valid["hcompress"][0])
+assert not bad and (got == image.ravel()).all()
+
+many = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+
+
+@many
+@given(streams("rice"), st.sampled_from([1, 7, 16, 32]), st.sampled_from([1, 2, 4]))
+def test_rice(stream, block, size):
+    run(rice(block, size), stream)
+
+
+@many
+@given(streams("plio"))
+def test_plio(stream):
+    run(plio, stream)
+
+
+@many
+@given(streams("hcompress"))
+def test_hcompress(stream):
+    run(hcompress, stream)
+
+
+test_rice(); test_plio(); test_hcompress()
+print("fine")
+"""
+
+
+@pytest.mark.slow
+def test_no_decoder_leaves_its_buffers(tmp_path):
+    environment = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "3000"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        timeout=280,
+    )
+    assert run.stdout.strip().endswith("fine"), run.stderr[-3000:]

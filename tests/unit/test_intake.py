@@ -1,0 +1,58 @@
+"""Catalogs written to YAML and opened again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import scichunk
+
+intake = pytest.importorskip("intake")
+datatypes = pytest.importorskip("intake.readers.datatypes")
+
+DATA = Path(__file__).resolve().parents[2] / "test_data"
+SCENE, CUBE = str(DATA / "scene_deflate.tif"), str(DATA / "cube.fits")
+DEMS = sorted(str(p) for p in DATA.glob("dem_*.tif"))
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    from scichunk.adapters import intake as readers
+
+    made = intake.Catalog()
+    made["scene"] = readers.Dataset(datatypes.TIFF(SCENE), chunks={"y": 100})
+    made["pixels"] = readers.GeoTIFFArray(datatypes.TIFF(SCENE), bands=[1])
+    made["dems"] = readers.GeoTIFFArray(datatypes.TIFF(DEMS))
+    made["stack"] = readers.Dataset(datatypes.TIFF(DEMS), dim="time")
+    made["cube"] = readers.FITSArray(datatypes.FITS(CUBE))
+    made["tree"] = readers.Tree(datatypes.FITS(CUBE))
+    made.to_yaml_file(str(tmp_path / "catalog.yaml"))
+    return intake.open_catalog(str(tmp_path / "catalog.yaml"))
+
+
+def test_arrays(catalog):
+    np.testing.assert_array_equal(catalog["pixels"].read(), scichunk.from_geotiff(SCENE, bands=[1]))
+    np.testing.assert_array_equal(catalog["cube"].read(), scichunk.from_fits(CUBE))
+    assert catalog["dems"].read().shape[0] == len(DEMS)
+
+
+def test_datasets(catalog):
+    scene = catalog["scene"].read()
+    assert scene.band_data.chunks[1] == (100, 100)
+    xr.testing.assert_identical(scene.load(), xr.open_dataset(SCENE, engine="geotiff").load())
+    assert catalog["stack"].read().sizes["time"] == len(DEMS)
+    assert isinstance(catalog["tree"].read(), xr.DataTree)
+
+
+def test_storage_options(tmp_path):
+    import fsspec
+
+    from scichunk.adapters.intake import GeoTIFFArray
+
+    with fsspec.open(f"simplecache::file://{SCENE}", simplecache={"cache_storage": str(tmp_path)}) as file:
+        assert file.read(2) == b"II"
+    data = datatypes.TIFF(
+        f"simplecache::file://{SCENE}", storage_options={"simplecache": {"cache_storage": str(tmp_path)}}
+    )
+    assert GeoTIFFArray(data).read().shape == scichunk.from_geotiff(SCENE).shape
