@@ -174,7 +174,7 @@ def test_writers_of_one_file_do_not_mix(tmp_path):
     assert len(set(found)) == 1
 
 
-def test_columns_of_a_dataset_share_their_chunks():
+def test_columns_of_a_dataset_share_their_chunks(tmp_path):
     import xarray as xr
 
     from tests.votable_docs import doc
@@ -183,5 +183,6 @@ def test_columns_of_a_dataset_share_their_chunks():
     fields = "".join(
         f'<FIELD name="{n}" datatype="{d}"/>' for n, d in (("a", "long"), ("s", "char"), ("u", "unsignedByte"))
     )
-    ds = xr.open_dataset(doc(rows, fields).encode(), engine="votable", chunks={})
+    (tmp_path / "t.vot").write_text(doc(rows, fields))
+    ds = xr.open_dataset(tmp_path / "t.vot", engine="votable", chunks={})
     assert dict(ds.chunksizes) == {"row": (1000,)}
