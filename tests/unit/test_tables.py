@@ -172,3 +172,17 @@ def test_writers_of_one_file_do_not_mix(tmp_path):
     found = path.read_bytes()
     assert len(found) == 50_000
     assert len(set(found)) == 1
+
+
+def test_columns_of_a_dataset_share_their_chunks(tmp_path):
+    import xarray as xr
+
+    from tests.votable_docs import doc
+
+    rows = "".join(f"<TR><TD>{i}</TD><TD>x</TD><TD>{i}</TD></TR>" for i in range(1000))
+    fields = "".join(
+        f'<FIELD name="{n}" datatype="{d}"/>' for n, d in (("a", "long"), ("s", "char"), ("u", "unsignedByte"))
+    )
+    (tmp_path / "t.vot").write_text(doc(rows, fields))
+    ds = xr.open_dataset(tmp_path / "t.vot", engine="votable", chunks={})
+    assert dict(ds.chunksizes) == {"row": (1000,)}

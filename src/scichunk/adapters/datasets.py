@@ -266,9 +266,10 @@ def _variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable:
         encoding |= more
     elif not flags.decode_coords and "grid_mapping" in encoding:
         attrs["grid_mapping"] = encoding.pop("grid_mapping")
-    encoding["preferred_chunks"] = dict(
-        zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
-    )
+    if "preferred_chunks" not in encoding:  # columns of a table share theirs
+        encoding["preferred_chunks"] = dict(
+            zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
+        )
     lazy = LazyVariable(LazyArray(handle, None, decoding))
     return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), attrs, encoding)
 

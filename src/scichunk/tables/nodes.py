@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from scichunk.model import ArrayInfo, ArrayVar, Node, Place
 from scichunk.tables.columns import ColumnArray
@@ -12,6 +13,8 @@ from scichunk.tables.model import Column, TableSource
 __all__ = ["cell_dims", "table_info", "table_node", "variable_names"]
 
 ROW = "row"
+_CHUNK: Final = 1 << 27
+_OBJECT: Final = 64  # bytes of a text or a short array, for planning
 
 
 def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: Mapping[str, Any] | None = None) -> Node:
@@ -27,7 +30,8 @@ def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: M
         Of the dataset; by default those of the table.
     """
     dims, names = cell_dims(table.columns), variable_names(table.columns)
-    arrays = tuple(_variable(table, c, names[c.name], (ROW, *dims[c.name]), place) for c in table.columns)
+    rows = _rows_together(table)
+    arrays = tuple(_variable(table, c, names[c.name], (ROW, *dims[c.name]), rows, place) for c in table.columns)
     return Node(arrays, {}, dict(table.attrs if attrs is None else attrs))
 
 
@@ -46,11 +50,27 @@ def variable_names(columns: Sequence[Column]) -> dict[str, str]:
     return found
 
 
+def _rows_together(table: TableSource) -> int:
+    """Rows of a dask chunk, the same for all columns: whole row groups, about 128 MB of all columns together."""
+    each = sum(
+        _OBJECT if c.cell is None or c.dtype.kind == "O" else c.dtype.itemsize * math.prod(c.cell)
+        for c in table.columns
+    )
+    groups = max(1, _CHUNK // max(1, each * table.row_group))
+    return max(1, min(table.row_group * groups, table.count_rows()))
+
+
 def _variable(
-    table: TableSource, column: Column, name: str, dims: tuple[str, ...], place: Callable[[str, bool], Place]
+    table: TableSource,
+    column: Column,
+    name: str,
+    dims: tuple[str, ...],
+    rows: int,
+    place: Callable[[str, bool], Place],
 ) -> ArrayVar:
     raw = None
-    encoding = {"reader": table.reader, "codec": table.codec}
+    chunks = {ROW: rows} | {d: max(1, n) for d, n in zip(dims[1:], column.cell or (), strict=True)}
+    encoding = {"reader": table.reader, "codec": table.codec, "preferred_chunks": chunks}
     if name != column.name:
         encoding["column"] = column.name
     if column.raw is not None:
