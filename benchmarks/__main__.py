@@ -7,13 +7,20 @@ from pathlib import Path
 
 from benchmarks import report
 
-SECTIONS = {"geotiff": "GeoTIFF", "fits": "FITS images"}
+SECTIONS = {
+    "geotiff": "GeoTIFF",
+    "jpeg2000": "JPEG 2000",
+    "fits": "FITS images",
+    "tables": "FITS tables",
+    "votable": "VOTable",
+}
 
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none is named")
     parser.add_argument("--side", type=int, default=4096, help="pixels along each side")
+    parser.add_argument("--rows", type=int, default=0, help="of tables; by default what the section says")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--readers", nargs="*", default=[], help="only these readers")

@@ -15,7 +15,10 @@ compare ratios, not numbers.
 """
 PACKAGES = {
     "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile"],
+    "jpeg2000": ["rasterio", "rioxarray", "glymur", "imagecodecs"],
     "fits": ["astropy", "fitsio", "rustfits"],
+    "tables": ["astropy", "fitsio", "pyarrow"],
+    "votable": ["astropy", "votable-cli", "pyarrow"],
 }  # fmt: skip
 
 

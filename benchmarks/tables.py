@@ -1,13 +1,10 @@
-"""FITS tables beside astropy and fitsio: ``python -m benchmarks.tables``; writes its section of docs/benchmarks.md."""
+"""FITS tables beside astropy and fitsio."""
 
-import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -15,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGE = ROOT / "docs" / "benchmarks.md"
-TITLE = "FITS tables"
+ROWS = 10_000_000
 
 
 # ---- files
@@ -219,26 +215,11 @@ def cell(found, best):
     return f"{shown} ({cpu / best:.1f}), {peak:.0f} MB"
 
 
-def write_section(lines):
-    """Replace the section of this page, or append it."""
-    page = PAGE.read_text()
-    section = "\n".join([f"## {TITLE}", "", *lines]).rstrip() + "\n"
-    pattern = re.compile(rf"^## {TITLE}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-    page = pattern.sub(lambda _: section + "\n", page) if pattern.search(page) else page.rstrip() + "\n\n" + section
-    PAGE.write_text(page.rstrip() + "\n")
-
-
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.tables")
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--write", action="store_true", help="replace the section in docs/benchmarks.md")
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "scichunk-benchmarks")
-    given = parser.parse_args()
-    given.data.mkdir(parents=True, exist_ok=True)
+def section(given):
+    """Measure everything; returns lines of markdown."""
+    rows = given.rows or ROWS
     lines = [
-        f"`python -m benchmarks.tables`: {given.rows:,} rows of ten columns, 61 bytes each; arrays of variable length and ASCII: {given.rows // 50:,} rows. Seconds of CPU in a fresh process, the second call, medians of {given.rounds} interleaved rounds; in parentheses how many times those of scichunk; peak memory of the process.",
+        f"{rows:,} rows of ten columns, 61 bytes each; arrays of variable length and ASCII: {rows // 50:,} rows. Seconds of CPU in a fresh process, the second call, medians of {given.rounds} rounds; in parentheses how many times those of scichunk; peak memory of the process.",
         "",
         "| | " + " | ".join(READERS) + " |",
         "|---|" + "---|" * len(READERS),
@@ -246,9 +227,9 @@ def main():
     for case in [c for c in CASES if given.only in c]:
         kind = CASES[case][0]
         make, divisor = MAKERS[kind]
-        path = given.data / f"table_{kind}_{given.rows}.fits"
+        path = given.data / f"table_{kind}_{rows}.fits"
         if not path.exists():
-            make(path, given.rows // divisor)
+            make(path, rows // divisor)
         runs = {r: [] for r in READERS}
         for _ in range(given.rounds):
             for reader in CASES[case][1]:
@@ -256,10 +237,8 @@ def main():
                     runs[reader].append(found)
         best = statistics.median(f["cpu"] for f in runs["scichunk"])
         lines.append(f"| {case} | " + " | ".join(cell(runs[r], best) for r in READERS) + " |")
-        print(lines[-1], flush=True)
-    if given.write:
-        write_section(lines)
+    return [*lines, ""]
 
 
 if __name__ == "__main__":
-    run_one() if sys.argv[1:2] == ["one"] else main()
+    run_one()

@@ -1,6 +1,5 @@
 """VOTable beside astropy, STILTS and vot: ``python -m benchmarks.votable``."""
 
-import argparse
 import json
 import os
 import resource
@@ -8,7 +7,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -25,6 +23,9 @@ CASES = [
     ("scalar", "BINARY2"),
     ("mixed", "BINARY"),
 ]
+
+
+ROWS = 1_000_000
 
 
 def _vot():
@@ -122,10 +123,15 @@ def latencies(folder, rows):
         return statistics.median(times)
 
     dask.config.set(scheduler="synchronous")
+    lines = ["| what | ms |", "|---|---|"]
     data, inline = make(folder, "mixed", "TABLEDATA", rows), make(folder, "scalar", "BINARY2", rows)
     middle = slice(rows // 2, rows // 2 + 100)
-    print(f"open, TABLEDATA of {data.stat().st_size >> 20} MB: {best(lambda: scichunk.read_votable(data)):.1f} ms")
-    print(f"open, BINARY2 of {inline.stat().st_size >> 20} MB: {best(lambda: scichunk.read_votable(inline)):.1f} ms")
+    lines.append(
+        f"| open, TABLEDATA of {data.stat().st_size >> 20} MB | {best(lambda: scichunk.read_votable(data)):.1f} |"
+    )
+    lines.append(
+        f"| open, BINARY2 of {inline.stat().st_size >> 20} MB | {best(lambda: scichunk.read_votable(inline)):.1f} |"
+    )
     from scichunk.handles import open_file
     from scichunk.sources import locate
     from scichunk.tables.model import Rows
@@ -133,50 +139,49 @@ def latencies(folder, rows):
     def rows_of(path):
         return open_file("votable", locate(path)).table(("table", 0)).read_rows(Rows(middle.start, middle.stop))
 
-    print(f"100 rows in the middle of the BINARY2 table, file opened anew: {best(lambda: rows_of(inline)):.1f} ms")
+    lines.append(
+        f"| 100 rows in the middle of the BINARY2 table, file opened anew | {best(lambda: rows_of(inline)):.1f} |"
+    )
     lazy = scichunk.from_votable(inline, "d0")
-    print(f"100 values of a column of it, opened: {best(lambda: np.asarray(lazy[middle])):.1f} ms")
+    lines.append(f"| 100 values of a column of it, opened | {best(lambda: np.asarray(lazy[middle])):.1f} |")
+    return [*lines, ""]
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.votable")
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--readers", default=",".join(READERS))
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "scichunk-benchmarks")
-    given = parser.parse_args()
-    given.data.mkdir(parents=True, exist_ok=True)
+def section(given):
+    """Measure everything; returns lines of markdown."""
+    rows = given.rows or ROWS
     there = {"STILTS": shutil.which("stilts"), "vot": _vot()}
-    readers = [r for r in given.readers.split(",") if there.get(r, True)]
-    print("| file | " + " | ".join(f"{r}: CPU s (x scichunk), MB" for r in readers) + " |")
-    print("|---|" + "---|" * len(readers))
+    readers = [r for r in READERS if there.get(r, True) and (not given.readers or r in given.readers)]
+    lines = [
+        (
+            f"{rows:,} rows; *mixed* are 16 columns (integers with nulls, floats, texts with entities, booleans, arrays fixed and variable, bits, complex), *scalar* 15 of numbers. "
+            f"CPU-seconds of a full read, one thread, in a fresh process without imports; medians of {given.rounds} rounds (astropy: one); in parentheses how many times those of scichunk; peak memory of the process in MB. "
+            "STILTS (`tpipe istream=true omode=checksum`) and `vot` (`sconvert -f csv`, which copies texts) are whole processes. *Held*: all rows in one frame."
+        ),
+        "",
+        "| file | " + " | ".join(readers) + " |",
+        "|---|" + "---|" * len(readers),
+    ]
     for kind, form in [c for c in CASES if given.only in " ".join(c)]:
         # in another process: its memory would count as that of the readers
-        call = f"from pathlib import Path; from benchmarks.votable_data import make; make(Path({str(given.data)!r}), {kind!r}, {form!r}, {given.rows})"
+        call = f"from pathlib import Path; from benchmarks.votable_data import make; make(Path({str(given.data)!r}), {kind!r}, {form!r}, {rows})"
         subprocess.run([sys.executable, "-c", call], cwd=ROOT, check=True)
-        path = make(given.data, kind, form, given.rows)
-        runs = {r: [] for r in readers}
-        for i in range(given.rounds):
-            for reader in readers:
-                if reader == "vot" and form != "TABLEDATA":
-                    continue
-                if reader == "astropy" and i and given.rows > 300_000:
-                    continue  # minutes
-                found = time_one(reader, path)
-                if found:
-                    runs[reader].append(found)
+        path = make(given.data, kind, form, rows)
+        runs = {r: _runs(r, path, form, 1 if r == "astropy" and rows > 300_000 else given.rounds) for r in readers}
         best = statistics.median(r["cpu"] for r in runs["scichunk"])
         texts = []
         for found in runs.values():
-            if not found:
-                texts.append("-")
-                continue
-            cpu = statistics.median(r["cpu"] for r in found)
-            texts.append(f"{cpu:.2f} ({cpu / best:.1f}), {max(r['rss'] for r in found)}")
-        print(f"| {kind} {form}, {path.stat().st_size >> 20} MB | " + " | ".join(texts) + " |", flush=True)
-    latencies(given.data, given.rows)
+            cpu = statistics.median(r["cpu"] for r in found) if found else 0
+            texts.append(f"{cpu:.2f} ({cpu / best:.1f}), {max(r['rss'] for r in found)}" if found else "-")
+        lines.append(f"| {kind} {form}, {path.stat().st_size >> 20} MB | " + " | ".join(texts) + " |")
+    return [*lines, "", *latencies(given.data, rows)]
+
+
+def _runs(reader, path, form, rounds):
+    if reader == "vot" and form != "TABLEDATA":
+        return []
+    return [found for _ in range(rounds) if (found := time_one(reader, path))]
 
 
 if __name__ == "__main__":
-    run_one() if sys.argv[1:2] == ["one"] else main()
+    run_one()
