@@ -70,7 +70,7 @@ class TileCodec:
     @property
     def partial(self) -> bool:
         """Whether a window costs only that window: not in HTJ2K, whose windows OpenJPEG decodes to grey."""
-        return not self.header.high_throughput and openjpeg.library_path() is not None
+        return not self.header.high_throughput and openjpeg.shared_path() is not None
 
     def subrange(self, shape: tuple[int, ...], window: Window) -> None:
         """What is needed of a tile is collected before."""
@@ -108,7 +108,7 @@ class TileCodec:
         del skipped
         header = header_of_tile(self.header, data)
         self._check_cost(header)
-        high, there = self.header.high_throughput, openjpeg.library_path() is not None
+        high, there = self.header.high_throughput, openjpeg.shared_path() is not None
         if (not there or (high and self.header.lossless)) and self._whole(data, out, shape, window, number):
             return
         if high:
@@ -170,7 +170,7 @@ class TileCodec:
         """
         import imagecodecs
 
-        high, there = self.header.high_throughput, openjpeg.library_path() is not None
+        high, there = self.header.high_throughput, openjpeg.shared_path() is not None
         tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
         places = [self._samples(tile, c) for c in range(count)]
         if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1 or (self.reduce and there):

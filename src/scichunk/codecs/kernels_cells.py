@@ -265,10 +265,8 @@ def tokenize(
         Where to begin: between rows.
     limit
         Rows that begin here or later are left.
-    columns
-        Cells that every row has.
-    slots
-        For each of them, the row of ``starts`` it goes to; -1 for cells that are not wanted.
+    columns, slots
+        Cells that every row has; for each of them the row of ``starts`` it goes to, -1 if it is not wanted.
     prefix
         Of the namespace.
     starts, stops, seen

@@ -23,14 +23,12 @@ def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -
 
     Parameters
     ----------
-    rows
-        Shape (rows, columns * samples * itemsize).
+    rows, out
+        Shapes (rows, columns * samples * itemsize) and (rows, columns, samples), unsigned integers of the float's width.
     words
-        Scratch of columns * samples unsigned integers of the float's width.
+        Scratch of columns * samples such integers.
     consts
         Of that type: 0, 8, 16, and every other byte set (0x00ff...).
-    out
-        Shape (rows, columns, samples), the same type.
     """
     height, width, samples = out.shape
     n = width * samples
@@ -49,10 +47,9 @@ def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -
                 p3, p2 = row[b * n : (b + 1) * n], row[(b + 1) * n : (b + 2) * n]
                 p1, p0 = row[(b + 2) * n : (b + 3) * n], row[(b + 3) * n : (b + 4) * n]
                 for i in range(n):
-                    before = words[i] if b else zero
                     top = ((zero | p3[i]) << eight) | p2[i]
                     low = ((zero | p1[i]) << eight) | p0[i]
-                    words[i] = (before << sixteen << sixteen) | (top << sixteen) | low
+                    words[i] = ((words[i] if b else zero) << sixteen << sixteen) | (top << sixteen) | low
         for s in range(samples):
             even, odd, total = zero, zero, np.uint8(0)
             if samples == 1:
@@ -76,8 +73,7 @@ def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -
                         odd = odd | ((zero | total) << (k - eight))
                     else:
                         even = even | ((zero | total) << k)
-            line = out[y, :, s]
-            mine = words[s:n:samples]
+            line, mine = out[y, :, s], words[s:n:samples]
             for x in range(width):
                 even = (even + (mine[x] & mask)) & mask
                 odd = (odd + ((mine[x] >> eight) & mask)) & mask

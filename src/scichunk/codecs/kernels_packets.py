@@ -230,8 +230,8 @@ def walk(
     Returns
     -------
     tuple of int
-        Packets done; 0 if all are, or the bytes end with one (or in the reserve), 1 if they end within one, 2 if they are corrupt;
-        where the next packet begins.
+        Packets done; 0 if all are, or the bytes end with one (or in the reserve), 1 if they end within one, 2 if corrupt; where the
+        next begins.
     """
     state = np.zeros(4, np.int64)
     at = 0
@@ -239,18 +239,8 @@ def walk(
         if at + reserve >= data.size:
             return packet, 0, at
         start, precinct = at, precincts[packet]
-        total = _header(
-            data,
-            at,
-            state,
-            bands[precinct, 0],
-            bands[precinct, 1],
-            layers[packet],
-            styles[precinct],
-            rows,
-            blocks,
-            trees,
-        )
+        low, high, style = bands[precinct, 0], bands[precinct, 1], styles[precinct]
+        total = _header(data, at, state, low, high, layers[packet], style, rows, blocks, trees)
         at = state[_POS] + total
         if state[_SHORT]:
             return packet, state[_SHORT], start

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["decoded", "library", "library_path"]
+__all__ = ["decoded", "label", "shared_path"]
 
 Plane = npt.NDArray[np.int32]
 Area = tuple[int, int, int, int]
@@ -119,13 +119,13 @@ def _load() -> tuple[str, Any] | None:
     return None
 
 
-def library_path() -> str | None:
+def shared_path() -> str | None:
     """Path of the OpenJPEG that is used; None if there is none."""
     found = _load()
     return found[0] if found else None
 
 
-def library() -> str:
+def label() -> str:
     """Name, version and place of the OpenJPEG that is used, for people."""
     found = _load()
     if found is None:
@@ -204,10 +204,8 @@ def decoded(
         (rows, columns) that a component must come out with.
     count
         Components of the codestream.
-    reduce
-        How many times the image is halved.
-    layers
-        Only the first quality layers; 0 for all.
+    reduce, layers
+        How many times the image is halved; only the first quality layers, 0 for all.
     area
         (x0, y0, x1, y1) on the reference grid; None for all.
     components

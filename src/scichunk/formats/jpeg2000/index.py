@@ -211,7 +211,7 @@ class TileCollector:
 
     def _in_parts(self, number: int, window: tuple[slice, ...]) -> bool:
         """Whether a window needs so little of its tile that single packets are worth looking for."""
-        if self.structure.header.relocated or self.size(number) < _SMALL or not openjpeg.library_path():
+        if self.structure.header.relocated or self.size(number) < _SMALL or not openjpeg.shared_path():
             return False
         if self.codec.reduce:
             return True

@@ -107,7 +107,7 @@ def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:
         "tiles": f"{size.down} x {size.across} of {size.tile_y} x {size.tile_x}, {len(size.components)} components",
         "coding": f"{header.levels} levels, {header.layers} layers, {header.order}",
         "tile index": parts.found if parts else "TLM" if header.lengths else "by tile-parts, on first read",
-        "decoder": openjpeg.library(),
+        "decoder": openjpeg.label(),
         "crs": crs_name(metadata),
         "transform": list(metadata.transform),
     }

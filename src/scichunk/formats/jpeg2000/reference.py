@@ -49,7 +49,7 @@ def lent() -> Iterator[Any]:
 
 def _import_glymur(loaded: Any) -> None:
     """Import glymur, or again the module of it that looks for the library, with a configuration that names ours."""
-    path = openjpeg.library_path()
+    path = openjpeg.shared_path()
     if path is None:
         msg = "glymur has no OpenJPEG library, and none was found for it"
         raise UnsupportedFeature(msg)
