@@ -74,6 +74,7 @@ def cold(path):
 
 def local(folder):
     """Opening and cut-outs of files on this machine."""
+    import xarray as xr
     from astropy.io import fits
 
     import scichunk
@@ -85,6 +86,10 @@ def local(folder):
         files.clear()
         return scichunk.from_fits(path)[3000:3256, 3000:3256].compute(scheduler="synchronous")
 
+    def without_dask():
+        files.clear()
+        return next(iter(xr.open_dataset(path, engine="fits").data_vars.values()))[3000:3256, 3000:3256].values
+
     def theirs():
         with fits.open(path) as file:
             return file[1].section[3000:3256, 3000:3256]
@@ -92,6 +97,10 @@ def local(folder):
     def hundreds():
         files.clear()
         scichunk.open(hdus)
+
+    def last():
+        files.clear()
+        scichunk.from_fits(hdus, hdu=500)
 
     def structure():
         files.clear()
@@ -108,7 +117,13 @@ def local(folder):
     np.testing.assert_array_equal(ours(), theirs())
     return [
         ("256 x 256 cut-out of a RICE image of 8192 x 8192, with open", milliseconds(ours), milliseconds(theirs)),
-        ("500 HDUs: structure (`scichunk.info`; astropy: `len`)", milliseconds(structure, 5), milliseconds(headers, 5)),
+        ("the same through xarray without Dask", milliseconds(without_dask), None),
+        ("500 HDUs: `from_fits` of the last one", milliseconds(last, 5), None),
+        (
+            "500 HDUs: what is in all of them (`scichunk.info`; astropy: `len`)",
+            milliseconds(structure, 5),
+            milliseconds(headers, 5),
+        ),
         ("500 HDUs: `scichunk.open`, a tree of datasets", milliseconds(hundreds, 5), None),
         ("1,000 small files as one array, every header read", milliseconds(thousand, 5), None),
     ]
