@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterator, Sequence
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from scichunk.errors import SourceError
 
-__all__ = ["atomic_write"]
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["Looks", "atomic_write", "spooled"]
 
 
 @contextlib.contextmanager
@@ -65,3 +68,29 @@ def atomic_write(path: str | os.PathLike[str], *, overwrite: bool = False) -> It
 def _remove(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
+
+
+class Looks(Protocol):
+    """A column on its way into a file, whose form depends on the values that occur."""
+
+    def look(self, array: Any) -> None:
+        """Look at a batch of them."""
+        ...
+
+
+def spooled(batches: Iterator[pa.RecordBatch], fields: Sequence[Looks], spool: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    """Let the fields look at all rows, keep these in a temporary file, and give them back."""
+    import pyarrow as pa
+
+    writer = None
+    for batch in batches:
+        for field, array in zip(fields, batch.columns, strict=True):
+            field.look(array)
+        if writer is None:
+            writer = pa.ipc.new_stream(spool, batch.schema)
+        writer.write_batch(batch)
+    if writer is None:
+        return iter(())
+    writer.close()
+    spool.seek(0)
+    return iter(pa.ipc.open_stream(spool))

@@ -18,7 +18,7 @@ from scichunk.formats.fits.structure import BLOCK
 from scichunk.formats.fits.table_columns import NAMES, is_column_keyword
 from scichunk.formats.fits.table_fields import OutField, field_for
 from scichunk.tables.model import TableStream
-from scichunk.tables.writing import atomic_write
+from scichunk.tables.writing import atomic_write, spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,30 +56,10 @@ def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite:
         file = stack.enter_context(atomic_write(path, overwrite=overwrite))
         if not all(f.settled for f in fields):
             spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-            batches = _spooled(batches, fields, spool)
+            batches = spooled(batches, fields, spool)
         for f in fields:
             f.settle()
         _write(file, stack.enter_context(tempfile.TemporaryFile(dir=folder)), fields, batches, stream.attrs, extname)
-
-
-def _spooled(
-    batches: Iterator[pa.RecordBatch], fields: Sequence[OutField], spool: IO[bytes]
-) -> Iterator[pa.RecordBatch]:
-    """Look at all rows, keep them in a file, and give them back."""
-    import pyarrow as pa
-
-    writer = None
-    for batch in batches:
-        for out, array in zip(fields, batch.columns, strict=True):
-            out.look(array)
-        if writer is None:
-            writer = pa.ipc.new_stream(spool, batch.schema)
-        writer.write_batch(batch)
-    if writer is None:
-        return iter(())
-    writer.close()
-    spool.seek(0)
-    return iter(pa.ipc.open_stream(spool))
 
 
 def _write(

@@ -16,7 +16,7 @@ import numpy as np
 from scichunk.formats.votable.out_fields import OutField
 from scichunk.formats.votable.rewrite import rewrite
 from scichunk.tables.model import TableStream
-from scichunk.tables.writing import atomic_write
+from scichunk.tables.writing import atomic_write, spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +61,7 @@ def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite:
         file = stack.enter_context(atomic_write(path, overwrite=overwrite))
         batches: Iterator[pa.RecordBatch] = iter(stream.batches)
         if not all(f.settled for f in fields):
-            batches = _spooled(batches, fields, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
+            batches = spooled(batches, fields, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
         for field in fields:
             field.settle()
         body = stack.enter_context(tempfile.TemporaryFile(dir=folder))
@@ -72,26 +72,6 @@ def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite:
         while piece := body.read(_COPY):
             file.write(piece)
         file.write(after.encode())
-
-
-def _spooled(
-    batches: Iterator[pa.RecordBatch], fields: Sequence[OutField], spool: IO[bytes]
-) -> Iterator[pa.RecordBatch]:
-    """Look at all rows, keep them in a file, and give them back."""
-    import pyarrow as pa
-
-    writer = None
-    for batch in batches:
-        for field, array in zip(fields, batch.columns, strict=True):
-            field.look(array)
-        if writer is None:
-            writer = pa.ipc.new_stream(spool, batch.schema)
-        writer.write_batch(batch)
-    if writer is None:
-        return iter(())
-    writer.close()
-    spool.seek(0)
-    return iter(pa.ipc.open_stream(spool))
 
 
 def _body(out: IO[bytes], fields: Sequence[OutField], batches: Iterator[pa.RecordBatch]) -> int:
