@@ -149,16 +149,6 @@ print(json.dumps([(most[0] - base) / 1e6, {side} ** 2 * a.dtype.itemsize / 1e6])
     return json.loads(out.stdout.splitlines()[-1])
 
 
-def milliseconds(function, repeats=31):
-    function()
-    times = []
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        function()
-        times.append(1000 * (time.perf_counter() - begin))
-    return statistics.median(times)
-
-
 def opened(target):
     """Open a file and find its tile-parts."""
     from scichunk.handles import open_file
