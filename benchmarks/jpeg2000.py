@@ -1,4 +1,4 @@
-"""JPEG 2000 beside rasterio, rioxarray, glymur and imagecodecs: ``python -m benchmarks.jpeg2000``."""
+"""JPEG 2000 beside rasterio, rioxarray, glymur and imagecodecs."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 
 from benchmarks.jpeg2000_data import make
+from benchmarks.latency import milliseconds
 
 ROOT = Path(__file__).resolve().parent.parent
 # name: (file, reduce, shape of the reads, their places: first row and column, of the reduced image)
