@@ -56,3 +56,19 @@ def test_storage_options(tmp_path):
         f"simplecache::file://{SCENE}", storage_options={"simplecache": {"cache_storage": str(tmp_path)}}
     )
     assert GeoTIFFArray(data).read().shape == scichunk.from_geotiff(SCENE).shape
+
+
+def test_every_format(tmp_path):
+    from scichunk.adapters import intake as readers
+
+    made = intake.Catalog()
+    made["band"] = readers.JPEG2000Array(readers.JPEG2000(str(DATA / "band_tlm_plt.jp2")), reduce=1)
+    made["stars"] = readers.VOTableFrame(readers.VOTable(str(DATA / "stars.vot")), columns=["ra", "dec"])
+    made["catalogue"] = readers.FITSFrame(datatypes.FITS(str(DATA / "catalogue.fits")))
+    made["sets"] = readers.Dataset(readers.VOTable(str(DATA / "stars.vot")))
+    made.to_yaml_file(str(tmp_path / "catalog.yaml"))
+    catalog = intake.open_catalog(str(tmp_path / "catalog.yaml"))
+    np.testing.assert_array_equal(catalog["band"].read(), scichunk.from_jpeg2000(DATA / "band_tlm_plt.jp2", reduce=1))
+    assert list(catalog["stars"].read().columns) == ["ra", "dec"]
+    assert len(catalog["catalogue"].read()) == len(scichunk.read_fits_table(DATA / "catalogue.fits"))
+    assert "row" in catalog["sets"].read().sizes
