@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from scichunk.errors import MetadataWarning, ScichunkError
+from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
@@ -200,5 +200,5 @@ def _uuid(structure: Structure, box: Box) -> bytes:
         return b""
     try:
         return bytes(structure.reader.get(box.first, box.first + 16))
-    except ScichunkError:
+    except FormatError:  # the box ends beyond the file; what cannot be fetched is an error
         return b""
