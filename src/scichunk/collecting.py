@@ -100,7 +100,7 @@ class CollectedArray(IndexedArray):
                 continue
             if not codec.partial:
                 self._check_size(number)
-            jobs.append(Job(piece, number, 0, 0, 0, window, keep))
+            jobs.append(Job(piece, number, 0, 0, 0, shape, window, keep))
         return jobs
 
     def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
@@ -168,7 +168,7 @@ class CollectedArray(IndexedArray):
     def _window(self, job: Job) -> Window:
         if not job.whole:
             return job.window
-        return tuple(slice(0, n, 1) for n in self._chunk_shape(job.piece.chunk))
+        return tuple(slice(0, n, 1) for n in job.shape)
 
     def _decode_all(self, jobs: list[Job], data: list[Pieces | None], out: Array, points: tuple[int, ...]) -> None:
         for i, job in enumerate(jobs):

@@ -75,6 +75,8 @@ class Job:
     start: int
     stop: int
     skipped: int
+    shape: tuple[int, ...]
+    """Of the chunk, clipped to the array."""
     window: tuple[slice, ...]
     whole: bool
     """Decode all of the chunk and keep it: other reads will want the rest."""
@@ -209,7 +211,7 @@ class IndexedArray:
             if last > length:
                 msg = f"{length} bytes are too few for its shape {shape}"
                 raise FormatError(msg, url=self._source.url, part=self._part(number))
-            jobs.append(Job(piece, number, start + first, start + last, first, window, keep))
+            jobs.append(Job(piece, number, start + first, start + last, first, shape, window, keep))
         return jobs
 
     def _check_size(self, number: int) -> None:
@@ -239,7 +241,7 @@ class IndexedArray:
                 raise error.at(url=self._source.url, part=self._part(job.number)) from None
 
     def _place(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
-        codec, piece, shape = self.index.codec, job.piece, self._chunk_shape(job.piece.chunk)
+        codec, piece, shape = self.index.codec, job.piece, job.shape
         plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
             tile = tiles.get((self._key, job.number))
@@ -257,8 +259,8 @@ class IndexedArray:
             assign(out, piece.target, points, take(part, inside, points))
 
     def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
-        bounds = (self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk))
-        return tuple(stop - start for start, stop in bounds)
+        bounds = [self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk)]
+        return tuple([stop - start for start, stop in bounds])
 
     def _part(self, number: int) -> str:
         return ", ".join(p for p in (self.index.part, f"{self.index.noun} {number}") if p)

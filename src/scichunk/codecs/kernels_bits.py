@@ -1,4 +1,4 @@
-"""Two machine instructions for the numba kernels: counting leading zeros, and a big-endian load."""
+"""Machine instructions for the numba kernels: counting leading zeros, turning the order of bytes, a big-endian load."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numba import types
 
 from scichunk.codecs.jit import intrinsic
 
-__all__ = ["leading_zeros", "load64"]
+__all__ = ["byteswap", "leading_zeros", "load64"]
 
 
 @intrinsic
@@ -22,6 +22,18 @@ def leading_zeros(typing: Any, word: Any) -> Any:
         return builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
 
     return types.uint64(types.uint64), generate if word == types.uint64 else None
+
+
+@intrinsic
+def byteswap(typing: Any, word: Any) -> Any:
+    """The integer whose bytes are those of ``word`` from the other end."""
+    del typing
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        return arguments[0] if word.bitwidth == 8 else builder.bswap(arguments[0])
+
+    return (word(word), generate) if isinstance(word, types.Integer) else None
 
 
 @intrinsic

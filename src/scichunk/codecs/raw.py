@@ -70,7 +70,7 @@ class RawCodec:
             msg = f"{len(data)} bytes are too few for a chunk of shape {shape}"
             raise FormatError(msg)
         values = np.frombuffer(data, self.stored, need).reshape([full[a] for a in self.order])
-        values = values.transpose(np.argsort(self.order))[tuple(inside)]
+        values = values.transpose([self.order.index(a) for a in range(len(full))])[tuple(inside)]
         if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:  # interleaved: band by band is faster
             for band in range(values.shape[0]):
                 self.put(out[band], values[band])

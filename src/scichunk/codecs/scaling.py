@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,10 @@ from scichunk.scratch import cached_blocks
 __all__ = ["Scaling", "choose_scaling"]
 
 Array = npt.NDArray[Any]
+WORTH: Final = 1 << 28
+"""Values after which compiled code has saved the time that loading numba takes."""
+
+_scaled = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,39 +40,68 @@ class Scaling:
         """Whether values stay as they are."""
         return not (self.flip or self.cast or self.scale != 1 or self.zero != 0 or self.blank is not None)
 
+    @property
+    def offset(self) -> float:
+        """What can be added where ``zero`` may be 0: adding -0.0 keeps the sign of zeros, as adding nothing does."""
+        return self.zero or -0.0
+
     def apply(self, stored: Array, out: Array) -> None:
         """Scale ``stored`` (any byte order) into ``out`` of the same shape and of ``dtype``."""
-        for values, target in cached_blocks(stored, out):
-            self._apply(values, target)
+        if _in_one_pass(stored, out):
+            self.apply_compiled(stored.reshape(-1), out.reshape(-1))
+        else:
+            self.apply_in_steps(stored, out)
 
-    def _apply(self, stored: Array, out: Array) -> None:
-        if self.flip:
-            raw = out.view(f"u{out.dtype.itemsize}")
-            np.copyto(raw.view(stored.dtype.newbyteorder("=")), stored)
-            np.bitwise_xor(raw, raw.dtype.type(self.flip), out=raw)
-            return
-        np.copyto(out, stored, casting="unsafe")
-        blanks = self.blanks(stored)
+    def apply_in_steps(self, stored: Array, out: Array) -> None:
+        """Scale by NumPy, operation by operation."""
+        blank = self._blank(stored.dtype)
         with np.errstate(all="ignore"):
-            if self.scale != 1:
-                np.multiply(out, self.scale, out)
-            if self.zero != 0:
-                np.add(out, self.zero, out)
-        if blanks is not None:
-            out[blanks] = np.nan
+            for values, target in cached_blocks(stored, out):
+                if self.flip:
+                    raw = target.view(f"u{target.dtype.itemsize}")
+                    np.copyto(raw.view(stored.dtype.newbyteorder("=")), values)
+                    np.bitwise_xor(raw, raw.dtype.type(self.flip), out=raw)
+                    continue
+                np.copyto(target, values, casting="unsafe")
+                if self.scale != 1:
+                    np.multiply(target, self.scale, target)
+                if self.zero != 0:
+                    np.add(target, self.zero, target)
+                if blank is not None and (found := values.view(blank.dtype) == blank).any():
+                    target[found] = np.nan
 
-    def blanks(self, stored: Array) -> Array | None:
-        """Where the stored value says that there is none."""
-        if self.blank is None:
+    def apply_compiled(self, stored: Array, out: Array) -> None:
+        """Scale integers in one pass; both arrays flat, ``stored`` big-endian."""
+        from scichunk.codecs import kernels_scale
+
+        words = stored.view(stored.dtype.newbyteorder("="))
+        if self.flip:
+            raw = f"u{out.dtype.itemsize}"
+            kernels_scale.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
+            return
+        blank = self._blank(stored.dtype)
+        with np.errstate(all="ignore"):
+            scale, zero = out.dtype.type(self.scale), out.dtype.type(self.offset)
+        kernels_scale.scale_integers(
+            words, scale, zero, words.dtype.type(0) if blank is None else blank, blank is not None, out
+        )
+
+    def _blank(self, kind: np.dtype[Any]) -> np.generic | None:
+        """BLANK as it is stored, as a value of native order: comparing needs no swap."""
+        if self.blank is None or kind.kind not in "iu" or not np.iinfo(kind).min <= self.blank <= np.iinfo(kind).max:
             return None
-        kind = stored.dtype
-        info = np.iinfo(kind)
-        if not info.min <= self.blank <= info.max:
-            return None
-        wanted = np.array(self.blank, kind)  # compared as it is stored: that needs no swap
-        native = kind.newbyteorder("=")
-        found: Array = stored.view(native) == wanted.view(native)
-        return found if found.any() else None
+        found: np.generic = np.array(self.blank, kind).view(kind.newbyteorder("="))[()]
+        return found
+
+
+def _in_one_pass(stored: Array, out: Array) -> bool:
+    """Whether compiled code applies, and is loaded or has become worth it."""
+    global _scaled  # noqa: PLW0603 - races only shift the moment
+    swapped = stored.dtype.itemsize == 1 or stored.dtype.byteorder == ">"
+    if stored.dtype.kind not in "iu" or not (swapped and stored.flags.c_contiguous and out.flags.c_contiguous):
+        return False
+    _scaled += stored.size
+    return "numba" in sys.modules or _scaled > WORTH
 
 
 def choose_scaling(bitpix: int, scale: float, zero: float, blank: int | None, *, raw: bool = False) -> Scaling:

@@ -210,7 +210,7 @@ class TileCodec:
             )
             self._rescale(batch, out)
         elif out.dtype.kind == "f":
-            scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.zero)
+            scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.offset)
             blank = scaling.blank if scaling.blank is not None else 0
             kernels_place.place_scaled(
                 words, table, shape, scale, zero, np.int64(blank), scaling.blank is not None, flat

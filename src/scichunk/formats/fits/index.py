@@ -24,7 +24,7 @@ from scichunk.sources import ByteSource
 
 __all__ = ["build_index", "image_scaling", "is_smooth"]
 
-_SLAB: Final = 1 << 20
+_SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
 _MOST_SLABS: Final = 1 << 16
 _TFORM: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
