@@ -45,6 +45,26 @@ def run(decode, stream):
     return out[GUARD : GUARD + image.size], int(status[0])
 
 
+def several(streams, block, size, sizes):
+    # tiles side by side, each with a guard behind its pixels
+    data, offsets, places, at, place = b"\\xff" * GUARD, [], [], GUARD, GUARD
+    for stream, pixels in zip(streams, sizes):
+        offsets.append(at)
+        places.append(place)
+        data += stream
+        at += len(stream)
+        place += pixels + GUARD
+    out = np.full(place, 123456789, np.int32)
+    status = np.full(len(streams), 5, np.int64)
+    table = [np.array(c, np.int64) for c in (offsets, [len(s) for s in streams], places, sizes)]
+    kernels_rice.decode(np.frombuffer(data, np.uint8), *table, block, size, out, status)
+    found = []
+    for place, pixels in zip(places, sizes):
+        assert (out[place - GUARD : place] == 123456789).all() and (out[place + pixels : place + pixels + GUARD] == 123456789).all()
+        found.append(out[place : place + pixels])
+    return found, status.tolist()
+
+
 def rice(block, size):
     return lambda b, o, n, p, out, s, one: kernels_rice.decode(b, o, n, p, one(image.size), block, size, out, s)
 
@@ -75,6 +95,18 @@ def test_rice(stream, block, size):
 
 
 @many
+@given(st.lists(st.sampled_from([0, 1]) | streams("rice"), min_size=1, max_size=5), st.sampled_from([0, 1, 2, 3]), st.booleans())
+def test_rice_pairs(kinds, which, short):
+    block, size = ((16, 2), (16, 4), (32, 2), (32, 4))[which]
+    good = [valid["rice"][which]] * 2
+    sizes = [image.size - (17 if short and i == 1 else 0) for i in range(len(kinds))]
+    found, status = several([k if isinstance(k, bytes) else good[k] for k in kinds], block, size, sizes)
+    for kind, pixels, bad in zip(kinds, found, status):
+        if not isinstance(kind, bytes):  # whatever its neighbours are
+            assert not bad and (pixels == image.ravel()[: len(pixels)]).all()
+
+
+@many
 @given(streams("plio"))
 def test_plio(stream):
     run(plio, stream)
@@ -86,7 +118,7 @@ def test_hcompress(stream):
     run(hcompress, stream)
 
 
-test_rice(); test_plio(); test_hcompress()
+test_rice(); test_rice_pairs(); test_plio(); test_hcompress()
 print("fine")
 """
 

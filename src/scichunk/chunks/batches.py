@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.regions import Span
 
-__all__ = ["Batch", "plan_batch"]
+__all__ = ["Batch", "Rows", "plan_batch", "plan_rows"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -34,10 +35,74 @@ class Batch:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, which: slice | IntArray) -> Batch:
+    def __getitem__(self, which: slice) -> Batch:
         return Batch(
             self.numbers[which], self.shapes[which], self.firsts[which], self.counts[which], self.targets[which]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of chunks that are wanted, for kernels that know no axes; an entry for each row."""
+
+    chunks: IntArray
+    """Position of the chunk in the batch."""
+    insides: IntArray
+    """First value within the chunk, in C order."""
+    targets: IntArray
+    """First value in the output, in C order."""
+    lengths: IntArray
+    """How many values."""
+
+    def of(self, start: int, stop: int) -> Rows:
+        """Rows of the chunks ``start`` to ``stop`` of the batch, as of a batch of their own."""
+        first, last = np.searchsorted(self.chunks, (start, stop))
+        part = slice(int(first), int(last))
+        return Rows(self.chunks[part] - start, self.insides[part], self.targets[part], self.lengths[part])
+
+
+def plan_rows(batch: Batch, shape: Sequence[int]) -> Rows:
+    """Tabulate the rows (along the last axis) of the windows of a batch.
+
+    Parameters
+    ----------
+    batch
+        Chunks and windows.
+    shape
+        Of the output.
+
+    Returns
+    -------
+    Rows
+        In C order within each chunk.
+    """
+    alike = (batch.shapes[1:] == batch.shapes[:-1]).all(axis=1) & (batch.counts[1:] == batch.counts[:-1]).all(axis=1)
+    if not len(batch):
+        return Rows(*(np.empty(0, np.int64) for _ in range(4)))
+    bounds = [0, *(np.flatnonzero(~alike) + 1).tolist(), len(batch)]
+    parts = [_rows(batch, first, last, shape) for first, last in itertools.pairwise(bounds)]
+    if len(parts) == 1:
+        return Rows(*parts[0])
+    return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _rows(batch: Batch, first: int, last: int, shape: Sequence[int]) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Columns of :class:`Rows` for a run of chunks with windows of one shape."""
+    size, count = batch.shapes[first].tolist(), batch.counts[first].tolist()
+    within, beyond = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    inner = outer = 1
+    inside, target = batch.firsts[first:last, -1].copy(), batch.targets[first:last, -1].copy()
+    for axis in range(len(shape) - 2, -1, -1):
+        inner, outer = inner * size[axis + 1], outer * shape[axis + 1]
+        inside += batch.firsts[first:last, axis] * inner
+        target += batch.targets[first:last, axis] * outer
+        along = np.arange(count[axis])[:, None]
+        within, beyond = (along * inner + within).reshape(-1), (along * outer + beyond).reshape(-1)
+    insides, targets = (inside[:, None] + within).reshape(-1), (target[:, None] + beyond).reshape(-1)
+    chunks = np.arange(first, last)
+    if len(within) > 1:
+        chunks = np.repeat(chunks, len(within))
+    return chunks, insides, targets, np.full(len(chunks), count[-1], np.int64)
 
 
 def plan_batch(grid: ChunkGrid, spans: Sequence[Span]) -> Batch:

@@ -11,7 +11,7 @@ from numba.extending import intrinsic as numba_intrinsic
 
 from scichunk.errors import PerformanceWarning
 
-__all__ = ["Flag", "Int", "compiled", "inlined", "intrinsic", "kernel"]
+__all__ = ["Flag", "Int", "compiled", "inlined", "intrinsic", "kernel", "part"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,6 +42,11 @@ def compiled(function: F, signature: Any = None, **options: Any) -> F:
 def kernel(function: F) -> F:
     """Compile a function on first use."""
     return compiled(function)
+
+
+def part(function: F) -> F:
+    """Compile a function that only kernels call: without the ways in, which take their time to compile. Python cannot call it."""
+    return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def inlined(function: F) -> F:

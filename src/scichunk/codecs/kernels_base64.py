@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Flag, Int, kernel
+from scichunk.codecs.jit import Flag, Int, kernel, part
 
 __all__ = ["count", "decode", "encode", "irregular", "skip"]
 
@@ -69,7 +69,7 @@ def skip(data: Bytes, letters: Int) -> Int:
     return data.size
 
 
-@kernel
+@part
 def _group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, Int, Int, Int]:
     """One group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
     word, letters, pads = np.int64(0), 0, 0
@@ -101,7 +101,7 @@ def _group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, I
     return at, word, pads, left
 
 
-@kernel
+@part
 def _groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int) -> Int:
     """Decode up to so many groups without white space or padding, which are there; returns how many it took.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Flag, Int, inlined, kernel
+from scichunk.codecs.jit import Flag, Int, inlined, kernel, part
 
 __all__ = [
     "AMPERSAND",
@@ -96,7 +96,7 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
     return rows, unusual
 
 
-@kernel
+@part
 def _is_row(data: Bytes, at: Int, prefix: Bytes) -> Flag:
     """Whether a row starts here."""
     skip = prefix.size
@@ -128,7 +128,7 @@ def _space(data: Bytes, at: Int) -> Int:
     return at
 
 
-@kernel
+@part
 def _tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
     """Place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
     at += 1 + close
@@ -155,7 +155,7 @@ def _tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
     return at + 2 if data[at] == 47 and data[at + 1] == 62 and close == 0 else -3
 
 
-@kernel
+@part
 def _comment(data: Bytes, at: Int) -> Int:
     """Place behind a comment that begins here; -1 if it is none, -2 if the data end."""
     if at + 3 >= data.size:
@@ -168,7 +168,7 @@ def _comment(data: Bytes, at: Int) -> Int:
     return -2
 
 
-@kernel
+@part
 def _cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
     """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
     plain = prefix.size == 0 and at + 3 < data.size
@@ -204,7 +204,7 @@ def _cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
     return inside, end, -3 if after == -1 else after, seen
 
 
-@kernel
+@part
 def _row(
     data: Bytes,
     at: Int,

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Int, kernel
+from scichunk.codecs.jit import Int, kernel, part
+from scichunk.codecs.kernels_bits import load64
 
 __all__ = ["decode", "huffman_table"]
 
@@ -32,7 +33,7 @@ def huffman_table() -> Bytes:
     return table
 
 
-@kernel
+@part
 def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     """Top up the 64-bit word: state is (next byte, word, valid bits at its top, bits taken)."""
     pos, bits = np.int64(state[0]), np.int64(state[2])
@@ -45,7 +46,7 @@ def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
 
 
-@kernel
+@part
 def _take(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
     """Take up to 8 bits."""
     if state[2] < np.uint64(8):
@@ -57,67 +58,80 @@ def _take(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
     return value
 
 
-@kernel
+@part
 def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: Int) -> None:
     """Replace the nonzero of the last ``count`` cells, from the last to the first, by codes from the stream."""
     word, bits, taken = state[1], np.int64(state[2]), np.int64(0)
-    pos = np.int64(state[0])
-    for i in range(count - 1, -1, -1):
-        if cells[i]:
+    pos, i = np.int64(state[0]), count - 1
+    while i >= 0:
+        if cells[np.uint64(i)]:
             if bits < 6:
                 while bits <= 56:
                     byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
                     word |= byte << np.uint64(56 - bits)
                     pos += 1
                     bits += 8
-            entry = table[np.int64(word >> np.uint64(58))]
+            entry = table[word >> np.uint64(58)]
             length = np.int64(entry >> 4)
-            cells[i] = entry & 15
+            cells[np.uint64(i)] = entry & 15
             word <<= np.uint64(length)
             bits -= length
             taken += length
+        elif i >= 8 and load64(cells, np.int64(i - 8)) == 0:
+            i -= 8  # high bit planes are nearly empty
+        i -= 1
     state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
     state[3] += np.uint64(taken)
 
 
-@kernel
+@part
 def _spread(cells: Bytes, nx: Int, ny: Int, other: Bytes) -> None:
     """Turn 4-bit codes of 2 x 2 blocks into an nx x ny image of single bits."""
     across = (ny + 1) // 2
+    for i in range(nx * ny):
+        other[np.uint64(i)] = 0
     for i in range((nx + 1) // 2):
-        for j in range(across):
-            code = cells[i * across + j]
-            x, y = 2 * i, 2 * j
-            other[x * ny + y] = (code >> 3) & 1
-            if y + 1 < ny:
-                other[x * ny + y + 1] = (code >> 2) & 1
-            if x + 1 < nx:
-                other[(x + 1) * ny + y] = (code >> 1) & 1
+        j = 0
+        while j < across:
+            code = cells[np.uint64(i * across + j)]
+            if code:
+                x, y = 2 * i, 2 * j
+                other[np.uint64(x * ny + y)] = (code >> 3) & 1
                 if y + 1 < ny:
-                    other[(x + 1) * ny + y + 1] = code & 1
+                    other[np.uint64(x * ny + y + 1)] = (code >> 2) & 1
+                if x + 1 < nx:
+                    other[np.uint64((x + 1) * ny + y)] = (code >> 1) & 1
+                    if y + 1 < ny:
+                        other[np.uint64((x + 1) * ny + y + 1)] = code & 1
+            elif j + 9 <= across and load64(cells, np.int64(i * across + j + 1)) == 0:
+                j += 8
+            j += 1
 
 
-@kernel
+@part
 def _insert(cells: Bytes, nx: Int, ny: Int, a: Ints, bit: Int) -> None:
     """Set a bit plane of a quadrant from 4-bit codes of 2 x 2 blocks."""
     across = (ny + 1) // 2
     shift = np.int64(bit)
     for i in range((nx + 1) // 2):
-        codes = cells[i * across : (i + 1) * across]
-        for j in range(across):
-            code = np.int64(codes[j])
+        j = 0
+        while j < across:
+            code = np.int64(cells[np.uint64(i * across + j)])
             if code:
-                x, y = 2 * i, 2 * j
+                x, y = np.uint64(2 * i), np.uint64(2 * j)
                 a[x, y] |= ((code >> 3) & 1) << shift
-                if y + 1 < ny:
-                    a[x, y + 1] |= ((code >> 2) & 1) << shift
-                if x + 1 < nx:
-                    a[x + 1, y] |= ((code >> 1) & 1) << shift
-                    if y + 1 < ny:
-                        a[x + 1, y + 1] |= (code & 1) << shift
+                if 2 * j + 1 < ny:
+                    a[x, y + np.uint64(1)] |= ((code >> 2) & 1) << shift
+                if 2 * i + 1 < nx:
+                    a[x + np.uint64(1), y] |= ((code >> 1) & 1) << shift
+                    if 2 * j + 1 < ny:
+                        a[x + np.uint64(1), y + np.uint64(1)] |= (code & 1) << shift
+            elif j + 9 <= across and load64(cells, np.int64(i * across + j + 1)) == 0:
+                j += 8
+            j += 1
 
 
-@kernel
+@part
 def _quadrant(
     src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, a: Ints, planes: Int, one: Bytes, two: Bytes
 ) -> Int:
@@ -137,7 +151,7 @@ def _quadrant(
             _insert(one, nqx, nqy, a, bit)
         elif kind == 15:
             one[0] = 1
-            _codes(src, state, table, one, 1)
+            _codes(src, state, table, one, np.int64(1))
             nx, ny, fx, fy, c = 1, 1, nqx, nqy, 1 << levels
             for _ in range(1, levels):
                 c >>= 1
@@ -161,12 +175,12 @@ def _quadrant(
     return 0
 
 
-@kernel
+@part
 def _round(value: Int, plus: Int, minus: Int, mask: Int) -> Int:
     return (value + (plus if value >= 0 else minus)) & mask
 
 
-@kernel
+@part
 def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
     """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
     bit1 = bit0 << 1
@@ -209,7 +223,7 @@ def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
                 b[2 * i, 2 * j] = h0 >> shift
 
 
-@kernel
+@part
 def _transform(a: Ints, b: Ints) -> None:
     """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
     nx, ny = a.shape
@@ -241,7 +255,29 @@ def _transform(a: Ints, b: Ints) -> None:
         bit0 >>= 1
 
 
-@kernel
+@part
+def _signs(src: Bytes, pos: Int, a: Ints) -> Int:
+    """Give the coefficients that are not 0 their signs, a bit each; returns 1 if there are too few."""
+    nx, ny = a.shape
+    word, bits = np.uint64(0), np.int64(0)
+    for i in range(nx):
+        for j in range(ny):
+            if bits == 0:
+                while bits <= 56:
+                    byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+                    word |= byte << np.uint64(56 - bits)
+                    pos += 1
+                    bits += 8
+            value = a[np.uint64(i), np.uint64(j)]
+            there = np.int64(value != 0)  # no branches: signs cannot be predicted
+            minus = np.int64(word >> np.uint64(63)) & there
+            a[np.uint64(i), np.uint64(j)] = (value ^ -minus) + minus
+            word <<= np.uint64(there)
+            bits -= there
+    return 8 * pos - bits > 8 * src.size
+
+
+@part
 def _integer(src: Bytes, at: Int, size: Int) -> Int:
     value = np.int64(0)
     for i in range(size):
@@ -249,14 +285,19 @@ def _integer(src: Bytes, at: Int, size: Int) -> Int:
     return value
 
 
-@kernel
+@part
 def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
     """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
     if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
         return 1
     nx, ny = a.shape
-    scale = _integer(src, 10, 4)
-    if _integer(src, 2, 4) != nx or _integer(src, 6, 4) != ny or scale < 0 or scale >= 1 << 31:
+    scale = _integer(src, np.int64(10), np.int64(4))
+    if (
+        _integer(src, np.int64(2), np.int64(4)) != nx
+        or _integer(src, np.int64(6), np.int64(4)) != ny
+        or scale < 0
+        or scale >= 1 << 31
+    ):
         return 1
     if max(src[22], src[23], src[24]) > 62:
         return 1
@@ -274,15 +315,9 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
         bad = bad or _quadrant(body, state, table, part, planes, one, two)
     if bad or _take(body, state, 4) != 0:
         return 1
-    state[0] = np.uint64((np.int64(state[3]) + 7) // 8)  # signs begin on the next byte
-    state[1], state[2], state[3] = np.uint64(0), np.uint64(0), np.uint64(8 * np.int64(state[0]))
-    for i in range(nx):
-        for j in range(ny):
-            if a[i, j] != 0 and _take(body, state, 1):
-                a[i, j] = -a[i, j]
-    if state[3] > np.uint64(8 * body.size):
+    if _signs(body, (np.int64(state[3]) + 7) // 8, a):
         return 1
-    a[0, 0] = _integer(src, 14, 8)
+    a[0, 0] = _integer(src, np.int64(14), np.int64(8))
     if scale > 1:
         for i in range(nx):
             for j in range(ny):

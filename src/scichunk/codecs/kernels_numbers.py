@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Flag, Int, kernel
+from scichunk.codecs.jit import Flag, Int, kernel, part
 from scichunk.codecs.kernels_bits import leading_zeros
 
 __all__ = ["EMPTY", "OTHER", "VALUE", "booleans", "floats", "integers"]
@@ -46,7 +46,7 @@ _HIGH, _LOW = _powers()
 _EXACT = np.array([10.0**i for i in range(23)])
 
 
-@kernel
+@part
 def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Upper and lower word of a product."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
@@ -56,7 +56,7 @@ def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return a1 * b1 + (mid >> half) + (cross >> half), a * b
 
 
-@kernel
+@part
 def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
     """Bits of the double nearest to w * 10**q."""
     if w == 0 or q < _FIRST:
@@ -93,7 +93,7 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
     return (mantissa & ((np.uint64(1) << np.uint64(52)) - one)) | (np.uint64(power) << np.uint64(52))
 
 
-@kernel
+@part
 def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
     """Without the white space of XML around it."""
     while start < stop and data[start] <= 32:
@@ -103,7 +103,7 @@ def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.in
     return start, stop
 
 
-@kernel
+@part
 def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     """1 for NaN, 2 for infinity, 0 for anything else."""
     if stop - at != 3:
@@ -114,7 +114,7 @@ def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     return np.int64(2) if a == 105 and b == 110 and c == 102 else np.int64(0)
 
 
-@kernel
+@part
 def _digits(
     data: Bytes, at: np.int64, stop: np.int64, value: np.uint64, count: np.int64
 ) -> tuple[np.int64, np.uint64, np.int64, np.int64]:
@@ -135,7 +135,7 @@ def _digits(
     return np.int64(place), value, count, cut
 
 
-@kernel
+@part
 def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.int64, Flag]:
     """Take what follows an E: place behind it, exponent, and whether there is one."""
     down = at < stop and data[at] == 45
@@ -148,7 +148,7 @@ def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.i
     return at, -exponent if down else exponent, at > first
 
 
-@kernel
+@part
 def _decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.int64, Flag, Flag]:
     """Read an unsigned decimal number: digits, power of ten, whether digits were left out, and whether it is one."""
     first = at

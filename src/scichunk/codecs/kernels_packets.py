@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Int, kernel
+from scichunk.codecs.jit import Int, kernel, part
 
 __all__ = ["walk"]
 
@@ -21,7 +21,7 @@ _POS, _LEFT, _BYTE, _SHORT = 0, 1, 2, 3
 _WIDE, _HIGH, _BLOCK, _NODE = 0, 1, 2, 3
 
 
-@kernel
+@part
 def _bit(data: Bytes, state: Ints) -> Int:
     """Next bit; after a byte FF the first bit of the next is stuffed (B.10.1)."""
     if state[_LEFT] == 0:
@@ -35,7 +35,7 @@ def _bit(data: Bytes, state: Ints) -> Int:
     return (state[_BYTE] >> state[_LEFT]) & 1
 
 
-@kernel
+@part
 def _bits(data: Bytes, state: Ints, count: Int) -> Int:
     value = 0
     for _ in range(count):
@@ -43,7 +43,7 @@ def _bits(data: Bytes, state: Ints, count: Int) -> Int:
     return value
 
 
-@kernel
+@part
 def _tag(
     data: Bytes, state: Ints, low: Ints, value: Ints, first: Int, wide: Int, high: Int, x: Int, y: Int, threshold: Int
 ) -> bool:
@@ -69,7 +69,7 @@ def _tag(
     return bool(value[node] < threshold)
 
 
-@kernel
+@part
 def _passes(data: Bytes, state: Ints) -> Int:
     """Number of new coding passes (table B.4)."""
     if not _bit(data, state):
@@ -85,7 +85,7 @@ def _passes(data: Bytes, state: Ints) -> Int:
     return 37 + _bits(data, state, 7)
 
 
-@kernel
+@part
 def _room(style: Int, before: Int) -> Int:
     """Most passes of the segment that follows one with room for ``before`` (0: the first) (B.10.7, D.6, D.4)."""
     if style & 64:  # HT: the cleanup pass, then the two others
@@ -99,7 +99,7 @@ def _room(style: Int, before: Int) -> Int:
     return 1 << 30
 
 
-@kernel
+@part
 def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, blocks: Ints) -> Int:
     """Bytes of a code-block's contribution (B.10.7). ``blocks``: Lblock, passes in the segment, its room."""
     while _bit(data, state):
@@ -125,7 +125,7 @@ def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, bloc
     return total
 
 
-@kernel
+@part
 def _band(data: Bytes, state: Ints, row: Ints, layer: Int, style: Int, blocks: Ints, trees: Ints) -> Int:
     """Bytes that a packet holds of one band."""
     wide, high, block, node = row[_WIDE], row[_HIGH], row[_BLOCK], row[_NODE]
@@ -153,7 +153,7 @@ def _band(data: Bytes, state: Ints, row: Ints, layer: Int, style: Int, blocks: I
     return total
 
 
-@kernel
+@part
 def _header(
     data: Bytes,
     at: Int,

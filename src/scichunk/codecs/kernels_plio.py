@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Int, kernel
+from scichunk.codecs.jit import Int, kernel, part
 
 __all__ = ["decode"]
 
@@ -15,25 +15,25 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@kernel
+@part
 def _word(src: Bytes, i: Int) -> Int:
     """Big-endian signed 16-bit word."""
     value = (np.int64(src[2 * i]) << 8) | np.int64(src[2 * i + 1])
     return value - 65536 if value >= 32768 else value
 
 
-@kernel
+@part
 def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
     """One line list; returns 0, or 1 if it is malformed."""
     words = src.size // 2
     if words < 3:
         return 1
-    if _word(src, 2) > 0:  # the old header of 3 words: length in the third
-        length, ip = _word(src, 2), 3
+    if _word(src, np.int64(2)) > 0:  # the old header of 3 words: length in the third
+        length, ip = _word(src, np.int64(2)), 3
     else:
         if words < 7:
             return 1
-        length, ip = (_word(src, 4) << 15) + _word(src, 3), _word(src, 1)
+        length, ip = (_word(src, np.int64(4)) << 15) + _word(src, np.int64(3)), _word(src, np.int64(1))
     if length > words or ip < 3:
         return 1
     value, x, size = np.int64(1), 0, out.size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import kernel
+from scichunk.codecs.jit import kernel, part
 
 __all__ = ["gather", "reverse_bits", "texts", "trim", "trim_rows"]
 
@@ -13,7 +13,7 @@ Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@kernel
+@part
 def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     """Whether the field of every row lies within the row and the data."""
     if offset < 0 or size < 0 or offset + size > width:
@@ -21,7 +21,7 @@ def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     return rows == 0 or (rows - 1) * width + offset + size <= data.size
 
 
-@kernel
+@part
 def _trim(data: Bytes, first: int, n: int, out: Bytes, at: int) -> int:
     """Copy one text up to a NUL; its length without trailing blanks, or -1 if it holds more than ASCII."""
     last, seen = 0, np.uint8(0)

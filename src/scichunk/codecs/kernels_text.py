@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Flag, Int, inlined, kernel
+from scichunk.codecs.jit import Flag, Int, inlined, kernel, part
 
 __all__ = ["copy", "count_digits", "count_tokens", "digits", "tokens", "unescape"]
 
@@ -30,7 +30,7 @@ def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -
     return at
 
 
-@kernel
+@part
 def _number(data: Bytes, at: Int, stop: Int) -> Int:
     """Code point of ``#...`` or ``#x...`` up to ``stop``; -1 if it is none that XML allows (XML 1.0, section 2.2)."""
     base = 10
@@ -55,7 +55,7 @@ def _number(data: Bytes, at: Int, stop: Int) -> Int:
     return -1 if code > 0x10FFFF or (code >= 0xD800 and code <= 0xDFFF) or (code | 1) == 0xFFFF else code
 
 
-@kernel
+@part
 def _reference(data: Bytes, at: Int, stop: Int) -> Int:
     """Code point of what stands between ``&`` and ``;``."""
     size = stop - at
@@ -72,7 +72,7 @@ def _reference(data: Bytes, at: Int, stop: Int) -> Int:
     return -1
 
 
-@kernel
+@part
 def _put(code: Int, out: Bytes, to: Int) -> Int:
     """Write a code point in UTF-8; returns the place behind it."""
     if code < 0x80:

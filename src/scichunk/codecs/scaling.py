@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -90,8 +90,8 @@ class Scaling:
         """BLANK as it is stored, as a value of native order: comparing needs no swap."""
         if self.blank is None or kind.kind not in "iu" or not np.iinfo(kind).min <= self.blank <= np.iinfo(kind).max:
             return None
-        found: np.generic = np.array(self.blank, kind).view(kind.newbyteorder("="))[()]
-        return found
+        found = np.array([self.blank], kind).view(kind.newbyteorder("="))
+        return cast("np.generic", found[0])
 
 
 def _in_one_pass(stored: Array, out: Array) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.batches import Batch
+from scichunk.chunks.batches import Batch, Rows, plan_rows
 from scichunk.codecs.scaling import Scaling
 from scichunk.errors import FormatError
 from scichunk.scratch import borrow
@@ -107,6 +107,7 @@ class TileCodec:
         sizes = batch.shapes.prod(axis=1)
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
+        rows = plan_rows(batch, out.shape)
         for group in _groups(fast, sizes[fast] * max(4, self.stored.itemsize)):
             tiles = data, offsets[group], lengths[group], sizes[group]
             if self.algorithm not in _BYTES:
@@ -114,9 +115,9 @@ class TileCodec:
             elif (joined := self._joined(*tiles)) is not None:
                 words, places = joined
             else:  # values of another length than expected: one by one
-                slow = np.union1d(slow, group)
+                slow = np.union1d(slow, np.arange(len(batch))[group])
                 continue
-            self._place(batch[group], words, places, out)
+            self._place(batch[group], rows.of(group.start, group.stop), words, places, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
             try:
@@ -188,36 +189,34 @@ class TileCodec:
             raise FormatError(msg, part=f"tile {batch.numbers[bad]}")
         return words, places
 
-    def _place(self, batch: Batch, words: Array, places: IntArray, out: Array) -> None:
+    def _place(self, batch: Batch, rows: Rows, words: Array, places: IntArray, out: Array) -> None:
         """Cast, scale or dequantise integers."""
         from scichunk.codecs import kernels_place
 
-        columns = (places[:, None], batch.shapes, batch.firsts, batch.counts, batch.targets)
-        table = np.ascontiguousarray(np.concatenate(columns, axis=1))
-        shape = np.array(out.shape, np.int64)
+        table = places[rows.chunks] + rows.insides, rows.targets, rows.lengths
         scaling, flat = self.scaling, out.reshape(-1)
-        blanks = self.blanks[batch.numbers] if self.blanks is not None else np.zeros(len(batch), np.int64)
         if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
-            kernels_place.place_cast(words, table, shape, np.int64(0), flat.view(words.dtype))
+            kernels_place.place_cast(words, *table, np.int64(0), flat.view(words.dtype))
         elif self.stored.kind == "f":
-            seeds = (batch.numbers + self.seed - 1) % 10_000
             one = np.ones(len(batch))
             scales = one if self.scales is None else self.scales[batch.numbers]
             zeros = one * 0 if self.zeros is None else self.zeros[batch.numbers]
-            has_blank = self.blanks is not None
+            none = np.full(len(batch), kernels_place.NO_VALUE, np.int64)
+            blanks = none if self.blanks is None else self.blanks[batch.numbers]
+            exact = kernels_place.EXACT_ZERO if self.dither == 2 else kernels_place.NO_VALUE
+            seeds = (batch.numbers + self.seed - 1) % 10_000
+            noise = _noise() if self.dither else _no_noise()
             kernels_place.place_dithered(
-                words, table, shape, scales, zeros, blanks, has_blank, seeds, self.dither, _noise(), flat
+                words, rows.chunks, rows.insides, *table, scales, zeros, blanks, seeds, exact, noise, flat
             )
             self._rescale(batch, out)
         elif out.dtype.kind == "f":
             scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.offset)
-            blank = scaling.blank if scaling.blank is not None else 0
-            kernels_place.place_scaled(
-                words, table, shape, scale, zero, np.int64(blank), scaling.blank is not None, flat
-            )
+            blank = np.int64(scaling.blank if scaling.blank is not None else 0)
+            kernels_place.place_scaled(words, *table, scale, zero, blank, scaling.blank is not None, flat)
         else:
             flip = np.uint64(scaling.flip).astype(np.int64)
-            kernels_place.place_cast(words, table, shape, flip, flat)
+            kernels_place.place_cast(words, *table, flip, flat)
 
     def _rescale(self, batch: Batch, out: Array) -> None:
         """BSCALE and BZERO of an image of floats: rare, so tile by tile."""
@@ -234,7 +233,7 @@ class TileCodec:
         number = int(batch.numbers[0])
         if kind == 0 and self.scales is not None:
             words = np.ascontiguousarray(values.reshape(-1), np.int32)
-            self._place(batch, words, np.zeros(1, np.int64), out)
+            self._place(batch, plan_rows(batch, out.shape), words, np.zeros(1, np.int64), out)
             return
         inside = tuple(slice(f, f + n) for f, n in zip(batch.firsts[0], batch.counts[0], strict=True))
         target = tuple(slice(f, f + n) for f, n in zip(batch.targets[0], batch.counts[0], strict=True))
@@ -292,12 +291,11 @@ def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
     return rows, columns
 
 
-def _groups(which: IntArray, sizes: IntArray) -> list[IntArray]:
-    """Split tiles into runs of about :data:`_GROUP` decoded bytes."""
-    if not which.size:
-        return []
+def _groups(which: IntArray, sizes: IntArray) -> list[slice]:
+    """Split tiles into runs of consecutive ones, of about :data:`_GROUP` decoded bytes."""
     group = np.cumsum(sizes) // _GROUP
-    return np.split(which, np.flatnonzero(np.diff(group)) + 1)
+    bounds = np.flatnonzero((np.diff(group) != 0) | (np.diff(which) != 1)) + 1
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(which, bounds) if run.size]
 
 
 @cache
@@ -316,3 +314,9 @@ def _noise() -> npt.NDArray[np.float32]:
         seed = product - 2147483647.0 * int(product / 2147483647.0)
         values.append(seed / 2147483647.0)
     return np.array(values, np.float32)
+
+
+@cache
+def _no_noise() -> npt.NDArray[np.float32]:
+    """For what is not dithered: value - 0.5 + 0.5 is exact."""
+    return np.full(10_000, 0.5, np.float32)
