@@ -108,7 +108,7 @@ class TileCodec:
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
         rows = plan_rows(batch, out.shape)
-        for group in _groups(fast, sizes[fast] * max(4, self.stored.itemsize)):
+        for group in _groups(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
             tiles = data, offsets[group], lengths[group], sizes[group]
             if self.algorithm not in _BYTES:
                 words, places = self._integers(batch[group], *tiles)
@@ -291,11 +291,12 @@ def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
     return rows, columns
 
 
-def _groups(which: IntArray, sizes: IntArray) -> list[slice]:
-    """Split tiles into runs of consecutive ones, of about :data:`_GROUP` decoded bytes."""
-    group = np.cumsum(sizes) // _GROUP
-    bounds = np.flatnonzero((np.diff(group) != 0) | (np.diff(which) != 1)) + 1
-    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(which, bounds) if run.size]
+def _groups(which: IntArray, nbytes: int) -> list[slice]:
+    """Split tiles of ``nbytes`` into runs of consecutive ones of about :data:`_GROUP` bytes; of even numbers, for decoders of pairs."""
+    step = max(2, _GROUP // nbytes // 2 * 2)
+    runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1)
+    bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs if run.size]
+    return [slice(i, min(i + step, end)) for first, end in bounds for i in range(first, end, step)]
 
 
 @cache
