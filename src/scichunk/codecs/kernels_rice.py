@@ -44,20 +44,14 @@ _HIGH: Final = np.array(
 
 
 @part
-def _last(data: Bytes, at: Int) -> Word:
-    """The last bytes of the data, with zeros behind them."""
-    word = Word(0)
-    for i in range(at, min(at + Word(8), Word(data.size))):
-        word |= Word(data[i]) << Word(56 - 8 * (i - at))
-    return word
-
-
-@part
 def _peek(data: Bytes, bit: Int) -> Word:
     """The bits from ``bit`` on, at the top of a word; zeros behind the end of the data."""
-    at = Word(bit >> 3)
-    word = load64(data, np.int64(at)) if at + Word(8) <= Word(data.size) else _last(data, at)
-    return word << Word(bit & 7)
+    at = bit >> 3
+    beyond = max(np.int64(0), at + 8 - data.size)
+    if beyond > 7:
+        return Word(0)
+    word: Word = load64(data, at - beyond)
+    return word << Word(8 * beyond + (bit & 7))
 
 
 @part
@@ -67,10 +61,8 @@ def _block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, 
     low = np.int64(_peek(data, bit) >> Word(64 - _HEAD[size])) - 1
     bit += _HEAD[size]
     if low == _RAW[size]:  # differences as they are
-        whole = min(n, max(0, (8 * data.size - 64 - bit) // width))
         for i in range(n):
-            word = load64(data, bit >> 3) << Word(bit & 7) if i < whole else _peek(data, bit)
-            out[Word(first + i)] = word >> Word(64 - width)
+            out[Word(first + i)] = _peek(data, bit) >> Word(64 - width)
             bit += width
         return bit if bit <= 8 * end else np.int64(-1)
     for i in range(first, first + n):
@@ -167,10 +159,12 @@ def _values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
         code = np.uint32(out[Word(i)])
         before = np.int32(before + (np.int32(code >> np.uint32(1)) ^ -np.int32(code & np.uint32(1))))
         out[Word(i)] = before
-    if size < 4:  # two bytes are signed, one is not
-        shift, mask = (16, -1) if size == 2 else (0, 255)
+    if size == 2:
         for i in range(first, first + n):
-            out[Word(i)] = (np.int32(out[Word(i)] << shift) >> shift) & mask
+            out[Word(i)] = np.int16(out[Word(i)])
+    elif size == 1:  # unsigned
+        for i in range(first, first + n):
+            out[Word(i)] &= 255
 
 
 @kernel
@@ -190,7 +184,7 @@ def decode(
     Parameters
     ----------
     data
-        uint8; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
+        uint8, 8 at least; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
     places, counts
         Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
     block, size
@@ -208,32 +202,14 @@ def decode(
         if together and t + 1 < offsets.size and counts[t] == counts[t + 1] and status[t] == status[t + 1]:
             u = t + 1
         if status[t] == 0:
-            end_t, end_u = offsets[t] + lengths[t], offsets[u] + lengths[u]
-            bit_t, bit_u = 8 * offsets[t], 8 * offsets[u]
-            last_t, last_u = (
-                _peek(data, bit_t) >> Word(64 - 8 * size),
-                _peek(data, bit_u) >> Word(64 - 8 * size),
-            )
-            bit_t, bit_u = _pair(
-                data,
-                bit_t + 8 * size,
-                end_t,
-                bit_u + 8 * size,
-                end_u,
-                block,
-                size,
-                out,
-                places[t],
-                places[u],
-                counts[t],
-            )
-            bad_t, bad_u = not 0 <= bit_t <= 8 * end_t, not 0 <= bit_u <= 8 * end_u
-            if (bad_t or bad_u) and u > t:  # from here on one by one: the other of the two may be well
+            a, b = 8 * (offsets[t] + size), 8 * (offsets[u] + size)
+            end_a, end_b = offsets[t] + lengths[t], offsets[u] + lengths[u]
+            a, b = _pair(data, a, end_a, b, end_b, block, size, out, places[t], places[u], counts[t])
+            bad = not (0 <= a <= 8 * end_a and 0 <= b <= 8 * end_b)
+            if bad and u > t:  # from here on one by one: the other of the two may be well
                 together = False
                 continue
-            status[t] = bad_t
-            if not bad_t:
-                _values(out, places[t], counts[t], size, last_t)
-                if u > t:
-                    _values(out, places[u], counts[u], size, last_u)
+            for i in range(t, u + 1):
+                status[i] = bad
+                _values(out, places[i], counts[i], size, _peek(data, 8 * offsets[i]) >> Word(64 - 8 * size))
         t = u + 1

@@ -25,6 +25,7 @@ GZIPPED: Final = 1
 """A tile in GZIP_COMPRESSED_DATA."""
 UNCOMPRESSED: Final = 2
 """A tile in UNCOMPRESSED_DATA."""
+_LEAST: Final = 8  # bytes that the decoder of Rice tiles takes at once
 _BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
 _GROUP: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
 
@@ -172,6 +173,8 @@ class TileCodec:
             from scichunk.codecs import kernels_rice
 
             size = self.pixel_bytes
+            if data.size < _LEAST:
+                data = np.pad(data, (0, _LEAST))
             kernels_rice.decode(data, offsets, lengths, places, sizes, self.block, size, words, status)
         elif self.algorithm == "PLIO_1":
             from scichunk.codecs import kernels_plio
