@@ -16,6 +16,8 @@ __all__ = ["Scaling", "choose_scaling"]
 Array = npt.NDArray[Any]
 WORTH: Final = 1 << 28
 """Values after which compiled code has saved the time that loading numba takes."""
+WORTH_LOADED: Final = 1 << 24
+"""The same where numba is loaded already, and only the kernel is not."""
 
 _scaled = 0
 
@@ -95,13 +97,13 @@ class Scaling:
 
 
 def _in_one_pass(stored: Array, out: Array) -> bool:
-    """Whether compiled code applies, and is loaded or has become worth it."""
+    """Whether compiled code applies, and so much has been scaled that loading it is worth while."""
     global _scaled  # noqa: PLW0603 - races only shift the moment
     swapped = stored.dtype.itemsize == 1 or stored.dtype.byteorder == ">"
     if stored.dtype.kind not in "iu" or not (swapped and stored.flags.c_contiguous and out.flags.c_contiguous):
         return False
     _scaled += stored.size
-    return "numba" in sys.modules or _scaled > WORTH
+    return _scaled > (WORTH_LOADED if "numba" in sys.modules else WORTH)
 
 
 def choose_scaling(bitpix: int, scale: float, zero: float, blank: int | None, *, raw: bool = False) -> Scaling:
