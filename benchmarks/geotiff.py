@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks import latency
 from benchmarks.data import CASES, make
+from benchmarks.settle import settle
 
 ROOT = Path(__file__).resolve().parent.parent
 DECODE = "decode alone"  # a reader of its own: the codec into warm memory, no pipeline
@@ -112,7 +113,7 @@ def section(given):
     """Measure everything; returns lines of markdown."""
     readers = [r for r in PEERS if not given.readers or r in given.readers]
     names = [n for n in CASES if given.only in n]
-    paths = {n: make(given.data, n, given.side) for n in names}
+    paths = {n: settle(make(given.data, n, given.side)) for n in names}
     one = {n: compare(n, paths[n], given.side, given.rounds, 1, [*readers, DECODE]) for n in names}
     few = [r for r in readers if r in {"scichunk", "rioxarray", "rioxarray lock=False", "rasterio LIBERTIFF"}]
     some = [n for n in names if n in {"uint16 raw tiles", "uint16 DEFLATE p2", "float32 ZSTD p3", "RGB JPEG YCbCr"}]
