@@ -148,5 +148,8 @@ def _bounds(grid: ChunkGrid, axis: int, which: IntArray) -> tuple[IntArray, IntA
 
 def _table(columns: list[IntArray]) -> IntArray:
     """All combinations, as rows in C order."""
-    full = np.broadcast_arrays(*np.ix_(*columns)) if columns else []
-    return np.stack([c.reshape(-1) for c in full], axis=-1) if full else np.empty((1, 0), np.int64)
+    axes = len(columns)
+    table = np.empty((*(len(c) for c in columns), axes), np.int64)
+    for axis, column in enumerate(columns):
+        table[..., axis] = column.reshape([-1 if a == axis else 1 for a in range(axes)])
+    return table.reshape(-1, axes) if axes else np.empty((1, 0), np.int64)
