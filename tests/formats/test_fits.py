@@ -320,3 +320,13 @@ def test_requests_over_http():
         assert len(scichunk.open(server.url("many.fits")).children) == 200
         assert server.requests < 240
         assert server.max_concurrent > 20
+
+
+@pytest.mark.parametrize("kind", ["RICE_1", "GZIP_2"])
+def test_more_rows_of_tiles_than_are_planned_at_once(tmp_path, kind):
+    image = np.random.default_rng(0).integers(-300, 300, (400, 300)).astype("i2")
+    hdu = fits.CompImageHDU(image, compression_type=kind, tile_shape=(97, 1))
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "narrow.fits")
+    array = scichunk.from_fits(tmp_path / "narrow.fits", chunks=-1, reader="indexed")
+    np.testing.assert_array_equal(array.compute(), image)
+    np.testing.assert_array_equal(array[5:399, 1:299].compute(), image[5:399, 1:299])

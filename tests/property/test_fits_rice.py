@@ -14,11 +14,12 @@ def tiles(draw, size):
     """Pixels whose differences range from none to more than fits."""
     rng = np.random.default_rng(draw(st.integers(0, 1 << 32)))
     n = draw(st.sampled_from([1, 2, 3, 15, 31, 32, 33, 64, 100, 1000]) | st.integers(1, 400))
-    info = np.iinfo(f"i{size}")
+    kind = np.dtype(f"i{size}" if size > 1 else "u1")
+    info = np.iinfo(kind)
     spread = np.exp2(
         rng.uniform(0, draw(st.integers(0, 8 * size)), n) if draw(st.booleans()) else draw(st.integers(0, 8 * size))
     )
-    values = np.clip(rng.normal(0, 1, n) * spread, info.min, info.max).astype(f"i{size}")
+    values = np.clip(rng.normal(0, 1, n) * spread, info.min, info.max).astype(kind)
     if draw(st.booleans()):
         values[rng.random(n) < draw(st.sampled_from([0.01, 0.1, 0.9]))] = draw(st.sampled_from([0, info.min, info.max]))
     return values
@@ -35,7 +36,7 @@ def decode(encoded, counts, block, size):
     return out, status
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [1, 2, 4])
 def test_as_encoded(size):
     @settings(deadline=None, max_examples=300)
     @given(st.lists(tiles(size), min_size=1, max_size=4), st.sampled_from([16, 32]), st.booleans())
@@ -47,6 +48,22 @@ def test_as_encoded(size):
         np.testing.assert_array_equal(out, np.concatenate(wanted))
 
     check()
+
+
+def test_fewer_bytes_than_are_loaded_at_once(monkeypatch):
+    encoded = bytes(codecs.Rice1(blocksize=32, bytepix=2, tilesize=40).encode(np.full(40, 7, "i2")))
+    seen = []
+    monkeypatch.setattr(kernels_rice, "_decode", lambda data, *rest: seen.append(data.size))
+    decode([encoded], [40], 32, 2)
+    monkeypatch.undo()
+    assert len(encoded) < 8 <= seen[0]
+    out, status = decode([encoded], [40], 32, 2)
+    assert not status.any()
+    assert (out == 7).all()
+    kernels_rice._decode(
+        np.frombuffer(encoded, np.uint8), *np.array([[[0]], [[3]], [[0]], [[40]]])[:, 0], 32, 2, out, status
+    )
+    assert status.all()  # the kernel itself refuses rather than read before its buffer
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 40])

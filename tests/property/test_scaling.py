@@ -1,4 +1,4 @@
-"""Scaling of FITS: operation by operation, in one pass, and as astropy does."""
+"""Scaling of FITS: operation by operation and in one pass. The matrix of formats compares with astropy."""
 
 import subprocess
 import sys

@@ -161,3 +161,11 @@ def test_secrets_stay_out_of_messages():
     assert "0123456789" not in url
     assert "storage" not in repr(locate("s3://b/k", {"secret": "hush"}))
     assert "hush" not in repr(locate("s3://b/k", {"secret": "hush"}))
+
+
+@pytest.mark.parametrize("start", [0, 8, 2880, 100_001])
+def test_bytes_of_a_file_land_half_a_page_off_their_place_in_it(path, start):
+    view = locate(path).open().read_ranges([start], [start + 50_000])[0]
+    address = np.frombuffer(view, np.uint8).ctypes.data
+    assert (address - start) % 4096 == 2048
+    assert view == DATA[start : start + 50_000]

@@ -76,9 +76,9 @@ def plan_rows(batch: Batch, shape: Sequence[int]) -> Rows:
     Rows
         In C order within each chunk.
     """
-    alike = (batch.shapes[1:] == batch.shapes[:-1]).all(axis=1) & (batch.counts[1:] == batch.counts[:-1]).all(axis=1)
     if not len(batch):
         return Rows(*(np.empty(0, np.int64) for _ in range(4)))
+    alike = (batch.shapes[1:] == batch.shapes[:-1]).all(axis=1) & (batch.counts[1:] == batch.counts[:-1]).all(axis=1)
     bounds = [0, *(np.flatnonzero(~alike) + 1).tolist(), len(batch)]
     parts = [_rows(batch, first, last, shape) for first, last in itertools.pairwise(bounds)]
     if len(parts) == 1:

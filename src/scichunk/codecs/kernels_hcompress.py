@@ -310,9 +310,9 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
     bad = 0
     for quadrant in range(4):  # one call in a loop: compiled once
         x, y = mx * (quadrant // 2), my * (quadrant % 2)
-        part = a[x : x + (mx if quadrant < 2 else nx - mx), y : y + (my if quadrant % 2 == 0 else ny - my)]
+        quarter = a[x : x + (mx if quadrant < 2 else nx - mx), y : y + (my if quadrant % 2 == 0 else ny - my)]
         planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
-        bad = bad or _quadrant(body, state, table, part, planes, one, two)
+        bad = bad or _quadrant(body, state, table, quarter, planes, one, two)
     if bad or _take(body, state, 4) != 0:
         return 1
     if _signs(body, (np.int64(state[3]) + 7) // 8, a):

@@ -31,6 +31,8 @@ _RAW: Final = np.array([0, 6, 14, 0, 25])
 """As many: differences as they are."""
 _VALID: Final = 57
 """Bits of a word that are there wherever in a byte it begins."""
+_LEAST: Final = 8
+"""Bytes that are loaded at once."""
 _FAR: Final = Word(63)
 """Shifts beyond it have no defined result."""
 _NARROW: Final = 9
@@ -168,7 +170,7 @@ def _values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
 
 
 @kernel
-def decode(
+def _decode(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
@@ -179,24 +181,12 @@ def decode(
     out: Pixels,
     status: Ints,
 ) -> None:
-    """Decode tiles.
-
-    Parameters
-    ----------
-    data
-        uint8, 8 at least; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
-    places, counts
-        Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
-    block, size
-        BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
-    status
-        Set to 1 for tiles that are corrupt, else 0.
-    """
+    """:func:`decode` of data of 8 bytes at least."""
     t, together = 0, True
     for i in range(offsets.size):
         end, last = offsets[i] + lengths[i], places[i] + counts[i]
         inside = offsets[i] >= 0 and offsets[i] + size <= end <= data.size and 0 <= places[i] <= last <= out.size
-        status[i] = 0 if inside and block > 0 else 1
+        status[i] = 0 if inside and block > 0 and data.size >= _LEAST else 1
     while t < offsets.size:
         u = t
         if together and t + 1 < offsets.size and counts[t] == counts[t + 1] and status[t] == status[t + 1]:
@@ -213,3 +203,32 @@ def decode(
                 status[i] = bad
                 _values(out, places[i], counts[i], size, _peek(data, 8 * offsets[i]) >> Word(64 - 8 * size))
         t = u + 1
+
+
+def decode(
+    data: Bytes,
+    offsets: Ints,
+    lengths: Ints,
+    places: Ints,
+    counts: Ints,
+    block: Int,
+    size: Int,
+    out: Pixels,
+    status: Ints,
+) -> None:
+    """Decode tiles.
+
+    Parameters
+    ----------
+    data
+        uint8; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
+    places, counts
+        Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
+    block, size
+        BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
+    status
+        Set to 1 for tiles that are corrupt, else 0.
+    """
+    if data.size < _LEAST:
+        data = np.pad(data, (0, _LEAST))
+    _decode(data, offsets, lengths, places, counts, block, size, out, status)

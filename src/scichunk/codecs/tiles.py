@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scichunk.chunks.batches import Batch, Rows, plan_rows
 from scichunk.codecs.scaling import Scaling
 from scichunk.errors import FormatError
-from scichunk.scratch import borrow
+from scichunk.scratch import KEEP, borrow
 
 __all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]
 
@@ -25,8 +25,8 @@ GZIPPED: Final = 1
 """A tile in GZIP_COMPRESSED_DATA."""
 UNCOMPRESSED: Final = 2
 """A tile in UNCOMPRESSED_DATA."""
-_LEAST: Final = 8  # bytes that the decoder of Rice tiles takes at once
 _BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
+_ROWS: Final = 1 << 16  # rows planned at once: of narrow tiles the plan is larger than the pixels
 _GROUP: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
 
 
@@ -108,7 +108,8 @@ class TileCodec:
         sizes = batch.shapes.prod(axis=1)
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
-        rows = plan_rows(batch, out.shape)
+        few = int(batch.counts[:, :-1].prod(axis=1).sum()) <= _ROWS
+        rows = plan_rows(batch, out.shape) if few else None
         for group in _groups(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
             tiles = data, offsets[group], lengths[group], sizes[group]
             if self.algorithm not in _BYTES:
@@ -118,7 +119,8 @@ class TileCodec:
             else:  # values of another length than expected: one by one
                 slow = np.union1d(slow, np.arange(len(batch))[group])
                 continue
-            self._place(batch[group], rows.of(group.start, group.stop), words, places, out)
+            mine = plan_rows(batch[group], out.shape) if rows is None else rows.of(group.start, group.stop)
+            self._place(batch[group], mine, words, places, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
             try:
@@ -173,8 +175,6 @@ class TileCodec:
             from scichunk.codecs import kernels_rice
 
             size = self.pixel_bytes
-            if data.size < _LEAST:
-                data = np.pad(data, (0, _LEAST))
             kernels_rice.decode(data, offsets, lengths, places, sizes, self.block, size, words, status)
         elif self.algorithm == "PLIO_1":
             from scichunk.codecs import kernels_plio
@@ -296,7 +296,8 @@ def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
 
 def _groups(which: IntArray, nbytes: int) -> list[slice]:
     """Split tiles of ``nbytes`` into runs of consecutive ones of about :data:`_GROUP` bytes; of even numbers, for decoders of pairs."""
-    step = max(2, _GROUP // nbytes // 2 * 2)
+    least = 2 if nbytes <= KEEP // 2 else 1  # two together, unless that takes memory that is not kept
+    step = max(least, _GROUP // nbytes // 2 * 2)
     runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1)
     bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs if run.size]
     return [slice(i, min(i + step, end)) for first, end in bounds for i in range(first, end, step)]
