@@ -13,7 +13,7 @@ from scichunk.errors import SourceError
 from scichunk.model import OpenFile, Place, TableFile
 from scichunk.reading import ArraySource
 from scichunk.sources import ByteSource, Fingerprint, Location
-from scichunk.sources.cache import FileKey, files, tiles
+from scichunk.sources.cache import FileKey, files, forget
 from scichunk.tables.model import TableSource
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
@@ -93,8 +93,7 @@ class Share:
             if _shares[key] > 0:
                 return
             del _shares[key]
-        files.drop(key.location, key.version)
-        tiles.drop(key.location)
+        forget(key)
 
 
 def _after_fork() -> None:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from scichunk.chunks.regions import Axis, Positions, Region, Span, parse_key
 from scichunk.handles import Handle
+from scichunk.lru import generation
 from scichunk.metadata.cf import Decoding
 from scichunk.model import Place
 from scichunk.reading import ArraySource
 from scichunk.sources import Fingerprint, Location
-from scichunk.sources.cache import generation
 
 __all__ = ["LazyArray"]
 

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.errors import MissingFile, SourceError
+from scichunk.lru import LRU
 from scichunk.scratch import borrow
 from scichunk.sources.base import Fingerprint, check_ranges
-from scichunk.sources.cache import LRU
 from scichunk.sources.ranges import plan_ranges
 
 __all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]

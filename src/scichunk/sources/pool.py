@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
 from scichunk import options
-from scichunk.sources.cache import on_clear
+from scichunk.lru import on_clear
 from scichunk.sources.local import close_idle_files
 
 __all__ = ["HandlePool"]

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from scichunk.lru import LRU
 from scichunk.sources.base import Fingerprint
-from scichunk.sources.cache import LRU
 
 __all__ = ["existing", "with_siblings"]
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
+from scichunk.lru import LRU
 from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
-from scichunk.sources.cache import LRU
 
 __all__ = ["fill_value", "read_metadata"]
 
