@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
     from scichunk.registry import formats
+    from scichunk.sources.cache import clear_caches
 
 __version__ = "0.1.0"
 
 __all__ = [
     "FileInfo",
     "__version__",
+    "clear_caches",
     "errors",
     "formats",
     "from_fits",
@@ -49,6 +51,7 @@ __all__ = [
 
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
+    "clear_caches": "scichunk.sources.cache",
     "formats": "scichunk.registry",
     "from_fits": "scichunk.adapters.arrays",
     "from_fits_files": "scichunk.adapters.stack",

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from scichunk.errors import FormatError
 from scichunk.model import FormatSpec
+from scichunk.sources.cache import register
 
 __all__ = ["formats", "get", "sniff", "sniff_suffix"]
 
@@ -98,6 +99,9 @@ def formats() -> dict[str, FormatSpec]:
         spec = loaded if isinstance(loaded, FormatSpec) else loaded()
         found.setdefault(spec.name, spec)
     return found
+
+
+register(formats.cache_clear)
 
 
 def get(name: str) -> FormatSpec:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from scichunk import options
 
-__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "result"]
+__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "release", "result"]
 
 KEEP = 1 << 26
 """Larger scratch buffers are given back at once."""
@@ -74,6 +74,12 @@ def result(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
         return np.empty(tuple(shape), kind)
     lease = _Lease(_reuse(nbytes))
     return np.asarray(lease)[:nbytes].view(kind).reshape(tuple(shape))
+
+
+def release() -> None:
+    """Give back the memory of freed results, and the buffers that this thread borrowed."""
+    _freed.clear()
+    _local.__dict__.clear()
 
 
 def cached_blocks(source: Array, out: Array) -> Iterator[tuple[Array, Array]]:

@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from scichunk.metadata.affine import Affine6
+from scichunk.sources.cache import register
 
 __all__ = ["axis_attrs", "grid_mapping"]
 
@@ -67,3 +68,7 @@ def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
         x |= {"long_name": "x coordinate of projection", "standard_name": "projection_x_coordinate", "units": unit}
         y |= {"long_name": "y coordinate of projection", "standard_name": "projection_y_coordinate", "units": unit}
     return x, y
+
+
+register(_cf.cache_clear)
+register(_axes.cache_clear)

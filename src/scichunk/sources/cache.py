@@ -7,13 +7,40 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from scichunk import options
+from scichunk import options, scratch
 
-__all__ = ["LRU", "files", "gate", "tiles"]
+__all__ = ["LRU", "clear_caches", "files", "gate", "register", "tiles"]
 
 T = TypeVar("T")
+
+_lrus: weakref.WeakSet[LRU[Any]] = weakref.WeakSet()
+_registered: list[Callable[[], object]] = []
+
+
+def register(clear: Callable[[], object]) -> None:
+    """Let :func:`clear_caches` empty a cache that is not an :class:`LRU`, such as one of ``functools``.
+
+    Parameters
+    ----------
+    clear
+        Called without arguments; it must be safe while other threads read.
+    """
+    _registered.append(clear)
+
+
+def clear_caches() -> None:
+    """Forget every opened file, decoded chunk, coordinate system and spare buffer that this process keeps.
+
+    Arrays and datasets that are open stay valid: they open their files again when they are read. The list of formats and plug-ins is
+    also made anew, so that a package that was installed meanwhile is found.
+    """
+    for lru in list(_lrus):
+        lru.clear()
+    for clear in _registered:
+        clear()
+    scratch.release()
 
 
 class LRU(Generic[T]):
@@ -32,6 +59,7 @@ class LRU(Generic[T]):
         self._values: OrderedDict[Hashable, T] = OrderedDict()
         self._weight = 0
         self._lock = threading.Lock()
+        _lrus.add(self)
 
     def get(self, key: Hashable) -> T | None:
         """Return the value, now the most recently used, or None."""
