@@ -120,6 +120,16 @@ def _reset() -> None:
     scichunk.options.set(**_OPTIONS)
 
 
+_FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Remember that a test failed: its traceback keeps what its functions had open."""
+    item.stash[_FAILED] = item.stash.get(_FAILED, False) or call.excinfo is not None
+    return (yield)
+
+
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind(request, own_temporary_folder):
     """Empty caches and default options before and after; fails a test that leaks files, threads, temporary files or filters."""
@@ -129,6 +139,8 @@ def leaves_nothing_behind(request, own_temporary_folder):
     changed = scichunk.options.get()
     request.node.funcargs.clear()  # pytest keeps the values of fixtures, such as open datasets, until all of them are torn down
     _reset()
+    if request.node.stash.get(_FAILED, False):
+        return
     left = _settled(before)
     for marker in request.node.iter_markers("leaks"):
         for kind in marker.args:
