@@ -11,6 +11,7 @@ from scichunk.formats import (  # packages without content: the formats themselv
     geotiff,
     jpeg2000,
 )
+from scichunk.lru import on_clear
 from scichunk.model import FormatSpec
 
 __all__ = ["formats", "get", "sniff", "sniff_suffix"]
@@ -104,6 +105,9 @@ def formats() -> dict[str, FormatSpec]:
         spec = loaded if isinstance(loaded, FormatSpec) else loaded()
         found.setdefault(spec.name, spec)
     return found
+
+
+on_clear(formats.cache_clear)
 
 
 def get(name: str) -> FormatSpec:

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.lru import on_clear
 
-__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "result"]
+__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "release", "result"]
 
 KEEP = 1 << 26
 """Larger scratch buffers are given back at once."""
@@ -76,6 +77,12 @@ def result(shape: Sequence[int], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     return np.asarray(lease)[:nbytes].view(kind).reshape(tuple(shape))
 
 
+def release() -> None:
+    """Give back the memory of freed results, and the buffers that this thread borrowed."""
+    _freed.clear()
+    _local.__dict__.clear()
+
+
 def cached_blocks(source: Array, out: Array) -> Iterator[tuple[Array, Array]]:
     """Split two arrays of one shape into parts that stay in the processor's cache from one pass to the next."""
     if source.size <= BLOCK or not source.ndim:
@@ -130,3 +137,6 @@ class _Lease:
     def __del__(self, put: Callable[[Bytes], None] = _freed.append, trim: Callable[[], None] = _trim) -> None:
         put(self._buffer)  # both are bound now: modules empty while Python ends
         trim()
+
+
+on_clear(release)

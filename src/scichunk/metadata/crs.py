@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from scichunk.lru import on_clear
 from scichunk.metadata.affine import Affine6
 
 __all__ = ["axis_attrs", "grid_mapping"]
@@ -67,3 +68,7 @@ def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
         x |= {"long_name": "x coordinate of projection", "standard_name": "projection_x_coordinate", "units": unit}
         y |= {"long_name": "y coordinate of projection", "standard_name": "projection_y_coordinate", "units": unit}
     return x, y
+
+
+on_clear(_cf.cache_clear)
+on_clear(_axes.cache_clear)

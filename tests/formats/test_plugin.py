@@ -1,0 +1,131 @@
+"""A format of another package, installed with its entry points: found, opened, and as good as the built-in ones."""
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from xarray.backends.plugins import refresh_engines
+
+import scichunk
+from scichunk.testing import CHECKS, Case, check_format
+
+PLUGIN = Path(__file__).parents[1] / "plugins" / "envi"
+CODES = {"u1": 1, "i2": 2, "i4": 3, "f4": 4, "f8": 5, "c8": 6, "u2": 12, "u8": 15}
+ORDERS = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
+
+
+def look_again():
+    """Let Python, scichunk and xarray look for installed packages anew."""
+    importlib.invalidate_caches()
+    scichunk.clear_caches()
+    refresh_engines()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(PLUGIN)
+        look_again()
+        yield
+    for name in ("envi_scichunk", "envi_scichunk_engine"):
+        sys.modules.pop(name, None)
+    look_again()
+    assert "envi" not in scichunk.formats()
+
+
+def write(folder, interleave="bsq", kind="<u2", shape=(3, 250, 190), offset=0, header=".hdr", more=""):
+    """Write an image and its header; returns its path and its values."""
+    dtype = np.dtype(kind)
+    values = np.random.default_rng(1).integers(0, 200, shape).astype(dtype.newbyteorder("="))
+    path = folder / f"scene.{interleave}"
+    path.write_bytes(bytes(offset) + np.ascontiguousarray(values.transpose(ORDERS[interleave])).astype(dtype).tobytes())
+    beside = path.with_suffix(".hdr") if header == ".hdr" else Path(f"{path}.hdr")
+    lines = {
+        "samples": shape[2],
+        "lines": shape[1],
+        "bands": shape[0],
+        "header offset": offset,
+        "interleave": interleave,
+    }
+    lines |= {"data type": CODES[dtype.str[1:]], "byte order": int(dtype.str[0] == ">")}
+    beside.write_text("ENVI\ndescription = {two\n lines}\n" + "".join(f"{k} = {v}\n" for k, v in lines.items()) + more)
+    return path, values
+
+
+@pytest.mark.parametrize("kind", ["|u1", "<i2", ">i2", ">i4", "<f4", ">f8", ">c8", "<u8"])
+@pytest.mark.parametrize("interleave", ORDERS)
+@pytest.mark.parametrize(("offset", "header"), [(0, ".hdr"), (77, ".x.hdr")])
+def test_values_are_exact(tmp_path, interleave, kind, offset, header):
+    path, values = write(tmp_path, interleave, kind, (3, 250, 190), offset, header)
+    ds = xr.open_dataset(path, engine="envi", chunks={})
+    assert ds.band_data.dtype == values.dtype
+    np.testing.assert_array_equal(ds.band_data.values, values)
+    np.testing.assert_array_equal(ds.band_data[1:, 100:20:-3, 7].values, values[1:, 100:20:-3, 7])
+
+
+def test_places_and_words(tmp_path):
+    path, values = write(tmp_path, more="map info = {UTM, 1, 1, 500000, 4100000, 30, 20, 33, North}\n")
+    ds = xr.open_dataset(path, engine="envi")
+    assert (float(ds.x[0]), float(ds.y[0]), float(ds.y[1])) == (500015, 4099990, 4099970)
+    assert ds.attrs["description"] == "{two  lines}"
+    np.testing.assert_array_equal(ds.band_data.sel(x=500046, y=4099969, method="nearest"), values[:, 1, 1])
+
+
+def test_it_stands_beside_the_built_in_formats(tmp_path):
+    path, values = write(tmp_path)
+    assert list(scichunk.formats()) == ["geotiff", "jpeg2000", "fits", "votable", "envi"]
+    assert scichunk.info(path).format == "envi"
+    np.testing.assert_array_equal(scichunk.open(path).band_data, values)
+    np.testing.assert_array_equal(xr.open_dataset(path, engine="scichunk").band_data, values)
+    stack = scichunk.open_stack([path, path], dim="time", format="envi")
+    np.testing.assert_array_equal(stack.band_data.values, np.stack([values, values]))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [pytest.param(c, id=c.__name__.removeprefix("check_")) for c in CHECKS],
+)
+@pytest.mark.parametrize("interleave", ORDERS)
+def test_conformance(tmp_path, interleave, check):
+    check(Case("envi", write(tmp_path, interleave, ">i2")[0]))
+
+
+def test_the_suite_in_one_call_tells_all_that_is_wrong(tmp_path):
+    with pytest.raises(
+        AssertionError, match=r"check_info: FormatError: .*no header(?s:.*)check_groups: FormatError: .*no header"
+    ):
+        (tmp_path / "alone.img").write_bytes(bytes(100))
+        check_format("envi", [tmp_path / "alone.img"], groups=["/"])
+
+
+def test_a_child_finds_it_by_its_entry_points(tmp_path):
+    path, values = write(tmp_path, "bil")
+    code = f"""
+import sys
+sys.path.insert(0, {str(PLUGIN)!r})
+import xarray as xr, scichunk
+print(int(xr.open_dataset({str(path)!r}, engine="envi").band_data.sum()), sorted(scichunk.formats()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split(" ", 1) == [str(values.sum()), "['envi', 'fits', 'geotiff', 'jpeg2000', 'votable']\n"]
+
+
+def test_bad_headers(tmp_path):
+    path, _ = write(tmp_path)
+    header = path.with_suffix(".hdr")
+    text = header.read_text()
+    for bad in (
+        "",
+        "ENVI\n",
+        text.replace("lines = 250", "lines = 2500"),
+        text.replace("bands = 3", "bands = -3"),
+        text.replace("data type = 12", "data type = 99"),
+    ):
+        header.write_text(bad)
+        scichunk.clear_caches()
+        with pytest.raises(scichunk.errors.ScichunkError, match="scene"):
+            xr.open_dataset(path, engine="envi")
