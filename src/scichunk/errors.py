@@ -6,18 +6,23 @@ that a failure on a worker reads the same on the client.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 __all__ = [
     "DataWarning",
     "FormatError",
+    "GroupNotFound",
     "LimitExceeded",
     "MetadataWarning",
     "MissingFile",
+    "OptionError",
     "PerformanceWarning",
+    "PluginWarning",
     "ScichunkError",
     "SourceError",
     "UnsupportedFeature",
+    "located",
 ]
 
 
@@ -53,10 +58,17 @@ class ScichunkError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.message, self.url, self.part, self.tried)
 
-    def at(self, *, url: str | None = None, part: str | None = None) -> ScichunkError:
-        """Fill in the place where the raiser did not know it; returns the error itself."""
+    def at(self, *, url: str | None = None, part: str | None = None, tried: str | None = None) -> Self:
+        """Fill in what the raiser did not know of the place; the rule is that of :class:`located`. Returns the error itself."""
+        if url and self.url and url != self.url:
+            return self
         self.url = self.url or url
-        self.part = self.part or part
+        if part and self.part:
+            known = self.part.split(", ")
+            self.part = ", ".join([*(p for p in part.split(", ") if p and p not in known), self.part])
+        else:
+            self.part = self.part or part
+        self.tried = self.tried or tried
         return self
 
 
@@ -66,8 +78,53 @@ def _rebuild(
     return cls(message, url=url, part=part, tried=tried)
 
 
+class located:  # noqa: N801  # reads as a statement: with located(url=..., part=...)
+    """A context manager that adds the place to errors of scichunk that leave it.
+
+    The error itself goes on, with its type, cause and traceback. One rule decides what it says then:
+
+    - The url and ``tried`` of the raiser are kept; they are filled in where it gave none.
+    - Parts are joined from the outside to the inside: ``"HDU 1"`` around ``"row 3"`` gives ``"HDU 1, row 3"``. What the error names
+      already is not named twice.
+    - An error of another file (its url differs from the one given here) stays as it is: a part of this file is none of that one.
+
+    Parameters
+    ----------
+    url
+        The file, without secrets.
+    part
+        The place in the file; or a function that gives it, where making the text costs too much to be done for every chunk.
+    tried
+        What was attempted.
+    """
+
+    __slots__ = ("_part", "_tried", "_url")
+
+    def __init__(
+        self, url: str | None = None, part: str | Callable[[], str] | None = None, tried: str | None = None
+    ) -> None:
+        self._url, self._part, self._tried = url, part, tried
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ScichunkError):
+            part = self._part() if callable(self._part) else self._part
+            error.at(url=self._url, part=part, tried=self._tried)
+
+
 class FormatError(ScichunkError, ValueError):
     """The bytes are not of that format, are malformed or end too early."""
+
+
+class GroupNotFound(FormatError):
+    """The file has no group of that name."""
+
+    @classmethod
+    def among(cls, group: str, groups: Sequence[str], *, url: str | None = None) -> Self:
+        """Make the error of a name that is not among those of the file."""
+        return cls(f"there is no group {group!r}; the file has {', '.join(groups) or 'none'}", url=url)
 
 
 class UnsupportedFeature(ScichunkError, NotImplementedError):
@@ -86,6 +143,10 @@ class LimitExceeded(ScichunkError, ValueError):
     """A size in the file's headers is beyond the limits in :mod:`scichunk.options`."""
 
 
+class OptionError(ScichunkError, ValueError):
+    """The value of an option is not possible; the message names the option, or the environment variable that it came from."""
+
+
 class PerformanceWarning(UserWarning):
     """The request is correct but needlessly slow; the message says what would be faster."""
 
@@ -96,3 +157,7 @@ class MetadataWarning(UserWarning):
 
 class DataWarning(UserWarning):
     """Values in the file that are not as its header promises; the message says what was made of them."""
+
+
+class PluginWarning(UserWarning):
+    """A format of another package cannot be used and is left out; the message names the package and its entry point."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature, located
 from scichunk.sources.base import ByteSource
 from scichunk.sources.local import LocalSource
 from scichunk.sources.memory import BytesSource
@@ -83,10 +83,8 @@ def expand(source: ByteSource) -> ByteSource:
             "before the first value. Store it tile-compressed (fpack) or plain."
         )
         warnings.warn(msg, PerformanceWarning, stacklevel=4)
-    try:
+    with located(url=source.url):
         return collect(_pieces(kind, source), source.url)
-    except ScichunkError as error:
-        raise error.at(url=source.url) from None
 
 
 def _pieces(kind: str, source: ByteSource) -> Iterator[bytes]:

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.sources import ByteSource
 from scichunk.sources.local import LocalSource
@@ -123,10 +123,11 @@ class Structure:
             msg = f"more than {index} HDUs (options.max_pages)"
             raise LimitExceeded(msg, url=self.source.url)
         try:
-            hdu = self._parse(index, at)
-        except ScichunkError as error:
-            if index == 0 or not isinstance(error, FormatError):
-                raise error.at(url=self.source.url, part=f"HDU {index}") from None
+            with located(url=self.source.url, part=f"HDU {index}"):
+                hdu = self._parse(index, at)
+        except FormatError:
+            if index == 0:
+                raise
             hdu = None
         if hdu is None:
             self._done = True

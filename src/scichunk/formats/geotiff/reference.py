@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, located
 from scichunk.reading import ReferenceArray
 from scichunk.sources.base import ByteSource
 from scichunk.sources.spill import local_copy
@@ -115,11 +115,9 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
     FormatError
         If rasterio cannot open it.
     """
-    try:
+    with located(part=part):
         windows = RasterioWindows(source, offset, why)
         dataset = windows.dataset()
-    except FormatError as error:
-        raise error.at(part=part) from None
     dtype = dataset_dtype(dataset.dtypes)
     rows, columns = dataset.block_shapes[0]
     shape = (dataset.count, dataset.height, dataset.width)
