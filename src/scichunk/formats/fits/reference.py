@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +10,12 @@ import numpy.typing as npt
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.fits.structure import HDU
+from scichunk.quiet import alone, quiet
 from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import local_copy
 
 __all__ = ["open_reference"]
-
-_LOCK: Final = threading.Lock()
-"""astropy's HCOMPRESS decoder has static state, and the table of its dither is published before it is filled."""
 
 
 class AstropyWindows:
@@ -30,19 +26,24 @@ class AstropyWindows:
         self._path: str | None = None
         self._keep: Any = None
 
-    def _open(self) -> Any:  # astropy has no types
-        from astropy.io import fits
-
+    def _local(self) -> str:
         if self._path is None:
             self._path, self._keep = local_copy(self._source, ".fits", "astropy reads it")
-        return fits.open(self._path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
+        return self._path
+
+    def _open(self, path: str) -> Any:  # astropy has no types
+        from astropy.io import fits
+
+        return fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
 
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
-        with _LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with (
+            alone()
+        ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
+            path = self._local()
             try:
-                with self._open() as file:
+                with quiet(), self._open(path) as file:
                     hdu = file[self._hdu.index]
                     found = hdu.data.data[window] if self._hdu.kind == "groups" else hdu.section[window]
                     return np.asarray(found)
