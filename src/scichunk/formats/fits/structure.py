@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, located
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, located
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.sources import ByteSource
 from scichunk.sources.local import LocalSource
@@ -125,9 +126,11 @@ class Structure:
         try:
             with located(url=self.source.url, part=f"HDU {index}"):
                 hdu = self._parse(index, at)
-        except FormatError:
+        except FormatError as error:
             if index == 0:
                 raise
+            msg = f"what follows HDU {index - 1}, from byte {at}, is no HDU and is left out: {error}"
+            warnings.warn(msg, MetadataWarning, stacklevel=4)
             hdu = None
         if hdu is None:
             self._done = True

@@ -114,19 +114,25 @@ def open_reference(source: ByteSource, structure: Structure, group: Group, reduc
     return ReferenceArray(ChunkGrid(shape, shape), group_type(group), why, windows)
 
 
-def box_tree(structure: Structure) -> list[str] | None:
-    """Names of all boxes as glymur finds them, with their offsets; None where glymur refuses the file.
+def box_tree(structure: Structure) -> list[str]:
+    """Names of all boxes as glymur finds them, with their offsets.
 
     A file of the same length with nothing but headers in it is enough, so that a remote file costs nothing more.
+
+    Raises
+    ------
+    FormatError
+        If glymur refuses the file.
+    UnsupportedFeature
+        If glymur has no OpenJPEG.
     """
-    if not structure.boxes:
-        return None
-    try:
-        with _sparse(structure) as path, lent() as glymur:
+    with _sparse(structure) as path, lent() as glymur:
+        try:
             image = glymur.Jp2k(path)
             return [f"{b.box_id.strip()} at {b.offset}" for b in image.box]
-    except Exception:  # noqa: BLE001  # a listing for people: where glymur refuses, our own stands
-        return None
+        except Exception as error:  # glymur raises what it meets
+            msg = f"glymur refuses the file: {type(error).__name__}: {error}"
+            raise FormatError(msg, tried="reference (glymur)") from error
 
 
 @contextlib.contextmanager
