@@ -6,6 +6,7 @@ that a failure on a worker reads the same on the client.
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -56,6 +57,11 @@ class ScichunkError(Exception):
         return f"{text} (tried: {self.tried})" if self.tried else text
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # pickle leaves the cause behind, but distributed sends it along by means of tblib, which asks for it after this; if it could
+        # not be pickled, the client would get a bare Exception
+        suppressed = self.__suppress_context__
+        self.__cause__, self.__context__ = _portable(self.__cause__), _portable(self.__context__)
+        self.__suppress_context__ = suppressed
         return _rebuild, (type(self), self.message, self.url, self.part, self.tried)
 
     def at(self, *, url: str | None = None, part: str | None = None, tried: str | None = None) -> Self:
@@ -70,6 +76,23 @@ class ScichunkError(Exception):
             self.part = self.part or part
         self.tried = self.tried or tried
         return self
+
+
+class ForeignError(Exception):
+    """Stands for an error of a library that cannot be sent to another process; the message has its class and its text."""
+
+
+def _portable(error: BaseException | None) -> BaseException | None:
+    """Return an error that can be pickled: itself, or what stands for it."""
+    if error is None:
+        return None
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes; some errors can be written, but not be read
+    except Exception:  # noqa: BLE001  # any error in the code of others says the same
+        found = ForeignError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
+        found.__cause__ = _portable(error.__cause__)
+        return found.with_traceback(error.__traceback__)
+    return error
 
 
 def _rebuild(
