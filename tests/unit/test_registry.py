@@ -22,6 +22,8 @@ with warnings.catch_warnings(record=True) as caught:
         print(scichunk.from_geotiff("test_data/scene_deflate.tif").shape)
         print(len(scichunk.open("test_data/stars.vot").children) >= 0)
         print(sorted(xr.open_dataset("test_data/scene_deflate.tif", engine="scichunk").sizes))
+        try: scichunk.open(b"a file of no format")
+        except scichunk.errors.FormatError: print("of no format")
         print(sorted(set(formats()) - {"geotiff", "jpeg2000", "fits", "votable"}))
 for w in caught:
     if w.category is scichunk.errors.PluginWarning:
@@ -52,10 +54,11 @@ def test_broken_plugins_are_named_and_left_out(tmp_path):
     assert done.returncode == 0, done.stderr
     out = done.stdout.splitlines()
     said = [line for line in out if line.startswith("WARNED")]
-    assert [line for line in out if line not in said][:4] == [
+    assert [line for line in out if line not in said][:5] == [
         "(4, 200, 300)",
         "True",
         "['band', 'x', 'y']",
+        "of no format",
         "['good', 'sniffs']",
     ]
     for name, where in BROKEN.items():
