@@ -136,9 +136,6 @@ def test_a_built_in_format_is_not_replaced(tmp_path):
     assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.open"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="a package that cannot be imported breaks every format; the fix is under way in registry"
-)
 @pytest.mark.parametrize(
     ("entry", "module"),
     [
