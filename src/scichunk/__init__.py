@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from scichunk.adapters.stack_dataset import open_stack
     from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
+    from scichunk.lru import clear_caches
     from scichunk.registry import formats
-    from scichunk.sources.cache import clear_caches
 
 __version__ = "0.1.0"
 
@@ -51,7 +51,7 @@ __all__ = [
 
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
-    "clear_caches": "scichunk.sources.cache",
+    "clear_caches": "scichunk.lru",
     "formats": "scichunk.registry",
     "from_fits": "scichunk.adapters.arrays",
     "from_fits_files": "scichunk.adapters.stack",

@@ -58,8 +58,8 @@ class CollectedArray(IndexedArray):
         Grid and codec; its tables of places are not used.
     source
         The file.
-    key
-        Identity of the array within this process, for the cache of decoded chunks.
+    name
+        What tells the array from others of this file, for the cache of decoded chunks.
     collector
         Finds the bytes.
     grid
@@ -67,9 +67,9 @@ class CollectedArray(IndexedArray):
     """
 
     def __init__(
-        self, index: ChunkIndex, source: ByteSource, key: Hashable, collector: Collector, grid: ChunkGrid
+        self, index: ChunkIndex, source: ByteSource, name: tuple[Hashable, ...], collector: Collector, grid: ChunkGrid
     ) -> None:
-        super().__init__(index, source, key)
+        super().__init__(index, source, name)
         self.collector, self.grid = collector, grid
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
@@ -95,7 +95,7 @@ class CollectedArray(IndexedArray):
             window = tuple(bounding(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
             keep = not complete and not codec.partial
-            if keep and (tile := tiles.get((self._key, number))) is not None:
+            if keep and (tile := tiles.get((*self._key, number))) is not None:
                 assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
                 continue
             if not codec.partial:

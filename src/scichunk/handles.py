@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
@@ -9,15 +12,17 @@ from scichunk import registry
 from scichunk.errors import SourceError
 from scichunk.model import OpenFile, Place, TableFile
 from scichunk.reading import ArraySource
-from scichunk.sources import Fingerprint, Location
-from scichunk.sources.cache import files
+from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.cache import FileKey, files, forget
 from scichunk.tables.model import TableSource
 
-__all__ = ["Handle", "TableHandle", "open_file"]
+__all__ = ["Handle", "Share", "TableHandle", "open_file"]
 
 
-def open_file(format_name: str, location: Location, expected: Fingerprint | None = None) -> OpenFile:
-    """Open a file, or take it from this process' cache.
+def open_file(
+    format_name: str, location: Location, expected: Fingerprint | None = None, source: ByteSource | None = None
+) -> OpenFile:
+    """Open a file, or take it from this process' cache; threads that ask for one file at the same time open it once.
 
     Parameters
     ----------
@@ -27,6 +32,8 @@ def open_file(format_name: str, location: Location, expected: Fingerprint | None
         The file.
     expected
         The version that is wanted: a cached structure of it will do. None looks at the file first.
+    source
+        Its source, if that is open already.
 
     Raises
     ------
@@ -34,18 +41,68 @@ def open_file(format_name: str, location: Location, expected: Fingerprint | None
         If it is missing, or no longer the version that is expected.
     """
     if expected is not None:
-        known = files.get((format_name, location.key, expected))
-        if known is not None:
-            return cast("OpenFile", known)
-    source = location.open()
-    if expected is not None and source.fingerprint != expected:
+        key = (FileKey(location.key, expected), format_name)
+        return cast("OpenFile", files.get_or_make(key, lambda: _open(format_name, location, expected, source)))
+    spec = registry.get(format_name)
+    source = source or location.open()
+    version = spec.version(location, source.fingerprint)
+    key = (FileKey(location.key, version), format_name)
+    return cast("OpenFile", files.get_or_make(key, lambda: _make(format_name, location, version, source)))
+
+
+def _open(format_name: str, location: Location, expected: Fingerprint, source: ByteSource | None) -> OpenFile:
+    source = source or location.open()
+    version = registry.get(format_name).version(location, source.fingerprint)
+    if version != expected:
         msg = "the file has changed since it was opened; open it again"
         raise SourceError(msg, url=source.url)
-    key = (format_name, location.key, source.fingerprint)
-    known = files.get(key)
-    if known is None:
-        known = files.put(key, registry.get(format_name).open_file(location, source=source))
-    return cast("OpenFile", known)
+    return _make(format_name, location, version, source)
+
+
+def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
+    file = registry.get(format_name).open_file(location, source=source)
+    file.fingerprint = version
+    return file
+
+
+_shares: Counter[FileKey] = Counter()
+_lock = threading.Lock()
+
+
+class Share:
+    """A dataset's share of an opened file: with the last one the file is closed and forgotten.
+
+    Parameters
+    ----------
+    location, fingerprint
+        Of the file.
+    """
+
+    def __init__(self, location: Location, fingerprint: Fingerprint) -> None:
+        self._key: FileKey | None = FileKey(location.key, fingerprint)
+        with _lock:
+            _shares[self._key] += 1
+
+    def close(self) -> None:
+        """Give the share up; once."""
+        with _lock:
+            key, self._key = self._key, None
+            if key is None:
+                return
+            _shares[key] -= 1
+            if _shares[key] > 0:
+                return
+            del _shares[key]
+        forget(key)
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # it may have been held by a thread that is not there any more
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -102,6 +103,10 @@ class OpenFile(Protocol):
         """Describe every array, without reading pixels."""
         ...
 
+    def close(self) -> None:
+        """Let go of descriptors, handles and temporary files; what was made of the file reads on, and takes them up again."""
+        ...
+
 
 class TableFile(OpenFile, Protocol):
     """A file that can hold tables."""
@@ -124,8 +129,20 @@ class FormatSpec:
     """Whether a file that begins with these bytes is of the format."""
     module: str
     """Module with ``open_file(location) -> OpenFile``."""
+    siblings: Callable[[str], Sequence[str]] | None = field(default=None, repr=False)
+    """Names of files beside a local file of this name that belong to it, whether they exist or not: a change of one is another
+    version of the file."""
     writer: str = ""
     """Module with ``write_table(stream, path, *, overwrite, **options)``, if tables of the format are written."""
+
+    def version(self, location: Location, fingerprint: Fingerprint) -> Fingerprint:
+        """Return the version of a file together with the files beside it, from that of the file alone."""
+        path = location.local_path
+        if path is None or self.siblings is None:
+            return fingerprint
+        from scichunk.sources.siblings import with_siblings
+
+        return with_siblings(fingerprint, path, self.siblings(os.path.basename(path)))
 
     def open_file(self, location: Location, **options: Any) -> OpenFile:
         """Import the format and open a file of it."""

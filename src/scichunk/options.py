@@ -49,6 +49,8 @@ class Options:
     """Seconds that one remote request may take."""
     cached_files: int = 256
     """How many opened files (headers, indexes) one process remembers."""
+    cached_handles: int = 64
+    """Open handles of reference libraries that one process keeps for the next reads, whatever the number of files and threads."""
     cached_tile_bytes: int = 1 << 26
     """Decoded native chunks kept where reads do not end on chunk borders."""
     warm_bytes: int = 1 << 28

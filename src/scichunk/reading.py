@@ -21,7 +21,7 @@ from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, 
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.scratch import result
 from scichunk.sources.base import ByteSource
-from scichunk.sources.cache import gate, tiles
+from scichunk.sources.cache import gate, key_of, tiles
 
 __all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"]
 
@@ -91,14 +91,14 @@ class IndexedArray:
         Where the chunks lie and how they are decoded.
     source
         The file.
-    key
-        Identity of the array within this process, for the cache of decoded chunks.
+    name
+        What tells the array from others of this file, for the cache of decoded chunks.
     """
 
     reader = "indexed"
 
-    def __init__(self, index: ChunkIndex, source: ByteSource, key: Hashable) -> None:
-        self.index, self._source, self._key = index, source, key
+    def __init__(self, index: ChunkIndex, source: ByteSource, name: tuple[Hashable, ...]) -> None:
+        self.index, self._source, self._key = index, source, (key_of(source), *name)
         self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
@@ -200,7 +200,7 @@ class IndexedArray:
             window = tuple(bounding(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
             keep = not complete and not codec.partial
-            if keep and (tile := tiles.get((self._key, number))) is not None:
+            if keep and (tile := tiles.get((*self._key, number))) is not None:
                 assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
                 continue
             if keep or not codec.partial:
@@ -244,11 +244,11 @@ class IndexedArray:
         codec, piece, shape = self.index.codec, job.piece, job.shape
         plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
-            tile = tiles.get((self._key, job.number))
+            tile = tiles.get((*self._key, job.number))
             if tile is None:
                 fresh = np.empty(shape, self.dtype)
                 codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped, job.number)
-                tile = tiles.put((self._key, job.number), fresh)
+                tile = tiles.put((*self._key, job.number), fresh)
             assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
         elif plain:
             codec.decode_into(data, out[piece.target], shape, job.window, job.skipped, job.number)
@@ -278,7 +278,8 @@ class WindowArray:
     reader
         Who reads it, see :class:`ArraySource`.
     read_window
-        Called with ascending ``slice(start, stop)`` for each axis; safe in threads; raises errors of the tree.
+        Called with ascending ``slice(start, stop)`` for each axis; safe in threads; raises errors of the tree. If it has a method
+        ``close``, that lets go of what it holds open.
     """
 
     def __init__(
@@ -313,6 +314,12 @@ class WindowArray:
         out = result((len(next(iter(points.values()))), *lengths), self.dtype)
         self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
         return out
+
+    def close(self) -> None:
+        """Let go of what is held open for reading; a later read takes it up again."""
+        close = getattr(self._read_window, "close", None)
+        if close is not None:
+            close()
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read in a thread."""

@@ -7,8 +7,12 @@ from functools import cache
 from importlib.metadata import entry_points
 
 from scichunk.errors import FormatError
+from scichunk.formats import (  # packages without content: the formats themselves are imported on first use
+    geotiff,
+    jpeg2000,
+)
+from scichunk.lru import on_clear
 from scichunk.model import FormatSpec
-from scichunk.sources.cache import register
 
 __all__ = ["formats", "get", "sniff", "sniff_suffix"]
 
@@ -56,6 +60,7 @@ _BUILT_IN = (
         (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
         _is_tiff,
         "scichunk.formats.geotiff.open",
+        geotiff.beside,
     ),
     FormatSpec(
         "jpeg2000",
@@ -63,6 +68,7 @@ _BUILT_IN = (
         (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".jph", ".jhc"),
         _is_jpeg2000,
         "scichunk.formats.jpeg2000.open",
+        jpeg2000.beside,
     ),
     FormatSpec(
         "fits",
@@ -77,7 +83,7 @@ _BUILT_IN = (
         ),
         _is_fits,
         "scichunk.formats.fits.open",
-        "scichunk.formats.fits.table_writer",
+        writer="scichunk.formats.fits.table_writer",
     ),
     FormatSpec(
         "votable",
@@ -85,7 +91,7 @@ _BUILT_IN = (
         tuple(s + c for s in (".vot", ".votable", ".xml") for c in ("", ".gz", ".bz2", ".xz")),
         _is_votable,
         "scichunk.formats.votable.open",
-        "scichunk.formats.votable.writer",
+        writer="scichunk.formats.votable.writer",
     ),
 )
 
@@ -101,7 +107,7 @@ def formats() -> dict[str, FormatSpec]:
     return found
 
 
-register(formats.cache_clear)
+on_clear(formats.cache_clear)
 
 
 def get(name: str) -> FormatSpec:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.lru import on_clear
 
 __all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "release", "result"]
 
@@ -136,3 +137,6 @@ class _Lease:
     def __del__(self, put: Callable[[Bytes], None] = _freed.append, trim: Callable[[], None] = _trim) -> None:
         put(self._buffer)  # both are bound now: modules empty while Python ends
         trim()
+
+
+on_clear(release)

@@ -85,7 +85,9 @@ def test_it_stands_beside_the_built_in_formats(tmp_path):
     np.testing.assert_array_equal(stack.band_data.values, np.stack([values, values]))
 
 
-CLOSE = pytest.mark.xfail(strict=True, reason="Dataset.close() closes nothing")
+CLOSE = pytest.mark.xfail(
+    strict=True, reason="a dataset that was dropped without close() keeps its share of the file for good"
+)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 import scichunk
-from scichunk.sources.cache import LRU, register
+from scichunk.lru import LRU, on_clear
 
 FILE = "test_data/dem_2024-01-01.tif"
 
@@ -65,7 +65,7 @@ def test_weights_are_counted_anew_after_clearing():
 def test_clear_caches_empties_every_cache_and_keeps_none_alive():
     cache, calls = LRU(lambda: 10), []
     cache.put("a", 1)
-    register(lambda: calls.append(1))
+    on_clear(lambda: calls.append(1))
     scichunk.clear_caches()
     assert (len(cache), calls) == (0, [1])
     gone = weakref.ref(cache)

@@ -17,13 +17,13 @@ from scichunk import registry
 from scichunk.adapters.lazy import LazyArray
 from scichunk.chunks.planning import preferred_chunks
 from scichunk.errors import FormatError
-from scichunk.handles import Handle, open_file
+from scichunk.handles import Handle, Share, open_file
 from scichunk.metadata.affine import LinearAxis
 from scichunk.metadata.cf import Decoding, step_from
 from scichunk.model import ArrayVar, Coordinate, OpenFile
-from scichunk.sources import Location, locate
+from scichunk.sources import ByteSource, Location, locate
 
-__all__ = ["Decoders", "Which", "find_format", "open_any", "open_dataset", "open_groups"]
+__all__ = ["Decoders", "Which", "open_any", "open_dataset", "open_groups", "sniffed"]
 
 _EXTRAS = ("coords", "raster_index")
 """Keywords of the engines that add to what is in a group."""
@@ -86,17 +86,15 @@ class LazyCoordinate(BackendArray):
         )
 
 
-def find_format(location: Location, format_name: str | None) -> str:
-    """Return the name of a file's format, by its first bytes, then by its suffix.
+def sniffed(location: Location, source: ByteSource) -> str:
+    """Return the name of an opened file's format, by its first bytes, then by its suffix.
 
     Raises
     ------
     FormatError
         If it is none of the known formats.
     """
-    if format_name is not None:
-        return format_name
-    head = bytes(location.open().head()[:4096])
+    head = bytes(source.head()[:4096])
     spec = registry.sniff(head) or registry.sniff_suffix(location.url)
     if spec is None:
         msg = f"not a file of a known format ({', '.join(registry.formats())}); it begins with {head[:8]!r}"
@@ -111,8 +109,11 @@ def open_any(
 ) -> tuple[str, Location, OpenFile]:
     """Open a file of a given or any format."""
     location = locate(target, storage_options)
-    name = find_format(location, format_name)
-    return name, location, open_file(name, location)
+    if format_name is not None:
+        return format_name, location, open_file(format_name, location)
+    source = location.open()
+    name = sniffed(location, source)
+    return name, location, open_file(name, location, source=source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,25 +164,32 @@ def open_dataset(which: Which, drop: str | Iterable[str] | None, flags: Decoders
     except KeyError:
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url) from None
-    return _with_raster_index(ds) if which.options.get("raster_index") else ds
+    return _finish(ds, which, location, file)
 
 
 def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders) -> dict[str, xr.Dataset]:
     """Open all groups; where there are several, the first is ``/page_0``, since nothing aligns with it."""
     name, location, file, group = which.open()
-    finish = _with_raster_index if which.options.get("raster_index") else lambda ds: ds
     wanted = [g for g in file.groups() if group is None or g.startswith("/" + group.strip("/"))]
     if not wanted and group is not None:
         msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
         raise FormatError(msg, url=location.url)
     if wanted == ["/"]:
-        return {"/": finish(_dataset(name, location, file, "/", drop, flags, which.coords))}
+        ds = _dataset(name, location, file, "/", drop, flags, which.coords)
+        return {"/": _finish(ds, which, location, file)}
     found = {"/": xr.Dataset(attrs=dict(file.root()))}
     for path in wanted:
-        found["/page_0" if path == "/" else path] = finish(
-            _dataset(name, location, file, path, drop, flags, which.coords)
-        )
+        ds = _dataset(name, location, file, path, drop, flags, which.coords)
+        found["/page_0" if path == "/" else path] = _finish(ds, which, location, file)
     return found
+
+
+def _finish(ds: xr.Dataset, which: Which, location: Location, file: OpenFile) -> xr.Dataset:
+    """Add what was asked for beside the group, and the dataset's share of the file, which goes with ``close``."""
+    if which.options.get("raster_index"):
+        ds = _with_raster_index(ds)
+    ds.set_close(Share(location, file.fingerprint).close)
+    return ds
 
 
 def _with_raster_index(ds: xr.Dataset) -> xr.Dataset:
@@ -240,8 +248,8 @@ def _dataset(
         from scichunk.adapters.sky import with_sky
 
         ds = with_sky(ds, node.sky, node.arrays[0].source.shape, celestial=coords == "celestial")
-    if location.local_path:
-        ds.encoding["source"] = location.local_path
+    if isinstance(location.target, str):  # else xarray writes down the whole URL, secrets included
+        ds.encoding["source"] = location.url
     return ds
 
 

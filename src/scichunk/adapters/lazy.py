@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scichunk.chunks.regions import Axis, Positions, Region, Span, parse_key
 from scichunk.handles import Handle
+from scichunk.lru import generation
 from scichunk.metadata.cf import Decoding
 from scichunk.model import Place
 from scichunk.reading import ArraySource
@@ -33,17 +34,18 @@ class LazyArray:
         Applied to what was read; None for raw values.
     """
 
-    __slots__ = ("_source", "bands", "decoding", "handle")
+    __slots__ = ("_generation", "_source", "bands", "decoding", "handle")
 
     def __init__(self, handle: Handle, bands: tuple[int, ...] | None = None, decoding: Decoding | None = None) -> None:
         self.handle, self.bands, self.decoding = handle, bands, decoding
         self._source: ArraySource | None = None
+        self._generation = generation()
 
     @property
     def source(self) -> ArraySource:
         """The array in this process; opens the file on first use."""
-        if self._source is None:
-            self._source = self.handle.resolve()
+        if self._source is None or self._generation != generation():  # after a fork, what the parent opened is not used
+            self._source, self._generation = self.handle.resolve(), generation()
         return self._source
 
     @property

@@ -39,6 +39,8 @@ class Files:
     sizes: npt.NDArray[np.int64]
     tags: bytes
     options: Mapping[str, Any] | None
+    key: str
+    """Of the first file: stands for the storage options in the token."""
 
     @classmethod
     def pack(cls, locations: Sequence[Location], marks: Sequence[Fingerprint | None]) -> Files:
@@ -46,7 +48,13 @@ class Files:
         sizes = np.array([-1 if m is None else m.size for m in marks], np.int64)
         tags = "\n".join("" if m is None else m.tag for m in marks)
         names = "\n".join(loc.target for loc in locations)
-        return cls(zlib.compress(names.encode(), 6), sizes, zlib.compress(tags.encode(), 6), locations[0].options)
+        return cls(
+            zlib.compress(names.encode(), 6),
+            sizes,
+            zlib.compress(tags.encode(), 6),
+            locations[0].options,
+            locations[0].key,
+        )
 
     def unpack(self) -> list[tuple[Location, Fingerprint | None]]:
         """Return location and version of each file."""
@@ -102,6 +110,7 @@ class StackArray:
             self.files.names,
             self.files.sizes.tobytes(),
             self.files.tags,
+            self.files.key,
             self.place,
         )
 
@@ -220,9 +229,13 @@ def _check_all(format_name: str, locations: Sequence[Location], place: Place, fi
     wanted = first.layout(place)
 
     def look(number: int) -> tuple[Fingerprint, str]:
-        file: Any = spec.open_file(locations[number], source=locations[number].open())
+        location = locations[number]
+        source = location.open()
+        file: Any = spec.open_file(location, source=source)
         found = file.layout(place)
-        return file.fingerprint, "" if found == wanted else _difference(wanted, found)
+        mark = spec.version(location, source.fingerprint)
+        file.close()
+        return mark, "" if found == wanted else _difference(wanted, found)
 
     if locations[0].local_path is not None:  # parsing holds the GIL: threads would only get in each other's way
         results = [look(n) for n in range(len(locations))]

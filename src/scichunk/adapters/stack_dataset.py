@@ -75,12 +75,12 @@ def open_stack(
     """
     import xarray as xr
 
-    from scichunk.adapters.datasets import find_format
+    from scichunk.adapters.datasets import open_any
 
     if not len(urls):
         msg = "no files to stack"
         raise ValueError(msg)
-    name = format or find_format(locate(urls[0], storage_options), None)
+    name = format or open_any(None, urls[0], storage_options)[0]
     if isinstance(coordinate, str):
         urls, coordinate = _in_order(name, urls, coordinate, storage_options)
     first = xr.open_dataset(urls[0], engine=name, storage_options=storage_options, chunks=None, **kwargs)

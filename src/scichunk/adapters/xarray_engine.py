@@ -71,7 +71,11 @@ class ScichunkBackend(BackendEntrypoint):
         """Open all groups of a file as a tree."""
         from xarray import DataTree
 
-        return DataTree.from_dict(self.open_groups_as_dict(filename_or_obj, **kwargs))
+        groups = self.open_groups_as_dict(filename_or_obj, **kwargs)
+        tree = DataTree.from_dict(groups)
+        for path, ds in groups.items():
+            tree[path].set_close(ds.close)
+        return tree
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether this is a file of ours; looks at its first bytes where that costs no request."""

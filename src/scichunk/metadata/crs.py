@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from scichunk.lru import on_clear
 from scichunk.metadata.affine import Affine6
-from scichunk.sources.cache import register
 
 __all__ = ["axis_attrs", "grid_mapping"]
 
@@ -70,5 +70,5 @@ def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
     return x, y
 
 
-register(_cf.cache_clear)
-register(_axes.cache_clear)
+on_clear(_cf.cache_clear)
+on_clear(_axes.cache_clear)

@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 from scichunk.chunks.regions import parse_key
 from scichunk.errors import MetadataWarning
+from scichunk.lru import LRU
 from scichunk.model import Coordinate
-from scichunk.sources.cache import LRU
 
 __all__ = ["Axes", "SkyCoordinate", "axes_of", "coordinates", "find_wcs", "sky_pixels", "sky_values"]
 

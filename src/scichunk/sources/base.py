@@ -26,6 +26,9 @@ class Fingerprint:
 class ByteSource(Protocol):
     """Bytes by ranges, from anywhere. Rebuilt by url and options on each worker, never pickled with a handle."""
 
+    key: str
+    """Identity of the file by name, see :attr:`scichunk.sources.Location.key`; set by who opens it."""
+
     @property
     def url(self) -> str:
         """The name for messages and tokens; holds no secrets."""
@@ -39,6 +42,11 @@ class ByteSource(Protocol):
     @property
     def batch_bytes(self) -> int:
         """How many bytes to ask for in one batch: few where a read is cheap, many where latency rules."""
+        ...
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether a small read costs next to nothing, so that it is better than to read ahead or to keep bytes."""
         ...
 
     def head(self) -> memoryview:
@@ -61,6 +69,10 @@ class ByteSource(Protocol):
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`; the views stay valid."""
+        ...
+
+    def close(self) -> None:
+        """Let go of descriptors and connections; a later read takes them up again."""
         ...
 
 

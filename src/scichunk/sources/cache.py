@@ -1,102 +1,59 @@
-"""Bounded caches, one copy per process. The only mutable state of modules in scichunk."""
+"""The identity of a file in this process, and the caches whose keys begin with it."""
 
 from __future__ import annotations
 
 import asyncio
-import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any, Generic, TypeVar
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, cast
 
-from scichunk import options, scratch
+from scichunk import options
+from scichunk.lru import LRU
+from scichunk.sources.base import ByteSource, Fingerprint
 
-__all__ = ["LRU", "clear_caches", "files", "gate", "register", "tiles"]
-
-T = TypeVar("T")
-
-_lrus: weakref.WeakSet[LRU[Any]] = weakref.WeakSet()
-_registered: list[Callable[[], object]] = []
+__all__ = ["FileKey", "files", "forget", "gate", "key_of", "tiles"]
 
 
-def register(clear: Callable[[], object]) -> None:
-    """Let :func:`clear_caches` empty a cache that is not an :class:`LRU`, such as one of ``functools``.
+@dataclass(frozen=True, slots=True)
+class FileKey:
+    """One version of one file, reached with certain credentials: what everything that is cached of a file begins with."""
 
-    Parameters
-    ----------
-    clear
-        Called without arguments; it must be safe while other threads read.
-    """
-    _registered.append(clear)
+    location: str
+    """:attr:`scichunk.sources.Location.key`."""
+    version: Fingerprint
 
 
-def clear_caches() -> None:
-    """Forget every opened file, decoded chunk, coordinate system and spare buffer that this process keeps.
-
-    Arrays and datasets that are open stay valid: they open their files again when they are read. The list of formats and plug-ins is
-    also made anew, so that a package that was installed meanwhile is found.
-    """
-    for lru in list(_lrus):
-        lru.clear()
-    for clear in _registered:
-        clear()
-    scratch.release()
+def key_of(source: ByteSource) -> FileKey:
+    """Return the identity of an opened source."""
+    return FileKey(source.key, source.fingerprint)
 
 
-class LRU(Generic[T]):
-    """Least recently used values up to a total weight, safe in threads.
-
-    Parameters
-    ----------
-    limit
-        Called for the largest total weight, so that a change of options takes effect at once.
-    weigh
-        Weight of one value.
-    """
-
-    def __init__(self, limit: Callable[[], int], weigh: Callable[[T], int] = lambda _: 1) -> None:
-        self._limit, self._weigh = limit, weigh
-        self._values: OrderedDict[Hashable, T] = OrderedDict()
-        self._weight = 0
-        self._lock = threading.Lock()
-        _lrus.add(self)
-
-    def get(self, key: Hashable) -> T | None:
-        """Return the value, now the most recently used, or None."""
-        with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
-            return value
-
-    def put(self, key: Hashable, value: T) -> T:
-        """Keep a value, drop the oldest beyond the limit; returns the value that is kept under the key."""
-        with self._lock:
-            if key in self._values:
-                return self._values[key]
-            weight, limit = self._weigh(value), self._limit()
-            if weight <= limit:
-                self._values[key] = value
-                self._weight += weight
-                while self._weight > limit:
-                    self._weight -= self._weigh(self._values.popitem(last=False)[1])
-            return value
-
-    def clear(self) -> None:
-        """Forget everything."""
-        with self._lock:
-            self._values.clear()
-            self._weight = 0
-
-    def __len__(self) -> int:
-        return len(self._values)
+def _close(file: object) -> None:
+    cast("Any", file).close()
 
 
-files: LRU[object] = LRU(lambda: options.get().cached_files)
-"""Opened files (source, structure, indexes) by format, url, options and fingerprint."""
+files: LRU[object] = LRU(lambda: options.get().cached_files, let_go=_close)
+"""Opened files (source, structure, indexes) by :class:`FileKey` and format."""
 
 tiles: LRU[object] = LRU(lambda: options.get().cached_tile_bytes, lambda a: int(getattr(a, "nbytes", 1)))
-"""Decoded native chunks of which a read used only a part."""
+"""Decoded native chunks of which a read used only a part, by :class:`FileKey` and array."""
+
+
+def forget(file: FileKey) -> None:
+    """Close an opened file, and forget what was decoded of it."""
+
+    def is_this(key: Hashable) -> bool:
+        return isinstance(key, tuple) and key[0] == file
+
+    def is_content(
+        key: Hashable,
+    ) -> bool:  # of the file itself, of its content if that is expanded, or of another version
+        return isinstance(key, tuple) and isinstance(key[0], FileKey) and key[0].location == file.location
+
+    files.drop(is_this)
+    tiles.drop(is_content)
+
 
 _gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 

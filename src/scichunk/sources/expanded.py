@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import io
 import lzma
-import os
-import tempfile
+import threading
 import warnings
-import weakref
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature
-from scichunk.sources.base import ByteSource
-from scichunk.sources.local import LocalSource
+from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.memory import BytesSource
+from scichunk.sources.spill import Spill
 
-__all__ = ["collect", "compression", "expand", "first_bytes"]
+__all__ = ["ExpandedSource", "compression", "expand", "first_bytes"]
 
 _MAGIC: Final = {
     b"\x1f\x8b": "gzip",
@@ -83,10 +82,7 @@ def expand(source: ByteSource) -> ByteSource:
             "before the first value. Store it tile-compressed (fpack) or plain."
         )
         warnings.warn(msg, PerformanceWarning, stacklevel=4)
-    try:
-        return collect(_pieces(kind, source), source.url)
-    except ScichunkError as error:
-        raise error.at(url=source.url) from None
+    return ExpandedSource(source, lambda: _pieces(kind, source))
 
 
 def _pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
@@ -187,39 +183,89 @@ def _compress(whole: bytes) -> Iterator[bytes]:
         raise FormatError(msg) from error
 
 
-def collect(pieces: Iterator[bytes], url: str) -> ByteSource:
-    """Keep pieces in memory while they are few, else in a temporary file that goes with the source."""
+class ExpandedSource:
+    """What is in a file, made by going through all of it; made again if it is read after it was closed.
+
+    Parameters
+    ----------
+    source
+        The file.
+    pieces
+        Gives the content in pieces.
+
+    Raises
+    ------
+    FormatError, LimitExceeded
+        If the content cannot be made, or is beyond ``options.max_expanded_bytes``.
+    """
+
+    def __init__(self, source: ByteSource, pieces: Callable[[], Iterator[bytes]]) -> None:
+        self._source, self._pieces = source, pieces
+        self.url, self.key = source.url, source.key
+        self._lock = threading.Lock()
+        self._content: ByteSource | None = None
+        self.fingerprint = Fingerprint(self.content.fingerprint.size, source.fingerprint.tag)
+
+    def __repr__(self) -> str:
+        return f"ExpandedSource({self.url!r}, {self.fingerprint.size} bytes)"
+
+    @property
+    def is_cheap(self) -> bool:
+        """The content lies in memory or on a disk of this machine."""
+        return True
+
+    @property
+    def batch_bytes(self) -> int:
+        """As for where the content lies."""
+        return self.content.batch_bytes
+
+    @property
+    def content(self) -> ByteSource:
+        """The content, in memory or in a temporary file."""
+        with self._lock:
+            if self._content is None:
+                try:
+                    self._content = _collect(self._pieces(), self.url, self._source.fingerprint.tag)
+                except ScichunkError as error:
+                    raise error.at(url=self.url) from None
+            return self._content
+
+    def head(self) -> memoryview:
+        """Return the first bytes of the content."""
+        return self.content.head()
+
+    def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Read ranges of the content."""
+        return self.content.read_ranges(starts, stops)
+
+    async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Asynchronous twin of :meth:`read_ranges`."""
+        return await self.content.read_ranges_async(starts, stops)
+
+    def close(self) -> None:
+        """Give the content up, and close the file."""
+        with self._lock:
+            self._content = None
+        self._source.close()
+
+
+def _collect(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
+    """Keep pieces in memory while they are few, else in a temporary file."""
     limit, kept, size = options.get().max_expanded_bytes, bytearray(), 0
-    spill: _Spilled | None = None
-    for piece in pieces:
-        size += len(piece)
-        if size > limit:
-            msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
-            raise LimitExceeded(msg)
-        if spill is None and size > _IN_MEMORY:
-            spill = _Spilled()
-            spill.file.write(kept)
-            kept.clear()
-        if spill is None:
-            kept += piece
-        else:
-            spill.file.write(piece)
-    if spill is None:
-        return BytesSource(bytes(kept), url)
-    spill.file.close()
-    source = LocalSource(spill.path)
-    source.url = url
-    weakref.finalize(source, spill.remove)
-    return source
-
-
-class _Spilled:
-    """A temporary file."""
-
-    def __init__(self) -> None:
-        handle, self.path = tempfile.mkstemp(prefix="scichunk-")
-        self.file = os.fdopen(handle, "wb")
-
-    def remove(self) -> None:
-        if os.path.exists(self.path):
-            os.unlink(self.path)
+    with contextlib.ExitStack() as stack:
+        spill: Spill | None = None
+        for piece in pieces:
+            size += len(piece)
+            if size > limit:
+                msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
+                raise LimitExceeded(msg)
+            if spill is None and size > _IN_MEMORY:
+                spill = Spill()
+                stack.callback(spill.close)
+                spill.write(kept)
+                kept.clear()
+            if spill is None:
+                kept += piece
+            else:
+                spill.write(piece)
+        return BytesSource(bytes(kept), url, tag or "expanded") if spill is None else spill.finish(url, tag)

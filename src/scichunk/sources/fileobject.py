@@ -22,10 +22,15 @@ class FileObjectSource:
     ----------
     file
         The object; the caller's position is put back after each read.
+    tag
+        What tells this object from others.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    is_cheap = False
+
+    def __init__(self, file: BinaryIO, tag: str) -> None:
         self.file = file
+        self.key = f"object:{tag}"
         self._lock = threading.Lock()
         self.url = str(getattr(file, "name", "") or f"<{type(file).__name__}>")
         try:
@@ -36,7 +41,7 @@ class FileObjectSource:
         except (OSError, ValueError, AttributeError) as error:
             msg = f"the file object cannot seek: {error}"
             raise SourceError(msg, url=self.url) from error
-        self.fingerprint = Fingerprint(size, f"object-{id(file):x}")
+        self.fingerprint = Fingerprint(size, tag)
 
     @property
     def batch_bytes(self) -> int:
@@ -60,6 +65,9 @@ class FileObjectSource:
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, in a thread."""
         return await asyncio.to_thread(self.read_ranges, starts, stops)
+
+    def close(self) -> None:
+        """Do nothing: the object is the caller's."""
 
     def _read(self, start: int, stop: int) -> memoryview:
         parts: list[bytes] = []

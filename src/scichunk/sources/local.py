@@ -6,6 +6,7 @@ Not a memory map: a file that is truncated while it is mapped kills the process 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -16,11 +17,12 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.errors import MissingFile, SourceError
+from scichunk.lru import LRU
 from scichunk.scratch import borrow
 from scichunk.sources.base import Fingerprint, check_ranges
 from scichunk.sources.ranges import plan_ranges
 
-__all__ = ["LocalSource", "stat_file"]
+__all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]
 
 _PAGE: Final = 4096
 _MAX_READ: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
@@ -47,7 +49,53 @@ def stat_file(path: str) -> Fingerprint:
     if (found.st_mode & 0o170000) == 0o040000:
         msg = "is a directory, not a file"
         raise SourceError(msg, url=path)
+    return _fingerprint(found)
+
+
+def _fingerprint(found: os.stat_result) -> Fingerprint:
     return Fingerprint(found.st_size, f"{found.st_mtime_ns:x}")
+
+
+class _Descriptor:
+    """An open descriptor, closed with the last reference to it.
+
+    A read holds a reference while it runs, so that the number is never closed, and given to another file, under it.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound now: modules empty while Python ends
+        close(self.number)
+
+
+_descriptors: LRU[_Descriptor] = LRU(lambda: options.get().cached_files)
+"""Open local files, so that no number of arrays and threads uses up the descriptors of the process."""
+
+
+def close_idle_files() -> None:
+    """Give up the descriptors of all files that are not being read at this moment; they are opened again when needed."""
+    _descriptors.clear()
+
+
+def _open_descriptor(path: str) -> _Descriptor:
+    """Open a file for reading; where the process has no descriptor left, those of files at rest are given up first."""
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    for attempt in range(2):
+        try:
+            return _Descriptor(os.open(path, flags))
+        except FileNotFoundError:
+            msg = "no such file"
+            raise MissingFile(msg, url=path) from None
+        except OSError as error:
+            if error.errno == errno.EMFILE and not attempt:
+                close_idle_files()
+                continue
+            msg = f"cannot be opened: {error.strerror}"
+            raise SourceError(msg, url=path) from error
+    raise AssertionError  # the second attempt returns or raises
 
 
 def _lent(nbytes: int, position: int) -> npt.NDArray[np.uint8]:
@@ -75,20 +123,41 @@ class LocalSource:
         If there is no such file, or it cannot be opened.
     """
 
+    is_cheap = True
+
     def __init__(self, path: str) -> None:
-        self.path = self.url = path
+        self.path = self.url = self.key = path
         self.fingerprint = stat_file(path)
         self._lock = threading.Lock()
-        try:
-            self._fd: int | None = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
-        except OSError as error:
-            msg = f"cannot be opened: {error.strerror}"
-            raise SourceError(msg, url=path) from error
+        self._slot = object()
+        _descriptors.put(self._slot, _open_descriptor(path))
 
-    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # bound now: modules empty while Python ends
-        fd = self.__dict__.pop("_fd", None)
-        if fd is not None:
-            close(fd)
+    def __del__(
+        self, pop: Callable[[object], object] = _descriptors.pop
+    ) -> None:  # bound now: modules empty while Python ends
+        slot = self.__dict__.get("_slot")
+        if slot is not None:
+            pop(slot)
+
+    def close(self) -> None:
+        """Let go of the descriptor; a read that is going on keeps it, a later one opens the file again."""
+        _descriptors.pop(self._slot)
+
+    def _descriptor(self) -> _Descriptor:
+        """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
+        if stat_file(self.path) != self.fingerprint:
+            raise self._changed()
+        found = _descriptors.get(self._slot)
+        if found is None:
+            found = _open_descriptor(self.path)
+            if _fingerprint(os.fstat(found.number)) != self.fingerprint:
+                raise self._changed()
+            found = _descriptors.put(self._slot, found)
+        return found
+
+    def _changed(self) -> SourceError:
+        msg = "the file has changed since it was opened; open it again"
+        return SourceError(msg, url=self.url)
 
     def __repr__(self) -> str:
         return f"LocalSource({self.path!r})"
@@ -115,12 +184,10 @@ class LocalSource:
         return await asyncio.to_thread(self._read, starts, stops, own)
 
     def _read(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
-        if stat_file(self.path) != self.fingerprint:
-            msg = "the file has changed since it was opened; open it again"
-            raise SourceError(msg, url=self.url)
+        file = self._descriptor()
         if len(starts) == 1:
             buffer = memoryview(_lent(stops[0] - starts[0], starts[0]) if own is None else own)
-            self._fill(buffer, starts[0])
+            self._fill(file, buffer, starts[0])
             return [buffer]
         fetches = plan_ranges(starts, stops, gap=0, max_size=1 << 62)
         total = sum(f.stop - f.start for f in fetches)
@@ -129,18 +196,18 @@ class LocalSource:
         at = 0
         for fetch in fetches:
             size = fetch.stop - fetch.start
-            self._fill(buffer[at : at + size], fetch.start)
+            self._fill(file, buffer[at : at + size], fetch.start)
             for i in fetch.members:
                 first = at + starts[i] - fetch.start
                 views[i] = buffer[first : first + stops[i] - starts[i]]
             at += size
         return views
 
-    def _fill(self, view: memoryview, start: int) -> None:
+    def _fill(self, file: _Descriptor, view: memoryview, start: int) -> None:
         done, size = 0, len(view)
         while done < size:
             try:
-                got = self._pread(view[done : done + _MAX_READ], start + done)
+                got = self._pread(file, view[done : done + _MAX_READ], start + done)
             except OSError as error:
                 msg = f"bytes {start} to {start + size} cannot be read: {error.strerror}"
                 raise SourceError(msg, url=self.url) from error
@@ -149,13 +216,43 @@ class LocalSource:
                 raise SourceError(msg, url=self.url)
             done += got
 
-    def _pread(self, view: memoryview, at: int) -> int:
-        if self._fd is None:  # only while the interpreter shuts down
-            return 0
+    def _pread(self, file: _Descriptor, view: memoryview, at: int) -> int:
         if hasattr(os, "preadv"):
-            return os.preadv(self._fd, [view], at)
+            return os.preadv(file.number, [view], at)
         with self._lock:
-            os.lseek(self._fd, at, os.SEEK_SET)
-            data = os.read(self._fd, len(view))
+            os.lseek(file.number, at, os.SEEK_SET)
+            data = os.read(file.number, len(view))
         view[: len(data)] = data
         return len(data)
+
+
+class UnnamedSource(LocalSource):
+    """A temporary file that has no name any more; its space is given back with the last reference.
+
+    Parameters
+    ----------
+    number
+        An open descriptor, which this object closes.
+    size
+        Bytes in it.
+    url
+        Name for messages.
+    tag
+        Of the version of the file whose content this is.
+    """
+
+    def __init__(self, number: int, size: int, url: str, tag: str) -> None:  # there is no path to open
+        self._file = _Descriptor(number)
+        self.path, self.url, self.key = f"/proc/self/fd/{number}", url, url
+        self.fingerprint = Fingerprint(size, tag)
+        self._lock = threading.Lock()
+
+    def fileno(self) -> int:
+        """Return the descriptor, for libraries that open it by ``/proc/self/fd``."""
+        return self._file.number
+
+    def close(self) -> None:
+        """Do nothing: without a name the file could not be opened again."""
+
+    def _descriptor(self) -> _Descriptor:
+        return self._file

@@ -20,13 +20,18 @@ class BytesSource:
         The content of the file.
     url
         A name for messages; by default made from a digest of the content.
+    tag
+        What tells this version of the content from others, if that is known; by default a digest.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview, url: str | None = None) -> None:
+    is_cheap = True
+
+    def __init__(self, data: bytes | bytearray | memoryview, url: str | None = None, tag: str = "") -> None:
         self._data = memoryview(data).cast("B")
-        digest = hashlib.blake2b(self._data, digest_size=8).hexdigest()
-        self.url = url or f"bytes:{digest}"
-        self.fingerprint = Fingerprint(len(self._data), digest)
+        tag = tag or hashlib.blake2b(self._data, digest_size=16).hexdigest()
+        self.url = url or f"bytes:{tag}"
+        self.key = self.url
+        self.fingerprint = Fingerprint(len(self._data), tag)
 
     def __repr__(self) -> str:
         return f"BytesSource({self.url!r}, {self.fingerprint.size} bytes)"
@@ -49,6 +54,9 @@ class BytesSource:
         """Slice; nothing is copied."""
         return self.read_ranges(starts, stops)
 
+    def close(self) -> None:
+        """Do nothing: the memory goes with the last reference."""
+
 
 class HeldSource:
     """A stretch of a file that has been fetched already; what lies outside it is read from the file.
@@ -65,8 +73,8 @@ class HeldSource:
 
     def __init__(self, source: ByteSource, start: int, data: bytes | memoryview) -> None:
         self._source, self._start, self._data = source, start, memoryview(data)
-        self.url, self.fingerprint = source.url, source.fingerprint
-        self.batch_bytes = source.batch_bytes
+        self.url, self.key, self.fingerprint = source.url, source.key, source.fingerprint
+        self.batch_bytes, self.is_cheap = source.batch_bytes, source.is_cheap
 
     def head(self) -> memoryview:
         """Return the first bytes of the file."""
@@ -83,6 +91,10 @@ class HeldSource:
         if self._holds(starts, stops):
             return self.read_ranges(starts, stops)
         return await self._source.read_ranges_async(starts, stops)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
 
     def _holds(self, starts: Sequence[int], stops: Sequence[int]) -> bool:
         end = self._start + len(self._data)

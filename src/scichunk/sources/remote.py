@@ -28,10 +28,12 @@ class RemoteSource(ABC):
     """Base of the sources that fetch ranges over a network."""
 
     url: str
+    key: str
     fingerprint: Fingerprint
+    is_cheap = False
 
     def __init__(self, url: str) -> None:
-        self.url = url
+        self.url = self.key = url
         self._head = memoryview(b"")
         self._slots: asyncio.Semaphore | None = None
 
@@ -61,6 +63,9 @@ class RemoteSource(ABC):
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         work = asyncio.run_coroutine_threadsafe(self._batch(starts, stops), fsspec.asyn.get_loop())
         return await asyncio.wrap_future(work)
+
+    def close(self) -> None:  # noqa: B027  # sources that hold something of their own may say how to let it go
+        """Do nothing: connections belong to the process."""
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop()).result()

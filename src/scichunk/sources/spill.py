@@ -1,53 +1,114 @@
-"""A local copy of a file for libraries that read only local files; made once per process, deleted with it."""
+"""Temporary files without a name, and local paths for libraries that read nothing else.
+
+A file that is unlinked as soon as it is open is never left behind, whatever becomes of the process, and no process can take it from
+another: a forked child shares the open file, not a name that either may remove.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
+import threading
 import warnings
-import weakref
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Final
 
 from scichunk.errors import PerformanceWarning
 from scichunk.sources.base import ByteSource
-from scichunk.sources.local import LocalSource
+from scichunk.sources.local import LocalSource, UnnamedSource
 
-__all__ = ["LocalCopy", "local_copy"]
+__all__ = ["LocalCopy", "Spill"]
 
-_STEP = 1 << 24
+_STEP_BYTES: Final = 1 << 24
+
+
+class Spill:
+    """Bytes on their way into a temporary file that has no name."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile(prefix="scichunk-")  # noqa: SIM115  # it lives on in the source that is made of it
+        self.size = 0
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Append bytes."""
+        self._file.write(data)
+        self.size += len(data)
+
+    def finish(self, url: str, tag: str) -> UnnamedSource:
+        """Return what was written as a source, which holds the only reference to the file."""
+        self._file.flush()
+        source = UnnamedSource(os.dup(self._file.fileno()), self.size, url, tag)
+        self._file.close()
+        return source
+
+    def close(self) -> None:
+        """Give the space back."""
+        self._file.close()
 
 
 class LocalCopy:
-    """A temporary file with the content of a source; it lives as long as this object."""
+    """The content of a source under a path of this machine, for libraries that read only such.
 
-    def __init__(self, source: ByteSource, suffix: str) -> None:
-        handle, name = tempfile.mkstemp(prefix="scichunk-", suffix=suffix)
-        self.path = name
-        self._finalizer = weakref.finalize(self, _remove, name)
-        size = source.fingerprint.size
-        with os.fdopen(handle, "wb") as file:
-            for start in range(0, size, _STEP):
-                file.write(source.read_ranges([start], [min(size, start + _STEP)])[0])
-
-
-def _remove(name: str) -> None:
-    with contextlib.suppress(OSError):
-        Path(name).unlink()
-
-
-def local_copy(source: ByteSource, suffix: str, why: str) -> tuple[str, LocalCopy | None]:
-    """Return a local path with the source's content, and what keeps it alive.
-
-    Warns
-    -----
-    PerformanceWarning
-        If a large file has to be copied.
+    Parameters
+    ----------
+    source
+        The file; one of this machine is not copied.
+    suffix
+        That libraries may look at, with the dot.
+    why
+        Why a copy is needed, for the warning.
     """
-    if isinstance(source, LocalSource):
-        return source.path, None
-    if source.fingerprint.size > _STEP:
-        msg = f"{source.url} is copied to a temporary file ({source.fingerprint.size >> 20} MB) because {why}"
-        warnings.warn(msg, PerformanceWarning, stacklevel=3)
-    copy = LocalCopy(source, suffix)
-    return copy.path, copy
+
+    def __init__(self, source: ByteSource, suffix: str, why: str) -> None:
+        self._source, self._suffix, self._why = source, suffix, why
+        self._copy: UnnamedSource | None = None
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def path(self) -> Iterator[str]:
+        """Lend a path that is valid within the block; what a library opens there stays readable after it.
+
+        Warns
+        -----
+        PerformanceWarning
+            If a large file has to be copied.
+        """
+        if type(self._source) is LocalSource:
+            yield self._source.path
+            return
+        copy = self._copied()
+        name = f"/proc/self/fd/{copy.fileno()}"
+        if os.path.exists(name):
+            yield name
+            return
+        with tempfile.NamedTemporaryFile(prefix="scichunk-", suffix=self._suffix) as file:  # no /proc: not on Linux
+            for start in range(0, copy.fingerprint.size, _STEP_BYTES):
+                stop = min(copy.fingerprint.size, start + _STEP_BYTES)
+                file.write(copy.read_ranges([start], [stop])[0])
+            file.flush()
+            yield file.name
+
+    def close(self) -> None:
+        """Give the copy up; it is made again if it is needed again."""
+        with self._lock:
+            self._copy = None
+
+    def _copied(self) -> UnnamedSource:
+        source = getattr(self._source, "content", self._source)  # a file that was expanded to disk lies there already
+        if isinstance(source, UnnamedSource):
+            return source
+        with self._lock:
+            if self._copy is None:
+                size = source.fingerprint.size
+                if size > _STEP_BYTES:
+                    msg = f"{source.url} is copied to a temporary file ({size >> 20} MB) because {self._why}"
+                    warnings.warn(msg, PerformanceWarning, stacklevel=4)
+                spill = Spill()
+                try:
+                    for start in range(0, size, _STEP_BYTES):
+                        spill.write(source.read_ranges([start], [min(size, start + _STEP_BYTES)])[0])
+                    self._copy = spill.finish(source.url, source.fingerprint.tag)
+                finally:
+                    spill.close()
+            return self._copy

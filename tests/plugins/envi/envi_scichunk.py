@@ -36,6 +36,9 @@ class ENVIFile:
     def root(self):
         return {}
 
+    def close(self):
+        self.source.close()
+
     def select(self, **selectors):
         raise TypeError(f"an ENVI file is one image, it has no {', '.join(selectors)}")
 

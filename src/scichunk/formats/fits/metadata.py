@@ -8,7 +8,7 @@ from scichunk.formats.fits.structure import HDU
 from scichunk.metadata.wcs import Axes, axes_of, coordinates
 from scichunk.model import Coordinate
 from scichunk.sources import ByteSource
-from scichunk.sources.spill import local_copy
+from scichunk.sources.spill import LocalCopy
 
 __all__ = ["axes", "header_text", "world_coordinates"]
 
@@ -29,11 +29,10 @@ def world_coordinates(hdu: HDU, source: ByteSource) -> dict[str, Coordinate]:
     def tables() -> Any:  # astropy has no types
         from astropy.io import fits
 
-        path, keep = local_copy(source, ".fits", "its coordinates are in tables")
-        file = fits.open(path, memmap=False)
-        for other in file:  # read while the copy is there
-            _ = other.data if isinstance(other, fits.BinTableHDU | fits.ImageHDU) else None
-        del keep
+        with LocalCopy(source, ".fits", "its coordinates are in tables").path() as path:
+            file = fits.open(path, memmap=False)
+            for other in file:  # read while the path is valid
+                _ = other.data if isinstance(other, fits.BinTableHDU | fits.ImageHDU) else None
         return file
 
     return coordinates(header_text(hdu), hdu.shape, axes(hdu), tables)

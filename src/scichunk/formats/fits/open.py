@@ -14,7 +14,7 @@ from scichunk.formats.fits.reference import open_reference
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.formats.fits.table import FITSTable
 from scichunk.model import ArrayInfo, Node, Place
-from scichunk.reading import ArraySource, IndexedArray
+from scichunk.reading import ArraySource, IndexedArray, WindowArray
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.expanded import expand
 from scichunk.tables.columns import ColumnArray
@@ -165,6 +165,13 @@ class FITSFile:
         found = {"shape": hdu.shape, "bitpix": hdu.bitpix, "type": str(scaling.dtype)}
         return found | {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank}
 
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        for array in list(self._arrays.values()):
+            if isinstance(array, WindowArray):
+                array.close()
+        self.source.close()
+
     def describe(self) -> list[ArrayInfo]:
         """Describe every HDU with data."""
         labels = {h.index: name for name, h in self._named().items()}
@@ -200,7 +207,7 @@ class FITSFile:
                     raise
                 why = error.message
             else:
-                return IndexedArray(index, self.source, ("fits", self.location.key, self.fingerprint, hdu.index, raw))
+                return IndexedArray(index, self.source, ("fits", hdu.index, raw))
         return open_reference(self.source, hdu, why, raw=raw)
 
     def _first(self, kind: str) -> HDU:

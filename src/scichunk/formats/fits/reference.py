@@ -14,7 +14,7 @@ from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.fits.structure import HDU
 from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
-from scichunk.sources.spill import local_copy
+from scichunk.sources.spill import LocalCopy
 
 __all__ = ["open_reference"]
 
@@ -27,22 +27,23 @@ class AstropyWindows:
 
     def __init__(self, source: ByteSource, hdu: HDU, *, raw: bool) -> None:
         self._source, self._hdu, self._raw = source, hdu, raw
-        self._path: str | None = None
-        self._keep: Any = None
+        self._copy = LocalCopy(source, ".fits", "astropy reads it")
 
-    def _open(self) -> Any:  # astropy has no types
+    def close(self) -> None:
+        """Give up the copy of the file if there is one."""
+        self._copy.close()
+
+    def _open(self, path: str) -> Any:  # astropy has no types
         from astropy.io import fits
 
-        if self._path is None:
-            self._path, self._keep = local_copy(self._source, ".fits", "astropy reads it")
-        return fits.open(self._path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
+        return fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
 
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
         with _LOCK, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
-                with self._open() as file:
+                with self._copy.path() as path, self._open(path) as file:
                     hdu = file[self._hdu.index]
                     found = hdu.data.data[window] if self._hdu.kind == "groups" else hdu.section[window]
                     return np.asarray(found)

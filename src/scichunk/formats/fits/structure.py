@@ -12,7 +12,6 @@ from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.sources import ByteSource
-from scichunk.sources.local import LocalSource
 
 __all__ = ["BLOCK", "HDU", "Structure"]
 
@@ -188,7 +187,7 @@ class Structure:
         if at in self._ahead:
             return self._ahead.pop(at)
         starts = [at]
-        if not isinstance(self.source, LocalSource):
+        if not self.source.is_cheap:
             starts += self._guess(at)
         step = _STEP if len(starts) == 1 else max(BLOCK, self._found[-1].data - self._found[-1].start)
         parts = self.source.read_ranges(starts, [min(s + step, self.size) for s in starts])

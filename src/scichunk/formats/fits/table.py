@@ -21,9 +21,8 @@ from scichunk.formats.fits.table_sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table_structure import Field, read_layout
 from scichunk.formats.fits.table_tiles import tiled_blocks
 from scichunk.sources import ByteSource
-from scichunk.sources.cache import tiles
-from scichunk.sources.local import LocalSource
-from scichunk.sources.memory import BytesSource, HeldSource
+from scichunk.sources.cache import key_of, tiles
+from scichunk.sources.memory import HeldSource
 from scichunk.tables.model import Rows
 
 __all__ = ["FITSTable"]
@@ -140,9 +139,9 @@ class FITSTable:
     def _near(self) -> ByteSource:
         """The file, or the table in memory if it is small and far away: the next column needs the same bytes."""
         first, last = self.hdu.data, min(self.hdu.data + self.hdu.nbytes, self.source.fingerprint.size)
-        if isinstance(self.source, LocalSource | BytesSource) or last - first > options.get().cached_tile_bytes // 4:
+        if self.source.is_cheap or last - first > options.get().cached_tile_bytes // 4:
             return self.source
-        key = ("fits table", self.source.url, self.source.fingerprint, first)
+        key = (key_of(self.source), "fits table", first)
         with self._fetching:
             held = tiles.get(key)
             if held is None:

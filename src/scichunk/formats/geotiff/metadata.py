@@ -2,43 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
+from scichunk.lru import LRU
 from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
-from scichunk.sources.cache import LRU
 
-__all__ = ["fill_value", "read_metadata", "sidecars"]
-
-_SIDECARS: Final = (".aux.xml", ".AUX.XML", ".msk", ".ovr")
-_STEM_SIDECARS: Final = (
-    ".aux.xml",
-    ".tfw",
-    ".TFW",
-    ".tifw",
-    ".tiffw",
-    ".wld",
-    ".tab",
-    ".TAB",
-    ".rpb",
-    ".RPB",
-    "_RPC.TXT",
-    "_rpc.txt",
-    ".IMD",
-)
+__all__ = ["fill_value", "read_metadata"]
 
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
-
-
-def sidecars(path: str) -> list[str]:
-    """Files beside a local one that GDAL would read with it."""
-    stem = os.path.splitext(path)[0]  # plain strings: this is on the way of every open
-    names = [path + s for s in _SIDECARS] + [stem + s for s in _STEM_SIDECARS]
-    return [n for n in dict.fromkeys(names) if os.path.exists(n)]
 
 
 def read_metadata(image: Image, path: str | None) -> RasterMetadata:

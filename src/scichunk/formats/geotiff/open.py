@@ -11,15 +11,15 @@ from typing import Any, Final
 import numpy as np
 
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
-from scichunk.formats.geotiff import nodes
+from scichunk.formats.geotiff import beside, nodes
 from scichunk.formats.geotiff.index import build_index, pixel_dtype
-from scichunk.formats.geotiff.metadata import fill_value, read_metadata, sidecars
+from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
 from scichunk.formats.rasters import band_data
 from scichunk.metadata.raster import RasterMetadata
 from scichunk.model import ArrayInfo, ArrayVar, Node, Place
-from scichunk.reading import ArraySource, IndexedArray, ReferenceArray
+from scichunk.reading import ArraySource, IndexedArray, ReferenceArray, WindowArray
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["GeoTIFFFile", "open_file"]
@@ -150,9 +150,9 @@ class GeoTIFFFile:
         with self._lock:
             if page not in self._metadata:
                 path = self.location.local_path
-                beside = path if page == 0 and path and sidecars(path) else None
+                whole = path if page == 0 and path and self._beside_it() else None
                 image = self.image(page)
-                self._metadata[page] = read_metadata(image, beside)
+                self._metadata[page] = read_metadata(image, whole)
             return self._metadata[page]
 
     def array(self, place: Place) -> ArraySource:
@@ -193,6 +193,14 @@ class GeoTIFFFile:
             found["scale and offset"] = sorted(_SCALING.findall(d.raw(42112)))
         return found
 
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        for array in list(self._arrays.values()):
+            if isinstance(array, WindowArray):
+                array.close()
+        for source in {self.source, *([self._external[0]] if self._external else [])}:
+            source.close()
+
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
         return nodes.describe(self)
@@ -212,15 +220,13 @@ class GeoTIFFFile:
                     raise
                 why = error.message
             else:
-                key = ("geotiff", self.location.key, self.fingerprint, page, level)
-                return IndexedArray(index, source, key)
+                return IndexedArray(index, source, ("geotiff", page, level))
         first = image is self.structure.first
         return open_reference(source, None if first else image.directory.offset, why, part)
 
     def _mask_reader(self, page: int) -> str | None:
         """Where a page's mask comes from, if it has one."""
-        path = self.location.local_path
-        if page == 0 and path and os.path.exists(path + ".msk"):
+        if page == 0 and self._beside_it(".msk"):
             return "a mask file beside it"
         first = self.structure.first
         if page == 0 and not first.directory.next and 330 not in first.directory.tags:
@@ -244,15 +250,20 @@ class GeoTIFFFile:
         grid = type(pixels.grid)((image.height, image.width), edges)
         return ReferenceArray(grid, np.dtype("u1"), why, windows)
 
+    def _beside_it(self, end: str = "") -> list[Location]:
+        """Files beside a local one that GDAL would read with it, or those of them with some ending."""
+        name = os.path.basename(self.location.local_path or "")
+        return self.location.existing([n for n in beside(name) if n.endswith(end)]) if name else []
+
     def _beside(self) -> tuple[ByteSource, list[Image]]:
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
         with self._lock:
             if self._external is None:
-                path = self.location.local_path
-                if not path or not os.path.exists(path + ".ovr"):
+                found = self._beside_it(".ovr")
+                if not found:
                     self._external = (self.source, [])
                 else:
-                    source = Location(path + ".ovr").open()
+                    source = found[0].open()
                     pages: list[Page] = read_structure(source).pages
                     self._external = (source, [i for p in pages for i in (p.image, *p.overviews) if not i.is_mask])
             return self._external

@@ -1,4 +1,4 @@
-"""The reference lane: windows through rasterio, one dataset per thread, GDAL's block cache bounded.
+"""The reference lane: windows through rasterio, a dataset for each thread that reads, GDAL's block cache bounded.
 
 The driver is GTiff: what LIBERTIFF reads faster, the indexed lane reads; what is left here is what LIBERTIFF refuses or gets
 wrong (NBITS 12, CCITT, CMYK JPEG, pages).
@@ -6,23 +6,25 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 
 from __future__ import annotations
 
-import threading
 import weakref
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, ScichunkError
 from scichunk.reading import ReferenceArray
 from scichunk.sources.base import ByteSource
-from scichunk.sources.spill import local_copy
+from scichunk.sources.pool import HandlePool
+from scichunk.sources.spill import LocalCopy
 
 __all__ = ["RasterioWindows", "dataset_dtype", "open_reference"]
 
 Array = npt.NDArray[Any]
+_handles: Final = HandlePool(lambda dataset: dataset.close())
 
 
 def dataset_dtype(names: tuple[str, ...]) -> np.dtype[Any]:
@@ -50,44 +52,47 @@ class RasterioWindows:
     """
 
     def __init__(self, source: ByteSource, offset: int | None, why: str, *, mask: bool = False) -> None:
-        self._url, self._mask = source.url, mask
-        path, self._copy = local_copy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
-        self._name = path if offset is None else f"GTIFF_DIR:off:{offset}:{path}"
-        self._local = threading.local()
-        self._opened: list[Any] = []
-        weakref.finalize(self, _close, self._opened)  # also before Python ends, while GDAL is still whole
+        self._url, self._mask, self._offset = source.url, mask, offset
+        self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
+        self._owner = object()
+        weakref.finalize(self, _handles.discard, self._owner)
 
-    def dataset(self) -> Any:  # rasterio has no types
-        """Return this thread's dataset.
+    def dataset(self) -> AbstractContextManager[Any]:  # rasterio has no types
+        """Lend a dataset to this thread for the time of a block.
 
         Raises
         ------
         FormatError
             If rasterio cannot open it.
         """
-        found = getattr(self._local, "dataset", None)
-        if found is None:
-            import rasterio
+        return _handles.lend(self._owner, self._open)
 
+    def close(self) -> None:
+        """Close the idle datasets, and give up the copy of the file if there is one."""
+        _handles.discard(self._owner)
+        self._copy.close()
+
+    def _open(self) -> Any:
+        import rasterio
+
+        with self._copy.path() as path:
+            name = path if self._offset is None else f"GTIFF_DIR:off:{self._offset}:{path}"
             try:
                 with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes, GDAL_DISABLE_READDIR_ON_OPEN=True):
-                    found = self._local.dataset = rasterio.open(self._name, driver="GTiff")
+                    return rasterio.open(name, driver="GTiff")
             except Exception as error:  # rasterio raises what GDAL's plug-ins raise
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
-            self._opened.append(found)
-        return found
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x), or of (y, x) of the mask."""
         import rasterio
         from rasterio.windows import Window
 
-        dataset = self.dataset()
         rows, columns = window[-2:]
         place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
-            with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
+            with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
                 if self._mask:
                     found: Array = dataset.dataset_mask(window=place)
                 else:
@@ -96,15 +101,12 @@ class RasterioWindows:
                     found = dataset.read(
                         bands, window=place, out_dtype=dataset_dtype(dataset.dtypes) if several else None
                     )
+        except ScichunkError:
+            raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
-
-
-def _close(datasets: list[Any]) -> None:
-    for dataset in datasets:
-        dataset.close()
 
 
 def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> ReferenceArray:
@@ -117,12 +119,12 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
     """
     try:
         windows = RasterioWindows(source, offset, why)
-        dataset = windows.dataset()
+        with windows.dataset() as dataset:
+            dtype = dataset_dtype(dataset.dtypes)
+            rows, columns = dataset.block_shapes[0]
+            shape = (dataset.count, dataset.height, dataset.width)
+            interleaved = dataset.profile.get("interleave") == "pixel"
     except FormatError as error:
         raise error.at(part=part) from None
-    dtype = dataset_dtype(dataset.dtypes)
-    rows, columns = dataset.block_shapes[0]
-    shape = (dataset.count, dataset.height, dataset.width)
-    interleaved = dataset.profile.get("interleave") == "pixel"
-    grid = ChunkGrid(shape, (dataset.count if interleaved else 1, max(1, rows), max(1, columns)))
+    grid = ChunkGrid(shape, (shape[0] if interleaved else 1, max(1, rows), max(1, columns)))
     return ReferenceArray(grid, dtype, why, windows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Generator, Hashable
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.formats.jpeg2000.tile_packets import Held, Request, TilePackets, find_packets
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
 from scichunk.sources import ByteSource
-from scichunk.sources.cache import tiles
+from scichunk.sources.cache import FileKey, tiles
 
 __all__ = ["PartTable", "TileCollector", "build_index", "group_type", "planning_grid"]
 
@@ -164,7 +164,7 @@ class TileCollector:
     structure: Structure
     codec: TileCodec
     table: PartTable
-    key: Hashable
+    key: FileKey
     """Identity of the file within this process."""
     head: int
     """Bytes of a tile-part to read first, where only some of its packets are needed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import warnings
 from collections.abc import Mapping
@@ -12,10 +11,10 @@ from typing import Any, Final
 from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.lru import LRU
 from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
-from scichunk.sources.cache import LRU
 
-__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata", "sidecars"]
+__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata"]
 
 GEOJP2: Final = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -23,17 +22,6 @@ _LONGEST: Final = 1 << 24
 _MOST_BANDS: Final = 1024
 
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
-
-
-def sidecars(path: str) -> list[str]:
-    """Files beside a local one that GDAL would read with it: PAM and world files."""
-    stem, suffix = os.path.splitext(path)
-    ext = suffix[1:].lower()
-    names = [path + ".aux.xml", stem + ".aux.xml", *(stem + s for s in (".wld", ".WLD"))]
-    if ext:
-        short = ext[0] + ext[-1] + "w"
-        names += [stem + "." + s for s in (short, short.upper(), ext + "w", (ext + "w").upper())]
-    return [n for n in dict.fromkeys(names) if os.path.exists(n)]
 
 
 def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Mapping, Sequence
@@ -10,18 +11,17 @@ from typing import Any, Final
 from scichunk.codecs.codestream import MainHeader
 from scichunk.collecting import CollectedArray
 from scichunk.errors import ScichunkError, UnsupportedFeature
-from scichunk.formats.jpeg2000 import nodes
+from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
 from scichunk.formats.jpeg2000.index import PartTable, TileCollector, build_index, planning_grid
-from scichunk.formats.jpeg2000.metadata import read_metadata, sidecars
+from scichunk.formats.jpeg2000.metadata import read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.metadata.raster import RasterMetadata
 from scichunk.model import ArrayInfo, Node, Place
-from scichunk.reading import ArraySource
+from scichunk.reading import ArraySource, WindowArray
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.local import LocalSource
-from scichunk.sources.memory import BytesSource
+from scichunk.sources.cache import key_of
 
 __all__ = ["JPEG2000File", "open_file"]
 
@@ -110,7 +110,8 @@ class JPEG2000File:
         with self._lock:
             if self._metadata is None:
                 path = self.location.local_path
-                self._metadata = read_metadata(self.structure, path if path and sidecars(path) else None)
+                found = path and self.location.existing(beside(os.path.basename(path)))
+                self._metadata = read_metadata(self.structure, path if found else None)
             return self._metadata
 
     def place(
@@ -175,10 +176,10 @@ class JPEG2000File:
             build_index(self.structure, group, reduce)  # the same errors for levels that are not there
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
-        key = ("jpeg2000", self.location.key, self.fingerprint, number, reduce)
-        near = isinstance(self.source, LocalSource | BytesSource)
-        collector = TileCollector(self.structure, codec, self.parts, key[:3], _HEAD_NEAR if near else _HEAD_FAR)
-        return CollectedArray(index, self.source, key, collector, planning_grid(index.grid, partial=codec.partial))
+        head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
+        collector = TileCollector(self.structure, codec, self.parts, key_of(self.source), head)
+        grid = planning_grid(index.grid, partial=codec.partial)
+        return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
     def layout(self, place: Place) -> Mapping[str, Any]:
         """Return shape, depth and georeferencing of an image."""
@@ -191,6 +192,13 @@ class JPEG2000File:
             "coordinate system": metadata.crs_wkt,
             "transform": metadata.transform,
         }
+
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        for array in list(self._arrays.values()):
+            if isinstance(array, WindowArray):
+                array.close()
+        self.source.close()
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""

@@ -22,7 +22,7 @@ from scichunk.formats.jpeg2000.index import group_type
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
-from scichunk.sources.spill import local_copy
+from scichunk.sources.spill import LocalCopy
 
 __all__ = ["box_tree", "lent", "open_reference"]
 
@@ -79,7 +79,7 @@ class GlymurWindows:
     """Reads windows of one group of components, one glymur object each."""
 
     def __init__(self, source: ByteSource, structure: Structure, group: Group, reduce: int, why: str) -> None:
-        self._path, self._copy = local_copy(source, ".jp2", f"the reference reader (glymur) is needed: {why}")
+        self._copy = LocalCopy(source, ".jp2", f"the reference reader (glymur) is needed: {why}")
         self._structure, self._group, self._reduce = structure, group, reduce
         self._dtype = group_type(group)
 
@@ -87,8 +87,8 @@ class GlymurWindows:
         """Read a window of (band, y, x)."""
         shape = self._structure.shape(self._group, self._reduce)
         try:
-            with lent() as glymur:
-                planes = self._planes(glymur)
+            with self._copy.path() as path, lent() as glymur:
+                planes = self._planes(glymur.Jp2k(path))
         except ScichunkError:
             raise
         except Exception as error:  # glymur raises what it meets
@@ -102,9 +102,12 @@ class GlymurWindows:
             out[band] = planes[component][window[1:]]
         return out
 
-    def _planes(self, glymur: Any) -> list[Array]:
+    def close(self) -> None:
+        """Give up the copy of the file if there is one."""
+        self._copy.close()
+
+    def _planes(self, image: Any) -> list[Array]:
         """All components, at full size of what is asked: areas of images with an offset are not glymur's strength."""
-        image = glymur.Jp2k(self._path)
         image.ignore_pclr_cmap_cdef = True
         if len(self._structure.groups) > 1:
             return [np.asarray(p) for p in image.read_bands(rlevel=self._reduce)]

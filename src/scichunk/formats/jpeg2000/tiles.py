@@ -12,8 +12,6 @@ import numpy.typing as npt
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.jpeg2000.structure import Structure
 from scichunk.sources import ByteSource
-from scichunk.sources.local import LocalSource
-from scichunk.sources.memory import BytesSource
 
 __all__ = ["SOT_BYTES", "TileParts", "find_parts", "parse_sot"]
 
@@ -80,8 +78,7 @@ def find_parts(structure: Structure, source: ByteSource, *, trust: bool = True) 
         if min(tiles) >= 0 and max(tiles) < _count(structure):
             bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
             return _table(structure, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
-    near = isinstance(source, LocalSource | BytesSource)
-    known = {} if near or _count(structure) <= _CHAINS else _chains(structure, source, first)
+    known = {} if source.is_cheap or _count(structure) <= _CHAINS else _chains(structure, source, first)
     return _hop(structure, source, first, known)
 
 

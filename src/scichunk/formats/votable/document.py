@@ -14,7 +14,7 @@ from scichunk.formats.votable.held import HoldableSource
 from scichunk.formats.votable.markup import Body, declared_encoding, find_end, is_near, next_body, read
 from scichunk.formats.votable.structure import Table, tables
 from scichunk.sources import ByteSource
-from scichunk.sources.expanded import collect
+from scichunk.sources.expanded import ExpandedSource
 
 __all__ = ["Document", "open_document"]
 
@@ -39,7 +39,8 @@ def open_document(source: ByteSource) -> Document:
     """
     encoding, plain = declared_encoding(bytes(source.head()[:1024]))
     if not plain:
-        source, encoding = collect(_transcoded(source, encoding), source.url), "utf-8"
+        original, known = source, encoding
+        source, encoding = ExpandedSource(original, lambda: _transcoded(original, known)), "utf-8"
     return Document(source if is_near(source) else HoldableSource(source), encoding)
 
 

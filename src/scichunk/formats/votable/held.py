@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.sources import ByteSource
 from scichunk.sources.base import check_ranges
-from scichunk.sources.cache import tiles
+from scichunk.sources.cache import key_of, tiles
 
 __all__ = ["HoldableSource"]
 
@@ -28,9 +28,15 @@ class HoldableSource:
 
     def __init__(self, source: ByteSource) -> None:
         self._source = source
-        self.url, self.fingerprint, self.batch_bytes = source.url, source.fingerprint, source.batch_bytes
+        self.url, self.key = source.url, source.key
+        self.fingerprint, self.batch_bytes = source.fingerprint, source.batch_bytes
         self.held = False
         self._lock = threading.Lock()
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether the whole file is, or is about to be, in memory."""
+        return self.held or self._source.is_cheap
 
     def hold(self) -> None:
         """Fetch everything with the next read, if the file is small enough."""
@@ -54,8 +60,12 @@ class HoldableSource:
             return await self._source.read_ranges_async(starts, stops)
         return self.read_ranges(starts, stops)
 
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
     def _whole(self) -> npt.NDArray[np.uint8]:
-        key = ("votable", self.url, self.fingerprint)
+        key = (key_of(self), "whole file")
         with self._lock:
             found = tiles.get(key)
             if found is None:

@@ -13,8 +13,6 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.errors import LimitExceeded, UnsupportedFeature
 from scichunk.sources import ByteSource
-from scichunk.sources.local import LocalSource
-from scichunk.sources.memory import BytesSource
 
 __all__ = [
     "SLACK",
@@ -64,7 +62,7 @@ class Body:
 
 def is_near(source: ByteSource) -> bool:
     """Whether looking through all bytes costs little beside decoding them."""
-    return isinstance(source, LocalSource | BytesSource) or bool(getattr(source, "held", False))
+    return source.is_cheap
 
 
 def read(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:

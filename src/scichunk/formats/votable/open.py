@@ -144,6 +144,10 @@ class VOTableFile:
         array = self.array(place)
         return {"shape": array.shape, "type": str(array.dtype)}
 
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        self.document.source.close()
+
     def describe(self) -> list[ArrayInfo]:
         """Describe every table, without counting rows."""
         self.document.find_all()

@@ -1,0 +1,244 @@
+"""A file by name: what can be sent to a worker and opened there, and how a user's input becomes one."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scichunk.errors import SourceError
+from scichunk.sources.base import ByteSource, public_url
+from scichunk.sources.identity import digest, object_number
+
+__all__ = ["Location", "file_of", "locate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A file by name, ready to be pickled; make one with :func:`locate`."""
+
+    target: Any = field(repr=False)
+    """Absolute path, URL, bytes, ``(fsspec file system, path)``, or an open file object."""
+    options: Mapping[str, Any] | None = field(default=None, repr=False)
+    """fsspec's storage options; may hold secrets."""
+    key: str = field(default="", repr=False, compare=False)
+    """Identity of the file by name: the path of a local file, else a digest that includes the storage options. It travels with the
+    location, so that a file object whose content travels remains the same file."""
+
+    def __post_init__(self) -> None:
+        if not self.key:
+            object.__setattr__(self, "key", self._identify())
+
+    def _identify(self) -> str:
+        target = self.target
+        if isinstance(target, str):
+            return target if "://" not in target and not self.options else "url:" + digest(target, self.options)
+        if isinstance(target, bytes):
+            return "bytes:" + hashlib.blake2b(target, digest_size=16).hexdigest()
+        if isinstance(target, tuple):
+            return "fs:" + digest(*target)
+        return "object:" + object_number(target)
+
+    @property
+    def url(self) -> str:
+        """Name for messages, without secrets."""
+        if isinstance(self.target, str):
+            return public_url(self.target)
+        if isinstance(self.target, bytes):
+            return f"<{len(self.target)} bytes>"
+        if isinstance(self.target, tuple):
+            return public_url(str(self.target[0].unstrip_protocol(self.target[1])))
+        return str(getattr(self.target, "name", "") or f"<{type(self.target).__name__}>")
+
+    @property
+    def local_path(self) -> str | None:
+        """The path, if this is a file of this machine."""
+        return self.target if isinstance(self.target, str) and "://" not in self.target and not self._in_store else None
+
+    @property
+    def _in_store(self) -> bool:
+        return self.options is not None and "store" in self.options
+
+    def sibling(self, name: str) -> Location | None:
+        """Return the location of a file beside this one, with the same options.
+
+        Parameters
+        ----------
+        name
+            Its name, without a folder.
+
+        Returns
+        -------
+        Location or None
+            None where nothing lies beside: bytes and open file objects.
+
+        Raises
+        ------
+        ValueError
+            If the name is empty or would leave the folder.
+        """
+        if not name or name in {".", ".."} or "/" in name or "\0" in name or os.sep in name:
+            msg = f"{name!r} is no name of a file"
+            raise ValueError(msg)
+        target = self.target
+        if isinstance(target, tuple):
+            return Location((target[0], posixpath.join(posixpath.dirname(target[1]), name)))
+        if not isinstance(target, str):
+            return None
+        if self.local_path is not None:
+            return Location(os.path.join(os.path.dirname(target), name))
+        first, chain, rest = target.partition("::")
+        path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
+        folder = path.rpartition("/")[0]
+        return Location(
+            (f"{folder}/" if folder or "/" in path else "") + name + mark + query + chain + rest, self.options
+        )
+
+    def existing(self, names: Sequence[str]) -> list[Location]:
+        """Return those files beside a local one that exist; none for other locations, where looking would cost requests.
+
+        Parameters
+        ----------
+        names
+            Names of files, in the order wanted.
+        """
+        path = self.local_path
+        if path is None:
+            return []
+        from scichunk.sources.siblings import existing
+
+        return [Location(p) for p in existing(path, names)]
+
+    def open(self) -> ByteSource:
+        """Open the source.
+
+        Raises
+        ------
+        SourceError
+            If it is missing or unreachable.
+        """
+        source = self._open()
+        source.key = self.key
+        return source
+
+    def _open(self) -> ByteSource:
+        target, given = self.target, dict(self.options or {})
+        if isinstance(target, bytes):
+            from scichunk.sources.memory import BytesSource
+
+            return BytesSource(target, tag=self.key.rpartition(":")[2])
+        if isinstance(target, tuple):
+            from scichunk.sources.fsspec import FsspecSource
+
+            fs, path = target
+            return FsspecSource(fs, path, self.url)
+        if not isinstance(target, str):
+            from scichunk.sources.fileobject import FileObjectSource
+
+            return FileObjectSource(target, tag=self.key.rpartition(":")[2])
+        if "store" in given:
+            from scichunk.sources.objectstore import ObstoreSource
+
+            return ObstoreSource(given["store"], target.partition("://")[2] or target)
+        if "://" not in target:
+            from scichunk.sources.local import LocalSource
+
+            return LocalSource(target)
+        return _open_url(target, given)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        target = self.target
+        if not isinstance(target, str | bytes | tuple):  # an open file cannot travel, its content can
+            source = self.open()
+            target = bytes(source.read_ranges([0], [source.fingerprint.size])[0])
+        if self.key == target:
+            return Location, (target,)
+        return Location, (target, self.options, self.key)
+
+
+def _open_url(url: str, given: dict[str, Any]) -> ByteSource:
+    try:
+        if url.startswith(("http://", "https://")):
+            from scichunk.sources.http import HttpSource
+
+            return HttpSource(url, given)
+        from scichunk.sources.fsspec import FsspecSource
+    except ImportError as error:
+        msg = f"a package is missing that reads this kind of URL: {error}"
+        raise SourceError(msg, url=public_url(url)) from error
+    return FsspecSource.from_url(url, given)
+
+
+def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Location:  # anything that names a file
+    """Turn what a user gives into a :class:`Location`.
+
+    Parameters
+    ----------
+    target
+        ``str`` or ``os.PathLike`` path, fsspec URL, ``bytes``, or an open binary file object (of a local file, of fsspec, or any
+        other that seeks).
+    storage_options
+        Passed to fsspec, or ``{"store": ...}`` with a store of obstore.
+
+    Raises
+    ------
+    TypeError
+        If the target is none of these.
+    """
+    if isinstance(target, Location):
+        return target
+    given = dict(storage_options) if storage_options else None
+    if isinstance(target, os.PathLike):
+        target = os.fspath(target)
+    if isinstance(target, str):
+        if target.startswith("file://") and "::" not in target:
+            import fsspec
+
+            target = fsspec.core.strip_protocol(target)
+        if "://" in target or (given and "store" in given):
+            return Location(target, given)
+        return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
+    if isinstance(target, bytes | bytearray | memoryview):
+        return Location(bytes(target))
+    if isinstance(target, io.BytesIO):
+        return Location(target.getvalue())
+    return _locate_object(target)
+
+
+def _locate_object(target: Any) -> Location:
+    """An open file by its name where that certainly leads to the same bytes, else the object itself."""
+    path = file_of(target)
+    if path is not None:
+        return Location(path)
+    if not (hasattr(target, "read") and hasattr(target, "seek")):
+        msg = f"expected a path, URL, bytes or binary file object, got {type(target).__name__}"
+        raise TypeError(msg)
+    fs, path = getattr(target, "fs", None), getattr(target, "path", None)
+    protocol = getattr(fs, "protocol", "")
+    local = "file" in ((protocol,) if isinstance(protocol, str) else tuple(protocol))
+    plain = getattr(target, "compression", None) is None and (getattr(target, "mode", None) or "rb") in {"rb", "r"}
+    if fs is not None and isinstance(path, str) and plain and not local and hasattr(fs, "unstrip_protocol"):
+        return Location((fs, path))
+    return Location(target)
+
+
+def file_of(target: Any) -> str | None:
+    """Return the path of an open file of this machine; None if another file may be found under its name.
+
+    The name of an object proves nothing: members of archives, decompressing readers and files that were replaced since have the
+    name of a file that holds other bytes. What is compared is the file that the descriptor stands for.
+    """
+    inner = getattr(target, "f", target) if type(target).__module__ == "fsspec.implementations.local" else target
+    raw = inner.raw if isinstance(inner, io.BufferedReader) else inner
+    if not isinstance(raw, io.FileIO) or not isinstance(raw.name, str) or raw.writable():
+        return None
+    with contextlib.suppress(OSError, ValueError):
+        path = os.path.abspath(raw.name)
+        if os.path.samestat(os.fstat(raw.fileno()), os.stat(path)):
+            return path
+    return None

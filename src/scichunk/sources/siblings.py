@@ -1,0 +1,85 @@
+"""Files beside a local one that belong to it: world files, masks, overviews, headers. They are part of its version."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scichunk.lru import LRU
+from scichunk.sources.base import Fingerprint
+
+__all__ = ["existing", "with_siblings"]
+
+_RACY_NS: Final = 2_500_000_000
+"""A folder that changed so shortly before it was listed may have changed again within one tick of its file system's clock."""
+_MANY: Final = 512
+"""Folders with more names are not listed again and again while they change."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """Names in a folder at one time."""
+
+    changed_ns: int
+    listed_ns: int
+    names: frozenset[str]
+
+
+_listings: LRU[_Listing] = LRU(lambda: 256)
+
+
+def existing(path: str, names: Sequence[str]) -> list[str]:
+    """Return the paths of those files beside a local one that exist.
+
+    Parameters
+    ----------
+    path
+        Absolute path of the file.
+    names
+        Names in its folder, in the order wanted.
+    """
+    folder = os.path.dirname(path)
+    there = _names_in(folder)
+    found = (os.path.join(folder, name) for name in dict.fromkeys(names) if there is None or name in there)
+    return [p for p in found if there is not None or os.path.exists(p)]
+
+
+def with_siblings(fingerprint: Fingerprint, path: str, names: Sequence[str]) -> Fingerprint:
+    """Return the version of a file together with those beside it."""
+    parts = []
+    for sibling in existing(path, names):
+        try:
+            seen = os.stat(sibling)
+        except OSError:  # it has gone since the folder was listed
+            continue
+        parts.append(f"{os.path.basename(sibling)}\0{seen.st_size}\0{seen.st_mtime_ns}")
+    if not parts:
+        return fingerprint
+    digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return Fingerprint(fingerprint.size, f"{fingerprint.tag}+{digest}")
+
+
+def _names_in(folder: str) -> frozenset[str] | None:
+    """Names in a folder: one look at its time instead of one for each name; None where each must be looked at."""
+    try:
+        changed = os.stat(folder).st_mtime_ns
+    except OSError:
+        return None
+    known = _listings.get(folder)
+    if known is not None:
+        if known.changed_ns == changed and known.listed_ns - changed > _RACY_NS:
+            return known.names
+        if len(known.names) > _MANY and time.time_ns() - changed <= _RACY_NS:
+            return None
+        _listings.pop(folder)
+    try:
+        now = time.time_ns()
+        names = frozenset(os.listdir(folder))
+    except OSError:  # a folder may be searched and not listed
+        return None
+    _listings.put(folder, _Listing(changed, now, names))
+    return names
