@@ -35,6 +35,11 @@ _LASTING_THREADS = {
 }
 """Beginnings of the names of threads that other packages keep for the process, and why."""
 
+_LASTING_KINDS = {
+    "(process_request_thread)": "http.server ends such a thread with its connection, and fsspec's sessions keep theirs",
+}
+"""Ends of the names of threads of the tests' own servers, and why."""
+
 _LASTING_FILES = ("/dev/", "/proc/", "/sys/")
 
 
@@ -88,7 +93,7 @@ def _descriptors() -> dict[int, str]:
 
 
 def _lasts(thread: threading.Thread) -> bool:
-    return thread.name.startswith(tuple(_LASTING_THREADS))
+    return thread.name.startswith(tuple(_LASTING_THREADS)) or thread.name.endswith(tuple(_LASTING_KINDS))
 
 
 def _changed_filters(before: tuple[tuple, ...], after: tuple[tuple, ...]) -> list[str]:

@@ -8,7 +8,6 @@ import pickle
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from pathlib import Path
 
@@ -190,18 +189,14 @@ def check(data):
         assert error.message
 
 
+@pytest.mark.timeout(120)  # none of them may take long; 150 take about a second
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("head", "count"), [(None, 150), (8640, 150)])
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_damage(path, head, count):
-    slowest = 0.0
-    check(path.read_bytes())  # compiles the kernels
     for copy in mutations(path.read_bytes(), count, seed=3, head=head):
-        begin = time.process_time()
         with scichunk.options.set(max_chunk_bytes=1 << 26):
             check(copy)
-        slowest = max(slowest, time.process_time() - begin)
-    assert slowest < 2  # seconds of CPU: other processes do not count
 
 
 def test_a_corrupt_tile_names_itself_and_the_others_still_read():
@@ -312,10 +307,9 @@ def test_requests_over_http():
         assert server.bytes_sent < 400_000
         array = scichunk.from_fits(server.url("cube.fits"), chunks=(100, 64, 512))
         server.reset()
-        begin = time.perf_counter()
         np.testing.assert_array_equal(array[:, 30, 200], cube[:, 30, 200])
-        assert time.perf_counter() - begin < 1  # 0.25 s on an idle machine
         assert server.requests <= 100
+        assert server.max_concurrent >= min(50, server.requests)
         server.reset()
         assert len(scichunk.open(server.url("many.fits")).children) == 200
         assert server.requests < 240

@@ -1,5 +1,8 @@
 """Rice decoding beside cfitsio's encoder: any spread of values, block lengths, numbers of pixels."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from astropy.io.fits.hdu.compressed import _codecs as codecs
@@ -50,20 +53,45 @@ def test_as_encoded(size):
     check()
 
 
-def test_fewer_bytes_than_are_loaded_at_once(monkeypatch):
-    encoded = bytes(codecs.Rice1(blocksize=32, bytepix=2, tilesize=40).encode(np.full(40, 7, "i2")))
-    seen = []
-    monkeypatch.setattr(kernels_rice, "_decode", lambda data, *rest: seen.append(data.size))
-    decode([encoded], [40], 32, 2)
-    monkeypatch.undo()
-    assert len(encoded) < 8 <= seen[0]
-    out, status = decode([encoded], [40], 32, 2)
-    assert not status.any()
-    assert (out == 7).all()
-    kernels_rice._decode(
-        np.frombuffer(encoded, np.uint8), *np.array([[[0]], [[3]], [[0]], [[40]]])[:, 0], 32, 2, out, status
-    )
-    assert status.all()  # the kernel itself refuses rather than read before its buffer
+GUARDED = """
+import ctypes, mmap, sys
+import numpy as np
+from astropy.io.fits.hdu.compressed import _codecs as codecs
+from scichunk.codecs import kernels_rice
+
+page = mmap.PAGESIZE
+memory = mmap.mmap(-1, 3 * page)
+room = np.frombuffer(memory, np.uint8)
+libc = ctypes.CDLL(None, use_errno=True)
+for guard in (0, 2 * page):
+    assert libc.mprotect(ctypes.c_void_p(room.ctypes.data + guard), page, 0) == 0
+
+def check(data, block, size, pixels, good):
+    for first in (page, 2 * page - len(data)):  # right after the one guard, right before the other
+        view = room[first : first + len(data)]
+        view[:] = np.frombuffer(data, np.uint8)
+        one = lambda n: np.array([n], np.int64)
+        out, status = np.zeros(pixels, np.int32), np.ones(1, np.int64)
+        kernels_rice.decode(view, one(0), one(len(data)), one(0), one(pixels), block, size, out, status)
+        assert status[0] == (not good), (len(data), size)
+        assert not good or (out == 7).all()
+
+for size in (1, 2, 4):
+    for pixels in (1, 2, 40, 1000):
+        kind = np.dtype(f"i{size}" if size > 1 else "u1")
+        whole = bytes(codecs.Rice1(blocksize=32, bytepix=size, tilesize=pixels).encode(np.full(pixels, 7, kind)))
+        check(whole, 32, size, pixels, True)
+        for length in range(min(len(whole), 12)):
+            check(whole[:length], 32, size, pixels, False)
+print("read within its bytes")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is guarded by mprotect")
+def test_nothing_is_read_beside_the_bytes_of_a_tile():
+    """Bits are loaded eight bytes at once; a read outside the bytes that are given would kill the process."""
+    done = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "read within its bytes\n"), done.stderr
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5, 40])

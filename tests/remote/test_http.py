@@ -1,7 +1,6 @@
 """Requests, counted on a loopback server with 50 ms latency."""
 
 import asyncio
-import time
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +78,9 @@ def test_a_chunk_is_one_concurrent_batch_without_waste(server, cog):
     array = scichunk.from_geotiff(server.url("cog.tif"), chunks=(1, 1024, 1024))
     wanted = sum(tile_bytes(server, [8 * r + c for r in range(4) for c in range(4)]))
     server.reset()
-    begin = time.monotonic()
     np.testing.assert_array_equal(array[:, :1024, :1024], cog[1][:, :1024, :1024])
-    assert time.monotonic() - begin < 2.5 * 0.05 + 0.3
     assert server.requests <= 4
-    assert max(r.began for r in server.log) - min(r.began for r in server.log) < 0.04
+    assert server.max_concurrent == server.requests
     assert server.bytes_sent <= 1.1 * wanted
 
 
@@ -100,9 +97,9 @@ def test_reads_are_asynchronous(server, cog):
         parts = [ds["band_data"][:, r : r + 256, :256].load_async() for r in range(0, 2048, 256)]
         return await asyncio.gather(*parts)
 
-    begin = time.monotonic()
+    server.reset()
     found = asyncio.run(load())
-    assert time.monotonic() - begin < 4 * 0.05 + 0.3
+    assert server.max_concurrent >= 8
     np.testing.assert_array_equal(np.concatenate([f.values for f in found], axis=1), cog[1][:, :, :256])
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-from scichunk.model import FormatSpec
+if TYPE_CHECKING:
+    from scichunk.model import FormatSpec
 
 
 class _CallablePackage(ModuleType):

@@ -20,7 +20,7 @@ from scichunk.codecs.tilestream import tile_codestream
 from scichunk.collecting import Steps
 from scichunk.errors import FormatError, UnsupportedFeature, located
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.formats.jpeg2000.tile_packets import Held, Request, TilePackets, find_packets
+from scichunk.formats.jpeg2000.tile_packets import USUAL, Held, Request, Thresholds, TilePackets, find_packets
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
 from scichunk.sources import ByteSource
 from scichunk.sources.cache import FileKey, tiles
@@ -30,8 +30,6 @@ __all__ = ["PartTable", "TileCollector", "build_index", "group_type", "planning_
 _LARGE_TILE: Final = 1 << 24
 """Samples of a tile that is planned in parts."""
 _PART: Final = 2048
-_SMALL: Final = 1 << 14
-"""Tiles of fewer bytes are read whole."""
 _BIG: Final = 1 << 20
 
 
@@ -166,6 +164,7 @@ class TileCollector:
     """Identity of the file within this process."""
     head: int
     """Bytes of a tile-part to read first, where only some of its packets are needed."""
+    thresholds: Thresholds = USUAL
 
     def prepare(self) -> None:
         """Find the tile-parts."""
@@ -209,7 +208,9 @@ class TileCollector:
 
     def _in_parts(self, number: int, window: tuple[slice, ...]) -> bool:
         """Whether a window needs so little of its tile that single packets are worth looking for."""
-        if self.structure.header.relocated or self.size(number) < _SMALL or not openjpeg.shared_path():
+        if self.structure.header.relocated or self.size(number) < self.thresholds.small_tile:
+            return False
+        if not openjpeg.shared_path():
             return False
         if self.codec.reduce:
             return True
@@ -235,7 +236,7 @@ class TileCollector:
         )
         found: object = tiles.get(key)
         if not isinstance(found, TilePackets):
-            found = yield from find_packets(request, ranges, held, head=self.head)
+            found = yield from find_packets(request, ranges, held, head=self.head, thresholds=self.thresholds)
             if found is None:
                 return None
             if found.complete:

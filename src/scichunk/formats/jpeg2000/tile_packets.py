@@ -18,7 +18,7 @@ from scichunk.codecs.packets import Area, Packets, PacketWalk, count_prefix, dec
 from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, parse_sot
 
-__all__ = ["Request", "TilePackets", "find_packets"]
+__all__ = ["USUAL", "Request", "Thresholds", "TilePackets", "find_packets"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -26,13 +26,24 @@ Ranges = list[tuple[int, int]]
 
 _HEAD: Final = 1 << 12
 """Bytes at the start of a tile-part that hold its header, and PLT of some hundred packets."""
-_LARGE: Final = 1 << 22
-"""Tiles of more bytes are worth a walk over all their packets, which is kept."""
-_WINDOW: Final = 1 << 26
-"""Bytes that such a walk holds at a time."""
-_RESERVE: Final = 1 << 20
-"""No packet has a longer header."""
 _TRIES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Sizes in bytes that decide how the packets of a tile are looked for."""
+
+    small_tile: int = 1 << 14
+    """Tiles of fewer bytes are read whole."""
+    large_tile: int = 1 << 22
+    """Tiles of more bytes are worth a walk over all their packets, which is kept."""
+    walk_window: int = 1 << 26
+    """A walk holds so many bytes at a time."""
+    packet_header: int = 1 << 20
+    """No packet has a longer header."""
+
+
+USUAL: Final = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +163,7 @@ def _tile_part(kept: bytes, pieces: list[Any]) -> list[bytes | memoryview]:
 
 
 def find_packets(
-    request: Request, ranges: Ranges, held: Held, *, head: int = _HEAD
+    request: Request, ranges: Ranges, held: Held, *, head: int = _HEAD, thresholds: Thresholds = USUAL
 ) -> Generator[Ranges, list[memoryview], TilePackets | LowPackets | None]:
     """Find the packets of a tile, as far as a request needs them.
 
@@ -166,6 +177,8 @@ def find_packets(
         Takes up what is read.
     head
         Least bytes of a tile-part to read first.
+    thresholds
+        Sizes that decide between the ways to find them.
 
     Returns
     -------
@@ -205,7 +218,9 @@ def find_packets(
     share = _share(packets, request)
     if share <= 0.5:
         return (yield from _by_walk(packets, request, kept, bodies, held))
-    return (yield from _by_whole_walk(packets, kept, bodies)) if total >= _LARGE else None
+    if total < thresholds.large_tile:
+        return None
+    return (yield from _by_whole_walk(packets, kept, bodies, thresholds))
 
 
 def _lowest(
@@ -304,16 +319,16 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
 
 
 def _by_whole_walk(
-    packets: Packets, kept: bytes, bodies: Ranges
+    packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds
 ) -> Generator[Ranges, list[memoryview], TilePackets | None]:
     """By the headers of all packets of a large tile, some of its bytes at a time."""
     walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
     for first, stop in bodies:
         at, begun = first, done
         while at < stop:
-            end = min(stop, at + _WINDOW)
+            end = min(stop, at + thresholds.walk_window)
             view = (yield [(at, end)])[0]
-            done, status, used = walk.walk(view, done, 0 if end == stop else _RESERVE)
+            done, status, used = walk.walk(view, done, 0 if end == stop else thresholds.packet_header)
             if status or not used:
                 return None
             at += used
