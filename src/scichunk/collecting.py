@@ -9,13 +9,13 @@ from typing import Any, Final, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.buffers import borrow
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import ChunkIndex
 from scichunk.chunks.placing import assign, bounding, take
 from scichunk.chunks.regions import Axis, Piece, outer_pieces
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.reading import IndexedArray, Job
-from scichunk.scratch import borrow
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, tiles
 

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.buffers import result
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.planning import auto_chunks, resolve_chunks
 from scichunk.chunks.regions import Axis, Span, parse_key
 from scichunk.errors import FormatError
 from scichunk.handles import open_file
 from scichunk.model import Place
-from scichunk.scratch import result
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.scratch import cached_blocks, result
+from scichunk.buffers import cached_blocks, result
 
 __all__ = ["Decoding", "Step"]
 
