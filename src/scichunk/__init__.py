@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from scichunk.adapters.stack_dataset import open_stack
     from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
+    from scichunk.core.registry import formats
     from scichunk.lru import clear_caches
-    from scichunk.registry import formats
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ __all__ = [
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
     "clear_caches": "scichunk.lru",
-    "formats": "scichunk.registry",
+    "formats": "scichunk.core.registry",
     "from_fits": "scichunk.adapters.arrays",
     "from_fits_files": "scichunk.adapters.stack",
     "from_geotiff": "scichunk.adapters.arrays",

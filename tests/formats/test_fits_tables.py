@@ -17,10 +17,10 @@ from astropy.io import fits
 
 import scichunk
 from scichunk import errors
-from scichunk.handles import open_file
+from scichunk.core.cache import files
+from scichunk.core.handles import open_file
+from scichunk.core.tables import Rows
 from scichunk.sources import locate
-from scichunk.sources.cache import files
-from scichunk.tables.model import Rows
 from scichunk.testing import RangeServer
 from scichunk.testing.fuzz import mutations
 from tests.fits_tables import (

@@ -198,8 +198,8 @@ def test_celestial_coordinates_on_request():
 @pytest.mark.skipif(not manifest("fits"), reason="no corpus")
 @pytest.mark.filterwarnings("ignore")
 def test_headers_of_real_files():
+    from scichunk.core.handles import open_file
     from scichunk.formats.fits.metadata import header_text
-    from scichunk.handles import open_file
     from scichunk.sources import locate
 
     compared = 0

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import numpy as np
 
 from scichunk.adapters.lazy import LazyArray
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.planning import resolve_chunks
-from scichunk.handles import Handle, open_file
-from scichunk.model import Place
+from scichunk.core.files import Place
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.handles import Handle, open_file
+from scichunk.core.planning import resolve_chunks
 from scichunk.sources import locate
 
 if TYPE_CHECKING:

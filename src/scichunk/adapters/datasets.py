@@ -13,14 +13,14 @@ from xarray import conventions
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-from scichunk import registry
 from scichunk.adapters.lazy import LazyArray
-from scichunk.chunks.planning import preferred_chunks
+from scichunk.core import registry
+from scichunk.core.files import ArrayVar, Coordinate, OpenFile
+from scichunk.core.handles import Handle, Share, open_file
+from scichunk.core.planning import preferred_chunks
 from scichunk.errors import FormatError, GroupNotFound, MetadataWarning
-from scichunk.handles import Handle, Share, open_file
 from scichunk.metadata.affine import LinearAxis
 from scichunk.metadata.cf import Decoding, step_from
-from scichunk.model import ArrayVar, Coordinate, OpenFile
 from scichunk.sources import ByteSource, Location, locate
 
 __all__ = ["Decoders", "Which", "open_any", "open_dataset", "open_groups", "sniffed"]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from scichunk import options
+from scichunk.core.handles import TableHandle, open_file
+from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError
-from scichunk.handles import TableHandle, open_file
 from scichunk.sources import Fingerprint, Location, locate
-from scichunk.tables.model import Rows, TableSource
 
 if TYPE_CHECKING:
     import dask.dataframe as dd

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scichunk.model import ArrayInfo
+from scichunk.core.files import ArrayInfo
 
 __all__ = ["FileInfo", "info"]
 

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.buffers import result
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.planning import auto_chunks, resolve_chunks
-from scichunk.chunks.regions import Axis, Span, parse_key
+from scichunk.core.files import Place
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.handles import open_file
+from scichunk.core.planning import auto_chunks, resolve_chunks
+from scichunk.core.selection import Axis, Span, parse_key
 from scichunk.errors import FormatError
-from scichunk.handles import open_file
-from scichunk.model import Place
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:
@@ -234,7 +234,7 @@ def stack_of(
 
 
 def _check_all(format_name: str, locations: Sequence[Location], place: Place, first: Any) -> list[Fingerprint | None]:
-    from scichunk import registry
+    from scichunk.core import registry
 
     spec = registry.get(format_name)
     wanted = first.layout(place)

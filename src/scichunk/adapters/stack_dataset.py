@@ -12,8 +12,8 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.stack import Headers, stack_of, stack_to_dask
+from scichunk.core.handles import open_file
 from scichunk.errors import FormatError
-from scichunk.handles import open_file
 from scichunk.metadata.cf import Decoding
 from scichunk.sources import locate
 

@@ -134,7 +134,7 @@ def _left_to_rasterio(format_name: str) -> bool:
 
 
 def _guess(target: Any) -> str | None:
-    from scichunk import registry
+    from scichunk.core import registry
 
     head = _first_bytes(target)
     if head is not None:

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import KEEP, borrow
-from scichunk.chunks.batches import Batch, Rows, plan_rows
 from scichunk.codecs.scaling import Scaling
+from scichunk.core.batches import Batch, Rows, plan_rows
 from scichunk.errors import FormatError, located
 
 __all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from scichunk.core.arrays import ArraySource
+from scichunk.core.files import ArrayVar, Coordinate, Place
 from scichunk.metadata.affine import Affine6, RotatedAxis, is_rotated, pixel_centres
 from scichunk.metadata.crs import axis_attrs, grid_mapping
 from scichunk.metadata.raster import RasterMetadata
-from scichunk.model import ArrayVar, Coordinate, Place
-from scichunk.reading import ArraySource
 
 __all__ = ["band_data", "coordinates", "crs_name"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.regions import parse_key
+from scichunk.core.selection import parse_key
 
 __all__ = ["LAZY_AXIS", "Affine6", "LinearAxis", "RotatedAxis", "is_rotated", "pixel_centres", "scaled", "shifted"]
 

@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.regions import parse_key
+from scichunk.core.files import Coordinate
+from scichunk.core.selection import parse_key
 from scichunk.errors import MetadataWarning
 from scichunk.lru import LRU
-from scichunk.model import Coordinate
 from scichunk.quiet import alone, quiet
 
 __all__ = ["Axes", "SkyCoordinate", "axes_of", "coordinates", "find_wcs", "sky_pixels", "sky_values"]

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex
 from scichunk.codecs.raw import RawCodec
 from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
 from scichunk.codecs.tiles import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU

@@ -9,12 +9,12 @@ from typing import Any, Final
 import numpy as np
 
 from scichunk.codecs.scaling import Scaling
+from scichunk.core.arrays import ArraySource, IndexedArray
+from scichunk.core.files import ArrayVar, Coordinate, Node, Place
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.formats.fits.index import image_scaling
 from scichunk.formats.fits.metadata import axes, header_text
 from scichunk.formats.fits.structure import HDU
-from scichunk.model import ArrayVar, Coordinate, Node, Place
-from scichunk.reading import ArraySource, IndexedArray
 
 __all__ = ["attributes", "build", "codec_name", "names"]
 

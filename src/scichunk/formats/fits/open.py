@@ -6,6 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
+from scichunk.core.files import ArrayInfo, Node, Place
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits import nodes
 from scichunk.formats.fits.index import build_index, image_scaling
@@ -13,8 +15,6 @@ from scichunk.formats.fits.metadata import axes, header_text, world_coordinates
 from scichunk.formats.fits.reference import open_reference
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.formats.fits.table import FITSTable
-from scichunk.model import ArrayInfo, Node, Place
-from scichunk.reading import ArraySource, IndexedArray, WindowArray
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.expanded import expand
 from scichunk.tables.columns import ColumnArray

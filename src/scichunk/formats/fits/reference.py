@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
+from scichunk.core.arrays import ReferenceArray
+from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.fits.structure import HDU
 from scichunk.quiet import alone, quiet
-from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 

@@ -1,4 +1,4 @@
-"""FITS tables, binary, ASCII and compressed, as a :class:`~scichunk.tables.model.TableSource`."""
+"""FITS tables, binary, ASCII and compressed, as a :class:`~scichunk.core.tables.TableSource`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.core.cache import key_of, tiles
+from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.nodes import attributes
 from scichunk.formats.fits.structure import HDU
@@ -21,9 +23,7 @@ from scichunk.formats.fits.table_sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table_structure import Field, read_layout
 from scichunk.formats.fits.table_tiles import tiled_blocks
 from scichunk.sources import ByteSource
-from scichunk.sources.cache import key_of, tiles
 from scichunk.sources.memory import HeldSource
-from scichunk.tables.model import Rows
 
 __all__ = ["FITSTable"]
 

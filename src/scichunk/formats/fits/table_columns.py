@@ -9,11 +9,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.formats.fits.table_structure import TEXT, Field
 from scichunk.tables.arrow import arrow_type
-from scichunk.tables.model import Column
 
 __all__ = [
     "NAMES",

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.tables.arrow import dtype_of
-from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.table_columns import (
     Rows2D,
@@ -22,7 +23,6 @@ from scichunk.formats.fits.table_rows import Block, HeapCells, bits, native
 from scichunk.formats.fits.table_structure import TEXT, Field
 from scichunk.formats.fits.table_text import parse_texts
 from scichunk.tables.arrow import empty, from_numpy, lists, nest, strings, to_numpy
-from scichunk.tables.model import Column
 
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
 

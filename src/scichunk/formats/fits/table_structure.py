@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scichunk.core.tables import unique_names
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
-from scichunk.tables.model import unique_names
 
 __all__ = ["SIZES", "TEXT", "Field", "Layout", "read_layout"]
 

@@ -13,12 +13,12 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from scichunk.core.tables import TableStream
 from scichunk.errors import MetadataWarning
 from scichunk.formats.fits.structure import BLOCK
 from scichunk.formats.fits.table_columns import NAMES, is_column_keyword
 from scichunk.formats.fits.table_fields import OutField, field_for
 from scichunk.quiet import quiet
-from scichunk.tables.model import TableStream
 from scichunk.tables.writing import atomic_write, spooled
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex, Codec
 from scichunk.codecs.images import ImageCodec
 from scichunk.codecs.pixels import PixelCodec
 from scichunk.codecs.raw import RawCodec
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex, Codec
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.geotiff.structure import Image
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from scichunk.core.arrays import ArraySource, IndexedArray, ReferenceArray, WindowArray
+from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
 from scichunk.formats.geotiff.index import build_index, pixel_dtype
@@ -18,8 +20,6 @@ from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
 from scichunk.formats.rasters import band_data
 from scichunk.metadata.raster import RasterMetadata
-from scichunk.model import ArrayInfo, ArrayVar, Node, Place
-from scichunk.reading import ArraySource, IndexedArray, ReferenceArray, WindowArray
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["GeoTIFFFile", "open_file"]

@@ -11,19 +11,19 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import ceil_div
 from scichunk.codecs.jpeg2000 import TileCodec, sample_type
 from scichunk.codecs.tilestream import tile_codestream
-from scichunk.collecting import Steps
+from scichunk.core.cache import FileKey, tiles
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
+from scichunk.core.staged import Steps
 from scichunk.errors import FormatError, UnsupportedFeature, located
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.formats.jpeg2000.tile_packets import USUAL, Held, Request, Thresholds, TilePackets, find_packets
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
 from scichunk.sources import ByteSource
-from scichunk.sources.cache import FileKey, tiles
 
 __all__ = ["PartTable", "TileCollector", "build_index", "group_type", "planning_grid"]
 

@@ -9,7 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from scichunk.codecs.codestream import MainHeader
-from scichunk.collecting import CollectedArray
+from scichunk.core.arrays import ArraySource, WindowArray
+from scichunk.core.cache import key_of
+from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.staged import CollectedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
@@ -18,10 +21,7 @@ from scichunk.formats.jpeg2000.metadata import read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.metadata.raster import RasterMetadata
-from scichunk.model import ArrayInfo, Node, Place
-from scichunk.reading import ArraySource, WindowArray
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.cache import key_of
 
 __all__ = ["JPEG2000File", "open_file"]
 

@@ -6,18 +6,18 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+from scichunk.core.arrays import ArraySource
+from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.metadata import document_attributes, group_names
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
-from scichunk.model import ArrayInfo, Node, Place
-from scichunk.reading import ArraySource
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.expanded import expand
 from scichunk.tables.columns import ColumnArray
-from scichunk.tables.model import TableSource
 from scichunk.tables.nodes import table_info, table_node
 
 __all__ = ["VOTableFile", "open_file"]

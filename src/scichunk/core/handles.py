@@ -8,13 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
-from scichunk import registry
+from scichunk.core import registry
+from scichunk.core.arrays import ArraySource
+from scichunk.core.cache import FileKey, files, forget
+from scichunk.core.files import OpenFile, Place, TableFile
+from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError
-from scichunk.model import OpenFile, Place, TableFile
-from scichunk.reading import ArraySource
 from scichunk.sources import ByteSource, Fingerprint, Location
-from scichunk.sources.cache import FileKey, files, forget
-from scichunk.tables.model import TableSource
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
 

@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import borrow
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex
-from scichunk.chunks.placing import assign, bounding, take
-from scichunk.chunks.regions import Axis, Piece, outer_pieces
+from scichunk.core.arrays import IndexedArray, Job
+from scichunk.core.cache import gate, tiles
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
+from scichunk.core.placing import assign, bounding, take
+from scichunk.core.selection import Axis, Piece, outer_pieces
 from scichunk.errors import FormatError, ScichunkError
-from scichunk.reading import IndexedArray, Job
 from scichunk.sources.base import ByteSource
-from scichunk.sources.cache import gate, tiles
 
 __all__ = ["CollectedArray", "Collector", "Pieces", "Steps"]
 

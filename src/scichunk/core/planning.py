@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-from scichunk.chunks.grid import ChunkGrid
+from scichunk.core.grid import ChunkGrid
 from scichunk.errors import PerformanceWarning
 
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks"]

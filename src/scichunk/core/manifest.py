@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.batches import Batch
-from scichunk.chunks.grid import ChunkGrid
+from scichunk.core.batches import Batch
+from scichunk.core.grid import ChunkGrid
 
 __all__ = ["BatchCodec", "ChunkIndex", "Codec"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
+from scichunk.core.grid import ChunkGrid
 
 __all__ = ["Piece", "Region", "Span", "outer_pieces", "parse_key", "point_pieces"]
 

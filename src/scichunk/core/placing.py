@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.regions import Positions
+from scichunk.core.selection import Positions
 
 __all__ = ["assign", "bounding", "relative", "take"]
 

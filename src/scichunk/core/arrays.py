@@ -14,14 +14,14 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.buffers import result
-from scichunk.chunks.batches import Batch, plan_batch
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import BatchCodec, ChunkIndex
-from scichunk.chunks.placing import assign, bounding, relative, take
-from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
+from scichunk.core.batches import Batch, plan_batch
+from scichunk.core.cache import gate, key_of, tiles
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import BatchCodec, ChunkIndex
+from scichunk.core.placing import assign, bounding, relative, take
+from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.sources.base import ByteSource
-from scichunk.sources.cache import gate, key_of, tiles
 
 __all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"]
 

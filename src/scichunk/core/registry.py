@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from scichunk.core.files import FormatSpec
 from scichunk.errors import FormatError, PluginWarning
 from scichunk.formats import geotiff, jpeg2000
 from scichunk.lru import on_clear
-from scichunk.model import FormatSpec
 
 __all__ = ["formats", "get", "sniff", "sniff_suffix"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.regions import Span
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.selection import Span
 
 __all__ = ["Batch", "Rows", "plan_batch", "plan_rows"]
 
@@ -118,7 +118,7 @@ def plan_batch(grid: ChunkGrid, spans: Sequence[Span]) -> Batch:
     Returns
     -------
     Batch
-        Says the same as :func:`scichunk.chunks.regions.outer_pieces`.
+        Says the same as :func:`scichunk.core.selection.outer_pieces`.
     """
     chunks, shapes, firsts, counts, targets = [], [], [], [], []
     for axis, span in enumerate(spans):

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scichunk.reading import ArraySource
+from scichunk.core.arrays import ArraySource
+from scichunk.core.tables import TableSource, TableStream
 from scichunk.sources import Fingerprint, Location
-from scichunk.tables.model import TableSource, TableStream
 
 __all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatSpec", "Node", "OpenFile", "Place", "TableFile"]
 
