@@ -24,7 +24,7 @@ def _is_tiff(head: bytes) -> bool:
 def _is_fits(head: bytes) -> bool:
     if head[:6] == b"SIMPLE":
         return True
-    from scichunk.sources.expanded import first_bytes
+    from scichunk.sources.whole_file import first_bytes
 
     return first_bytes(head, 16)[:9] == b"SIMPLE  ="
 
@@ -36,7 +36,7 @@ def _is_jpeg2000(head: bytes) -> bool:
 def _is_votable(head: bytes) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] != b"<":
-        from scichunk.sources.expanded import compression, first_bytes
+        from scichunk.sources.whole_file import compression, first_bytes
 
         if head[:2] in {b"\xff\xfe", b"\xfe\xff", b"\0<"} or head[:2] == b"<\0":
             start = head.replace(b"\0", b"")

@@ -16,7 +16,7 @@ from scichunk.formats.fits.reference import open_reference
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.formats.fits.table import FITSTable
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.expanded import expand
+from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray
 from scichunk.tables.nodes import table_info, table_node
 

@@ -16,7 +16,7 @@ from scichunk.formats.votable.metadata import document_attributes, group_names
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.expanded import expand
+from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray
 from scichunk.tables.nodes import table_info, table_node
 
