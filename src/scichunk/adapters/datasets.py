@@ -19,8 +19,8 @@ from scichunk.core.files import ArrayVar, Coordinate, OpenFile
 from scichunk.core.handles import Handle, Share, open_file
 from scichunk.core.planning import preferred_chunks
 from scichunk.errors import FormatError, GroupNotFound, MetadataWarning
-from scichunk.metadata.affine import LinearAxis
-from scichunk.metadata.cf import Decoding, step_from
+from scichunk.raster.affine import LinearAxis
+from scichunk.raster.cf import Decoding, step_from
 from scichunk.sources import ByteSource, Location, locate
 
 __all__ = ["Decoders", "Which", "open_any", "open_dataset", "open_groups", "sniffed"]

@@ -14,7 +14,7 @@ from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.stack import Headers, stack_of, stack_to_dask
 from scichunk.core.handles import open_file
 from scichunk.errors import FormatError
-from scichunk.metadata.cf import Decoding
+from scichunk.raster.cf import Decoding
 from scichunk.sources import locate
 
 if TYPE_CHECKING:

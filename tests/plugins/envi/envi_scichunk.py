@@ -10,8 +10,8 @@ from scichunk.core.files import ArrayInfo, FormatSpec, Node
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkIndex
 from scichunk.errors import FormatError, GroupNotFound, MissingFile, UnsupportedFeature
-from scichunk.formats.rasters import band_data, coordinates
-from scichunk.metadata.raster import nothing
+from scichunk.raster.gdal import nothing
+from scichunk.raster.variables import band_data, coordinates
 from scichunk.sources import locate
 
 SPEC = FormatSpec("envi", "ENVI raster", (".img", ".bsq", ".bil", ".bip"), lambda head: False, "envi_scichunk")

@@ -18,8 +18,8 @@ from scichunk.formats.geotiff.index import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
-from scichunk.formats.rasters import band_data
-from scichunk.metadata.raster import RasterMetadata
+from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.variables import band_data
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["GeoTIFFFile", "open_file"]

@@ -13,9 +13,9 @@ from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
 from scichunk.formats.jpeg2000.reference import box_tree
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.formats.rasters import band_data, coordinates, crs_name
-from scichunk.metadata.affine import Affine6, scaled, shifted
-from scichunk.metadata.raster import RasterMetadata
+from scichunk.raster.affine import Affine6, scaled, shifted
+from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.variables import band_data, coordinates, crs_name
 
 if TYPE_CHECKING:
     from scichunk.formats.jpeg2000.open import JPEG2000File

@@ -20,7 +20,7 @@ from scichunk.formats.jpeg2000.index import PartTable, TileCollector, build_inde
 from scichunk.formats.jpeg2000.metadata import read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
-from scichunk.metadata.raster import RasterMetadata
+from scichunk.raster.gdal import RasterMetadata
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["JPEG2000File", "open_file"]

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from scichunk.lru import on_clear
-from scichunk.metadata.affine import Affine6
+from scichunk.raster.affine import Affine6
 
 __all__ = ["axis_attrs", "grid_mapping"]
 

@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, Final
 
 from scichunk.errors import MetadataWarning
-from scichunk.metadata.affine import Affine6
 from scichunk.quiet import quiet
+from scichunk.raster.affine import Affine6
 
 __all__ = ["RasterMetadata", "ask_gdal", "nothing"]
 

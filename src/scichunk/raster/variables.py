@@ -9,9 +9,9 @@ import numpy as np
 
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayVar, Coordinate, Place
-from scichunk.metadata.affine import Affine6, RotatedAxis, is_rotated, pixel_centres
-from scichunk.metadata.crs import axis_attrs, grid_mapping
-from scichunk.metadata.raster import RasterMetadata
+from scichunk.raster.affine import Affine6, RotatedAxis, is_rotated, pixel_centres
+from scichunk.raster.crs import axis_attrs, grid_mapping
+from scichunk.raster.gdal import RasterMetadata
 
 __all__ = ["band_data", "coordinates", "crs_name"]
 
