@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from scichunk.adapters.arrays import from_fits, from_geotiff, from_jpeg2000, from_votable
     from scichunk.adapters.frames import read_fits_table, read_votable
     from scichunk.adapters.info import FileInfo, info
-    from scichunk.adapters.sky import wcs
     from scichunk.adapters.stack import from_fits_files, from_geotiffs
     from scichunk.adapters.stack_dataset import open_stack
     from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
     from scichunk.adapters.tree import open  # noqa: A004
+    from scichunk.adapters.xarray.sky import wcs
     from scichunk.core.registry import formats
     from scichunk.lru import clear_caches
 
@@ -66,7 +66,7 @@ _WHERE = {
     "read_votable": "scichunk.adapters.frames",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.adapters.tables",
-    "wcs": "scichunk.adapters.sky",
+    "wcs": "scichunk.adapters.xarray.sky",
     "write_fits_table": "scichunk.adapters.tables",
     "write_votable": "scichunk.adapters.tables",
 }

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 import scichunk
-from scichunk.metadata.wcs import axes_of, coordinates, sky_pixels, sky_values
+from scichunk.sky.wcs import axes_of, coordinates, sky_pixels, sky_values
 from tests.differential.test_corpus import CORPUS, manifest
 
 DATA = Path(__file__).parents[2] / "test_data"

@@ -230,7 +230,7 @@ def _dataset(
         ds = ds.assign_coords(_range(name, coordinate.values))
         ds[name].attrs.update(coordinate.attrs)
     if node.sky and variables:
-        from scichunk.adapters.sky import with_sky
+        from scichunk.adapters.xarray.sky import with_sky
 
         ds = with_sky(ds, node.sky, node.arrays[0].source.shape, celestial=coords == "celestial")
     if isinstance(location.target, str):  # else xarray writes down the whole URL, secrets included

@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core.indexing import IndexSelResult, LazilyIndexedArray
 
 from scichunk.errors import FormatError
-from scichunk.metadata.wcs import Axes, SkyCoordinate, axes_of, find_wcs, sky_pixels
+from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, find_wcs, sky_pixels
 
 __all__ = ["SkyIndex", "wcs", "with_sky"]
 
@@ -295,7 +295,7 @@ def _slice(array: xr.DataArray, dim: str, size: int, header: str, shape: tuple[i
     if axes.sky and dim in axes.sky:
         pixels = values.astype(np.int64)
     else:
-        from scichunk.metadata.wcs import coordinates
+        from scichunk.sky.wcs import coordinates
 
         full = coordinates(header, shape, axes)[dim].values
         order = np.argsort(full)
