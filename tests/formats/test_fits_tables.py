@@ -504,7 +504,7 @@ def test_frames_in_processes(catalogue):
 
 
 def test_columns_reach_the_decoder(catalogue, monkeypatch):
-    from scichunk.formats.fits.table import FITSTable
+    from scichunk.formats.fits.table.source import FITSTable
 
     seen, read = [], FITSTable.read_rows
 

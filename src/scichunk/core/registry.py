@@ -83,7 +83,7 @@ _BUILT_IN = (
         ),
         _is_fits,
         "scichunk.formats.fits.open",
-        writer="scichunk.formats.fits.table_writer",
+        writer="scichunk.formats.fits.table.writer",
     ),
     FormatSpec(
         "votable",

@@ -9,12 +9,12 @@ from typing import Any
 from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
 from scichunk.core.files import ArrayInfo, Node, Place
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
-from scichunk.formats.fits import nodes
-from scichunk.formats.fits.index import build_index, image_scaling
+from scichunk.formats.fits.image import nodes
+from scichunk.formats.fits.image.manifest import build_index, image_scaling
+from scichunk.formats.fits.image.reference import open_reference
 from scichunk.formats.fits.metadata import axes, header_text, world_coordinates
-from scichunk.formats.fits.reference import open_reference
 from scichunk.formats.fits.structure import HDU, Structure
-from scichunk.formats.fits.table import FITSTable
+from scichunk.formats.fits.table.source import FITSTable
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray

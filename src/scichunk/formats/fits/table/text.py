@@ -6,8 +6,8 @@ import re
 from typing import Any, Final
 
 from scichunk.errors import FormatError
-from scichunk.formats.fits.table_columns import element_type
-from scichunk.formats.fits.table_structure import Field
+from scichunk.formats.fits.table.columns import element_type
+from scichunk.formats.fits.table.layout import Field
 
 __all__ = ["parse_texts"]
 

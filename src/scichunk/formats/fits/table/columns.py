@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.cards import CARD, Cards
-from scichunk.formats.fits.table_structure import TEXT, Field
+from scichunk.formats.fits.table.layout import TEXT, Field
 from scichunk.tables.arrow import arrow_type
 
 __all__ = [

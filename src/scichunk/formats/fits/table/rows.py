@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded
-from scichunk.formats.fits.table_columns import Rows2D
-from scichunk.formats.fits.table_structure import SIZES, Field, Layout
+from scichunk.formats.fits.table.columns import Rows2D
+from scichunk.formats.fits.table.layout import SIZES, Field, Layout
 from scichunk.sources import ByteSource
 
 __all__ = [

@@ -12,7 +12,7 @@ from scichunk.codecs.scaling import Scaling
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayVar, Coordinate, Node, Place
 from scichunk.formats.fits.cards import CARD, Cards
-from scichunk.formats.fits.index import image_scaling
+from scichunk.formats.fits.image.manifest import image_scaling
 from scichunk.formats.fits.metadata import axes, header_text
 from scichunk.formats.fits.structure import HDU
 

@@ -16,8 +16,8 @@ import numpy as np
 from scichunk.core.tables import TableStream
 from scichunk.errors import MetadataWarning
 from scichunk.formats.fits.structure import BLOCK
-from scichunk.formats.fits.table_columns import NAMES, is_column_keyword
-from scichunk.formats.fits.table_fields import OutField, field_for
+from scichunk.formats.fits.table.column_writers import OutField, field_for
+from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
 from scichunk.quiet import quiet
 from scichunk.tables.writing import atomic_write, spooled
 

@@ -15,13 +15,13 @@ from scichunk import options
 from scichunk.core.cache import key_of, tiles
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
-from scichunk.formats.fits.nodes import attributes
+from scichunk.formats.fits.image.nodes import attributes
 from scichunk.formats.fits.structure import HDU
-from scichunk.formats.fits.table_columns import column_of, header_attrs, is_column_keyword
-from scichunk.formats.fits.table_rows import Block, plain_blocks, rows_in_group
-from scichunk.formats.fits.table_sinks import Sink, arrow_sink, numpy_sink
-from scichunk.formats.fits.table_structure import Field, read_layout
-from scichunk.formats.fits.table_tiles import tiled_blocks
+from scichunk.formats.fits.table.columns import column_of, header_attrs, is_column_keyword
+from scichunk.formats.fits.table.layout import Field, read_layout
+from scichunk.formats.fits.table.rows import Block, plain_blocks, rows_in_group
+from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
+from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import HeldSource
 

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.codecs.columns import decode_column, gunzip
 from scichunk.errors import LimitExceeded, located
-from scichunk.formats.fits.table_rows import Block, HeapCells, descriptors, nbytes_of, read_heap
-from scichunk.formats.fits.table_structure import SIZES, Field, Layout
+from scichunk.formats.fits.table.layout import SIZES, Field, Layout
+from scichunk.formats.fits.table.rows import Block, HeapCells, descriptors, nbytes_of, read_heap
 from scichunk.sources import ByteSource
 
 __all__ = ["tiled_blocks"]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
-from scichunk.formats.fits.table_columns import (
+from scichunk.formats.fits.table.columns import (
     Rows2D,
     decode_text,
     decoded,
@@ -19,9 +19,9 @@ from scichunk.formats.fits.table_columns import (
     text_cells,
     values_of,
 )
-from scichunk.formats.fits.table_rows import Block, HeapCells, bits, native
-from scichunk.formats.fits.table_structure import TEXT, Field
-from scichunk.formats.fits.table_text import parse_texts
+from scichunk.formats.fits.table.layout import TEXT, Field
+from scichunk.formats.fits.table.rows import Block, HeapCells, bits, native
+from scichunk.formats.fits.table.text import parse_texts
 from scichunk.tables.arrow import empty, from_numpy, lists, nest, strings, to_numpy
 
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
