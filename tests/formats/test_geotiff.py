@@ -298,7 +298,7 @@ def test_readers_are_thin_and_tokens_stay():
 
 def test_a_window_of_ten_million_chunks_costs_its_own_chunks():
     """A huge array that is made up: everything but the pixels is real. Its graph is never written out, a window has the tasks of its chunks."""
-    from scichunk.adapters.arrays import to_dask
+    from scichunk.adapters.dask.arrays import to_dask
     from scichunk.core.arrays import ReferenceArray
     from scichunk.core.grid import ChunkGrid
 
@@ -406,7 +406,7 @@ with scichunk.options.set(claim_rasters=True):
 
 @pytest.mark.skipif("rasterio" in xr.backends.list_engines(), reason="rioxarray is installed, which claims .tif")
 def test_guessing():
-    from scichunk.adapters import xarray_engine
+    from scichunk.adapters.xarray import engine as xarray_engine
 
     backend = xarray_engine.ScichunkBackend()
     assert backend.guess_can_open(STACK[0])

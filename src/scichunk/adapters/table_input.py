@@ -64,7 +64,7 @@ def _from_frames(meta: Any, parts: Iterator[Any], rows: int | None) -> TableStre
     """Frames of pandas one after another; all have the types of the first that has rows."""
     import pyarrow as pa
 
-    from scichunk.adapters.frames import COLUMNS
+    from scichunk.adapters.dask.frames import COLUMNS
 
     first = next(parts)
     waiting = [first]

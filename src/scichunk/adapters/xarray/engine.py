@@ -45,7 +45,7 @@ class ScichunkBackend(BackendEntrypoint):
         **options: Any,
     ) -> Dataset:
         """Open one group of a file, named by its path or by the format's selectors (``page=``, ``overview=``, ...)."""
-        from scichunk.adapters import datasets
+        from scichunk.adapters.xarray import datasets
 
         flags = datasets.Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
         which = datasets.Which(self.format_name, filename_or_obj, storage_options, group, options)
@@ -61,7 +61,7 @@ class ScichunkBackend(BackendEntrypoint):
         **options: Any,
     ) -> dict[str, Dataset]:
         """Open all groups of a file, or those below one."""
-        from scichunk.adapters import datasets
+        from scichunk.adapters.xarray import datasets
 
         flags = datasets.Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
         which = datasets.Which(self.format_name, filename_or_obj, storage_options, group, options)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.adapters.dask.stacks import Headers, stack_of, stack_to_dask
 from scichunk.adapters.lazy import LazyArray
-from scichunk.adapters.stack import Headers, stack_of, stack_to_dask
 from scichunk.core.handles import open_file
 from scichunk.errors import FormatError
 from scichunk.raster.cf import Decoding
@@ -75,7 +75,7 @@ def open_stack(
     """
     import xarray as xr
 
-    from scichunk.adapters.datasets import open_any
+    from scichunk.adapters.xarray.datasets import open_any
 
     if not len(urls):
         msg = "no files to stack"
@@ -109,7 +109,7 @@ def _assemble(
 
 def _lazy(variable: xr.DataArray) -> LazyArray:
     """Our reader within the wrappers of xarray."""
-    from scichunk.adapters.datasets import LazyVariable
+    from scichunk.adapters.xarray.datasets import LazyVariable
 
     data: Any = variable.variable._data  # noqa: SLF001  # there is no public way to a lazily indexed array
     while not isinstance(data, LazyVariable):
