@@ -133,7 +133,7 @@ def test_a_format_of_another_package(tmp_path, made):
 
 def test_a_built_in_format_is_not_replaced(tmp_path):
     plug(tmp_path, "other_module:SPEC", SPEC.format("SPEC = ").replace("'other'", "'fits'", 1))
-    assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.open"
+    assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.file"
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ _BUILT_IN = (
         "GeoTIFF, COG, BigTIFF",
         (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
         _is_tiff,
-        "scichunk.formats.geotiff.open",
+        "scichunk.formats.geotiff.file",
         geotiff.beside,
     ),
     FormatSpec(
@@ -67,7 +67,7 @@ _BUILT_IN = (
         "JPEG 2000: JP2, JPX, JPH (HTJ2K), raw codestreams",
         (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".jph", ".jhc"),
         _is_jpeg2000,
-        "scichunk.formats.jpeg2000.open",
+        "scichunk.formats.jpeg2000.file",
         jpeg2000.beside,
     ),
     FormatSpec(
@@ -82,7 +82,7 @@ _BUILT_IN = (
             ".fz",
         ),
         _is_fits,
-        "scichunk.formats.fits.open",
+        "scichunk.formats.fits.file",
         writer="scichunk.formats.fits.table.writer",
     ),
     FormatSpec(
@@ -90,7 +90,7 @@ _BUILT_IN = (
         "VOTable: TABLEDATA, BINARY, BINARY2, FITS and PARQUET",
         tuple(s + c for s in (".vot", ".votable", ".xml") for c in ("", ".gz", ".bz2", ".xz")),
         _is_votable,
-        "scichunk.formats.votable.open",
+        "scichunk.formats.votable.file",
         writer="scichunk.formats.votable.writer",
     ),
 )

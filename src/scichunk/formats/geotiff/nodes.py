@@ -14,7 +14,7 @@ from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import coordinates, crs_name
 
 if TYPE_CHECKING:
-    from scichunk.formats.geotiff.open import GeoTIFFFile
+    from scichunk.formats.geotiff.file import GeoTIFFFile
 
 __all__ = ["build", "codec_name", "describe"]
 

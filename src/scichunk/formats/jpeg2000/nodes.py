@@ -18,7 +18,7 @@ from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import band_data, coordinates, crs_name
 
 if TYPE_CHECKING:
-    from scichunk.formats.jpeg2000.open import JPEG2000File
+    from scichunk.formats.jpeg2000.file import JPEG2000File
 
 __all__ = ["build", "describe"]
 

@@ -14,7 +14,7 @@ from scichunk.core.arrays import ArraySource, IndexedArray, ReferenceArray, Wind
 from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
-from scichunk.formats.geotiff.index import build_index, pixel_dtype
+from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure

@@ -16,7 +16,7 @@ from scichunk.core.staged import CollectedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
-from scichunk.formats.jpeg2000.index import PartTable, TileCollector, build_index, planning_grid
+from scichunk.formats.jpeg2000.manifest import PartTable, TileCollector, build_index, planning_grid
 from scichunk.formats.jpeg2000.metadata import read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
