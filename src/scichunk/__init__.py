@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
-    from scichunk.adapters.dask.arrays import from_fits, from_geotiff, from_jpeg2000, from_votable
-    from scichunk.adapters.dask.frames import read_fits_table, read_votable
-    from scichunk.adapters.dask.stacks import from_fits_files, from_geotiffs
+    from scichunk.adapters.dask.arrays import from_file
+    from scichunk.adapters.dask.frames import read_table
+    from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
-    from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
+    from scichunk.adapters.tables import to_qtable
     from scichunk.adapters.xarray.sky import wcs
     from scichunk.adapters.xarray.stacks import open_stack
     from scichunk.adapters.xarray.tree import open  # noqa: A004
-    from scichunk.core.registry import formats
+    from scichunk.core.registry import list_formats
+    from scichunk.formats.fits.api import from_fits, from_fits_files, read_fits_table, write_fits_table
+    from scichunk.formats.geotiff.api import from_geotiff, from_geotiffs
+    from scichunk.formats.jpeg2000.api import from_jpeg2000
+    from scichunk.formats.votable.api import from_votable, read_votable, votable_header, write_votable
     from scichunk.lru import clear_caches
 
 __version__ = "0.1.0"
@@ -30,6 +34,8 @@ __all__ = [
     "clear_caches",
     "errors",
     "formats",
+    "from_file",
+    "from_files",
     "from_fits",
     "from_fits_files",
     "from_geotiff",
@@ -37,10 +43,12 @@ __all__ = [
     "from_jpeg2000",
     "from_votable",
     "info",
+    "list_formats",
     "open",
     "open_stack",
     "options",
     "read_fits_table",
+    "read_table",
     "read_votable",
     "to_qtable",
     "votable_header",
@@ -52,27 +60,32 @@ __all__ = [
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
     "clear_caches": "scichunk.lru",
-    "formats": "scichunk.core.registry",
-    "from_fits": "scichunk.adapters.dask.arrays",
-    "from_fits_files": "scichunk.adapters.dask.stacks",
-    "from_geotiff": "scichunk.adapters.dask.arrays",
-    "from_geotiffs": "scichunk.adapters.dask.stacks",
-    "from_jpeg2000": "scichunk.adapters.dask.arrays",
-    "from_votable": "scichunk.adapters.dask.arrays",
+    "from_file": "scichunk.adapters.dask.arrays",
+    "from_files": "scichunk.adapters.dask.stacks",
+    "from_fits": "scichunk.formats.fits.api",
+    "from_fits_files": "scichunk.formats.fits.api",
+    "from_geotiff": "scichunk.formats.geotiff.api",
+    "from_geotiffs": "scichunk.formats.geotiff.api",
+    "from_jpeg2000": "scichunk.formats.jpeg2000.api",
+    "from_votable": "scichunk.formats.votable.api",
     "info": "scichunk.adapters.info",
+    "list_formats": "scichunk.core.registry",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
-    "read_fits_table": "scichunk.adapters.dask.frames",
-    "read_votable": "scichunk.adapters.dask.frames",
+    "read_fits_table": "scichunk.formats.fits.api",
+    "read_table": "scichunk.adapters.dask.frames",
+    "read_votable": "scichunk.formats.votable.api",
     "to_qtable": "scichunk.adapters.tables",
-    "votable_header": "scichunk.adapters.tables",
+    "votable_header": "scichunk.formats.votable.api",
     "wcs": "scichunk.adapters.xarray.sky",
-    "write_fits_table": "scichunk.adapters.tables",
-    "write_votable": "scichunk.adapters.tables",
+    "write_fits_table": "scichunk.formats.fits.api",
+    "write_votable": "scichunk.formats.votable.api",
 }
 
 
 def __getattr__(name: str) -> Any:  # PEP 562
+    if name == "formats":  # the package, which can be called: as a function the name is deprecated
+        return import_module("scichunk.formats")
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

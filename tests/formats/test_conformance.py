@@ -29,14 +29,7 @@ MORE = {
     "votable": ["stars.vot"],
 }
 
-PAGE_0 = "the tree calls the group / of a file of several groups /page_0"
 KNOWN = [
-    ("names", ["jpeg2000", "scene_deflate.tif", "pages_lzw.tif"], PAGE_0),
-    ("names", ["compressed.fits", "exposure.fits"], "info calls every image 'data'"),
-    ("names", ["cube.fits", "scaled.fits"], "info says /PRIMARY where the tree of one HDU says /"),
-    ("groups", ["jpeg2000"], "the tree has /page_0, which open_dataset refuses"),
-    ("tree", ["jpeg2000"], "the tree has /page_0, which open_dataset refuses"),
-    ("unknown_group", ["geotiff", "jpeg2000"], "the group '_' opens the first page"),
     ("async", ["rotated.tif"], "computed coordinates of rotated rasters have no asynchronous read"),
 ]
 """What fails today, by check and by format or file; each fix removes its line."""

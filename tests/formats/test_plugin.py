@@ -34,7 +34,7 @@ def installed():
     for name in ("envi_scichunk", "envi_scichunk_engine"):
         sys.modules.pop(name, None)
     look_again()
-    assert "envi" not in scichunk.formats()
+    assert "envi" not in scichunk.list_formats()
 
 
 def write(folder, interleave="bsq", kind="<u2", shape=(3, 250, 190), offset=0, header=".hdr", more=""):
@@ -77,7 +77,7 @@ def test_places_and_words(tmp_path):
 
 def test_it_stands_beside_the_built_in_formats(tmp_path):
     path, values = write(tmp_path)
-    assert list(scichunk.formats()) == ["geotiff", "jpeg2000", "fits", "votable", "envi"]
+    assert list(scichunk.list_formats()) == ["geotiff", "jpeg2000", "fits", "votable", "envi"]
     assert scichunk.info(path).format == "envi"
     np.testing.assert_array_equal(scichunk.open(path).band_data, values)
     np.testing.assert_array_equal(xr.open_dataset(path, engine="scichunk").band_data, values)
@@ -108,7 +108,7 @@ def test_a_child_finds_it_by_its_entry_points(tmp_path):
 import sys
 sys.path.insert(0, {str(PLUGIN)!r})
 import xarray as xr, scichunk
-print(int(xr.open_dataset({str(path)!r}, engine="envi").band_data.sum()), sorted(scichunk.formats()))
+print(int(xr.open_dataset({str(path)!r}, engine="envi").band_data.sum()), sorted(scichunk.list_formats()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.split(" ", 1) == [str(values.sum()), "['envi', 'fits', 'geotiff', 'jpeg2000', 'votable']\n"]

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 MODULE = """
-from scichunk.core.files import FormatSpec
+from scichunk.core.registry import FormatSpec
 def raises(head): raise RuntimeError("sniff of a bad plug-in")
 nothing = lambda: None
 sniffs = FormatSpec("sniffs", "a bad sniff", (".bad",), raises, "nowhere")
@@ -17,7 +17,7 @@ import warnings
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     import scichunk, xarray as xr
-    formats = scichunk.formats
+    formats = scichunk.list_formats
     for _ in range(2):
         print(scichunk.from_geotiff("test_data/scene_deflate.tif").shape)
         print(len(scichunk.open("test_data/stars.vot").children) >= 0)

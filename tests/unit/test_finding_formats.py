@@ -10,7 +10,7 @@ import pytest
 
 import scichunk
 from scichunk.core import registry
-from scichunk.core.files import FormatSpec
+from scichunk.core.registry import FormatSpec
 
 HEADS = {
     "geotiff": [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"],
@@ -78,8 +78,8 @@ def test_suffixes(url, name):
 
 
 def test_names():
-    assert list(registry.formats()) == ["geotiff", "jpeg2000", "fits", "votable"]
-    for name, spec in registry.formats().items():
+    assert list(registry.list_formats()) == ["geotiff", "jpeg2000", "fits", "votable"]
+    for name, spec in registry.list_formats().items():
         assert isinstance(spec, FormatSpec)
         assert registry.get(name) is spec
     with pytest.raises(
@@ -91,9 +91,9 @@ def test_names():
 def test_the_public_function_works_before_and_after_a_file_was_opened():
     code = """
 import scichunk
-before = scichunk.formats()
+before = scichunk.list_formats()
 scichunk.info("test_data/masked.tif")
-assert scichunk.formats() == before and list(before) == ["geotiff", "jpeg2000", "fits", "votable"]
+assert scichunk.list_formats() == before and list(before) == ["geotiff", "jpeg2000", "fits", "votable"]
 """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -122,18 +122,18 @@ def run(folder, code):
     return done.stdout.strip()
 
 
-SPEC = "from scichunk.core.files import FormatSpec\n{}FormatSpec('other', 'Other', ('.other',), lambda head: head[:5] == b'other', 'other_module')\n"
+SPEC = "from scichunk.core.registry import FormatSpec\n{}FormatSpec('other', 'Other', ('.other',), lambda head: head[:5] == b'other', 'other_module')\n"
 
 
 @pytest.mark.parametrize("made", ["SPEC = ", "SPEC = lambda: "])
 def test_a_format_of_another_package(tmp_path, made):
     plug(tmp_path, "other_module:SPEC", SPEC.format(made))
-    assert run(tmp_path, "print([*scichunk.formats()])") == "['geotiff', 'jpeg2000', 'fits', 'votable', 'other']"
+    assert run(tmp_path, "print([*scichunk.list_formats()])") == "['geotiff', 'jpeg2000', 'fits', 'votable', 'other']"
 
 
 def test_a_built_in_format_is_not_replaced(tmp_path):
     plug(tmp_path, "other_module:SPEC", SPEC.format("SPEC = ").replace("'other'", "'fits'", 1))
-    assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.file"
+    assert run(tmp_path, "print(scichunk.list_formats()['fits'].module)") == "scichunk.formats.fits.file"
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_a_broken_package_is_left_out(tmp_path, entry, module):
 import warnings
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
-    print(scichunk.from_geotiff("test_data/masked.tif").ndim, [*scichunk.formats()], any("other" in str(w.message) for w in told))
+    print(scichunk.from_geotiff("test_data/masked.tif").ndim, [*scichunk.list_formats()], any("other" in str(w.message) for w in told))
 """,
     )
     assert found == "3 ['geotiff', 'jpeg2000', 'fits', 'votable'] True"

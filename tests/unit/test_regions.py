@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scichunk.codecs.raw import RawCodec
 from scichunk.core.arrays import IndexedArray, ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkIndex
+from scichunk.core.manifest import ChunkManifest
 from scichunk.core.selection import Span, parse_key
 from scichunk.sources.memory import BytesSource
 
@@ -31,7 +31,7 @@ def make(array, edges, keep):
     codec = RawCodec(
         array.dtype, tuple(range(array.ndim)), partial=not keep
     )  # keep: whole chunks, so that their cache takes part
-    index = ChunkIndex(grid, array.dtype, codec, np.array(starts, "u8"), np.array(lengths, "u8"))
+    index = ChunkManifest(grid, array.dtype, codec, np.array(starts, "u8"), np.array(lengths, "u8"))
     return IndexedArray(index, BytesSource(b"".join(parts)), ("test", next(serial)))
 
 

@@ -75,10 +75,10 @@ def info(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> FileI
     SourceError
         If it is missing or cannot be read.
     """
-    from scichunk.adapters.xarray.datasets import open_any
+    from scichunk.adapters.opening import open_any
 
-    name, location, file = open_any(None, url, storage_options)
-    return FileInfo(location.url, name, file.fingerprint.size, tuple(file.describe()))
+    opened = open_any(None, url, storage_options)
+    return FileInfo(opened.location.url, opened.format, opened.file.fingerprint.size, tuple(opened.file.describe()))
 
 
 def _cells(a: ArrayInfo) -> tuple[Any, ...]:

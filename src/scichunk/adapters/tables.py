@@ -1,148 +1,40 @@
-"""``to_qtable`` and ``write_*``: from datasets and frames to astropy and to files."""
+"""``to_qtable`` and ``write_table``: from datasets and frames to astropy and to files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scichunk.adapters.table_input import table_stream
 from scichunk.core import registry
-from scichunk.core.handles import open_file
 from scichunk.core.tables import Column
-from scichunk.sources import locate
 from scichunk.tables.arrow import dtype_of, to_numpy, value_type
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from astropy.io.votable.tree import VOTableFile
     from astropy.table import QTable
 
-__all__ = ["to_qtable", "votable_header", "write_fits_table", "write_votable"]
+__all__ = ["to_qtable", "write_table"]
 
 
-def write_fits_table(
-    obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, extname: str | None = None
-) -> None:
-    """Write a table as a binary table of a FITS file, rows as they come; the file appears when it is complete.
+def write_table(format_name: str, obj: Any, path: str | os.PathLike[str], **options: Any) -> None:
+    """Write a table in a format that has a writer.
 
     Parameters
     ----------
+    format_name
+        Of the format.
     obj
         ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
     path
         On this machine.
-    overwrite
-        Replace a file that is there.
-    extname
-        EXTNAME of the table; by default that of the attributes.
-
-    Raises
-    ------
-    UnsupportedFeature
-        If FITS has no form for the type of a column: lists of texts, dates, decimals, ...
-    FormatError
-        If a value would be read back as null.
-    SourceError
-        If the file exists, or cannot be written.
-    TypeError
-        If ``obj`` is none of these.
-
-    Warns
-    -----
-    MetadataWarning
-        If an attribute has no form in a FITS header.
-
-    Notes
-    -----
-    Values, nulls and attributes survive: unsigned integers and signed bytes by the TZERO convention, nulls of integers as
-    TNULL (that of the source, else a value that does not occur), undefined logicals, complex numbers, arrays of fixed size
-    with TDIM, arrays of variable length in the heap. Attributes ``units``, ``description``, ``ucd`` and keywords such as
-    ``TLMIN`` go to the columns; ``fits_header`` brings back COMMENT, HISTORY and all other cards. Texts lose trailing
-    blanks, as FITS has them (FITS 4.0, section 7.3.3.1).
-
-    Examples
-    --------
-    >>> import scichunk
-    >>> stars = scichunk.read_fits_table("catalogue.fits")  # doctest: +SKIP
-    >>> scichunk.write_fits_table(stars[stars.mag < 15], "bright.fits")  # doctest: +SKIP
+    **options
+        ``overwrite``, and what the format's writer takes.
     """
-    registry.get("fits").write_table(table_stream(obj), path, overwrite=overwrite, extname=extname)
-
-
-def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, name: str | None = None) -> None:
-    """Write a table as a VOTable (BINARY2), rows as they come; the file appears when it is complete.
-
-    Parameters
-    ----------
-    obj
-        ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
-    path
-        On this machine.
-    overwrite
-        Replace a file that is there.
-    name
-        Of the table; by default that of the attributes.
-
-    Raises
-    ------
-    UnsupportedFeature
-        If VOTable has no form for the type of a column.
-    FormatError
-        If a value has none: integers beyond 2**63 - 1.
-    SourceError
-        If the file exists, or cannot be written.
-    TypeError
-        If ``obj`` is none of these.
-
-    Notes
-    -----
-    Values, nulls and metadata survive: every null has its flag, the attribute ``votable_header`` of datasets brings back all
-    that the document said (other tables without their data), with FIELD elements unchanged where the columns are. Without it
-    attributes of columns become those of FIELD, and attributes of the table PARAM elements. Texts are ``char`` if all of them
-    are ASCII, else ``unicodeChar``.
-
-    Examples
-    --------
-    >>> import scichunk
-    >>> stars = scichunk.read_votable("gaia.vot")  # doctest: +SKIP
-    >>> scichunk.write_votable(stars[stars.parallax > 10], "near.vot")  # doctest: +SKIP
-    """
-    registry.get("votable").write_table(table_stream(obj), path, overwrite=overwrite, name=name)
-
-
-def votable_header(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> VOTableFile:
-    """Read a VOTable without its rows, as astropy's objects: units, coordinate systems, groups, params, annotations.
-
-    Parameters
-    ----------
-    url
-        Path, fsspec URL, open binary file object, or bytes.
-    storage_options
-        For fsspec, or ``{"store": ...}`` with a store of obstore.
-
-    Returns
-    -------
-    astropy.io.votable.tree.VOTableFile
-        Its tables have no rows.
-
-    Raises
-    ------
-    FormatError
-        If it is no VOTable, is corrupt or declares entities, or astropy cannot read its header.
-    SourceError
-        If it is missing or cannot be read.
-
-    Examples
-    --------
-    >>> import scichunk
-    >>> scichunk.votable_header("gaia.vot").get_field_by_id_or_name("parallax").unit  # doctest: +SKIP
-    """
-    file: Any = open_file("votable", locate(url, storage_options))
-    found: VOTableFile = file.header()
-    return found
+    registry.get(format_name).write_table(table_stream(obj), path, **options)
 
 
 def to_qtable(obj: Any) -> QTable:

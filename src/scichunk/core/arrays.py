@@ -17,7 +17,7 @@ from scichunk.buffers import result
 from scichunk.core.batches import Batch, plan_batch
 from scichunk.core.cache import gate, key_of, tiles
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import BatchCodec, ChunkIndex
+from scichunk.core.manifest import BatchCodec, ChunkManifest
 from scichunk.core.placing import assign, bounding, relative, take
 from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, LimitExceeded, located
@@ -97,7 +97,7 @@ class IndexedArray:
 
     reader = "indexed"
 
-    def __init__(self, index: ChunkIndex, source: ByteSource, name: tuple[Hashable, ...]) -> None:
+    def __init__(self, index: ChunkManifest, source: ByteSource, name: tuple[Hashable, ...]) -> None:
         self.index, self._source, self._key = index, source, (key_of(source), *name)
         self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
 

@@ -1,17 +1,18 @@
-"""What every format hands over to the adapters: trees of nodes with lazily read arrays."""
+"""What a format hands over to the adapters: files whose structure has been read, trees of nodes, lazily read arrays."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from scichunk.core.arrays import ArraySource
-from scichunk.core.tables import TableSource, TableStream
-from scichunk.sources import Fingerprint, Location
+from scichunk.core.layout import Layout
+from scichunk.core.tables import TableSource
+from scichunk.errors import FormatError, GroupNotFound
+from scichunk.sources import ByteSource, Fingerprint, Location
 
-__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatSpec", "Node", "OpenFile", "Place", "TableFile"]
+__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatFile", "Node", "OpenFile", "Place", "TableFile"]
 
 Place = tuple[Any, ...]
 """Which array of a file, in small values that pickle: ``("page", 0)``; ``("table", which)`` and ``("column", which, name, raw)``."""
@@ -32,6 +33,8 @@ class ArrayVar:
     """Where the bands (first axis) differ: the CF attributes of each, instead of those in ``attrs``."""
     raw: ArrayVar | None = None
     """Stored values, where the format itself says how they are scaled: what ``mask_and_scale=False`` gives."""
+    absent: Any = None
+    """What a file that has no such array stands for among others that have: 255 for masks; None if each must have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +74,29 @@ class ArrayInfo:
 
 
 class OpenFile(Protocol):
-    """A file whose structure has been read; kept in a bounded cache of the process."""
+    """A file whose structure has been read; kept in a bounded cache of the process. Safe in threads."""
 
     fingerprint: Fingerprint
+    """The version of the file, with that of the files beside it; set by who opens it."""
 
     def groups(self) -> list[str]:
         """Paths of all groups, ``"/"`` first, in file order."""
         ...
 
     def select(self, **selectors: Any) -> str:
-        """Translate the format's own way to name a group (``page=1``, ``hdu="SCI"``) to its path; TypeError if unknown."""
+        """Translate the format's own words (``page=1``, ``hdu="SCI"``) to the path of a group."""
+        ...
+
+    def find_array(self, **selectors: Any) -> tuple[Place, tuple[int, ...] | None]:
+        """Translate the format's own words to an array, and the positions along its first axis that are wanted (None: all)."""
         ...
 
     def node(self, group: str = "/") -> Node:
-        """Build one group; :class:`~scichunk.errors.GroupNotFound` if there is none of that name."""
+        """Build one group; GroupNotFound if there is none of that name."""
+        ...
+
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return those arrays of a group, by name, that other files of a stack may lack: masks. Cheap."""
         ...
 
     def root(self) -> Mapping[str, Any]:
@@ -95,8 +107,12 @@ class OpenFile(Protocol):
         """Return one array."""
         ...
 
-    def layout(self, place: Place) -> Mapping[str, Any]:
-        """Return what must be equal for arrays of two files to be stacked, by name; cheap."""
+    def signature(self, place: Place) -> object:
+        """Return something cheap that is equal only where :meth:`layout` is: the bytes of the tags that matter, for example."""
+        ...
+
+    def layout(self, place: Place) -> Layout:
+        """Return what must agree for arrays of two files to be stacked."""
         ...
 
     def describe(self) -> list[ArrayInfo]:
@@ -108,51 +124,126 @@ class OpenFile(Protocol):
         ...
 
 
-class TableFile(OpenFile, Protocol):
+@runtime_checkable
+class TableFile(Protocol):
     """A file that can hold tables."""
 
+    def find_table(self, **selectors: Any) -> Place:
+        """Translate the format's own words to a table."""
+        ...
+
     def table(self, place: Place) -> TableSource:
-        """Return the table ``("table", which)``; ``("table", None)`` is the first."""
+        """Return a table."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FormatSpec:
-    """How a format is found and opened. Making one imports nothing."""
+class FormatFile:
+    """A base for formats: the answers that most files of one group give. A format overrides :meth:`node`, and what differs.
 
-    name: str
-    """Engine name."""
-    description: str
-    suffixes: tuple[str, ...]
-    """Lower case, with the dot."""
-    sniff: Callable[[bytes], bool] = field(repr=False)
-    """Whether a file that begins with these bytes is of the format."""
-    module: str
-    """Module with ``open_file(location) -> OpenFile``."""
-    siblings: Callable[[str], Sequence[str]] | None = field(default=None, repr=False)
-    """Names of files beside a local file of this name that belong to it, whether they exist or not: a change of one is another
-    version of the file."""
-    writer: str = ""
-    """Module with ``write_table(stream, path, *, overwrite, **options)``, if tables of the format are written."""
+    Parameters
+    ----------
+    location
+        Where the file is; ``location.sibling(name)`` is a file beside it.
+    source
+        Its bytes.
+    """
 
-    def version(self, location: Location, fingerprint: Fingerprint) -> Fingerprint:
-        """Return the version of a file together with the files beside it, from that of the file alone."""
-        path = location.local_path
-        if path is None or self.siblings is None:
-            return fingerprint
-        from scichunk.sources.siblings import with_siblings
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location, self.source, self.fingerprint = location, source, source.fingerprint
 
-        return with_siblings(fingerprint, path, self.siblings(os.path.basename(path)))
+    def node(self, group: str = "/") -> Node:
+        """Build one group."""
+        raise NotImplementedError
 
-    def open_file(self, location: Location, **options: Any) -> OpenFile:
-        """Import the format and open a file of it."""
-        from importlib import import_module
+    def groups(self) -> list[str]:
+        """Return the only one."""
+        return ["/"]
 
-        opened: OpenFile = import_module(self.module).open_file(location, **options)
-        return opened
+    def root(self) -> Mapping[str, Any]:
+        """Return nothing: everything is said of the group."""
+        return {}
 
-    def write_table(self, stream: TableStream, path: Any, **options: Any) -> None:
-        """Import the format's writer and write a table."""
-        from importlib import import_module
+    def select(self, **selectors: Any) -> str:
+        """Return the only group."""
+        del selectors
+        return "/"
 
-        import_module(self.writer).write_table(stream, path, **options)
+    def find_array(
+        self, *, bands: tuple[int, ...] | None = None, **selectors: Any
+    ) -> tuple[Place, tuple[int, ...] | None]:
+        """Return the first array of the group that the selectors name."""
+        del selectors
+        arrays = self.node("/").arrays
+        if not arrays:
+            msg = "there is no array in it"
+            raise FormatError(msg, url=self.source.url)
+        return arrays[0].place, bands
+
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return none."""
+        del group
+        return {}
+
+    def array(self, place: Place) -> ArraySource:
+        """Return an array of a node."""
+        for group in self.groups():
+            for var in self.node(group).arrays:
+                if var.place == place:
+                    return var.source
+        msg = f"there is no array {place!r}"
+        raise FormatError(msg, url=self.source.url)
+
+    def signature(self, place: Place) -> object:
+        """Return something that equals nothing else: layouts are compared."""
+        del place
+        return object()
+
+    def layout(self, place: Place) -> Layout:
+        """Return shape, type, and what the node says of the array."""
+        for group in self.groups():
+            node = self.node(group)
+            for var in node.arrays:
+                if var.place == place:
+                    return Layout.of(var, node)
+        msg = f"there is no array {place!r}"
+        raise FormatError(msg, url=self.source.url)
+
+    def describe(self) -> list[ArrayInfo]:
+        """Describe the arrays of all nodes."""
+        return [describe_array(group, var) for group in self.groups() for var in self.node(group).arrays]
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+    def check_group(self, group: str) -> None:
+        """Raise GroupNotFound for any other path than that of the only group."""
+        if group.strip("/"):
+            msg = f"there is no group {group!r}; the file has {', '.join(self.groups())}"
+            raise GroupNotFound(msg, url=self.source.url)
+
+
+def describe_array(group: str, var: ArrayVar) -> ArrayInfo:
+    """Describe an array by its variable."""
+    source = var.source
+    codec = str(var.encoding.get("codec", ""))
+    return ArrayInfo(
+        group, var.name, var.dims, source.shape, str(source.dtype), source.grid.chunk_shape, codec, source.reader
+    )
+
+
+def positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+    """Return positions along an axis of known length, counted from its start.
+
+    Raises
+    ------
+    IndexError
+        If one lies outside.
+    """
+    if bands is None:
+        return None
+    for band in bands:
+        if not -count <= band < count:
+            msg = f"bands has {band}, but there are {count}: positions count from 0 to {count - 1}"
+            raise IndexError(msg)
+    return tuple(range(count)[band] for band in bands)

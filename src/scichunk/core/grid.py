@@ -71,7 +71,7 @@ class ChunkGrid:
         return positions // edge if isinstance(edge, int) else np.searchsorted(edge, positions, side="right") - 1
 
     def flat(self, chunk: tuple[int, ...]) -> int:
-        """Row-major number of a chunk, its row in a :class:`~scichunk.core.manifest.ChunkIndex`."""
+        """Row-major number of a chunk, its row in a :class:`~scichunk.core.manifest.ChunkManifest`."""
         number = 0
         for index, count in zip(chunk, self.counts, strict=True):
             number = number * count + index

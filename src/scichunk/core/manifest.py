@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scichunk.core.batches import Batch
 from scichunk.core.grid import ChunkGrid
 
-__all__ = ["BatchCodec", "ChunkIndex", "Codec"]
+__all__ = ["BatchCodec", "ChunkManifest", "Codec"]
 
 Window = tuple[slice, ...]
 
@@ -99,7 +99,7 @@ class BatchCodec(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkIndex:
+class ChunkManifest:
     """What kerchunk and VirtualiZarr call a manifest. Chunks are numbered in C order of the grid."""
 
     grid: ChunkGrid

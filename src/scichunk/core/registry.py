@@ -1,111 +1,101 @@
-"""The table of formats: built-ins, and entry points of the group ``scichunk.formats``. Imports no format."""
+"""The table of formats: built-in ones, and entry points of the group ``scichunk.formats``. Nothing here opens a file."""
 
 from __future__ import annotations
 
-import re
+import os
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, Final
 
-from scichunk.core.files import FormatSpec
+from scichunk.core.selectors import Selector
 from scichunk.errors import FormatError, PluginWarning
-from scichunk.formats import geotiff, jpeg2000
 from scichunk.lru import on_clear
 
-__all__ = ["formats", "get", "sniff", "sniff_suffix"]
+if TYPE_CHECKING:
+    from scichunk.core.files import OpenFile
+    from scichunk.core.tables import TableStream
+    from scichunk.sources import Fingerprint, Location
 
+__all__ = ["FormatSpec", "get", "list_formats", "sniff", "sniff_suffix"]
 
-def _is_tiff(head: bytes) -> bool:
-    return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
-
-
-def _is_fits(head: bytes) -> bool:
-    if head[:6] == b"SIMPLE":
-        return True
-    from scichunk.sources.whole_file import first_bytes
-
-    return first_bytes(head, 16)[:9] == b"SIMPLE  ="
-
-
-def _is_jpeg2000(head: bytes) -> bool:
-    return head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51"
-
-
-def _is_votable(head: bytes) -> bool:
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start[:1] != b"<":
-        from scichunk.sources.whole_file import compression, first_bytes
-
-        if head[:2] in {b"\xff\xfe", b"\xfe\xff", b"\0<"} or head[:2] == b"<\0":
-            start = head.replace(b"\0", b"")
-        elif compression(head) in {"gzip", "bzip2", "xz"}:
-            return (
-                _is_votable(first_bytes(head, 4096).lstrip()) if first_bytes(head, 1)[:1] in {b"<", b"\xef"} else False
-            )
-    if start[:2] == b"<\0":
-        start = start.replace(b"\0", b"")
-    # declarations, comments and DOCTYPE come before the root; of a long comment only the beginning is here
-    return (
-        re.search(rb"<(?:[A-Za-z_][\w.-]*:)?VOTABLE[\s>/]|<!DOCTYPE\s+VOTABLE\b", start[:4096]) is not None
-        and start[:1] == b"<"
-    )
-
-
-_BUILT_IN = (
-    FormatSpec(
-        "geotiff",
-        "GeoTIFF, COG, BigTIFF",
-        (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
-        _is_tiff,
-        "scichunk.formats.geotiff.file",
-        geotiff.beside,
-    ),
-    FormatSpec(
-        "jpeg2000",
-        "JPEG 2000: JP2, JPX, JPH (HTJ2K), raw codestreams",
-        (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".jph", ".jhc"),
-        _is_jpeg2000,
-        "scichunk.formats.jpeg2000.file",
-        jpeg2000.beside,
-    ),
-    FormatSpec(
-        "fits",
-        "FITS images and tables, plain and tile-compressed",
-        (
-            *(
-                s + c
-                for s in (".fits", ".fit", ".fts")
-                for c in ("", ".zip", ".gz", ".bz2", ".z", ".zst", ".xz", ".fz")
-            ),
-            ".fz",
-        ),
-        _is_fits,
-        "scichunk.formats.fits.file",
-        writer="scichunk.formats.fits.table.writer",
-    ),
-    FormatSpec(
-        "votable",
-        "VOTable: TABLEDATA, BINARY, BINARY2, FITS and PARQUET",
-        tuple(s + c for s in (".vot", ".votable", ".xml") for c in ("", ".gz", ".bz2", ".xz")),
-        _is_votable,
-        "scichunk.formats.votable.file",
-        writer="scichunk.formats.votable.writer",
-    ),
+_BUILT_IN: Final = (
+    "scichunk.formats.geotiff",
+    "scichunk.formats.jpeg2000",
+    "scichunk.formats.fits",
+    "scichunk.formats.votable",
 )
+"""Packages with a ``SPEC``: one line a format."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatSpec:
+    """How a format is found, picked from and opened. Making one imports nothing.
+
+    Parameters
+    ----------
+    name
+        Engine name.
+    description
+        For people.
+    suffixes
+        Ends of names, in lower case, with the dot.
+    sniff
+        Whether a file that begins with these bytes is of the format. At least 4096 bytes are handed in, or all of a shorter file.
+    module
+        Module with ``open_file(location, source) -> OpenFile``.
+    priority
+        Formats of higher priority are asked first, so that a special kind of TIFF can be told from TIFF; built-in formats have 0.
+    selectors
+        Words by which users pick a part of a file.
+    siblings
+        Names of files beside a local file of this name that belong to it, whether they exist or not: a change of one is another
+        version of the file.
+    writer
+        Module with ``write_table(stream, path, *, overwrite, **options)``, if tables of the format are written.
+    engine
+        ``module:class`` of the xarray engine, if it has one of its own.
+    yields_to
+        Engines of others that xarray is left to choose by itself for files of the format, where they are installed: users expect it.
+    """
+
+    name: str
+    description: str
+    suffixes: tuple[str, ...]
+    sniff: Callable[[bytes], bool] = field(repr=False)
+    module: str
+    priority: int = 0
+    selectors: tuple[Selector, ...] = ()
+    siblings: Callable[[str], Sequence[str]] | None = field(default=None, repr=False)
+    writer: str = ""
+    engine: str = ""
+    yields_to: tuple[str, ...] = ()
+
+    def version(self, location: Location, fingerprint: Fingerprint) -> Fingerprint:
+        """Return the version of a file together with the files beside it, from that of the file alone."""
+        path = location.local_path
+        if path is None or self.siblings is None:
+            return fingerprint
+        from scichunk.sources.siblings import with_siblings
+
+        return with_siblings(fingerprint, path, self.siblings(os.path.basename(path)))
+
+    def open_file(self, location: Location, **options: Any) -> OpenFile:
+        """Import the format and open a file of it."""
+        opened: OpenFile = import_module(self.module).open_file(location, **options)
+        return opened
+
+    def write_table(self, stream: TableStream, path: Any, **options: Any) -> None:
+        """Import the format's writer and write a table."""
+        import_module(self.writer).write_table(stream, path, **options)
 
 
 @cache
-def formats() -> dict[str, FormatSpec]:
-    """Return every known format by name; a third party adds one by an entry point that is, or returns, a FormatSpec.
-
-    Warns
-    -----
-    PluginWarning
-        Once, if an entry point cannot be used.
-    """
-    found = {spec.name: spec for spec in _BUILT_IN}
+def _all_formats() -> dict[str, FormatSpec]:
+    found = {spec.name: spec for spec in (import_module(name).SPEC for name in _BUILT_IN)}
     for entry in entry_points(group="scichunk.formats"):
         try:
             spec = _load(entry)
@@ -116,7 +106,30 @@ def formats() -> dict[str, FormatSpec]:
     return found
 
 
-on_clear(formats.cache_clear)
+on_clear(_all_formats.cache_clear)
+
+
+def list_formats() -> dict[str, FormatSpec]:
+    """Return every known format by name: built-in ones, then those of installed plug-ins.
+
+    Another package adds a format by an entry point of the group ``scichunk.formats`` that is, or returns, a :class:`FormatSpec`.
+
+    Returns
+    -------
+    dict of str to FormatSpec
+
+    Warns
+    -----
+    PluginWarning
+        Once, for each plug-in that cannot be used; the others are not affected.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> sorted(scichunk.list_formats())[:2]
+    ['fits', 'geotiff']
+    """
+    return dict(_all_formats())
 
 
 class _Sniffer:
@@ -162,19 +175,23 @@ def get(name: str) -> FormatSpec:
     FormatError
         If there is none.
     """
-    try:
-        return formats()[name]
-    except KeyError:
-        msg = f"there is no format {name!r}; known are {', '.join(sorted(formats()))}"
-        raise FormatError(msg) from None
+    known = _all_formats()
+    if name not in known:
+        msg = f"there is no format {name!r}; known are {', '.join(sorted(known))}"
+        raise FormatError(msg)
+    return known[name]
+
+
+def _by_priority() -> list[FormatSpec]:
+    return sorted(_all_formats().values(), key=lambda spec: -spec.priority)
 
 
 def sniff(head: bytes) -> FormatSpec | None:
     """Find the format by the first bytes of a file."""
-    return next((spec for spec in formats().values() if spec.sniff(head)), None)
+    return next((spec for spec in _by_priority() if spec.sniff(head)), None)
 
 
 def sniff_suffix(url: str) -> FormatSpec | None:
     """Find the format by the end of a name, query string aside."""
     name = url.partition("?")[0].partition("#")[0].lower()
-    return next((spec for spec in formats().values() if name.endswith(spec.suffixes)), None)
+    return next((spec for spec in _by_priority() if name.endswith(spec.suffixes)), None)

@@ -13,7 +13,7 @@ from scichunk.buffers import borrow
 from scichunk.core.arrays import IndexedArray, Job
 from scichunk.core.cache import gate, tiles
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkIndex
+from scichunk.core.manifest import ChunkManifest
 from scichunk.core.placing import assign, bounding, take
 from scichunk.core.selection import Axis, Piece, outer_pieces
 from scichunk.errors import FormatError, ScichunkError
@@ -67,7 +67,12 @@ class CollectedArray(IndexedArray):
     """
 
     def __init__(
-        self, index: ChunkIndex, source: ByteSource, name: tuple[Hashable, ...], collector: Collector, grid: ChunkGrid
+        self,
+        index: ChunkManifest,
+        source: ByteSource,
+        name: tuple[Hashable, ...],
+        collector: Collector,
+        grid: ChunkGrid,
     ) -> None:
         super().__init__(index, source, name)
         self.collector, self.grid = collector, grid

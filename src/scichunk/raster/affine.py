@@ -79,6 +79,12 @@ class RotatedAxis:
         self.shape = shape
         self._terms = transform[:3] if axis == "x" else transform[3:]
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RotatedAxis) and (self.shape, self._terms) == (other.shape, other._terms)
+
+    def __hash__(self) -> int:
+        return hash((self.shape, self._terms))
+
     def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:
         region = parse_key(key, self.shape)
         rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions()) + 0.5 for a in region.axes)

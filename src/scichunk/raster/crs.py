@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from scichunk.lru import on_clear
 from scichunk.raster.affine import Affine6
 
-__all__ = ["axis_attrs", "grid_mapping"]
+__all__ = ["CRSValue", "axis_attrs", "grid_mapping"]
 
 
 def grid_mapping(wkt: str, transform: Affine6 | None) -> dict[str, Any]:
@@ -26,6 +27,35 @@ def grid_mapping(wkt: str, transform: Affine6 | None) -> dict[str, Any]:
         a, b, c, d, e, f = transform
         attrs["GeoTransform"] = " ".join(repr(float(n)) for n in (c, a, b, f, d, e))
     return attrs
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CRSValue:
+    """A reference system that equals another one if PROJ takes them for the same, however they are written."""
+
+    wkt: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, CRSValue) and (self.wkt == other.wkt or _same_system(self.wkt, other.wkt))
+
+    def __hash__(self) -> int:
+        return hash(bool(self.wkt))
+
+    def __repr__(self) -> str:
+        return self.wkt.split('"')[1] if self.wkt.count('"') > 1 else "none"
+
+
+@lru_cache(256)
+def _same_system(one: str, other: str) -> bool:
+    if not one or not other:
+        return False
+    import pyproj
+    from pyproj.exceptions import CRSError
+
+    try:
+        return bool(pyproj.CRS.from_wkt(one).equals(pyproj.CRS.from_wkt(other), ignore_axis_order=True))
+    except CRSError:  # GDAL knows systems that PROJ's reader refuses: of those only equal texts are the same
+        return False
 
 
 def axis_attrs(wkt: str) -> tuple[dict[str, str], dict[str, str]]:

@@ -9,11 +9,12 @@ import numpy as np
 
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayVar, Coordinate, Place
+from scichunk.core.layout import Grid, Layout
 from scichunk.raster.affine import Affine6, RotatedAxis, is_rotated, pixel_centres
-from scichunk.raster.crs import axis_attrs, grid_mapping
+from scichunk.raster.crs import CRSValue, axis_attrs, grid_mapping
 from scichunk.raster.gdal import RasterMetadata
 
-__all__ = ["band_data", "coordinates", "crs_name"]
+__all__ = ["band_data", "coordinates", "crs_name", "raster_layout"]
 
 
 def band_data(
@@ -100,6 +101,33 @@ def coordinates(
         mapping["rpcs"] = " ".join(f"{k}={v};" for k, v in metadata.rpcs.items())
     coords["spatial_ref"] = Coordinate((), np.array(0), mapping)
     return coords
+
+
+def raster_layout(source: ArraySource, metadata: RasterMetadata, transform: Affine6) -> Layout:
+    """What must agree for rasters of several files to be stacked.
+
+    Parameters
+    ----------
+    source
+        The pixels, with axes (band, y, x).
+    metadata
+        Of the raster, one entry a band.
+    transform
+        Of these pixels, which may be a reduced image.
+    """
+    bands, height, width = source.shape
+    cf = [_cf(metadata, band, source.dtype) for band in range(bands)] if len(metadata.nodata) == bands else []
+    meaning = {
+        "coordinate system": CRSValue(metadata.crs_wkt),
+        "nodata": [c.get("_FillValue") for c in cf],
+        "scale and offset": [(c.get("scale_factor"), c.get("add_offset")) for c in cf],
+        "units": metadata.units,
+        "ground control points": metadata.gcps,
+        "RPCs": dict(metadata.rpcs),
+    }
+    fills = {c.get("_FillValue") for c in cf}
+    fill = fills.pop() if len(fills) == 1 else None
+    return Layout(source.shape, str(source.dtype), Grid(transform, width, height), meaning, fill=fill)
 
 
 def crs_name(metadata: RasterMetadata) -> str:

@@ -64,6 +64,17 @@ class Location:
     def _in_store(self) -> bool:
         return self.options is not None and "store" in self.options
 
+    @property
+    def name(self) -> str:
+        """Last part of the path, without query; empty for bytes and nameless objects."""
+        if isinstance(self.target, tuple):
+            return str(posixpath.basename(self.target[1]))
+        if not isinstance(self.target, str):
+            return os.path.basename(str(getattr(self.target, "name", "") or ""))
+        if self.local_path is not None:
+            return os.path.basename(self.target)
+        return self.target.partition("::")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
+
     def sibling(self, name: str) -> Location | None:
         """Return the location of a file beside this one, with the same options.
 

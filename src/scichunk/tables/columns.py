@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy.typing as npt
 
-from scichunk.core.arrays import WindowArray
+from scichunk.core.arrays import ArraySource, WindowArray
 from scichunk.core.grid import ChunkGrid
+from scichunk.core.layout import Layout
 from scichunk.core.tables import Column, TableSource
 from scichunk.errors import FormatError
 
-__all__ = ["ColumnArray"]
+__all__ = ["ColumnArray", "column_layout"]
 
 
 class ColumnArray(WindowArray):
@@ -54,3 +55,10 @@ def _find(table: TableSource, name: str) -> Column:
     there = ", ".join(c.name for c in table.columns[:20])
     msg = f"there is no column {name!r}; the table has {there}{', ...' if len(table.columns) > 20 else ''}"
     raise FormatError(msg)
+
+
+def column_layout(table: TableSource, source: ArraySource, name: str) -> Layout:
+    """What must agree for columns of several files to be stacked."""
+    column = _find(table, name)
+    meaning = {"unit": column.attrs.get("units"), "null": column.null}
+    return Layout(source.shape, str(source.dtype), None, meaning, fill=column.null)

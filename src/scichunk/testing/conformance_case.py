@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.core import registry
-from scichunk.core.files import ArrayVar, FormatSpec, OpenFile
+from scichunk.core.files import ArrayVar, OpenFile
+from scichunk.core.registry import FormatSpec
 from scichunk.core.selection import Span
 from scichunk.sources import ByteSource, Location, locate
 

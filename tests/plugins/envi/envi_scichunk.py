@@ -6,65 +6,45 @@ import numpy as np
 
 from scichunk.codecs.raw import RawCodec
 from scichunk.core.arrays import IndexedArray
-from scichunk.core.files import ArrayInfo, FormatSpec, Node
+from scichunk.core.files import FormatFile, Node
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkIndex
-from scichunk.errors import FormatError, GroupNotFound, MissingFile, UnsupportedFeature
+from scichunk.core.manifest import ChunkManifest
+from scichunk.core.registry import FormatSpec
+from scichunk.core.selectors import BANDS
+from scichunk.errors import FormatError, MissingFile, UnsupportedFeature
 from scichunk.raster.gdal import nothing
 from scichunk.raster.variables import band_data, coordinates
-from scichunk.sources import locate
 
-SPEC = FormatSpec("envi", "ENVI raster", (".img", ".bsq", ".bil", ".bip"), lambda head: False, "envi_scichunk")
-PLACE = ("image",)
 SLAB = 1 << 16  # bytes that make up a chunk, about
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
 ORDERS = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}  # axes of (band, y, x), slowest first
+SUFFIXES = (".img", ".bsq", ".bil", ".bip")
 
 
-def open_file(location, source=None):
-    return ENVIFile(location, source or location.open())
+def headers(name):
+    return [name.rpartition(".")[0] + ".hdr", name + ".hdr"]
 
 
-class ENVIFile:
+SPEC = FormatSpec(
+    "envi", "ENVI raster", SUFFIXES, lambda head: False, "envi_scichunk", selectors=(BANDS,), siblings=headers
+)
+
+
+def open_file(location, source):
+    return ENVIFile(location, source)
+
+
+class ENVIFile(FormatFile):
     def __init__(self, location, source):
-        self.location, self.source, self.fingerprint = location, source, source.fingerprint
+        super().__init__(location, source)
         self.header = read_header(location)
 
-    def groups(self):
-        return ["/"]
-
-    def root(self):
-        return {}
-
-    def close(self):
-        self.source.close()
-
-    def select(self, **selectors):
-        raise TypeError(f"an ENVI file is one image, it has no {', '.join(selectors)}")
-
-    def array(self, place):
-        return self.image
-
-    def layout(self, place):
-        return {"shape": self.image.shape, "dtype": str(self.image.dtype), "transform": self.transform()}
-
     def node(self, group="/"):
-        if group.strip("/"):
-            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
+        self.check_group(group)
         metadata = nothing(self.image.shape[0])
+        image = band_data(self.image, ("image",), metadata, "uncompressed")
         attrs = {"description": self.header.get("description", "")}
-        image = band_data(self.image, PLACE, metadata, "uncompressed")
         return Node((image,), coordinates(metadata, self.transform(), self.image.shape), attrs)
-
-    def describe(self):
-        a = self.image
-        stored = int(a.index.lengths.sum())
-        dims = ("band", "y", "x")
-        return [
-            ArrayInfo(
-                "/", "band_data", dims, a.shape, str(a.dtype), a.grid.chunk_shape, "uncompressed", a.reader, stored
-            )
-        ]
 
     @cached_property
     def image(self):
@@ -82,17 +62,10 @@ class ENVIFile:
         grid = ChunkGrid(shape, (layers, edge, samples))
         first = np.arange(0, lines, edge)
         band = np.arange(0, bands, layers) * (lines * samples * stored.itemsize)
-        starts = offset + (band[:, None] + first * line).reshape(-1)
-        lengths = np.broadcast_to(np.minimum(edge, lines - first) * line, grid.counts[:2]).reshape(-1)
-        index = ChunkIndex(
-            grid,
-            stored.newbyteorder("="),
-            RawCodec(stored, order),
-            starts.astype("u8"),
-            lengths.astype("u8"),
-            noun="slab",
-        )
-        return IndexedArray(index, self.source, ("envi", self.location.key, self.fingerprint))
+        starts = (offset + (band[:, None] + first * line).reshape(-1)).astype("u8")
+        lengths = np.broadcast_to(np.minimum(edge, lines - first) * line, grid.counts[:2]).reshape(-1).astype("u8")
+        codec, values = RawCodec(stored, order), stored.newbyteorder("=")
+        return IndexedArray(ChunkManifest(grid, values, codec, starts, lengths, noun="slab"), self.source, ("image",))
 
     def number(self, key, least, default=None):
         try:
@@ -115,19 +88,18 @@ class ENVIFile:
 
 
 def read_header(location):
-    if not isinstance(location.target, str):
-        raise UnsupportedFeature("an ENVI header lies beside its file, so the file must have a name", url=location.url)
-    for name in (location.target.rpartition(".")[0] + ".hdr", location.target + ".hdr"):
+    for beside in map(location.sibling, headers(location.name)):
         try:
-            source = locate(name, location.options).open()
+            text = bytes(beside.open().head()).decode("latin-1") if beside else ""
         except MissingFile:
             continue
-        text = bytes(source.head()).decode("latin-1")
-        break
-    else:
-        raise FormatError("there is no header beside it", url=location.url)
-    if not text.startswith("ENVI"):
-        raise FormatError("the header does not begin with ENVI", url=location.url, part="header")
+        if not text.startswith("ENVI"):
+            raise FormatError("the header does not begin with ENVI", url=location.url, part="header")
+        return parse_header(text)
+    raise FormatError("there is no header beside it", url=location.url)
+
+
+def parse_header(text):
     found, lines = {}, iter(text.splitlines()[1:])
     for line in lines:
         key, equal, value = line.partition("=")

@@ -1,68 +1,71 @@
-"""Many files as one array: headers in parallel, one graph layer, native chunks that map to files."""
+"""``from_files``: equal arrays of many files as one, with headers read together and one task a chunk."""
 
 from __future__ import annotations
 
-import zlib
+import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.adapters.files import Files, together
+from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.buffers import result
-from scichunk.core.files import Place
+from scichunk.core.files import OpenFile, Place
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
 from scichunk.core.planning import auto_chunks, resolve_chunks
-from scichunk.core.selection import Axis, Span, parse_key
-from scichunk.errors import FormatError
+from scichunk.core.selection import Span, parse_key
+from scichunk.errors import DataWarning, FormatError, ScichunkError, located
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["Headers", "StackArray", "from_fits_files", "from_geotiffs", "stack_of", "stack_to_dask"]
+__all__ = [
+    "Errors",
+    "Found",
+    "Headers",
+    "Rules",
+    "Stack",
+    "StackArray",
+    "from_files",
+    "make_array",
+    "open_first",
+    "read_headers",
+    "stack_to_dask",
+]
 
 Array = npt.NDArray[Any]
 Headers = Literal["all", "first"]
+Errors = Literal["raise", "warn", "ignore"]
+_BAD: Final = Fingerprint(-2, "")
+"""Stands for a file that could not be opened."""
+_FILES_A_CHUNK: Final = 64
+"""Remote files that one task reads at most, while that leaves few tasks."""
+_MANY_CHUNKS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
-    """Names and versions of the files of a stack, packed for the graph."""
+class Rules:
+    """What holds while the files of a stack are read."""
 
-    names: bytes
-    """Compressed; one name a line."""
-    sizes: npt.NDArray[np.int64]
-    tags: bytes
-    options: Mapping[str, Any] | None
-    key: str
-    """Of the first file: stands for the storage options in the token."""
+    errors: Errors = "raise"
+    fill: Any = None
+    """Value in place of a file that cannot be read; None where there is none."""
+    absent: Any = None
+    """Value in place of an array that a file does not have; None: each must have it."""
+    group: str = "/"
+    limits: options.Snapshot = ()
 
-    @classmethod
-    def pack(cls, locations: Sequence[Location], marks: Sequence[Fingerprint | None]) -> Files:
-        """Pack; files whose headers were not read have size -1."""
-        sizes = np.array([-1 if m is None else m.size for m in marks], np.int64)
-        tags = "\n".join("" if m is None else m.tag for m in marks)
-        names = "\n".join(loc.target for loc in locations)
-        return cls(
-            zlib.compress(names.encode(), 6),
-            sizes,
-            zlib.compress(tags.encode(), 6),
-            locations[0].options,
-            locations[0].key,
-        )
-
-    def unpack(self) -> list[tuple[Location, Fingerprint | None]]:
-        """Return location and version of each file."""
-        names, tags = (zlib.decompress(p).decode().split("\n") for p in (self.names, self.tags))
-        return [
-            (Location(n, self.options), None if s < 0 else Fingerprint(int(s), t))
-            for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
-        ]
+    def check(self) -> None:
+        """Raise ValueError for words that are not known."""
+        if self.errors not in {"raise", "warn", "ignore"}:
+            msg = f'errors must be "raise", "warn" or "ignore", got {self.errors!r}'
+            raise ValueError(msg)
 
 
 class StackArray:
@@ -74,8 +77,8 @@ class StackArray:
         Which arrays.
     shape, dtype
         Of one file's array.
-    limits
-        The options that hold while it reads; None for those in force now.
+    rules
+        What becomes of files that cannot be read.
     """
 
     def __init__(
@@ -83,81 +86,128 @@ class StackArray:
         format_name: str,
         files: Files,
         place: Place,
-        shape: tuple[int, ...],
-        dtype: np.dtype[Any],
-        limits: options.Snapshot | None = None,
+        form: tuple[tuple[int, ...], np.dtype[Any]],
+        rules: Rules,
     ) -> None:
-        self.format_name, self.files, self.place = format_name, files, place
-        self.limits = options.snapshot() if limits is None else limits
-        self.shape = (len(files.sizes), *shape)
-        self.dtype, self.ndim = dtype, len(self.shape)
+        self.format_name, self.files, self.place, self.rules = format_name, files, place, rules
+        self.shape = (len(files), *form[0])
+        self.dtype, self.ndim = form[1], len(self.shape)
         self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
 
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
         if self._unpacked is None:
             self._unpacked = self.files.unpack()
-        chosen = region.axes[0]
-        numbers = chosen.positions() if isinstance(chosen, Span) else chosen
+        unpacked, chosen = self._unpacked, region.axes[0]
+        numbers = (chosen.positions() if isinstance(chosen, Span) else chosen).tolist()
         out = result(region.shape, self.dtype)
-        with options.frozen(self.limits):
-            for i, number in enumerate(numbers):
-                self._read(*self._unpacked[int(number)], region.axes[1:], out[i])
+
+        def read(i: int) -> None:
+            location, mark = unpacked[numbers[i]]
+            self._read(location, mark, region.axes[1:], out[i])
+
+        with options.frozen(self.rules.limits):
+            together(read, range(len(numbers)), remote=unpacked[0][0].local_path is None)
         return out if region.plain else out[region.finish]
 
-    def _read(self, location: Location, mark: Fingerprint | None, axes: Sequence[Axis], out: Array) -> None:
-        """Read a region of one file."""
-        source = open_file(self.format_name, location, mark).array(self.place)
+    def _read(self, location: Location, mark: Fingerprint | None, axes: Sequence[Any], out: Array) -> None:
+        if mark == _BAD:
+            out[...] = self._fill_value(None)
+            return
+        try:
+            source = self._source(location, mark)
+            if source is None:
+                out[...] = self.rules.absent
+                return
+            source.read(axes, out)
+        except ScichunkError as error:
+            if self.rules.errors == "raise":
+                raise
+            out[...] = self._fill_value(error)
+            if self.rules.errors == "warn":
+                warnings.warn(f"filled with {self.rules.fill}: {error}", DataWarning, stacklevel=2)
+
+    def _source(self, location: Location, mark: Fingerprint | None) -> Any:
+        file = open_file(self.format_name, location, mark)
+        if self.rules.absent is not None and self.place not in file.optional(self.rules.group).values():
+            return None
+        source = file.array(self.place)
         if source.shape != self.shape[1:] or source.dtype != self.dtype:
             msg = f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
             raise FormatError(msg, url=location.url)
-        source.read(axes, out)
+        return source
+
+    def _fill_value(self, error: ScichunkError | None) -> Any:
+        if self.rules.fill is None:
+            raise _no_fill(self.dtype) from error
+        return self.rules.fill
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return (
-            "scichunk-stack",
-            self.format_name,
-            self.files.names,
-            self.files.sizes.tobytes(),
-            self.files.tags,
-            self.files.key,
-            self.place,
-            self.limits,
-        )
+        return ("scichunk-stack", self.format_name, self.files.__dask_tokenize__(), self.place, repr(self.rules))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StackArray, (self.format_name, self.files, self.place, self.shape[1:], self.dtype, self.limits)
+        return StackArray, (self.format_name, self.files, self.place, (self.shape[1:], self.dtype), self.rules)
 
 
-def from_geotiffs(
-    urls: Sequence[Any],
+def _no_fill(dtype: np.dtype[Any]) -> ValueError:
+    return ValueError(
+        f"a file cannot be read, and {dtype} has no value for missing data: give one by fill=, for example fill=0"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The files of a stack, after their headers have been looked at."""
+
+    format: str
+    locations: tuple[Location, ...]
+    first: Opened
+    """The first file that can be read."""
+    number: int
+    """Its position."""
+    bad: Mapping[int, ScichunkError]
+    """Files that cannot be read, by position."""
+
+
+def from_files(
+    urls: Sequence[Any] | str,
     *,
-    page: int = 0,
-    overview: int | None = None,
-    chunks: Any = "auto",
+    format: str | None = None,  # noqa: A002  # the word users know
     headers: Headers = "all",
+    errors: Errors = "raise",
+    fill: Any = None,
+    chunks: Any = "auto",
     storage_options: Mapping[str, Any] | None = None,
+    **selectors: Any,
 ) -> da.Array:
-    """Stack the pixels of many GeoTIFF files of one shape lazily.
+    """Stack equal arrays of many files of any format lazily.
 
     Parameters
     ----------
     urls
-        Paths or fsspec URLs, in the order of the result.
-    page, overview
-        As in :func:`scichunk.from_geotiff`.
-    chunks
-        ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or
-        what dask takes for (file, band, y, x).
+        Paths or fsspec URLs, in the order of the result; or a pattern with ``*``, whose matches are sorted.
+    format
+        Name of the format, see :func:`scichunk.list_formats`; by default found from the first file.
     headers
-        ``"all"`` reads every header now, in parallel, and compares them; ``"first"`` trusts that all files are like the first.
+        ``"all"`` reads every header now, in parallel, and compares what they mean: shape, type, grid (within 1e-6 pixel), coordinate
+        system, nodata, scaling, spectral axes; ``"first"`` trusts that all files are like the first.
+    errors
+        What becomes of files that cannot be read or do not align: ``"raise"``; ``"warn"`` and ``"ignore"`` keep their position and
+        fill it.
+    fill
+        Value in place of files that cannot be read; by default the declared nodata, else NaN.
+    chunks
+        ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or what dask takes
+        for ``(file, *axes)``.
     storage_options
-        For fsspec.
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+    **selectors
+        Which array of each file, as in :func:`scichunk.from_file`.
 
     Returns
     -------
     dask.array.Array
-        Shape (file, band, y, x).
+        Shape ``(file, *axes)``.
 
     Raises
     ------
@@ -165,103 +215,176 @@ def from_geotiffs(
         If a file is corrupt, or not aligned with the first: the message names it and the difference.
     SourceError
         If a file is missing or cannot be read.
+    ValueError
+        If a file cannot be read, is to be filled, and nothing is known to fill it with.
+
+    Warns
+    -----
+    DataWarning
+        For files that are filled; if images of the sky point to different places.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.from_files("dem_*.tif").max(axis=0).compute()  # doctest: +SKIP
     """
-    place = ("page", page, -1 if overview is None else overview, "auto")
-    return stack_to_dask(stack_of("geotiff", urls, place, headers, storage_options), chunks)
+    rules = Rules(errors, fill, limits=options.snapshot())
+    rules.check()
+    stack = open_first(urls, format, rules, storage_options)
+    place, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
+    found = read_headers(stack, {"": place}, headers, rules)
+    array = stack_to_dask(make_array(stack, place, found.marks, rules), chunks)
+    return array if bands is None else array[:, list(bands)]
 
 
-def from_fits_files(
-    urls: Sequence[Any],
-    *,
-    hdu: int | str | tuple[str, int] | None = None,
-    chunks: Any = "auto",
-    raw: bool = False,
-    headers: Headers = "all",
-    storage_options: Mapping[str, Any] | None = None,
-) -> da.Array:
-    """Stack the images of many FITS files of one shape lazily.
-
-    Parameters
-    ----------
-    urls
-        Paths or fsspec URLs, in the order of the result.
-    hdu, raw
-        As in :func:`scichunk.from_fits`.
-    chunks
-        ``"auto"`` (one file a chunk, or several where they are small), ``"native"`` or ``{}`` (one file a chunk), or
-        what dask takes for ``(file, *axes)``.
-    headers
-        ``"all"`` reads every header now, in parallel, and compares them; ``"first"`` trusts that all files are like the first.
-    storage_options
-        For fsspec.
-
-    Returns
-    -------
-    dask.array.Array
-        Shape ``(file, *axes)``, the axes of the image in NumPy's order.
+def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options: Mapping[str, Any] | None) -> Stack:
+    """Find the files, and open the first that can be read.
 
     Raises
     ------
-    FormatError
-        If a file is corrupt, or its image not like the first: the message names it and the difference.
-    SourceError
-        If a file is missing or cannot be read.
+    ValueError
+        If there are none.
+    ScichunkError
+        If none can be read.
     """
-    which = tuple(hdu) if isinstance(hdu, list) else hdu
-    return stack_to_dask(stack_of("fits", urls, ("hdu", which, "auto", bool(raw)), headers, storage_options), chunks)
-
-
-def stack_of(
-    format_name: str, urls: Sequence[Any], place: Place, headers: Headers, storage_options: Mapping[str, Any] | None
-) -> StackArray:
-    """Open the first file, and compare the others' headers with its own."""
-    if headers not in {"all", "first"}:
-        msg = f'headers must be "all" or "first", got {headers!r}'
-        raise ValueError(msg)
-    if not len(urls):
+    names = expand_names(urls, storage_options)
+    if not names:
         msg = "no files to stack"
         raise ValueError(msg)
-    locations = [locate(u, storage_options) for u in urls]
+    locations = tuple(locate(name, storage_options) for name in names)
     if not all(isinstance(loc.target, str) for loc in locations):
         msg = "files of a stack must be named by paths or URLs"
         raise TypeError(msg)
-    first = open_file(format_name, locations[0])
-    source = first.array(place)
-    marks: list[Fingerprint | None] = [first.fingerprint] + [None] * (len(locations) - 1)
+    bad: dict[int, ScichunkError] = {}
+    for number, location in enumerate(locations):
+        try:
+            opened = open_any(format_name, location)
+        except ScichunkError as error:
+            if rules.errors == "raise":
+                raise
+            bad[number] = error
+        else:
+            return Stack(opened.format, locations, opened, number, bad)
+    raise bad[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What looking at the files of a stack has shown."""
+
+    marks: list[Fingerprint | None]
+    """Version of each file; None where its header was not read, that of no file where it cannot be read."""
+    elsewhere: bool
+    """Whether images of the sky point to different places."""
+    optional: Mapping[str, int]
+    """Arrays that not all files have, with the position of one that has it."""
+
+
+def read_headers(stack: Stack, places: Mapping[str, Place], headers: Headers, rules: Rules) -> Found:
+    """Look at all files, and compare their arrays with those of the first."""
+    if headers not in {"all", "first"}:
+        msg = f'headers must be "all" or "first", got {headers!r}'
+        raise ValueError(msg)
+    marks: list[Fingerprint | None] = [None] * len(stack.locations)
+    marks[stack.number] = stack.first.file.fingerprint
+    bad, elsewhere = dict(stack.bad), ""
+    optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
     if headers == "all":
-        marks = _check_all(format_name, locations, place, first)
-    return StackArray(format_name, Files.pack(locations, marks), place, source.shape, source.dtype)
+        others = [n for n in range(len(marks)) if n not in bad and n != stack.number]
+        comparison = _Comparison(stack, places, rules.group)
+        remote = stack.locations[0].local_path is None
+        for number, found in zip(others, together(comparison.look, others, remote=remote), strict=True):
+            if isinstance(found, ScichunkError):
+                bad[number] = found
+            else:
+                marks[number], other, names = found
+                elsewhere = elsewhere or other
+                optional |= {name: number for name in names if name not in optional}
+        if elsewhere:
+            msg = f"images of the sky point to different places: {elsewhere}"
+            warnings.warn(msg, DataWarning, stacklevel=3)
+    _tell(stack, bad, rules)
+    for number in bad:
+        marks[number] = _BAD
+    return Found(marks, bool(elsewhere), optional)
 
 
-def _check_all(format_name: str, locations: Sequence[Location], place: Place, first: Any) -> list[Fingerprint | None]:
-    from scichunk.core import registry
-
-    spec = registry.get(format_name)
-    wanted = first.layout(place)
-
-    def look(number: int) -> tuple[Fingerprint, str]:
-        location = locations[number]
-        source = location.open()
-        file: Any = spec.open_file(location, source=source)
-        found = file.layout(place)
-        mark = spec.version(location, source.fingerprint)
-        return mark, "" if found == wanted else _difference(wanted, found)
-
-    if locations[0].local_path is not None:  # parsing holds the GIL: threads would only get in each other's way
-        results = [look(n) for n in range(len(locations))]
-    else:
-        with ThreadPoolExecutor(options.get().concurrency) as pool:
-            results = list(pool.map(look, range(len(locations))))
-    for location, (_, difference) in zip(locations, results, strict=True):
-        if difference:
-            msg = f"does not align with the first file, {locations[0].url}: {difference}"
-            raise FormatError(msg, url=location.url)
-    return [mark for mark, _ in results]
+def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
+    """Raise the first error, or warn of how many files are filled."""
+    if not bad:
+        return
+    error = bad[min(bad)]
+    if rules.errors == "raise":
+        raise error
+    if rules.errors == "warn":
+        msg = f"{len(bad)} of {len(stack.locations)} files cannot be read and are filled; the first: {error}"
+        warnings.warn(msg, DataWarning, stacklevel=4)
 
 
-def _difference(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> str:
-    name = next(n for n in [*wanted, *found] if wanted.get(n) != found.get(n))
-    return f"{name} is {found.get(name)!r} instead of {wanted.get(name)!r}"
+class _Comparison:
+    """Compares the arrays of files with those of the first one."""
+
+    def __init__(self, stack: Stack, places: Mapping[str, Place], group: str) -> None:
+        self._stack, self._places, self._group = stack, places, group
+        file = stack.first.file
+        self._signatures = {name: file.signature(place) for name, place in places.items()}
+
+    def look(self, number: int) -> tuple[Fingerprint, str, list[str]] | ScichunkError:
+        """Open a file; return its version, where it points elsewhere, and what it has that others may lack; or why it is bad."""
+        location = self._stack.locations[number]
+        try:
+            with located(url=location.url):
+                file = open_file(self._stack.format, location)
+                return file.fingerprint, self._compare(file), list(file.optional(self._group))
+        except ScichunkError as error:
+            return error
+
+    def _compare(self, file: OpenFile) -> str:
+        first, elsewhere = self._stack.first, ""
+        for name, place in self._places.items():
+            if file.signature(place) == self._signatures[name]:
+                continue
+            mine, theirs = first.file.layout(place), file.layout(place)
+            difference = mine.difference(theirs)
+            if difference:
+                msg = f"does not align with the first file, {first.location.url}: {difference}"
+                raise FormatError(msg)
+            elsewhere = elsewhere or mine.pointing_difference(theirs)
+        return elsewhere
+
+
+def make_array(
+    stack: Stack,
+    place: Place,
+    marks: Sequence[Fingerprint | None],
+    rules: Rules,
+    file: OpenFile | None = None,
+) -> StackArray:
+    """Make the stacked array, with a value for files that cannot be read if one is known.
+
+    Parameters
+    ----------
+    stack, place, marks, rules
+        Which arrays of which files, and what becomes of bad ones.
+    file
+        A file that has the array; by default the first.
+    """
+    file = file or stack.first.file
+    source = file.array(place)
+    dtype = np.dtype(source.dtype)
+    fill = rules.fill
+    if fill is None and rules.errors != "raise":
+        fill = file.layout(place).fill
+        if fill is None and dtype.kind in "fc":
+            fill = np.nan
+        if fill is None and _BAD in marks:
+            raise _no_fill(dtype)
+    held = Rules(rules.errors, _plain(fill), rules.absent, rules.group, rules.limits)
+    return StackArray(stack.format, Files.pack(stack.locations, marks), place, (source.shape, dtype), held)
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
@@ -271,15 +394,13 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
-    location, mark = stack.files.unpack()[0]
-    file = open_file(stack.format_name, location, mark)
-    inner = file.array(stack.place).grid
+    location, inner = _template(stack)
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, str) and chunks == "auto":
         sizes = auto_chunks(inner, stack.dtype.itemsize, target)
+        whole = sizes == inner.shape
         each = int(np.prod(sizes, dtype=np.int64)) * stack.dtype.itemsize
-        several = max(1, min(stack.shape[0], target // 4 // max(1, each))) if sizes == inner.shape else 1
-        chunks = (several, *sizes)
+        chunks = (_files_a_chunk(stack.shape[0], each, target, location) if whole else 1, *sizes)
     grid = ChunkGrid(stack.shape, (1, *inner.edges))
     found = resolve_chunks(chunks, grid, stack.dtype.itemsize, target)
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
@@ -293,3 +414,20 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
         inline_array=False,
         meta=np.empty((0,) * stack.ndim, stack.dtype),
     )
+
+
+def _template(stack: StackArray) -> tuple[Location, ChunkGrid]:
+    """The first file that can be read, and the native chunks of its array."""
+    for location, mark in stack.files.unpack():
+        if mark is not None and mark != _BAD:
+            return location, open_file(stack.format_name, location, mark).array(stack.place).grid
+    msg = "no file of the stack has been opened"
+    raise FormatError(msg)
+
+
+def _files_a_chunk(count: int, nbytes: int, target: int, location: Location) -> int:
+    """How many small files one task reads: few enough of remote ones that tasks can share the waiting."""
+    several = max(1, min(count, target // 4 // max(1, nbytes)))
+    if location.local_path is None:
+        several = min(several, max(_FILES_A_CHUNK, -(-count // _MANY_CHUNKS)))
+    return several

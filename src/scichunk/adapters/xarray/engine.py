@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,9 @@ from xarray.backends import BackendEntrypoint
 if TYPE_CHECKING:
     from xarray import Dataset, DataTree
 
-__all__ = ["FITSBackend", "GeoTIFFBackend", "JPEG2000Backend", "ScichunkBackend", "VOTableBackend"]
+    from scichunk.core.registry import FormatSpec
+
+__all__ = ["FormatBackend", "ScichunkBackend"]
 
 _DECODERS = (
     "mask_and_scale",
@@ -46,8 +47,9 @@ class ScichunkBackend(BackendEntrypoint):
     ) -> Dataset:
         """Open one group of a file, named by its path or by the format's selectors (``page=``, ``overview=``, ...)."""
         from scichunk.adapters.xarray import datasets
+        from scichunk.adapters.xarray.variables import Decoders
 
-        flags = datasets.Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
+        flags = Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
         which = datasets.Which(self.format_name, filename_or_obj, storage_options, group, options)
         return datasets.open_dataset(which, drop_variables, flags)
 
@@ -62,8 +64,9 @@ class ScichunkBackend(BackendEntrypoint):
     ) -> dict[str, Dataset]:
         """Open all groups of a file, or those below one."""
         from scichunk.adapters.xarray import datasets
+        from scichunk.adapters.xarray.variables import Decoders
 
-        flags = datasets.Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
+        flags = Decoders(**{k: options.pop(k) for k in _DECODERS if k in options})
         which = datasets.Which(self.format_name, filename_or_obj, storage_options, group, options)
         return datasets.open_groups(which, drop_variables, flags)
 
@@ -80,11 +83,11 @@ class ScichunkBackend(BackendEntrypoint):
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether this is a file of ours; looks at its first bytes where that costs no request."""
         found = _guess(filename_or_obj)
-        return found is not None and (self.format_name or found) == found and not _left_to_rasterio(found)
+        return found is not None and self.format_name in {None, found.name} and not _is_left_to_others(found)
 
 
-class _OneFormat(ScichunkBackend):
-    """An engine of one format."""
+class FormatBackend(ScichunkBackend):
+    """An engine of one format: a subclass says its ``format_name`` and ``description``."""
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Never by itself: the engine ``scichunk`` answers for all formats, so that xarray finds one engine, not two."""
@@ -92,76 +95,58 @@ class _OneFormat(ScichunkBackend):
         return False
 
 
-class GeoTIFFBackend(_OneFormat):
-    """GeoTIFF, COG and BigTIFF."""
+def __getattr__(name: str) -> Any:  # PEP 562: engines of formats lie in the formats' folders
+    from importlib import import_module
 
-    description = "Chunked, lazy GeoTIFF and COG"
-    format_name = "geotiff"
+    from scichunk.core import registry
 
-
-class JPEG2000Backend(_OneFormat):
-    """JPEG 2000: JP2, JPX, JPH and raw codestreams."""
-
-    description = "Chunked, lazy JPEG 2000"
-    format_name = "jpeg2000"
-
-
-class FITSBackend(_OneFormat):
-    """FITS images, plain and tile-compressed."""
-
-    description = "Chunked, lazy FITS"
-    format_name = "fits"
+    for spec in registry.list_formats().values():
+        module, _, cls = spec.engine.partition(":")
+        if cls == name:
+            return getattr(import_module(module), cls)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)
 
 
-class VOTableBackend(_OneFormat):
-    """VOTable: dimension ``row``, one variable a column."""
-
-    description = "Chunked, lazy VOTable, all serializations"
-    format_name = "votable"
-
-
-def _left_to_rasterio(format_name: str) -> bool:
-    """Users who have rioxarray expect ``.tif`` to go there, unless they say otherwise."""
-    if format_name != "geotiff":
-        return False
+def _is_left_to_others(spec: FormatSpec) -> bool:
+    """Whether users expect xarray to choose another engine that is installed, and have not said otherwise."""
     from scichunk import options
 
-    if options.get().claim_rasters:
+    if not spec.yields_to or options.get().claim_rasters:
         return False
     from xarray.backends.plugins import list_engines
 
-    return "rasterio" in list_engines()
+    return not set(spec.yields_to).isdisjoint(list_engines())
 
 
-def _guess(target: Any) -> str | None:
+def _guess(target: Any) -> FormatSpec | None:
     from scichunk.core import registry
 
     head = _first_bytes(target)
     if head is not None:
-        spec = registry.sniff(head)
-    else:
-        name = target if isinstance(target, str) else getattr(target, "path", None) or getattr(target, "name", None)
-        spec = registry.sniff_suffix(name) if isinstance(name, str) else None
-    return spec.name if spec else None
+        return registry.sniff(head)
+    name = target if isinstance(target, str) else getattr(target, "path", None) or getattr(target, "name", None)
+    return registry.sniff_suffix(name) if isinstance(name, str) else None
 
 
 def _first_bytes(target: Any) -> bytes | None:
     """First bytes of what can be looked at for free; None for URLs and what else cannot."""
-    if isinstance(target, os.PathLike):
-        target = os.fspath(target)
-    if isinstance(target, str):
-        if "://" in target:
-            return None
-        try:
-            with open(os.path.expanduser(target), "rb") as file:
-                return file.read(_SNIFFED)
-        except (OSError, ValueError):
-            return b""
     if isinstance(target, bytes | bytearray | memoryview):
         return bytes(target[:_SNIFFED])
     if hasattr(target, "getvalue"):
         return bytes(target.getvalue()[:_SNIFFED])
-    name = getattr(target, "name", None)
-    if isinstance(name, str) and os.path.isfile(name):
-        return _first_bytes(name)
-    return None
+    if isinstance(target, str) and "://" in target:
+        return None
+    from scichunk.errors import ScichunkError
+    from scichunk.sources import locate
+
+    try:
+        location = locate(target)
+        if location.local_path is None:
+            return None
+        source = location.open()
+        return bytes(source.read_ranges([0], [min(_SNIFFED, source.fingerprint.size)])[0])
+    except TypeError:  # nothing that names a file
+        return None
+    except ScichunkError:  # it is missing, or no regular file: none of ours
+        return b""

@@ -221,7 +221,7 @@ def with_sky(ds: xr.Dataset, header: str, shape: tuple[int, ...], *, celestial: 
     index = SkyIndex.of(header, axes, shape)
     if not celestial:
         return ds.assign_coords(xr.Coordinates(index.create_variables(), indexes=dict.fromkeys(index.labels, index)))
-    from scichunk.adapters.xarray.datasets import LazyCoordinate
+    from scichunk.adapters.xarray.lazy import LazyCoordinate
 
     lon, lat = axes.sky
     size = (index.spans[1].size, index.spans[0].size)

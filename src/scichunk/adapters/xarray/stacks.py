@@ -1,42 +1,56 @@
-"""Many files as one dataset: a stack with the coordinates of its first file."""
+"""``open_stack``: many files as one dataset."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 
 from scichunk import options
-from scichunk.adapters.dask.stacks import Headers, stack_of, stack_to_dask
-from scichunk.adapters.lazy import LazyArray
+from scichunk.adapters.dask.stacks import (
+    Errors,
+    Headers,
+    Rules,
+    Stack,
+    make_array,
+    open_first,
+    read_headers,
+    stack_to_dask,
+)
+from scichunk.adapters.files import together
+from scichunk.adapters.xarray.datasets import Which, build_dataset
+from scichunk.adapters.xarray.variables import Decoders, Form, form_of, with_times
+from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, ScichunkError
 from scichunk.raster.cf import Decoding
-from scichunk.sources import locate
-
-if TYPE_CHECKING:
-    import dask.array as da
-    import xarray as xr
+from scichunk.sources import Location
 
 __all__ = ["open_stack"]
 
 Array = npt.NDArray[Any]
-Labels = Sequence[Any] | Callable[[str], Any] | None
+Labels = Sequence[Any] | Callable[[str], Any] | str | None
 """Values, a function of a url, or a header's keyword."""
+_DECODERS = tuple(f for f in Decoders.__dataclass_fields__)
 
 
 def open_stack(
-    urls: Sequence[Any],
+    urls: Sequence[Any] | str,
     dim: str = "file",
     *,
     headers: Headers = "all",
+    errors: Errors = "raise",
+    fill: Any = None,
     chunks: Any = "auto",
     storage_options: Mapping[str, Any] | None = None,
     coordinate: Labels = None,
     format: str | None = None,  # noqa: A002  # the word users know
+    drop_variables: str | Sequence[str] | None = None,
+    group: str | None = None,
     **kwargs: Any,
 ) -> xr.Dataset:
     """Open many aligned files as one dataset with a new first dimension.
@@ -44,27 +58,36 @@ def open_stack(
     Parameters
     ----------
     urls
-        Paths or fsspec URLs, in order.
+        Paths or fsspec URLs, in order; or a pattern with ``*``, whose matches are sorted.
     dim
         Name of the new dimension.
     headers
         ``"all"`` reads and compares every header, ``"first"`` only the first.
+    errors
+        What becomes of files that cannot be read or do not align: ``"raise"``; ``"warn"`` and ``"ignore"`` keep their position and
+        fill it.
+    fill
+        Stored value in place of files that cannot be read; by default the declared nodata, else NaN.
     chunks
-        For (``dim``, band, y, x), as in :func:`from_geotiffs`.
+        ``"auto"``, ``"native"``, ``{}``, sizes by names of dimensions, or a tuple for the dimensions of the first variable.
     storage_options
-        For fsspec.
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
     coordinate
         Values along ``dim``; or a function of a file's url that gives one; or the keyword of a header that every file has,
         such as ``"DATE-OBS"``: the files are put in its order. By default the file names.
     format
         Name of the format; by default found from the first file.
+    drop_variables
+        Names of variables that are left out.
+    group
+        Which group of each file; or give the selectors of the format.
     **kwargs
         Further arguments of the engine, such as ``mask_and_scale``, ``hdu`` or ``overview``.
 
     Returns
     -------
     xarray.Dataset
-        Coordinates and attributes are those of the first file.
+        All variables of the files, with the coordinates, indexes and attributes of the first. A mask is 255 for files that have none.
 
     Raises
     ------
@@ -72,96 +95,146 @@ def open_stack(
         If a file is corrupt, or not aligned with the first.
     SourceError
         If a file is missing or cannot be read.
+    ValueError
+        If a file cannot be read, is to be filled, and nothing is known to fill it with.
+
+    Warns
+    -----
+    DataWarning
+        For files that are filled; if images of the sky point to different places, the dataset then has no positions on the sky.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> scichunk.open_stack("dem_*.tif", dim="time").band_data.max("time")  # doctest: +SKIP
     """
-    import xarray as xr
-
-    from scichunk.adapters.xarray.datasets import open_any
-
-    if not len(urls):
-        msg = "no files to stack"
-        raise ValueError(msg)
-    name = format or open_any(None, urls[0], storage_options)[0]
+    flags = Decoders(**{k: kwargs.pop(k) for k in _DECODERS if k in kwargs})
+    rules = Rules(errors, fill, limits=options.snapshot())
+    rules.check()
+    stack = open_first(urls, format, rules, storage_options)
+    labels: Any = coordinate
     if isinstance(coordinate, str):
-        urls, coordinate = _in_order(name, urls, coordinate, storage_options)
-    first = xr.open_dataset(urls[0], engine=name, storage_options=storage_options, chunks=None, **kwargs)
-    lazy = _lazy(first[next(iter(first.data_vars))])
-    stacked = stack_to_dask(stack_of(name, urls, lazy.handle.place, headers, storage_options), chunks)
-    return _assemble(urls, dim, coordinate, first, _decoded(stacked, lazy.decoding))
+        stack, labels = _in_order(stack, coordinate, rules)
+    which = Which(stack.format, stack.first.location, None, group, kwargs)
+    path = which.open()[1] or "/"
+    rules = replace(rules, group=path)
+    dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+    own = {v.name: v for v in stack.first.file.node(path).arrays if v.name not in dropped}
+    required = {n: v.place for n, v in own.items() if v.absent is None}
+    if not required:
+        msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
+        raise ValueError(msg)
+    found = read_headers(stack, required, headers, rules)
+    files = {name: _file(stack, number) for name, number in found.optional.items() if name not in dropped}
+    more = {v.name: v for name, f in files.items() for v in f.node(path).arrays if v.name == name}
+    arrays = {n: v if v.raw is None or flags.masks(n) else v.raw for n, v in {**own, **more}.items()}
+    first = build_dataset(stack.first, path, drop_variables, flags, "none" if found.elsewhere else which.coords)
+    sizes = _Chunks(chunks, dim, list(arrays.values()))
+    variables: dict[str, xr.Variable] = {}
+    for name, var in arrays.items():
+        made = make_array(stack, var.place, found.marks, replace(rules, absent=var.absent), files.get(name))
+        variables[name] = _variable(stack_to_dask(made, sizes.of(var)), dim, var, form_of(var, flags))
+        if found.elsewhere:  # it places the pixels of one file only
+            variables[name].attrs.pop("fits_header", None)
+    times = {n: v for n, v in variables.items() if n in first and first[n].dtype.kind in "mM"}
+    if times:
+        variables |= with_times(times, {}, flags, stack.first.location.url)[0]
+    ds = xr.Dataset(variables, coords=first.coords, attrs=first.attrs)
+    return ds.assign_coords({dim: (dim, _labels(stack.locations, labels))})
 
 
-def _assemble(
-    urls: Sequence[Any],
-    dim: str,
-    coordinate: Labels,
-    first: xr.Dataset,
-    values: da.Array,
-) -> xr.Dataset:
-    """Make the dataset of a stack: coordinates and attributes of the first file, and labels of the files."""
-    import xarray as xr
-
-    variable = next(iter(first.data_vars))
-    template = first[variable]
-    coords = {dim: (dim, _labels(urls, coordinate)), **{n: c.variable for n, c in first.coords.items()}}
-    encoding = {"grid_mapping": template.encoding.get("grid_mapping")}
-    array = xr.Variable((dim, *template.dims), values, template.attrs, encoding)
-    return xr.Dataset({variable: array}, coords=coords, attrs=first.attrs)
+def _file(stack: Stack, number: int) -> OpenFile:
+    return open_file(stack.format, stack.locations[number])
 
 
-def _lazy(variable: xr.DataArray) -> LazyArray:
-    """Our reader within the wrappers of xarray."""
-    from scichunk.adapters.xarray.datasets import LazyVariable
-
-    data: Any = variable.variable._data  # noqa: SLF001  # there is no public way to a lazily indexed array
-    while not isinstance(data, LazyVariable):
-        data = data.array
-    return data.array
+def _variable(stacked: Any, dim: str, var: ArrayVar, form: Form) -> xr.Variable:
+    encoding = {k: v for k, v in form.encoding.items() if k != "preferred_chunks"}
+    return xr.Variable((dim, *var.dims), _decoded(stacked, form.decoding), form.attrs, encoding)
 
 
-def _decoded(stacked: da.Array, decoding: Decoding | None) -> da.Array:
-    """Apply to every file the masking and scaling that the first one's engine applied."""
+class _Chunks:
+    """The user's chunks, for variables of several ranks."""
+
+    def __init__(self, chunks: Any, dim: str, arrays: Sequence[ArrayVar]) -> None:
+        first, known = (dim, *arrays[0].dims), {dim, *(d for v in arrays for d in v.dims)}
+        if isinstance(chunks, Mapping):
+            unknown = [d for d in chunks if d not in known]
+            if unknown:
+                msg = f"chunks names dimensions that are not there: {unknown}; there are {sorted(known)}"
+                raise ValueError(msg)
+        elif isinstance(chunks, tuple | list):
+            if len(chunks) != len(first):
+                msg = f"chunks has {len(chunks)} sizes for the dimensions {first}"
+                raise ValueError(msg)
+            chunks = dict(zip(first, chunks, strict=True))
+        self._chunks, self._dim = chunks, dim
+
+    def of(self, var: ArrayVar) -> Any:
+        """Return what dask takes for the dimensions of a variable."""
+        if isinstance(self._chunks, Mapping):
+            return {axis: self._chunks[d] for axis, d in enumerate((self._dim, *var.dims)) if d in self._chunks}
+        return self._chunks
+
+
+def _decoded(stacked: Any, decoding: Decoding | None) -> Any:
+    """Apply to every file the masking and scaling of the first one; they have been compared."""
     if decoding is None:
         return stacked
 
     def decode(block: Array) -> Array:
-        bands = np.arange(block.shape[1])
+        bands = np.arange(block.shape[1]) if block.ndim > 1 else None
         return np.stack([decoding.apply(b, bands) for b in block]) if len(block) else block.astype(decoding.dtype)
 
     if len(decoding.steps) > 1 and len(stacked.chunks[1]) > 1:
-        stacked = stacked.rechunk(cast("Any", {1: -1}))
-    return stacked.map_blocks(
-        decode, dtype=np.dtype(decoding.dtype), meta=np.empty((0,) * stacked.ndim, decoding.dtype)
-    )
+        stacked = stacked.rechunk({1: -1})
+    empty = np.empty((0,) * stacked.ndim, decoding.dtype)
+    return stacked.map_blocks(decode, dtype=np.dtype(decoding.dtype), meta=empty)
 
 
-def _in_order(
-    format_name: str, urls: Sequence[Any], keyword: str, storage_options: Mapping[str, Any] | None
-) -> tuple[list[Any], Any]:
-    """Sort files by a keyword of their headers; dates become datetimes."""
+def _in_order(stack: Stack, keyword: str, rules: Rules) -> tuple[Stack, Array]:
+    """Sort files by a keyword of their headers; dates become datetimes. Files that cannot be read come last."""
 
-    def value(url: Any) -> Any:
-        location = locate(url, storage_options)
-        file = open_file(format_name, location)
-        groups = file.groups()
-        for attrs in (file.root(), file.node(groups[0]).attrs if groups else {}):
-            if keyword in attrs:
-                return attrs[keyword]
-        msg = f"its header has no {keyword}"
-        raise FormatError(msg, url=location.url)
-
-    with ThreadPoolExecutor(options.get().concurrency) as pool:
-        found = list(pool.map(value, urls))
-    values = np.asarray(found)
-    if values.dtype.kind == "U":
+    def value(number: int) -> Any:
+        location = stack.locations[number]
         try:
-            values = values.astype("M8[ns]")
+            if number in stack.bad:
+                raise stack.bad[number]
+            file = open_file(stack.format, location)
+            groups = file.groups()
+            for attrs in (file.root(), file.node(groups[0]).attrs if groups else {}):
+                if keyword in attrs:
+                    return attrs[keyword]
+            msg = f"its header has no {keyword}"
+            raise FormatError(msg, url=location.url)
+        except ScichunkError as error:
+            return error
+
+    found = together(value, range(len(stack.locations)), remote=stack.locations[0].local_path is None)
+    bad = {n: f for n, f in enumerate(found) if isinstance(f, ScichunkError)}
+    if bad and rules.errors == "raise":
+        raise bad[min(bad)]
+    good = [n for n in range(len(found)) if n not in bad]
+    values = _datetimes([found[n] for n in good])
+    sorting = np.argsort(values, kind="stable")
+    order = [*(good[i] for i in sorting.tolist()), *bad]
+    missing: Any = {"U": "", "M": np.datetime64("NaT")}.get(values.dtype.kind, np.nan)
+    labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
+    locations = tuple(stack.locations[n] for n in order)
+    again = {order.index(n): error for n, error in bad.items()}
+    return replace(stack, locations=locations, number=order.index(stack.number), bad=again), labels
+
+
+def _datetimes(values: list[Any]) -> Array:
+    found = np.asarray(values)
+    if found.dtype.kind == "U":
+        try:
+            return found.astype("M8[ns]")
         except ValueError:  # texts that are no dates sort as texts
-            values = np.asarray(found)
-    order = np.argsort(values, kind="stable")
-    return [urls[i] for i in order.tolist()], values[order]
+            return found
+    return found
 
 
-def _labels(urls: Sequence[Any], coordinate: Labels) -> Any:
-    names = [str(u) for u in urls]
+def _labels(locations: Sequence[Location], coordinate: Labels) -> Any:
     if coordinate is None:
-        return np.array([n.rstrip("/").rpartition("/")[2] for n in names])
-    return np.asarray([coordinate(n) for n in names] if callable(coordinate) else coordinate)
+        return np.array([loc.url.partition("?")[0].rstrip("/").rpartition("/")[2] for loc in locations])
+    return np.asarray([coordinate(loc.target) for loc in locations] if callable(coordinate) else coordinate)

@@ -8,16 +8,17 @@ from typing import Any
 
 from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
 from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling
 from scichunk.formats.fits.image.reference import open_reference
-from scichunk.formats.fits.metadata import axes, header_text, world_coordinates
+from scichunk.formats.fits.metadata import axes, header_text, placing_cards, with_world, world_coordinates
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.formats.fits.table.source import FITSTable
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
-from scichunk.tables.columns import ColumnArray
+from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import table_info, table_node
 
 __all__ = ["FITSFile", "open_file"]
@@ -157,12 +158,38 @@ class FITSFile:
                     found = self._tables[hdu.index] = FITSTable(self.source, hdu)
             return found
 
-    def layout(self, place: Place) -> Mapping[str, Any]:
-        """Return shape, type and scaling of an image."""
+    def find_array(
+        self, *, hdu: Selector = None, raw: bool = False, reader: str = "auto"
+    ) -> tuple[Place, tuple[int, ...] | None]:
+        """Return the pixels of an image."""
+        return ("hdu", hdu, reader, raw), None
+
+    def find_table(self, *, hdu: Selector = None) -> Place:
+        """Return a table."""
+        return ("table", hdu)
+
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return none."""
+        del group
+        return {}
+
+    def signature(self, place: Place) -> object:
+        """Return the cards that say what values mean and where pixels lie; of columns, something that equals nothing else."""
+        if place[0] == "column":
+            return object()
         hdu = self.find(place[1])
-        scaling = image_scaling(hdu)
-        found = {"shape": hdu.shape, "bitpix": hdu.bitpix, "type": str(scaling.dtype)}
-        return found | {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank}
+        return hdu.shape, hdu.bitpix, image_scaling(hdu, raw=place[3]), placing_cards(hdu.cards)
+
+    def layout(self, place: Place) -> Layout:
+        """Return shape, type, scaling and world coordinates of an image, or shape, type and unit of a column."""
+        source = self.array(place)
+        if place[0] == "column":
+            return column_layout(self.table(("table", place[1])), source, place[2])
+        hdu = self.find(place[1])
+        scaling = image_scaling(hdu, raw=place[3])
+        meaning = {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank, "unit": hdu.cards.get("BUNIT")}
+        found = Layout(source.shape, str(source.dtype), None, meaning)
+        return with_world(found, hdu, world_coordinates(hdu, self.source))
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
@@ -173,7 +200,8 @@ class FITSFile:
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every HDU with data."""
-        labels = {h.index: name for name, h in self._named().items()}
+        only = self.groups() == ["/"]
+        labels = {h.index: "" if only else name for name, h in self._named().items()}
         return [self._describe(h, labels.get(h.index, h.name)) for h in self.structure.all() if h.kind != "none"]
 
     def _describe(self, hdu: HDU, label: str) -> ArrayInfo:
@@ -185,14 +213,16 @@ class FITSFile:
                 return table_info(self.table(("table", hdu.index)), "/" + label, "table", notes)
             source = self.array(("hdu", hdu.index, "auto", False))
         except ScichunkError as error:
-            return ArrayInfo("/" + label, "data", (), (), "?", (), "?", f"cannot be read: {error.message}", None, notes)
+            name, reader = nodes.variable_name(hdu), f"cannot be read: {error.message}"
+            return ArrayInfo("/" + label, name, (), (), "?", (), "?", reader, None, notes)
         stored = hdu.nbytes
         if isinstance(source, IndexedArray):
             stored = int(source.index.lengths.sum())
         codec = nodes.codec_name(source, hdu)
         native = source.grid.chunk_shape
         dims, kind = axes(hdu).dims, str(source.dtype)
-        return ArrayInfo("/" + label, "data", dims, source.shape, kind, native, codec, source.reader, stored, notes)
+        name, reader = nodes.variable_name(hdu), source.reader
+        return ArrayInfo("/" + label, name, dims, source.shape, kind, native, codec, reader, stored, notes)
 
     def _open(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
         if not hdu.is_image:

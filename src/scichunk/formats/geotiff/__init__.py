@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
-__all__ = ["beside"]
+from scichunk.core.registry import FormatSpec
+from scichunk.core.selectors import BANDS, READER, Selector, index
+
+__all__ = ["SPEC", "beside"]
+
+
+def _sniff(head: bytes) -> bool:
+    return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
 
 def beside(name: str) -> list[str]:
@@ -26,3 +34,21 @@ def beside(name: str) -> list[str]:
         ".IMD",
     )
     return [*(name + end for end in (".aux.xml", ".AUX.XML", ".msk", ".ovr")), *(stem + end for end in ends)]
+
+
+SPEC: Final = FormatSpec(
+    "geotiff",
+    "GeoTIFF, COG, BigTIFF",
+    (".tif", ".tiff", ".gtiff", ".geotiff", ".btf", ".tf8"),
+    _sniff,
+    "scichunk.formats.geotiff.file",
+    selectors=(
+        Selector("page", index, "which image of a multi-page file, counted from 0; overviews and masks do not count"),
+        Selector("overview", index, "which reduced image, 0 being the first; None for full resolution"),
+        BANDS,
+        READER,
+    ),
+    siblings=beside,
+    engine="scichunk.formats.geotiff.engine:GeoTIFFBackend",
+    yields_to=("rasterio",),
+)

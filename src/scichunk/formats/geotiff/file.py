@@ -12,6 +12,7 @@ import numpy as np
 
 from scichunk.core.arrays import ArraySource, IndexedArray, ReferenceArray, WindowArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
+from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
@@ -19,13 +20,14 @@ from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.variables import band_data
+from scichunk.raster.variables import band_data, raster_layout
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["GeoTIFFFile", "open_file"]
 
 NO_OVERVIEW: Final = -1
-_ALIGNED: Final = {33550: "pixel scale", 33922: "tie points", 34264: "transformation"}
+_ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
+"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA."""
 _SCALING: Final = re.compile(rb'(sample="\d+"[^>]*role="(?:scale|offset)"[^>]*>[^<]*)')
 
 
@@ -63,17 +65,16 @@ class GeoTIFFFile:
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
-        """Return ``/``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...
+        """Return ``/page_0``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...; only ``/`` where there is one image.
 
         Flat on purpose: a child in an ``xarray.DataTree`` must align with its parent, and a reduced image does not.
         """
         found = []
         for number in range(len(self.structure.pages)):
-            base = f"/page_{number}" if number else ""
-            found.append(base or "/")
-            prefix = f"{base}_" if base else "/"
+            found.append(f"/page_{number}")
+            prefix = f"/page_{number}_" if number else "/"
             found += [f"{prefix}overview_{i}" for i in range(1, len(self.overviews(number)) + 1)]
-        return found
+        return found if len(found) > 1 else ["/"]
 
     def place(self, group: str) -> tuple[int, int]:
         """Translate a group's path to (page, overview); overview -1 is the full image. ``/page_0`` is ``/``.
@@ -83,7 +84,7 @@ class GeoTIFFFile:
         GroupNotFound
             If there is no such group.
         """
-        parts = re.fullmatch(r"(?:page_(\d{1,6}))?_?(?:overview_(\d{1,6}))?", group.strip("/"))
+        parts = re.fullmatch(r"(?:page_(\d{1,6}))?(?:(?:^|(?<=\d)_)overview_(\d{1,6}))?", group.strip("/"))
         if parts is not None:
             page, level = int(parts[1] or 0), int(parts[2] or 0) - 1
             there = not page or page < len(self.structure.pages)
@@ -100,6 +101,17 @@ class GeoTIFFFile:
         parts = ([f"page_{page}"] if page else []) + ([] if overview is None else [f"overview_{overview + 1}"])
         return "/" + "_".join(parts)
 
+    def find_array(
+        self,
+        *,
+        page: int = 0,
+        overview: int | None = None,
+        bands: tuple[int, ...] | None = None,
+        reader: str = "auto",
+    ) -> tuple[Place, tuple[int, ...] | None]:
+        """Return the pixels of a page, or of an overview of it."""
+        return ("page", page, NO_OVERVIEW if overview is None else overview, reader), bands
+
     def node(self, group: str = "/") -> Node:
         """Build the node of a page or overview."""
         page, level = self.place(group)
@@ -109,7 +121,8 @@ class GeoTIFFFile:
         if level == NO_OVERVIEW and self._mask_reader(page) is not None:
             source = self.array(("mask", page))
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
-            variables.append(ArrayVar("mask", ("y", "x"), ("mask", page), source, attrs, {"reader": source.reader}))
+            encoding = {"reader": source.reader}
+            variables.append(ArrayVar("mask", ("y", "x"), ("mask", page), source, attrs, encoding, absent=255))
         full = self.structure.page(page).image
         return nodes.build(variables, metadata, image, full, variables[0].source.shape)
 
@@ -167,25 +180,32 @@ class GeoTIFFFile:
                     self._arrays[place] = self._mask(place[1]) if place[0] == "mask" else self._open_array(*place[1:])
             return self._arrays[place]
 
-    def layout(self, place: Place) -> Mapping[str, Any]:
-        """Return shape, type and georeferencing tags of an image."""
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return the mask, if the page has one."""
+        page, level = self.place(group)
+        return {"mask": ("mask", page)} if level == NO_OVERVIEW and self._mask_reader(page) is not None else {}
+
+    def signature(self, place: Place) -> object:
+        """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
+        if place[0] == "mask":
+            image = self.image(place[1])
+            return "mask", image.height, image.width
         image = self.image(*place[1:3])
         d = self.image(place[1]).directory
-        found: dict[str, Any] = {
-            "shape": (image.samples, image.height, image.width),
-            "bits per sample": image.bits,
-            "sample format": image.sample_format,
-            "nodata": d.text(42113),
-        }
-        for code, name in _ALIGNED.items():
-            if code in d.tags:
-                raw = d.raw(code)
-                found[name] = np.frombuffer(raw, d.order + "f8").tolist() if len(raw) % 8 == 0 else raw
-        if 34735 in d.tags:
-            found["coordinate system"] = (d.raw(34735), d.raw(34736), d.raw(34737))
-        if 42112 in d.tags:
-            found["scale and offset"] = sorted(_SCALING.findall(d.raw(42112)))
+        found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
+        found += [bytes(d.raw(code)) if code in d.tags else None for code in _ALIGNED]
+        found.append(_SCALING.findall(d.raw(42112)) if 42112 in d.tags else None)
+        if self._beside_it():
+            found.append(self.metadata(place[1]))
         return found
+
+    def layout(self, place: Place) -> Layout:
+        """Return shape, type, grid, coordinate system, nodata and scaling of an image."""
+        source = self.array(place)
+        if place[0] == "mask":
+            return Layout(source.shape, str(source.dtype), fill=0)
+        metadata, image, full = self.metadata(place[1]), self.image(*place[1:3]), self.image(place[1])
+        return raster_layout(source, metadata, nodes.transform_of(metadata, image, full))
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""

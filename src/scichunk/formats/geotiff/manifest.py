@@ -11,7 +11,7 @@ from scichunk.codecs.images import ImageCodec
 from scichunk.codecs.pixels import PixelCodec
 from scichunk.codecs.raw import RawCodec
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkIndex, Codec
+from scichunk.core.manifest import ChunkManifest, Codec
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.geotiff.structure import Image
 
@@ -57,7 +57,7 @@ def native_grid(image: Image) -> ChunkGrid:
     return ChunkGrid((image.samples, image.height, image.width), (bands, rows, columns))
 
 
-def build_index(image: Image, fill: complex, part: str) -> ChunkIndex:
+def build_index(image: Image, fill: complex, part: str) -> ChunkManifest:
     """Index a directory's tiles or strips.
 
     Parameters
@@ -83,7 +83,7 @@ def build_index(image: Image, fill: complex, part: str) -> ChunkIndex:
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
     noun = "tile" if image.tile else "strip"
-    return ChunkIndex(grid, dtype, codec, starts, lengths, fill, part, noun)
+    return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, noun)
 
 
 def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:

@@ -9,24 +9,29 @@ from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node
 from scichunk.errors import ScichunkError
 from scichunk.formats.geotiff.structure import Image
-from scichunk.raster.affine import scaled
+from scichunk.raster.affine import Affine6, scaled
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import coordinates, crs_name
 
 if TYPE_CHECKING:
     from scichunk.formats.geotiff.file import GeoTIFFFile
 
-__all__ = ["build", "codec_name", "describe"]
+__all__ = ["build", "codec_name", "describe", "transform_of"]
 
 
 def build(
     variables: Sequence[ArrayVar], metadata: RasterMetadata, image: Image, full: Image, shape: tuple[int, ...]
 ) -> Node:
     """Add the coordinates."""
-    transform = metadata.transform
-    if image is not full:
-        transform = scaled(transform, full.width / image.width, full.height / image.height)
+    transform = transform_of(metadata, image, full)
     return Node(tuple(variables), coordinates(metadata, transform, (shape[0], image.height, image.width)))
+
+
+def transform_of(metadata: RasterMetadata, image: Image, full: Image) -> Affine6:
+    """Transform of a page, or of a reduced image of it."""
+    if image is full:
+        return metadata.transform
+    return scaled(metadata.transform, full.width / image.width, full.height / image.height)
 
 
 def codec_name(source: ArraySource, image: Image) -> str:

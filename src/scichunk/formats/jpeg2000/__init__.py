@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import os
+from typing import Final
 
-__all__ = ["beside"]
+from scichunk.core.registry import FormatSpec
+from scichunk.core.selectors import BANDS, READER, Selector, flag, index
+
+__all__ = ["SPEC", "beside"]
+
+
+def _sniff(head: bytes) -> bool:
+    return head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51"
 
 
 def beside(name: str) -> list[str]:
@@ -16,3 +24,21 @@ def beside(name: str) -> list[str]:
         short = ext[0] + ext[-1] + "w"
         names += [f"{stem}.{end}" for end in (short, short.upper(), ext + "w", (ext + "w").upper())]
     return names
+
+
+SPEC: Final = FormatSpec(
+    "jpeg2000",
+    "JPEG 2000: JP2, JPX, JPH (HTJ2K), raw codestreams",
+    (".jp2", ".j2k", ".jpx", ".jpf", ".jpc", ".j2c", ".jph", ".jhc"),
+    _sniff,
+    "scichunk.formats.jpeg2000.file",
+    selectors=(
+        Selector("reduce", index, "how many times the image is halved"),
+        Selector("overview", index, "the same, counted from 0 as in GeoTIFF: overview=0 is halved once", ("dataset",)),
+        Selector("expand", flag, "colours of a palette, and channels in the order of their definition"),
+        BANDS,
+        READER,
+    ),
+    siblings=beside,
+    engine="scichunk.formats.jpeg2000.engine:JPEG2000Backend",
+)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from scichunk.codecs.codestream import MainHeader
 from scichunk.core.arrays import ArraySource, WindowArray
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.files import ArrayInfo, Node, Place, positions
+from scichunk.core.layout import Layout
 from scichunk.core.staged import CollectedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
 from scichunk.formats.jpeg2000.manifest import PartTable, TileCollector, build_index, planning_grid
-from scichunk.formats.jpeg2000.metadata import read_metadata
+from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.variables import raster_layout
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["JPEG2000File", "open_file"]
@@ -66,8 +69,9 @@ class JPEG2000File:
         return self.structure.header
 
     def groups(self) -> list[str]:
-        """Return ``/`` and ``/reduce_1`` ...: as often as the image can be halved and has pixels."""
-        return ["/", *(f"/reduce_{n}" for n in range(1, self.levels + 1) if self._has_samples(n))]
+        """Return ``/page_0`` and ``/reduce_1`` ...: as often as the image can be halved and has pixels; ``/`` if it cannot."""
+        found = [f"/reduce_{n}" for n in range(1, self.levels + 1) if self._has_samples(n)]
+        return ["/page_0", *found] if found else ["/"]
 
     def _has_samples(self, reduce: int) -> bool:
         return all(min(self.structure.shape(g, reduce)) > 0 for g in self.structure.groups)
@@ -80,7 +84,7 @@ class JPEG2000File:
         GroupNotFound
             If there is no such group.
         """
-        parts = re.fullmatch(r"(?:reduce_(\d{1,2}))?_?(expanded)?", group.strip("/"))
+        parts = re.fullmatch(r"(?:page_0|reduce_(\d{1,2}))?(?:(?:^|(?<=\d)_)(expanded))?", group.strip("/"))
         if parts is None or int(parts[1] or 0) > self.levels or (parts[1] and int(parts[1]) == 0):
             raise GroupNotFound.among(group, self.groups(), url=self.source.url)
         return int(parts[1] or 0), parts[2] is not None
@@ -112,9 +116,14 @@ class JPEG2000File:
                 self._metadata = read_metadata(self.structure, path if found else None)
             return self._metadata
 
-    def place(
-        self, bands: Sequence[int] | None, reduce: int, reader: str, *, expand: bool
-    ) -> tuple[Place, list[int] | None]:
+    def find_array(
+        self,
+        *,
+        reduce: int = 0,
+        bands: tuple[int, ...] | None = None,
+        reader: str = "auto",
+        expand: bool = False,
+    ) -> tuple[Place, tuple[int, ...] | None]:
         """Return the array that holds some components, and their positions in it.
 
         Parameters
@@ -131,12 +140,12 @@ class JPEG2000File:
         """
         groups = self.structure.groups
         if len(groups) == 1 or expand:
-            return ("image", 0, reduce, reader, expand), None if bands is None else list(bands)
+            return ("image", 0, reduce, reader, expand), bands
         total = len(self.header.size.components)
-        wanted = [range(total)[b] for b in bands] if bands is not None else list(range(total))
+        wanted = positions(bands, total) or tuple(range(total))
         for number, group in enumerate(groups):
             if all(c in group.components for c in wanted):
-                return ("image", number, reduce, reader, expand), [group.components.index(c) for c in wanted]
+                return ("image", number, reduce, reader, expand), tuple(group.components.index(c) for c in wanted)
         sizes = "; ".join(f"{g.components}: {self.structure.shape(g, reduce)[1:]}" for g in groups[:4])
         msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
         raise UnsupportedFeature(msg, url=self.source.url)
@@ -177,17 +186,22 @@ class JPEG2000File:
         grid = planning_grid(index.grid, partial=codec.partial)
         return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
-    def layout(self, place: Place) -> Mapping[str, Any]:
-        """Return shape, depth and georeferencing of an image."""
-        group = self.structure.groups[place[1]]
-        metadata = self.metadata()
-        return {
-            "shape": self.structure.shape(group, place[2]),
-            "bits": group.bits,
-            "signed": group.signed,
-            "coordinate system": metadata.crs_wkt,
-            "transform": metadata.transform,
-        }
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return none."""
+        del group
+        return {}
+
+    def signature(self, place: Place) -> object:
+        """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""
+        return self.layout(place)
+
+    def layout(self, place: Place) -> Layout:
+        """Return shape, type, depth, grid and coordinate system of an image."""
+        group, metadata = self.structure.groups[place[1]], self.metadata()
+        source = self.array(place)
+        transform = nodes.place_on_grid(self.structure, group, metadata.transform, place[2])
+        found = raster_layout(source, pick(metadata, group.components), transform)
+        return replace(found, meaning={**found.meaning, "bits": group.bits, "signed": group.signed})
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""

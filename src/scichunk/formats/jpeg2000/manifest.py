@@ -17,7 +17,7 @@ from scichunk.codecs.jpeg2000 import TileCodec, sample_type
 from scichunk.codecs.tilestream import tile_codestream
 from scichunk.core.cache import FileKey, tiles
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkIndex
+from scichunk.core.manifest import ChunkManifest
 from scichunk.core.staged import Steps
 from scichunk.errors import FormatError, UnsupportedFeature, located
 from scichunk.formats.jpeg2000.structure import Group, Structure
@@ -49,7 +49,7 @@ def group_type(group: Group) -> np.dtype[Any]:
     return sample_type(deepest, signed=mixed)
 
 
-def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkIndex, TileCodec]:
+def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkManifest, TileCodec]:
     """Make grid and codec of a group of components.
 
     Raises
@@ -76,7 +76,7 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkI
     grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
     codec = TileCodec(header, group.components, reduce, tiles, dtype)
     none = np.zeros(0, np.uint64)
-    return ChunkIndex(grid, dtype, codec, none, none, noun="tile"), codec
+    return ChunkManifest(grid, dtype, codec, none, none, noun="tile"), codec
 
 
 def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:

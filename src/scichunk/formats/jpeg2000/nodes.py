@@ -93,7 +93,7 @@ def _describe(file: JPEG2000File, path: str, reduce: int, number: int) -> ArrayI
         reader = f"cannot be read: {error.message}"
     notes: dict[str, Any] = {}
     stored = None
-    if path == "/" and not number:
+    if not reduce and not number:
         stored = structure.stop - structure.start
         notes = _notes(file, file.metadata())
     return ArrayInfo(path, "band_data" + end, dims, shape, dtype, native, codec, reader, stored, notes)

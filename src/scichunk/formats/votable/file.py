@@ -8,6 +8,7 @@ from typing import Any
 
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.layout import Layout
 from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.document import open_document
@@ -17,7 +18,7 @@ from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
-from scichunk.tables.columns import ColumnArray
+from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import table_info, table_node
 
 __all__ = ["VOTableFile", "open_file"]
@@ -138,10 +139,30 @@ class VOTableFile:
                     self._arrays[place] = ColumnArray(table, column)
             return self._arrays[place]
 
-    def layout(self, place: Place) -> Mapping[str, Any]:
-        """Return shape and type of a column."""
-        array = self.array(place)
-        return {"shape": array.shape, "type": str(array.dtype)}
+    def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[Place, tuple[int, ...] | None]:
+        """Return a column."""
+        if column is None:
+            msg = "a VOTable holds tables: name a column=, or read it by scichunk.read_table"
+            raise FormatError(msg, url=self.document.source.url)
+        return ("column", table, column, False), None
+
+    def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> Place:
+        """Return a table."""
+        return ("table", table, on_error, astropy_compat)
+
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return none."""
+        del group
+        return {}
+
+    def signature(self, place: Place) -> object:
+        """Return something that equals nothing else: layouts are compared."""
+        del place
+        return object()
+
+    def layout(self, place: Place) -> Layout:
+        """Return shape, type and unit of a column."""
+        return column_layout(self.table(("table", place[1])), self.array(place), place[2])
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""

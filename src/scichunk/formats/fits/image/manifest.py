@@ -16,7 +16,7 @@ from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
 from scichunk.codecs.tiles import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkIndex
+from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
@@ -57,7 +57,7 @@ def is_smooth(hdu: HDU) -> bool:
     return bool(_setting(hdu.cards, "SMOOTH", 0))
 
 
-def build_index(hdu: HDU, source: ByteSource, *, raw: bool) -> ChunkIndex:
+def build_index(hdu: HDU, source: ByteSource, *, raw: bool) -> ChunkManifest:
     """Build the index of an image.
 
     Parameters
@@ -86,7 +86,7 @@ def build_index(hdu: HDU, source: ByteSource, *, raw: bool) -> ChunkIndex:
     raise UnsupportedFeature(msg)
 
 
-def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkIndex:
+def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
     """Slabs of whole rows (planes, ...), since the values lie in one piece."""
     shape = hdu.shape
     size = abs(hdu.bitpix) // 8
@@ -104,7 +104,7 @@ def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkIndex:
     stored = np.dtype(f">f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f">i{size}")
     order = tuple(range(len(shape)))
     codec = RawCodec(stored, order) if scaling.plain else ScaledCodec(stored, order, scaling=scaling)
-    return ChunkIndex(grid, scaling.dtype, codec, starts, lengths, part=part, noun="slab")
+    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="slab")
 
 
 def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
@@ -121,7 +121,7 @@ def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64
     return starts.reshape(-1).astype(np.uint64), lengths.reshape(-1).astype(np.uint64)
 
 
-def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> ChunkIndex:
+def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> ChunkManifest:
     """Tiles by the descriptors of the table (FITS 4.0, section 10.1)."""
     cards, shape = hdu.cards, hdu.shape
     algorithm = cards.string("ZCMPTYPE").strip().upper()
@@ -167,7 +167,7 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.integer("ZDITHER0", 0),
     )
-    return ChunkIndex(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
+    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
 
 
 def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np.uint8], dict[str, _Column]]:

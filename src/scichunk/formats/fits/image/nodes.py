@@ -16,7 +16,7 @@ from scichunk.formats.fits.image.manifest import image_scaling
 from scichunk.formats.fits.metadata import axes, header_text
 from scichunk.formats.fits.structure import HDU
 
-__all__ = ["attributes", "build", "codec_name", "names"]
+__all__ = ["attributes", "build", "codec_name", "names", "variable_name"]
 
 _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|BSCALE|BZERO|BLANK"
@@ -58,6 +58,13 @@ def codec_name(source: ArraySource, hdu: HDU) -> str:
     return hdu.cards.string("ZCMPTYPE").strip() if hdu.kind == "compressed" else "uncompressed"
 
 
+def variable_name(hdu: HDU) -> str:
+    """Name the variable of an image: EXTNAME in lower case, ``data`` where there is none or a dimension has that name."""
+    world = axes(hdu)
+    name = re.sub(r"\s+", "_", hdu.cards.string("EXTNAME").strip().lower()) or "data"
+    return "data" if name in {*world.dims, *world.names} else name
+
+
 def build(
     hdu: HDU,
     place: Place,
@@ -68,9 +75,7 @@ def build(
     """Make the node of an image."""
     cards, world = hdu.cards, axes(hdu)
     dims = world.dims
-    name = re.sub(r"\s+", "_", cards.string("EXTNAME").strip().lower()) or "data"
-    if name in {*dims, *world.names}:
-        name = "data"
+    name = variable_name(hdu)
     attrs: dict[str, Any] = {"fits_header": header_text(hdu)}
     if cards.string("BUNIT"):
         attrs["units"] = cards.string("BUNIT").strip()

@@ -1,0 +1,133 @@
+"""Opening a file of a given or any format, and picking an array or a table of it: what all adapters share."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scichunk.adapters.lazy import LazyArray
+from scichunk.core import registry
+from scichunk.core.files import OpenFile, positions
+from scichunk.core.handles import Handle, open_file
+from scichunk.core.selectors import Use, check_selectors
+from scichunk.errors import FormatError, MissingFile
+from scichunk.sources import ByteSource, Location, locate
+
+__all__ = ["Opened", "expand_names", "lazy_array", "open_any", "sniffed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An opened file with the name of its format."""
+
+    format: str
+    location: Location
+    file: OpenFile
+
+    def selectors(self, given: Mapping[str, Any], use: Use, where: str) -> dict[str, Any]:
+        """Check the words by which the user picks a part of the file."""
+        return check_selectors(registry.get(self.format).selectors, given, use, where)
+
+
+def open_any(format_name: str | None, target: Any, storage_options: Mapping[str, Any] | None = None) -> Opened:
+    """Open a file of a given or any format; its head is fetched once.
+
+    Raises
+    ------
+    FormatError
+        If it is none of the known formats.
+    SourceError
+        If it is missing or cannot be read.
+    """
+    location = locate(target, storage_options)
+    if format_name is not None:
+        return Opened(format_name, location, open_file(format_name, location))
+    source = location.open()
+    name = sniffed(location, source)
+    return Opened(name, location, open_file(name, location, source=source))
+
+
+def sniffed(location: Location, source: ByteSource) -> str:
+    """Return the name of an opened file's format, by its first bytes, then by its suffix.
+
+    Raises
+    ------
+    FormatError
+        If it is none of the known formats.
+    """
+    head = bytes(source.head()[:4096])
+    spec = registry.sniff(head) or registry.sniff_suffix(location.url)
+    if spec is None:
+        msg = f"not a file of a known format ({', '.join(registry.list_formats())}); it begins with {head[:8]!r}"
+        raise FormatError(msg, url=location.url)
+    return spec.name
+
+
+def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArray:
+    """Return the reader of the array that the user's words pick."""
+    file = opened.file
+    place, bands = file.find_array(**opened.selectors(given, "array", where))
+    picked = None if bands is None else positions(bands, file.array(place).shape[0])
+    return LazyArray(Handle(opened.format, opened.location, file.fingerprint, place), picked)
+
+
+def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -> list[Any]:
+    """Turn a pattern into the sorted names that match it; a list, tuple or other iterable is taken as it is.
+
+    Parameters
+    ----------
+    names
+        A path or URL, in which ``*`` stands for anything but ``/`` and ``**`` for folders; or several names.
+    storage_options
+        For fsspec, or ``{"store": ...}`` with a store of obstore.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    MissingFile
+        If nothing matches a pattern.
+    """
+    if not isinstance(names, str) and not hasattr(names, "__fspath__"):
+        return list(names)
+    pattern = str(names)
+    if "*" not in pattern:
+        return [names]
+    found = _matching(pattern, dict(storage_options or {}))
+    if not found:
+        msg = "no file matches the pattern"
+        raise MissingFile(msg, url=Location(pattern).url)
+    return list(found)
+
+
+def _matching(pattern: str, options: Mapping[str, Any]) -> Sequence[str]:
+    if "store" in options:
+        return _in_store(options["store"], pattern)
+    if "://" not in pattern:
+        import os
+
+        return sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
+    import fsspec
+
+    first, chain, rest = pattern.partition("::")
+    fs, path = fsspec.core.url_to_fs(pattern, **options)
+    protocol = first.partition("://")[0]
+    names = sorted(str(n) for n in fs.glob(path))
+    plain = [n if "://" in n else f"{protocol}://{n.lstrip('/') if chain else n}" for n in names]
+    return [n + chain + rest for n in plain]
+
+
+def _in_store(store: Any, pattern: str) -> list[str]:
+    import fnmatch
+
+    import obstore
+
+    prefix = pattern.partition("*")[0].rpartition("/")[0] or None
+    names = [str(meta["path"]) for batch in obstore.list(store, prefix) for meta in batch]
+    depth = pattern.count("/")
+    deep = "**" in pattern
+    return sorted(n for n in names if fnmatch.fnmatchcase(n, pattern) and (deep or n.count("/") == depth))

@@ -1,0 +1,51 @@
+"""Lazily read arrays and computed coordinates in the form that xarray indexes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xarray.backends import BackendArray
+from xarray.core import indexing
+
+from scichunk.adapters.lazy import LazyArray
+
+__all__ = ["LazyCoordinate", "LazyVariable"]
+
+
+class LazyVariable(BackendArray):
+    """Gives a :class:`~scichunk.adapters.lazy.LazyArray` to xarray."""
+
+    __slots__ = ("array", "dtype", "shape")
+
+    def __init__(self, array: LazyArray) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        if isinstance(key, indexing.VectorizedIndexer):
+            return self.array.points(key.tuple)
+        return self.array[key.tuple]
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        """Read without blocking the event loop."""
+        if isinstance(key, indexing.VectorizedIndexer):
+            import asyncio
+
+            return await asyncio.to_thread(self.array.points, key.tuple)
+        return await self.array.aget(key.tuple)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return self.array.__dask_tokenize__()
+
+
+class LazyCoordinate(BackendArray):
+    """Gives a computed coordinate (of a rotated raster) to xarray."""
+
+    __slots__ = ("array", "dtype", "shape")
+
+    def __init__(self, array: Any) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        return indexing.explicit_indexing_adapter(
+            key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
+        )

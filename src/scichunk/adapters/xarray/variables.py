@@ -1,0 +1,154 @@
+"""From arrays and coordinates of a node to variables: masking and scaling, times, computed coordinates."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import xarray as xr
+from xarray import conventions
+from xarray.core import indexing
+
+from scichunk.adapters.lazy import LazyArray
+from scichunk.adapters.xarray.lazy import LazyCoordinate, LazyVariable
+from scichunk.core.files import ArrayVar, Coordinate
+from scichunk.core.handles import Handle
+from scichunk.core.planning import preferred_chunks
+from scichunk.errors import MetadataWarning
+from scichunk.raster.affine import LinearAxis
+from scichunk.raster.cf import Decoding, step_from
+
+__all__ = ["Decoders", "Form", "coordinate_variable", "form_of", "lazy_variable", "linear_coordinates", "with_times"]
+
+_CF = ("_FillValue", "scale_factor", "add_offset")
+
+
+@dataclass(frozen=True, slots=True)
+class Decoders:
+    """The flags of :func:`xarray.open_dataset`."""
+
+    mask_and_scale: Any = True
+    decode_times: Any = True
+    concat_characters: Any = True
+    decode_coords: Any = True
+    use_cftime: Any = None
+    decode_timedelta: Any = None
+
+    def masks(self, name: str) -> bool:
+        """Whether a variable is to be masked and scaled."""
+        flag = self.mask_and_scale
+        return bool(flag.get(name, True) if isinstance(flag, Mapping) else flag is None or flag)
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What becomes of an array: how its values are decoded, and what is said of it."""
+
+    attrs: dict[str, Any]
+    encoding: dict[str, Any]
+    decoding: Decoding | None
+
+
+def form_of(var: ArrayVar, flags: Decoders) -> Form:
+    """Return the form of a variable under the user's flags."""
+    attrs, encoding = dict(var.attrs), dict(var.encoding)
+    decoding = None
+    if flags.masks(var.name) and var.raw is None:
+        decoding, attrs, more = _decode(var, attrs)
+        encoding |= more
+    elif not flags.decode_coords and "grid_mapping" in encoding:
+        attrs["grid_mapping"] = encoding.pop("grid_mapping")
+    return Form(attrs, encoding, decoding)
+
+
+def lazy_variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable:
+    """Make the variable of an array of one file."""
+    form = form_of(var, flags)
+    if "preferred_chunks" not in form.encoding:  # columns of a table share theirs
+        form.encoding["preferred_chunks"] = dict(
+            zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
+        )
+    lazy = LazyVariable(LazyArray(handle, None, form.decoding))
+    return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), form.attrs, form.encoding)
+
+
+def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict[str, Any], dict[str, Any]]:
+    """Ask xarray what decoding makes of an empty variable with these attributes; do the same in the reader."""
+    if var.cf_by_band:
+        templates = [_template(var, dict(cf)) for cf in var.cf_by_band]
+        dtype = np.result_type(*(t.dtype for t in templates))
+        steps = tuple(step_from(cf, t.dtype) for cf, t in zip(var.cf_by_band, templates, strict=True))
+        moved: dict[str, Any] = {name: attrs.pop(name) for name in ("nodatavals", "scales", "offsets") if name in attrs}
+        return Decoding(dtype.str, steps), attrs, {**moved, "dtype": var.source.dtype}
+    if not any(name in attrs for name in _CF):
+        return None, attrs, {}
+    template = _template(var, attrs)
+    decoding = Decoding(template.dtype.str, (step_from(attrs, template.dtype),))
+    return decoding, dict(template.attrs), dict(template.encoding)
+
+
+def _template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
+    empty = xr.Variable(var.dims, np.empty((0,) * len(var.dims), var.source.dtype), attrs)
+    return conventions.decode_cf_variable(
+        var.name, empty, concat_characters=False, mask_and_scale=True, decode_times=False, decode_timedelta=False
+    )
+
+
+def with_times(
+    variables: dict[str, xr.Variable], attrs: dict[str, Any], flags: Decoders, url: str
+) -> tuple[dict[str, xr.Variable], dict[str, Any]]:
+    """Decode times; those whose units only look like a time stay as they are.
+
+    Warns
+    -----
+    MetadataWarning
+        For each variable that stays as it is.
+    """
+
+    def decode(some: dict[str, xr.Variable]) -> tuple[Any, Any]:
+        decoded, more, _ = conventions.decode_cf_variables(
+            cast("Any", some),
+            cast("Any", attrs),
+            mask_and_scale=False,
+            concat_characters=bool(flags.concat_characters),
+            decode_times=flags.decode_times,
+            decode_coords=False,
+            use_cftime=flags.use_cftime,
+            decode_timedelta=flags.decode_timedelta,
+        )
+        return decoded, more
+
+    try:
+        return decode(variables)
+    except (ValueError, OverflowError):  # xarray gives up with the first of them, so each is asked by itself
+        odd = {n: v for n, v in variables.items() if not _decodes(n, v, decode, url)}
+    decoded, attrs = decode({n: v for n, v in variables.items() if n not in odd})
+    return {n: odd.get(n, decoded.get(n)) for n in variables}, attrs
+
+
+def _decodes(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:
+    try:
+        decode({name: variable})
+    except (ValueError, OverflowError) as error:
+        why = str(error.__cause__ or error).partition(". ")[0]
+        msg = f"times of {name!r} are left as numbers (units {variable.attrs.get('units')!r}): {why} [{url}]"
+        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        return False
+    return True
+
+
+def linear_coordinates(name: str, axis: LinearAxis) -> xr.Coordinates:
+    """Values computed when they are asked for, and found by arithmetic."""
+    index = xr.indexes.RangeIndex.linspace(axis.first, axis.last, axis.size, dim=name)
+    return xr.Coordinates.from_xindex(index)
+
+
+def coordinate_variable(coordinate: Coordinate) -> xr.Variable:
+    """Make the variable of a coordinate; computed ones stay lazy."""
+    values = coordinate.values
+    if not isinstance(values, np.ndarray):
+        values = indexing.LazilyIndexedArray(LazyCoordinate(values))
+    return xr.Variable(coordinate.dims, values, dict(coordinate.attrs))

@@ -1,0 +1,142 @@
+"""What must agree for arrays of several files to lie on each other, by meaning and not by bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from scichunk.core.files import ArrayVar, Node
+
+__all__ = ["Grid", "Layout"]
+
+_PIXELS: Final = 1e-6
+"""Grids that differ by less lie on each other."""
+_RELATIVE: Final = 1e-9
+"""Numbers of headers that were computed in two ways differ by a few units in the last place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Where the pixels of a raster lie: ``x = c + a * column + b * row``, ``y = f + d * column + e * row``."""
+
+    transform: tuple[float, float, float, float, float, float]
+    """(a, b, c, d, e, f)."""
+    width: int
+    height: int
+
+    def shift(self, other: Grid) -> float:
+        """Return the largest distance between corners of two grids, in pixels of this one."""
+        a, b, c, d, e, f = self.transform
+        determinant = a * e - b * d
+        worst = 0.0
+        for column in (0, self.width):
+            for row in (0, self.height):
+                x, y = _place(other.transform, column, row)
+                if determinant == 0:
+                    mine = _place(self.transform, column, row)
+                    worst = max(worst, 0.0 if mine == (x, y) else math.inf)
+                    continue
+                back_column = (e * (x - c) - b * (y - f)) / determinant
+                back_row = (a * (y - f) - d * (x - c)) / determinant
+                worst = max(worst, abs(back_column - column), abs(back_row - row))
+        return worst
+
+
+def _place(transform: tuple[float, ...], column: int, row: int) -> tuple[float, float]:
+    a, b, c, d, e, f = transform
+    return c + a * column + b * row, f + d * column + e * row
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Shape, type and meaning of an array.
+
+    Parameters
+    ----------
+    shape, dtype
+        Of its values.
+    grid
+        Where its pixels lie, if it is a raster.
+    meaning
+        What must be equal, by name: coordinate system, nodata, scaling, spectral axes. Numbers agree within a relative 1e-9, NaN
+        agrees with NaN.
+    pointing
+        What may differ, with a warning: where the image of the sky points.
+    fill
+        Value of missing data that the file declares.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    grid: Grid | None = None
+    meaning: Mapping[str, Any] = field(default_factory=dict)
+    pointing: Mapping[str, Any] = field(default_factory=dict)
+    fill: Any = None
+
+    @classmethod
+    def of(cls, var: ArrayVar, node: Node) -> Layout:
+        """Make the layout of any array from what its node says: CF attributes and the coordinates of its dimensions."""
+        named = ("_FillValue", "scale_factor", "add_offset", "units")
+        meaning: dict[str, Any] = {name: var.attrs[name] for name in named if name in var.attrs}
+        if var.cf_by_band:
+            meaning["CF attributes of the bands"] = [dict(cf) for cf in var.cf_by_band]
+        for name, coordinate in node.coords.items():
+            if coordinate.dims and set(coordinate.dims) <= set(var.dims):
+                meaning[f"coordinate {name}"] = coordinate.values
+        return cls(var.source.shape, str(var.source.dtype), None, meaning, {}, var.attrs.get("_FillValue"))
+
+    def difference(self, other: Layout) -> str:
+        """Say what keeps another array from lying on this one; empty if nothing does."""
+        if self.shape != other.shape:
+            return f"its shape is {other.shape} instead of {self.shape}"
+        if self.dtype != other.dtype:
+            return f"its type is {other.dtype} instead of {self.dtype}"
+        if (self.grid is None) != (other.grid is None):
+            return f"it has {'no' if other.grid is None else 'a'} grid"
+        if self.grid is not None and other.grid is not None:
+            shift = self.grid.shift(other.grid)
+            if not shift <= _PIXELS:
+                return f"its grid is off by {shift:.3g} pixels: transform {other.grid.transform} instead of {self.grid.transform}"
+        return _first_difference(self.meaning, other.meaning)
+
+    def pointing_difference(self, other: Layout) -> str:
+        """Say whether another image of the sky points elsewhere."""
+        return _first_difference(self.pointing, other.pointing)
+
+
+def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    for name in dict.fromkeys([*one, *other]):
+        if not _agree(one.get(name), other.get(name)):
+            return f"{name} is {_short(other.get(name))} instead of {_short(one.get(name))}"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _agree(one: Any, other: Any) -> bool:
+    """Whether two values mean the same."""
+    if one is other:
+        return True
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        a, b = np.asarray(one), np.asarray(other)
+        if a.shape != b.shape:
+            return False
+        if a.dtype.kind in "fc" and b.dtype.kind in "fc":
+            return bool(np.allclose(a, b, rtol=_RELATIVE, atol=0, equal_nan=True))
+        return bool(np.array_equal(a, b))
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(_agree(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, int | float | np.number) and isinstance(other, int | float | np.number):
+        x, y = float(one), float(other)
+        return x == y or (math.isnan(x) and math.isnan(y)) or math.isclose(x, y, rel_tol=_RELATIVE)
+    return bool(one == other)
