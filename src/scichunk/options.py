@@ -28,7 +28,7 @@ import threading
 import weakref
 from contextvars import ContextVar, Token
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from scichunk.errors import OptionError
 
@@ -112,10 +112,10 @@ def _checked(name: str, value: Any, said: str) -> Any:
     try:
         if isinstance(value, bool | str | bytes):
             raise TypeError  # noqa: TRY301  # numbers only, and bool is an integer for Python
-        if kind is float:
-            number: float = float(value)
+        if kind is float or (isinstance(value, float) and value.is_integer()):
+            number: Any = kind(value)
         else:
-            number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+            number = operator.index(cast("Any", value))
     except (TypeError, ValueError, OverflowError):
         msg = f"{said}: it must be {'a number' if kind is float else 'an integer'}"
         raise OptionError(msg) from None

@@ -26,7 +26,7 @@ _ANYTHING: Final[Callable[[Any], bool]] = frozenset[str]().isdisjoint
 class _ThisThread(threading.local):
     """A pattern that matches any module in the threads that are in a quiet section, and none in all others."""
 
-    match = staticmethod(_NOTHING)
+    match: Callable[[Any], bool] = _NOTHING
     depth = 0
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -98,7 +98,7 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     Parameters
     ----------
     chunks
-        ``"auto"``, ``"native"``, ``{}``, or anything that :func:`dask.array.core.normalize_chunks` takes.
+        ``"auto"``, a size for it (``"64MiB"``), ``"native"``, ``{}``, or anything that :func:`dask.array.core.normalize_chunks` takes.
     grid
         Native chunks.
     itemsize
@@ -111,7 +111,14 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     tuple of tuples of int
     """
     from dask.array.core import normalize_chunks
+    from dask.utils import parse_bytes
 
+    if isinstance(chunks, str) and chunks not in {"auto", "native"}:
+        try:
+            chunks, target = "auto", parse_bytes(chunks)
+        except ValueError:
+            msg = f'chunks must be "auto", "native", a size such as "64MiB", or lengths of each axis, got {chunks!r}'
+            raise ValueError(msg) from None
     if isinstance(chunks, str) and chunks == "auto":
         sizes: Any = _aligned(auto_chunks(grid, itemsize, target), grid)
     elif (isinstance(chunks, str) and chunks == "native") or (isinstance(chunks, dict) and not chunks):

@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-__all__ = ["BANDS", "READER", "Selector", "Use", "check_selectors", "choice", "flag", "index", "index_or_name", "text"]
+__all__ = [
+    "BANDS",
+    "READER",
+    "Selector",
+    "Use",
+    "check_selectors",
+    "choice",
+    "flag",
+    "index",
+    "index_or_name",
+    "integer",
+    "text",
+]
 
 Use = Literal["array", "table", "dataset"]
 """What is made of the part: an array (``from_file``), a frame (``read_table``), a dataset (the engines)."""
@@ -84,7 +96,7 @@ def check_selectors(selectors: tuple[Selector, ...], given: Mapping[str, Any], u
 
 def index(name: str, value: Any) -> int:
     """Accept a position, counted from 0."""
-    number = _integer(name, value)
+    number = integer(name, value)
     if number < 0:
         msg = f"{name} counts from 0, got {number}"
         raise ValueError(msg)
@@ -127,10 +139,11 @@ def choice(*allowed: str) -> Callable[[str, Any], str]:
 def bands(name: str, value: Any) -> tuple[int, ...]:
     """Accept one position or several; negative ones count from the end. Their number is checked where it is known."""
     values = value if hasattr(value, "__iter__") and not isinstance(value, str | bytes) else (value,)
-    return tuple(_integer(name, v) for v in values)
+    return tuple(integer(name, v) for v in values)
 
 
-def _integer(name: str, value: Any) -> int:
+def integer(name: str, value: Any) -> int:
+    """Accept any integer; True and False are none."""
     if not isinstance(value, bool) and hasattr(value, "__index__"):
         return operator.index(value)
     msg = f"{name} must be an integer, got {value!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from scichunk.core.registry import FormatSpec
-from scichunk.core.selectors import READER, Selector, flag, index
+from scichunk.core.selectors import READER, Selector, flag, integer
 
 __all__ = ["SPEC"]
 
@@ -22,15 +22,12 @@ def _hdu(name: str, value: Any) -> int | str | tuple[str, int]:
     """Accept a number (negative ones count from the end), EXTNAME, or (EXTNAME, EXTVER)."""
     if isinstance(value, str):
         return value
-    if isinstance(value, tuple | list):
-        if len(value) == 2 and isinstance(value[0], str):
-            return value[0], index(name, value[1])
-        msg = f"{name} must be a number, a name, or (name, version), got {value!r}"
+    if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
+        return value[0], integer(name, value[1])
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        msg = f"{name} must be a number, an EXTNAME, or (EXTNAME, EXTVER), got {value!r}"
         raise TypeError(msg)
-    try:
-        return index(name, value)
-    except ValueError:
-        return int(value)
+    return integer(name, value)
 
 
 _ENDS: Final = ("", ".zip", ".gz", ".bz2", ".z", ".zst", ".xz", ".fz")
