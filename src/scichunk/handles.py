@@ -66,11 +66,13 @@ def _make(format_name: str, location: Location, version: Fingerprint, source: By
 
 
 _shares: Counter[FileKey] = Counter()
-_lock = threading.Lock()
+_lock = threading.RLock()  # a share may be collected while this thread holds it
 
 
 class Share:
-    """A dataset's share of an opened file: with the last one the file is closed and forgotten.
+    """A dataset's share of an opened file: when the last one is closed, the file is closed and forgotten.
+
+    A dataset that is gone without having been closed has no share any more, but its file stays in the cache.
 
     Parameters
     ----------
@@ -85,20 +87,29 @@ class Share:
 
     def close(self) -> None:
         """Give the share up; once."""
+        key = self._give_up()
+        if key is not None:
+            forget(key)
+
+    def __del__(self) -> None:
+        self._give_up()
+
+    def _give_up(self) -> FileKey | None:
+        """Return the file if this was its last share."""
         with _lock:
             key, self._key = self._key, None
             if key is None:
-                return
+                return None
             _shares[key] -= 1
             if _shares[key] > 0:
-                return
+                return None
             del _shares[key]
-        forget(key)
+            return key
 
 
 def _after_fork() -> None:
     global _lock  # noqa: PLW0603  # it may have been held by a thread that is not there any more
-    _lock = threading.Lock()
+    _lock = threading.RLock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -31,7 +31,6 @@ MORE = {
 
 PAGE_0 = "the tree calls the group / of a file of several groups /page_0"
 KNOWN = [
-    ("close", [*QUICK], "a dataset that was dropped without close() keeps its share of the file for good"),
     ("names", ["jpeg2000", "scene_deflate.tif", "pages_lzw.tif"], PAGE_0),
     ("names", ["compressed.fits", "exposure.fits"], "info calls every image 'data'"),
     ("names", ["cube.fits", "scaled.fits"], "info says /PRIMARY where the tree of one HDU says /"),
@@ -39,9 +38,6 @@ KNOWN = [
     ("tree", ["jpeg2000"], "the tree has /page_0, which open_dataset refuses"),
     ("unknown_group", ["geotiff", "jpeg2000"], "the group '_' opens the first page"),
     ("async", ["rotated.tif"], "computed coordinates of rotated rasters have no asynchronous read"),
-    ("changed_file", ["masked.tif"], "the reference reader opens a file without looking whether it has changed"),
-    ("changed_file", ["stars_binary2.vot.gz"], "a changed file is taken for corrupt compressed data"),
-    ("failing_source", ["stars_binary2.vot.gz"], "a failing source is taken for corrupt compressed data"),
 ]
 """What fails today, by check and by format or file; each fix removes its line."""
 EXPECTED = {"strict": True, "raises": (AssertionError, NotImplementedError)}

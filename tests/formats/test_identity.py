@@ -81,8 +81,6 @@ def two_results():
         tables["fits", str(value) * 20], tables["votable", str(value) * 20] = out.getvalue(), doc.encode()
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
         def do_GET(self):
             query = parse_qs(urlsplit(self.path).query)
             data = tables[query["kind"][0], query["id"][0]]

@@ -85,17 +85,9 @@ def test_it_stands_beside_the_built_in_formats(tmp_path):
     np.testing.assert_array_equal(stack.band_data.values, np.stack([values, values]))
 
 
-CLOSE = pytest.mark.xfail(
-    strict=True, reason="a dataset that was dropped without close() keeps its share of the file for good"
-)
-
-
 @pytest.mark.parametrize(
     "check",
-    [
-        pytest.param(c, marks=CLOSE if c.__name__ == "check_close" else (), id=c.__name__.removeprefix("check_"))
-        for c in CHECKS
-    ],
+    [pytest.param(c, id=c.__name__.removeprefix("check_")) for c in CHECKS],
 )
 @pytest.mark.parametrize("interleave", ORDERS)
 def test_conformance(tmp_path, interleave, check):

@@ -234,7 +234,6 @@ def _check_all(format_name: str, locations: Sequence[Location], place: Place, fi
         file: Any = spec.open_file(location, source=source)
         found = file.layout(place)
         mark = spec.version(location, source.fingerprint)
-        file.close()
         return mark, "" if found == wanted else _difference(wanted, found)
 
     if locations[0].local_path is not None:  # parsing holds the GIL: threads would only get in each other's way

@@ -6,7 +6,6 @@ import asyncio
 import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, cast
 
 from scichunk import options
 from scichunk.lru import LRU
@@ -30,7 +29,9 @@ def key_of(source: ByteSource) -> FileKey:
 
 
 def _close(file: object) -> None:
-    cast("Any", file).close()
+    close = getattr(file, "close", None)
+    if close is not None:  # files of plug-ins may hold nothing open
+        close()
 
 
 files: LRU[object] = LRU(lambda: options.get().cached_files, let_go=_close)

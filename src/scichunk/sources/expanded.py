@@ -118,6 +118,8 @@ def _members(source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
                 done, begun = done + 1, False
                 data = (stream.unused_data or data).lstrip(b"\0")
                 stream = start()
+    except ScichunkError:  # the file cannot be read, which says nothing of the data
+        raise
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
         if begun or not done:
             msg = f"compressed data are corrupt: {error}"

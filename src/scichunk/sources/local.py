@@ -143,10 +143,14 @@ class LocalSource:
         """Let go of the descriptor; a read that is going on keeps it, a later one opens the file again."""
         _descriptors.pop(self._slot)
 
-    def _descriptor(self) -> _Descriptor:
-        """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
+    def check(self) -> None:
+        """Raise SourceError if the file has changed since it was opened."""
         if stat_file(self.path) != self.fingerprint:
             raise self._changed()
+
+    def _descriptor(self) -> _Descriptor:
+        """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
+        self.check()
         found = _descriptors.get(self._slot)
         if found is None:
             found = _open_descriptor(self.path)
@@ -253,6 +257,9 @@ class UnnamedSource(LocalSource):
 
     def close(self) -> None:
         """Do nothing: without a name the file could not be opened again."""
+
+    def check(self) -> None:
+        """Do nothing: nobody else can change the file."""
 
     def _descriptor(self) -> _Descriptor:
         return self._file

@@ -65,6 +65,11 @@ class LocalCopy:
         self._copy: UnnamedSource | None = None
         self._lock = threading.Lock()
 
+    def check(self) -> None:
+        """Raise SourceError if a file of this machine has changed since it was opened."""
+        if isinstance(self._source, LocalSource):
+            self._source.check()
+
     @contextlib.contextmanager
     def path(self) -> Iterator[str]:
         """Lend a path that is valid within the block; what a library opens there stays readable after it.
@@ -74,6 +79,7 @@ class LocalCopy:
         PerformanceWarning
             If a large file has to be copied.
         """
+        self.check()
         if type(self._source) is LocalSource:
             yield self._source.path
             return

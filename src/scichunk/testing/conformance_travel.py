@@ -133,7 +133,8 @@ def check_close(case: Case) -> None:
     scichunk.clear_caches()
     before = _descriptors(os.path.realpath(case.file))
     for group in case.wanted():
-        case.dataset(group)  # and dropped
+        case.dataset(group)  # and dropped: its share of the file goes when it is collected
+        gc.collect()
         with case.dataset(group) as ds:
             want = {name: v.copy(deep=False).values for name, v in ds.data_vars.items()}
         gc.collect()

@@ -65,6 +65,7 @@ class RasterioWindows:
         FormatError
             If rasterio cannot open it.
         """
+        self._copy.check()
         return _handles.lend(self._owner, self._open)
 
     def close(self) -> None:
