@@ -143,7 +143,8 @@ class CollectedArray(IndexedArray):
                 except StopIteration as stop:
                     data[i] = stop.value
                 except ScichunkError as error:
-                    raise self._placed(error, jobs[i]) from error.__cause__
+                    self._placed(error, jobs[i])
+                    raise
                 else:
                     self._check_inside(ranges, jobs[i])
                     running.append((i, steps, len(ranges)))

@@ -6,18 +6,24 @@ that a failure on a worker reads the same on the client.
 
 from __future__ import annotations
 
-from typing import Any
+import pickle
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
 __all__ = [
     "DataWarning",
     "FormatError",
+    "GroupNotFound",
     "LimitExceeded",
     "MetadataWarning",
     "MissingFile",
+    "OptionError",
     "PerformanceWarning",
+    "PluginWarning",
     "ScichunkError",
     "SourceError",
     "UnsupportedFeature",
+    "located",
 ]
 
 
@@ -51,13 +57,42 @@ class ScichunkError(Exception):
         return f"{text} (tried: {self.tried})" if self.tried else text
 
     def __reduce__(self) -> tuple[Any, ...]:
+        # pickle leaves the cause behind, but distributed sends it along by means of tblib, which asks for it after this; if it could
+        # not be pickled, the client would get a bare Exception
+        suppressed = self.__suppress_context__
+        self.__cause__, self.__context__ = _portable(self.__cause__), _portable(self.__context__)
+        self.__suppress_context__ = suppressed
         return _rebuild, (type(self), self.message, self.url, self.part, self.tried)
 
-    def at(self, *, url: str | None = None, part: str | None = None) -> ScichunkError:
-        """Fill in the place where the raiser did not know it; returns the error itself."""
+    def at(self, *, url: str | None = None, part: str | None = None, tried: str | None = None) -> Self:
+        """Fill in what the raiser did not know of the place; the rule is that of :class:`located`. Returns the error itself."""
+        if url and self.url and url != self.url:
+            return self
         self.url = self.url or url
-        self.part = self.part or part
+        if part and self.part:
+            known = self.part.split(", ")
+            self.part = ", ".join([*(p for p in part.split(", ") if p and p not in known), self.part])
+        else:
+            self.part = self.part or part
+        self.tried = self.tried or tried
         return self
+
+
+class ForeignError(Exception):
+    """Stands for an error of a library that cannot be sent to another process; the message has its class and its text."""
+
+
+def _portable(error: BaseException | None) -> BaseException | None:
+    """Return an error that can be pickled: itself, or what stands for it."""
+    if error is None:
+        return None
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes; some errors can be written, but not be read
+    except Exception:  # noqa: BLE001  # any error in the code of others says the same
+        found = ForeignError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
+        found.__cause__ = _portable(error.__cause__)
+        return found.with_traceback(error.__traceback__)
+    return error
 
 
 def _rebuild(
@@ -66,8 +101,53 @@ def _rebuild(
     return cls(message, url=url, part=part, tried=tried)
 
 
+class located:  # noqa: N801  # reads as a statement: with located(url=..., part=...)
+    """A context manager that adds the place to errors of scichunk that leave it.
+
+    The error itself goes on, with its type, cause and traceback. One rule decides what it says then:
+
+    - The url and ``tried`` of the raiser are kept; they are filled in where it gave none.
+    - Parts are joined from the outside to the inside: ``"HDU 1"`` around ``"row 3"`` gives ``"HDU 1, row 3"``. What the error names
+      already is not named twice.
+    - An error of another file (its url differs from the one given here) stays as it is: a part of this file is none of that one.
+
+    Parameters
+    ----------
+    url
+        The file, without secrets.
+    part
+        The place in the file; or a function that gives it, where making the text costs too much to be done for every chunk.
+    tried
+        What was attempted.
+    """
+
+    __slots__ = ("_part", "_tried", "_url")
+
+    def __init__(
+        self, url: str | None = None, part: str | Callable[[], str] | None = None, tried: str | None = None
+    ) -> None:
+        self._url, self._part, self._tried = url, part, tried
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ScichunkError):
+            part = self._part() if callable(self._part) else self._part
+            error.at(url=self._url, part=part, tried=self._tried)
+
+
 class FormatError(ScichunkError, ValueError):
     """The bytes are not of that format, are malformed or end too early."""
+
+
+class GroupNotFound(FormatError):
+    """The file has no group of that name."""
+
+    @classmethod
+    def among(cls, group: str, groups: Sequence[str], *, url: str | None = None) -> Self:
+        """Make the error of a name that is not among those of the file."""
+        return cls(f"there is no group {group!r}; the file has {', '.join(groups) or 'none'}", url=url)
 
 
 class UnsupportedFeature(ScichunkError, NotImplementedError):
@@ -86,6 +166,10 @@ class LimitExceeded(ScichunkError, ValueError):
     """A size in the file's headers is beyond the limits in :mod:`scichunk.options`."""
 
 
+class OptionError(ScichunkError, ValueError):
+    """The value of an option is not possible; the message names the option, or the environment variable that it came from."""
+
+
 class PerformanceWarning(UserWarning):
     """The request is correct but needlessly slow; the message says what would be faster."""
 
@@ -96,3 +180,7 @@ class MetadataWarning(UserWarning):
 
 class DataWarning(UserWarning):
     """Values in the file that are not as its header promises; the message says what was made of them."""
+
+
+class PluginWarning(UserWarning):
+    """A format of another package cannot be used and is left out; the message names the package and its entry point."""

@@ -84,7 +84,7 @@ class OpenFile(Protocol):
         ...
 
     def node(self, group: str = "/") -> Node:
-        """Build one group; a KeyError if there is none of that name."""
+        """Build one group; :class:`~scichunk.errors.GroupNotFound` if there is none of that name."""
         ...
 
     def root(self) -> Mapping[str, Any]:

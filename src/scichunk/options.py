@@ -1,20 +1,41 @@
-"""Typed limits and defaults, process-wide, with a context manager.
+"""Typed limits and defaults: one base for the process, and overlays for a while.
 
 >>> import scichunk
 >>> with scichunk.options.set(max_chunk_bytes=2**32):
 ...     array = scichunk.from_geotiff("huge_tiles.tif")  # doctest: +SKIP
 
-Every field can also be given to workers through the environment: ``SCICHUNK_MAX_CHUNK_BYTES=...``.
+``scichunk.options.set(...)`` as a plain call changes the options of the process for good, and every thread sees it. As a context
+manager it changes them for a while: also for all threads, since the threads of dask and of pools work for the block without knowing
+of it, but leaving the block removes exactly what the block brought, in whatever order blocks of several threads end. Where several
+changes name one option, the latest that is still there counts.
+
+What a reader needs while it reads is fixed when it is made: arrays, stacks and tables carry the options that differed from the
+defaults then (limits, time-outs, retries, ... but not sizes of caches, which belong to a process) and read with them, in any thread
+and on any worker.
+
+Every field can also be given through the environment: ``SCICHUNK_MAX_CHUNK_BYTES=...``. A variable that cannot be understood is an
+:class:`~scichunk.errors.OptionError` when the options are first asked for, never at import.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
+import operator
 import os
 import threading
-from typing import Any
+import weakref
+from contextvars import ContextVar, Token
+from functools import lru_cache
+from typing import Any, Final
 
-__all__ = ["Options", "get", "set"]
+from scichunk.errors import OptionError
+
+__all__ = ["Options", "Snapshot", "frozen", "get", "set", "snapshot"]
+
+Snapshot = tuple[tuple[str, Any], ...]
+"""Names and values of options that differ from the defaults."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,23 +87,145 @@ class Options:
     """Let xarray guess the engine ``geotiff`` for ``.tif`` although an engine named ``rasterio`` is installed."""
 
 
+_ZERO_ALLOWED: Final = frozenset({
+    "retries", "retry_wait", "range_gap", "cached_files", "cached_tile_bytes", "warm_bytes", "scan_bytes", "gdal_cache_bytes",
+})  # fmt: skip
+_OF_THE_PROCESS: Final = frozenset({
+    "cached_files", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
+})  # fmt: skip
+"""Options that do not travel with readers."""
+_WORDS: Final = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+_DEFAULTS: Final[dict[str, Any]] = {f.name: f.default for f in dataclasses.fields(Options)}
+
+
+def _checked(name: str, value: Any, said: str) -> Any:
+    """Return the value of an option in its own type, or raise an OptionError that begins with what was said."""
+    kind, least = type(_DEFAULTS[name]), 0 if name in _ZERO_ALLOWED else 1
+    if kind is bool:
+        if isinstance(value, bool):
+            return value
+        msg = f"{said}: it must be true or false (or 1/0, yes/no, on/off in the environment)"
+        raise OptionError(msg)
+    try:
+        if isinstance(value, bool | str | bytes):
+            raise TypeError  # noqa: TRY301  # numbers only, and bool is an integer for Python
+        if kind is float:
+            number: float = float(value)
+        else:
+            number = int(value) if isinstance(value, float) and value.is_integer() else operator.index(value)
+    except (TypeError, ValueError, OverflowError):
+        msg = f"{said}: it must be {'a number' if kind is float else 'an integer'}"
+        raise OptionError(msg) from None
+    if kind is float and not (math.isfinite(number) and (number > 0 or number == least == 0)):
+        msg = f"{said}: it must be finite and {'not negative' if least == 0 else 'positive'}"
+        raise OptionError(msg)
+    if kind is int and number < least:
+        msg = f"{said}: it must be at least {least}"
+        raise OptionError(msg)
+    return number
+
+
 def _from_environment() -> Options:
-    found: dict[str, int | float | bool] = {}
-    for field in dataclasses.fields(Options):
-        text = os.environ.get(f"SCICHUNK_{field.name.upper()}")
-        if text is not None:
-            kind: Any = type(field.default)
-            found[field.name] = text.lower() in {"1", "true", "yes"} if kind is bool else kind(text)
-    return Options(**found)  # type: ignore[arg-type]  # checked field by field above
+    found: dict[str, Any] = {}
+    for name, default in _DEFAULTS.items():
+        variable = f"SCICHUNK_{name.upper()}"
+        text = os.environ.get(variable)
+        if text is None:
+            continue
+        value: Any = text.strip()
+        if isinstance(default, bool):
+            value = _WORDS.get(value.lower(), value)
+        else:
+            with contextlib.suppress(ValueError):  # refused below, as the text that it is
+                value = type(default)(value)
+        found[name] = _checked(name, value, f"{variable}={text}")
+    return Options(**found)
 
 
-_lock = threading.Lock()
-_current = [_from_environment()]
+@dataclasses.dataclass(slots=True, eq=False)
+class _Layer:
+    """What one call of :class:`set` changed."""
+
+    changes: dict[str, Any]
+    owner: weakref.ref[Any] | None
+    """The call's object while it can still remove the layer; a layer without one is there for good."""
+
+
+class _State:
+    """The options of this process: changes in the order of their calls, and what they come to."""
+
+    def __init__(self) -> None:
+        self.base: Options | None = (
+            None  # read from the environment when first needed: a wrong variable breaks no import
+        )
+        self.layers: list[_Layer] = []
+        self.merged: Options | None = None
+        self.lock = threading.RLock()
+
+    def current(self) -> Options:
+        """Return what all layers come to; the fast path takes no lock."""
+        merged = self.merged
+        return self.merge() if merged is None else merged
+
+    def merge(self) -> Options:
+        with self.lock:
+            if self.base is None:
+                self.base = _from_environment()
+            merged = self.base
+            for layer in self.layers:
+                merged = dataclasses.replace(merged, **layer.changes)
+            self.merged = merged
+            return merged
+
+    def add(self, layer: _Layer) -> None:
+        with self.lock:
+            if self.base is None:
+                self.merge()  # a wrong variable is told before anything is changed
+            self.layers = [*self._folded(), layer]
+            self.merge()
+
+    def remove(self, layer: _Layer) -> None:
+        with self.lock:
+            self.layers = [other for other in self.layers if other is not layer]
+            self.merge()
+
+    def _folded(self) -> list[_Layer]:
+        """Layers with neighbours that nothing can remove any more as one, so that plain calls do not pile up."""
+        found: list[_Layer] = []
+        for layer in self.layers:
+            if layer.owner is not None and layer.owner() is None:
+                layer.owner = None
+            if found and layer.owner is None and found[-1].owner is None:
+                found[-1].changes |= layer.changes
+            else:
+                found.append(layer)
+        return found
+
+
+_state: Final = _State()
+_frozen: ContextVar[Options | None] = ContextVar("scichunk_options", default=None)
+
+
+def _after_fork() -> None:
+    _state.lock = threading.RLock()  # another thread of the parent may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def get() -> Options:
-    """Return the options in force in this process."""
-    return _current[0]
+    """Return the options in force: those of the process, or, while a reader reads, those that it was made with.
+
+    Raises
+    ------
+    OptionError
+        If an environment variable is wrong; it is raised each time until the variable is mended or removed.
+    """
+    return _frozen.get() or _state.current()
 
 
 class set:  # noqa: N801, A001  # reads as a verb: scichunk.options.set(...), like dask.config.set
@@ -97,16 +240,65 @@ class set:  # noqa: N801, A001  # reads as a verb: scichunk.options.set(...), li
     ------
     TypeError
         If there is no such option.
+    OptionError
+        If a value is of another type, negative, not finite, or zero where that makes no sense.
     """
 
     def __init__(self, **changes: float | bool) -> None:
-        with _lock:
-            self._previous = _current[0]
-            _current[0] = dataclasses.replace(self._previous, **changes)  # type: ignore[arg-type]  # names are checked by replace
+        for name in changes:
+            if name not in _DEFAULTS:
+                msg = f"there is no option {name!r}; there are {', '.join(_DEFAULTS)}"
+                raise TypeError(msg)
+        self._changes = {n: _checked(n, v, f"options.{n} = {v!r}") for n, v in changes.items()}
+        self._fresh: _Layer | None = self._add()  # a plain call is complete here
+        self._entered: list[_Layer] = []
+
+    def _add(self) -> _Layer:
+        layer = _Layer(dict(self._changes), weakref.ref(self))
+        _state.add(layer)
+        return layer
 
     def __enter__(self) -> Options:
-        return _current[0]
+        fresh, self._fresh = self._fresh, None
+        self._entered.append(fresh or self._add())  # the second time, and nested in itself, it is a layer of its own
+        return _state.current()
 
     def __exit__(self, *exception: object) -> None:
-        with _lock:
-            _current[0] = self._previous
+        _state.remove(self._entered.pop())
+
+
+def snapshot() -> Snapshot:
+    """Return what a reader that is made now has to carry: the options in force that differ from the defaults, caches aside."""
+    now = get()
+    return tuple(
+        (name, value)
+        for name, default in _DEFAULTS.items()
+        if name not in _OF_THE_PROCESS and (value := getattr(now, name)) != default
+    )
+
+
+@lru_cache(maxsize=64)
+def _with(now: Options, changes: Snapshot) -> Options:
+    return dataclasses.replace(now, **dict(changes))
+
+
+class frozen:  # noqa: N801  # reads as a statement: with options.frozen(snapshot)
+    """A context manager for one read, in which the options of a snapshot are in force.
+
+    They are in this thread or task, and in what it starts with :func:`asyncio.to_thread` or on another event loop; other threads
+    see nothing of it.
+    """
+
+    __slots__ = ("_changes", "_token")
+
+    def __init__(self, changes: Snapshot) -> None:
+        self._changes = changes
+        self._token: Token[Options | None] | None = None
+
+    def __enter__(self) -> None:
+        if self._changes:
+            self._token = _frozen.set(_with(_state.current(), self._changes))
+
+    def __exit__(self, *exception: object) -> None:
+        if self._token is not None:
+            _frozen.reset(self._token)

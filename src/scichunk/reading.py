@@ -18,7 +18,7 @@ from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import BatchCodec, ChunkIndex
 from scichunk.chunks.placing import assign, bounding, relative, take
 from scichunk.chunks.regions import Axis, Piece, Positions, Span, outer_pieces, point_pieces
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.scratch import result
 from scichunk.sources.base import ByteSource
 from scichunk.sources.cache import gate, key_of, tiles
@@ -180,11 +180,8 @@ class IndexedArray:
         else:
             data = np.concatenate([np.frombuffer(v, np.uint8) for v in views])
             offsets = np.cumsum(lengths) - lengths
-        try:
+        with located(self._source.url, self.index.part):
             cast("BatchCodec", self.index.codec).decode_batch(batch, data, offsets, lengths, out)
-        except ScichunkError as error:
-            part = ", ".join(p for p in (self.index.part, error.part) if p)
-            raise type(error)(error.message, url=self._source.url, part=part) from error.__cause__
 
     def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
@@ -225,20 +222,20 @@ class IndexedArray:
 
     def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
         for batch in _batches(jobs, self._source.batch_bytes):
-            try:
-                parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
-            except FormatError as error:
-                size = self._source.fingerprint.size
-                bad = next((j for j in batch if j.stop > size), batch[0])
-                raise error.at(url=self._source.url, part=self._part(bad.number)) from None
+            size = self._source.fingerprint.size
+            bad = next((j for j in batch if j.stop > size), None)
+            if bad is not None:
+                msg = f"lies outside the file: bytes {bad.start} to {bad.stop} of {size}"
+                raise FormatError(msg, url=self._source.url, part=self._part(bad.number))
+            parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
             self._decode(batch, parts, out, points)
 
     def _decode(self, jobs: Sequence[Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]) -> None:
-        for job, data in zip(jobs, parts, strict=True):
-            try:
+        number = 0
+        with located(self._source.url, lambda: self._part(number)):
+            for job, data in zip(jobs, parts, strict=True):
+                number = job.number
                 self._place(job, data, out, points)
-            except ScichunkError as error:
-                raise error.at(url=self._source.url, part=self._part(job.number)) from None
 
     def _place(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
         codec, piece, shape = self.index.codec, job.piece, job.shape

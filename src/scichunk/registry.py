@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 
-from scichunk.errors import FormatError
-from scichunk.formats import (  # packages without content: the formats themselves are imported on first use
-    geotiff,
-    jpeg2000,
-)
+from scichunk.errors import FormatError, PluginWarning
+from scichunk.formats import geotiff, jpeg2000
 from scichunk.lru import on_clear
 from scichunk.model import FormatSpec
 
@@ -98,16 +98,60 @@ _BUILT_IN = (
 
 @cache
 def formats() -> dict[str, FormatSpec]:
-    """Return every known format by name; a third party adds one by an entry point that is, or returns, a FormatSpec."""
+    """Return every known format by name; a third party adds one by an entry point that is, or returns, a FormatSpec.
+
+    Warns
+    -----
+    PluginWarning
+        Once, if an entry point cannot be used.
+    """
     found = {spec.name: spec for spec in _BUILT_IN}
     for entry in entry_points(group="scichunk.formats"):
-        loaded = entry.load()
-        spec = loaded if isinstance(loaded, FormatSpec) else loaded()
-        found.setdefault(spec.name, spec)
+        try:
+            spec = _load(entry)
+        except Exception as error:  # noqa: BLE001  # whatever the code of somebody else raises must break no other format
+            _warn(entry, f"is left out, it cannot be loaded: {type(error).__name__}: {error}")
+        else:
+            found.setdefault(spec.name, spec)
     return found
 
 
 on_clear(formats.cache_clear)
+
+
+class _Sniffer:
+    """The ``sniff`` of another package: where it raises, that is said once, and the other formats are asked."""
+
+    def __init__(self, entry: EntryPoint, sniff: Callable[[bytes], bool]) -> None:
+        self._entry, self._sniff, self._told = entry, sniff, False
+
+    def __call__(self, head: bytes) -> bool:
+        try:
+            return bool(self._sniff(head))
+        except Exception as error:  # noqa: BLE001  # as above
+            if not self._told:
+                self._told = True
+                _warn(self._entry, f"cannot say whether a file is its own: {type(error).__name__}: {error}")
+            return False
+
+
+def _load(entry: EntryPoint) -> FormatSpec:
+    loaded = entry.load()
+    spec = loaded if isinstance(loaded, FormatSpec) else loaded()
+    if not isinstance(spec, FormatSpec):
+        msg = f"it gives {type(spec).__name__}, not a FormatSpec"
+        raise TypeError(msg)
+    texts = (spec.name, spec.description, spec.module, *spec.suffixes)
+    if not all(isinstance(t, str) for t in texts) or not isinstance(spec.suffixes, tuple) or not callable(spec.sniff):
+        msg = "name, description, module and suffixes (a tuple) must be texts, and sniff a function"
+        raise TypeError(msg)
+    return replace(spec, sniff=_Sniffer(entry, spec.sniff))
+
+
+def _warn(entry: EntryPoint, what: str) -> None:
+    package = entry.dist.name if entry.dist else "an unknown package"
+    msg = f"the format {entry.name!r} ({entry.value}) of the package {package} {what}"
+    warnings.warn(msg, PluginWarning, stacklevel=4)
 
 
 def get(name: str) -> FormatSpec:

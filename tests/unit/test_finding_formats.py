@@ -134,3 +134,25 @@ def test_a_format_of_another_package(tmp_path, made):
 def test_a_built_in_format_is_not_replaced(tmp_path):
     plug(tmp_path, "other_module:SPEC", SPEC.format("SPEC = ").replace("'other'", "'fits'", 1))
     assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.open"
+
+
+@pytest.mark.parametrize(
+    ("entry", "module"),
+    [
+        ("no_such_module:SPEC", ""),
+        ("other_module:SPEC", "import no_such_dependency"),
+        ("other_module:SPEC", "SPEC = 3"),
+    ],
+)
+def test_a_broken_package_is_left_out(tmp_path, entry, module):
+    plug(tmp_path, entry, module)
+    found = run(
+        tmp_path,
+        """
+import warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    print(scichunk.from_geotiff("test_data/masked.tif").ndim, [*scichunk.formats()], any("other" in str(w.message) for w in told))
+""",
+    )
+    assert found == "3 ['geotiff', 'jpeg2000', 'fits', 'votable'] True"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from xarray.core import indexing
 from scichunk import registry
 from scichunk.adapters.lazy import LazyArray
 from scichunk.chunks.planning import preferred_chunks
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, GroupNotFound, MetadataWarning
 from scichunk.handles import Handle, Share, open_file
 from scichunk.metadata.affine import LinearAxis
 from scichunk.metadata.cf import Decoding, step_from
@@ -155,15 +155,11 @@ def open_dataset(which: Which, drop: str | Iterable[str] | None, flags: Decoders
     ------
     ScichunkError
         If the file cannot be read.
-    FormatError
+    GroupNotFound
         If there is no such group.
     """
     name, location, file, group = which.open()
-    try:
-        ds = _dataset(name, location, file, group or "/", drop, flags, which.coords)
-    except KeyError:
-        msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
-        raise FormatError(msg, url=location.url) from None
+    ds = _dataset(name, location, file, group or "/", drop, flags, which.coords)
     return _finish(ds, which, location, file)
 
 
@@ -172,8 +168,7 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
     name, location, file, group = which.open()
     wanted = [g for g in file.groups() if group is None or g.startswith("/" + group.strip("/"))]
     if not wanted and group is not None:
-        msg = f"there is no group {group!r}; the file has {', '.join(file.groups())}"
-        raise FormatError(msg, url=location.url)
+        raise GroupNotFound.among(group, file.groups(), url=location.url)
     if wanted == ["/"]:
         ds = _dataset(name, location, file, "/", drop, flags, which.coords)
         return {"/": _finish(ds, which, location, file)}
@@ -228,17 +223,7 @@ def _dataset(
             variables[name] = _coordinate(coordinate)
     attrs: Any = dict(node.attrs)
     if flags.decode_times or flags.decode_timedelta:
-        with contextlib.suppress(ValueError, OverflowError):  # units that only look like a time: left as they are
-            variables, attrs, _ = conventions.decode_cf_variables(
-                variables,
-                attrs,
-                mask_and_scale=False,
-                concat_characters=bool(flags.concat_characters),
-                decode_times=flags.decode_times,
-                decode_coords=False,
-                use_cftime=flags.use_cftime,
-                decode_timedelta=flags.decode_timedelta,
-            )
+        variables, attrs = _with_times(variables, attrs, flags, location.url)
     ds = xr.Dataset(variables, attrs=attrs)
     ds = ds.set_coords([n for n in node.coords if n in ds.variables])
     for name, coordinate in ranges.items():
@@ -251,6 +236,49 @@ def _dataset(
     if isinstance(location.target, str):  # else xarray writes down the whole URL, secrets included
         ds.encoding["source"] = location.url
     return ds
+
+
+def _with_times(
+    variables: dict[str, xr.Variable], attrs: dict[str, Any], flags: Decoders, url: str
+) -> tuple[dict[str, xr.Variable], dict[str, Any]]:
+    """Decode times; those whose units only look like a time stay as they are.
+
+    Warns
+    -----
+    MetadataWarning
+        For each variable that stays as it is.
+    """
+
+    def decode(some: dict[str, xr.Variable]) -> tuple[Any, Any]:
+        decoded, more, _ = conventions.decode_cf_variables(
+            cast("Any", some),
+            cast("Any", attrs),
+            mask_and_scale=False,
+            concat_characters=bool(flags.concat_characters),
+            decode_times=flags.decode_times,
+            decode_coords=False,
+            use_cftime=flags.use_cftime,
+            decode_timedelta=flags.decode_timedelta,
+        )
+        return decoded, more
+
+    try:
+        return decode(variables)
+    except (ValueError, OverflowError):  # xarray gives up with the first of them, so each is asked by itself
+        odd = {n: v for n, v in variables.items() if not _decodes(n, v, decode, url)}
+    decoded, attrs = decode({n: v for n, v in variables.items() if n not in odd})
+    return {n: odd.get(n, decoded.get(n)) for n in variables}, attrs
+
+
+def _decodes(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:
+    try:
+        decode({name: variable})
+    except (ValueError, OverflowError) as error:
+        why = str(error.__cause__ or error).partition(". ")[0]
+        msg = f"times of {name!r} are left as numbers (units {variable.attrs.get('units')!r}): {why} [{url}]"
+        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        return False
+    return True
 
 
 def _range(name: str, axis: LinearAxis) -> xr.Coordinates:

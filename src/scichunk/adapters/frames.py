@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from scichunk import options
 from scichunk.errors import FormatError
 from scichunk.handles import TableHandle, open_file
 from scichunk.sources import Fingerprint, Location, locate
@@ -144,27 +145,43 @@ class ColumnAttrs(dict[str, dict[str, Any]]):
 
 
 class ReadRows:
-    """Reads one partition as a pandas frame; what travels in the graph: a handle of a few hundred bytes."""
+    """Reads one partition as a pandas frame; what travels in the graph: a handle of a few hundred bytes.
 
-    def __init__(self, handle: TableHandle) -> None:
+    Parameters
+    ----------
+    handle
+        Which table of which file.
+    limits
+        The options that hold while it reads; None for those in force now.
+    """
+
+    def __init__(self, handle: TableHandle, limits: options.Snapshot | None = None) -> None:
         self.handle = handle
+        self.limits = options.snapshot() if limits is None else limits
 
     def __call__(self, part: tuple[int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read rows; dask hands in the columns that are used."""
-        table = self.handle.resolve()
-        return to_frame(table, Rows(*part), columns)
+        with options.frozen(self.limits):
+            return to_frame(self.handle.resolve(), Rows(*part), columns)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         h = self.handle
-        return ("scichunk", h.format, h.location.key, h.fingerprint.size, h.fingerprint.tag, h.place)
+        token = ("scichunk", h.format, h.location.key, h.fingerprint.size, h.fingerprint.tag, h.place)
+        return (*token, self.limits) if self.limits else token
 
     def __reduce__(self) -> tuple[Any, ...]:
         h = self.handle
-        return _rebuild, (h.format, h.location, (h.fingerprint.size, h.fingerprint.tag), h.place)
+        return _rebuild, (h.format, h.location, (h.fingerprint.size, h.fingerprint.tag), h.place, self.limits)
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: tuple[Any, ...]) -> ReadRows:
-    return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), place))
+def _rebuild(
+    format_name: str,
+    location: Location,
+    mark: tuple[int, str],
+    place: tuple[Any, ...],
+    limits: options.Snapshot = (),
+) -> ReadRows:
+    return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), place), limits)
 
 
 def _read_table(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.chunks.regions import Axis, Positions, Region, Span, parse_key
 from scichunk.handles import Handle
 from scichunk.lru import generation
@@ -32,12 +33,21 @@ class LazyArray:
         Positions along the first axis to keep, in order; None for all.
     decoding
         Applied to what was read; None for raw values.
+    limits
+        The options that hold while it reads; None for those in force now.
     """
 
-    __slots__ = ("_generation", "_source", "bands", "decoding", "handle")
+    __slots__ = ("_generation", "_source", "bands", "decoding", "handle", "limits")
 
-    def __init__(self, handle: Handle, bands: tuple[int, ...] | None = None, decoding: Decoding | None = None) -> None:
+    def __init__(
+        self,
+        handle: Handle,
+        bands: tuple[int, ...] | None = None,
+        decoding: Decoding | None = None,
+        limits: options.Snapshot | None = None,
+    ) -> None:
         self.handle, self.bands, self.decoding = handle, bands, decoding
+        self.limits = options.snapshot() if limits is None else limits
         self._source: ArraySource | None = None
         self._generation = generation()
 
@@ -45,7 +55,8 @@ class LazyArray:
     def source(self) -> ArraySource:
         """The array in this process; opens the file on first use."""
         if self._source is None or self._generation != generation():  # after a fork, what the parent opened is not used
-            self._source, self._generation = self.handle.resolve(), generation()
+            with options.frozen(self.limits):
+                self._source, self._generation = self.handle.resolve(), generation()
         return self._source
 
     @property
@@ -75,12 +86,16 @@ class LazyArray:
 
     def __getitem__(self, key: Any) -> Array:
         region = self._region(key)
-        return self._finish(self.source.read(region.axes), region)
+        with options.frozen(self.limits):
+            values = self.source.read(region.axes)
+        return self._finish(values, region)
 
     async def aget(self, key: Any) -> Array:
         """Asynchronous twin of indexing."""
         region = self._region(key)
-        return self._finish(await self.source.read_async(region.axes), region)
+        with options.frozen(self.limits):
+            values = await self.source.read_async(region.axes)
+        return self._finish(values, region)
 
     def points(self, keys: Sequence[Any]) -> Array:
         """Read pointwise: arrays among the keys are broadcast against each other, as in NumPy's vectorised indexing.
@@ -104,7 +119,8 @@ class LazyArray:
                 points[0] = table[points[0]]
             else:
                 spans[0] = table[_positions(spans[0])]
-        found = self.source.read_points(points, spans)
+        with options.frozen(self.limits):
+            found = self.source.read_points(points, spans)
         if self.decoding:
             found = self._decode_points(found, points, spans)
         turned = found[(slice(None), *(region.finish[a] for a in sorted(spans)))]
@@ -136,7 +152,8 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         h, mark = self.handle, self.handle.fingerprint
-        return ("scichunk", h.format, h.location.key, mark.size, mark.tag, h.place, self.bands, self.decoding)
+        token = ("scichunk", h.format, h.location.key, mark.size, mark.tag, h.place, self.bands, self.decoding)
+        return (*token, self.limits) if self.limits else token  # one task serves all arrays of a name
 
     def __reduce__(self) -> tuple[Any, ...]:
         h = self.handle
@@ -144,7 +161,7 @@ class LazyArray:
         steps = None
         if self.decoding:
             steps = (self.decoding.dtype, tuple((s.dtype, s.fill, s.scale, s.offset) for s in self.decoding.steps))
-        return _rebuild, (h.format, h.location, mark, h.place, self.bands, steps)
+        return _rebuild, (h.format, h.location, mark, h.place, self.bands, steps, self.limits)
 
 
 def _rebuild(
@@ -154,11 +171,12 @@ def _rebuild(
     place: Place,
     bands: tuple[int, ...] | None,
     steps: Any,
+    limits: options.Snapshot = (),
 ) -> LazyArray:
     from scichunk.metadata.cf import Step
 
     decoding = Decoding(steps[0], tuple(Step(*s) for s in steps[1])) if steps else None
-    return LazyArray(Handle(format_name, location, Fingerprint(*mark), place), bands, decoding)
+    return LazyArray(Handle(format_name, location, Fingerprint(*mark), place), bands, decoding, limits)
 
 
 def _positions(axis: Axis) -> Positions:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.planning import auto_chunks, resolve_chunks
-from scichunk.chunks.regions import Span, parse_key
+from scichunk.chunks.regions import Axis, Span, parse_key
 from scichunk.errors import FormatError
 from scichunk.handles import open_file
 from scichunk.model import Place
@@ -74,12 +74,21 @@ class StackArray:
         Which arrays.
     shape, dtype
         Of one file's array.
+    limits
+        The options that hold while it reads; None for those in force now.
     """
 
     def __init__(
-        self, format_name: str, files: Files, place: Place, shape: tuple[int, ...], dtype: np.dtype[Any]
+        self,
+        format_name: str,
+        files: Files,
+        place: Place,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        limits: options.Snapshot | None = None,
     ) -> None:
         self.format_name, self.files, self.place = format_name, files, place
+        self.limits = options.snapshot() if limits is None else limits
         self.shape = (len(files.sizes), *shape)
         self.dtype, self.ndim = dtype, len(self.shape)
         self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
@@ -91,17 +100,18 @@ class StackArray:
         chosen = region.axes[0]
         numbers = chosen.positions() if isinstance(chosen, Span) else chosen
         out = result(region.shape, self.dtype)
-        for i, number in enumerate(numbers):
-            location, mark = self._unpacked[int(number)]
-            file = open_file(self.format_name, location, mark)
-            source = file.array(self.place)
-            if source.shape != self.shape[1:] or source.dtype != self.dtype:
-                msg = (
-                    f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
-                )
-                raise FormatError(msg, url=location.url)
-            source.read(region.axes[1:], out[i])
+        with options.frozen(self.limits):
+            for i, number in enumerate(numbers):
+                self._read(*self._unpacked[int(number)], region.axes[1:], out[i])
         return out if region.plain else out[region.finish]
+
+    def _read(self, location: Location, mark: Fingerprint | None, axes: Sequence[Axis], out: Array) -> None:
+        """Read a region of one file."""
+        source = open_file(self.format_name, location, mark).array(self.place)
+        if source.shape != self.shape[1:] or source.dtype != self.dtype:
+            msg = f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
+            raise FormatError(msg, url=location.url)
+        source.read(axes, out)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return (
@@ -112,10 +122,11 @@ class StackArray:
             self.files.tags,
             self.files.key,
             self.place,
+            self.limits,
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StackArray, (self.format_name, self.files, self.place, self.shape[1:], self.dtype)
+        return StackArray, (self.format_name, self.files, self.place, self.shape[1:], self.dtype, self.limits)
 
 
 def from_geotiffs(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, ScichunkError
 
 __all__ = ["ImageCodec"]
 
@@ -63,6 +63,8 @@ class ImageCodec:
         height, width = self.padded or shape[1:]
         try:
             image = self._decode(data, (height, width, shape[0]))
+        except (ScichunkError, MemoryError):
+            raise
         except Exception as error:  # each codec of imagecodecs raises a class of its own
             msg = f"{self.name} data are corrupt: {error}"
             raise FormatError(msg) from error

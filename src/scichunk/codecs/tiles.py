@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scichunk.chunks.batches import Batch, Rows, plan_rows
 from scichunk.codecs.scaling import Scaling
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, located
 from scichunk.scratch import KEEP, borrow
 
 __all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]
@@ -123,10 +123,8 @@ class TileCodec:
             self._place(batch[group], mine, words, places, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
-            try:
+            with located(part=f"tile {batch.numbers[i]}"):
                 self._place_one(batch[slice(i, i + 1)], encoded, int(kinds[i]), out)
-            except FormatError as error:
-                raise error.at(part=f"tile {batch.numbers[i]}") from None
 
     @property
     def _in_groups(self) -> bool:

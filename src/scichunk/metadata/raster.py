@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from scichunk.errors import MetadataWarning
 from scichunk.metadata.affine import Affine6
+from scichunk.quiet import quiet
 
 __all__ = ["RasterMetadata", "ask_gdal", "nothing"]
 
@@ -72,8 +73,7 @@ def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
     from rasterio.io import MemoryFile
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # many images are no maps
+        with quiet(NotGeoreferencedWarning):  # many images are no maps
             if isinstance(file, str):
                 with rasterio.open(file, driver=driver) as dataset:
                     return _collect(dataset)

@@ -7,7 +7,6 @@ sky coordinates are computed for what is asked.
 from __future__ import annotations
 
 import re
-import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from scichunk.chunks.regions import parse_key
 from scichunk.errors import MetadataWarning
 from scichunk.lru import LRU
 from scichunk.model import Coordinate
+from scichunk.quiet import alone, quiet
 
 __all__ = ["Axes", "SkyCoordinate", "axes_of", "coordinates", "find_wcs", "sky_pixels", "sky_values"]
 
@@ -52,7 +52,6 @@ class Axes:
 
 
 _KNOWN: LRU[Any] = LRU(lambda: 64)
-_LOCK: Final = threading.RLock()  # astropy's WCS is not safe in threads
 
 
 def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
@@ -137,8 +136,7 @@ def find_wcs(header: str, hdus: HDUs = None) -> Any:  # astropy has no types
         from astropy.io import fits
         from astropy.wcs import WCS
 
-        with _LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with alone(), quiet():  # astropy mends headers, and says so at each of them
             cards = fits.Header.fromstring(header)
             tables = "-TAB" in header or any(k in header for k in ("CPDIS", "D2IMDIS", "DP1", "D2IM"))
             known = WCS(cards, fobj=hdus() if tables and hdus else None)
@@ -158,7 +156,7 @@ def coordinates(header: str, shape: tuple[int, ...], axes: Axes, hdus: HDUs = No
     if not axes.others:
         return {}
     try:
-        with _LOCK:
+        with alone():
             return _coordinates(find_wcs(header, hdus), shape, axes)
     except Exception as error:  # noqa: BLE001  # wcslib and astropy raise whatever they meet
         msg = f"no world coordinates: {type(error).__name__}: {error}"
@@ -233,8 +231,8 @@ def sky_values(
     header: str, axes: Axes, lon_pixels: npt.NDArray[Any], lat_pixels: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Longitude and latitude in degrees of 0-based positions along the dimensions of ``axes.sky``."""
-    wcs = find_wcs(header).celestial
-    with _LOCK:
+    with alone():
+        wcs = find_wcs(header).celestial
         if _swapped(axes):
             lon_pixels, lat_pixels = lat_pixels, lon_pixels
         world = (
@@ -250,9 +248,9 @@ def sky_pixels(
     header: str, axes: Axes, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """0-based positions along the dimensions of ``axes.sky`` of longitudes and latitudes in degrees; NaN where there are none."""
-    wcs = find_wcs(header).celestial
-    world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
-    with _LOCK, np.errstate(all="ignore"):
+    with alone(), np.errstate(all="ignore"):
+        wcs = find_wcs(header).celestial
+        world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
         pixels = wcs.world_to_pixel_values(*world)
     first, second = (np.asarray(p, np.float64) for p in pixels)
     return (second, first) if _swapped(axes) else (first, second)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature, located
 from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.memory import BytesSource
 from scichunk.sources.spill import Spill
@@ -226,10 +226,8 @@ class ExpandedSource:
         """The content, in memory or in a temporary file."""
         with self._lock:
             if self._content is None:
-                try:
+                with located(url=self.url):
                     self._content = _collect(self._pieces(), self.url, self._source.fingerprint.tag)
-                except ScichunkError as error:
-                    raise error.at(url=self.url) from None
             return self._content
 
     def head(self) -> memoryview:

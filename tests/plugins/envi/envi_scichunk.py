@@ -7,7 +7,7 @@ import numpy as np
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.chunks.index import ChunkIndex
 from scichunk.codecs.raw import RawCodec
-from scichunk.errors import FormatError, MissingFile, UnsupportedFeature
+from scichunk.errors import FormatError, GroupNotFound, MissingFile, UnsupportedFeature
 from scichunk.formats.rasters import band_data, coordinates
 from scichunk.metadata.raster import nothing
 from scichunk.model import ArrayInfo, FormatSpec, Node
@@ -50,7 +50,7 @@ class ENVIFile:
 
     def node(self, group="/"):
         if group.strip("/"):
-            raise KeyError(group)
+            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
         metadata = nothing(self.image.shape[0])
         attrs = {"description": self.header.get("description", "")}
         image = band_data(self.image, PLACE, metadata, "uncompressed")

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits import nodes
 from scichunk.formats.fits.index import build_index, image_scaling
 from scichunk.formats.fits.metadata import axes, header_text, world_coordinates
@@ -98,7 +98,10 @@ class FITSFile:
     def node(self, group: str = "/") -> Node:
         """Build the node of an image or a table."""
         name = group.strip("/")
-        hdu = self._named()[name] if name else self.find(None, "any")
+        named = self._named()
+        if name and name not in named:
+            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
+        hdu = named[name] if name else self.find(None, "any")
         if hdu.is_table:
             table = self.table(("table", hdu.index))
             attrs = {**table.attrs, "fits_header": header_text(hdu)}
@@ -126,10 +129,8 @@ class FITSFile:
                     return ColumnArray(self.table(("table", which)), column, raw=raw)
                 _, which, reader, raw = place
                 hdu = self.find(which)
-                try:
+                with located(url=self.source.url, part=f"HDU {hdu.index}"):
                     self._arrays[place] = self._open(hdu, reader, raw=raw)
-                except ScichunkError as error:
-                    raise error.at(url=self.source.url, part=f"HDU {hdu.index}") from None
             return self._arrays[place]
 
     def table(self, place: Place) -> FITSTable:
@@ -152,10 +153,8 @@ class FITSFile:
                 raise FormatError(msg, url=self.source.url, part=f"HDU {hdu.index}")
             found = self._tables.get(hdu.index)
             if found is None:
-                try:
+                with located(url=self.source.url, part=f"HDU {hdu.index}"):
                     found = self._tables[hdu.index] = FITSTable(self.source, hdu)
-                except ScichunkError as error:
-                    raise error.at(url=self.source.url, part=f"HDU {hdu.index}") from None
             return found
 
     def layout(self, place: Place) -> Mapping[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-import warnings
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,14 +10,12 @@ import numpy.typing as npt
 from scichunk.chunks.grid import ChunkGrid
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.fits.structure import HDU
+from scichunk.quiet import alone, quiet
 from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 
 __all__ = ["open_reference"]
-
-_LOCK: Final = threading.Lock()
-"""astropy's HCOMPRESS decoder has static state, and the table of its dither is published before it is filled."""
 
 
 class AstropyWindows:
@@ -40,10 +36,11 @@ class AstropyWindows:
 
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
-        with _LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with (
+            alone()
+        ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
             try:
-                with self._copy.path() as path, self._open(path) as file:
+                with self._copy.path() as path, quiet(), self._open(path) as file:
                     hdu = file[self._hdu.index]
                     found = hdu.data.data[window] if self._hdu.kind == "groups" else hdu.section[window]
                     return np.asarray(found)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, located
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.sources import ByteSource
 
@@ -122,10 +123,13 @@ class Structure:
             msg = f"more than {index} HDUs (options.max_pages)"
             raise LimitExceeded(msg, url=self.source.url)
         try:
-            hdu = self._parse(index, at)
-        except ScichunkError as error:
-            if index == 0 or not isinstance(error, FormatError):
-                raise error.at(url=self.source.url, part=f"HDU {index}") from None
+            with located(url=self.source.url, part=f"HDU {index}"):
+                hdu = self._parse(index, at)
+        except FormatError as error:
+            if index == 0:
+                raise
+            msg = f"what follows HDU {index - 1}, from byte {at}, is no HDU and is left out: {error}"
+            warnings.warn(msg, MetadataWarning, stacklevel=4)
             hdu = None
         if hdu is None:
             self._done = True

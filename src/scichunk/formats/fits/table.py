@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.nodes import attributes
 from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table_columns import column_of, header_attrs, is_column_keyword
@@ -152,14 +152,11 @@ class FITSTable:
         self, fields: Sequence[Field], start: int, stop: int, sinks: Sequence[Sink], source: ByteSource | None = None
     ) -> list[Any]:
         distinct = list({f.number: f for f in fields}.values())
-        try:
+        with located(url=self.source.url, part=f"HDU {self.hdu.index}"):
             for block in self._blocks(source or self.source, distinct, start, stop):
                 for sink in sinks:
                     sink.put(block, block.start - start)
             return [sink.finish() for sink in sinks]
-        except ScichunkError as error:
-            part = f"HDU {self.hdu.index}" + (f", {error.part}" if error.part else "")
-            raise type(error)(error.message, url=error.url or self.source.url, part=part) from error.__cause__
 
     def _blocks(self, source: ByteSource, fields: Sequence[Field], start: int, stop: int) -> Iterator[Block]:
         if stop <= start or not fields:

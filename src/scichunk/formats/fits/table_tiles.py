@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs.columns import decode_column, gunzip
-from scichunk.errors import LimitExceeded, ScichunkError
+from scichunk.errors import LimitExceeded, located
 from scichunk.formats.fits.table_rows import Block, HeapCells, descriptors, nbytes_of, read_heap
 from scichunk.formats.fits.table_structure import SIZES, Field, Layout
 from scichunk.sources import ByteSource
@@ -43,7 +43,7 @@ def tiled_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], st
         low, high = max(start, first), min(stop, last)
         block = Block(low, high, {}, {})
         for field in fields:
-            try:
+            with located(part=f"column {field.name!r}, tile {tile}"):
                 if field.descriptor and field.cell is None:
                     cells = _arrays(source, layout, field, encoded[field.number], (first, last))
                     part = slice(low - first, high - first)
@@ -51,9 +51,6 @@ def tiled_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], st
                 else:
                     rows = _rows(field, encoded[field.number], last - first)
                     block.rows[field.number] = (rows[low - first : high - first], 0)
-            except ScichunkError as error:
-                part_name = ", ".join(p for p in (f"column {field.name!r}, tile {tile}", error.part) if p)
-                raise type(error)(error.message, url=error.url, part=part_name) from error.__cause__
         yield block
 
 

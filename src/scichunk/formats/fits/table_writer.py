@@ -17,6 +17,7 @@ from scichunk.errors import MetadataWarning
 from scichunk.formats.fits.structure import BLOCK
 from scichunk.formats.fits.table_columns import NAMES, is_column_keyword
 from scichunk.formats.fits.table_fields import OutField, field_for
+from scichunk.quiet import quiet
 from scichunk.tables.model import TableStream
 from scichunk.tables.writing import atomic_write, spooled
 
@@ -133,8 +134,7 @@ def _set(header: Any, name: str, value: Any) -> None:
     key = name.upper() if len(name) <= 8 else f"HIERARCH {name}"
     if isinstance(value, str | bool | int | float | complex) and header.get(name) == value:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", VerifyWarning)
+    with quiet(VerifyWarning):
         try:
             header[key] = (
                 list(value) if isinstance(value, tuple) else value

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
 from scichunk.formats.geotiff.index import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
@@ -55,10 +55,8 @@ class GeoTIFFFile:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source = location, source
         self.fingerprint = source.fingerprint
-        try:
+        with located(url=source.url):
             self.structure = read_structure(source)
-        except ScichunkError as error:
-            raise error.at(url=source.url) from None
         self._arrays: dict[Place, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
@@ -82,18 +80,16 @@ class GeoTIFFFile:
 
         Raises
         ------
-        KeyError
+        GroupNotFound
             If there is no such group.
         """
         parts = re.fullmatch(r"(?:page_(\d{1,6}))?_?(?:overview_(\d{1,6}))?", group.strip("/"))
-        if parts is None:
-            raise KeyError(group)
-        page, level = int(parts[1] or 0), int(parts[2] or 0) - 1
-        if page and page >= len(self.structure.pages):
-            raise KeyError(group)
-        if parts[2] is not None and not 0 <= level < len(self.overviews(page)):
-            raise KeyError(group)
-        return page, level
+        if parts is not None:
+            page, level = int(parts[1] or 0), int(parts[2] or 0) - 1
+            there = not page or page < len(self.structure.pages)
+            if there and (parts[2] is None or 0 <= level < len(self.overviews(page))):
+                return page, level
+        raise GroupNotFound.among(group, self.groups(), url=self.source.url)
 
     def root(self) -> Mapping[str, Any]:
         """Return nothing: everything is said of a page."""
@@ -167,10 +163,8 @@ class GeoTIFFFile:
         """
         with self._lock:
             if place not in self._arrays:
-                try:
+                with located(url=self.source.url, part=_part(place)):
                     self._arrays[place] = self._mask(place[1]) if place[0] == "mask" else self._open_array(*place[1:])
-                except ScichunkError as error:
-                    raise error.at(url=self.source.url, part=_part(place)) from None
             return self._arrays[place]
 
     def layout(self, place: Place) -> Mapping[str, Any]:

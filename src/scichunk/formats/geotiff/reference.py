@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.chunks.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.errors import FormatError, ScichunkError, located
 from scichunk.reading import ReferenceArray
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
@@ -118,14 +118,12 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
     FormatError
         If rasterio cannot open it.
     """
-    try:
+    with located(part=part):
         windows = RasterioWindows(source, offset, why)
         with windows.dataset() as dataset:
             dtype = dataset_dtype(dataset.dtypes)
             rows, columns = dataset.block_shapes[0]
             shape = (dataset.count, dataset.height, dataset.width)
             interleaved = dataset.profile.get("interleave") == "pixel"
-    except FormatError as error:
-        raise error.at(part=part) from None
     grid = ChunkGrid(shape, (shape[0] if interleaved else 1, max(1, rows), max(1, columns)))
     return ReferenceArray(grid, dtype, why, windows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from scichunk import options
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.errors import FormatError, MetadataWarning, ScichunkError
 from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, read_header
 from scichunk.sources.base import ByteSource
 from scichunk.sources.headers import HeaderReader
@@ -109,6 +110,12 @@ class Structure:
                 page.overviews.append(image)
             else:
                 (pages if parent is None else late).append(Page(image))
+        if self.problem is not None:
+            found = sum(1 + len(p.overviews) + len(p.masks) for p in pages + late)
+            msg = (
+                f"directories behind the first {found} are left out: {self.problem.message} [{self.reader.source.url}]"
+            )
+            warnings.warn(msg, MetadataWarning, stacklevel=3)
         return pages + late
 
     def _chain(self) -> Iterator[tuple[Image, Page | None]]:

@@ -18,7 +18,7 @@ from scichunk.codecs.codestream import ceil_div
 from scichunk.codecs.jpeg2000 import TileCodec, sample_type
 from scichunk.codecs.tilestream import tile_codestream
 from scichunk.collecting import Steps
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, UnsupportedFeature, located
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.formats.jpeg2000.tile_packets import USUAL, Held, Request, Thresholds, TilePackets, find_packets
 from scichunk.formats.jpeg2000.tiles import SOT_BYTES, TileParts, find_parts, parse_sot
@@ -149,10 +149,8 @@ class PartTable:
             return self._parts
 
     def _find(self, *, trust: bool) -> TileParts:
-        try:
+        with located(url=self._source.url):
             return find_parts(self._structure, self._source, trust=trust)
-        except ScichunkError as error:
-            raise error.at(url=self._source.url) from None
 
 
 @dataclass(frozen=True)

@@ -112,5 +112,9 @@ def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:
         "transform": list(metadata.transform),
     }
     if structure.boxes:
-        notes["boxes"] = ", ".join(box_tree(structure) or box_names(structure))
+        try:
+            names = box_tree(structure)
+        except ScichunkError as error:  # a listing for people: our own stands, and says why
+            names, notes["glymur"] = box_names(structure), error.message
+        notes["boxes"] = ", ".join(names)
     return notes

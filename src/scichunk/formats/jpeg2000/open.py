@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from scichunk.codecs.codestream import MainHeader
 from scichunk.collecting import CollectedArray
-from scichunk.errors import ScichunkError, UnsupportedFeature
+from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
 from scichunk.formats.jpeg2000.index import PartTable, TileCollector, build_index, planning_grid
@@ -51,12 +51,10 @@ class JPEG2000File:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source = location, source
         self.fingerprint = source.fingerprint
-        try:
+        with located(url=source.url):
             self.structure = read_structure(source)
             self.levels = self.header.levels
             self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
-        except ScichunkError as error:
-            raise error.at(url=source.url) from None
         self.parts = PartTable(self.structure, source)
         self._arrays: dict[Place, ArraySource] = {}
         self._metadata: RasterMetadata | None = None
@@ -79,12 +77,12 @@ class JPEG2000File:
 
         Raises
         ------
-        KeyError
+        GroupNotFound
             If there is no such group.
         """
         parts = re.fullmatch(r"(?:reduce_(\d{1,2}))?_?(expanded)?", group.strip("/"))
         if parts is None or int(parts[1] or 0) > self.levels or (parts[1] and int(parts[1]) == 0):
-            raise KeyError(group)
+            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
         return int(parts[1] or 0), parts[2] is not None
 
     def select(self, *, reduce: int | None = None, overview: int | None = None, expand: bool = False) -> str:
@@ -156,10 +154,8 @@ class JPEG2000File:
         with self._lock:
             if place not in self._arrays:
                 _, number, reduce, reader, expand = place
-                try:
+                with located(url=self.source.url, part=f"reduce {reduce}" if reduce else None):
                     self._arrays[place] = self._open_array(number, reduce, reader, expand=expand)
-                except ScichunkError as error:
-                    raise error.at(url=self.source.url, part=f"reduce {reduce}" if reduce else None) from None
             return self._arrays[place]
 
     def _open_array(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:

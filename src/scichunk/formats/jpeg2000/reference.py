@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import os
-import sys
 import tempfile
-import threading
-import warnings
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +18,7 @@ from scichunk.codecs import openjpeg
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.index import group_type
 from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.quiet import alone, quiet
 from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
@@ -27,50 +26,40 @@ from scichunk.sources.spill import LocalCopy
 __all__ = ["box_tree", "lent", "open_reference"]
 
 Array = npt.NDArray[Any]
-_LOCK: Final = threading.Lock()
-"""glymur reports OpenJPEG's errors through one queue of the module, and may have to be shown a library."""
 
 
 @contextlib.contextmanager
 def lent() -> Iterator[Any]:
-    """glymur, with an OpenJPEG: its wheel brings none, so where it finds none it is shown ours while it is imported.
-
-    Not later: its structures are laid out by the version that it finds then.
-    """
-    with _LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        loaded = sys.modules.get("glymur.lib.openjp2")
-        if loaded is None or getattr(loaded, "OPENJP2", None) is None:
-            _import_glymur(loaded)
+    """glymur, with an OpenJPEG: its wheel brings none, so where it finds none it is shown ours."""
+    with alone(), quiet():
         import glymur
+        from glymur.lib import openjp2
 
+        if openjp2.OPENJP2 is None:
+            _show_library(glymur, openjp2)
         yield glymur
 
 
-def _import_glymur(loaded: Any) -> None:
-    """Import glymur, or again the module of it that looks for the library, with a configuration that names ours."""
+def _show_library(glymur: Any, openjp2: Any) -> None:
+    """Run the module of glymur that looks for the library again, with our answer to its question.
+
+    It is run again since its structures are laid out by the version that it finds. The answer is given in the place of glymur's own
+    function, which nothing else calls after the import; its other ways, a file in the current folder and an environment variable, are
+    seen by all threads of the process.
+    """
+    from glymur import config
+    from packaging.version import parse
+
     path = openjpeg.shared_path()
     if path is None:
         msg = "glymur has no OpenJPEG library, and none was found for it"
         raise UnsupportedFeature(msg)
-    before = os.environ.get("XDG_CONFIG_HOME")
-    with tempfile.TemporaryDirectory(prefix="scichunk-") as folder:
-        os.mkdir(os.path.join(folder, "glymur"))
-        with open(os.path.join(folder, "glymur", "glymurrc"), "w", encoding="utf-8") as file:
-            file.write(f"[library]\nopenjp2: {path}\n")
-        os.environ["XDG_CONFIG_HOME"] = folder
-        try:
-            if loaded is not None:
-                importlib.reload(loaded)
-            import glymur
-        finally:
-            if before is None:
-                del os.environ["XDG_CONFIG_HOME"]
-            else:
-                os.environ["XDG_CONFIG_HOME"] = before
-    from glymur.lib import openjp2
-    from packaging.version import parse
-
+    own = config.glymur_config
+    config.glymur_config = lambda name: ctypes.CDLL(path) if name == "openjp2" else own(name)
+    try:
+        importlib.reload(openjp2)
+    finally:
+        config.glymur_config = own
     glymur.version.openjpeg_version = openjp2.version()
     glymur.version.openjpeg_version_tuple = parse(openjp2.version()).release
 
@@ -128,19 +117,25 @@ def open_reference(source: ByteSource, structure: Structure, group: Group, reduc
     return ReferenceArray(ChunkGrid(shape, shape), group_type(group), why, windows)
 
 
-def box_tree(structure: Structure) -> list[str] | None:
-    """Names of all boxes as glymur finds them, with their offsets; None where glymur refuses the file.
+def box_tree(structure: Structure) -> list[str]:
+    """Names of all boxes as glymur finds them, with their offsets.
 
     A file of the same length with nothing but headers in it is enough, so that a remote file costs nothing more.
+
+    Raises
+    ------
+    FormatError
+        If glymur refuses the file.
+    UnsupportedFeature
+        If glymur has no OpenJPEG.
     """
-    if not structure.boxes:
-        return None
-    try:
-        with _sparse(structure) as path, lent() as glymur:
+    with _sparse(structure) as path, lent() as glymur:
+        try:
             image = glymur.Jp2k(path)
             return [f"{b.box_id.strip()} at {b.offset}" for b in image.box]
-    except Exception:  # noqa: BLE001  # a listing for people: where glymur refuses, our own stands
-        return None
+        except Exception as error:  # glymur raises what it meets
+            msg = f"glymur refuses the file: {type(error).__name__}: {error}"
+            raise FormatError(msg, tried="reference (glymur)") from error
 
 
 @contextlib.contextmanager

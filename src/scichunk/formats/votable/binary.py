@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import LimitExceeded, located
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.stream import ByteStream
@@ -55,10 +55,8 @@ class _BinaryRows:
     def part_of(self, column: int, raw: Any, counts: Any, flags: Bytes, policy: Policy, first: int) -> Part:
         """Convert the bytes of one field, and mark its nulls; ``flags``: null flags of the rows, shape (rows, masks)."""
         field = self.fields[column]
-        try:
+        with located(url=self.url, part=f"{self.findings.part}, field {field.name!r}"):
             part = convert(field, raw, counts, flags.shape[0], policy, self.findings, lambda i: f"row {first + i}")
-        except ScichunkError as error:
-            raise error.at(url=self.url, part=f"{self.findings.part}, field {field.name!r}") from None
         if self.masks:
             null = flags[:, column >> 3] & (128 >> (column & 7)) != 0
             if null.any():
@@ -69,10 +67,8 @@ class _BinaryRows:
         """Say what is behind the last whole row, or what is missing."""
         if bytes_left and self.declared != rows:
             what = f"the stream ends within row {rows}, {bytes_left} bytes after its beginning: it is truncated"
-            try:
+            with located(url=self.url):
                 self.findings.refuse(policy, "partial row", "", f"row {rows}", what)
-            except FormatError as error:
-                raise error.at(url=self.url) from None
         elif bytes_left:
             self.findings.add("partial row", "", 1, f"row {rows}")
         elif self.declared is not None and self.declared != rows:
@@ -233,10 +229,8 @@ class VariableRows(_BinaryRows):
     def _check_end(self, policy: Policy) -> None:
         if self._bad:
             what = f"{self._bad} in row {self._rows[-1]}, byte {self._end} of the stream"
-            try:
+            with located(url=self.url):
                 self.findings.refuse(policy, "partial row", "", f"row {self._rows[-1]}", what)
-            except FormatError as error:
-                raise error.at(url=self.url) from None
         else:
             self.leftover(self._rows[-1], self.stream.size - self._end, policy)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.elements import Element, parse
 from scichunk.formats.votable.held import HoldableSource
 from scichunk.formats.votable.markup import Body, declared_encoding, find_end, is_near, next_body, read
@@ -79,10 +79,8 @@ class Document:
         self._pieces: Pieces = []
         self._tail = b""
         self._kept: list[tuple[int, str]] = []
-        try:
+        with located(url=source.url):
             self._open()
-        except ScichunkError as error:
-            raise error.at(url=source.url) from None
 
     def hold(self) -> None:
         """Keep a small document that is far away in memory: its columns will be asked for one by one."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from xml.parsers import expat
 
 from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, located
 
 __all__ = ["Element", "parse"]
 
@@ -121,20 +121,19 @@ def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Elem
     parser.EntityDeclHandler, parser.SkippedEntityHandler = builder.entity, builder.skipped
     done = begin = 0
     try:
-        for start, text in pieces:
-            begin = start
-            data = text.encode()
-            parser.Parse(data, False)
-            done += len(data)
-        if not cut:
-            parser.Parse(b"", True)
+        with located(url=url):
+            for start, text in pieces:
+                begin = start
+                data = text.encode()
+                parser.Parse(data, False)
+                done += len(data)
+            if not cut:
+                parser.Parse(b"", True)
     except expat.ExpatError as error:
         # bytes of the piece before the place of the error
         place = begin + max(0, parser.ErrorByteIndex - done)
         msg = f"not well-formed XML near byte {place}: {expat.ErrorString(error.code)}"
-        raise FormatError(msg, url=url) from None
-    except ScichunkError as error:
-        raise error.at(url=url) from None
+        raise FormatError(msg, url=url) from error
     if builder.root is None:
         msg = "the document is empty"
         raise FormatError(msg, url=url)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.metadata import document_attributes, group_names
@@ -103,7 +103,10 @@ class VOTableFile:
             index = 0
         else:
             self.document.find_all()
-            index = self._named()[name].index
+            named = self._named()
+            if name not in named:
+                raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
+            index = named[name].index
         return table_node(self.table(("table", index)), lambda column, raw: ("column", index, column, raw))
 
     def table(self, place: Place) -> TableSource:
@@ -120,10 +123,8 @@ class VOTableFile:
         key = (table.index, on_error, compat)
         with self._lock:
             if key not in self._tables:
-                try:
+                with located(url=self.document.source.url, part=_label(table)):
                     self._tables[key] = self._open(table, on_error, compat)
-                except ScichunkError as error:
-                    raise error.at(url=self.document.source.url, part=_label(table)) from None
             return self._tables[key]
 
     def array(self, place: Place) -> ArraySource:
@@ -133,10 +134,8 @@ class VOTableFile:
                 _, which, column, _ = place
                 self.document.hold()
                 table = self.table(("table", which))
-                try:
+                with located(url=self.document.source.url):
                     self._arrays[place] = ColumnArray(table, column)
-                except ScichunkError as error:
-                    raise error.at(url=self.document.source.url) from None
             return self._arrays[place]
 
     def layout(self, place: Place) -> Mapping[str, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-import warnings
 from typing import Any
 
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.votable.document import Document
+from scichunk.quiet import alone, quiet
 
 __all__ = ["astropy_header"]
 
@@ -29,8 +29,7 @@ def astropy_header(document: Document) -> Any:
 
     document.find_all()
     text = document.header()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with alone(), quiet():
         try:
             return parse(io.BytesIO(_utf8(text)), verify="ignore")
         except ScichunkError:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, UnsupportedFeature, located
 from scichunk.formats.votable.elements import Element
 from scichunk.tables.model import unique_names
 
@@ -199,10 +199,9 @@ def _fields(element: Element, notes: list[str]) -> Iterator[Field]:
     elements = list(element.all("FIELD"))
     names = unique_names([(e.get("name") or e.get("ID")).strip() for e in elements])
     for i, (child, name) in enumerate(zip(elements, names, strict=True)):
-        try:
-            yield read_field(child, name, notes)
-        except (FormatError, UnsupportedFeature) as error:
-            raise error.at(part=f"field {i} {name!r}") from None
+        with located(part=f"field {i} {name!r}"):
+            found = read_field(child, name, notes)
+        yield found
 
 
 def read_field(element: Element, name: str, notes: list[str]) -> Field:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs import kernels_cells as kernels
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.cells import Texts, convert
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.document import Document
@@ -233,15 +233,13 @@ class _Run:
         self._advance(starts.shape[1])
 
     def _add(self, slot: int, column: int, texts: Texts) -> None:
-        try:
+        with located(url=self.source.url, part=self.table.findings.part):
             part = convert(self.table.fields[column], texts, self.policy, self.table.findings)
             self.parts[slot].append(part)
             self.decoded += part.values.nbytes
             if self.decoded > options.get().max_chunk_bytes:
                 msg = f"more than {options.get().max_chunk_bytes} bytes of values in one partition (options.max_chunk_bytes)"
                 raise LimitExceeded(msg)
-        except ScichunkError as error:
-            raise error.at(url=self.source.url, part=f"{self.table.findings.part}, {error.part or ''}") from None
 
     def _advance(self, count: int) -> None:
         self.rows += count
@@ -290,10 +288,8 @@ class _Run:
 
     def _check_cells(self, cells: int, place: int) -> None:
         what = f"{cells} cells for {len(self.table.fields)} fields"
-        try:
+        with located(url=self.source.url):
             self.table.findings.refuse(self.policy, "cells", "", self._where(place), what)
-        except FormatError as error:
-            raise error.at(url=self.source.url) from None
 
     def _ended(self, data: Bytes) -> bool:
         """Whether an end tag is that of the table: it was thought to end later."""

@@ -1,0 +1,66 @@
+"""A broken format of another package is named in a warning, and breaks nothing."""
+
+import os
+import subprocess
+import sys
+
+MODULE = """
+from scichunk.model import FormatSpec
+def raises(head): raise RuntimeError("sniff of a bad plug-in")
+nothing = lambda: None
+sniffs = FormatSpec("sniffs", "a bad sniff", (".bad",), raises, "nowhere")
+listed = FormatSpec("listed", "suffixes of the wrong type", [".bad"], raises, "nowhere")
+good = lambda: FormatSpec("good", "a good one", (".good",), lambda head: head[:4] == b"GOOD", "nowhere")
+"""
+PROGRAM = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import scichunk, xarray as xr
+    formats = scichunk.formats
+    for _ in range(2):
+        print(scichunk.from_geotiff("test_data/scene_deflate.tif").shape)
+        print(len(scichunk.open("test_data/stars.vot").children) >= 0)
+        print(sorted(xr.open_dataset("test_data/scene_deflate.tif", engine="scichunk").sizes))
+        try: scichunk.open(b"a file of no format")
+        except scichunk.errors.FormatError: print("of no format")
+        print(sorted(set(formats()) - {"geotiff", "jpeg2000", "fits", "votable"}))
+for w in caught:
+    if w.category is scichunk.errors.PluginWarning:
+        print("WARNED", w.message)
+"""
+BROKEN = {
+    "gone": "a_module_that_is_missing:spec",
+    "absent": "bad_formats:not_there",
+    "nothing": "bad_formats:nothing",
+    "listed": "bad_formats:listed",
+    "sniffs": "bad_formats:sniffs",
+}
+
+
+def test_broken_plugins_are_named_and_left_out(tmp_path):
+    (tmp_path / "bad_formats.py").write_text(MODULE)
+    info = tmp_path / "bad_formats-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-formats\nVersion: 1\n")
+    points = {**BROKEN, "good": "bad_formats:good"}
+    lines = "\n".join(f"{name} = {where}" for name, where in points.items())
+    (info / "entry_points.txt").write_text(f"[scichunk.formats]\n{lines}\n")
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM],
+        env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    out = done.stdout.splitlines()
+    said = [line for line in out if line.startswith("WARNED")]
+    assert [line for line in out if line not in said][:5] == [
+        "(4, 200, 300)",
+        "True",
+        "['band', 'x', 'y']",
+        "of no format",
+        "['good', 'sniffs']",
+    ]
+    for name, where in BROKEN.items():
+        assert sum(f"{name!r} ({where}) of the package bad-formats" in line for line in said) == 1, said
+    assert len(said) == len(BROKEN)
