@@ -78,7 +78,7 @@ def local(folder):
     from astropy.io import fits
 
     import scichunk
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
 
     path, hdus, many = tiled(folder), many_hdus(folder), many_files(folder)
 
@@ -134,7 +134,7 @@ def remote(folder):
     from astropy.io import fits
 
     import scichunk
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
     from scichunk.testing import RangeServer
 
     cube = folder / "cube_remote.fits"

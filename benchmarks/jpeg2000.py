@@ -32,7 +32,7 @@ CASES = {
 
 def ours(path, reduce, rows, columns):
     import scichunk
-    from scichunk.sources.cache import files, tiles
+    from scichunk.core.cache import files, tiles
 
     files.clear()
     tiles.clear()
@@ -152,7 +152,7 @@ print(json.dumps([(most[0] - base) / 1e6, {side} ** 2 * a.dtype.itemsize / 1e6])
 
 def opened(target):
     """Open a file and find its tile-parts."""
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
     file = open_file("jpeg2000", locate(target))
@@ -164,9 +164,9 @@ def opening(folder):
     import xarray as xr
 
     import scichunk
-    from scichunk.handles import open_file
+    from scichunk.core.cache import files
+    from scichunk.core.handles import open_file
     from scichunk.sources import locate
-    from scichunk.sources.cache import files
 
     def cold(function):
         def run():
@@ -197,7 +197,7 @@ def remote(folder):
     from rasterio.windows import Window
 
     import scichunk
-    from scichunk.sources.cache import files, tiles
+    from scichunk.core.cache import files, tiles
     from scichunk.testing import RangeServer
 
     data = {n: make(folder, n).read_bytes() for n in ("s2", "s2_plain")}

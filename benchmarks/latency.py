@@ -27,7 +27,7 @@ def remote(path):
     from rasterio.windows import Window
 
     import scichunk
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
     from scichunk.testing import RangeServer
 
     lines = [

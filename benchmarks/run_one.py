@@ -32,7 +32,7 @@ def reset_peak():
 
 def decode_alone(path):
     """The codec of a GeoTIFF on all its tiles, each into the same warm memory."""
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
     index = open_file("geotiff", locate(path)).array(("page", 0, -1, "indexed")).index

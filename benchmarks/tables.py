@@ -105,9 +105,9 @@ def ours(path, columns=None, **kwargs):
 
 
 def ours_rows(path, start, stop):
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
+    from scichunk.core.tables import Rows
     from scichunk.sources import locate
-    from scichunk.tables.model import Rows
 
     return open_file("fits", locate(path)).table(("table", None)).read_rows(Rows(start, stop))
 
@@ -152,7 +152,7 @@ def fitsio_open(path):
 
 
 def ours_open(path):
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
 
     files.clear()
     return ours(path).columns

@@ -110,7 +110,7 @@ def latencies(folder, rows):
     import dask
 
     import scichunk
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
 
     def best(call):
         call()
@@ -132,9 +132,9 @@ def latencies(folder, rows):
     lines.append(
         f"| open, BINARY2 of {inline.stat().st_size >> 20} MB | {best(lambda: scichunk.read_votable(inline)):.1f} |"
     )
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
+    from scichunk.core.tables import Rows
     from scichunk.sources import locate
-    from scichunk.tables.model import Rows
 
     def rows_of(path):
         return open_file("votable", locate(path)).table(("table", 0)).read_rows(Rows(middle.start, middle.stop))

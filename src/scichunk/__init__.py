@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
-    from scichunk.adapters.arrays import from_fits, from_geotiff, from_jpeg2000, from_votable
-    from scichunk.adapters.frames import read_fits_table, read_votable
+    from scichunk.adapters.dask.arrays import from_fits, from_geotiff, from_jpeg2000, from_votable
+    from scichunk.adapters.dask.frames import read_fits_table, read_votable
+    from scichunk.adapters.dask.stacks import from_fits_files, from_geotiffs
     from scichunk.adapters.info import FileInfo, info
-    from scichunk.adapters.sky import wcs
-    from scichunk.adapters.stack import from_fits_files, from_geotiffs
-    from scichunk.adapters.stack_dataset import open_stack
     from scichunk.adapters.tables import to_qtable, votable_header, write_fits_table, write_votable
-    from scichunk.adapters.tree import open  # noqa: A004
+    from scichunk.adapters.xarray.sky import wcs
+    from scichunk.adapters.xarray.stacks import open_stack
+    from scichunk.adapters.xarray.tree import open  # noqa: A004
+    from scichunk.core.registry import formats
     from scichunk.lru import clear_caches
-    from scichunk.registry import formats
 
 __version__ = "0.1.0"
 
@@ -52,21 +52,21 @@ __all__ = [
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
     "clear_caches": "scichunk.lru",
-    "formats": "scichunk.registry",
-    "from_fits": "scichunk.adapters.arrays",
-    "from_fits_files": "scichunk.adapters.stack",
-    "from_geotiff": "scichunk.adapters.arrays",
-    "from_geotiffs": "scichunk.adapters.stack",
-    "from_jpeg2000": "scichunk.adapters.arrays",
-    "from_votable": "scichunk.adapters.arrays",
+    "formats": "scichunk.core.registry",
+    "from_fits": "scichunk.adapters.dask.arrays",
+    "from_fits_files": "scichunk.adapters.dask.stacks",
+    "from_geotiff": "scichunk.adapters.dask.arrays",
+    "from_geotiffs": "scichunk.adapters.dask.stacks",
+    "from_jpeg2000": "scichunk.adapters.dask.arrays",
+    "from_votable": "scichunk.adapters.dask.arrays",
     "info": "scichunk.adapters.info",
-    "open": "scichunk.adapters.tree",
-    "open_stack": "scichunk.adapters.stack_dataset",
-    "read_fits_table": "scichunk.adapters.frames",
-    "read_votable": "scichunk.adapters.frames",
+    "open": "scichunk.adapters.xarray.tree",
+    "open_stack": "scichunk.adapters.xarray.stacks",
+    "read_fits_table": "scichunk.adapters.dask.frames",
+    "read_votable": "scichunk.adapters.dask.frames",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.adapters.tables",
-    "wcs": "scichunk.adapters.sky",
+    "wcs": "scichunk.adapters.xarray.sky",
     "write_fits_table": "scichunk.adapters.tables",
     "write_votable": "scichunk.adapters.tables",
 }

@@ -103,7 +103,7 @@ def test_reduced_windows_of_jpeg2000(name):
 @corpus
 @pytest.mark.parametrize("name", manifest("jp2"))
 def test_boxes_are_those_of_glymur(name):
-    from scichunk.formats.jpeg2000.open import open_file
+    from scichunk.formats.jpeg2000.file import open_file
     from scichunk.formats.jpeg2000.reference import lent
     from scichunk.sources import locate
 

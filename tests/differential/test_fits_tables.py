@@ -8,9 +8,9 @@ import pytest
 from astropy.io import fits
 
 import scichunk
-from scichunk.handles import open_file
+from scichunk.core.handles import open_file
+from scichunk.core.tables import Rows
 from scichunk.sources import locate
-from scichunk.tables.model import Rows
 from tests.differential.test_corpus import CORPUS, manifest
 from tests.fits_tables import astropy_columns, columns, random_values, table, variable
 

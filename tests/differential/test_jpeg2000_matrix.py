@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import scichunk
-from scichunk.chunks.regions import Span, parse_key
 from scichunk.codecs.codestream import Progression
-from scichunk.collecting import CollectedArray
+from scichunk.core.cache import tiles
+from scichunk.core.handles import open_file
+from scichunk.core.selection import Span, parse_key
+from scichunk.core.staged import CollectedArray
 from scichunk.formats.jpeg2000.tile_packets import Thresholds
-from scichunk.handles import open_file
 from scichunk.sources import locate
-from scichunk.sources.cache import tiles
 from tests.jpeg2000_files import ORDERS, decode, encode, reorder, repack, texture
 
 SHAPE = (151, 197)

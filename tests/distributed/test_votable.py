@@ -9,7 +9,7 @@ import xarray as xr
 
 import scichunk
 from benchmarks.votable_data import columns, make
-from scichunk.sources.cache import files
+from scichunk.core.cache import files
 
 ROWS = 60_000
 

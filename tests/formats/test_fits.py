@@ -201,7 +201,7 @@ def test_damage(path, head, count):
 
 def test_a_corrupt_tile_names_itself_and_the_others_still_read():
     path = DATA / "compressed.fits"
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
     index = open_file("fits", locate(path)).array(("hdu", "HCOMP", "auto", False)).index
@@ -284,7 +284,7 @@ def test_threads_share_an_array():
 
 
 def test_requests_over_http():
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
 
     files.clear()
     rng = np.random.default_rng(0)

@@ -17,10 +17,10 @@ from astropy.io import fits
 
 import scichunk
 from scichunk import errors
-from scichunk.handles import open_file
+from scichunk.core.cache import files
+from scichunk.core.handles import open_file
+from scichunk.core.tables import Rows
 from scichunk.sources import locate
-from scichunk.sources.cache import files
-from scichunk.tables.model import Rows
 from scichunk.testing import RangeServer
 from scichunk.testing.fuzz import mutations
 from tests.fits_tables import (
@@ -504,7 +504,7 @@ def test_frames_in_processes(catalogue):
 
 
 def test_columns_reach_the_decoder(catalogue, monkeypatch):
-    from scichunk.formats.fits.table import FITSTable
+    from scichunk.formats.fits.table.source import FITSTable
 
     seen, read = [], FITSTable.read_rows
 

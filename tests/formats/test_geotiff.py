@@ -19,7 +19,7 @@ from dask.base import tokenize
 import scichunk
 from scichunk.adapters.cli import main
 from scichunk.adapters.lazy import LazyArray
-from scichunk.handles import Handle, open_file
+from scichunk.core.handles import Handle, open_file
 from scichunk.sources import locate
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -298,9 +298,9 @@ def test_readers_are_thin_and_tokens_stay():
 
 def test_a_window_of_ten_million_chunks_costs_its_own_chunks():
     """A huge array that is made up: everything but the pixels is real. Its graph is never written out, a window has the tasks of its chunks."""
-    from scichunk.adapters.arrays import to_dask
-    from scichunk.chunks.grid import ChunkGrid
-    from scichunk.reading import ReferenceArray
+    from scichunk.adapters.dask.arrays import to_dask
+    from scichunk.core.arrays import ReferenceArray
+    from scichunk.core.grid import ChunkGrid
 
     windows = []
 
@@ -406,7 +406,7 @@ with scichunk.options.set(claim_rasters=True):
 
 @pytest.mark.skipif("rasterio" in xr.backends.list_engines(), reason="rioxarray is installed, which claims .tif")
 def test_guessing():
-    from scichunk.adapters import xarray_engine
+    from scichunk.adapters.xarray import engine as xarray_engine
 
     backend = xarray_engine.ScichunkBackend()
     assert backend.guess_can_open(STACK[0])

@@ -128,7 +128,7 @@ def test_loops_are_refused():
 def test_a_cut_tile_names_itself_and_the_others_still_read():
     path = DATA / "elevation_zstd.tif"
     data = bytearray(path.read_bytes())
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
     index = open_file("geotiff", locate(path)).array(("page", 0, -1, "auto")).index

@@ -15,12 +15,12 @@ import rasterio
 import xarray as xr
 
 import scichunk
+from scichunk.core.cache import files
+from scichunk.core.handles import open_file
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.metadata import GEOJP2
 from scichunk.formats.jpeg2000.reference import box_tree, lent
-from scichunk.handles import open_file
 from scichunk.sources import locate
-from scichunk.sources.cache import files
 from tests.jpeg2000_files import decode, encode, jp2, texture
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -238,7 +238,7 @@ def test_readers_are_thin_and_survive_pickling():
 @pytest.mark.parametrize("name", ["band_tlm_plt.jp2", "high_throughput.jph"])
 def test_threads(name):
     array = open_file("jpeg2000", locate(DATA / name)).array(("image", 0, 0, "auto", False))
-    from scichunk.chunks.regions import Span
+    from scichunk.core.selection import Span
 
     want = decode((DATA / name).read_bytes())[0]
     wrong, done = [], []

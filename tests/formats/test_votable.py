@@ -362,7 +362,7 @@ def test_several_large_tables_are_not_taken_for_one(tmp_path):
     last = scichunk.read_votable(path, table="t2", blocksize="1MB").compute(scheduler="synchronous")
     assert last.a.tolist() == list(range(40_000))
     # a partition of a file that another process knows nothing of
-    from scichunk.sources.cache import files
+    from scichunk.core.cache import files
 
     df = scichunk.read_votable(path, blocksize="300kB")
     files.clear()

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 import scichunk
-from scichunk.metadata.wcs import axes_of, coordinates, sky_pixels, sky_values
+from scichunk.sky.wcs import axes_of, coordinates, sky_pixels, sky_values
 from tests.differential.test_corpus import CORPUS, manifest
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -198,8 +198,8 @@ def test_celestial_coordinates_on_request():
 @pytest.mark.skipif(not manifest("fits"), reason="no corpus")
 @pytest.mark.filterwarnings("ignore")
 def test_headers_of_real_files():
+    from scichunk.core.handles import open_file
     from scichunk.formats.fits.metadata import header_text
-    from scichunk.handles import open_file
     from scichunk.sources import locate
 
     compared = 0

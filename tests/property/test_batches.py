@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scichunk.chunks.batches import plan_batch, plan_rows
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.regions import Span
+from scichunk.core.batches import plan_batch, plan_rows
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.selection import Span
 
 
 @st.composite

@@ -12,7 +12,7 @@ from rasterio.shutil import copy
 
 import scichunk
 from scichunk import errors
-from scichunk.sources.cache import files
+from scichunk.core.cache import files
 from scichunk.testing import RangeServer
 
 SIDE, TILE = 2048, 256
@@ -46,7 +46,7 @@ def server(cog):
 
 
 def tile_bytes(server, chunks):
-    from scichunk.handles import open_file
+    from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
     source = open_file("geotiff", locate(server.url("cog.tif"))).array(("page", 0, -1, "auto"))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import scichunk
+from scichunk.core.cache import files, tiles
+from scichunk.core.handles import open_file
 from scichunk.errors import SourceError
-from scichunk.handles import open_file
 from scichunk.sources import locate
-from scichunk.sources.cache import files, tiles
 from scichunk.testing import RangeServer
 from tests.jpeg2000_files import decode, encode, texture
 

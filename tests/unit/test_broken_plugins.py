@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 MODULE = """
-from scichunk.model import FormatSpec
+from scichunk.core.files import FormatSpec
 def raises(head): raise RuntimeError("sniff of a bad plug-in")
 nothing = lambda: None
 sniffs = FormatSpec("sniffs", "a bad sniff", (".bad",), raises, "nowhere")

@@ -6,7 +6,7 @@ import pytest
 from scichunk.codecs.codestream import main_header, segments
 from scichunk.codecs.packets import PacketWalk, count_prefix, decode_lengths, order_packets
 from scichunk.errors import FormatError
-from scichunk.formats.jpeg2000.open import open_file
+from scichunk.formats.jpeg2000.file import open_file
 from scichunk.sources import locate
 from tests.jpeg2000_files import ORDERS, encode, texture
 

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import scichunk
-from scichunk import registry
-from scichunk.model import FormatSpec
+from scichunk.core import registry
+from scichunk.core.files import FormatSpec
 
 HEADS = {
     "geotiff": [b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"],
@@ -122,7 +122,7 @@ def run(folder, code):
     return done.stdout.strip()
 
 
-SPEC = "from scichunk.model import FormatSpec\n{}FormatSpec('other', 'Other', ('.other',), lambda head: head[:5] == b'other', 'other_module')\n"
+SPEC = "from scichunk.core.files import FormatSpec\n{}FormatSpec('other', 'Other', ('.other',), lambda head: head[:5] == b'other', 'other_module')\n"
 
 
 @pytest.mark.parametrize("made", ["SPEC = ", "SPEC = lambda: "])
@@ -133,7 +133,7 @@ def test_a_format_of_another_package(tmp_path, made):
 
 def test_a_built_in_format_is_not_replaced(tmp_path):
     plug(tmp_path, "other_module:SPEC", SPEC.format("SPEC = ").replace("'other'", "'fits'", 1))
-    assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.open"
+    assert run(tmp_path, "print(scichunk.formats()['fits'].module)") == "scichunk.formats.fits.file"
 
 
 @pytest.mark.parametrize(

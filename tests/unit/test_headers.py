@@ -6,8 +6,8 @@ import pytest
 
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded
-from scichunk.sources.headers import HeaderReader
 from scichunk.sources.memory import BytesSource
+from scichunk.sources.read_ahead import HeaderReader
 from scichunk.testing import CountingSource
 
 DATA = random.Random(1).randbytes(1 << 20)

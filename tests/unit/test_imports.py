@@ -28,13 +28,13 @@ def test_the_engine_module_imports_a_handful_of_modules():
     code = """
 import sys, xarray, xarray.backends.plugins
 before = set(sys.modules)
-import scichunk.adapters.xarray_engine
+import scichunk.adapters.xarray.engine
 print(sorted(m for m in set(sys.modules) - before if m.partition(".")[0] not in sys.stdlib_module_names))
 """
     allowed = {
         "scichunk",
         "scichunk.adapters",
-        "scichunk.adapters.xarray_engine",
+        "scichunk.adapters.xarray.engine",
         "scichunk.errors",
         "scichunk.options",
     }
@@ -46,7 +46,7 @@ def test_the_engine_module_is_imported_in_milliseconds(tmp_path):
     code = """
 import time, xarray, xarray.backends.plugins
 t = time.perf_counter()
-import scichunk.adapters.xarray_engine
+import scichunk.adapters.xarray.engine
 print((time.perf_counter() - t) * 1000)
 """
     run(code, tmp_path)

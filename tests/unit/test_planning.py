@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.planning import auto_chunks, preferred_chunks, resolve_chunks
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.planning import auto_chunks, preferred_chunks, resolve_chunks
 from scichunk.errors import PerformanceWarning
 
 MB = 1 << 20

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex
-from scichunk.chunks.regions import Span, parse_key
 from scichunk.codecs.raw import RawCodec
-from scichunk.reading import IndexedArray, ReferenceArray
+from scichunk.core.arrays import IndexedArray, ReferenceArray
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
+from scichunk.core.selection import Span, parse_key
 from scichunk.sources.memory import BytesSource
 
 serial = itertools.count()

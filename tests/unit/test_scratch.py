@@ -6,8 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from scichunk import options, scratch
-from scichunk.scratch import LARGE, borrow, cached_blocks, result
+from scichunk import buffers as scratch
+from scichunk import options
+from scichunk.buffers import LARGE, borrow, cached_blocks, result
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from scichunk.chunks.regions import Span
+from scichunk.core.selection import Span
+from scichunk.core.tables import Column, Rows, unique_names
 from scichunk.errors import FormatError, SourceError
 from scichunk.tables import arrow
 from scichunk.tables.columns import ColumnArray
-from scichunk.tables.model import Column, Rows, unique_names
 from scichunk.tables.nodes import cell_dims, table_info, table_node
 from scichunk.tables.writing import atomic_write
 

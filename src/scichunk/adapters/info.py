@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scichunk.model import ArrayInfo
+from scichunk.core.files import ArrayInfo
 
 __all__ = ["FileInfo", "info"]
 
@@ -75,7 +75,7 @@ def info(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> FileI
     SourceError
         If it is missing or cannot be read.
     """
-    from scichunk.adapters.datasets import open_any
+    from scichunk.adapters.xarray.datasets import open_any
 
     name, location, file = open_any(None, url, storage_options)
     return FileInfo(location.url, name, file.fingerprint.size, tuple(file.describe()))

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.chunks.regions import Axis, Positions, Region, Span, parse_key
-from scichunk.handles import Handle
+from scichunk.core.arrays import ArraySource
+from scichunk.core.files import Place
+from scichunk.core.handles import Handle
+from scichunk.core.selection import Axis, Positions, Region, Span, parse_key
 from scichunk.lru import generation
-from scichunk.metadata.cf import Decoding
-from scichunk.model import Place
-from scichunk.reading import ArraySource
+from scichunk.raster.cf import Decoding
 from scichunk.sources import Fingerprint, Location
 
 __all__ = ["LazyArray"]
@@ -173,7 +173,7 @@ def _rebuild(
     steps: Any,
     limits: options.Snapshot = (),
 ) -> LazyArray:
-    from scichunk.metadata.cf import Step
+    from scichunk.raster.cf import Step
 
     decoding = Decoding(steps[0], tuple(Step(*s) for s in steps[1])) if steps else None
     return LazyArray(Handle(format_name, location, Fingerprint(*mark), place), bands, decoding, limits)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column, TableStream
 from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, lists, value_type
-from scichunk.tables.model import Column, TableStream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -64,7 +64,7 @@ def _from_frames(meta: Any, parts: Iterator[Any], rows: int | None) -> TableStre
     """Frames of pandas one after another; all have the types of the first that has rows."""
     import pyarrow as pa
 
-    from scichunk.adapters.frames import COLUMNS
+    from scichunk.adapters.dask.frames import COLUMNS
 
     first = next(parts)
     waiting = [first]

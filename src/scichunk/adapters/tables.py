@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scichunk import registry
 from scichunk.adapters.table_input import table_stream
-from scichunk.handles import open_file
+from scichunk.core import registry
+from scichunk.core.handles import open_file
+from scichunk.core.tables import Column
 from scichunk.sources import locate
 from scichunk.tables.arrow import dtype_of, to_numpy, value_type
-from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

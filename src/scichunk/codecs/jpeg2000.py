@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.buffers import borrow
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.tilestream import header_of_tile
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
-from scichunk.scratch import borrow
 
 __all__ = ["TileCodec", "sample_type"]
 

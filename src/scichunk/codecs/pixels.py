@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.buffers import borrow
 from scichunk.codecs.decompress import decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
-from scichunk.scratch import borrow
 
 __all__ = ["PixelCodec"]
 

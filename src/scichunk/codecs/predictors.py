@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.scratch import borrow
+from scichunk.buffers import borrow
 
 __all__ = ["undo_float", "undo_horizontal"]
 

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.scratch import cached_blocks
+from scichunk.buffers import cached_blocks
 
 __all__ = ["Scaling", "choose_scaling"]
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.batches import Batch, Rows, plan_rows
+from scichunk.buffers import KEEP, borrow
 from scichunk.codecs.scaling import Scaling
+from scichunk.core.batches import Batch, Rows, plan_rows
 from scichunk.errors import FormatError, located
-from scichunk.scratch import KEEP, borrow
 
 __all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]
 

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.buffers import borrow
 from scichunk.errors import MissingFile, SourceError
 from scichunk.lru import LRU
-from scichunk.scratch import borrow
 from scichunk.sources.base import Fingerprint, check_ranges
 from scichunk.sources.ranges import plan_ranges
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.tables.model import Column
+from scichunk.core.tables import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

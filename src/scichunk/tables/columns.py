@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
+from scichunk.core.arrays import WindowArray
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.tables import Column, TableSource
 from scichunk.errors import FormatError
-from scichunk.reading import WindowArray
-from scichunk.tables.model import Column, TableSource
 
 __all__ = ["ColumnArray"]
 

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from scichunk.model import ArrayInfo, ArrayVar, Node, Place
+from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
+from scichunk.core.tables import Column, TableSource
 from scichunk.tables.columns import ColumnArray
-from scichunk.tables.model import Column, TableSource
 
 __all__ = ["cell_dims", "table_info", "table_node", "variable_names"]
 

@@ -21,7 +21,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from scichunk.model import FormatSpec
+from scichunk.core.files import FormatSpec
 from scichunk.testing.conformance_case import Case
 from scichunk.testing.conformance_reading import (
     check_async,

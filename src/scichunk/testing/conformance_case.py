@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import registry
-from scichunk.chunks.regions import Span
-from scichunk.model import ArrayVar, FormatSpec, OpenFile
+from scichunk.core import registry
+from scichunk.core.files import ArrayVar, FormatSpec, OpenFile
+from scichunk.core.selection import Span
 from scichunk.sources import ByteSource, Location, locate
 
 __all__ = ["Case", "require", "require_same", "same"]

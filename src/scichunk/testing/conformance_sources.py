@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from scichunk import options
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.regions import Span
+from scichunk.core.files import ArrayVar, OpenFile
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.selection import Span
 from scichunk.errors import ScichunkError, SourceError
-from scichunk.model import ArrayVar, OpenFile
 from scichunk.testing.conformance_case import Case, require, require_same
 from scichunk.testing.fuzz import mutations
 from scichunk.testing.sources import CountingSource, FlakySource

@@ -4,14 +4,14 @@ from functools import cached_property
 
 import numpy as np
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.index import ChunkIndex
 from scichunk.codecs.raw import RawCodec
+from scichunk.core.arrays import IndexedArray
+from scichunk.core.files import ArrayInfo, FormatSpec, Node
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
 from scichunk.errors import FormatError, GroupNotFound, MissingFile, UnsupportedFeature
-from scichunk.formats.rasters import band_data, coordinates
-from scichunk.metadata.raster import nothing
-from scichunk.model import ArrayInfo, FormatSpec, Node
-from scichunk.reading import IndexedArray
+from scichunk.raster.gdal import nothing
+from scichunk.raster.variables import band_data, coordinates
 from scichunk.sources import locate
 
 SPEC = FormatSpec("envi", "ENVI raster", (".img", ".bsq", ".bil", ".bip"), lambda head: False, "envi_scichunk")

@@ -1,6 +1,6 @@
 """The engine ``envi`` of xarray; apart from the format, so that looking for engines imports nothing else."""
 
-from scichunk.adapters.xarray_engine import ScichunkBackend
+from scichunk.adapters.xarray.engine import ScichunkBackend
 
 
 class ENVIBackend(ScichunkBackend):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from scichunk.core.files import Coordinate
 from scichunk.formats.fits.structure import HDU
-from scichunk.metadata.wcs import Axes, axes_of, coordinates
-from scichunk.model import Coordinate
+from scichunk.sky.wcs import Axes, axes_of, coordinates
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 

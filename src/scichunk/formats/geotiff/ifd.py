@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import FormatError
-from scichunk.sources.headers import HeaderReader
+from scichunk.sources.read_ahead import HeaderReader
 
 __all__ = ["Directory", "Tag", "TiffHeader", "read_directory", "read_header"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
 from scichunk.lru import LRU
-from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
+from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
 
 __all__ = ["fill_value", "read_metadata"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from scichunk.core.arrays import ArraySource, IndexedArray
+from scichunk.core.files import ArrayInfo, ArrayVar, Node
 from scichunk.errors import ScichunkError
 from scichunk.formats.geotiff.structure import Image
-from scichunk.formats.rasters import coordinates, crs_name
-from scichunk.metadata.affine import scaled
-from scichunk.metadata.raster import RasterMetadata
-from scichunk.model import ArrayInfo, ArrayVar, Node
-from scichunk.reading import ArraySource, IndexedArray
+from scichunk.raster.affine import scaled
+from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.variables import coordinates, crs_name
 
 if TYPE_CHECKING:
-    from scichunk.formats.geotiff.open import GeoTIFFFile
+    from scichunk.formats.geotiff.file import GeoTIFFFile
 
 __all__ = ["build", "codec_name", "describe"]
 

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.chunks.grid import ChunkGrid
+from scichunk.core.arrays import ReferenceArray
+from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, ScichunkError, located
-from scichunk.reading import ReferenceArray
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
 from scichunk.sources.spill import LocalCopy

@@ -10,7 +10,7 @@ from scichunk import options
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError
 from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, read_header
 from scichunk.sources.base import ByteSource
-from scichunk.sources.headers import HeaderReader
+from scichunk.sources.read_ahead import HeaderReader
 
 __all__ = ["Image", "Page", "Structure", "read_structure"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import FormatError, LimitExceeded
-from scichunk.sources.headers import HeaderReader
+from scichunk.sources.read_ahead import HeaderReader
 
 __all__ = ["SIGNATURE", "Box", "ImageHeader", "Palette", "image_header", "walk"]
 

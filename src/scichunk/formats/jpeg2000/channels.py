@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
-from scichunk.chunks.regions import Axis, Positions, Span
+from scichunk.core.arrays import ArraySource
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.selection import Axis, Positions, Span
 from scichunk.formats.jpeg2000.boxes import ImageHeader
-from scichunk.reading import ArraySource
 
 __all__ = ["ChannelArray", "channels"]
 

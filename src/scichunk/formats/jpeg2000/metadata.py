@@ -12,7 +12,7 @@ from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.lru import LRU
-from scichunk.metadata.raster import RasterMetadata, ask_gdal, nothing
+from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
 
 __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata"]
 

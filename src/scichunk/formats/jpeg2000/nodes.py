@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import ceil_div
-from scichunk.collecting import CollectedArray
+from scichunk.core.arrays import ArraySource
+from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
+from scichunk.core.staged import CollectedArray
 from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
 from scichunk.formats.jpeg2000.reference import box_tree
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.formats.rasters import band_data, coordinates, crs_name
-from scichunk.metadata.affine import Affine6, scaled, shifted
-from scichunk.metadata.raster import RasterMetadata
-from scichunk.model import ArrayInfo, ArrayVar, Coordinate, Node
-from scichunk.reading import ArraySource
+from scichunk.raster.affine import Affine6, scaled, shifted
+from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.variables import band_data, coordinates, crs_name
 
 if TYPE_CHECKING:
-    from scichunk.formats.jpeg2000.open import JPEG2000File
+    from scichunk.formats.jpeg2000.file import JPEG2000File
 
 __all__ = ["build", "describe"]
 

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.chunks.grid import ChunkGrid
 from scichunk.codecs import openjpeg
+from scichunk.core.arrays import ReferenceArray
+from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
-from scichunk.formats.jpeg2000.index import group_type
+from scichunk.formats.jpeg2000.manifest import group_type
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.quiet import alone, quiet
-from scichunk.reading import ReferenceArray
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 

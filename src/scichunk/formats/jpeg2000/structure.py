@@ -11,7 +11,7 @@ from scichunk.codecs.codestream import MainHeader, ceil_div, main_header
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk
 from scichunk.sources.base import ByteSource
-from scichunk.sources.headers import HeaderReader
+from scichunk.sources.read_ahead import HeaderReader
 
 __all__ = ["Group", "Structure", "read_structure"]
 

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.core.tables import Rows
 from scichunk.errors import LimitExceeded, located
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.stream import ByteStream
 from scichunk.formats.votable.structure import Field
 from scichunk.formats.votable.values import cell_bytes, convert
-from scichunk.tables.model import Rows
 
 __all__ = ["FixedRows", "VariableRows", "open_rows"]
 

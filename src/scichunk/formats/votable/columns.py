@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.structure import Field
 from scichunk.tables.arrow import arrow_type, from_numpy, lists, strings, to_numpy
-from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,17 +11,18 @@ from typing import Any, cast
 
 import numpy.typing as npt
 
-from scichunk import options, registry
+from scichunk import options
+from scichunk.core import registry
+from scichunk.core.files import TableFile
+from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.votable.columns import declared_null, sentinel
 from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.href import resolve
 from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.structure import Field, Table
-from scichunk.model import TableFile
 from scichunk.sources import Location
 from scichunk.tables.arrow import to_numpy
-from scichunk.tables.model import Column, Rows, TableSource
 
 __all__ = ["Overlay", "open_delegated"]
 

@@ -14,7 +14,7 @@ from scichunk.formats.votable.held import HoldableSource
 from scichunk.formats.votable.markup import Body, declared_encoding, find_end, is_near, next_body, read
 from scichunk.formats.votable.structure import Table, tables
 from scichunk.sources import ByteSource
-from scichunk.sources.expanded import ExpandedSource
+from scichunk.sources.whole_file import ExpandedSource
 
 __all__ = ["Document", "open_document"]
 

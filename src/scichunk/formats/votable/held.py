@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.core.cache import key_of, tiles
 from scichunk.sources import ByteSource
 from scichunk.sources.base import check_ranges
-from scichunk.sources.cache import key_of, tiles
 
 __all__ = ["HoldableSource"]
 

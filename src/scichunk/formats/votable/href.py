@@ -14,7 +14,7 @@ from scichunk.formats.votable.markup import Body
 from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream
 from scichunk.formats.votable.structure import Stream
 from scichunk.sources import ByteSource, Location, locate
-from scichunk.sources.expanded import expand
+from scichunk.sources.whole_file import expand
 
 __all__ = ["open_href", "open_stream", "resolve"]
 

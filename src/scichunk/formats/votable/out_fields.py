@@ -10,10 +10,10 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.votable.columns import sentinel
 from scichunk.tables.arrow import dtype_of
-from scichunk.tables.model import Column
 
 if TYPE_CHECKING:
     import pyarrow as pa

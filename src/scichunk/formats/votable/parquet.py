@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.sources import ByteSource, Location
 from scichunk.tables.arrow import to_numpy, value_type
-from scichunk.tables.model import Column, Rows
 
 __all__ = ["ParquetTable"]
 

@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.buffers import borrow
 from scichunk.codecs import kernels_base64 as base64
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.markup import is_near, read
-from scichunk.scratch import borrow
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import BytesSource
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from scichunk.core.tables import unique_names
 from scichunk.errors import FormatError, UnsupportedFeature, located
 from scichunk.formats.votable.elements import Element
-from scichunk.tables.model import unique_names
 
 __all__ = ["DATATYPES", "Field", "Shape", "Stream", "Table", "read_field", "tables"]
 

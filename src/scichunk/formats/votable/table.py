@@ -1,4 +1,4 @@
-"""Tables of VOTable documents as a :class:`~scichunk.tables.model.TableSource`."""
+"""Tables of VOTable documents as a :class:`~scichunk.core.tables.TableSource`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
 from scichunk.formats.votable.columns import Part, column_of, join_arrow
 from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.structure import Field, Table
-from scichunk.tables.model import Column, Rows
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs import kernels_cells as kernels
+from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.cells import Texts, convert
 from scichunk.formats.votable.columns import Part
@@ -20,7 +21,6 @@ from scichunk.formats.votable.index import RowIndex
 from scichunk.formats.votable.markup import Body, read
 from scichunk.formats.votable.strict import decode_cell, pad, read_rows
 from scichunk.formats.votable.structure import Field
-from scichunk.tables.model import Rows
 
 __all__ = ["TableData"]
 

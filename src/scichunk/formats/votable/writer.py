@@ -13,9 +13,9 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
+from scichunk.core.tables import TableStream
 from scichunk.formats.votable.out_fields import OutField
 from scichunk.formats.votable.rewrite import rewrite
-from scichunk.tables.model import TableStream
 from scichunk.tables.writing import atomic_write, spooled
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Dask: arrays, dataframes and stacks of any format."""

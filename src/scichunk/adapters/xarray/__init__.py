@@ -1,0 +1,1 @@
+"""xarray: engines, datasets, trees, stacks, and positions on the sky."""

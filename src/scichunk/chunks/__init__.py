@@ -1,1 +1,0 @@
-"""Grids of native chunks, indexes of their bytes, and the algebra of regions."""

@@ -1,0 +1,361 @@
+"""The pipeline: region -> chunks -> byte ranges -> fetch -> decode -> place. One implementation for all formats."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.buffers import result
+from scichunk.core.batches import Batch, plan_batch
+from scichunk.core.cache import gate, key_of, tiles
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import BatchCodec, ChunkIndex
+from scichunk.core.placing import assign, bounding, relative, take
+from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
+from scichunk.errors import FormatError, LimitExceeded, located
+from scichunk.sources.base import ByteSource
+
+__all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"]
+
+Array = npt.NDArray[np.generic]
+ReadWindow = Callable[[tuple[slice, ...]], Array]
+_NEAR: Final = 1 << 16  # bytes between chunks that are read along rather than around
+
+
+class ArraySource(Protocol):
+    """The one thing that adapters see of an array in a file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[np.generic]:
+        """Of the values, native byte order."""
+        ...
+
+    @property
+    def grid(self) -> ChunkGrid:
+        """Native chunks."""
+        ...
+
+    @property
+    def reader(self) -> str:
+        """``"indexed"``, or ``"reference: "`` and why."""
+        ...
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region, one selection for each axis."""
+        ...
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes; shape ``(n, *lengths of spans in axis order)``."""
+        ...
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Asynchronous twin of :meth:`read`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A piece, and the bytes that it needs."""
+
+    piece: Piece
+    number: int
+    start: int
+    stop: int
+    skipped: int
+    shape: tuple[int, ...]
+    """Of the chunk, clipped to the array."""
+    window: tuple[slice, ...]
+    whole: bool
+    """Decode all of the chunk and keep it: other reads will want the rest."""
+
+
+class IndexedArray:
+    """An array read through its chunk index.
+
+    Parameters
+    ----------
+    index
+        Where the chunks lie and how they are decoded.
+    source
+        The file.
+    name
+        What tells the array from others of this file, for the cache of decoded chunks.
+    """
+
+    reader = "indexed"
+
+    def __init__(self, index: ChunkIndex, source: ByteSource, name: tuple[Hashable, ...]) -> None:
+        self.index, self._source, self._key = index, source, (key_of(source), *name)
+        self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region into ``out`` (or a new array) of its shape.
+
+        Raises
+        ------
+        FormatError
+            If a chunk is corrupt or lies outside the file.
+        SourceError
+            If bytes cannot be fetched.
+        """
+        if out is None:
+            out = result(tuple(len(a) for a in axes), self.dtype)
+        if self._in_batches(axes, out):
+            batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
+            for part in _split(batch, self.index.lengths, self._source.batch_bytes):
+                starts, stops, dense = self._ranges(part)
+                self._decode_batch(part, self._source.read_ranges(starts, stops), dense, out)
+        else:
+            self._fetch(self._plan(outer_pieces(self.index.grid, axes), out), out)
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes; only the chunks that hold a point are touched."""
+        lengths = [len(spans[a]) for a in sorted(spans)]
+        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
+        self._fetch(
+            self._plan(point_pieces(self.index.grid, points, spans), out, tuple(sorted(points))),
+            out,
+            tuple(sorted(points)),
+        )
+        return out
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Read without blocking the event loop: bytes by its own requests, decoding in a thread."""
+        out = result(tuple(len(a) for a in axes), self.dtype)
+        async with gate():
+            if self._in_batches(axes, out):
+                batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
+                starts, stops, dense = self._ranges(batch)
+                views = await self._source.read_ranges_async(starts, stops)
+                await asyncio.to_thread(self._decode_batch, batch, views, dense, out)
+                return out
+            jobs = self._plan(outer_pieces(self.index.grid, axes), out)
+            if jobs:
+                parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
+                await asyncio.to_thread(self._decode, jobs, parts, out, ())
+        return out
+
+    def _in_batches(self, axes: Sequence[Axis], out: Array) -> bool:
+        """Whether the codec takes the whole region at once."""
+        if not isinstance(self.index.codec, BatchCodec) or not out.flags.c_contiguous:
+            return False
+        if not all(isinstance(a, Span) and a.step == 1 for a in axes):
+            return False
+        self._check_size(0)
+        return out.size > 0
+
+    def _ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
+        """Byte ranges of a batch: one where its chunks lie close together, else one for each."""
+        starts = self.index.starts[batch.numbers].astype(np.int64)
+        stops = starts + self.index.lengths[batch.numbers].astype(np.int64)
+        first, last = int(starts.min()), int(stops.max())
+        if last > self._source.fingerprint.size:
+            bad = int(batch.numbers[int((stops > self._source.fingerprint.size).argmax())])
+            msg = "lies outside the file"
+            raise FormatError(msg, url=self._source.url, part=self._part(bad))
+        if last - first <= 1.1 * int((stops - starts).sum()) + _NEAR:
+            return [first], [last], True
+        return starts.tolist(), stops.tolist(), False
+
+    def _decode_batch(self, batch: Batch, views: Sequence[memoryview], dense: bool, out: Array) -> None:
+        lengths = self.index.lengths[batch.numbers].astype(np.int64)
+        if dense:
+            data = np.frombuffer(views[0], np.uint8)
+            starts = self.index.starts[batch.numbers].astype(np.int64)
+            offsets = starts - starts.min()
+        else:
+            data = np.concatenate([np.frombuffer(v, np.uint8) for v in views])
+            offsets = np.cumsum(lengths) - lengths
+        with located(self._source.url, self.index.part):
+            cast("BatchCodec", self.index.codec).decode_batch(batch, data, offsets, lengths, out)
+
+    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
+        """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
+        index, jobs = self.index, []
+        starts, lengths, codec = index.starts, index.lengths, index.codec
+        for piece in pieces:
+            number = self.index.grid.flat(piece.chunk)
+            length = int(lengths[number])
+            if not length:
+                assign(out, piece.target, points, index.fill)
+                continue
+            shape = self._chunk_shape(piece.chunk)
+            window = tuple(bounding(s) for s in piece.source)
+            complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            keep = not complete and not codec.partial
+            if keep and (tile := tiles.get((*self._key, number))) is not None:
+                assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
+                continue
+            if keep or not codec.partial:
+                self._check_size(number)
+            start = int(starts[number])
+            sub = None if keep else codec.subrange(shape, window)
+            first, last = sub or (0, length)
+            if last > length:
+                msg = f"{length} bytes are too few for its shape {shape}"
+                raise FormatError(msg, url=self._source.url, part=self._part(number))
+            jobs.append(Job(piece, number, start + first, start + last, first, shape, window, keep))
+        return jobs
+
+    def _check_size(self, number: int) -> None:
+        """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
+        size, limit = math.prod(self.index.grid.chunk_shape) * self.dtype.itemsize, options.get().max_chunk_bytes
+        if size > limit:
+            msg = (
+                f"a decoded {self.index.noun} of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
+            )
+            raise LimitExceeded(msg, url=self._source.url, part=self._part(number))
+
+    def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
+        for batch in _batches(jobs, self._source.batch_bytes):
+            size = self._source.fingerprint.size
+            bad = next((j for j in batch if j.stop > size), None)
+            if bad is not None:
+                msg = f"lies outside the file: bytes {bad.start} to {bad.stop} of {size}"
+                raise FormatError(msg, url=self._source.url, part=self._part(bad.number))
+            parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
+            self._decode(batch, parts, out, points)
+
+    def _decode(self, jobs: Sequence[Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]) -> None:
+        number = 0
+        with located(self._source.url, lambda: self._part(number)):
+            for job, data in zip(jobs, parts, strict=True):
+                number = job.number
+                self._place(job, data, out, points)
+
+    def _place(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
+        codec, piece, shape = self.index.codec, job.piece, job.shape
+        plain = not points and all(isinstance(s, slice) for s in piece.source)
+        if job.whole:
+            tile = tiles.get((*self._key, job.number))
+            if tile is None:
+                fresh = np.empty(shape, self.dtype)
+                codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped, job.number)
+                tile = tiles.put((*self._key, job.number), fresh)
+            assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
+        elif plain:
+            codec.decode_into(data, out[piece.target], shape, job.window, job.skipped, job.number)
+        else:
+            part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
+            codec.decode_into(data, part, shape, job.window, job.skipped, job.number)
+            inside = tuple(relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
+            assign(out, piece.target, points, take(part, inside, points))
+
+    def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
+        bounds = [self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk)]
+        return tuple([stop - start for start, stop in bounds])
+
+    def _part(self, number: int) -> str:
+        return ", ".join(p for p in (self.index.part, f"{self.index.noun} {number}") if p)
+
+
+class WindowArray:
+    """An array read window by window: columns of tables, and what reference libraries read.
+
+    Parameters
+    ----------
+    grid
+        Native chunks, for planning only.
+    dtype
+        Of the values.
+    reader
+        Who reads it, see :class:`ArraySource`.
+    read_window
+        Called with ascending ``slice(start, stop)`` for each axis; safe in threads; raises errors of the tree. If it has a method
+        ``close``, that lets go of what it holds open.
+    """
+
+    def __init__(
+        self,
+        grid: ChunkGrid,
+        dtype: np.dtype[np.generic],
+        reader: str,
+        read_window: ReadWindow,
+    ) -> None:
+        self.grid, self.dtype, self.shape, self.reader = grid, dtype, grid.shape, reader
+        self._read_window = read_window
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region; wide steps and scattered positions are read chunk by chunk."""
+        fresh = out is None
+        if out is None:
+            out = result(tuple(len(a) for a in axes), self.dtype)
+        if not out.size:
+            return out
+        if all(isinstance(a, Span) and a.step == 1 for a in axes):
+            found = self._read_window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
+            if fresh and found.shape == out.shape and found.dtype == out.dtype:
+                return found
+            out[...] = found
+            return out
+        self._gather(outer_pieces(self.grid, axes), out, ())
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes, chunk by chunk."""
+        lengths = [len(spans[a]) for a in sorted(spans)]
+        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
+        self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
+        return out
+
+    def close(self) -> None:
+        """Let go of what is held open for reading; a later read takes it up again."""
+        close = getattr(self._read_window, "close", None)
+        if close is not None:
+            close()
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Read in a thread."""
+        async with gate():
+            return await asyncio.to_thread(self.read, axes)
+
+    def _gather(self, pieces: list[Piece], out: Array, points: tuple[int, ...]) -> None:
+        for piece in pieces:
+            window = tuple(bounding(s) for s in piece.source)
+            firsts = [self.grid.bounds(axis, i)[0] for axis, i in enumerate(piece.chunk)]
+            part = self._read_window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
+            whole = tuple(slice(w.start, w.stop, 1) for w in window)
+            inside = tuple(relative(s, w) for s, w in zip(piece.source, whole, strict=True))
+            assign(out, piece.target, points, take(part, inside, points))
+
+
+class ReferenceArray(WindowArray):
+    """An array read through a reference library; ``why``: the reason that the indexed lane does not serve it."""
+
+    def __init__(self, grid: ChunkGrid, dtype: np.dtype[np.generic], why: str, read_window: ReadWindow) -> None:
+        super().__init__(grid, dtype, f"reference: {why}", read_window)
+
+
+def _split(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
+    """Runs of chunks of about ``limit`` encoded bytes."""
+    group = np.cumsum(lengths[batch.numbers].astype(np.int64)) // limit
+    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
+    for first, last in itertools.pairwise(bounds):
+        yield batch[first:last]
+
+
+def _batches(jobs: list[Job], limit: int) -> Iterator[list[Job]]:
+    batch: list[Job] = []
+    size = 0
+    for job in jobs:
+        if batch and size + job.stop - job.start > limit:
+            yield batch
+            batch, size = [], 0
+        batch.append(job)
+        size += job.stop - job.start
+    if batch:
+        yield batch

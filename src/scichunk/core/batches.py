@@ -1,0 +1,155 @@
+"""Plain regions of many small chunks as numpy tables, for codecs that decode them in one call. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.selection import Span
+
+__all__ = ["Batch", "Rows", "plan_batch", "plan_rows"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The chunks that a region without steps touches, in C order; the last axis of each table is the array's axes."""
+
+    numbers: IntArray
+    """Numbers of the chunks, shape (n,)."""
+    shapes: IntArray
+    """Their shapes, clipped to the array."""
+    firsts: IntArray
+    """First position that is wanted, within the chunk."""
+    counts: IntArray
+    """How many are wanted."""
+    targets: IntArray
+    """Where they go in the output."""
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, which: slice) -> Batch:
+        return Batch(
+            self.numbers[which], self.shapes[which], self.firsts[which], self.counts[which], self.targets[which]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of chunks that are wanted, for kernels that know no axes; an entry for each row."""
+
+    chunks: IntArray
+    """Position of the chunk in the batch."""
+    insides: IntArray
+    """First value within the chunk, in C order."""
+    targets: IntArray
+    """First value in the output, in C order."""
+    lengths: IntArray
+    """How many values."""
+
+    def of(self, start: int, stop: int) -> Rows:
+        """Rows of the chunks ``start`` to ``stop`` of the batch, as of a batch of their own."""
+        first, last = np.searchsorted(self.chunks, (start, stop))
+        part = slice(int(first), int(last))
+        return Rows(self.chunks[part] - start, self.insides[part], self.targets[part], self.lengths[part])
+
+
+def plan_rows(batch: Batch, shape: Sequence[int]) -> Rows:
+    """Tabulate the rows (along the last axis) of the windows of a batch.
+
+    Parameters
+    ----------
+    batch
+        Chunks and windows.
+    shape
+        Of the output.
+
+    Returns
+    -------
+    Rows
+        In C order within each chunk.
+    """
+    if not len(batch):
+        return Rows(*(np.empty(0, np.int64) for _ in range(4)))
+    alike = (batch.shapes[1:] == batch.shapes[:-1]).all(axis=1) & (batch.counts[1:] == batch.counts[:-1]).all(axis=1)
+    bounds = [0, *(np.flatnonzero(~alike) + 1).tolist(), len(batch)]
+    parts = [_rows(batch, first, last, shape) for first, last in itertools.pairwise(bounds)]
+    if len(parts) == 1:
+        return Rows(*parts[0])
+    return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _rows(batch: Batch, first: int, last: int, shape: Sequence[int]) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Columns of :class:`Rows` for a run of chunks with windows of one shape."""
+    size, count = batch.shapes[first].tolist(), batch.counts[first].tolist()
+    within, beyond = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    inner = outer = 1
+    inside, target = batch.firsts[first:last, -1].copy(), batch.targets[first:last, -1].copy()
+    for axis in range(len(shape) - 2, -1, -1):
+        inner, outer = inner * size[axis + 1], outer * shape[axis + 1]
+        inside += batch.firsts[first:last, axis] * inner
+        target += batch.targets[first:last, axis] * outer
+        along = np.arange(count[axis])[:, None]
+        within, beyond = (along * inner + within).reshape(-1), (along * outer + beyond).reshape(-1)
+    insides, targets = (inside[:, None] + within).reshape(-1), (target[:, None] + beyond).reshape(-1)
+    chunks = np.arange(first, last)
+    if len(within) > 1:
+        chunks = np.repeat(chunks, len(within))
+    return chunks, insides, targets, np.full(len(chunks), count[-1], np.int64)
+
+
+def plan_batch(grid: ChunkGrid, spans: Sequence[Span]) -> Batch:
+    """Tabulate the chunks of a region.
+
+    Parameters
+    ----------
+    grid
+        Native chunks.
+    spans
+        One for each axis, all of step 1.
+
+    Returns
+    -------
+    Batch
+        Says the same as :func:`scichunk.core.selection.outer_pieces`.
+    """
+    chunks, shapes, firsts, counts, targets = [], [], [], [], []
+    for axis, span in enumerate(spans):
+        if span.stop <= span.start:
+            which = np.empty(0, np.int64)
+        else:
+            which = np.arange(grid.find(axis, span.start), grid.find(axis, span.stop - 1) + 1)
+        begin, end = _bounds(grid, axis, which)
+        low, high = np.maximum(begin, span.start), np.minimum(end, span.stop)
+        chunks.append(which)
+        shapes.append(end - begin)
+        firsts.append(low - begin)
+        counts.append(high - low)
+        targets.append(low - span.start)
+    numbers = np.zeros((1,) * len(chunks), np.int64)
+    for axis, which in enumerate(chunks):
+        numbers = numbers * grid.counts[axis] + which.reshape([-1 if a == axis else 1 for a in range(len(chunks))])
+    return Batch(numbers.reshape(-1), _table(shapes), _table(firsts), _table(counts), _table(targets))
+
+
+def _bounds(grid: ChunkGrid, axis: int, which: IntArray) -> tuple[IntArray, IntArray]:
+    edge = grid.edges[axis]
+    if isinstance(edge, int):
+        return which * edge, np.minimum((which + 1) * edge, grid.shape[axis])
+    return edge[which], edge[which + 1]
+
+
+def _table(columns: list[IntArray]) -> IntArray:
+    """All combinations, as rows in C order."""
+    axes = len(columns)
+    table = np.empty((*(len(c) for c in columns), axes), np.int64)
+    for axis, column in enumerate(columns):
+        table[..., axis] = column.reshape([-1 if a == axis else 1 for a in range(axes)])
+    return table.reshape(-1, axes) if axes else np.empty((1, 0), np.int64)

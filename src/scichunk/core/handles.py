@@ -1,0 +1,145 @@
+"""Which array or table of which file: small values that travel to workers, and the file's structure once per process there."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from dataclasses import dataclass
+from typing import cast
+
+from scichunk.core import registry
+from scichunk.core.arrays import ArraySource
+from scichunk.core.cache import FileKey, files, forget
+from scichunk.core.files import OpenFile, Place, TableFile
+from scichunk.core.tables import TableSource
+from scichunk.errors import SourceError
+from scichunk.sources import ByteSource, Fingerprint, Location
+
+__all__ = ["Handle", "Share", "TableHandle", "open_file"]
+
+
+def open_file(
+    format_name: str, location: Location, expected: Fingerprint | None = None, source: ByteSource | None = None
+) -> OpenFile:
+    """Open a file, or take it from this process' cache; threads that ask for one file at the same time open it once.
+
+    Parameters
+    ----------
+    format_name
+        Name of the format.
+    location
+        The file.
+    expected
+        The version that is wanted: a cached structure of it will do. None looks at the file first.
+    source
+        Its source, if that is open already.
+
+    Raises
+    ------
+    SourceError
+        If it is missing, or no longer the version that is expected.
+    """
+    if expected is not None:
+        key = (FileKey(location.key, expected), format_name)
+        return cast("OpenFile", files.get_or_make(key, lambda: _open(format_name, location, expected, source)))
+    spec = registry.get(format_name)
+    source = source or location.open()
+    version = spec.version(location, source.fingerprint)
+    key = (FileKey(location.key, version), format_name)
+    return cast("OpenFile", files.get_or_make(key, lambda: _make(format_name, location, version, source)))
+
+
+def _open(format_name: str, location: Location, expected: Fingerprint, source: ByteSource | None) -> OpenFile:
+    source = source or location.open()
+    version = registry.get(format_name).version(location, source.fingerprint)
+    if version != expected:
+        msg = "the file has changed since it was opened; open it again"
+        raise SourceError(msg, url=source.url)
+    return _make(format_name, location, version, source)
+
+
+def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
+    file = registry.get(format_name).open_file(location, source=source)
+    file.fingerprint = version
+    return file
+
+
+_shares: Counter[FileKey] = Counter()
+_lock = threading.RLock()  # a share may be collected while this thread holds it
+
+
+class Share:
+    """A dataset's share of an opened file: when the last one is closed, the file is closed and forgotten.
+
+    A dataset that is gone without having been closed has no share any more, but its file stays in the cache.
+
+    Parameters
+    ----------
+    location, fingerprint
+        Of the file.
+    """
+
+    def __init__(self, location: Location, fingerprint: Fingerprint) -> None:
+        self._key: FileKey | None = FileKey(location.key, fingerprint)
+        with _lock:
+            _shares[self._key] += 1
+
+    def close(self) -> None:
+        """Give the share up; once."""
+        key = self._give_up()
+        if key is not None:
+            forget(key)
+
+    def __del__(self) -> None:
+        self._give_up()
+
+    def _give_up(self) -> FileKey | None:
+        """Return the file if this was its last share."""
+        with _lock:
+            key, self._key = self._key, None
+            if key is None:
+                return None
+            _shares[key] -= 1
+            if _shares[key] > 0:
+                return None
+            del _shares[key]
+            return key
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # it may have been held by a thread that is not there any more
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """An array by name."""
+
+    format: str
+    location: Location
+    fingerprint: Fingerprint
+    place: Place
+
+    def resolve(self) -> ArraySource:
+        """Return the array, opening the file in this process if need be."""
+        return open_file(self.format, self.location, self.fingerprint).array(self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class TableHandle:
+    """A table by name: ``place`` is ``("table", which)``."""
+
+    format: str
+    location: Location
+    fingerprint: Fingerprint
+    place: Place
+
+    def resolve(self) -> TableSource:
+        """Return the table, opening the file in this process if need be."""
+        file = open_file(self.format, self.location, self.fingerprint)
+        return cast("TableFile", file).table(self.place)

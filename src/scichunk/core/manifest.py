@@ -1,0 +1,118 @@
+"""The chunk index: where in the file each native chunk lies, as numpy tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.batches import Batch
+from scichunk.core.grid import ChunkGrid
+
+__all__ = ["BatchCodec", "ChunkIndex", "Codec"]
+
+Window = tuple[slice, ...]
+
+
+class Codec(Protocol):
+    """Bytes of one native chunk to pixels; re-entrant, releases the GIL where there is work, checks every size."""
+
+    @property
+    def name(self) -> str:
+        """For people: ``"DEFLATE, predictor 2"``."""
+        ...
+
+    @property
+    def partial(self) -> bool:
+        """Whether a window of a chunk costs (nearly) only that window, so that decoded chunks need not be kept."""
+        ...
+
+    def subrange(self, shape: tuple[int, ...], window: Window) -> tuple[int, int] | None:
+        """Bytes of the encoded chunk, relative to its start, that a window needs; None for all."""
+        ...
+
+    def decode_into(
+        self,
+        data: memoryview,
+        out: npt.NDArray[np.generic],
+        shape: tuple[int, ...],
+        window: Window,
+        skipped: int,
+        number: int,
+    ) -> None:
+        """Decode a window of a chunk.
+
+        Parameters
+        ----------
+        data
+            The encoded chunk, or the part that ``subrange`` asked for.
+        out
+            Where the window goes; any strides, native byte order.
+        shape
+            Shape of the chunk, clipped to the array.
+        window
+            Ascending slices within ``shape``, steps allowed.
+        skipped
+            Bytes of the chunk that lie before ``data``.
+        number
+            Of the chunk, for codecs with parameters of each.
+
+        Raises
+        ------
+        FormatError
+            If the bytes are corrupt or too few.
+        """
+        ...
+
+
+@runtime_checkable
+class BatchCodec(Protocol):
+    """A codec for formats of many small chunks, that decodes all chunks of a region in few calls."""
+
+    def decode_batch(
+        self,
+        batch: Batch,
+        data: npt.NDArray[np.uint8],
+        offsets: npt.NDArray[np.int64],
+        lengths: npt.NDArray[np.int64],
+        out: npt.NDArray[np.generic],
+    ) -> None:
+        """Decode chunks to their places.
+
+        Parameters
+        ----------
+        batch
+            Which chunks, and the window of each that is wanted.
+        data
+            Encoded bytes; chunk ``i`` is ``data[offsets[i] : offsets[i] + lengths[i]]``.
+        out
+            The region; C-contiguous.
+
+        Raises
+        ------
+        FormatError
+            If a chunk is corrupt; ``part`` names it.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkIndex:
+    """What kerchunk and VirtualiZarr call a manifest. Chunks are numbered in C order of the grid."""
+
+    grid: ChunkGrid
+    dtype: np.dtype[np.generic]
+    """Of the values handed out: native byte order."""
+    codec: Codec
+    starts: npt.NDArray[np.uint64]
+    """First byte of each chunk."""
+    lengths: npt.NDArray[np.uint64]
+    """Encoded bytes of each chunk; 0 = absent, filled with ``fill``."""
+    fill: int | float | complex = 0
+    """Value of absent chunks."""
+    part: str = ""
+    """What the array is within the file, for errors: ``"page 0"``."""
+    noun: str = "chunk"
+    """What the format calls a chunk: tile, strip."""

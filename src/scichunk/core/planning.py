@@ -1,0 +1,155 @@
+"""From native chunks to dask chunks: whole tiles, merged to the size that dask likes. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from scichunk.core.grid import ChunkGrid
+from scichunk.errors import PerformanceWarning
+
+__all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks"]
+
+_LARGEST = 1 << 31
+Chunks = tuple[tuple[int, ...], ...]
+
+
+def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) -> tuple[int | tuple[int, ...], ...]:
+    """Native chunks, with tiny ones merged: strips of a few rows become at least ``whole`` bytes.
+
+    Parameters
+    ----------
+    grid
+        Native chunks; regular on the axes to be merged.
+    itemsize
+        Bytes of one value.
+    whole
+        Least bytes of a chunk.
+
+    Returns
+    -------
+    tuple of int, or of tuples of int
+        A multiple of the native chunk on every axis, or the axis' length; the native chunks of irregular axes.
+    """
+    return _aligned(_grow(grid, itemsize, whole), grid)
+
+
+def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
+    """Multiples of the native chunk near ``target`` bytes, about square in the last two axes, all in one along the first.
+
+    Parameters
+    ----------
+    grid
+        Native chunks.
+    itemsize
+        Bytes of one value.
+    target
+        Bytes of a chunk, as in dask's ``array.chunk-size``.
+    """
+    return _grow(grid, itemsize, target)
+
+
+def _aligned(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, ...], ...]:
+    """Native chunks where an axis is irregular: chunks of one size would cut them."""
+    return tuple(
+        size if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))
+        for size, edge in zip(sizes, grid.edges, strict=True)
+    )
+
+
+def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
+    """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
+    native = [max(1, n) for n in grid.chunk_shape]
+    regular = [isinstance(edge, int) for edge in grid.edges]
+    while math.prod(native) * itemsize > max(
+        target, _LARGEST
+    ):  # absurd or hostile: better to decode a part than not at all
+        longest = native.index(max(native))
+        native[longest] = -(-native[longest] // 2)
+    chunk = list(native)
+    order = [*range(len(chunk) - 1, max(len(chunk) - 3, -1), -1), *range(len(chunk) - 3, -1, -1)]
+    growing = {axis for axis in order if regular[axis] and chunk[axis] < grid.shape[axis]}
+    while growing:
+        plane = [a for a in order[:2] if a in growing]
+        axis = min(plane, key=lambda a: chunk[a]) if plane else next(a for a in order if a in growing)
+        size = math.prod(chunk) * itemsize
+        tiles = chunk[axis] // native[axis]
+        room = int(target * 1.001) // max(1, size // tiles)  # native chunks that fit along this axis, all else as it is
+        most = -(-grid.shape[axis] // native[axis])
+        wanted = min(tiles * 2, most)
+        if room >= wanted:
+            chunk[axis] = wanted * native[axis]
+            if wanted == most:
+                chunk[axis] = grid.shape[axis]
+                growing.discard(axis)
+        else:
+            if room > tiles:
+                chunk[axis] = min(room, most) * native[axis]
+            growing.discard(axis)
+    return tuple(min(c, n) if n else 1 for c, n in zip(chunk, grid.shape, strict=True))
+
+
+def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> Chunks:  # what dask takes
+    """Turn what the user asked for into dask chunks; warn where they cut native chunks.
+
+    Parameters
+    ----------
+    chunks
+        ``"auto"``, ``"native"``, ``{}``, or anything that :func:`dask.array.core.normalize_chunks` takes.
+    grid
+        Native chunks.
+    itemsize
+        Bytes of one value.
+    target
+        Bytes of an automatic chunk.
+
+    Returns
+    -------
+    tuple of tuples of int
+    """
+    from dask.array.core import normalize_chunks
+
+    if isinstance(chunks, str) and chunks == "auto":
+        sizes: Any = _aligned(auto_chunks(grid, itemsize, target), grid)
+    elif (isinstance(chunks, str) and chunks == "native") or (isinstance(chunks, dict) and not chunks):
+        sizes = tuple(
+            edge if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))
+            for edge in grid.edges
+        )
+        sizes = tuple(max(1, min(s, n)) if isinstance(s, int) else s for s, n in zip(sizes, grid.shape, strict=True))
+    else:
+        sizes = chunks
+    found: Chunks = normalize_chunks(
+        sizes, grid.shape, limit=target, dtype=f"V{itemsize}", previous_chunks=auto_chunks(grid, itemsize, 0)
+    )
+    if sizes is chunks:
+        _warn_if_misaligned(found, grid, itemsize, target)
+    return found
+
+
+def _warn_if_misaligned(chunks: Chunks, grid: ChunkGrid, itemsize: int, target: int) -> None:
+    factor = 1.0
+    for axis, sizes in enumerate(chunks):
+        factor *= _repeats(sizes, grid, axis)
+    if factor > 1.1:  # a tenth of the work done twice is not worth a word
+        better = auto_chunks(grid, itemsize, target)
+        msg = (
+            f"these chunks cut the file's own chunks {grid.chunk_shape}: each is decoded {factor:.1f} times on average. "
+            f"Better: chunks={better}, then .rechunk()."
+        )
+        warnings.warn(msg, PerformanceWarning, stacklevel=4)
+
+
+def _repeats(sizes: Sequence[int], grid: ChunkGrid, axis: int) -> float:
+    """How many times the chunks of an axis are read on average."""
+    if not grid.counts[axis]:
+        return 1.0
+    read, start = 0, 0
+    for size in sizes:
+        if size:
+            read += grid.find(axis, start + size - 1) - grid.find(axis, start) + 1
+        start += size
+    return read / grid.counts[axis]

@@ -1,0 +1,216 @@
+"""The only indexing algebra of scichunk: what a key selects, and which piece of which chunk goes where.
+
+A selection of one axis is a :class:`Span` (ascending, stepped) or an array of positions (any order, repeats allowed). A
+region is orthogonal (one selection for each axis), or pointwise on some axes (as NumPy's vectorised indexing).
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.grid import ChunkGrid
+
+__all__ = ["Piece", "Region", "Span", "outer_pieces", "parse_key", "point_pieces"]
+
+Positions = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Positions ``start, start + step, ...`` below ``stop``; ``step >= 1``."""
+
+    start: int
+    stop: int
+    step: int = 1
+
+    def __len__(self) -> int:
+        return max(0, -(-(self.stop - self.start) // self.step))
+
+    def positions(self) -> Positions:
+        """Return the positions as an array."""
+        return np.arange(self.start, self.stop, self.step, dtype=np.intp)
+
+
+Axis = Span | Positions
+Selector = slice | Positions
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """An orthogonal selection, and what makes the values read look as the key asked."""
+
+    axes: tuple[Axis, ...]
+    """One ascending span or one array of positions for each axis."""
+    finish: tuple[slice | int, ...]
+    """Applied to what was read: 0 drops an axis that an integer picked, ``[::-1]`` turns a negative step."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what is read, before ``finish``."""
+        return tuple(len(a) for a in self.axes)
+
+    @property
+    def plain(self) -> bool:
+        """Whether ``finish`` changes nothing."""
+        return all(f == slice(None) for f in self.finish)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one chunk gives to the output."""
+
+    chunk: tuple[int, ...]
+    source: tuple[Selector, ...]
+    """Selection within the chunk, orthogonal (or pointwise, see :func:`point_pieces`)."""
+    target: tuple[Selector, ...]
+    """Where it goes in the output."""
+
+
+def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can stand in square brackets
+    """Normalise a key of integers, slices, one-dimensional integer or boolean arrays, and ``...``.
+
+    Arrays are orthogonal: each applies to its own axis.
+
+    Raises
+    ------
+    IndexError
+        If there are too many indices, or one is out of bounds.
+    TypeError
+        If a part is none of these kinds.
+    """
+    parts = list(key) if isinstance(key, tuple) else [key]
+    given = sum(p is not Ellipsis for p in parts)
+    if given > len(shape):
+        msg = f"too many indices: {given} for {len(shape)} dimensions"
+        raise IndexError(msg)
+    if Ellipsis in [p for p in parts if not isinstance(p, np.ndarray | list)]:
+        at = next(i for i, p in enumerate(parts) if p is Ellipsis)
+        parts[at : at + 1] = [slice(None)] * (len(shape) - given)
+    parts += [slice(None)] * (len(shape) - len(parts))
+    axes: list[Axis] = []
+    finish: list[slice | int] = []
+    for part, length in zip(parts, shape, strict=True):
+        axis, after = _parse_axis(part, int(length))
+        axes.append(axis)
+        finish.append(after)
+    return Region(tuple(axes), tuple(finish))
+
+
+def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
+    if isinstance(part, slice):
+        start, stop, step = part.indices(length)
+        size = len(range(start, stop, step))
+        if step > 0:
+            return Span(start, start + (size - 1) * step + 1 if size else start, step), slice(None)
+        last = start + (size - 1) * step
+        return Span(last, start + 1 if size else last, -step), slice(None, None, -1)
+    if isinstance(part, list | tuple | np.ndarray):
+        return _parse_positions(np.asarray(part), length)
+    try:
+        index = operator.index(part)
+    except TypeError:
+        msg = f"an index must be an integer, slice, array or ..., not {type(part).__name__}"
+        raise TypeError(msg) from None
+    _check_bounds(index, index, length)
+    index %= length
+    return Span(index, index + 1), 0
+
+
+def _parse_positions(array: npt.NDArray[Any], length: int) -> tuple[Axis, slice | int]:
+    if array.ndim == 0:
+        return _parse_axis(array.item(), length)
+    if array.dtype.kind == "b":
+        if array.shape != (length,):
+            msg = f"boolean index of shape {array.shape} for an axis of {length}"
+            raise IndexError(msg)
+        array = np.flatnonzero(array)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
+        msg = f"an index array must hold integers along one dimension, got {array.dtype} {array.shape}"
+        raise IndexError(msg)
+    positions = array.astype(np.intp)
+    if positions.size:
+        _check_bounds(int(positions.min()), int(positions.max()), length)
+        positions[positions < 0] += length
+    return positions, slice(None)
+
+
+def _check_bounds(low: int, high: int, length: int) -> None:
+    if low < -length or high >= length:
+        msg = f"index {high if high >= length else low} is out of bounds for an axis of {length}"
+        raise IndexError(msg)
+
+
+def _split(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, Selector, Selector]]:
+    """(chunk, selection within it, place in the output) for each chunk that a selection of one axis touches."""
+    if isinstance(selection, Span):
+        return list(_split_span(grid, axis, selection))
+    chunks = grid.find_many(axis, selection)
+    order = np.argsort(chunks, kind="stable")
+    found: list[tuple[int, Selector, Selector]] = []
+    for group in np.split(order, np.flatnonzero(np.diff(chunks[order])) + 1) if order.size else []:
+        chunk = int(chunks[group[0]])
+        found.append((chunk, selection[group] - grid.bounds(axis, chunk)[0], group))
+    return found
+
+
+def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[tuple[int, Selector, Selector]]:
+    done, size = 0, len(span)
+    while done < size:
+        position = span.start + done * span.step
+        chunk = grid.find(axis, position)
+        first, end = grid.bounds(axis, chunk)
+        count = min(-(-(end - position) // span.step), size - done)
+        inside = position - first
+        yield chunk, slice(inside, inside + (count - 1) * span.step + 1, span.step), slice(done, done + count)
+        done += count
+
+
+def outer_pieces(grid: ChunkGrid, axes: Sequence[Axis]) -> list[Piece]:
+    """Split an orthogonal region by chunks, in C order of the chunks where the selections ascend."""
+    parts = [_split(grid, axis, selection) for axis, selection in enumerate(axes)]
+    return [
+        Piece(tuple(p[0] for p in combination), tuple(p[1] for p in combination), tuple(p[2] for p in combination))
+        for combination in itertools.product(*parts)
+    ]
+
+
+def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int, Axis]) -> list[Piece]:
+    """Split a selection that is pointwise on some axes and orthogonal on the others.
+
+    Parameters
+    ----------
+    points
+        For each pointwise axis its positions, all of one length n.
+    spans
+        The selection of every other axis.
+
+    Returns
+    -------
+    list of Piece
+        The output has shape ``(n, *lengths of spans in axis order)``: ``target[0]`` are positions along n. The arrays in
+        ``source`` at the pointwise axes belong together element by element.
+    """
+    axes = sorted(points)
+    counts = grid.counts
+    joint = np.ravel_multi_index(tuple(grid.find_many(a, points[a]) for a in axes), tuple(counts[a] for a in axes))
+    order = np.argsort(joint, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(joint[order])) + 1) if order.size else []
+    others = sorted(spans)
+    parts = [_split(grid, a, spans[a]) for a in others]
+    found: list[Piece] = []
+    for group in groups:
+        at = dict(zip(axes, (int(grid.find(a, int(points[a][group[0]]))) for a in axes), strict=True))
+        inside = {a: points[a][group] - grid.bounds(a, at[a])[0] for a in axes}
+        for combination in itertools.product(*parts):
+            mine = dict(zip(others, combination, strict=True))
+            chunk = tuple(mine[a][0] if a in mine else at[a] for a in range(len(counts)))
+            source: tuple[Selector, ...] = tuple(mine[a][1] if a in mine else inside[a] for a in range(len(counts)))
+            found.append(Piece(chunk, source, (group, *(c[2] for c in combination))))
+    return found

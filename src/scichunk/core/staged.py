@@ -1,0 +1,201 @@
+"""Chunks that lie in several pieces, of which a read needs some, known only when others have been seen."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator, Hashable, Iterator, Sequence
+from typing import Any, Final, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.buffers import borrow
+from scichunk.core.arrays import IndexedArray, Job
+from scichunk.core.cache import gate, tiles
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
+from scichunk.core.placing import assign, bounding, take
+from scichunk.core.selection import Axis, Piece, outer_pieces
+from scichunk.errors import FormatError, ScichunkError
+from scichunk.sources.base import ByteSource
+
+__all__ = ["CollectedArray", "Collector", "Pieces", "Steps"]
+
+Array = npt.NDArray[np.generic]
+Window = tuple[slice, ...]
+Ranges = list[tuple[int, int]]
+Pieces = Sequence[bytes | memoryview]
+Steps = Generator[Ranges, list[memoryview], Pieces | None]
+"""Yields the byte ranges that are wanted next and is sent their bytes, valid until the next yield; returns the pieces that
+the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
+
+Together = Generator[Ranges, list[memoryview], list[Pieces | None]]
+_ROUNDS: Final = 256
+
+
+class Collector(Protocol):
+    """Knows which bytes a window of a chunk needs."""
+
+    def prepare(self) -> None:
+        """Read what must be known of all chunks before the first can be collected."""
+        ...
+
+    def size(self, number: int) -> int:
+        """Encoded bytes of a chunk, about."""
+        ...
+
+    def collect(self, number: int, window: Window) -> Steps:
+        """Collect the bytes for a window of a chunk."""
+        ...
+
+
+class CollectedArray(IndexedArray):
+    """An array whose chunks are collected in rounds: all chunks of a read ask together.
+
+    Parameters
+    ----------
+    index
+        Grid and codec; its tables of places are not used.
+    source
+        The file.
+    name
+        What tells the array from others of this file, for the cache of decoded chunks.
+    collector
+        Finds the bytes.
+    grid
+        What adapters plan with, where chunks are too large for that.
+    """
+
+    def __init__(
+        self, index: ChunkIndex, source: ByteSource, name: tuple[Hashable, ...], collector: Collector, grid: ChunkGrid
+    ) -> None:
+        super().__init__(index, source, name)
+        self.collector, self.grid = collector, grid
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Read without blocking the event loop."""
+        out = np.empty(tuple(len(a) for a in axes), self.dtype)
+        async with gate():
+            await asyncio.to_thread(self.collector.prepare)
+            for batch in self._batches(self._plan(outer_pieces(self.index.grid, axes), out)):
+                steps, views, data = self._together(batch), None, None
+                while data is None:  # walking over packets takes its time, too
+                    wanted, data = await asyncio.to_thread(_advance, steps, views)
+                    if data is None:
+                        views = await self._source.read_ranges_async([a for a, _ in wanted], [b for _, b in wanted])
+                await asyncio.to_thread(self._decode_all, batch, data, out, ())
+        return out
+
+    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
+        """Copy what is cached, and say what is to be collected for the rest."""
+        jobs, codec = [], self.index.codec
+        for piece in pieces:
+            number = self.index.grid.flat(piece.chunk)
+            shape = self._chunk_shape(piece.chunk)
+            window = tuple(bounding(s) for s in piece.source)
+            complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            keep = not complete and not codec.partial
+            if keep and (tile := tiles.get((*self._key, number))) is not None:
+                assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
+                continue
+            if not codec.partial:
+                self._check_size(number)
+            jobs.append(Job(piece, number, 0, 0, 0, shape, window, keep))
+        return jobs
+
+    def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
+        if jobs:
+            self.collector.prepare()
+        for batch in self._batches(jobs):
+            steps, views, data = self._together(batch), None, None
+            while data is None:
+                wanted, data = _advance(steps, views)
+                if data is None:
+                    views = self._source.read_ranges([a for a, _ in wanted], [b for _, b in wanted])
+            self._decode_all(batch, data, out, points)
+
+    def _batches(self, jobs: list[Job]) -> Iterator[list[Job]]:
+        batch: list[Job] = []
+        size, limit = 0, self._source.batch_bytes
+        for job in jobs:
+            nbytes = self.collector.size(job.number)
+            if batch and size + nbytes > limit:
+                yield batch
+                batch, size = [], 0
+            batch.append(job)
+            size += nbytes
+        if batch:
+            yield batch
+
+    def _together(self, jobs: list[Job]) -> Together:
+        """Run the steps of several chunks side by side: one batch of ranges a round."""
+        data: list[Pieces | None] = [None] * len(jobs)
+        running: list[tuple[int, Steps, int]] = []
+        wanted: Ranges = []
+        todo: list[tuple[int, Steps, list[memoryview] | None]] = [
+            (i, self.collector.collect(job.number, self._window(job)), None) for i, job in enumerate(jobs)
+        ]
+        for _ in range(_ROUNDS):
+            running, wanted = [], []
+            for i, steps, views in todo:
+                try:
+                    ranges = next(steps) if views is None else steps.send(views)
+                except StopIteration as stop:
+                    data[i] = stop.value
+                except ScichunkError as error:
+                    self._placed(error, jobs[i])
+                    raise
+                else:
+                    self._check_inside(ranges, jobs[i])
+                    running.append((i, steps, len(ranges)))
+                    wanted += ranges
+            if not running:
+                return data
+            data = [None if d is None else [bytes(p) for p in d] for d in data]  # reading on ends all views
+            got = yield wanted
+            todo, at = [], 0
+            for i, steps, count in running:
+                todo.append((i, steps, got[at : at + count]))
+                at += count
+        msg = f"a chunk is not complete after {_ROUNDS} rounds of reading"
+        raise self._placed(FormatError(msg), jobs[running[0][0]])
+
+    def _check_inside(self, ranges: Ranges, job: Job) -> None:
+        size = self._source.fingerprint.size
+        if any(not 0 <= a <= b <= size for a, b in ranges):
+            msg = f"reaches beyond the end of the file of {size} bytes: it is truncated"
+            raise self._placed(FormatError(msg), job)
+
+    def _window(self, job: Job) -> Window:
+        if not job.whole:
+            return job.window
+        return tuple(slice(0, n, 1) for n in job.shape)
+
+    def _decode_all(self, jobs: list[Job], data: list[Pieces | None], out: Array, points: tuple[int, ...]) -> None:
+        for i, job in enumerate(jobs):
+            found = data[i]
+            data[i] = None  # given back as soon as it is decoded
+            if found is None:
+                assign(out, job.piece.target, points, self.index.fill)
+            else:
+                self._decode([job], [_joined(found)], out, points)
+
+    def _placed(self, error: ScichunkError, job: Job) -> Any:
+        return error.at(url=self._source.url, part=self._part(job.number))
+
+
+def _advance(steps: Together, views: list[memoryview] | None) -> tuple[Ranges, list[Pieces | None] | None]:
+    """Take one step: the ranges wanted next, or what all steps have come to."""
+    try:
+        return (next(steps) if views is None else steps.send(views)), None
+    except StopIteration as stop:
+        return [], stop.value
+
+
+def _joined(pieces: Pieces) -> memoryview:
+    """All pieces in one buffer of this thread: fresh memory would cost more than the copy."""
+    buffer, at = memoryview(borrow("pieces", sum(len(p) for p in pieces))), 0
+    for piece in pieces:
+        buffer[at : at + len(piece)] = piece
+        at += len(piece)
+    return buffer

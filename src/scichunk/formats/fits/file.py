@@ -1,0 +1,237 @@
+"""Opened FITS files: their HDUs as arrays, tables and nodes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
+from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
+from scichunk.formats.fits.image import nodes
+from scichunk.formats.fits.image.manifest import build_index, image_scaling
+from scichunk.formats.fits.image.reference import open_reference
+from scichunk.formats.fits.metadata import axes, header_text, world_coordinates
+from scichunk.formats.fits.structure import HDU, Structure
+from scichunk.formats.fits.table.source import FITSTable
+from scichunk.sources import ByteSource, Location
+from scichunk.sources.whole_file import expand
+from scichunk.tables.columns import ColumnArray
+from scichunk.tables.nodes import table_info, table_node
+
+__all__ = ["FITSFile", "open_file"]
+
+Selector = int | str | tuple[str, int] | None
+
+
+def open_file(location: Location, source: ByteSource | None = None) -> FITSFile:
+    """Open a FITS file, compressed as a whole or not, and read its first header.
+
+    Raises
+    ------
+    FormatError
+        If it is no FITS file or its first header is corrupt.
+    SourceError
+        If it cannot be read.
+    """
+    return FITSFile(location, source or location.open())
+
+
+class FITSFile:
+    """One file; HDUs are found and arrays are made when asked for, and kept."""
+
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location = location
+        self.fingerprint = source.fingerprint
+        self.source = expand(source)
+        self.structure = Structure(self.source)
+        self._arrays: dict[Place, ArraySource] = {}
+        self._tables: dict[int, FITSTable] = {}
+        self._names: dict[str, HDU] | None = None
+        self._lock = threading.RLock()
+
+    def groups(self) -> list[str]:
+        """Return ``/NAME`` of every image and table; only ``/`` where there is one HDU."""
+        named = self._named()
+        if len(named) == 1 and len(self.structure.all()) == 1:
+            return ["/"]
+        return ["/" + name for name in named]
+
+    def root(self) -> Mapping[str, Any]:
+        """Return the cards of the first header."""
+        return nodes.attributes(self.structure[0].cards)
+
+    def select(self, *, hdu: Selector = None) -> str:
+        """Return the group of an HDU: by number, EXTNAME, or (EXTNAME, EXTVER)."""
+        found = self.find(hdu)
+        name = next((n for n, h in self._named().items() if h is found), None)
+        if name is None:
+            raise _not_an_image(found).at(url=self.source.url)
+        return "/" + name
+
+    def find(self, hdu: Selector, kind: str = "image") -> HDU:
+        """Return an HDU; None: the first of a kind (``image``, ``table``, ``any``: an image if there is one).
+
+        Raises
+        ------
+        FormatError
+            If there is none.
+        """
+        try:
+            if isinstance(hdu, tuple | list):
+                name, version = hdu
+                return next(h for h in self.structure.all() if (h.name, h.version) == (name.strip().upper(), version))
+            if isinstance(hdu, str):
+                return next(h for h in self.structure.all() if h.name == hdu.strip().upper())
+            if hdu is None:
+                return self._first(kind)
+            return self.structure[hdu] if hdu >= 0 else self.structure.all()[hdu]
+        except (StopIteration, IndexError):
+            there = ", ".join(f"{h.index} {h.name or h.kind}" for h in self.structure.all())
+            what = {"any": "image or table"}.get(kind, kind)
+            msg = (
+                f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
+            )
+            raise FormatError(msg, url=self.source.url) from None
+
+    def node(self, group: str = "/") -> Node:
+        """Build the node of an image or a table."""
+        name = group.strip("/")
+        named = self._named()
+        if name and name not in named:
+            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
+        hdu = named[name] if name else self.find(None, "any")
+        if hdu.is_table:
+            table = self.table(("table", hdu.index))
+            attrs = {**table.attrs, "fits_header": header_text(hdu)}
+            return table_node(table, lambda column, raw: ("column", hdu.index, column, raw), attrs)
+        place, raw = (("hdu", hdu.index, "auto", False), ("hdu", hdu.index, "auto", True))
+        source = self.array(place)
+        plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
+        other = (place, source) if plain else (raw, self.array(raw))
+        return nodes.build(hdu, place, source, other, world_coordinates(hdu, self.source))
+
+    def array(self, place: Place) -> ArraySource:
+        """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw)`` of a table.
+
+        Raises
+        ------
+        FormatError
+            If there is no such image or its layout is impossible.
+        UnsupportedFeature
+            If no reader, or not the one asked for, can decode it.
+        """
+        with self._lock:
+            if place not in self._arrays:
+                if place[0] == "column":
+                    _, which, column, raw = place
+                    return ColumnArray(self.table(("table", which)), column, raw=raw)
+                _, which, reader, raw = place
+                hdu = self.find(which)
+                with located(url=self.source.url, part=f"HDU {hdu.index}"):
+                    self._arrays[place] = self._open(hdu, reader, raw=raw)
+            return self._arrays[place]
+
+    def table(self, place: Place) -> FITSTable:
+        """Return the table ``("table", number or name)``; ``("table", None)``: the first.
+
+        Needs nothing but the bytes of the file: other formats that hold FITS tables reach it through the registry, with a
+        location of bytes or of a file of its own.
+
+        Raises
+        ------
+        FormatError
+            If there is no such table, or its header is corrupt.
+        UnsupportedFeature
+            If it has columns of a form that is not known.
+        """
+        with self._lock:
+            hdu = self.find(place[1], "table")
+            if not hdu.is_table:
+                msg = f"no table, but {hdu.kind}"
+                raise FormatError(msg, url=self.source.url, part=f"HDU {hdu.index}")
+            found = self._tables.get(hdu.index)
+            if found is None:
+                with located(url=self.source.url, part=f"HDU {hdu.index}"):
+                    found = self._tables[hdu.index] = FITSTable(self.source, hdu)
+            return found
+
+    def layout(self, place: Place) -> Mapping[str, Any]:
+        """Return shape, type and scaling of an image."""
+        hdu = self.find(place[1])
+        scaling = image_scaling(hdu)
+        found = {"shape": hdu.shape, "bitpix": hdu.bitpix, "type": str(scaling.dtype)}
+        return found | {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank}
+
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        for array in list(self._arrays.values()):
+            if isinstance(array, WindowArray):
+                array.close()
+        self.source.close()
+
+    def describe(self) -> list[ArrayInfo]:
+        """Describe every HDU with data."""
+        labels = {h.index: name for name, h in self._named().items()}
+        return [self._describe(h, labels.get(h.index, h.name)) for h in self.structure.all() if h.kind != "none"]
+
+    def _describe(self, hdu: HDU, label: str) -> ArrayInfo:
+        notes = {"hdu": hdu.index, "kind": hdu.kind}
+        if not (hdu.is_image or hdu.is_table):
+            return ArrayInfo("/" + label, hdu.kind, (), (), "", (), "", "", hdu.nbytes, notes)
+        try:
+            if hdu.is_table:
+                return table_info(self.table(("table", hdu.index)), "/" + label, "table", notes)
+            source = self.array(("hdu", hdu.index, "auto", False))
+        except ScichunkError as error:
+            return ArrayInfo("/" + label, "data", (), (), "?", (), "?", f"cannot be read: {error.message}", None, notes)
+        stored = hdu.nbytes
+        if isinstance(source, IndexedArray):
+            stored = int(source.index.lengths.sum())
+        codec = nodes.codec_name(source, hdu)
+        native = source.grid.chunk_shape
+        dims, kind = axes(hdu).dims, str(source.dtype)
+        return ArrayInfo("/" + label, "data", dims, source.shape, kind, native, codec, source.reader, stored, notes)
+
+    def _open(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
+        if not hdu.is_image:
+            raise _not_an_image(hdu)
+        why = "asked for"
+        if reader != "reference":
+            try:
+                index = build_index(hdu, self.source, raw=raw)
+            except UnsupportedFeature as error:
+                if reader == "indexed":
+                    raise
+                why = error.message
+            else:
+                return IndexedArray(index, self.source, ("fits", hdu.index, raw))
+        return open_reference(self.source, hdu, why, raw=raw)
+
+    def _first(self, kind: str) -> HDU:
+        """First HDU of a kind; headers are read only as far as that."""
+        index, table = 0, None
+        while True:
+            try:
+                hdu = self.structure[index]
+            except IndexError:
+                if kind == "any" and table is not None:
+                    return table
+                raise
+            if hdu.is_table if kind == "table" else hdu.is_image:
+                return hdu
+            table = hdu if table is None and hdu.is_table else table
+            index += 1
+
+    def _named(self) -> dict[str, HDU]:
+        with self._lock:
+            if self._names is None:
+                self._names = {n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table}
+            return self._names
+
+
+def _not_an_image(hdu: HDU) -> ScichunkError:
+    if hdu.is_table:
+        return FormatError("a table, not an image: scichunk.read_fits_table reads it", part=f"HDU {hdu.index}")
+    return FormatError(f"no image, but {hdu.kind}", part=f"HDU {hdu.index}")

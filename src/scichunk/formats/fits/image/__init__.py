@@ -1,0 +1,1 @@
+"""Images of FITS files: plain, tile-compressed and random groups."""

@@ -1,0 +1,300 @@
+"""From HDUs to chunk indexes: where the pixels lie and how they are decoded."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.codecs.raw import RawCodec
+from scichunk.codecs.scaled import ScaledCodec
+from scichunk.codecs.scaling import Scaling, choose_scaling
+from scichunk.codecs.tiles import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.formats.fits.cards import Cards
+from scichunk.formats.fits.structure import HDU
+from scichunk.sources import ByteSource
+
+__all__ = ["build_index", "image_scaling", "is_smooth"]
+
+_SLAB: Final = 1 << 22
+"""Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
+_MOST_SLABS: Final = 1 << 16
+_TFORM: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
+_SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16}
+_FAR: Final = 1 << 62
+"""Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    offset: int
+    """First byte within a row."""
+    code: str
+    """Letter of TFORM: P and Q are descriptors."""
+    element: int
+    """Bytes of an element (of the heap, for descriptors)."""
+
+
+def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
+    """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
+    cards = hdu.cards
+    blank = cards.get("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
+    whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
+    scale, zero = cards.number("BSCALE", 1), cards.number("BZERO", 0)
+    return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
+
+
+def is_smooth(hdu: HDU) -> bool:
+    """Whether HCOMPRESS tiles are to be smoothed after decoding."""
+    return bool(_setting(hdu.cards, "SMOOTH", 0))
+
+
+def build_index(hdu: HDU, source: ByteSource, *, raw: bool) -> ChunkIndex:
+    """Build the index of an image.
+
+    Parameters
+    ----------
+    hdu
+        An image, plain or compressed.
+    source
+        The file: the table of a compressed image is read from it.
+    raw
+        Stored values are wanted.
+
+    Raises
+    ------
+    FormatError
+        If the layout is impossible.
+    UnsupportedFeature
+        If only the reference reader can decode it.
+    """
+    part = f"HDU {hdu.index}"
+    scaling = image_scaling(hdu, raw=raw)
+    if hdu.kind == "compressed":
+        return _compressed(hdu, source, scaling, part)
+    if hdu.kind == "image":
+        return _plain(hdu, scaling, part)
+    msg = "random groups" if hdu.kind == "groups" else f"no image, but {hdu.kind}"
+    raise UnsupportedFeature(msg)
+
+
+def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkIndex:
+    """Slabs of whole rows (planes, ...), since the values lie in one piece."""
+    shape = hdu.shape
+    size = abs(hdu.bitpix) // 8
+    slab = max(_SLAB, hdu.nbytes // _MOST_SLABS)
+    edges, inner = [1] * len(shape), size
+    for axis in range(len(shape) - 1, -1, -1):
+        edges[axis] = max(1, min(shape[axis], slab // inner))
+        if edges[axis] < shape[axis] and axis < len(shape) - 1:
+            inner *= shape[axis]
+            break
+        edges[axis] = max(1, shape[axis])  # rows are never cut
+        inner *= max(1, shape[axis])
+    grid = ChunkGrid(shape, tuple(edges))
+    starts, lengths = _slabs(grid, size, hdu.data)
+    stored = np.dtype(f">f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f">i{size}")
+    order = tuple(range(len(shape)))
+    codec = RawCodec(stored, order) if scaling.plain else ScaledCodec(stored, order, scaling=scaling)
+    return ChunkIndex(grid, scaling.dtype, codec, starts, lengths, part=part, noun="slab")
+
+
+def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Positions of slabs: whole axes after the cut one, single positions before it."""
+    strides = [size * math.prod(grid.shape[axis + 1 :]) for axis in range(len(grid.shape))]
+    starts = np.full((1,) * len(grid.shape), base, np.int64)
+    lengths = np.full((1,) * len(grid.shape), size, np.int64)
+    for axis, (count, edge) in enumerate(zip(grid.counts, grid.edges, strict=True)):
+        first = np.arange(count, dtype=np.int64) * int(edge)
+        along = [-1 if a == axis else 1 for a in range(len(grid.shape))]
+        starts = starts + (first * strides[axis]).reshape(along)
+        lengths = lengths * np.minimum(int(edge), grid.shape[axis] - first).reshape(along)
+    lengths = np.broadcast_to(lengths, starts.shape)
+    return starts.reshape(-1).astype(np.uint64), lengths.reshape(-1).astype(np.uint64)
+
+
+def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> ChunkIndex:
+    """Tiles by the descriptors of the table (FITS 4.0, section 10.1)."""
+    cards, shape = hdu.cards, hdu.shape
+    algorithm = cards.string("ZCMPTYPE").strip().upper()
+    algorithm = "RICE_1" if algorithm == "RICE_ONE" else algorithm
+    if algorithm not in ALGORITHMS:
+        msg = f"compression {algorithm!r}"
+        raise UnsupportedFeature(msg)
+    if algorithm == "HCOMPRESS_1" and is_smooth(hdu):
+        msg = "HCOMPRESS with smoothing"
+        raise UnsupportedFeature(msg)
+    if not shape or min(shape) < 1:
+        msg = f"a compressed image of shape {shape}"
+        raise FormatError(msg)
+    edges = []
+    for axis in range(len(shape)):
+        length = cards.integer(f"ZTILE{len(shape) - axis}", shape[-1] if axis == len(shape) - 1 else 1)
+        if length < 1:
+            msg = f"ZTILE{len(shape) - axis} is {length}"
+            raise FormatError(msg)
+        edges.append(min(length, shape[axis]))
+    grid = ChunkGrid(shape, tuple(edges))
+    if grid.size > cards.integer("NAXIS2"):
+        msg = f"{grid.size} tiles, but only {cards.integer('NAXIS2')} rows"
+        raise FormatError(msg)
+    table, columns = _read_table(hdu, source, grid.size)
+    starts, lengths, kinds = _descriptors(hdu, table, columns)
+    if hdu.bitpix > 0 and "ZBLANK" in columns:
+        msg = "integers with a column ZBLANK"
+        raise UnsupportedFeature(msg)
+    size = abs(hdu.bitpix) // 8
+    stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
+    scales = _per_tile(cards, "ZSCALE", table, columns) if hdu.bitpix < 0 else None
+    codec = TileCodec(
+        algorithm=algorithm,
+        stored=stored,
+        scaling=scaling,
+        block=int(_setting(cards, "BLOCKSIZE", 32)),
+        pixel_bytes=_pixel_bytes(cards),
+        kinds=kinds,
+        scales=scales,
+        zeros=_per_tile(cards, "ZZERO", table, columns) if hdu.bitpix < 0 else None,
+        blanks=_blanks(cards, table, columns) if hdu.bitpix < 0 else None,
+        dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
+        seed=cards.integer("ZDITHER0", 0),
+    )
+    return ChunkIndex(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
+
+
+def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np.uint8], dict[str, _Column]]:
+    """Rows of the table as bytes, and where its columns are."""
+    cards = hdu.cards
+    width = cards.integer("NAXIS1")
+    columns, at = {}, 0
+    for i in range(1, cards.integer("TFIELDS", 0) + 1):
+        form = _TFORM.match(cards.string(f"TFORM{i}").strip().upper())
+        if form is None:
+            msg = f"TFORM{i} is {cards.string(f'TFORM{i}')!r}"
+            raise FormatError(msg)
+        repeat, code, heap = int(form[1] or 1), form[2], form[3]
+        if code in "PQ":
+            size, element = (8 if code == "P" else 16) * repeat, _SIZES.get(heap, 1)
+        else:
+            element = _SIZES[code]
+            size = -(-repeat // 8) if code == "X" else repeat * element
+        if repeat:
+            columns[cards.string(f"TTYPE{i}").strip().upper()] = _Column(at, code, element)
+        at += size
+    if at > width:
+        msg = f"columns of {at} bytes in rows of {width}"
+        raise FormatError(msg)
+    nbytes = width * rows
+    if nbytes > options.get().max_header_bytes:
+        msg = f"a table of {nbytes} bytes for {rows} tiles (options.max_header_bytes)"
+        raise LimitExceeded(msg)
+    data = bytes(source.read_ranges([hdu.data], [hdu.data + nbytes])[0])
+    return np.frombuffer(data, np.uint8).reshape(rows, width), columns
+
+
+def _field(table: npt.NDArray[np.uint8], column: _Column, dtype: str) -> npt.NDArray[Any]:
+    size = np.dtype(dtype).itemsize
+    return np.ascontiguousarray(table[:, column.offset : column.offset + size]).view(dtype)[:, 0]
+
+
+def _descriptors(
+    hdu: HDU, table: npt.NDArray[np.uint8], columns: dict[str, _Column]
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
+    """First byte, length, and kind of each tile: compressed, else gzipped, else as it is."""
+    rows = len(table)
+    starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    kinds = np.zeros(rows, np.uint8)
+    heap = hdu.data + hdu.cards.integer("THEAP", hdu.cards.integer("NAXIS1") * hdu.cards.integer("NAXIS2"))
+    names = (("COMPRESSED_DATA", 0), ("GZIP_COMPRESSED_DATA", GZIPPED), ("UNCOMPRESSED_DATA", UNCOMPRESSED))
+    if names[0][0] not in columns:
+        msg = "the table has no column COMPRESSED_DATA"
+        raise FormatError(msg)
+    for name, kind in names:
+        column = columns.get(name)
+        left = lengths == 0
+        if column is None or not left.any():
+            continue
+        if column.code not in "PQ":
+            msg = f"the column {name} is no array descriptor"
+            raise FormatError(msg)
+        word = ">i4" if column.code == "P" else ">i8"
+        size = np.dtype(word).itemsize
+        count = _field(table, column, word).astype(np.int64)
+        offset = _field(table, _Column(column.offset + size, "", 0), word).astype(np.int64)
+        bad = (count < 0) | (offset < 0) | (count > hdu.nbytes) | (offset > hdu.nbytes)
+        here = left & ((count > 0) | bad)
+        lengths[here] = np.where(bad, 1, count * column.element)[here]
+        starts[here] = np.where(bad, _FAR, heap + offset)[here]
+        kinds[here] = kind
+    missing = lengths == 0
+    lengths[missing], starts[missing] = 1, _FAR  # FITS knows no absent tiles
+    return starts.astype(np.uint64), lengths.astype(np.uint64), kinds
+
+
+def _per_tile(
+    cards: Cards, name: str, table: npt.NDArray[np.uint8], columns: dict[str, _Column]
+) -> npt.NDArray[np.float64] | None:
+    """ZSCALE or ZZERO: a column, or a keyword for all tiles."""
+    column = columns.get(name)
+    if column is not None:
+        word = {"E": ">f4", "D": ">f8"}.get(column.code)
+        if word is None:
+            msg = f"the column {name} is not floating point"
+            raise FormatError(msg)
+        return _field(table, column, word).astype(np.float64)
+    if name in cards:
+        return np.full(len(table), float(cards.number(name, 0)))
+    return None
+
+
+def _blanks(cards: Cards, table: npt.NDArray[np.uint8], columns: dict[str, _Column]) -> npt.NDArray[np.int64] | None:
+    """ZBLANK: a column, or a keyword for all tiles (BLANK if there is none)."""
+    column = columns.get("ZBLANK")
+    if column is not None:
+        word = {"I": ">i2", "J": ">i4", "K": ">i8", "B": "u1"}.get(column.code)
+        if word is None:
+            msg = "the column ZBLANK holds no integers"
+            raise FormatError(msg)
+        return _field(table, column, word).astype(np.int64)
+    for name in ("ZBLANK", "BLANK"):
+        value = cards.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
+            return np.full(len(table), value, np.int64)
+    return None
+
+
+def _setting(cards: Cards, name: str, default: float) -> float:
+    """Value of a parameter of the compression: ZNAMEn says its name, ZVALn its value."""
+    for i in range(1, 1000):
+        found = cards.get(f"ZNAME{i}")
+        if found is None:
+            break
+        if isinstance(found, str) and found.strip().upper() == name:
+            return cards.number(f"ZVAL{i}", default)
+    return default
+
+
+def _pixel_bytes(cards: Cards) -> int:
+    size = int(_setting(cards, "BYTEPIX", 4))
+    if size not in {1, 2, 4}:
+        msg = f"BYTEPIX is {size}"
+        raise UnsupportedFeature(msg)
+    return size
+
+
+def _dither(cards: Cards) -> int:
+    method = cards.string("ZQUANTIZ", "NO_DITHER").strip().upper()
+    if method in {"NO_DITHER", "NONE"}:
+        return 0
+    if method in {"SUBTRACTIVE_DITHER_1", "SUBTRACTIVE_DITHER_2"}:
+        return int(method[-1])
+    msg = f"quantisation {method!r}"
+    raise UnsupportedFeature(msg)

@@ -1,0 +1,1 @@
+"""Tables of FITS files: binary, ASCII and tile-compressed."""

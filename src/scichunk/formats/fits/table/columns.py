@@ -1,0 +1,251 @@
+"""Fields of fixed size: their types, and from rows of bytes to values (FITS 4.0, section 7.3.3)."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.tables import Column
+from scichunk.errors import FormatError
+from scichunk.formats.fits.cards import CARD, Cards
+from scichunk.formats.fits.table.layout import TEXT, Field
+from scichunk.tables.arrow import arrow_type
+
+__all__ = [
+    "NAMES",
+    "Rows2D",
+    "column_of",
+    "decode_text",
+    "decoded",
+    "element_type",
+    "header_attrs",
+    "is_column_keyword",
+    "numbers",
+    "text_cells",
+    "values_of",
+]
+
+Array = npt.NDArray[Any]
+Rows2D = tuple[npt.NDArray[np.uint8], int]
+"""Bytes of rows, shape (rows, width), C-contiguous, and the first byte of a field within a row."""
+
+_STORED: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
+_INDEXED: Final = re.compile(r"(\d*[A-Z]+)(\d+)([A-Z]?)|(T[CP]+?)(\d+)_(\d+)([A-Z]?)")
+NAMES: Final = {
+    "TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display",
+}  # fmt: skip
+_STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCOL", "ZFORM", "ZCTYP"}
+_OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
+
+
+def column_of(field: Field, attrs: dict[str, Any]) -> Column:
+    """Make the column of a field; ``attrs``: what the header says of it."""
+    encoding: dict[str, Any] = {"tform": field.form}
+    if field.codec and field.codec != TEXT:
+        encoding["zctyp"] = field.codec
+    dtype = element_type(field)
+    cell, raw = field.cell, None
+    null = _null(field, dtype)
+    if cell is None:
+        if isinstance(field.null, int):
+            attrs = attrs | {"null": field.null}
+        kind: Any = arrow_type(np.dtype(object)) if field.code == "A" else arrow_type(dtype, None)
+        return Column(field.name, kind, np.dtype(object), None, attrs, encoding | _linear(field))
+    if field.scaled:
+        encoding |= _linear(field)
+        if field.codec != TEXT:
+            stored = np.dtype(_STORED[field.code]).newbyteorder("=")
+            blank = _null(field, stored)
+            linear = {"scale_factor": float(field.scale), "add_offset": float(field.zero)}
+            raw = Column(field.name, arrow_type(stored, cell), stored, cell, attrs | linear, encoding, blank)
+        null = None
+    kind = arrow_type(dtype, cell)
+    return Column(field.name, kind, dtype, cell, attrs, encoding, null, raw)
+
+
+def _linear(field: Field) -> dict[str, Any]:
+    settings = (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None))
+    return {name: value for name, value, default in settings if value != default}
+
+
+def element_type(field: Field) -> np.dtype[Any]:
+    """Type of single values, native byte order."""
+    if field.code == "A":
+        return np.dtype(f"U{max(1, field.text)}")
+    if field.code in "LX":
+        return np.dtype(bool)
+    if field.codec == TEXT:
+        size = 2 if field.repeat <= 4 else 8 if field.repeat > 9 else 4
+        plain = {"I": f"i{size}", "J": "i8"}.get(field.code, "f8")
+        return np.dtype("f8" if field.scaled else plain)
+    stored = np.dtype(_STORED[field.code]).newbyteorder("=")
+    if field.scaled:
+        return np.dtype("c16" if stored.kind == "c" else "f8")
+    if field.flip:
+        return np.dtype(f"{'i' if field.code == 'B' else 'u'}{stored.itemsize}")
+    return stored
+
+
+def _null(field: Field, dtype: np.dtype[Any]) -> Any:
+    """The value that stands for null among values of a type, if it can occur (TNULL is a stored value)."""
+    if field.codec == TEXT:
+        try:
+            null = int(str(field.null)) if field.null is not None else None
+        except ValueError:
+            null = np.iinfo(dtype).min if dtype.kind == "i" else None
+    else:
+        null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
+        if null is not None and field.flip:
+            null += int(field.zero)
+    if null is None or dtype.kind not in "iu" or not np.iinfo(dtype).min <= null <= np.iinfo(dtype).max:
+        return None
+    return dtype.type(null)
+
+
+def is_column_keyword(key: str) -> bool:
+    """Whether a keyword has the number of a column in it: TUNIT1, TCTYP2A, 1CTYP3, TPC1_2."""
+    parsed = _INDEXED.fullmatch(key)
+    stem = (parsed[1] or parsed[4]) if parsed else ""
+    return bool(stem) and stem not in _OTHERS and (stem[0] == "T" or stem[0].isdecimal() or stem in _STRUCTURAL)
+
+
+def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]]:
+    """What a header says of each column: unit, description, UCD, display, time and world coordinates, ranges."""
+    found: dict[int, dict[str, Any]] = {f.number: {} for f in fields}
+    for at in range(0, len(cards.text), CARD):
+        key = cards.text[at : at + 8].decode("latin-1").rstrip()
+        parsed = _INDEXED.fullmatch(key)
+        if parsed is None:
+            continue
+        stem, number, alternate = parsed[1] or parsed[4], int(parsed[2] or parsed[5]), parsed[3] or parsed[7] or ""
+        known = found.get(number)
+        if known is None or stem in _STRUCTURAL or not is_column_keyword(key):
+            continue
+        value = cards.get(key)
+        label = NAMES.get(stem, "")
+        if parsed[6]:
+            label = key  # a matrix of two columns
+        elif not label or alternate:
+            label = stem + alternate
+        if value is not None and label not in known and value != "":
+            known[label] = int(value) if isinstance(value, bool) else value.strip() if isinstance(value, str) else value
+    return [found[f.number] for f in fields]
+
+
+def numbers(field: Field, rows: Rows2D, out: Array, mask: Array | None, *, raw: bool = False) -> None:
+    """Convert the numbers, logicals or bits of rows.
+
+    Parameters
+    ----------
+    field
+        Of fixed size, not text.
+    rows
+        Where they are.
+    out
+        Shape (rows, *cell), C-contiguous, of :func:`element_type` (``raw``: as stored).
+    mask
+        Same shape; set where the value is null; None if nobody asks.
+    """
+    data, first = rows
+    part = data[:, first : first + field.width]
+    flat = out.reshape(len(part), math.prod(out.shape[1:]))
+    n = flat.shape[1]
+    marks = None if mask is None else mask.reshape(flat.shape)
+    if not n or not len(part):
+        return
+    if field.code == "L":
+        np.equal(part[:, :n], ord("T"), out=flat)
+        if marks is not None:
+            np.not_equal(part[:, :n], ord("F"), out=marks)
+            np.logical_and(marks, ~flat, out=marks)
+        return
+    if field.code == "X":
+        flat[...] = np.unpackbits(part, axis=1, count=n).view(bool)
+        return
+    stored = np.dtype(_STORED[field.code])
+    values = part[:, : n * stored.itemsize].view(stored)
+    _convert(field, values, flat, marks, raw=raw)
+
+
+def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw: bool) -> None:
+    """From stored numbers of the file's byte order to values."""
+    null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
+    blanks = None
+    if null is not None and (mask is not None or (field.scaled and not raw)):
+        info = np.iinfo(values.dtype)
+        if info.min <= null <= info.max:
+            blanks = values == null
+            if mask is not None:
+                mask[...] = blanks
+    if raw or not (field.flip or field.scaled):
+        np.copyto(out, values)
+    elif field.flip:
+        unsigned = out.view(f"u{out.dtype.itemsize}")
+        np.copyto(unsigned, values.view(values.dtype.str.replace("i", "u")))
+        np.bitwise_xor(unsigned, unsigned.dtype.type(field.flip), out=unsigned)
+    else:
+        np.copyto(out, values, casting="unsafe")
+        with np.errstate(all="ignore"):
+            if field.scale != 1:
+                np.multiply(out, field.scale, out)
+            if field.zero != 0:
+                np.add(out, field.zero, out)
+        if blanks is not None:
+            out[blanks] = np.nan
+
+
+def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
+    """Convert elements that lie one after another (in a heap, already in native byte order); shape (elements,).
+
+    As in astropy there are no nulls: integers that equal TNULL are handed out as they are, and a logical is true or not. Bytes
+    0 and 1 are what astropy up to 7.2 wrote for logicals.
+    """
+    if field.code == "L":
+        found: Array = (flat == ord("T")) | (flat == 1)
+        return found
+    stored = np.dtype(_STORED[field.code]).newbyteorder("=")
+    values = flat.view(stored)
+    dtype = element_type(field)
+    if not (field.flip or field.scaled):
+        return values
+    out = np.empty(values.shape, dtype)
+    _convert(field, values, out, None, raw=False)
+    return out
+
+
+def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
+    """Convert texts to ``out`` of shape (rows, *cell) and kind U: up to a NUL, without trailing blanks (section 7.3.3.1)."""
+    from scichunk.codecs import kernels_rows
+
+    data, first = rows
+    count = math.prod(out.shape[1:])
+    if not field.text or not out.size:
+        out[...] = ""
+        return
+    wide = out.reshape(len(data), count).view(np.uint32).reshape(len(data), count, -1)
+    state = kernels_rows.texts(data.reshape(-1), data.shape[1], first, field.text, wide)
+    if state == -2:
+        msg = f"column {field.name!r} lies outside its rows"
+        raise FormatError(msg)
+    if state:
+        out.reshape(-1)[:] = decoded(field, rows, count)
+
+
+def decoded(field: Field, rows: Rows2D, count: int) -> list[str]:
+    """Texts one by one, where some are beyond ASCII: that FITS does not allow, but files have it."""
+    data, first = rows
+    size = field.text
+    return [decode_text(bytes(r[first + i * size : first + (i + 1) * size])) for r in data for i in range(count)]
+
+
+def decode_text(raw: bytes) -> str:
+    """Decode one text: UTF-8 if it is, else Latin-1."""
+    cut = raw.partition(b"\0")[0].rstrip(b" ")
+    try:
+        return cut.decode()
+    except UnicodeDecodeError:
+        return cut.decode("latin-1")

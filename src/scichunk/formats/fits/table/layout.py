@@ -1,0 +1,233 @@
+"""Table headers: where the fields of a row lie and what they are (FITS 4.0, sections 7.2, 7.3 and 10.3)."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from scichunk.core.tables import unique_names
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.formats.fits.cards import Cards
+from scichunk.formats.fits.structure import HDU
+
+__all__ = ["SIZES", "TEXT", "Field", "Layout", "read_layout"]
+
+SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16}
+"""Bytes of an element by letter of TFORM; X: of eight."""
+TEXT: Final = "text"
+_BINARY: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
+_ASCII: Final = re.compile(r"([AIJFED])(\d+)(?:\.(\d+))?")
+_MOST_REPEATS: Final = 1 << 48
+_MOST_EMPTY: Final = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a row."""
+
+    number: int
+    """From 1, as in TFORMn."""
+    name: str
+    form: str
+    """TFORM (of a compressed table: ZFORM)."""
+    code: str
+    """Letter of the elements, in the heap if there is a descriptor."""
+    repeat: int
+    """Elements (bits for X, characters for A) in a row; of ASCII tables: characters."""
+    offset: int
+    """First byte within a row."""
+    width: int
+    """Bytes within a row."""
+    cell: tuple[int, ...] | None = ()
+    """Shape of the values of a row, texts being one value; None: variable."""
+    text: int = 0
+    """Characters of one text."""
+    descriptor: int = 0
+    """Bytes of an array descriptor: 8 (P) or 16 (Q); 0 if there is none."""
+    scale: float = 1
+    zero: float = 0
+    null: int | str | None = None
+    """TNULL, compared with stored values; a text in ASCII tables."""
+    codec: str = ""
+    """ZCTYP of a compressed table; :data:`TEXT` in an ASCII table."""
+
+    @property
+    def flip(self) -> int:
+        """Bit that is turned by the conventions for unsigned integers and signed bytes (table 19); 0: scaled otherwise."""
+        high = {"B": 7, "I": 15, "J": 31, "K": 63}.get(self.code)
+        if high is None or self.scale != 1 or self.codec == TEXT:
+            return 0
+        return 1 << high if self.zero == (-128 if self.code == "B" else 1 << high) else 0
+
+    @property
+    def scaled(self) -> bool:
+        """Whether values are floats computed from what is stored."""
+        return self.code not in "LXA" and (self.scale != 1 or self.zero != 0) and not self.flip
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """A table: its fields and where its rows are."""
+
+    fields: tuple[Field, ...] = field(repr=False)
+    ascii: bool
+    width: int
+    """Bytes of a row."""
+    rows: int
+    data: int
+    """First byte of the rows."""
+    heap: int
+    """First byte of the heap."""
+    heap_end: int
+    tile_rows: int = 0
+    """Rows of a tile of a compressed table; 0 if it is none."""
+    tiles: int = 0
+    """Rows of the table that holds the tiles."""
+    tile_descriptor: int = 16
+    """Bytes of a descriptor of that table: 16 (1QB) or 8 (1PB)."""
+
+
+def read_layout(hdu: HDU) -> Layout:
+    """Parse the header of a table.
+
+    Raises
+    ------
+    FormatError
+        If fields are missing, overlap the end of the row, or are of no known form.
+    LimitExceeded
+        If sizes are beyond any file.
+    """
+    cards = hdu.cards
+    width, rows = cards.integer("NAXIS1"), cards.integer("NAXIS2")
+    count = cards.integer("TFIELDS", 0)
+    if not 0 <= count <= len(cards.text) // 80:
+        msg = f"TFIELDS is {count}, but there are only {len(cards.text) // 80} cards"
+        raise FormatError(msg)
+    is_ascii = hdu.kind == "ascii"
+    compressed = cards.get("ZTABLE") is True and not is_ascii
+    names = unique_names([_name(cards, i) for i in range(1, count + 1)])
+    parse = _ascii_field if is_ascii else _compressed_field if compressed else _binary_field
+    fields, at = [], 0
+    for number, name in enumerate(names, 1):
+        found = parse(cards, number, name, at)
+        at = found.offset + found.width
+        fields.append(found)
+    row = max((f.offset + f.width for f in fields), default=0)
+    outer, outer_rows = width, rows
+    if compressed:
+        width, rows = cards.integer("ZNAXIS1"), cards.integer("ZNAXIS2")
+    if row > width or min(width, rows) < 0:
+        msg = f"columns of {row} bytes in {rows} rows of {width}"
+        raise FormatError(msg)
+    if (width == 0 or not fields) and rows > _MOST_EMPTY:
+        msg = f"{rows} empty rows"
+        raise LimitExceeded(msg)
+    heap = hdu.data + cards.integer("THEAP", outer * outer_rows)
+    tile, descriptor = 0, 16
+    if compressed:
+        descriptor = outer // max(1, count)
+        if descriptor not in {8, 16} or descriptor * count != outer:
+            msg = f"rows of {outer} bytes are no descriptors of {count} columns"
+            raise FormatError(msg)
+        tile = cards.integer("ZTILELEN", max(1, rows))
+        if tile < 1 or -(-rows // tile) > outer_rows:
+            msg = f"tiles of {tile} rows for {rows} rows, but there are {outer_rows} tiles"
+            raise FormatError(msg)
+    return Layout(
+        tuple(fields), is_ascii, width, rows, hdu.data, heap, hdu.data + hdu.nbytes, tile, outer_rows, descriptor
+    )
+
+
+def _name(cards: Cards, number: int) -> str:
+    value = cards.get(f"TTYPE{number}")
+    return "" if value is None else str(value).strip()
+
+
+def _binary_field(cards: Cards, number: int, name: str, at: int) -> Field:
+    return _field(cards, number, name, at, cards.string(f"TFORM{number}").strip())
+
+
+def _compressed_field(cards: Cards, number: int, name: str, at: int) -> Field:
+    codec = cards.string(f"ZCTYP{number}").strip().upper() or "GZIP_2"
+    return _field(cards, number, name, at, cards.string(f"ZFORM{number}").strip(), codec)
+
+
+def _field(cards: Cards, number: int, name: str, at: int, form: str, codec: str = "") -> Field:
+    parsed = _BINARY.match(form.upper())
+    if parsed is None:
+        msg = f"the form of column {number} is {form!r}"
+        raise FormatError(msg)
+    repeat, code, more = int(parsed[1] or 1), parsed[2], parsed[3].strip()
+    if repeat > _MOST_REPEATS:
+        msg = f"the form of column {number} is {form!r}"
+        raise LimitExceeded(msg)
+    if code == "A" and not parsed[1] and more.isdecimal():  # "A7" is a common mistake for "7A"
+        repeat = int(more)
+    values: dict[str, Any] = {"number": number, "name": name, "form": form, "offset": at, "codec": codec}
+    scale, zero, null = _scaling(cards, number)
+    if code in "PQ":
+        size = 8 if code == "P" else 16
+        letter = more[:1]
+        if repeat > 1 or letter not in SIZES:
+            msg = f"an array descriptor of form {form!r} in column {number}"
+            raise UnsupportedFeature(msg)
+        size *= repeat
+        values |= {"code": letter, "descriptor": size, "cell": None if repeat else (0,)}
+        return Field(repeat=repeat, width=size, scale=scale, zero=zero, null=null, **values)
+    width = -(-repeat // 8) if code == "X" else repeat * SIZES[code]
+    cell, text = _cell(cards.get(f"TDIM{number}"), code, repeat)
+    if code == "A" and not text and cell == () and more.isdecimal() and 0 < int(more) < repeat:
+        text = int(more)  # rAw: texts of w characters
+        cell = (repeat // text,)
+    elif code == "A" and not text:
+        text = repeat
+    return Field(code=code, repeat=repeat, width=width, cell=cell, text=text, scale=scale, zero=zero, null=null, **values)  # fmt: skip
+
+
+def _cell(tdim: Any, code: str, repeat: int) -> tuple[tuple[int, ...], int]:
+    """Shape of a cell in NumPy's order, and the characters of a text if TDIM says them (section 7.3.2)."""
+    plain: tuple[int, ...] = () if code == "A" or (repeat == 1 and code != "X") else (repeat,)
+    if not isinstance(tdim, str):
+        return plain, 0
+    parts = tdim.strip().strip("()").split(",")
+    if len(parts) > 999 or not all(p.strip().isdecimal() and len(p) < 20 for p in parts):
+        return plain, 0
+    shape = tuple(int(p) for p in reversed(parts))
+    if not 0 < math.prod(shape) <= repeat:  # does not fit: ignored, as others do
+        return plain, 0
+    return (shape[:-1], shape[-1]) if code == "A" else (shape, 0)
+
+
+def _scaling(cards: Cards, number: int) -> tuple[float, float, int | str | None]:
+    null = cards.get(f"TNULL{number}")
+    if isinstance(null, str):
+        try:
+            null = int(null)
+        except ValueError:
+            null = None
+    if isinstance(null, float):
+        null = int(null) if null.is_integer() else None
+    if isinstance(null, bool) or (null is not None and abs(null) >= 1 << 63 and null != -(1 << 63)):
+        null = None
+    return cards.number(f"TSCAL{number}", 1), cards.number(f"TZERO{number}", 0), null
+
+
+def _ascii_field(cards: Cards, number: int, name: str, at: int) -> Field:
+    form = cards.string(f"TFORM{number}").strip().upper()
+    parsed = _ASCII.match(form)
+    if parsed is None or len(parsed[2]) > 9:
+        msg = f"TFORM{number} is {form!r}"
+        raise FormatError(msg)
+    width = int(parsed[2])
+    start = cards.integer(f"TBCOL{number}", at + 1)
+    if start < 1:
+        msg = f"TBCOL{number} is {start}"
+        raise FormatError(msg)
+    null = cards.get(f"TNULL{number}")
+    scale, zero = cards.number(f"TSCAL{number}", 1), cards.number(f"TZERO{number}", 0)
+    return Field(
+        number, name, form, parsed[1], width, start - 1, width, (), width,
+        scale=scale, zero=zero, null=None if null is None else str(null).strip(), codec=TEXT,
+    )  # fmt: skip

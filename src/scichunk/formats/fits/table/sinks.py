@@ -1,0 +1,241 @@
+"""Where the values of a column go while rows are read: an Arrow array or a NumPy array that grows block by block."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.tables import Column
+from scichunk.errors import FormatError
+from scichunk.formats.fits.table.columns import (
+    Rows2D,
+    decode_text,
+    decoded,
+    element_type,
+    numbers,
+    text_cells,
+    values_of,
+)
+from scichunk.formats.fits.table.layout import TEXT, Field
+from scichunk.formats.fits.table.rows import Block, HeapCells, bits, native
+from scichunk.formats.fits.table.text import parse_texts
+from scichunk.tables.arrow import empty, from_numpy, lists, nest, strings, to_numpy
+
+__all__ = ["Sink", "arrow_sink", "numpy_sink"]
+
+Array = npt.NDArray[Any]
+
+
+class Sink(Protocol):
+    """Takes blocks in order, then gives the whole."""
+
+    def put(self, block: Block, at: int) -> None:
+        """Take a block whose first row is row ``at`` of the whole."""
+        ...
+
+    def finish(self) -> Any:
+        """Return the column."""
+        ...
+
+
+def arrow_sink(field: Field, rows: int) -> Sink:
+    """Make what collects a column as an Arrow array."""
+    if field.codec == TEXT:
+        return _Parsed(field)
+    if field.cell is None:
+        return _Lists(field, arrow=True)
+    if field.code == "A":
+        return _Texts(field, rows)
+    if field.code == "X" and field.repeat % 8 == 0 and math.prod(field.cell) == field.repeat:
+        return _Bits(field, rows)
+    return _Numbers(field, rows, element_type(field), nulls=True)
+
+
+def numpy_sink(field: Field, rows: int, column: Column, *, raw: bool) -> Sink:
+    """Make what collects a column as a NumPy array, see :meth:`TableSource.read_column`."""
+    if field.codec == TEXT:
+        return _Parsed(field, column)
+    if field.cell is None:
+        return _Lists(field, arrow=False)
+    if field.code == "A":
+        return _WideTexts(field, rows, column.dtype)
+    return _Numbers(field, rows, column.dtype, raw=raw)
+
+
+class _Numbers:
+    """Numbers, logicals and bits."""
+
+    def __init__(
+        self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
+    ) -> None:
+        self.field, self.raw, self.nulls = field, raw, nulls
+        self.out = empty((rows, *(field.cell or ())), dtype)
+        marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
+        self.mask = np.zeros(self.out.shape, bool) if marked else None
+
+    def put(self, block: Block, at: int) -> None:
+        end = at + block.stop - block.start
+        mask = None if self.mask is None else self.mask[at:end]
+        numbers(self.field, block.rows[self.field.number], self.out[at:end], mask, raw=self.raw)
+
+    def finish(self) -> Any:
+        return from_numpy(self.out, self.mask) if self.nulls else self.out
+
+
+class _Bits:
+    """Whole bytes of bits: Arrow has them as well, in the other order."""
+
+    def __init__(self, field: Field, rows: int) -> None:
+        self.field = field
+        self.out = empty((rows, field.width), np.dtype(np.uint8))
+
+    def put(self, block: Block, at: int) -> None:
+        from scichunk.codecs import kernels_rows
+
+        data, first = block.rows[self.field.number]
+        out = self.out[at : at + len(data)]
+        if not kernels_rows.reverse_bits(data.reshape(-1), data.shape[1], first, out):
+            msg = f"column {self.field.name!r} lies outside its rows"
+            raise FormatError(msg)
+
+    def finish(self) -> Any:
+        import pyarrow as pa
+
+        bits_of_all = pa.Array.from_buffers(pa.bool_(), 8 * self.out.size, [None, pa.py_buffer(self.out)])
+        return nest(bits_of_all, self.field.cell or (), len(self.out))
+
+
+class _WideTexts:
+    """Texts of kind U."""
+
+    def __init__(self, field: Field, rows: int, dtype: np.dtype[Any]) -> None:
+        self.field, self.out = field, empty((rows, *(field.cell or ())), dtype)
+
+    def put(self, block: Block, at: int) -> None:
+        text_cells(self.field, block.rows[self.field.number], self.out[at : at + block.stop - block.start])
+
+    def finish(self) -> Array:
+        return self.out
+
+
+class _Texts:
+    """Texts as Arrow strings."""
+
+    def __init__(self, field: Field, rows: int) -> None:
+        self.field, self.count, self.rows = field, math.prod(field.cell or ()), rows
+        total = rows * self.count * field.text
+        if total > np.iinfo(np.int32).max:
+            msg = (
+                f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
+            )
+            raise FormatError(msg)
+        self.out = empty((total,), np.dtype(np.uint8))
+        self.ends = np.zeros(rows * self.count + 1, np.int32)
+        self.at = 0
+
+    def put(self, block: Block, at: int) -> None:
+        from scichunk.codecs import kernels_rows
+
+        data, first = rows = block.rows[self.field.number]
+        ends = self.ends[1 + at * self.count : 1 + (at + len(data)) * self.count]
+        size, width = self.field.text, data.shape[1]
+        found = kernels_rows.trim_rows(data.reshape(-1), width, first, self.count, size, self.out, ends, self.at)
+        if found == -2:
+            msg = f"column {self.field.name!r} lies outside its rows"
+            raise FormatError(msg)
+        self.at = found if found >= 0 else self._slow(rows, ends)
+
+    def _slow(self, rows: Rows2D, ends: npt.NDArray[np.int32]) -> int:
+        """Texts beyond ASCII: in UTF-8 they may be longer than in Latin-1."""
+        texts = [t.encode() for t in decoded(self.field, rows, self.count)]
+        joined = np.frombuffer(b"".join(texts), np.uint8)
+        room = self.at + joined.size + len(self.ends) * self.field.text - len(texts) * self.field.text
+        if room > self.out.size:
+            self.out = np.concatenate([self.out, np.empty(room - self.out.size, np.uint8)])
+        self.out[self.at : self.at + joined.size] = joined
+        ends[:] = self.at + np.cumsum([len(t) for t in texts])
+        return self.at + joined.size
+
+    def finish(self) -> Any:
+        return nest(strings(self.ends, self.out[: self.at]), self.field.cell or (), self.rows)
+
+
+class _Lists:
+    """Arrays and texts of variable length."""
+
+    def __init__(self, field: Field, *, arrow: bool) -> None:
+        self.field, self.arrow = field, arrow
+        self.counts: list[Array] = []
+        self.values: list[Array] = []
+        self.texts: list[Any] = []
+
+    def put(self, block: Block, at: int) -> None:
+        del at
+        cells = block.heaps[self.field.number]
+        self.counts.append(cells.counts)
+        if self.field.code == "A":
+            self.texts.append(_heap_texts(self.field, cells))
+            return
+        data = native(self.field, cells)
+        self.values.append(bits(cells, data) if self.field.code == "X" else values_of(self.field, data))
+
+    def finish(self) -> Any:
+        import pyarrow as pa
+
+        counts = np.concatenate([*self.counts, np.empty(0, np.int64)])
+        if self.field.code == "A":
+            joined = pa.chunked_array(self.texts, pa.string()).combine_chunks()
+            return joined if self.arrow else np.array([*joined.to_pylist(), None], object)[:-1]
+        dtype = np.dtype(bool) if self.field.code in "LX" else element_type(self.field)
+        values = self.values[0] if len(self.values) == 1 else np.concatenate([*self.values, np.empty(0, dtype)])
+        ends = np.cumsum(counts)
+        if not self.arrow:
+            out = np.empty(len(counts), object)
+            for row, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
+                out[row] = values[end - count : end]
+            return out
+        if values.size > np.iinfo(np.int32).max:
+            msg = f"{values.size} elements of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
+            raise FormatError(msg)
+        return lists(np.append(0, ends).astype(np.int32), from_numpy(values))
+
+
+def _heap_texts(field: Field, cells: HeapCells) -> Any:
+    """Texts of a heap as Arrow strings."""
+    import pyarrow as pa
+
+    from scichunk.codecs import kernels_rows
+
+    out, ends = np.empty(int(cells.counts.sum()), np.uint8), np.zeros(len(cells.counts) + 1, np.int32)
+    size = kernels_rows.trim(cells.data, cells.starts, cells.counts, out, ends[1:])
+    if size == -2:
+        msg = f"texts of column {field.name!r} lie outside the heap"
+        raise FormatError(msg)
+    if size < 0:
+        pairs = zip(cells.starts.tolist(), cells.counts.tolist(), strict=True)
+        return pa.array([decode_text(bytes(cells.data[a : a + n])) for a, n in pairs], pa.string())
+    return strings(ends, out[:size])
+
+
+class _Parsed:
+    """Fields of ASCII tables."""
+
+    def __init__(self, field: Field, column: Column | None = None) -> None:
+        self.field, self.column = field, column
+        self.parts: list[Any] = []
+
+    def put(self, block: Block, at: int) -> None:
+        del at
+        rows = _Texts(self.field, block.stop - block.start)
+        rows.put(block, 0)
+        self.parts.append(parse_texts(self.field, rows.finish(), block.start))
+
+    def finish(self) -> Any:
+        import pyarrow as pa
+
+        parts = self.parts or [parse_texts(self.field, pa.array([], pa.string()), 0)]
+        joined = pa.chunked_array(parts).combine_chunks()
+        return joined if self.column is None else to_numpy(joined, self.column)

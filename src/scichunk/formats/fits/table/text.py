@@ -1,0 +1,72 @@
+"""Fields of ASCII tables: from texts to numbers (FITS 4.0, section 7.2.5)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from scichunk.errors import FormatError
+from scichunk.formats.fits.table.columns import element_type
+from scichunk.formats.fits.table.layout import Field
+
+__all__ = ["parse_texts"]
+
+_EXPONENT: Final = re.compile(r"([\d.])([+-]\d+)$")
+
+
+def parse_texts(field: Field, texts: Any, first_row: int) -> Any:
+    """Convert fields to numbers; blank ones and those that equal TNULL are null.
+
+    Parameters
+    ----------
+    field
+        Its column.
+    texts
+        Arrow array of strings without trailing blanks.
+    first_row
+        Number of the first row, for errors.
+
+    Raises
+    ------
+    FormatError
+        Naming the row that holds no number.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    stripped = pc.ascii_trim_whitespace(texts)
+    if field.null is not None:
+        null = str(field.null)[: field.width]
+        texts = pc.if_else(pc.equal(stripped, null), pa.scalar(None, pa.string()), texts)
+        stripped = pc.if_else(pc.equal(stripped, null), pa.scalar(None, pa.string()), stripped)
+    if field.code == "A":
+        return texts
+    dtype = element_type(field)
+    kind = pa.from_numpy_dtype(dtype if field.code in "IJ" and not field.scaled else "f8")
+    stripped = pc.if_else(pc.equal(stripped, ""), pa.scalar(None, pa.string()), stripped)
+    plain = pc.utf8_ltrim(stripped, "+")
+    if field.code not in "IJ":
+        plain = pc.replace_substring(pc.ascii_upper(plain), "D", "E")
+    try:
+        found = pc.cast(plain, kind)
+    except pa.ArrowInvalid:
+        found = pa.array([_one(field, t, first_row + i) for i, t in enumerate(stripped.to_pylist())], kind)
+    if field.scaled:
+        if field.scale != 1:
+            found = pc.multiply(found, float(field.scale))
+        if field.zero != 0:
+            found = pc.add(found, float(field.zero))
+    return found
+
+
+def _one(field: Field, text: str | None, row: int) -> Any:
+    """One number, as lenient as Fortran."""
+    if text is None:
+        return None
+    try:
+        if field.code in "IJ" and not field.scaled:
+            return int(text.replace(" ", ""))
+        return float(_EXPONENT.sub(r"\1E\2", text.upper().replace("D", "E")))
+    except (ValueError, OverflowError):
+        msg = f"{text[:40]!r} is no number of form {field.form}"
+        raise FormatError(msg, part=f"column {field.name!r}, row {row}") from None

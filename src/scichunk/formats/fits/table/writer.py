@@ -1,0 +1,170 @@
+"""Writing a binary table, batch by batch (FITS 4.0, section 7.3)."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from scichunk.core.tables import TableStream
+from scichunk.errors import MetadataWarning
+from scichunk.formats.fits.structure import BLOCK
+from scichunk.formats.fits.table.column_writers import OutField, field_for
+from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
+from scichunk.quiet import quiet
+from scichunk.tables.writing import atomic_write, spooled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["write_table"]
+
+_STRUCTURAL: Final = re.compile(
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|CHECKSUM|DATASUM|END|"
+    r"Z(?:TABLE|NAXIS\d+|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
+)
+_STEM: Final = re.compile(r"T[A-Z]{2,5}|\d[A-Z]{2,5}")
+_ROWS: Final = 1 << 16
+_COPY: Final = 1 << 20
+
+
+def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite: bool, extname: str | None) -> None:
+    """Write a FITS file with an empty primary HDU and one binary table.
+
+    Rows are written as they come. Where a column has texts of unknown length, or integers that may have nulls without a value
+    for them, they go to a temporary file first, since the header and the width of a row depend on them.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If FITS has no form for the type of a column.
+    FormatError
+        If a value would be read back as null.
+    SourceError
+        If the file exists, or cannot be written.
+    """
+    fields = [field_for(c) for c in stream.columns]
+    folder = os.path.dirname(os.path.abspath(os.path.expanduser(os.fspath(path))))
+    with contextlib.ExitStack() as stack:
+        batches: Iterator[pa.RecordBatch] = iter(stream.batches)
+        file = stack.enter_context(atomic_write(path, overwrite=overwrite))
+        if not all(f.settled for f in fields):
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+            batches = spooled(batches, fields, spool)
+        for f in fields:
+            f.settle()
+        _write(file, stack.enter_context(tempfile.TemporaryFile(dir=folder)), fields, batches, stream.attrs, extname)
+
+
+def _write(
+    file: IO[bytes],
+    heap: IO[bytes],
+    fields: Sequence[OutField],
+    batches: Iterator[pa.RecordBatch],
+    attrs: Mapping[str, Any],
+    extname: str | None,
+) -> None:
+    width = 0
+    for out in fields:
+        out.offset = width
+        width += out.width
+    base = _base_header(attrs, extname)
+    start = len(_primary())
+    size = len(_header(base, fields, width, 1 << 62, 1 << 62))  # as long as it can get
+    file.write(_primary() + b" " * size)
+    rows = heaped = 0
+    for batch in batches:
+        for first in range(0, batch.num_rows, _ROWS):
+            part = batch.slice(first, _ROWS)
+            block = np.zeros((part.num_rows, width), np.uint8)
+            for out, array in zip(fields, part.columns, strict=True):
+                data = out.put(array, block, heaped)
+                heap.write(data)
+                heaped += len(data)
+            file.write(block.tobytes())
+            rows += part.num_rows
+    heap.seek(0)
+    while piece := heap.read(_COPY):
+        file.write(piece)
+    file.write(b"\0" * (-(rows * width + heaped) % BLOCK))
+    file.seek(start)
+    file.write(_header(base, fields, width, rows, heaped).ljust(size))
+
+
+def _primary() -> bytes:
+    from astropy.io import fits
+
+    found: str = fits.PrimaryHDU().header.tostring()
+    return found.encode("ascii")
+
+
+def _base_header(attrs: Mapping[str, Any], extname: str | None) -> Any:
+    """Cards that do not depend on the rows: those of the original header, changed as the attributes say."""
+    from astropy.io import fits
+
+    header = fits.Header()
+    text = attrs.get("fits_header")
+    if isinstance(text, str):
+        for card in fits.Header.fromstring(text).cards:
+            if not _STRUCTURAL.fullmatch(card.keyword) and not is_column_keyword(card.keyword):
+                header.append(card, end=True)
+    for name, value in attrs.items():
+        if name != "fits_header" and not _STRUCTURAL.fullmatch(str(name).upper()):
+            _set(header, str(name), value)
+    if extname:
+        header["EXTNAME"] = extname
+    return header
+
+
+def _set(header: Any, name: str, value: Any) -> None:
+    """Set a card if its value is not that already; what has no form in FITS is left out with a warning."""
+    from astropy.io.fits.verify import VerifyError, VerifyWarning
+
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and math.isnan(value):
+        return
+    key = name.upper() if len(name) <= 8 else f"HIERARCH {name}"
+    if isinstance(value, str | bool | int | float | complex) and header.get(name) == value:
+        return
+    with quiet(VerifyWarning):
+        try:
+            header[key] = (
+                list(value) if isinstance(value, tuple) else value
+            )  # it refuses all but numbers, texts and logicals
+            str(header.cards[key])
+        except (ValueError, VerifyError, KeyError):
+            with contextlib.suppress(KeyError):
+                del header[key]
+            warnings.warn(
+                f"attribute {name!r} has no form in a FITS header and is left out", MetadataWarning, stacklevel=7
+            )
+
+
+def _header(base: Any, fields: Sequence[OutField], width: int, rows: int, heaped: int) -> bytes:
+    from astropy.io import fits
+
+    header = fits.Header()
+    for key, value in (
+        ("XTENSION", "BINTABLE"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", width), ("NAXIS2", rows),
+        ("PCOUNT", heaped), ("GCOUNT", 1), ("TFIELDS", len(fields)),
+    ):  # fmt: skip
+        header[key] = value
+    codes = {label: stem for stem, label in reversed(NAMES.items())}
+    for number, out in enumerate(fields, 1):
+        for key, value in out.cards():
+            _set(header, f"{key}{number}", value)
+        for name, value in out.column.attrs.items():
+            stem = codes.get(name, name)
+            if _STEM.fullmatch(stem) and len(f"{stem}{number}") <= 8:
+                _set(header, f"{stem}{number}", value)
+    header.extend(base.cards, unique=False, end=True)
+    found: str = header.tostring()
+    return found.encode("ascii", "replace")

@@ -1,0 +1,212 @@
+"""From a directory to a chunk index, or the reason why there is none."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs.images import ImageCodec
+from scichunk.codecs.pixels import PixelCodec
+from scichunk.codecs.raw import RawCodec
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.manifest import ChunkIndex, Codec
+from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.formats.geotiff.structure import Image
+
+__all__ = ["build_index", "native_grid", "pixel_dtype"]
+
+_LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
+_IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
+_MERGED_STRIP: Final = 1 << 18
+
+
+def pixel_dtype(image: Image) -> np.dtype[Any]:
+    """Type of the samples in native byte order.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If the samples differ in type, or are no whole bytes.
+    """
+    if len(image.bits) != 1 or len(image.sample_format) != 1:
+        msg = "samples of different types"
+        raise UnsupportedFeature(msg)
+    bits, kind = image.bits[0], {1: "u", 2: "i", 3: "f", 4: "u", 6: "c"}.get(image.sample_format[0], "?")
+    allowed = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64), "c": (64, 128)}.get(kind, ())
+    if bits not in allowed:
+        msg = f"samples of {bits} bits, sample format {image.sample_format[0]}"
+        raise UnsupportedFeature(msg)
+    return np.dtype(f"{kind}{bits // 8}")
+
+
+def native_grid(image: Image) -> ChunkGrid:
+    """Grid of (band, y, x) with tiles or strips as chunks.
+
+    Raises
+    ------
+    FormatError
+        If tiles or strips have no size.
+    """
+    rows, columns = image.block
+    if rows < 1 or columns < 1:
+        msg = f"tiles or strips of {rows} x {columns} pixels"
+        raise FormatError(msg)
+    bands = image.samples if image.planar != 2 else 1
+    return ChunkGrid((image.samples, image.height, image.width), (bands, rows, columns))
+
+
+def build_index(image: Image, fill: complex, part: str) -> ChunkIndex:
+    """Index a directory's tiles or strips.
+
+    Parameters
+    ----------
+    image
+        The directory.
+    fill
+        Value of absent tiles.
+    part
+        Name for errors.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If only the reference reader can decode it; the message is why.
+    FormatError
+        If the layout is impossible.
+    """
+    dtype = pixel_dtype(image)
+    grid = native_grid(image)
+    codec = _codec(image, dtype)
+    starts, lengths = _tables(image, grid)
+    if isinstance(codec, RawCodec):
+        starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
+    noun = "tile" if image.tile else "strip"
+    return ChunkIndex(grid, dtype, codec, starts, lengths, fill, part, noun)
+
+
+def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:
+    """Choose the decoder; whatever is not known to be right (CMYK, which GDAL turns into RGBA, ...) goes to the reference reader."""
+    if image.fill_order != 1:
+        msg = f"fill order {image.fill_order}"
+        raise UnsupportedFeature(msg)
+    if image.planar not in {1, 2}:
+        msg = f"planar configuration {image.planar}"
+        raise UnsupportedFeature(msg)
+    stored = dtype.newbyteorder(image.directory.order)
+    padded = image.tile
+    if image.compression in _IMAGES:
+        return _image_codec(image, dtype)
+    if image.photometric not in {-1, 0, 1, 2, 3, 4}:
+        msg = f"photometric interpretation {image.photometric}"
+        raise UnsupportedFeature(msg)
+    if image.compression == 1:
+        samples = image.samples if image.planar == 1 else 1
+        order = (1, 2, 0) if image.planar == 1 else (0, 1, 2)
+        return RawCodec(stored, order, None if padded is None else (samples, *padded))
+    if image.compression not in _LOSSLESS:
+        msg = f"compression {image.compression}"
+        raise UnsupportedFeature(msg)
+    _check_predictor(image, dtype)
+    return PixelCodec(_LOSSLESS[image.compression], stored, max(1, image.predictor), padded)
+
+
+def _check_predictor(image: Image, dtype: np.dtype[Any]) -> None:
+    right = {
+        0: True,
+        1: True,
+        2: dtype.itemsize <= 8,
+        3: dtype.kind == "f",
+    }
+    if image.predictor not in right or not right[image.predictor]:
+        msg = f"predictor {image.predictor} on {dtype}"
+        raise UnsupportedFeature(msg)
+    if image.predictor > 1 and image.compression == 32773:  # libtiff ignores it there
+        msg = "a predictor on PACKBITS"
+        raise UnsupportedFeature(msg)
+
+
+def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
+    codec, d = _IMAGES[image.compression], image.directory
+    samples = image.samples if image.planar == 1 else 1
+    arguments: dict[str, Any] = {}
+    outer = ""
+    if codec == "jpeg":
+        colour = {(6, 3): "YCBCR", (2, 3): "RGB", (0, 1): "GRAYSCALE", (1, 1): "GRAYSCALE"}.get(
+            (image.photometric, samples)
+        )
+        if colour is None or dtype != np.uint8:
+            msg = f"JPEG of {samples} samples, {dtype}, photometric interpretation {image.photometric}"
+            raise UnsupportedFeature(msg)
+        arguments = {
+            "colorspace": colour,
+            "outcolorspace": "RGB" if colour == "YCBCR" else colour,
+            "tables": d.raw(347) or None,
+        }
+    elif codec == "webp":
+        if samples not in {3, 4} or dtype != np.uint8:
+            msg = f"WEBP of {samples} samples"
+            raise UnsupportedFeature(msg)
+        arguments = {"hasalpha": samples == 4}
+    elif codec == "lerc":
+        parameters = d.array(50674)
+        outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
+        if outer == "?" or image.predictor not in {0, 1}:
+            msg = "LERC with unknown parameters"
+            raise UnsupportedFeature(msg)
+        if d.order == ">" and dtype.itemsize > 1:  # libtiff swaps the bytes of what it decodes, and of what it encodes
+            msg = "LERC in a big-endian file"
+            raise UnsupportedFeature(msg)
+    return ImageCodec(codec, dtype, image.tile, outer, arguments)
+
+
+def _tables(image: Image, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Offsets and byte counts of all tiles or strips."""
+    d = image.directory
+    codes = (324, 325) if image.tile else (273, 279)
+    if image.tile and 324 not in d.tags:
+        codes = (273, 279)
+    starts, lengths = (d.array(c) for c in codes)
+    if (
+        starts.size < grid.size
+        or lengths.size < grid.size
+        or starts.dtype.kind not in "iu"
+        or lengths.dtype.kind not in "iu"
+    ):
+        msg = f"{starts.size} offsets and {lengths.size} byte counts for {grid.size} tiles or strips"
+        raise UnsupportedFeature(msg)
+    lengths = lengths[: grid.size].astype(np.uint64)
+    starts = starts[: grid.size].astype(np.uint64)
+    return starts, lengths
+
+
+def _raw_tables(
+    image: Image,
+    grid: ChunkGrid,
+    dtype: np.dtype[Any],
+    starts: npt.NDArray[np.uint64],
+    lengths: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], ChunkGrid]:
+    """Check the byte counts of uncompressed data, and merge strips that lie one behind the other."""
+    samples = image.samples if image.planar == 1 else 1
+    rows, columns = image.block
+    expected = np.full(grid.size, rows * columns * samples * dtype.itemsize, np.uint64)
+    per_plane = grid.counts[1]
+    if not image.tile:
+        last = image.height - (per_plane - 1) * rows
+        expected[per_plane - 1 :: per_plane] = last * columns * samples * dtype.itemsize
+    present = lengths > 0
+    if (lengths < expected)[present].any():
+        msg = "uncompressed data of unexpected byte counts"
+        raise UnsupportedFeature(msg)
+    lengths = np.where(present, expected, 0).astype(np.uint64)
+    if image.tile or per_plane < 2:
+        return starts, lengths, grid
+    merge = min(max(1, _MERGED_STRIP // max(1, int(expected[0]))), per_plane)
+    table = starts.reshape(-1, per_plane)
+    if merge == 1 or not present.all() or (np.diff(table, axis=1) != expected.reshape(-1, per_plane)[:, :-1]).any():
+        return starts, lengths, grid
+    merged = np.add.reduceat(lengths.reshape(-1, per_plane), np.arange(0, per_plane, merge), axis=1)
+    grid = ChunkGrid(grid.shape, (grid.edges[0], merge * rows, columns))
+    return np.ascontiguousarray(table[:, ::merge]).ravel(), merged.ravel(), grid

@@ -1,0 +1,201 @@
+"""Opened JPEG 2000 files: their groups, arrays and metadata."""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from scichunk.codecs.codestream import MainHeader
+from scichunk.core.arrays import ArraySource, WindowArray
+from scichunk.core.cache import key_of
+from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.staged import CollectedArray
+from scichunk.errors import GroupNotFound, UnsupportedFeature, located
+from scichunk.formats.jpeg2000 import beside, nodes
+from scichunk.formats.jpeg2000.channels import ChannelArray, channels
+from scichunk.formats.jpeg2000.manifest import PartTable, TileCollector, build_index, planning_grid
+from scichunk.formats.jpeg2000.metadata import read_metadata
+from scichunk.formats.jpeg2000.reference import open_reference
+from scichunk.formats.jpeg2000.structure import read_structure
+from scichunk.raster.gdal import RasterMetadata
+from scichunk.sources import ByteSource, Location
+
+__all__ = ["JPEG2000File", "open_file"]
+
+
+_HEAD_NEAR: Final = 1 << 12
+_HEAD_FAR: Final = 1 << 13
+
+
+def open_file(location: Location, source: ByteSource | None = None) -> JPEG2000File:
+    """Open a JPEG 2000 file and read its boxes and main header.
+
+    Raises
+    ------
+    FormatError
+        If it is none, or a corrupt one.
+    UnsupportedFeature
+        If its codestream lies in fragments.
+    SourceError
+        If it cannot be read.
+    """
+    return JPEG2000File(location, source or location.open())
+
+
+class JPEG2000File:
+    """One file; arrays and metadata are made when asked for, and kept."""
+
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location, self.source = location, source
+        self.fingerprint = source.fingerprint
+        with located(url=source.url):
+            self.structure = read_structure(source)
+            self.levels = self.header.levels
+            self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
+        self.parts = PartTable(self.structure, source)
+        self._arrays: dict[Place, ArraySource] = {}
+        self._metadata: RasterMetadata | None = None
+        self._lock = threading.RLock()
+
+    @property
+    def header(self) -> MainHeader:
+        """Main header of the codestream."""
+        return self.structure.header
+
+    def groups(self) -> list[str]:
+        """Return ``/`` and ``/reduce_1`` ...: as often as the image can be halved and has pixels."""
+        return ["/", *(f"/reduce_{n}" for n in range(1, self.levels + 1) if self._has_samples(n))]
+
+    def _has_samples(self, reduce: int) -> bool:
+        return all(min(self.structure.shape(g, reduce)) > 0 for g in self.structure.groups)
+
+    def level(self, group: str) -> tuple[int, bool]:
+        """Translate a group's path to (reduce, expand).
+
+        Raises
+        ------
+        GroupNotFound
+            If there is no such group.
+        """
+        parts = re.fullmatch(r"(?:reduce_(\d{1,2}))?_?(expanded)?", group.strip("/"))
+        if parts is None or int(parts[1] or 0) > self.levels or (parts[1] and int(parts[1]) == 0):
+            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
+        return int(parts[1] or 0), parts[2] is not None
+
+    def select(self, *, reduce: int | None = None, overview: int | None = None, expand: bool = False) -> str:
+        """Return the group of a reduced image: halved ``reduce`` times, or ``overview`` counted from 0."""
+        if reduce is not None and overview is not None:
+            msg = "reduce= and overview= say the same in two ways; give one"
+            raise TypeError(msg)
+        level = int(reduce or 0) if overview is None else int(overview) + 1
+        names = ([f"reduce_{level}"] if level else []) + (["expanded"] if expand else [])
+        return "/" + "_".join(names)
+
+    def node(self, group: str = "/") -> Node:
+        """Build the node of the full image, or of a reduced one."""
+        reduce, expand = self.level(group)
+        return nodes.build(self, reduce, expand=expand)
+
+    def root(self) -> Mapping[str, Any]:
+        """Return nothing: everything is said of the image."""
+        return {}
+
+    def metadata(self) -> RasterMetadata:
+        """Return what GDAL says of the image, one entry for each component."""
+        with self._lock:
+            if self._metadata is None:
+                path = self.location.local_path
+                found = path and self.location.existing(beside(os.path.basename(path)))
+                self._metadata = read_metadata(self.structure, path if found else None)
+            return self._metadata
+
+    def place(
+        self, bands: Sequence[int] | None, reduce: int, reader: str, *, expand: bool
+    ) -> tuple[Place, list[int] | None]:
+        """Return the array that holds some components, and their positions in it.
+
+        Parameters
+        ----------
+        bands
+            Components of the codestream (channels, with ``expand``); None for all.
+        reduce, reader, expand
+            As in the place of an array.
+
+        Raises
+        ------
+        UnsupportedFeature
+            If they differ in size, so that no array holds them.
+        """
+        groups = self.structure.groups
+        if len(groups) == 1 or expand:
+            return ("image", 0, reduce, reader, expand), None if bands is None else list(bands)
+        total = len(self.header.size.components)
+        wanted = [range(total)[b] for b in bands] if bands is not None else list(range(total))
+        for number, group in enumerate(groups):
+            if all(c in group.components for c in wanted):
+                return ("image", number, reduce, reader, expand), [group.components.index(c) for c in wanted]
+        sizes = "; ".join(f"{g.components}: {self.structure.shape(g, reduce)[1:]}" for g in groups[:4])
+        msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
+        raise UnsupportedFeature(msg, url=self.source.url)
+
+    def array(self, place: Place) -> ArraySource:
+        """Return the pixels of ``("image", group, reduce, reader, expand)``.
+
+        Raises
+        ------
+        FormatError
+            If there is no such level, or the layout is impossible.
+        UnsupportedFeature
+            If no reader, or not the one asked for, can decode it.
+        """
+        with self._lock:
+            if place not in self._arrays:
+                _, number, reduce, reader, expand = place
+                with located(url=self.source.url, part=f"reduce {reduce}" if reduce else None):
+                    self._arrays[place] = self._open_array(number, reduce, reader, expand=expand)
+            return self._arrays[place]
+
+    def _open_array(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
+        group = self.structure.groups[number]
+        if expand:
+            if len(self.structure.groups) > 1:
+                msg = "channels of components of several sizes"
+                raise UnsupportedFeature(msg)
+            image = self.structure.image
+            inner = self.array(("image", number, reduce, reader, False))
+            table = image.palette.table if image.palette is not None else None
+            return ChannelArray(inner, channels(image, len(group.components)), table)
+        if reader == "reference":
+            build_index(self.structure, group, reduce)  # the same errors for levels that are not there
+            return open_reference(self.source, self.structure, group, reduce, "asked for")
+        index, codec = build_index(self.structure, group, reduce)
+        head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
+        collector = TileCollector(self.structure, codec, self.parts, key_of(self.source), head)
+        grid = planning_grid(index.grid, partial=codec.partial)
+        return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
+
+    def layout(self, place: Place) -> Mapping[str, Any]:
+        """Return shape, depth and georeferencing of an image."""
+        group = self.structure.groups[place[1]]
+        metadata = self.metadata()
+        return {
+            "shape": self.structure.shape(group, place[2]),
+            "bits": group.bits,
+            "signed": group.signed,
+            "coordinate system": metadata.crs_wkt,
+            "transform": metadata.transform,
+        }
+
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        for array in list(self._arrays.values()):
+            if isinstance(array, WindowArray):
+                array.close()
+        self.source.close()
+
+    def describe(self) -> list[ArrayInfo]:
+        """Describe every array."""
+        return nodes.describe(self)

@@ -1,0 +1,206 @@
+"""Opened VOTable documents: their tables as sources and nodes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from scichunk.core.arrays import ArraySource
+from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.tables import TableSource
+from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
+from scichunk.formats.votable.document import open_document
+from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.metadata import document_attributes, group_names
+from scichunk.formats.votable.structure import Table
+from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
+from scichunk.sources import ByteSource, Location
+from scichunk.sources.whole_file import expand
+from scichunk.tables.columns import ColumnArray
+from scichunk.tables.nodes import table_info, table_node
+
+__all__ = ["VOTableFile", "open_file"]
+
+
+def open_file(location: Location, source: ByteSource | None = None) -> VOTableFile:
+    """Open a VOTable document, compressed as a whole or not, and read its header.
+
+    Raises
+    ------
+    FormatError
+        If it is no VOTable, is not well-formed or declares entities.
+    SourceError
+        If it cannot be read.
+    LimitExceeded
+        If it is beyond :mod:`scichunk.options`.
+    """
+    return VOTableFile(location, source or location.open())
+
+
+class VOTableFile:
+    """One document; tables are opened when asked for, and kept."""
+
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location = location
+        self.fingerprint = source.fingerprint
+        self.document = open_document(expand(source))
+        self._tables: dict[tuple[int, str, bool], TableSource] = {}
+        self._arrays: dict[Place, ArraySource] = {}
+        self._groups: dict[str, Table] = {}
+        self._lock = threading.RLock()
+
+    def groups(self) -> list[str]:
+        """Return ``/NAME`` of every table; only ``/`` where there is one."""
+        self.document.find_all()
+        return list(self._named()) or ["/"]
+
+    def root(self) -> Mapping[str, Any]:
+        """Return what the document says as a whole."""
+        return document_attributes(self.document.root)
+
+    def header(self) -> Any:
+        """Return the document without its rows as :class:`astropy.io.votable.tree.VOTableFile`."""
+        from scichunk.formats.votable.reference import astropy_header
+
+        return astropy_header(self.document)
+
+    def select(self, *, table: int | str | None = None) -> str:
+        """Return the group of a table: by its position, name or ID."""
+        found = self.find(table)
+        self.document.find_all()
+        return next(g for g, t in self._named().items() if t.index == found.index)
+
+    def find(self, which: int | str | None) -> Table:
+        """Return a table; None: the first.
+
+        Raises
+        ------
+        FormatError
+            If there is none.
+        """
+        document = self.document
+        if which not in {None, 0} or not document.tables:
+            document.find_all()
+        tables = document.tables
+        if isinstance(which, str):
+            found = [t for t in tables if t.identifier == which] or [t for t in tables if t.name == which]
+        else:
+            number = int(which or 0)
+            found = [tables[number]] if -len(tables) <= number < len(tables) else []
+        if not found:
+            there = ", ".join(f"{t.index} {t.name or t.identifier}".strip() for t in tables[:20]) or "none"
+            msg = f"there is no table {which!r}; the document has {there}"
+            raise FormatError(msg, url=self.document.source.url)
+        return found[0]
+
+    def node(self, group: str = "/") -> Node:
+        """Build the node of a table; ``/`` is the first."""
+        name = "/" + group.strip("/")
+        if name == "/":
+            if not self.document.tables:
+                return Node((), {}, self.root())
+            index = 0
+        else:
+            self.document.find_all()
+            named = self._named()
+            if name not in named:
+                raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
+            index = named[name].index
+        return table_node(self.table(("table", index)), lambda column, raw: ("column", index, column, raw))
+
+    def table(self, place: Place) -> TableSource:
+        """Return the table ``("table", which)``; a third value says what becomes of errors, a fourth asks for astropy's values.
+
+        Raises
+        ------
+        FormatError, UnsupportedFeature, LimitExceeded
+            If there is no such table, or it cannot be opened.
+        """
+        which = place[1]
+        on_error, compat = (str(place[2]), bool(place[3])) if len(place) > 2 else ("raise", False)
+        table = self.find(which)
+        key = (table.index, on_error, compat)
+        with self._lock:
+            if key not in self._tables:
+                with located(url=self.document.source.url, part=_label(table)):
+                    self._tables[key] = self._open(table, on_error, compat)
+            return self._tables[key]
+
+    def array(self, place: Place) -> ArraySource:
+        """Return a column, ``("column", which, name, raw)``."""
+        with self._lock:
+            if place not in self._arrays:
+                _, which, column, _ = place
+                self.document.hold()
+                table = self.table(("table", which))
+                with located(url=self.document.source.url):
+                    self._arrays[place] = ColumnArray(table, column)
+            return self._arrays[place]
+
+    def layout(self, place: Place) -> Mapping[str, Any]:
+        """Return shape and type of a column."""
+        array = self.array(place)
+        return {"shape": array.shape, "type": str(array.dtype)}
+
+    def close(self) -> None:
+        """Let go of descriptors and of what is kept in temporary files."""
+        self.document.source.close()
+
+    def describe(self) -> list[ArrayInfo]:
+        """Describe every table, without counting rows."""
+        self.document.find_all()
+        return [self._describe(group, table) for group, table in self._named().items()]
+
+    def _describe(self, group: str, table: Table) -> ArrayInfo:
+        label = table.name or table.identifier or f"table {table.index}"
+        try:
+            return table_info(self.table(("table", table.index)), group, label)
+        except ScichunkError as error:
+            why = f"cannot be read: {error.message}"
+            return ArrayInfo(group, label, (), (), f"{len(table.fields)} columns", (), table.serialization, why)
+
+    def _open(self, table: Table, on_error: str, compat: bool) -> TableSource:
+        version = self.document.root.get("version", "1.0")
+        new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
+        policy = Policy(on_error, compat, new)
+        findings = Findings(self.document.source.url, _label(table))
+        if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
+            msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
+            raise FormatError(msg)
+        if table.serialization in {"FITS", "PARQUET"} and table.stream is not None:
+            from scichunk.formats.votable.delegated import open_delegated
+
+            return open_delegated(self.location, self.document, table)
+        return VOTable(self.document, table, self._rows(table, findings), policy, findings)
+
+    def _rows(self, table: Table, findings: Findings) -> RowReader:
+        if table.body is None or not table.fields:
+            return EmptyRows()
+        body = self.document.bodies[table.body]
+        if table.serialization == "TABLEDATA":
+            from scichunk.formats.votable.tabledata import TableData
+
+            return TableData(self.document, body, table.fields, findings)
+        if table.serialization not in {"BINARY", "BINARY2"} or table.stream is None:
+            msg = f"data of the kind {table.serialization}"
+            raise UnsupportedFeature(msg)
+        from scichunk.formats.votable.binary import open_rows
+        from scichunk.formats.votable.href import open_stream
+
+        stream = open_stream(self.location, self.document, body, table.stream)
+        masked = table.serialization == "BINARY2"
+        return open_rows(stream, table.fields, masked, table.n_rows, findings, self.document.source.url)
+
+    def _named(self) -> dict[str, Table]:
+        """Groups and their tables."""
+        tables = self.document.tables
+        if len(tables) <= 1:
+            return {"/": tables[0]} if tables else {}
+        if len(self._groups) != len(tables):
+            self._groups = {"/" + name: t for name, t in zip(group_names(tables), tables, strict=True)}
+        return self._groups
+
+
+def _label(table: Table) -> str:
+    return f"table {table.index}" + (f" {table.name!r}" if table.name else "")

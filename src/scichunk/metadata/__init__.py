@@ -1,1 +1,0 @@
-"""Maps to the conventions of CF and xarray that several formats share."""

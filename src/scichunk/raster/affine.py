@@ -1,0 +1,88 @@
+"""Pixel centres from affine transforms, ``x = c + a * column + b * row``, ``y = f + d * column + e * row``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.selection import parse_key
+
+__all__ = ["LAZY_AXIS", "Affine6", "LinearAxis", "RotatedAxis", "is_rotated", "pixel_centres", "scaled", "shifted"]
+
+Affine6 = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f), as in rasterio and odc-geo."""
+
+LAZY_AXIS = 1 << 22
+"""Axes longer than this get no coordinate values in memory."""
+
+
+def is_rotated(transform: Affine6) -> bool:
+    """Whether x depends on the row, or y on the column."""
+    return transform[1] != 0 or transform[3] != 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinearAxis:
+    """Evenly spaced values, too many to write down."""
+
+    first: float
+    last: float
+    size: int
+
+
+Centres = npt.NDArray[np.float64] | LinearAxis
+
+
+def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[Centres, Centres]:
+    """Return x of every column and y of every row; only without rotation."""
+    a, _, c, _, e, f = transform
+    return _centres(c, a, width), _centres(f, e, height)
+
+
+def _centres(origin: float, step: float, size: int) -> Centres:
+    if size > LAZY_AXIS:
+        return LinearAxis(origin + 0.5 * step, origin + (size - 0.5) * step, size)
+    return origin + step * (np.arange(size, dtype=np.float64) + 0.5)
+
+
+def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:
+    """Transform of a reduced image, whose pixels are ``by_x`` times wider and ``by_y`` times higher."""
+    a, b, c, d, e, f = transform
+    return (a * by_x, b * by_y, c, d * by_x, e * by_y, f)
+
+
+def shifted(transform: Affine6, columns: float, rows: float) -> Affine6:
+    """Transform of an image that begins some pixels to the right of and below another."""
+    a, b, c, d, e, f = transform
+    return (a, b, c + a * columns + b * rows, d, e, f + d * columns + e * rows)
+
+
+class RotatedAxis:
+    """x or y of every pixel of a rotated raster, computed for what is asked.
+
+    Parameters
+    ----------
+    transform
+        Of the raster.
+    shape
+        (rows, columns).
+    axis
+        ``"x"`` or ``"y"``.
+    """
+
+    dtype = np.dtype("f8")
+
+    def __init__(self, transform: Affine6, shape: tuple[int, int], axis: str) -> None:
+        self.shape = shape
+        self._terms = transform[:3] if axis == "x" else transform[3:]
+
+    def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:
+        region = parse_key(key, self.shape)
+        rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions()) + 0.5 for a in region.axes)
+        by_column, by_row, origin = self._terms
+        found = origin + by_column * columns[None, :] + by_row * rows[:, None]
+        values: npt.NDArray[np.float64] = found[region.finish]
+        return values

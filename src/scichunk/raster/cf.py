@@ -1,0 +1,89 @@
+"""Masking and scaling by CF rules, in xarray's own order of operations and types, fused into the read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.buffers import cached_blocks, result
+
+__all__ = ["Decoding", "Step"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Decoding of one band, or of all."""
+
+    dtype: str
+    """Type of the decoded values, as xarray chooses it."""
+    fill: float | complex | None
+    scale: float | None
+    offset: float | None
+
+    def apply(self, raw: Array, out: Array) -> None:
+        """Decode into ``out``: what equals the fill value becomes NaN; then times scale, plus offset."""
+        kind = np.dtype(self.dtype)
+        work = out if out.dtype == kind else np.empty(raw.shape, kind)
+        np.copyto(work, raw, casting="unsafe")
+        if self.fill is not None and self.fill == self.fill:  # NaN stays NaN
+            missing = complex(np.nan, np.nan) if work.dtype.kind == "c" else np.nan
+            np.putmask(work, work == work.dtype.type(self.fill), missing)
+        if self.scale is not None:
+            work *= self.scale
+        if self.offset is not None:
+            work += self.offset
+        if work is not out:
+            out[...] = work
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How raw values become decoded ones.
+
+    Parameters
+    ----------
+    dtype
+        Of the result.
+    steps
+        One for all, or one for each position along the first axis.
+    """
+
+    dtype: str
+    steps: tuple[Step, ...]
+
+    def apply(self, raw: Array, bands: Array | None) -> Array:
+        """Decode a block.
+
+        Parameters
+        ----------
+        raw
+            Raw values.
+        bands
+            Positions along the file's first axis that the block's first axis stands for; None if the steps are all alike.
+        """
+        out = result(raw.shape, self.dtype)
+        if len(self.steps) == 1:
+            for values, target in cached_blocks(raw, out):
+                self.steps[0].apply(values, target)
+        elif bands is not None:
+            for i, band in enumerate(bands):
+                self.steps[int(band)].apply(raw[i : i + 1], out[i : i + 1])
+        return out
+
+
+def step_from(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> Step:
+    """Make a step from CF attributes and the type that xarray decodes to."""
+    fill = attrs.get("_FillValue")
+    scale, offset = attrs.get("scale_factor"), attrs.get("add_offset")
+    return Step(
+        dtype.str,
+        None if fill is None else fill.item() if isinstance(fill, np.generic) else fill,
+        None if scale is None else float(scale),
+        None if offset is None else float(offset),
+    )

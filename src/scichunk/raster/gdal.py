@@ -1,0 +1,146 @@
+"""Georeferencing and meaning of rasters, as rasterio says it: shared by the formats that GDAL reads too."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+from scichunk.errors import MetadataWarning
+from scichunk.quiet import quiet
+from scichunk.raster.affine import Affine6
+
+__all__ = ["RasterMetadata", "ask_gdal", "nothing"]
+
+_IDENTITY: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RasterMetadata:
+    """Georeferencing and meaning of a raster, in rasterio's terms; one entry a band where it says so."""
+
+    nodata: tuple[float | None, ...]
+    scales: tuple[float, ...]
+    offsets: tuple[float, ...]
+    units: tuple[str | None, ...]
+    descriptions: tuple[str | None, ...]
+    colorinterp: tuple[str, ...] = ()
+    crs_wkt: str = ""
+    transform: Affine6 = _IDENTITY
+    tags: Mapping[str, str] = field(default_factory=dict)
+    band_tags: tuple[Mapping[str, str], ...] = ()
+    colormaps: Mapping[int, Mapping[int, tuple[int, int, int, int]]] = field(default_factory=dict)
+    """By band number, counted from 1: RGBA by value."""
+    gcps: str = ""
+    """Ground control points as GeoJSON, the way rioxarray writes them."""
+    gcps_crs_wkt: str = ""
+    rpcs: Mapping[str, str] = field(default_factory=dict)
+
+
+def nothing(bands: int) -> RasterMetadata:
+    """Return metadata that say nothing."""
+    return RasterMetadata(
+        (None,) * bands,
+        (1.0,) * bands,
+        (0.0,) * bands,
+        (None,) * bands,
+        (None,) * bands,
+        tags={"AREA_OR_POINT": "Area"},
+    )
+
+
+def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
+    """Let GDAL interpret a file, or a stub of one; None if it refuses it as a whole.
+
+    Parameters
+    ----------
+    driver
+        Name of GDAL's driver.
+    file
+        A local path, so that files beside it count; or bytes.
+
+    Warns
+    -----
+    MetadataWarning
+        If it refuses bytes, or for what it cannot give: the pixels are served without that.
+    """
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio.io import MemoryFile
+
+    try:
+        with quiet(NotGeoreferencedWarning):  # many images are no maps
+            if isinstance(file, str):
+                with rasterio.open(file, driver=driver) as dataset:
+                    return _collect(dataset)
+            with MemoryFile(file) as memory, memory.open(driver=driver) as dataset:
+                return _collect(dataset)
+    except (RasterioError, CPLE_BaseError, ValueError) as error:  # ValueError: texts in no known encoding
+        if isinstance(file, bytes):
+            warnings.warn(f"metadata left out, GDAL refuses them: {error}", MetadataWarning, stacklevel=2)
+        return None
+
+
+def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
+    """Return what an opened rasterio dataset says of itself.
+
+    Warns
+    -----
+    MetadataWarning
+        For what GDAL cannot give.
+    """
+    n = ds.count
+    crs = _try("coordinate system", lambda: ds.crs, None)
+    gcps, gcps_crs = _try("ground control points", lambda: ds.gcps, ([], None))
+    colormaps = {}
+    interpretations = _try("colour interpretation", lambda: tuple(c.name for c in ds.colorinterp), ())
+    for band, name in enumerate(interpretations, 1):
+        if name == "palette" and (colors := _try("colour map", partial(ds.colormap, band), None)):
+            colormaps[band] = colors
+    rpcs = _try("RPCs", lambda: ds.rpcs, None)
+    return RasterMetadata(
+        nodata=_try("nodata", lambda: tuple(ds.nodatavals), (None,) * n),
+        scales=_try("scales", lambda: tuple(float(s) for s in ds.scales), (1.0,) * n),
+        offsets=_try("offsets", lambda: tuple(float(o) for o in ds.offsets), (0.0,) * n),
+        units=_try("units", lambda: tuple(ds.units), (None,) * n),
+        descriptions=_try("descriptions", lambda: tuple(ds.descriptions), (None,) * n),
+        colorinterp=interpretations,
+        crs_wkt=_try("coordinate system", crs.to_wkt, "") if crs else "",
+        transform=_try("transform", lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
+        tags=_try("tags", lambda: dict(ds.tags()), {}),
+        band_tags=_try("band tags", lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
+        colormaps=colormaps,
+        gcps=_geojson(gcps) if gcps else "",
+        gcps_crs_wkt=_try("coordinate system of the ground control points", gcps_crs.to_wkt, "")
+        if gcps and gcps_crs
+        else "",
+        rpcs=_try("rpcs", lambda: dict(rpcs.to_gdal()), {}) if rpcs else {},
+    )
+
+
+def _try(name: str, get: Callable[[], Any], default: Any) -> Any:
+    """One attribute of a dataset; what GDAL cannot give (a tag in no known encoding, ...) is left out, and said."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        return get()
+    except (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, OverflowError) as error:
+        warnings.warn(f"{name} left out, GDAL cannot give it: {error}", MetadataWarning, stacklevel=2)
+        return default
+
+
+def _geojson(gcps: list[Any]) -> str:
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"id": str(g.id), "info": str(g.info), "row": float(g.row), "col": float(g.col)},
+            "geometry": {"type": "Point", "coordinates": [float(g.x), float(g.y), float(g.z or 0.0)]},
+        }
+        for g in gcps
+    ]
+    return json.dumps({"type": "FeatureCollection", "features": features})

@@ -1,0 +1,1 @@
+"""World coordinates of images of the sky."""
