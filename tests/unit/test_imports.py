@@ -34,6 +34,7 @@ print(sorted(m for m in set(sys.modules) - before if m.partition(".")[0] not in 
     allowed = {
         "scichunk",
         "scichunk.adapters",
+        "scichunk.adapters.xarray",
         "scichunk.adapters.xarray.engine",
         "scichunk.errors",
         "scichunk.options",
