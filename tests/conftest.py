@@ -147,9 +147,6 @@ def leaves_nothing_behind(request, own_temporary_folder):
     if request.node.stash.get(_FAILED, False):
         return
     left = _settled(before)
-    for marker in request.node.iter_markers("leaks"):
-        for kind in marker.args:
-            left.pop(kind, None)
     assert not left, f"the test leaves behind: {left}"
     assert changed == scichunk.options.get(), f"the test leaves changed options: {changed}"
 

@@ -1,8 +1,11 @@
 """A format of another package, installed with its entry points: found, opened, and as good as the built-in ones."""
 
+import dataclasses
 import importlib
+import itertools
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +95,110 @@ def test_it_stands_beside_the_built_in_formats(tmp_path):
 @pytest.mark.parametrize("interleave", ORDERS)
 def test_conformance(tmp_path, interleave, check):
     check(Case("envi", write(tmp_path, interleave, ">i2")[0]))
+
+
+class Faulty:
+    """An array that does one thing wrong."""
+
+    def __init__(self, inner, fault, source):
+        self.inner, self.fault, self.file, self.inside = inner, fault, source, 0
+        self.shape, self.dtype, self.grid, self.reader = inner.shape, inner.dtype, inner.grid, inner.reader
+        self.index = inner.index
+
+    def read(self, axes, out=None):
+        if self.fault == "empty" and not all(len(a) for a in axes):
+            raise IndexError("nothing")
+        if self.fault == "threads":
+            self.inside += 1
+            time.sleep(0.01)
+            self.inside -= 1
+            assert not self.inside, "not made for threads"
+        if self.fault == "whole":
+            self.file.read_ranges([0], [self.file.fingerprint.size])
+        try:
+            found = self.inner.read(axes)
+        except scichunk.errors.SourceError:
+            if self.fault not in ("swallows", "unchanged"):
+                raise
+            return np.zeros([len(a) for a in axes], self.dtype)
+        if self.fault == "steps" and any(getattr(a, "step", 1) > 1 for a in axes):
+            return found[..., ::-1]
+        if self.fault == "changes":
+            return found + next(COUNTER)
+        return found
+
+    def read_points(self, points, spans):
+        return self.inner.read_points(points, spans) * (self.fault != "points")
+
+    async def read_async(self, axes):
+        return await self.inner.read_async(axes) * (self.fault != "async")
+
+
+KEPT = []
+COUNTER = itertools.count()
+FAULTS = {
+    "describes": "info",
+    "named": "names",
+    "ghost": "groups",
+    "changes": "tree",
+    "any group": "unknown_group",
+    "wrong error": "other_files",
+    "steps": "indexing",
+    "points": "points",
+    "empty": "empty_selections",
+    "async": "async",
+    "threads": "threads",
+    "unchanged": "changed_file",
+    "kept open": "close",
+    "damage": "damage",
+    "reads again": "header_reads",
+    "whole": "window_reads",
+    "swallows": "failing_source",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_check_finds_its_fault(tmp_path, monkeypatch, fault):
+    import envi_scichunk
+
+    class Broken(envi_scichunk.ENVIFile):
+        def __init__(self, location, source):
+            try:
+                super().__init__(location, source)
+            except scichunk.errors.FormatError:
+                raise ValueError("another error") if fault == "wrong error" else AssertionError from None
+            if fault == "kept open":
+                KEPT.append(location.open())
+
+        def array(self, place):
+            return Faulty(self.image, fault, self.source)
+
+        def groups(self):
+            return ["/", "/ghost"] if fault == "ghost" else ["/"]
+
+        def node(self, group="/"):
+            if fault == "reads again":
+                self.source.head()
+            if fault == "damage" and self.fingerprint.size < 200_000:
+                raise IndexError("too short")
+            found = super().node("/" if fault == "any group" else group)
+            image = dataclasses.replace(found.arrays[0], source=self.array(("image",)))
+            return dataclasses.replace(found, arrays=(image,))
+
+        def describe(self):
+            (info,) = super().describe()
+            if fault == "describes":
+                return [dataclasses.replace(info, shape=(1, *info.shape[1:]))]
+            return [dataclasses.replace(info, name="data" if fault == "named" else info.name)]
+
+    monkeypatch.setattr(
+        envi_scichunk, "open_file", lambda location, source=None: Broken(location, source or location.open())
+    )
+    check = next(c for c in CHECKS if c.__name__ == f"check_{FAULTS[fault]}")
+    path, _ = write(tmp_path, "bil", "<i2")
+    with pytest.raises((AssertionError, ValueError, IndexError)):
+        check(Case("envi", path))
+    KEPT.clear()
 
 
 def test_the_suite_in_one_call_tells_all_that_is_wrong(tmp_path):

@@ -148,7 +148,7 @@ class LazyArray:
     def _finish(self, values: Array, region: Region) -> Array:
         if self.decoding:
             values = self.decoding.apply(values, _positions(region.axes[0]) if len(self.decoding.steps) > 1 else None)
-        return values if region.plain else values[region.finish]
+        return values if region.plain else values[(*region.finish, ...)]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         h, mark = self.handle, self.handle.fingerprint

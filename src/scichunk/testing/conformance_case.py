@@ -102,10 +102,10 @@ class Case:
         return self.format.open_file(self.location, source=source or self.location.open())
 
     def dataset(self, group: str | None = None, path: str | None = None, **kwargs: Any) -> Any:
-        """Open a group through the engine that has the format's name."""
+        """Open a group through the engine that has the format's name; what is read is not kept, so that each read reads."""
         import xarray as xr
 
-        options = {**self.options, **kwargs}
+        options = {"cache": False, **self.options, **kwargs}
         return xr.open_dataset(path or self.file, engine=self.name, group=group, **options)
 
     def variables(self, **kwargs: Any) -> Iterator[tuple[str, Any]]:

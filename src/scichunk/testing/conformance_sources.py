@@ -29,6 +29,7 @@ _HEAD = 4096
 _READABLE = 1 << 24  # bytes of an array that is read although its header may be wrong
 _FAILURES = 12
 _CHUNKS = 6
+_UNEVEN = 2  # times as large as all on average may be the chunks that are looked at
 _SLACK = 1 << 14  # bytes: headers of chunks that are read ahead to find their parts, at times in vain
 
 
@@ -70,12 +71,19 @@ def check_window_reads(case: Case) -> None:
             continue
         _asked(array, [Span(0, n) for n in array.source.shape], source)  # finds the chunks, where that takes reads
         whole = _asked(array, [Span(0, n) for n in array.source.shape], source)
+        sizes = []
         for chunk in _chosen(array.source.grid):
             alone = _asked(array, chunk, source)
+            sizes.append(alone)
             require(alone <= whole + _SLACK, f"{label}: one chunk takes {alone} bytes, the whole array {whole}")
             window = [_middle(s) for s in chunk]
             part = _asked(array, window, source)
             require(part <= alone + _SLACK, f"{label}: the window {window} takes {part} bytes, its chunk {alone}")
+        share, count = sum(sizes) / len(sizes), array.source.grid.size
+        require(
+            share <= _UNEVEN * whole / count + _SLACK,
+            f"{label}: single chunks take {share:.0f} bytes each, all {count} together {whole}",
+        )
 
 
 def check_failing_source(case: Case) -> None:

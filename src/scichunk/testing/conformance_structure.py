@@ -141,7 +141,11 @@ def _filled(case: Case) -> dict[str, Any]:
     """Return the nodes of the tree that hold variables, by path."""
     import xarray as xr
 
-    tree = xr.open_datatree(case.file, engine=case.name, **case.options)
+    try:
+        tree = xr.open_datatree(case.file, engine=case.name, **case.options)
+    except Exception as error:
+        msg = f"{case.file}: a sound file must open as a tree of all its groups: {type(error).__name__}: {error}"
+        raise AssertionError(msg) from error
     return {node.path: node.to_dataset(inherit=False) for node in tree.subtree if node.data_vars}
 
 

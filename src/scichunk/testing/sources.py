@@ -17,11 +17,21 @@ class _Wrapped:
 
     def __init__(self, source: ByteSource) -> None:
         self._inner = source
+        self.key = source.key
 
     def __getattr__(self, name: str) -> Any:
         if name == "_inner":  # not there yet while it is unpickled
             raise AttributeError(name)
         return getattr(self._inner, name)
+
+    @property
+    def is_cheap(self) -> bool:
+        """Whether a read of the source within costs little."""
+        return self._inner.is_cheap
+
+    def close(self) -> None:
+        """Close the source within."""
+        self._inner.close()
 
     @property
     def url(self) -> str:
