@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scichunk import errors, options
 
 if TYPE_CHECKING:
+    from scichunk import formats
     from scichunk.adapters.dask.arrays import from_file
     from scichunk.adapters.dask.frames import read_table
     from scichunk.adapters.dask.stacks import from_files

@@ -126,7 +126,7 @@ def with_times(
     except (ValueError, OverflowError):  # xarray gives up with the first of them, so each is asked by itself
         odd = {n: v for n, v in variables.items() if not _decodes(n, v, decode, url)}
     decoded, attrs = decode({n: v for n, v in variables.items() if n not in odd})
-    return {n: odd.get(n, decoded.get(n)) for n in variables}, attrs
+    return {n: odd[n] if n in odd else decoded[n] for n in variables}, attrs
 
 
 def _decodes(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:
