@@ -100,7 +100,7 @@ def test_groups_and_selectors():
 def test_palette():
     raw = xr.open_dataset(DATA / "palette.jp2", engine="jpeg2000")
     assert raw.band_data.shape == (1, 64, 80)
-    table = np.array(raw.band_data.attrs["palette"])
+    table = np.array(json.loads(raw.band_data.attrs["palette"]))
     assert table.shape == (8, 3)
     with lent() as glymur:
         want = np.moveaxis(glymur.Jp2k(DATA / "palette.jp2")[:], -1, 0)

@@ -233,7 +233,8 @@ def from_files(
     stack = open_first(urls, format, rules, storage_options)
     place, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
     found = read_headers(stack, {"": place}, headers, rules)
-    array = stack_to_dask(make_array(stack, place, found.marks, rules), chunks)
+    inner = stack.first.file.array(place).grid
+    array = stack_to_dask(make_array(stack, place, found.marks, rules), inner, chunks)
     return array if bands is None else array[:, list(bands)]
 
 
@@ -387,20 +388,19 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
-    """Wrap a stack: one task a chunk."""
+def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
+    """Wrap a stack, one task a chunk; ``inner`` are the native chunks of one file."""
     import dask.array as da
     import dask.config
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
-    location, inner = _template(stack)
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, str) and chunks == "auto":
         sizes = auto_chunks(inner, stack.dtype.itemsize, target)
         whole = sizes == inner.shape
         each = int(np.prod(sizes, dtype=np.int64)) * stack.dtype.itemsize
-        chunks = (_files_a_chunk(stack.shape[0], each, target, location) if whole else 1, *sizes)
+        chunks = (_files_a_chunk(stack, each, target) if whole else 1, *sizes)
     grid = ChunkGrid(stack.shape, (1, *inner.edges))
     found = resolve_chunks(chunks, grid, stack.dtype.itemsize, target)
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
@@ -416,17 +416,9 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
     )
 
 
-def _template(stack: StackArray) -> tuple[Location, ChunkGrid]:
-    """The first file that can be read, and the native chunks of its array."""
-    for location, mark in stack.files.unpack():
-        if mark is not None and mark != _BAD:
-            return location, open_file(stack.format_name, location, mark).array(stack.place).grid
-    msg = "no file of the stack has been opened"
-    raise FormatError(msg)
-
-
-def _files_a_chunk(count: int, nbytes: int, target: int, location: Location) -> int:
+def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:
     """How many small files one task reads: few enough of remote ones that tasks can share the waiting."""
+    count, location = len(stack.files), stack.files.unpack()[0][0]
     several = max(1, min(count, target // 4 // max(1, nbytes)))
     if location.local_path is None:
         several = min(several, max(_FILES_A_CHUNK, -(-count // _MANY_CHUNKS)))
