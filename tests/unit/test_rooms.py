@@ -274,7 +274,6 @@ def test_core_imports_numpy_only():
 
 LARGE = set(
     """
-    adapters/dask/stacks.py: lines
     adapters/dask/frames.py: lines of read_table
     adapters/dask/stacks.py: lines of from_files
     adapters/xarray/stacks.py: lines of open_stack

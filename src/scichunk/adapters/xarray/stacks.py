@@ -11,17 +11,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from scichunk import options
-from scichunk.adapters.dask.stacks import (
-    Errors,
-    Headers,
-    Rules,
-    Stack,
-    make_array,
-    open_first,
-    read_headers,
-    stack_to_dask,
-)
+from scichunk.adapters.dask.stacks import make_array, stack_to_dask
 from scichunk.adapters.files import together
+from scichunk.adapters.headers import Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.xarray.datasets import Which, build_dataset
 from scichunk.adapters.xarray.variables import Decoders, Form, chosen_arrays, form_of, with_times
 from scichunk.core.files import ArrayVar, OpenFile
