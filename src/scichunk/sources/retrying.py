@@ -148,10 +148,9 @@ def seconds_to_wait(retry_after: str) -> float:
 def _real(error: BaseException) -> BaseException:
     """What is behind an error: fsspec tells any failure of HTTP as a missing file, and keeps the real one as its cause."""
     cause = error.__cause__
-    if isinstance(error, FileNotFoundError) and cause is not None and not isinstance(cause, FileNotFoundError):
-        status = getattr(cause, "status", None)
-        if type(cause).__module__.startswith("aiohttp") and status not in {404, 410}:
-            return cause
+    if isinstance(error, FileNotFoundError) and cause is not None and getattr(cause, "status", None) not in {404, 410}:
+        failed = isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.startswith("aiohttp")
+        return cause if failed else error
     return error
 
 
