@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
+from urllib.parse import quote, unquote
 
 from scichunk.errors import FormatError
 
-__all__ = ["ByteSource", "Fingerprint", "check_ranges", "public_url"]
+__all__ = ["ByteSource", "Fingerprint", "check_ranges", "public_url", "without_secrets"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,8 @@ class Fingerprint:
     size: int
     """Length in bytes."""
     tag: str
-    """ETag, or modification time in hexadecimal nanoseconds, or a digest; empty where nothing is known."""
+    """ETag, or modification time in hexadecimal nanoseconds, or a digest of the content; ``head:`` and a digest of the first bytes
+    where the storage names no version."""
 
 
 @runtime_checkable
@@ -85,6 +87,100 @@ def check_ranges(starts: Sequence[int], stops: Sequence[int], size: int, url: st
 
 
 def public_url(url: str) -> str:
-    """Hide what may be secret: user information, and the values in a query string."""
-    url = re.sub(r"(?<=://)[^/@\s]*@", "", url)
-    return re.sub(r"(?<==)[^&#]{16,}", "...", url) if "?" in url else url
+    """Return a name with everything masked that may be secret, for messages.
+
+    Parameters
+    ----------
+    url
+        A URL, also a chained one of fsspec (``zip://a.tif::https://...``), or a path, which is returned as it is.
+
+    Returns
+    -------
+    str
+        Without user information, values of queries and fragments: ``https://host/a.tif?token=...``.
+    """
+    if "://" not in url:
+        return url
+    if url.startswith(("http://", "https://")):  # never chained: "::" is part of the path or the query
+        return _public_link(url)
+    links, open_query = [], False
+    for link in url.split("::"):
+        if "://" in link:
+            links.append(_public_link(link))
+            open_query = "?" in link or "#" in link
+        else:
+            links.append("..." if open_query and link else link)  # the rest of a value in which "::" stood
+    return "::".join(links)
+
+
+def _public_link(link: str) -> str:
+    scheme, _, rest = link.partition("://")
+    path, mark, tail = rest, "", ""
+    found = re.search(r"[?#]", rest)
+    if found is not None:
+        path, mark, tail = rest[: found.start()], found[0], rest[found.end() :]
+    host, slash, names = path.partition("/")
+    if "@" in host:
+        host = host.rpartition("@")[2]
+    elif "@" in names and re.search(
+        r":(?!\d*$)[^\]]*$", host
+    ):  # "user:pass/word@host": what follows the colon is no port
+        host, slash, names = names.rpartition("@")[2].partition("/")
+    query, hash_, _ = tail.partition("#") if mark == "?" else ("", "#" if mark else "", "")
+    shown = re.sub(r"[^&;]+", lambda part: _masked(part[0]), query)
+    return f"{scheme}://{host}{slash}{names}{mark if mark == '?' else ''}{shown}{'#...' if hash_ else ''}"
+
+
+def _masked(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    return f"{name}=..." if equals else "..."
+
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]+")
+_LEAST_SECRET: Final = 6
+"""Shorter values are masked only within their URL: elsewhere they are more likely a word of the message."""
+
+
+def without_secrets(text: str, url: str) -> str:
+    """Return the text of another library's error without what is secret in a URL.
+
+    Parameters
+    ----------
+    text
+        The text.
+    url
+        The URL as the user gave it. It, its quoted and unquoted variants and every other URL in the text are replaced by their
+        public names; what was secret in it is masked where it stands alone.
+    """
+    raw = {url, unquote(url), quote(url, safe=""), *(quote(url, safe=s) for s in _QUOTED_EXCEPT)}
+    for variant in sorted(raw, key=len, reverse=True):
+        if "://" in url:
+            text = text.replace(variant, public_url(url))
+    text = _URL.sub(lambda found: public_url(found[0]), text)
+    secrets = {s for part in _secret_parts(url) for s in (part, unquote(part), quote(part, safe=""), quote(part))}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(secret, "...")
+    return text
+
+
+_QUOTED_EXCEPT: Final = ("/:?&=#@+,;%", "/:?&=@+,;", "/:?&=#@", "/:", "/:?&=")
+"""What libraries leave as it is when they quote a URL."""
+
+
+def _secret_parts(url: str) -> Iterator[str]:
+    """User information, query and its values, and fragment of each link."""
+    for link in url.split("::"):
+        rest = link.partition("://")[2]
+        if not rest:
+            continue
+        found = re.search(r"[?#]", rest)
+        path, tail = (rest[: found.start()], rest[found.end() :]) if found else (rest, "")
+        user = path.rpartition("@")[0]
+        if public_url(link).find(user + "@") < 0 and user:
+            yield user
+            yield from user.split(":")[1:]
+        if tail:
+            yield tail
+            for pair in re.split(r"[&;#]", tail):
+                yield pair.partition("=")[2] or pair

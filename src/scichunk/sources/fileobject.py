@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import operator
+import os
 import threading
-from collections.abc import Sequence
-from typing import BinaryIO
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
 
 from scichunk import options
 from scichunk.errors import SourceError
-from scichunk.sources.base import Fingerprint, check_ranges
+from scichunk.sources.base import Fingerprint, check_ranges, public_url
 from scichunk.sources.ranges import plan_ranges
+from scichunk.sources.retrying import error_of
 
 __all__ = ["FileObjectSource"]
 
@@ -32,15 +36,13 @@ class FileObjectSource:
         self.file = file
         self.key = f"object:{tag}"
         self._lock = threading.Lock()
-        self.url = str(getattr(file, "name", "") or f"<{type(file).__name__}>")
-        try:
-            with self._lock:
-                at = file.tell()
-                size = file.seek(0, 2)
-                file.seek(at)
-        except (OSError, ValueError, AttributeError) as error:
-            msg = f"the file object cannot seek: {error}"
-            raise SourceError(msg, url=self.url) from error
+        self._process = os.getpid()
+        self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
+        with self._turn("the file object cannot seek"):
+            at = self._position()
+            file.seek(0, 2)
+            size = self._position()
+            file.seek(at)
         self.fingerprint = Fingerprint(size, tag)
 
     @property
@@ -71,19 +73,55 @@ class FileObjectSource:
 
     def _read(self, start: int, stop: int) -> memoryview:
         parts: list[bytes] = []
-        try:
-            with self._lock:
-                at = self.file.tell()
-                self.file.seek(start)
-                missing = stop - start
-                while missing > 0 and (part := self.file.read(missing)):
-                    parts.append(part)
-                    missing -= len(part)
-                self.file.seek(at)
-        except (OSError, ValueError) as error:
-            msg = f"bytes {start} to {stop} cannot be read: {error}"
-            raise SourceError(msg, url=self.url) from error
+        with self._turn(f"bytes {start} to {stop} cannot be read from the file object"):
+            at = self._position()
+            self.file.seek(start)
+            missing = stop - start
+            while missing > 0 and (part := self._some(missing)):
+                parts.append(part)
+                missing -= len(part)
+            self.file.seek(at)
         if missing:
             msg = f"bytes {start} to {stop} end after {stop - start - missing} bytes: the file has changed"
             raise SourceError(msg, url=self.url)
         return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _some(self, size: int) -> bytes:
+        part: Any = self.file.read(size)
+        if isinstance(part, str):
+            msg = "the file object gives text: open it in binary mode"
+            raise SourceError(msg)
+        if part is None:
+            msg = "the file object has no bytes ready: it must not be in non-blocking mode"
+            raise SourceError(msg)
+        found = part if isinstance(part, bytes) else bytes(memoryview(part))
+        if len(found) > size:
+            msg = f"the file object gave {len(found)} bytes when {size} were asked for"
+            raise SourceError(msg)
+        return found
+
+    def _position(self) -> int:
+        """Where the object says that it is; what ``seek`` returns is not used, since some return nothing."""
+        at: Any = self.file.tell()
+        if isinstance(at, bool) or not hasattr(at, "__index__") or operator.index(at) < 0:
+            msg = f"tell() of the file object gave {at!r} instead of a position"
+            raise SourceError(msg)
+        return operator.index(at)
+
+    @contextlib.contextmanager
+    def _turn(self, what: str) -> Iterator[None]:
+        """Have the object to oneself; whatever its methods raise is told as a SourceError."""
+        if os.getpid() != self._process:
+            msg = (
+                "the open file belongs to the process from which this one was forked, which shares its position: "
+                "give the name of the file, or its bytes"
+            )
+            raise SourceError(msg, url=self.url)
+        failure: Exception | None = None
+        try:
+            with self._lock:
+                yield
+        except Exception as error:  # noqa: BLE001  # the object is the caller's, and may raise anything
+            failure = error_of(error, self.url, what)
+        if failure is not None:
+            raise failure

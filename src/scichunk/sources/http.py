@@ -1,27 +1,47 @@
-"""HTTP and HTTPS: one GET opens a file, every later answer is checked to be of the same version.
+"""HTTP and HTTPS: one GET opens a file, every answer is checked to be the range that was asked for, of the version that was opened.
 
 fsspec's own ``cat_ranges`` shows neither status nor headers, so the requests go through its aiohttp session directly.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from fsspec.implementations.http import HTTPFileSystem
 
-from scichunk import options
 from scichunk.errors import MissingFile, SourceError
-from scichunk.sources.base import Fingerprint, public_url
-from scichunk.sources.remote import RemoteSource
+from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
+from scichunk.sources.retrying import TryAgain, seconds_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp import ClientResponse
 
+    from scichunk.options import Options
+
 __all__ = ["HttpSource"]
 
-_TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_TRANSIENT: Final = {408, 425, 429, 500, 502, 503, 504}
+_CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
+_OWN_HEADERS: Final = {"range", "accept-encoding", "if-match"}
+_NO_RANGES: Final = (
+    "the server does not serve ranges and the file is large, or of a length that is not said: download it, or use a caching URL "
+    "(filecache::https://...)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Bytes from a position of the file, and what the headers say of the file."""
+
+    data: bytes
+    start: int
+    size: int
+    tag: str
+    etag: str
 
 
 class HttpSource(RemoteSource):
@@ -41,85 +61,130 @@ class HttpSource(RemoteSource):
     """
 
     def __init__(self, url: str, storage_options: Mapping[str, Any]) -> None:
-        super().__init__(public_url(url))
-        self._url = url
-        self._fs = HTTPFileSystem(**storage_options)
-        self._whole: bytes | None = None
+        super().__init__(url)
+        self._options = dict(storage_options)
+        self._fs: Any = None
         self._etag = ""
-        self.fingerprint = Fingerprint(-1, "")
-        first = self._run(self._open())
-        self._head = memoryview(first)
+        self._is_open = False
+        self.open_now()
+        self._is_open = True
 
-    async def _open(self) -> bytes:
-        limits, last = options.get(), ""
-        for _ in range(limits.retries + 1):
-            try:
-                return await self.fetch(0, limits.head_bytes)
-            except SourceError:
-                raise
-            except Exception as error:  # noqa: BLE001  # connection errors of any kind; raised again below
-                last = f"{type(error).__name__}: {error}"
-        msg = f"cannot be opened: {last}"
-        raise SourceError(msg, url=self.url, tried=f"{limits.retries + 1} times")
+    async def connect(self) -> None:
+        """Take fsspec's file system of these options, whose session all files of this process share."""
+        self._fs = HTTPFileSystem(**self._options)
+        keep_over_fork(self._fs)
 
-    async def fetch(self, start: int, stop: int) -> bytes:
+    async def fetch_head(self, limits: Options) -> Head:
+        """One GET, which brings length and version too."""
+        found = await self._get(0, limits.head_bytes, limits)
+        # a weak one never matches (RFC 9110, section 13.1.1), and one without quotes is none
+        self._etag = found.etag if found.etag.startswith('"') else ""
+        return Head(found.data, found.size, found.tag)
+
+    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
+        """One GET with a condition."""
+        found = await self._get(start, stop, limits)
+        if len(found.data) == found.size:
+            self.keep(found.data)
+        return found.data[start - found.start : stop - found.start]
+
+    async def _get(self, start: int, stop: int, limits: Options) -> _Answer:
         """One GET with a Range header (RFC 9110, section 14)."""
-        if self._whole is not None:
-            return self._whole[start:stop]
         arguments = dict(self._fs.kwargs)
-        headers = dict(arguments.pop("headers", None) or {})
-        headers["Range"] = f"bytes={start}-{stop - 1}"
-        headers["Accept-Encoding"] = "identity"
+        given = dict(arguments.pop("headers", None) or {})
+        headers = {name: value for name, value in given.items() if str(name).lower() not in _OWN_HEADERS}
+        headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         if self._etag:
             headers["If-Match"] = self._etag
         session = await self._fs.set_session()
-        async with session.get(self._fs.encode_url(self._url), headers=headers, **arguments) as answer:
-            size = self._check(answer)
-            if answer.status == 416:  # nothing there: an empty file
-                return b""
-            if answer.status == 206:
-                body = await answer.read()
-                return body if size is not None else await self._all()
-            if size is not None and size > options.get().max_header_bytes:
-                msg = "the server does not serve ranges and the file is large: download it, or use a caching URL (filecache::https://...)"
-                raise SourceError(msg, url=self.url)
-            whole: bytes = await answer.read()
-        self._whole = whole
-        if self.fingerprint.size != len(whole):
-            self.fingerprint = Fingerprint(len(whole), self.fingerprint.tag)
-        return whole[start:stop]
+        keep_over_fork(session)
+        async with session.get(self._fs.encode_url(self._secret_url), headers=headers, **arguments) as answer:
+            self._refuse(answer)
+            etag = answer.headers.get("ETag", "")
+            tag = etag or answer.headers.get("Last-Modified", "")
+            if answer.status == 200:
+                data = await self._read_whole(answer, tag, limits)
+                return _Answer(data, 0, len(data), tag, etag)
+            first, last, size = self._range(answer)
+            if self._is_open and not self.is_version(size, tag):
+                raise changed()
+            if answer.status == 416:
+                if self._is_open or size:
+                    msg = f"the server refuses to give bytes {start} to {stop} of {size}"
+                    raise SourceError(msg)
+                return _Answer(b"", 0, 0, tag, etag)
+            if (first, last) != (start, min(stop, size)):
+                msg = f"bytes {first} to {last} of {size} came instead of {start} to {stop}"
+                raise TryAgain(msg)
+            return _Answer(await _read(answer, last - first), first, size, tag, etag)
 
-    async def _all(self) -> bytes:
-        msg = "the server does not say how long the file is"
-        raise SourceError(msg, url=self.url)
-
-    def _check(self, answer: ClientResponse) -> int | None:
-        """Check status and version; return the size of the whole file, where the server says it."""
+    def _refuse(self, answer: ClientResponse) -> None:
+        """Raise what the status means, or an answer in a form that was not asked for."""
         status, headers = answer.status, answer.headers
         if status in {404, 410}:
             msg = f"no such file: HTTP status {status}"
-            raise MissingFile(msg, url=self.url)
+            raise MissingFile(msg)
         if status == 412:
-            raise self._changed()
+            raise changed()
         if status in _TRANSIENT:
             msg = f"HTTP status {status}"
-            raise ConnectionError(msg)
+            raise TryAgain(msg, seconds_to_wait(headers.get("Retry-After", "")))
         if status not in {200, 206, 416}:
             msg = f"HTTP status {status} {answer.reason or ''}".rstrip()
-            raise SourceError(msg, url=self.url)
-        total = (
-            headers.get("Content-Range", "").rpartition("/")[2] if status != 200 else headers.get("Content-Length", "")
-        )
-        size = int(total) if total.isdigit() else None
-        etag = headers.get("ETag", "")
-        tag = etag or headers.get("Last-Modified", "")
-        if self.fingerprint.size < 0:
-            self.fingerprint = Fingerprint(size or 0, tag)
-            self._etag = "" if etag.startswith("W/") else etag
-        elif (size is not None and size != self.fingerprint.size) or tag != self.fingerprint.tag:
-            raise self._changed()
-        return size
+            raise SourceError(msg)
+        encoding = headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in {"", "identity"} and status != 416:
+            msg = f"the server sends the file encoded ({encoding}) although it was asked not to: ranges of it are of no use"
+            raise SourceError(msg)
+        if headers.get("Content-Type", "").lower().startswith("multipart/byteranges"):
+            msg = "the server sends several ranges (multipart/byteranges) although one was asked for"
+            raise SourceError(msg)
 
-    def _changed(self) -> SourceError:
-        msg = "the file has changed on the server since it was opened; open it again"
-        return SourceError(msg, url=self.url)
+    def _range(self, answer: ClientResponse) -> tuple[int, int, int]:
+        """Start, stop and length of the file by the Content-Range header (RFC 9110, section 14.4)."""
+        text = answer.headers.get("Content-Range", "")
+        if answer.status == 416:
+            total = text.rpartition("/")[2].strip()
+            return 0, 0, int(total) if total.isascii() and total.isdigit() else self._size_if_open()
+        found = _CONTENT_RANGE.fullmatch(text)
+        if found is None:
+            msg = f"the server does not say which bytes it sends (Content-Range: {text[:80]!r})"
+            raise SourceError(msg)
+        if found[3] == "*":
+            msg = "the server does not say how long the file is"
+            raise SourceError(msg)
+        return int(found[1]), int(found[2]) + 1, int(found[3])
+
+    def _size_if_open(self) -> int:
+        return self.fingerprint.size if self._is_open else 0
+
+    async def _read_whole(self, answer: ClientResponse, tag: str, limits: Options) -> bytes:
+        """The whole file, where the server does not serve ranges and the file is small."""
+        length = answer.headers.get("Content-Length", "").strip()
+        size = int(length) if length.isascii() and length.isdigit() else None
+        if self._is_open and not self.is_version(size, tag):
+            raise changed()
+        if size is not None and size > limits.max_header_bytes:
+            raise SourceError(_NO_RANGES)
+        try:
+            data = await _read(answer, limits.max_header_bytes if size is None else size)
+        except TryAgain:
+            if size is not None:
+                raise
+            raise SourceError(_NO_RANGES) from None
+        if self._is_open and not self.is_version(len(data), tag):
+            raise changed()
+        return data
+
+
+async def _read(answer: ClientResponse, most: int) -> bytes:
+    """Read a body, but not further than it may go."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > most:
+            msg = f"more than {most} bytes came"
+            raise TryAgain(msg)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
 
-from scichunk import options
-from scichunk.errors import MissingFile, SourceError
-from scichunk.sources.base import Fingerprint
-from scichunk.sources.remote import RemoteSource
+from scichunk.errors import SourceError
+from scichunk.sources.remote import Head, RemoteSource, changed
+from scichunk.sources.retrying import TryAgain
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
+    from scichunk.options import Options
+
 __all__ = ["ObstoreSource"]
+
+_PROCESS: Final = os.getpid()
+"""Where obstore's threads may have been started; a forked child of it has another number, and no threads."""
 
 
 class ObstoreSource(RemoteSource):
@@ -33,25 +38,71 @@ class ObstoreSource(RemoteSource):
 
     def __init__(self, store: ObjectStore, path: str) -> None:
         super().__init__(f"{type(store).__name__}/{path}")
+        self._store, self._path = store, path
+        self._condition = ""
+        self.open_now()
+
+    async def connect(self) -> None:
+        """Refuse a forked child: obstore's threads are not there, and a request would wait for them for ever."""
+        if os.getpid() != _PROCESS:
+            msg = (
+                "stores of obstore cannot be used in a process that was forked from one that used obstore: start workers by "
+                'spawn or forkserver (multiprocessing.get_context("spawn"))'
+            )
+            raise SourceError(msg)
+
+    async def fetch_head(self, limits: Options) -> Head:
+        """One request, which brings length and version too; a second one for an empty object, of which no range can be had."""
         import obstore
 
-        self._get_range = obstore.get_range_async
-        self._store, self._path = store, path
         try:
-            answer = obstore.get(store, path, options={"range": (0, options.get().head_bytes)})
-            self._head = memoryview(bytes(answer.bytes()))
-        except FileNotFoundError as error:
-            msg = "no such object"
-            raise MissingFile(msg, url=self.url) from error
-        except Exception as error:
-            if obstore.head(store, path)["size"] != 0:
-                msg = f"cannot be opened: {type(error).__name__}: {error}"
-                raise SourceError(msg, url=self.url) from error
-            self.fingerprint = Fingerprint(0, "")
-            return
-        meta: Any = answer.meta
-        self.fingerprint = Fingerprint(meta["size"], meta.get("e_tag") or str(meta.get("last_modified") or ""))
+            data, meta = await self._get(0, limits.head_bytes)
+        except (FileNotFoundError, TryAgain):
+            raise
+        except Exception:
+            meta = await obstore.head_async(self._store, self._path)
+            if meta["size"]:
+                raise
+            data = b""
+        tag = _tag(meta)
+        self._condition = meta.get("e_tag") or ""
+        if self._condition.startswith("W/"):
+            self._condition = ""  # a weak one never matches (RFC 9110, section 13.1.1)
+        return Head(data, meta["size"], tag)
 
-    async def fetch(self, start: int, stop: int) -> bytes:
-        """One range request."""
-        return bytes(await self._get_range(self._store, self._path, start=start, end=stop))
+    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # obstore reads no further than asked
+        """One request with a condition; the version that the answer names is compared too, since not every store looks at it."""
+        from obstore import exceptions
+
+        try:
+            data, meta = await self._get(start, stop)
+        except exceptions.PreconditionError:
+            raise changed() from None
+        except (exceptions.NotSupportedError, NotImplementedError):
+            if not self._condition:
+                raise
+            self._condition = ""
+            data, meta = await self._get(start, stop)
+        if not self.is_version(meta["size"], _tag(meta)):
+            raise changed()
+        return data
+
+    async def _get(self, start: int, stop: int) -> tuple[bytes, Any]:
+        import obstore
+
+        wanted: Any = {"range": (start, stop)}
+        if self._condition:
+            wanted["if_match"] = self._condition
+        answer = await obstore.get_async(self._store, self._path, options=wanted)
+        first, last = answer.range
+        if (first, last) != (start, min(stop, answer.meta["size"])):
+            msg = f"bytes {first} to {last} came instead of {start} to {stop}"
+            raise TryAgain(msg)
+        return bytes(await answer.bytes_async()), answer.meta
+
+
+def _tag(meta: Any) -> str:
+    """What names the version; the date 1970-01-01 stands for a server that says none."""
+    modified = meta.get("last_modified")
+    known = modified is not None and modified.timestamp() > 0
+    return meta.get("e_tag") or meta.get("version") or (str(modified) if known else "")

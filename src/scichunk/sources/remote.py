@@ -1,31 +1,60 @@
-"""What every source behind a network shares: coalescing, concurrency, checks, retries with back-off.
+"""What every source behind a network shares: opening, coalescing, concurrency, time-outs, tries, versions, and forks.
 
-Subclasses say how one range is fetched; the coroutines run on the one event loop thread that fsspec keeps per process,
-so that synchronous and asynchronous readers share connections.
+Subclasses say how the head of a file is fetched and how one range is; the coroutines run on the one event loop thread that fsspec
+keeps per process, so that synchronous and asynchronous readers share connections.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
+import hashlib
+import os
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
 
 import fsspec.asyn
 
 from scichunk import options
-from scichunk.errors import MissingFile, ScichunkError, SourceError
-from scichunk.sources.base import Fingerprint, check_ranges
+from scichunk.errors import SourceError
+from scichunk.options import Options
+from scichunk.sources.base import Fingerprint, check_ranges, public_url
 from scichunk.sources.ranges import Fetch, plan_ranges
+from scichunk.sources.retrying import Request, TryAgain
 
-__all__ = ["RemoteSource"]
+__all__ = ["Head", "RemoteSource", "changed", "is_inherited", "keep_over_fork"]
 
 T = TypeVar("T")
 
+_MAX_SIZE: Final = (1 << 63) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the opening of a file brings."""
+
+    data: bytes
+    """The first bytes: as many as were asked for, or all of the file if the storage gave more."""
+    size: int
+    """Length of the file."""
+    tag: str
+    """What names this version of the file; empty where the storage says nothing."""
+
 
 class RemoteSource(ABC):
-    """Base of the sources that fetch ranges over a network."""
+    """Base of the sources that fetch ranges over a network.
+
+    Subclasses implement :meth:`fetch_head` and :meth:`fetch_range`, may implement :meth:`connect` and :meth:`check`, and call
+    :meth:`open_now` when they are complete. Each of these raises :class:`SourceError` where trying again is of no use, and any other
+    exception where it may help.
+
+    Parameters
+    ----------
+    url
+        The file as the user named it, with its secrets.
+    """
 
     url: str
     key: str
@@ -33,9 +62,12 @@ class RemoteSource(ABC):
     is_cheap = False
 
     def __init__(self, url: str) -> None:
-        self.url = self.key = url
-        self._head = memoryview(b"")
-        self._slots: asyncio.Semaphore | None = None
+        self._secret_url = url
+        self.url = self.key = public_url(url)
+        self._known = memoryview(b"")
+        self._version = ""
+        self._maker = os.getpid()
+        self._connected = 0
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.url!r})"
@@ -45,44 +77,101 @@ class RemoteSource(ABC):
         """All ranges of a chunk at once: latency rules."""
         return 1 << 62
 
+    @property
+    def is_forked(self) -> bool:
+        """Whether this is a forked child of the process in which the source was made."""
+        return os.getpid() != self._maker
+
+    async def connect(self) -> None:  # noqa: B027  # not all have connections of their own
+        """Make what belongs to one process; called before the first request, and again in a forked child."""
+
     @abstractmethod
-    async def fetch(self, start: int, stop: int) -> bytes:
-        """Get one range; raise SourceError where trying again is no use, any other exception where it may help."""
+    async def fetch_head(self, limits: Options) -> Head:
+        """Get the first bytes of the file, and its length and version."""
+
+    @abstractmethod
+    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
+        """Get one range of the version that was opened."""
+
+    async def check(self) -> None:  # noqa: B027  # not needed where each answer says its version
+        """Raise SourceError if the file has changed; called after each batch."""
 
     def head(self) -> memoryview:
         """Return the first bytes, read when the source was opened."""
-        return self._head
+        return self._known[: options.get().head_bytes]
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges in one concurrent, coalesced batch."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        return self._run(self._batch(starts, stops))
+        return self._run(self._batch(starts, stops, options.get()))
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, for any event loop."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        work = asyncio.run_coroutine_threadsafe(self._batch(starts, stops), fsspec.asyn.get_loop())
+        work = asyncio.run_coroutine_threadsafe(self._batch(starts, stops, options.get()), fsspec.asyn.get_loop())
         return await asyncio.wrap_future(work)
 
     def close(self) -> None:  # noqa: B027  # sources that hold something of their own may say how to let it go
         """Do nothing: connections belong to the process."""
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop()).result()
+    def open_now(self) -> None:
+        """Fetch the head and take down the version.
 
-    async def _batch(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        Raises
+        ------
+        MissingFile, SourceError
+            If there is no such file, or it cannot be reached.
+        """
+        self._run(self._opening(options.get()))
+
+    def keep(self, whole: bytes) -> None:
+        """Take the content of the whole file from memory from now on."""
+        self._known = memoryview(whole)
+
+    def is_version(self, size: int | None, tag: str) -> bool:
+        """Whether an answer is of the version that was opened, as far as can be told: None and "" stand for what is not said."""
+        return size in {None, self.fingerprint.size} and (not self._version or tag == self._version)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        future = asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop())
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()  # after Ctrl-C, nobody waits for the answers any more
+            raise
+
+    async def _opening(self, limits: Options) -> None:
+        async def attempt() -> Head:
+            await self._connect()
+            return await self.fetch_head(limits)
+
+        found = await Request(self._secret_url, self.url, None, "opened").persist(attempt, limits)
+        if not 0 <= found.size <= _MAX_SIZE:
+            msg = f"the server says that the file has {found.size} bytes"
+            raise SourceError(msg, url=self.url)
+        self._known, self._version = memoryview(found.data), found.tag
+        tag = found.tag or "head:" + hashlib.blake2b(found.data, digest_size=8).hexdigest()
+        self.fingerprint = Fingerprint(found.size, tag)
+
+    async def _connect(self) -> None:
+        if self._connected != os.getpid():
+            await self.connect()
+            self._connected = os.getpid()
+
+    async def _batch(self, starts: Sequence[int], stops: Sequence[int], limits: Options) -> list[memoryview]:
         views = [memoryview(b"")] * len(starts)
         wanted: list[int] = []
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
-            if stop <= len(self._head):
-                views[i] = self._head[start:stop]
-            else:
+            if stop <= len(self._known):
+                views[i] = self._known[start:stop]
+            elif start < stop:
                 wanted.append(i)
-        limits = options.get()
+        if not wanted:
+            return views
         fetches = plan_ranges(
             [starts[i] for i in wanted], [stops[i] for i in wanted], gap=limits.range_gap, max_size=limits.range_max
         )
-        bodies = await asyncio.gather(*(self._patient(f) for f in fetches), return_exceptions=True)
+        bodies = await asyncio.gather(*(self._fetch(f, limits) for f in fetches), return_exceptions=True)
         for fetch, body in zip(fetches, bodies, strict=True):
             if isinstance(body, BaseException):
                 raise body
@@ -90,34 +179,67 @@ class RemoteSource(ABC):
             for member in fetch.members:
                 i = wanted[member]
                 views[i] = view[starts[i] - fetch.start : stops[i] - fetch.start]
+        await Request(self._secret_url, self.url, None, "read").persist(self.check, limits)
         return views
 
-    async def _patient(self, fetch: Fetch) -> bytes:
-        """One fetch, tried again after transient failures."""
-        limits = options.get()
-        if self._slots is None:
-            self._slots = asyncio.Semaphore(limits.concurrency)
+    async def _fetch(self, fetch: Fetch, limits: Options) -> bytes:
+        async def attempt() -> bytes:
+            await self._connect()
+            body = await self.fetch_range(fetch.start, fetch.stop, limits)
+            if len(body) != fetch.stop - fetch.start:
+                msg = f"{len(body)} bytes came instead of {fetch.stop - fetch.start}"
+                raise TryAgain(msg)
+            return body
+
         part = f"bytes {fetch.start} to {fetch.stop}"
-        last: BaseException | None = None
-        for attempt in range(limits.retries + 1):
-            if attempt:
-                await asyncio.sleep(limits.retry_wait * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))  # noqa: S311
-            try:
-                async with self._slots:
-                    body = await asyncio.wait_for(self.fetch(fetch.start, fetch.stop), limits.timeout)
-            except ScichunkError as error:
-                raise error.at(url=self.url, part=part) from None
-            except FileNotFoundError:
-                msg = "no such file or object"
-                raise MissingFile(msg, url=self.url, part=part) from None
-            except PermissionError as error:
-                msg = f"access denied: {error}"
-                raise SourceError(msg, url=self.url, part=part) from error
-            except Exception as error:  # noqa: BLE001  # whatever a file system raises; raised again below
-                last = error
-                continue
-            if len(body) == fetch.stop - fetch.start:
-                return body
-            last = OSError(f"{len(body)} bytes came instead of {fetch.stop - fetch.start}")
-        msg = f"cannot be read: {type(last).__name__}: {last}"
-        raise SourceError(msg, url=self.url, part=part, tried=f"{limits.retries + 1} times") from last
+        return await Request(self._secret_url, self.url, part, "read").persist(attempt, limits)
+
+
+def changed() -> SourceError:
+    """Return the error of a file that is no longer what was opened."""
+    msg = "the file has changed since it was opened; open it again"
+    return SourceError(msg)
+
+
+_connections: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+_held: list[Any] = []
+_inherited: list[Any] = []
+
+
+def keep_over_fork(connection: Any) -> None:
+    """Let a forked child keep an object that holds connections of its parent, without using it.
+
+    If the child let go of it, the object would close its sockets and take them from the event loop, whose selector the child shares
+    with its parent: the parent would wait for answers that it is never told of.
+    """
+    _connections[id(connection)] = connection
+
+
+def is_inherited(connection: Any) -> bool:
+    """Whether an object was kept from the parent of this forked process."""
+    return any(connection is one for one in _inherited)
+
+
+def _before_fork() -> None:
+    _held.extend(_connections.values())
+
+
+def _after_fork_in_parent() -> None:
+    _held.clear()
+
+
+def _after_fork_in_child() -> None:
+    _inherited.extend(_held)
+    _held.clear()
+    _connections.clear()
+    for connection in list(_inherited):
+        connector = getattr(connection, "connector", None)
+        if connector is not None and hasattr(
+            connection, "detach"
+        ):  # a session of aiohttp: nothing is left to close at exit
+            _inherited.append(connector)
+            connection.detach()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email.utils
+import gzip
 import hashlib
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-__all__ = ["RangeServer", "Request"]
+__all__ = ["RangeServer", "Reply", "Request"]
+
+_DRIP_SECONDS = 0.02
+_ENDLESS_BYTES = 1 << 30
 
 
 @dataclass(slots=True)
@@ -26,6 +31,24 @@ class Request:
     began: float
     sent: int = 0
     """Bytes of the body."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the client sent, with names in small letters."""
+
+
+@dataclass(slots=True)
+class Reply:
+    """What the server is going to send; faults and :attr:`RangeServer.alter` change it."""
+
+    status: int
+    headers: dict[str, str]
+    """Without Content-Length, which is added unless there is one here or the body is sent in chunks."""
+    body: bytes
+    raw: bytes | None = None
+    """Sent instead of everything else; the connection is closed after it."""
+    keep: int | None = None
+    """How many bytes of the body are sent before the connection is closed; None for all, and it stays open."""
+    how: Literal["", "chunked", "endless", "drip", "stall", "drop"] = ""
+    """As a whole, in chunks without a length, in chunks without an end, a byte at a time, or not at all."""
 
 
 @dataclass
@@ -35,11 +58,19 @@ class RangeServer:
     Parameters
     ----------
     files
-        Content by name.
+        Content by name; replaced content has another ETag and date at once.
     latency
         Seconds that every request waits, all at the same time.
     ignore_ranges
         Answer 200 with the whole file.
+    validators
+        What names the version of a file: a "strong" or "weak" ETag, a "date" (Last-Modified), or "none".
+    fault
+        What goes wrong with every request, in the words of :meth:`fail`; empty for nothing.
+    retry_after
+        Sent as Retry-After with failing statuses.
+    alter
+        Called with each request and the reply to it, which it may change.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -47,8 +78,12 @@ class RangeServer:
     ignore_ranges: bool = False
     log: list[Request] = field(default_factory=list)
     max_concurrent: int = 0
-    _tags: dict[str, tuple[bytes, str]] = field(default_factory=dict, repr=False)
-    """ETag of each file, with the content that it is of: large files are not digested at every request."""
+    validators: Literal["strong", "weak", "date", "none"] = "strong"
+    fault: str = ""
+    retry_after: str = ""
+    alter: Callable[[Request, Reply], None] | None = None
+    _tags: dict[str, tuple[bytes, str, str]] = field(default_factory=dict, repr=False)
+    """ETag and date of each file, with the content that they are of: large files are not digested at every request."""
 
     def __enter__(self) -> Self:
         self._faults: list[str] = []
@@ -86,7 +121,16 @@ class RangeServer:
         self.max_concurrent = 0
 
     def fail(self, *kinds: str) -> None:
-        """Let the next requests fail: a status such as ``"503"``, ``"drop"`` (no answer) or ``"short"`` (half a body)."""
+        """Let the next requests fail.
+
+        Parameters
+        ----------
+        *kinds
+            One for each request: a status such as ``"503"``; ``"drop"`` (no answer), ``"short"`` (half a body), ``"stall"`` (nothing,
+            and the connection stays), ``"drip"`` (a byte each 20 ms), ``"wrong-range"`` (bytes from further on, and a header that
+            says so), ``"gzip"`` (Content-Encoding), ``"no-length"`` (in chunks), ``"endless"`` (chunks without an end), or
+            ``""`` (nothing goes wrong).
+        """
         self._faults.extend(kinds)
 
     def _serve(self, started: threading.Event) -> None:
@@ -113,7 +157,7 @@ class RangeServer:
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while True:
                 lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-                headers = dict(line.lower().split(": ", 1) for line in lines[1:] if ": " in line)
+                headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines[1:] if ": " in line)}
                 if not await self._answer(lines[0].split(" "), headers, writer):
                     break
         if task is not None:
@@ -130,37 +174,107 @@ class RangeServer:
         finally:
             self._now -= 1
         method, path = line[0], line[1].lstrip("/").partition("?")[0]
-        fault = self._faults.pop(0) if self._faults else ""
-        status, body, start, stop, extra = self._look(path, headers)
-        if fault.isdigit():
-            status, body = int(fault), b""
-        record = Request(method, path, start, stop, status, began, 0 if method == "HEAD" else len(body))
-        self.log.append(record)
-        if fault == "drop":
-            return False
-        head = [f"HTTP/1.1 {status} x", f"Content-Length: {len(body)}", "Accept-Ranges: bytes", *extra]
-        writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
-        if method != "HEAD":
-            writer.write(body[: len(body) // 2] if fault == "short" else body)
-        await writer.drain()
-        return fault != "short"
+        reply, start, stop = self._look(path, headers)
+        request = Request(method, path, start, stop, reply.status, began, headers=headers)
+        self._spoil(reply, request, self._faults.pop(0) if self._faults else self.fault)
+        if self.alter is not None:
+            self.alter(request, reply)
+        request.status, request.sent = reply.status, 0 if method == "HEAD" else len(reply.body)
+        self.log.append(request)
+        if method == "HEAD" and reply.how != "drop":
+            reply.how, reply.keep = "", None
+        return await self._send(reply, writer, with_body=method != "HEAD")
 
-    def _look(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes, int | None, int | None, list[str]]:
+    async def _send(self, reply: Reply, writer: asyncio.StreamWriter, *, with_body: bool) -> bool:
+        if reply.how == "drop":
+            return False
+        if reply.how == "stall":
+            await self._stop.wait()
+        if reply.raw is not None:
+            writer.write(reply.raw)
+            await writer.drain()
+            return False
+        chunked = reply.how in {"chunked", "endless"}
+        length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(reply.body))}
+        head = [f"HTTP/1.1 {reply.status} x", *(f"{n}: {v}" for n, v in (length | reply.headers).items())]
+        writer.write("\r\n".join([*head, "", ""]).encode("latin-1"))
+        body = reply.body[: reply.keep] if with_body else b""
+        if chunked:
+            await _send_chunks(writer, body, endless=reply.how == "endless")
+        elif reply.how == "drip":
+            for byte in body:
+                writer.write(bytes([byte]))
+                await writer.drain()
+                await asyncio.sleep(_DRIP_SECONDS)
+        else:
+            writer.write(body)
+        await writer.drain()
+        return reply.keep is None
+
+    def _spoil(self, reply: Reply, request: Request, fault: str) -> None:
+        """Let one thing go wrong."""
+        if fault.isdigit():
+            reply.status, reply.body = int(fault), b""
+            if self.retry_after:
+                reply.headers["Retry-After"] = self.retry_after
+        elif fault == "short":
+            reply.keep = len(reply.body) // 2
+        elif fault == "gzip":
+            reply.body, reply.headers["Content-Encoding"] = gzip.compress(reply.body, 1), "gzip"
+        elif fault == "wrong-range" and reply.status == 206:
+            data, start, stop = self.files[request.path], request.start or 0, request.stop or 0
+            first = start + 64 if stop + 64 <= len(data) else start - 64
+            reply.body = data[first : first + stop - start]
+            reply.headers["Content-Range"] = f"bytes {first}-{first + len(reply.body) - 1}/{len(data)}"
+        elif fault == "no-length":
+            reply.how = "chunked"
+        elif fault in {"drop", "stall", "drip", "endless"}:
+            reply.how = fault  # type: ignore[assignment]  # one of these
+
+    def _look(self, path: str, headers: Mapping[str, str]) -> tuple[Reply, int | None, int | None]:
         data = self.files.get(path)
         if data is None:
-            return 404, b"", None, None, []
-        if self._tags.get(path, (None, ""))[0] is not data:
-            self._tags[path] = (data, '"' + hashlib.blake2b(data, digest_size=6).hexdigest() + '"')
-        etag = self._tags[path][1]
-        extra = [f"ETag: {etag}"]
-        if headers.get("if-match", etag) != etag:
-            return 412, b"", None, None, extra
+            return Reply(404, {}, b""), None, None
+        reply = Reply(200, {"Accept-Ranges": "bytes"}, data)
+        etag = self._validate(path, data, reply)
+        if etag and headers.get("if-match", etag) != etag:
+            reply.status, reply.body = 412, b""
+            return reply, None, None
         asked = headers.get("range", "")
         if not asked.startswith("bytes=") or self.ignore_ranges:
-            return 200, data, None, None, extra
+            return reply, None, None
         first, _, last = asked[6:].partition("-")
         start = int(first)
         stop = min(int(last) + 1 if last else len(data), len(data))
         if start >= len(data):
-            return 416, b"", start, stop, [*extra, f"Content-Range: bytes */{len(data)}"]
-        return 206, data[start:stop], start, stop, [*extra, f"Content-Range: bytes {start}-{stop - 1}/{len(data)}"]
+            reply.status, reply.body = 416, b""
+            reply.headers["Content-Range"] = f"bytes */{len(data)}"
+            return reply, start, stop
+        reply.status, reply.body = 206, data[start:stop]
+        reply.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
+        return reply, start, stop
+
+    def _validate(self, path: str, data: bytes, reply: Reply) -> str:
+        """Add what names the version; returns the ETag with which a condition is compared."""
+        known, etag, date = self._tags.get(path, (None, "", ""))
+        if known is not data:
+            etag = '"' + hashlib.blake2b(data, digest_size=6).hexdigest() + '"'
+            date = email.utils.formatdate(int(etag[1:8], 16), usegmt=True)
+            self._tags[path] = data, etag, date
+        if self.validators == "date":
+            reply.headers["Last-Modified"] = date
+        elif self.validators != "none":
+            etag = etag if self.validators == "strong" else f"W/{etag}"
+            reply.headers["ETag"] = etag
+            return etag if self.validators == "strong" else ""
+        return ""
+
+
+async def _send_chunks(writer: asyncio.StreamWriter, body: bytes, *, endless: bool) -> None:
+    step, sent = 1 << 14, 0
+    while sent < len(body) or (endless and sent < _ENDLESS_BYTES):
+        piece = body[sent : sent + step] or bytes(step)
+        writer.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+        await writer.drain()
+        sent += len(piece)
+    writer.write(b"0\r\n\r\n")

@@ -1,0 +1,174 @@
+"""One request to a remote storage: its time-out, how often it is tried, how long is waited between, and what its failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import random
+import time
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from scichunk.errors import MissingFile, ScichunkError, SourceError
+from scichunk.options import Options
+from scichunk.sources.base import public_url, without_secrets
+
+__all__ = ["Request", "TryAgain", "error_of", "seconds_to_wait"]
+
+T = TypeVar("T")
+
+_FINAL: Final = (
+    TypeError, ValueError, LookupError, AttributeError, NotImplementedError, ImportError, AssertionError, IsADirectoryError,
+    NotADirectoryError,
+)  # fmt: skip
+"""Wrong arguments, URLs and options: the same request would fail in the same way."""
+_FINAL_NAMES: Final = frozenset({
+    "TooManyRedirects", "RedirectClientError", "NonHttpUrlClientError",  # aiohttp
+    "PermissionDeniedError", "UnauthenticatedError", "InvalidPathError", "NotSupportedError",  # obstore
+    "UnknownConfigurationKeyError", "NoCredentialsError",  # obstore, botocore
+})  # fmt: skip
+_MOST_TEXT: Final = 400
+
+_slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Semaphore]] = weakref.WeakKeyDictionary()
+
+
+class TryAgain(Exception):
+    """An answer that is of no use, while the next one may be.
+
+    Parameters
+    ----------
+    message
+        What is wrong with the answer.
+    wait
+        Seconds for which the server asks to be left alone.
+    """
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What one request is for.
+
+    Parameters
+    ----------
+    url
+        The file as the user named it, with its secrets: needed to find them in the texts of others.
+    name
+        The public name of the file.
+    part
+        The part of the file that is asked for, if it is not the whole.
+    verb
+        What was to be done with it: "opened" or "read".
+    """
+
+    url: str
+    name: str
+    part: str | None
+    verb: str
+
+    async def persist(self, attempt: Callable[[], Awaitable[T]], limits: Options) -> T:
+        """Return what an attempt returns, after as many as are allowed.
+
+        Raises
+        ------
+        ScichunkError
+            Whatever the attempt raised. It has neither cause nor context: the errors of the libraries below hold URLs with their
+            signatures, and some of them cannot be pickled.
+        """
+        number, wait = 0, 0.0
+        while True:
+            try:
+                async with _slots_of_loop(limits.concurrency):
+                    return await asyncio.wait_for(attempt(), limits.timeout)
+            except Exception as error:  # noqa: BLE001  # whatever a library raises; it is told below
+                failure, final = self._told(error, limits), _is_final(error)
+                wait = error.wait if isinstance(error, TryAgain) else 0.0
+            if final:
+                break
+            if number == limits.retries:
+                failure.tried = f"{number + 1} times"
+                break
+            backoff = limits.retry_wait * 2**number * random.uniform(0.75, 1.25)  # noqa: S311
+            await asyncio.sleep(max(backoff, min(wait, limits.timeout)))
+            number += 1
+        raise failure
+
+    def _told(self, error: Exception, limits: Options) -> ScichunkError:
+        if isinstance(error, TimeoutError) and not str(error):
+            msg = f"cannot be {self.verb}: no answer within {limits.timeout:g} s (options.timeout)"
+            return SourceError(msg, url=self.name, part=self.part)
+        return error_of(error, self.url, f"cannot be {self.verb}", part=self.part)
+
+
+def error_of(error: BaseException, url: str, what: str, part: str | None = None) -> ScichunkError:
+    """Return the error of scichunk that stands for one of another library, without its secrets, cause and context.
+
+    Parameters
+    ----------
+    error
+        What was raised.
+    url
+        The file as the user named it.
+    what
+        Begins the message, for example "cannot be opened".
+    part
+        The part of the file that was asked for.
+    """
+    name = public_url(url)
+    if isinstance(error, ScichunkError):
+        error.__cause__ = error.__context__ = None
+        return error.at(url=name, part=part)
+    real = _real(error)
+    if isinstance(real, FileNotFoundError):
+        msg = "no such file or object"
+        return MissingFile(msg, url=name, part=part)
+    text = _text(real, url)
+    if isinstance(real, PermissionError):
+        what = f"{what}: access denied"
+    kind = "" if isinstance(real, TryAgain) else f": {type(real).__name__}"
+    return SourceError(f"{what}{kind}{': ' if text else ''}{text}", url=name, part=part)
+
+
+def seconds_to_wait(retry_after: str) -> float:
+    """Return the seconds that a Retry-After header names, as a number or as a date (RFC 9110, section 10.2.3)."""
+    text = retry_after.strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(text).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+def _real(error: BaseException) -> BaseException:
+    """What is behind an error: fsspec tells any failure of HTTP as a missing file, and keeps the real one as its cause."""
+    cause = error.__cause__
+    if isinstance(error, FileNotFoundError) and cause is not None and getattr(cause, "status", None) not in {404, 410}:
+        failed = isinstance(cause, ConnectionError | TimeoutError) or type(cause).__module__.startswith("aiohttp")
+        return cause if failed else error
+    return error
+
+
+def _is_final(error: Exception) -> bool:
+    real = _real(error)
+    names = {kind.__name__ for kind in type(real).__mro__}
+    return isinstance(real, (ScichunkError, FileNotFoundError, PermissionError, *_FINAL)) or bool(names & _FINAL_NAMES)
+
+
+def _text(error: BaseException, url: str) -> str:
+    """The first paragraph of what an error says; what follows is for the authors of its library."""
+    text = without_secrets(str(error), url).strip().partition("\n\n")[0]
+    return " ".join(text.split())[:_MOST_TEXT]
+
+
+def _slots_of_loop(concurrency: int) -> asyncio.Semaphore:
+    """Return the bound on requests in flight; one a loop, so that a forked child, which has another loop, has its own."""
+    of_loop = _slots.setdefault(asyncio.get_running_loop(), {})
+    if concurrency not in of_loop:
+        of_loop[concurrency] = asyncio.Semaphore(concurrency)
+    return of_loop[concurrency]
