@@ -174,7 +174,7 @@ def box_texts(structure: Structure) -> Mapping[str, Any]:
 
 
 def box_names(structure: Structure) -> list[str]:
-    """Names of all boxes, for people: ``jp2h(ihdr, colr)``."""
+    """Names of all boxes and where they begin, for people: ``jp2h(ihdr, colr) at 32``."""
 
     def name(box: Box) -> str:
         text = box.kind.decode("latin-1").strip()
@@ -183,7 +183,7 @@ def box_names(structure: Structure) -> list[str]:
         inner = ", ".join(name(b) for b in box.children)
         return f"{text}({inner})" if inner else text
 
-    return [name(b) for b in structure.boxes]
+    return [f"{name(b)} at {b.start}" for b in structure.all_boxes]
 
 
 def _uuid(structure: Structure, box: Box) -> bytes:
