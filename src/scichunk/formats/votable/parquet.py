@@ -110,7 +110,7 @@ class ParquetTable:
         for i, name in enumerate(self._leaves if loose else ()):
             if name in loose:
                 stored += max(0, metadata.column(i).total_uncompressed_size)
-        return max(1, width + 8 * len(loose) + stored // max(1, metadata.num_rows))
+        return int(max(1, width + 8 * len(loose) + stored // max(1, metadata.num_rows)))
 
     def _check_size(self, rows: Rows, names: Sequence[str], groups: range) -> int:
         """Compare what rows take up decoded, and pages, which are decoded whole, with the limit; returns the rows of a batch."""
@@ -247,8 +247,8 @@ def _fixed_bytes(kind: Any) -> int:
         count *= kind.list_size
         kind = kind.value_type
     if pa.types.is_primitive(kind):
-        return max(1, count * kind.bit_width // 8)
-    return count * kind.byte_width if pa.types.is_fixed_size_binary(kind) else 0
+        return int(max(1, count * kind.bit_width // 8))
+    return int(count * kind.byte_width) if pa.types.is_fixed_size_binary(kind) else 0
 
 
 def _column(field: Any) -> Column:
