@@ -70,9 +70,11 @@ def walk(
                 at += 4
                 if number < 0:
                     return row, first, k
-            size = (number * bits[k] + 7) >> 3
-            if size > data.size - at:
+            # Compared before it is multiplied: a count of 31 bits times an item of as many would leave int64, and a negative size
+            # would send the walk backwards, out of the data.
+            if bits[k] > 0 and number > 8 * (data.size - at) // bits[k]:
                 return row, first, -2
+            size = (number * bits[k] + 7) >> 3
             if slots[k] >= 0:
                 starts[slots[k], row], counts[slots[k], row] = at, number
             at += size

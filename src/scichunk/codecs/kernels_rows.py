@@ -16,9 +16,11 @@ Ints = npt.NDArray[np.int64]
 @part
 def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     """Whether the field of every row lies within the row and the data."""
-    if offset < 0 or size < 0 or offset + size > width:
+    # Sums and products of what a header says may leave int64; differences and quotients cannot.
+    if offset < 0 or size < 0 or offset > width or size > width - offset:
         return False
-    return rows == 0 or (rows - 1) * width + offset + size <= data.size
+    left = data.size - offset - size
+    return rows == 0 or (left >= 0 and (width == 0 or rows - 1 <= left // width))
 
 
 @part
@@ -50,7 +52,9 @@ def trim_rows(
         Where the last ends; -1 if a text holds more than ASCII, -2 if the field lies outside the rows.
     """
     rows = ends.size // max(1, count)
-    if not _fits(data, width, offset, count * size, rows) or at + rows * count * size > out.size:
+    if count < 0 or size < 0 or (size > 0 and count > width // size):
+        return -2
+    if not _fits(data, width, offset, count * size, rows) or at < 0 or rows * count * size > out.size - at:
         return -2
     for r in range(rows):
         for t in range(count):
@@ -68,7 +72,7 @@ def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray
     at = 0
     for t in range(starts.size):
         first, n = starts[t], lengths[t]
-        if first < 0 or n < 0 or first + n > data.size or at + n > out.size:
+        if first < 0 or n < 0 or n > data.size - first or n > out.size - at:
             return -2
         n = _trim(data, first, n, out, at)
         if n < 0:
@@ -90,7 +94,7 @@ def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.u
         0; -1 if a text holds more than ASCII, -2 if the field lies outside the data.
     """
     rows, n, most = out.shape
-    if not _fits(data, width, offset, n * size, rows) or size > most:
+    if size < 0 or size > most or (size > 0 and n > width // size) or not _fits(data, width, offset, n * size, rows):
         return -2
     for r in range(rows):
         for t in range(n):
@@ -116,9 +120,10 @@ def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bo
     """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
     at = 0
     for r in range(starts.size):
-        first, n = starts[r], counts[r] * size
-        if first < 0 or n < 0 or first + n > data.size or at + n > out.size:
+        first, n = starts[r], counts[r]
+        if first < 0 or n < 0 or n > (data.size - first) // size or n > (out.size - at) // size:
             return False
+        n *= size
         if size == 1:
             for i in range(n):
                 out[at + i] = data[first + i]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Mask, Part, declared_null
 from scichunk.formats.votable.findings import Findings, Policy
@@ -30,16 +31,26 @@ _BLANK[[0, *b" ?"]] = True
 
 
 def cell_bytes(field: Field) -> tuple[int, int]:
-    """Bits of what a row counts of a field (an element, or an item of fixed shape), and how many there are; -1: it says so itself."""
+    """Bits of what a row counts of a field (an element, or an item of fixed shape), and how many there are; -1: it says so itself.
+
+    Raises
+    ------
+    LimitExceeded
+        If that alone is larger than ``options.max_chunk_bytes``.
+    """
     shape = field.shape
     if field.is_text:
         if shape.text == 0:
             return field.bits, -1
         size = field.bits * max(1, shape.text or 1) * shape.size
-        return size, -1 if shape.variable else 1
-    size = field.bits * shape.size
-    if field.datatype == "bit" and (shape.item or not shape.variable):
-        size = -(-size // 8) * 8  # a whole number of bytes each
+    else:
+        size = field.bits * shape.size
+        if field.datatype == "bit" and (shape.item or not shape.variable):
+            size = -(-size // 8) * 8  # a whole number of bytes each
+    limit = options.get().max_chunk_bytes
+    if size > 8 * limit:
+        msg = f"values of {size // 8} bytes, more than {limit} (options.max_chunk_bytes)"
+        raise LimitExceeded(msg, part=f"field {field.name!r}")
     return size, -1 if shape.variable else 1
 
 
