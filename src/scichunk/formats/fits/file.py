@@ -11,7 +11,7 @@ from scichunk.core.files import ArrayInfo, Node, Place
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits.image import nodes
-from scichunk.formats.fits.image.manifest import build_index, image_scaling
+from scichunk.formats.fits.image.manifest import build_index, check_parameters, image_scaling
 from scichunk.formats.fits.image.reference import open_reference
 from scichunk.formats.fits.metadata import axes, header_text, placing_cards, with_world, world_coordinates
 from scichunk.formats.fits.structure import HDU, Structure
@@ -227,6 +227,7 @@ class FITSFile:
     def _open(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
         if not hdu.is_image:
             raise _not_an_image(hdu)
+        check_parameters(hdu)
         why = "asked for"
         if reader != "reference":
             try:
@@ -237,6 +238,10 @@ class FITSFile:
                 why = error.message
             else:
                 return IndexedArray(index, self.source, ("fits", hdu.index, raw))
+        for before in range(
+            hdu.index + 1
+        ):  # astropy goes through all of them, and loops over as many fields as they say
+            _ = self.structure[before].n_fields
         return open_reference(self.source, hdu, why, raw=raw)
 
     def _first(self, kind: str) -> HDU:

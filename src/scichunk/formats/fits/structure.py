@@ -20,6 +20,8 @@ BLOCK: Final = 2880
 _BITPIX: Final = (8, 16, 32, 64, -32, -64)
 _AHEAD: Final = 48  # headers that are fetched at once where HDUs look alike
 _STEP: Final = 4 * BLOCK
+_MOST_AXES: Final = 999
+_MOST_FIELDS: Final = 999
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,21 @@ class HDU:
         if self.kind == "groups":
             return (self.cards.integer("GCOUNT", 1), *axes[:-1])
         return tuple(axes)
+
+    @cached_property
+    def n_fields(self) -> int:
+        """TFIELDS: columns of a table; of a compressed image, of the table that holds its tiles.
+
+        Raises
+        ------
+        FormatError
+            If there cannot be so many (FITS 4.0, section 7.3.1).
+        """
+        found = self.cards.integer("TFIELDS", 0)
+        if not 0 <= found <= _MOST_FIELDS:
+            msg = f"TFIELDS of HDU {self.index} is {found}"
+            raise FormatError(msg)
+        return found
 
     @property
     def bitpix(self) -> int:
@@ -144,7 +161,7 @@ class Structure:
         cards = Cards(text)
         data = at + -(-(len(text) + CARD) // BLOCK) * BLOCK
         naxis = cards.integer("NAXIS", 0)
-        if not 0 <= naxis <= 999:
+        if not 0 <= naxis <= _MOST_AXES:
             msg = f"NAXIS is {naxis}"
             raise FormatError(msg)
         axes = [cards.integer(f"NAXIS{i}") for i in range(1, naxis + 1)]

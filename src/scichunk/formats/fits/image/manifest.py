@@ -22,7 +22,7 @@ from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
 from scichunk.sources import ByteSource
 
-__all__ = ["build_index", "image_scaling", "is_smooth"]
+__all__ = ["build_index", "check_parameters", "image_scaling", "is_smooth"]
 
 _SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
@@ -124,13 +124,16 @@ def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64
 def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> ChunkManifest:
     """Tiles by the descriptors of the table (FITS 4.0, section 10.1)."""
     cards, shape = hdu.cards, hdu.shape
-    algorithm = cards.string("ZCMPTYPE").strip().upper()
-    algorithm = "RICE_1" if algorithm == "RICE_ONE" else algorithm
+    algorithm = _algorithm(cards)
     if algorithm not in ALGORITHMS:
         msg = f"compression {algorithm!r}"
         raise UnsupportedFeature(msg)
     if algorithm == "HCOMPRESS_1" and is_smooth(hdu):
         msg = "HCOMPRESS with smoothing"
+        raise UnsupportedFeature(msg)
+    block, pixel_bytes = _rice_parameters(cards) if algorithm == "RICE_1" else (32, 4)
+    if pixel_bytes == 8:
+        msg = "RICE_1 with a BYTEPIX of 8"
         raise UnsupportedFeature(msg)
     if not shape or min(shape) < 1:
         msg = f"a compressed image of shape {shape}"
@@ -158,8 +161,8 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         algorithm=algorithm,
         stored=stored,
         scaling=scaling,
-        block=int(_setting(cards, "BLOCKSIZE", 32)),
-        pixel_bytes=_pixel_bytes(cards),
+        block=block,
+        pixel_bytes=pixel_bytes,
         kinds=kinds,
         scales=scales,
         zeros=_per_tile(cards, "ZZERO", table, columns) if hdu.bitpix < 0 else None,
@@ -175,7 +178,7 @@ def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np
     cards = hdu.cards
     width = cards.integer("NAXIS1")
     columns, at = {}, 0
-    for i in range(1, cards.integer("TFIELDS", 0) + 1):
+    for i in range(1, hdu.n_fields + 1):
         form = _TFORM.match(cards.string(f"TFORM{i}").strip().upper())
         if form is None:
             msg = f"TFORM{i} is {cards.string(f'TFORM{i}')!r}"
@@ -282,12 +285,35 @@ def _setting(cards: Cards, name: str, default: float) -> float:
     return default
 
 
-def _pixel_bytes(cards: Cards) -> int:
-    size = int(_setting(cards, "BYTEPIX", 4))
-    if size not in {1, 2, 4}:
+def check_parameters(hdu: HDU) -> None:
+    """Refuse a compressed image whose parameters are impossible, whichever reader is to have it.
+
+    The decoders of astropy are C code that takes them as they are: with a negative BYTEPIX it ends the process.
+
+    Raises
+    ------
+    FormatError
+        If BLOCKSIZE or BYTEPIX of RICE_1 is a value that the standard does not have (FITS 4.0, section 10.4.1).
+    """
+    if hdu.kind == "compressed" and _algorithm(hdu.cards) == "RICE_1":
+        _rice_parameters(hdu.cards)
+
+
+def _algorithm(cards: Cards) -> str:
+    name = cards.string("ZCMPTYPE").strip().upper()
+    return "RICE_1" if name == "RICE_ONE" else name
+
+
+def _rice_parameters(cards: Cards) -> tuple[int, int]:
+    """BLOCKSIZE and BYTEPIX."""
+    block, size = _setting(cards, "BLOCKSIZE", 32), _setting(cards, "BYTEPIX", 4)
+    if not (1 <= block < 1 << 31 and block == int(block)):
+        msg = f"BLOCKSIZE is {block}"
+        raise FormatError(msg)
+    if size not in {1, 2, 4, 8}:
         msg = f"BYTEPIX is {size}"
-        raise UnsupportedFeature(msg)
-    return size
+        raise FormatError(msg)
+    return int(block), int(size)
 
 
 def _dither(cards: Cards) -> int:

@@ -101,8 +101,8 @@ def read_layout(hdu: HDU) -> Layout:
     """
     cards = hdu.cards
     width, rows = cards.integer("NAXIS1"), cards.integer("NAXIS2")
-    count = cards.integer("TFIELDS", 0)
-    if not 0 <= count <= len(cards.text) // 80:
+    count = hdu.n_fields
+    if count > len(cards.text) // 80:
         msg = f"TFIELDS is {count}, but there are only {len(cards.text) // 80} cards"
         raise FormatError(msg)
     is_ascii = hdu.kind == "ascii"
