@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,6 +26,13 @@ from scichunk.sources.ranges import plan_ranges
 __all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]
 
 _PAGE: Final = 4096
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 _MAX_READ: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
 
 
@@ -36,7 +44,7 @@ def stat_file(path: str) -> Fingerprint:
     MissingFile
         If there is no such file.
     SourceError
-        If it is a directory or cannot be looked at.
+        If it is no regular file (a directory, a pipe, a device), or cannot be looked at.
     """
     try:
         found = os.stat(path)  # three times faster than Path.stat, and on every read's way
@@ -46,10 +54,16 @@ def stat_file(path: str) -> Fingerprint:
     except (OSError, ValueError) as error:
         msg = f"cannot be read: {error}"
         raise SourceError(msg, url=path) from error
-    if (found.st_mode & 0o170000) == 0o040000:
-        msg = "is a directory, not a file"
-        raise SourceError(msg, url=path)
+    _check_kind(found, path)
     return _fingerprint(found)
+
+
+def _check_kind(found: os.stat_result, path: str) -> None:
+    """Refuse what has no bytes at places: pipes would be waited for, and devices have other bytes each time, or no end."""
+    kind = stat.S_IFMT(found.st_mode)
+    if kind != stat.S_IFREG:
+        msg = f"is {_KINDS.get(kind, 'something else')}, not a file"
+        raise SourceError(msg, url=path)
 
 
 def _fingerprint(found: os.stat_result) -> Fingerprint:
@@ -82,10 +96,14 @@ def close_idle_files() -> None:
 
 def _open_descriptor(path: str) -> _Descriptor:
     """Open a file for reading; where the process has no descriptor left, those of files at rest are given up first."""
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    # Without O_NONBLOCK, a pipe that came in the place of the file since it was looked at would be waited for, for ever.
+    flags = os.O_RDONLY | sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_BINARY", "O_NONBLOCK"))
     for attempt in range(2):
         try:
-            return _Descriptor(os.open(path, flags))
+            found = _Descriptor(os.open(path, flags))
+            _check_kind(os.fstat(found.number), path)
+        except SourceError:
+            raise
         except FileNotFoundError:
             msg = "no such file"
             raise MissingFile(msg, url=path) from None
@@ -95,6 +113,8 @@ def _open_descriptor(path: str) -> _Descriptor:
                 continue
             msg = f"cannot be opened: {error.strerror}"
             raise SourceError(msg, url=path) from error
+        else:
+            return found
     raise AssertionError  # the second attempt returns or raises
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from scichunk.errors import SourceError
 from scichunk.lru import LRU
 from scichunk.sources.base import Fingerprint
 
-__all__ = ["existing", "with_siblings"]
+__all__ = ["check_kinds", "existing", "with_siblings"]
 
 _RACY_NS: Final = 2_500_000_000
 """A folder that changed so shortly before it was listed may have changed again within one tick of its file system's clock."""
@@ -33,7 +35,7 @@ _listings: LRU[_Listing] = LRU(lambda: 256)
 
 
 def existing(path: str, names: Sequence[str]) -> list[str]:
-    """Return the paths of those files beside a local one that exist.
+    """Return the paths of those files beside a local one that exist; folders, pipes and devices of such names are no files.
 
     Parameters
     ----------
@@ -42,25 +44,45 @@ def existing(path: str, names: Sequence[str]) -> list[str]:
     names
         Names in its folder, in the order wanted.
     """
-    folder = os.path.dirname(path)
-    there = _names_in(folder)
-    found = (os.path.join(folder, name) for name in dict.fromkeys(names) if there is None or name in there)
-    return [p for p in found if there is not None or os.path.exists(p)]
+    return [sibling for sibling, _ in _seen(path, names)]
+
+
+def check_kinds(path: str, names: Sequence[str]) -> None:
+    """Refuse a file that has a pipe or a device beside it, where a library is to open it that would look into them and wait.
+
+    Raises
+    ------
+    SourceError
+        If one of the names is something else than a file or a folder.
+    """
+    for sibling, seen in _seen(path, names, regular=False):
+        if not stat.S_ISDIR(seen.st_mode) and not stat.S_ISREG(seen.st_mode):
+            msg = f"{os.path.basename(sibling)} beside it is no file, but a pipe or a device"
+            raise SourceError(msg, url=path)
 
 
 def with_siblings(fingerprint: Fingerprint, path: str, names: Sequence[str]) -> Fingerprint:
     """Return the version of a file together with those beside it."""
-    parts = []
-    for sibling in existing(path, names):
-        try:
-            seen = os.stat(sibling)
-        except OSError:  # it has gone since the folder was listed
-            continue
-        parts.append(f"{os.path.basename(sibling)}\0{seen.st_size}\0{seen.st_mtime_ns}")
+    parts = [f"{os.path.basename(p)}\0{seen.st_size}\0{seen.st_mtime_ns}" for p, seen in _seen(path, names)]
     if not parts:
         return fingerprint
     digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return Fingerprint(fingerprint.size, f"{fingerprint.tag}+{digest}")
+
+
+def _seen(path: str, names: Sequence[str], *, regular: bool = True) -> Iterator[tuple[str, os.stat_result]]:
+    """Files beside a local one, or whatever has those names, with what is known of them."""
+    folder = os.path.dirname(path)
+    there = _names_in(folder)
+    for name in dict.fromkeys(names):
+        if there is None or name in there:
+            sibling = os.path.join(folder, name)
+            try:
+                seen = os.stat(sibling)
+            except OSError:  # it has gone since the folder was listed, or was never there
+                continue
+            if not regular or stat.S_ISREG(seen.st_mode):
+                yield sibling, seen
 
 
 def _names_in(folder: str) -> frozenset[str] | None:

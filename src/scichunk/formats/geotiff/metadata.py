@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
 
+from scichunk.formats.geotiff import beside
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
 from scichunk.lru import LRU
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
+from scichunk.sources.siblings import check_kinds
 
 __all__ = ["fill_value", "read_metadata"]
 
@@ -27,6 +30,7 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
         A local file that has files beside it: opened itself, so that they count.
     """
     if path is not None:
+        check_kinds(path, beside(os.path.basename(path)))
         found = ask_gdal("GTiff", path)
         if found is not None:
             return found

@@ -6,6 +6,7 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 
 from __future__ import annotations
 
+import os
 import weakref
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -17,8 +18,10 @@ from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, ScichunkError, located
+from scichunk.formats.geotiff import beside
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
+from scichunk.sources.siblings import check_kinds
 from scichunk.sources.spill import LocalCopy
 
 __all__ = ["RasterioWindows", "dataset_dtype", "open_reference"]
@@ -77,6 +80,7 @@ class RasterioWindows:
         import rasterio
 
         with self._copy.path() as path:
+            check_kinds(path, beside(os.path.basename(path)))
             name = path if self._offset is None else f"GTIFF_DIR:off:{self._offset}:{path}"
             try:
                 with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes, GDAL_DISABLE_READDIR_ON_OPEN=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 from collections.abc import Mapping
@@ -9,10 +10,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from scichunk.errors import FormatError, MetadataWarning
+from scichunk.formats.jpeg2000 import beside
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.lru import LRU
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
+from scichunk.sources.siblings import check_kinds
 
 __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata"]
 
@@ -46,12 +49,15 @@ def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
     """
     bands = len(structure.header.size.components)
     found = _inside(structure) if structure.boxes else None
-    beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None
-    if beside is not None:
-        if found is not None and found.crs_wkt and _differ(found, beside):
+    around = None
+    if path is not None:
+        check_kinds(path, beside(os.path.basename(path)))
+        around = ask_gdal("JP2OpenJPEG", path)
+    if around is not None:
+        if found is not None and found.crs_wkt and _differ(found, around):
             msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
             warnings.warn(msg, MetadataWarning, stacklevel=2)
-        found = beside
+        found = around
     plain = replace(nothing(bands), tags={})
     if found is None:
         return plain
@@ -171,16 +177,16 @@ def box_texts(structure: Structure) -> Mapping[str, Any]:
 
 
 def box_names(structure: Structure) -> list[str]:
-    """Names of all boxes, for people: ``jp2h(ihdr, colr)``."""
+    """Names of all boxes, for people: ``jp2h(ihdr, colr) at 32``; the outer ones with the byte where they begin."""
 
     def name(box: Box) -> str:
-        text = box.kind.decode("latin-1").strip()
+        text = "".join(c if c.isprintable() else "?" for c in box.kind.decode("latin-1").strip())
         if _uuid(structure, box) == GEOJP2:
             text += " GeoJP2"
         inner = ", ".join(name(b) for b in box.children)
         return f"{text}({inner})" if inner else text
 
-    return [name(b) for b in structure.boxes]
+    return [f"{name(b)} at {b.start}" for b in structure.all_boxes]
 
 
 def _uuid(structure: Structure, box: Box) -> bytes:

@@ -11,7 +11,6 @@ from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import CollectedArray
 from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
-from scichunk.formats.jpeg2000.reference import box_tree
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.raster.affine import Affine6, scaled, shifted
 from scichunk.raster.gdal import RasterMetadata
@@ -112,9 +111,5 @@ def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:
         "transform": list(metadata.transform),
     }
     if structure.boxes:
-        try:
-            names = box_tree(structure)
-        except ScichunkError as error:  # a listing for people: our own stands, and says why
-            names, notes["glymur"] = box_names(structure), error.message
-        notes["boxes"] = ", ".join(names)
+        notes["boxes"] = ", ".join(box_names(structure))
     return notes

@@ -1,12 +1,10 @@
-"""Images through glymur: what is asked for explicitly, the oracle of the tests, and the whole tree of boxes."""
+"""Images through glymur: what is asked for explicitly, and the oracle of the tests."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import importlib
-import os
-import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +21,7 @@ from scichunk.quiet import alone, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 
-__all__ = ["box_tree", "lent", "open_reference"]
+__all__ = ["lent", "open_reference"]
 
 Array = npt.NDArray[Any]
 
@@ -115,48 +113,3 @@ def open_reference(source: ByteSource, structure: Structure, group: Group, reduc
         raise FormatError(msg)
     windows = GlymurWindows(source, structure, group, reduce, why)
     return ReferenceArray(ChunkGrid(shape, shape), group_type(group), why, windows)
-
-
-def box_tree(structure: Structure) -> list[str]:
-    """Names of all boxes as glymur finds them, with their offsets.
-
-    A file of the same length with nothing but headers in it is enough, so that a remote file costs nothing more.
-
-    Raises
-    ------
-    FormatError
-        If glymur refuses the file.
-    UnsupportedFeature
-        If glymur has no OpenJPEG.
-    """
-    with _sparse(structure) as path, lent() as glymur:
-        try:
-            image = glymur.Jp2k(path)
-            return [f"{b.box_id.strip()} at {b.offset}" for b in image.box]
-        except Exception as error:  # glymur raises what it meets
-            msg = f"glymur refuses the file: {type(error).__name__}: {error}"
-            raise FormatError(msg, tried="reference (glymur)") from error
-
-
-@contextlib.contextmanager
-def _sparse(structure: Structure) -> Iterator[str]:
-    """A file of the same length that holds the headers only: in memory on Linux."""
-    reader = structure.reader
-    with contextlib.ExitStack() as stack:
-        if hasattr(os, "memfd_create"):
-            file: Any = stack.enter_context(os.fdopen(os.memfd_create("scichunk"), "w+b"))
-            name = f"/proc/self/fd/{file.fileno()}"
-        else:
-            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="scichunk-", suffix=".jp2"))
-            name = file.name
-        file.truncate(reader.size)
-        for start, stop in _headers(structure):
-            file.seek(start)
-            file.write(reader.get(start, stop))
-        file.flush()
-        yield name
-
-
-def _headers(structure: Structure) -> list[tuple[int, int]]:
-    found = [(0, min(structure.reader.size, structure.start + structure.header.length + 12))]
-    return found + [(b.start, b.stop) for b in structure.all_boxes if b.start >= structure.stop]
