@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.buffers import borrow
 from scichunk.codecs.decompress import decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
+from scichunk.errors import LimitExceeded
 
 __all__ = ["PixelCodec"]
 
@@ -71,6 +73,10 @@ class PixelCodec:
         ):
             decompress(self.codec, data, out.reshape(-1).view(np.uint8))
             return
+        limit = options.get().max_chunk_bytes
+        if size > limit:  # a tile may be far larger than the part of it that lies within the image
+            msg = f"a tile of {width} x {height} pixels is larger than {limit} bytes (options.max_chunk_bytes)"
+            raise LimitExceeded(msg)
         block = borrow("block", size)
         decompress(self.codec, data, block)
         _, rows, columns = window

@@ -6,6 +6,7 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 
 from __future__ import annotations
 
+import math
 import os
 import weakref
 from contextlib import AbstractContextManager
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError, located
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, located
 from scichunk.formats.geotiff import beside
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
@@ -98,6 +99,7 @@ class RasterioWindows:
         place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
             with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
+                self._check_sizes(dataset, window)
                 if self._mask:
                     found: Array = dataset.dataset_mask(window=place)
                 else:
@@ -112,6 +114,21 @@ class RasterioWindows:
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
+
+    def _check_sizes(self, dataset: Any, window: tuple[slice, ...]) -> None:
+        """Refuse a window, or blocks that must be decoded for it, beyond the limit: GDAL allocates what the header says."""
+        rows, columns = dataset.block_shapes[0]
+        together = dataset.count if dataset.tags(ns="IMAGE_STRUCTURE").get("INTERLEAVE") == "PIXEL" else 1
+        item = np.dtype("u1") if self._mask else dataset_dtype(dataset.dtypes)
+        stored, limit = dataset_dtype(dataset.dtypes), options.get().max_chunk_bytes
+        block = rows * columns * together * stored.itemsize
+        if block > limit:
+            msg = f"a block of {rows} x {columns} pixels, {block} bytes, more than {limit} (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+        size = math.prod(s.stop - s.start for s in window) * item.itemsize
+        if size > limit:
+            msg = f"a window of {size} bytes, more than {limit} (options.max_chunk_bytes): read it in smaller chunks"
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
 
 
 def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> ReferenceArray:

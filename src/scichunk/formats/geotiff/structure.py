@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from scichunk import options
-from scichunk.errors import FormatError, MetadataWarning, ScichunkError
+from scichunk.errors import FormatError, MetadataWarning, ScichunkError, SourceError
 from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, read_header
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
@@ -15,6 +16,8 @@ from scichunk.sources.read_ahead import HeaderReader
 __all__ = ["Image", "Page", "Structure", "read_structure"]
 
 REDUCED, MASK = 1, 4
+_MOST_SAMPLES: Final = 65_535
+"""SamplesPerPixel is a SHORT (TIFF 6.0, section 8); as a LONG it could ask for memory for each of 4,294,967,295 bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,8 @@ class Structure:
                     seen.add(offset)
                     directory = read_directory(self.reader, self.header, offset)
                     image = read_image(directory)
+                except SourceError:  # says nothing of the file: the chain is followed again when it is asked for again
+                    raise
                 except ScichunkError as error:
                     self.problem = error
                     if sub:
@@ -169,11 +174,11 @@ def read_image(directory: Directory) -> Image:
     Raises
     ------
     FormatError
-        If the image has no size.
+        If the image has no size, or more samples than there can be.
     """
     d = directory
     width, height, samples = d.integer(256, 0), d.integer(257, 0), d.integer(277, 1)
-    if width <= 0 or height <= 0 or samples <= 0:
+    if width <= 0 or height <= 0 or not 0 < samples <= _MOST_SAMPLES:
         msg = f"an image of {width} x {height} pixels and {samples} samples at byte {d.offset}"
         raise FormatError(msg, url=d.reader.source.url)
     tiled = 322 in d.tags and 323 in d.tags
