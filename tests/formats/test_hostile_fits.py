@@ -8,7 +8,7 @@ import pytest
 from astropy.io import fits
 
 import scichunk
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
 
 PIXELS = np.arange(4096, dtype=np.int32).reshape(64, 64)
@@ -77,3 +77,23 @@ def test_impossible_sizes(cards):
     head, data = file.getvalue()[:2880], file.getvalue()[2880:]
     with pytest.warns(scichunk.errors.MetadataWarning, match="no HDU"), pytest.raises(FormatError):
         scichunk.from_fits(head + changed(data, **cards), hdu="BAD")
+
+
+@pytest.mark.parametrize("kind", ["GZIP_1", "GZIP_2"])
+def test_a_damaged_gzip_header(kind):
+    data = compressed(kind)
+    at = data.index(b"\x1f\x8b")
+    with pytest.raises(FormatError, match="gzip") as caught:
+        scichunk.from_fits(data[:at] + b"\x00" + data[at + 1 :]).compute()
+    assert "tile 0" in caught.value.part
+
+
+def test_sizes_of_the_reference_reader():
+    data = compressed()
+    np.testing.assert_array_equal(scichunk.from_fits(data, reader="reference").compute(), PIXELS)
+    with scichunk.options.set(max_chunk_bytes=256), pytest.raises(LimitExceeded, match=r"window.*max_chunk_bytes"):
+        scichunk.from_fits(data, reader="reference").compute()
+    huge = changed(data, ZNAXIS1=1 << 40, ZTILE1=1 << 40, ZCMPTYPE="UNKNOWN")
+    assert outcomes(f"scichunk.from_fits({huge!r})[:1, :1].compute()") == ["LimitExceeded"]
+    longer = changed(data, NAXIS2=1 << 40, ZCMPTYPE="UNKNOWN")
+    assert outcomes(f"scichunk.from_fits({longer!r})[:1, :1].compute()") == ["FormatError"]

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.fits.structure import HDU
 from scichunk.quiet import alone, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 
 __all__ = ["open_reference"]
+
+_ITEM: Final = 8
+"""Bytes of a value, at most."""
 
 
 class AstropyWindows:
@@ -36,6 +41,7 @@ class AstropyWindows:
 
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
+        self._check_sizes(window)
         with (
             alone()
         ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
@@ -49,6 +55,25 @@ class AstropyWindows:
             except Exception as error:  # astropy raises whatever it meets
                 msg = f"astropy cannot read it: {type(error).__name__}: {error}"
                 raise FormatError(msg) from error
+
+    def _check_sizes(self, window: tuple[slice, ...]) -> None:
+        """Refuse a window, or tiles that must be decoded for it, beyond the limit: astropy allocates what the header says."""
+        hdu, limit = self._hdu, options.get().max_chunk_bytes
+        sizes = {"window": math.prod(s.stop - s.start for s in window) * _ITEM}
+        if hdu.kind == "groups":
+            sizes["HDU"] = hdu.nbytes
+        if hdu.kind == "compressed":
+            cards, axes = hdu.cards, len(hdu.shape)
+            tile = [cards.integer(f"ZTILE{axes - i}", n if i == axes - 1 else 1) for i, n in enumerate(hdu.shape)]
+            sizes["tile"] = math.prod(max(1, min(t, n)) for t, n in zip(tile, hdu.shape, strict=True)) * _ITEM
+            rows = cards.integer("NAXIS1") * cards.integer("NAXIS2")
+            if hdu.data + rows > self._source.fingerprint.size:
+                msg = f"a table of {rows} bytes from byte {hdu.data} on, in a file of {self._source.fingerprint.size} bytes"
+                raise FormatError(msg, tried="reference (astropy)")
+        for what, size in sizes.items():
+            if size > limit:
+                msg = f"a {what} of up to {size} bytes, more than {limit} (options.max_chunk_bytes)"
+                raise LimitExceeded(msg, tried="reference (astropy)")
 
     def dtype(self) -> np.dtype[Any]:
         """Type of the values that astropy gives; asked of one of them."""
