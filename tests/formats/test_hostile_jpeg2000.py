@@ -3,7 +3,10 @@
 import struct
 from pathlib import Path
 
+import pytest
+
 import scichunk
+from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
 
 DATA = (Path(__file__).parents[2] / "test_data" / "bgr.jp2").read_bytes()
@@ -27,3 +30,14 @@ def test_names_of_boxes_are_fit_to_be_shown():
     listed = scichunk.info(with_box(b"x", b"\x1b[2J")).arrays[0].notes["boxes"]
     assert "?[2J at" in listed
     assert listed.isprintable()
+
+
+def test_a_coding_style_of_no_layers():
+    at = DATA.index(b"\xff\x52") + 6
+    with pytest.raises(FormatError, match="0 layers"):
+        scichunk.from_jpeg2000(DATA[:at] + b"\0\0" + DATA[at + 2 :])
+
+
+def test_the_reference_reader_decodes_no_image_beyond_the_limit():
+    with scichunk.options.set(max_chunk_bytes=1000), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        scichunk.from_jpeg2000(DATA, reader="reference").compute()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.codecs import openjpeg
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.manifest import group_type
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.quiet import alone, quiet
@@ -24,6 +26,8 @@ from scichunk.sources.spill import LocalCopy
 __all__ = ["lent", "open_reference"]
 
 Array = npt.NDArray[Any]
+_ITEM: Final = 4
+"""Bytes of a sample in OpenJPEG."""
 
 
 @contextlib.contextmanager
@@ -73,6 +77,13 @@ class GlymurWindows:
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
         shape = self._structure.shape(self._group, self._reduce)
+        shapes = [self._structure.shape(group, self._reduce) for group in self._structure.groups]
+        size, limit = sum(math.prod(s) for s in shapes) * _ITEM, options.get().max_chunk_bytes
+        if size > limit:
+            msg = (
+                f"an image of {size} bytes, which glymur decodes whole, is more than {limit} (options.max_chunk_bytes)"
+            )
+            raise LimitExceeded(msg, tried="reference (glymur)")
         try:
             with self._copy.path() as path, lent() as glymur:
                 planes = self._planes(glymur.Jp2k(path))
