@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePath
 from typing import Any, Final
 
-__all__ = ["digest", "object_number"]
+__all__ = ["digest", "is_of_parent", "object_number"]
 
 _DIGEST_BYTES: Final = 16
 _PLAIN: Final = (bool, int, float, complex, type(None))
@@ -70,6 +70,12 @@ def object_number(value: Any) -> str:
             for key in [k for k, (alive, _) in _numbers.items() if alive() is None]:
                 del _numbers[key]
         return number
+
+
+def is_of_parent(number: str) -> bool:
+    """Whether the number of an object was given in the process from which this one was forked."""
+    maker, _, rest = number.partition("-")
+    return maker == _process and rest.partition("-")[0] != str(os.getpid())
 
 
 def _feed(state: Any, value: Any, level: int) -> None:

@@ -1,0 +1,390 @@
+"""A file that is replaced is another version: on every storage, at any length, right after it was opened."""
+
+import asyncio
+import io
+import itertools
+import pickle
+import tempfile
+import threading
+import warnings
+import zipfile
+
+import fsspec
+import numpy as np
+import pytest
+from astropy.io import fits
+from fsspec.implementations.memory import MemoryFileSystem
+
+import scichunk
+from scichunk.errors import MissingFile, SourceError
+from scichunk.sources import locate
+from scichunk.testing import RangeServer
+
+PIXELS = np.arange(300 * 300, dtype="i4").reshape(300, 300)
+CHANGED = "changed since it was opened; open it again"
+
+
+def fits_bytes(pixels):
+    out = io.BytesIO()
+    fits.PrimaryHDU(pixels).writeto(out)
+    return out.getvalue()
+
+
+FIRST, SECOND, SHORT = fits_bytes(PIXELS), fits_bytes(PIXELS + 1), fits_bytes(PIXELS[:60])
+
+
+class Distant(MemoryFileSystem):
+    """A file system whose files are not on this machine, as far as its name says."""
+
+    protocol = "distant"
+    cachable = False
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.removeprefix(f"{cls.protocol}://"))
+
+
+class Bare(Distant):
+    """One that says nothing of versions."""
+
+    protocol = "bare"
+
+    def info(self, path, **kwargs):
+        found = super().info(path, **kwargs)
+        return {name: found[name] for name in ("name", "size", "type")}
+
+
+class Slow(Distant):
+    """One whose reads, but for those of the head, last until somebody ends them."""
+
+    protocol = "slow"
+    ends = threading.Event()
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        if start:
+            self.ends.wait(20)
+        return super().cat_file(path, start, end, **kwargs)
+
+
+for system in (Distant, Bare, Slow):
+    fsspec.register_implementation(system.protocol, system, clobber=True)
+
+
+@pytest.fixture
+def storages():
+    """By name: what opens a file, and what replaces it."""
+    made = {}
+    with RangeServer() as server:
+
+        def http(data):
+            server.files["a.fits"] = data
+
+        made["http"] = http, server.url("a.fits"), None
+        for protocol in ("memory", "distant"):
+            system = fsspec.filesystem(protocol)
+            made[protocol] = lambda data, system=system: system.pipe("/a.fits", data), f"{protocol}://a.fits", None
+        obstore = pytest.importorskip("obstore")
+        from obstore.store import HTTPStore, MemoryStore
+
+        store = MemoryStore()
+        made["obstore memory"] = lambda data: obstore.put(store, "a.fits", data), "a.fits", {"store": store}
+        web = HTTPStore.from_url(server.url("").rstrip("/"), client_options={"allow_http": True})
+        made["obstore http"] = http, "a.fits", {"store": web}
+        with tempfile.TemporaryDirectory() as folder:
+            local = f"{folder}/a.fits"
+
+            def on_disk(data):
+                with open(local, "wb") as out:
+                    out.write(data)
+
+            made["local"] = on_disk, local, None
+            yield made
+
+
+STORAGES = ["http", "memory", "distant", "obstore memory", "obstore http", "local"]
+
+
+@pytest.mark.parametrize("name", STORAGES)
+@pytest.mark.parametrize("other", [SECOND, SHORT], ids=["equal length", "shorter"])
+def test_a_file_that_is_replaced_after_it_was_opened(storages, name, other):
+    replace, url, options = storages[name]
+    replace(FIRST)
+    array = scichunk.from_fits(url, storage_options=options)
+    replace(other)
+    with scichunk.options.set(retry_wait=0.001, timeout=5.0), pytest.raises(SourceError, match=CHANGED):
+        array.compute(scheduler="synchronous")
+    pixels = PIXELS + 1 if other is SECOND else PIXELS[:60]
+    np.testing.assert_array_equal(scichunk.from_fits(url, storage_options=options), pixels)
+
+
+@pytest.mark.parametrize("name", STORAGES)
+def test_a_file_that_is_replaced_between_two_reads(storages, name):
+    replace, url, options = storages[name]
+    replace(FIRST)
+    array = scichunk.from_fits(url, storage_options=options)
+    np.testing.assert_array_equal(array, PIXELS)
+    replace(SECOND)
+    with scichunk.options.set(retry_wait=0.001, timeout=5.0), pytest.raises(SourceError, match=CHANGED):
+        array[100:].compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("name", ["http", "obstore memory", "obstore http"])
+def test_a_file_that_is_removed(storages, name):
+    replace, url, options = storages[name]
+    replace(FIRST)
+    array = scichunk.from_fits(url, storage_options=options)
+    if "http" in name:
+        replace(None)
+    else:
+        import obstore
+
+        obstore.delete(options["store"], "a.fits")
+    with pytest.raises(MissingFile, match=r"a\.fits"):
+        array.compute(scheduler="synchronous")
+
+
+def test_what_names_no_version_is_told_apart_by_its_first_bytes():
+    system = fsspec.filesystem("bare")
+    system.pipe("/c.fits", FIRST)
+    first = scichunk.from_fits("bare://c.fits")
+    np.testing.assert_array_equal(first, PIXELS)
+    system.pipe("/c.fits", SECOND)
+    second = scichunk.from_fits("bare://c.fits")
+    np.testing.assert_array_equal(second, PIXELS + 1)
+    assert first.name != second.name
+
+
+def test_an_open_file_whose_content_is_replaced_is_another_version():
+    with tempfile.TemporaryFile() as file:
+        file.write(FIRST)
+        first = scichunk.from_fits(file)
+        np.testing.assert_array_equal(first, PIXELS)
+        file.seek(0)
+        file.write(SECOND)
+        second = scichunk.from_fits(file)
+        np.testing.assert_array_equal(second, PIXELS + 1)
+        assert first.name != second.name
+
+
+def test_an_open_file_that_has_travelled_is_the_same_version():
+    with tempfile.TemporaryFile() as file:
+        file.write(FIRST)
+        here = locate(file)
+        there = pickle.loads(pickle.dumps(here))
+        assert here.open().fingerprint == there.open().fingerprint
+        assert here.key == there.key
+        array = scichunk.from_fits(file)
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(array)), PIXELS)
+
+
+def test_stores_that_say_weak_tags_or_nothing():
+    pytest.importorskip("obstore")
+    from obstore.store import HTTPStore
+
+    for validators in ("weak", "date", "none"):
+        scichunk.clear_caches()
+        with RangeServer({"a.fits": FIRST}, validators=validators) as server:
+            given = {"store": HTTPStore.from_url(server.url("").rstrip("/"), client_options={"allow_http": True})}
+            array = scichunk.from_fits("a.fits", storage_options=given)
+            np.testing.assert_array_equal(array, PIXELS)
+            server.files["a.fits"] = SECOND
+            again = scichunk.from_fits("a.fits", storage_options=given)
+            np.testing.assert_array_equal(again, PIXELS + 1)
+            assert array.name != again.name
+
+
+@pytest.mark.parametrize("kind", ["no server", "a wrong option", "no object", "an empty object"])
+def test_stores_that_give_nothing(kind):
+    obstore = pytest.importorskip("obstore")
+    from obstore.store import HTTPStore, MemoryStore, S3Store
+
+    quick = {"client_options": {"allow_http": True}, "retry_config": {"max_retries": 0}}
+    store = {
+        "no server": lambda: HTTPStore.from_url("http://127.0.0.1:9/?sig=hunter2", **quick),
+        "a wrong option": lambda: S3Store("bkt", endpoint="http://127.0.0.1:9", skip_signature=True, **quick),
+    }.get(kind, MemoryStore)()
+    if kind == "an empty object":
+        obstore.put(store, "a.fits", b"")
+    with (
+        scichunk.options.set(retries=1, retry_wait=0.001, timeout=5.0),
+        pytest.raises(scichunk.errors.ScichunkError, match=r"a\.fits") as caught,
+    ):
+        scichunk.from_fits("a.fits", storage_options={"store": store})
+    assert "hunter2" not in repr(caught.value)
+    assert len(str(caught.value)) < 700
+    if kind == "no object":
+        assert isinstance(caught.value, MissingFile)
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("nonsense://a/b.fits", None),
+        ("memory://none.fits", None),
+        ("zip://a.fits::/none/none.zip", None),
+        ("s3://bkt/a.fits", {"nonsense": 1}),
+        ("simplecache::http://127.0.0.1:99999/a.fits", None),
+        ("simplecache::http://127.0.0.1:9/a.fits", None),
+        ("memory://", None),
+    ],
+)
+def test_file_systems_that_give_nothing(url, given):
+    with scichunk.options.set(retries=1, retry_wait=0.001, timeout=5.0), pytest.raises(SourceError) as caught:
+        scichunk.from_fits(url, storage_options=given)
+    assert caught.value.__cause__ is None
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_a_file_system_that_does_not_answer():
+    Slow.ends.clear()
+    fsspec.filesystem("slow").pipe("/d.fits", FIRST)
+    array = scichunk.from_fits("slow://d.fits")
+    try:
+        with (
+            scichunk.options.set(retries=1, retry_wait=0.001, timeout=0.1),
+            pytest.raises(SourceError, match=r"no answer within 0\.1 s.*2 times"),
+        ):
+            array[-1].compute(scheduler="synchronous")
+    finally:
+        Slow.ends.set()
+
+
+@pytest.mark.parametrize("kind", ["memory", "local"])
+def test_small_reads_of_what_is_here_are_cheap(kind, tmp_path):
+    fs = fsspec.filesystem("memory" if kind == "memory" else "file")
+    path = "/e.fits" if kind == "memory" else str(tmp_path / "e.fits")
+    fs.pipe_file(path, FIRST)
+    assert locate("memory://e.fits").open().is_cheap if kind == "memory" else True
+    from scichunk.sources import Location
+
+    source = Location((fs, path)).open()
+    assert source.is_cheap
+    size = source.fingerprint.size
+    got = source.read_ranges([0, size - 5, size - 100_000], [4, size, size - 99_000])
+    assert [bytes(g) for g in got] == [FIRST[:4], FIRST[-5:], FIRST[-100_000:-99_000]]
+    later = asyncio.run(source.read_ranges_async([size - 5], [size]))
+    assert bytes(later[0]) == FIRST[-5:]
+    fs.pipe_file(path, FIRST[:100_000])
+    with pytest.raises(SourceError, match=CHANGED):
+        source.read_ranges([size - 5], [size])
+
+
+def test_far_file_systems_are_not_cheap():
+    with RangeServer({"a.fits": FIRST}) as server:
+        assert not locate(server.url("a.fits")).open().is_cheap
+        assert not locate(f"simplecache::{server.url('a.fits')}").open().is_cheap
+
+
+def test_open_files_with_a_descriptor_are_cheap(tmp_path):
+    import gzip
+
+    with tempfile.TemporaryFile() as file:
+        file.write(FIRST)
+        assert locate(file).open().is_cheap
+    packed = tmp_path / "a.gz"
+    packed.write_bytes(gzip.compress(FIRST))
+    with gzip.open(packed) as file:
+        source = locate(file).open()
+        assert not source.is_cheap
+        assert source.fingerprint.size == len(FIRST)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a.fits", FIRST)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive, archive.open("a.fits") as file:
+        assert not locate(file).open().is_cheap
+
+
+def test_a_deleted_file_that_is_still_open_is_read_without_moving_it(tmp_path):
+    path = tmp_path / "a.fits"
+    path.write_bytes(FIRST)
+    with open(path, "rb") as file:
+        file.seek(17)
+        path.unlink()
+        np.testing.assert_array_equal(scichunk.from_fits(file), PIXELS)
+        assert file.tell() == 17
+
+
+class Odd:
+    """An open file of which nothing is known; some of its methods can be replaced."""
+
+    def __init__(self, data, **methods):
+        self._file = io.BytesIO(data)
+        self.read, self.seek, self.tell = self._file.read, self._file.seek, self._file.tell
+        for name, method in methods.items():
+            setattr(self, name, method)
+
+
+def raising(error):
+    def method(*args):
+        raise error
+
+    return method
+
+
+def after(count, then, method):
+    """Go on as usual for some calls."""
+    numbers = itertools.count()
+    return lambda *args: method(*args) if next(numbers) < count else then(*args)
+
+
+@pytest.mark.parametrize("error", [OSError("x"), RuntimeError("x"), KeyError("x"), TypeError("x"), EOFError()])
+@pytest.mark.parametrize("method", ["read", "seek", "tell"])
+def test_whatever_an_open_file_raises(method, error):
+    with pytest.raises(SourceError, match="file object") as caught:
+        scichunk.from_fits(Odd(FIRST, **{method: raising(error)}))
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+@pytest.mark.parametrize("error", [RuntimeError("x"), ValueError("I/O operation on closed file")])
+def test_whatever_an_open_file_raises_later(error):
+    file = Odd(FIRST)
+    array = scichunk.from_fits(file)
+    file.read = raising(error)
+    with pytest.raises(SourceError, match=r"bytes \d+ to \d+.*file object"):
+        array.compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("given", ["text", None, 7, [1, 2], b"x" * 10**6, object()], ids=lambda v: type(v).__name__)
+def test_whatever_an_open_file_gives(given):
+    with pytest.raises(SourceError, match="file object"):
+        scichunk.from_fits(Odd(FIRST, read=lambda size: given))
+
+
+@pytest.mark.parametrize("given", ["text", None, -1, 2.5, True])
+def test_whatever_an_open_file_says_of_its_position(given):
+    with pytest.raises(SourceError, match=r"tell\(\)"):
+        scichunk.from_fits(Odd(FIRST, tell=lambda: given))
+
+
+def test_text_mode(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("SIMPLE  = T" * 1000)
+    with open(path) as file, pytest.raises(SourceError, match="open it in binary mode"):
+        scichunk.from_fits(file)
+    with pytest.raises(SourceError, match="open it in binary mode"):
+        scichunk.from_fits(io.StringIO("SIMPLE  = T"))
+
+
+def test_objects_that_give_other_kinds_of_bytes_and_seek_silently():
+    data = io.BytesIO(FIRST)
+    odd = Odd(FIRST, read=lambda n: bytearray(data.read(n)), seek=lambda *a: data.seek(*a) and None, tell=data.tell)
+    np.testing.assert_array_equal(scichunk.from_fits(odd), PIXELS)
+
+
+def test_memory_files_of_rasterio():
+    rasterio = pytest.importorskip("rasterio")
+    from rasterio.io import MemoryFile
+
+    with warnings.catch_warnings(), MemoryFile() as file:
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with file.open(driver="GTiff", width=300, height=300, count=1, dtype="int32") as out:
+            out.write(PIXELS[None])
+        np.testing.assert_array_equal(scichunk.from_geotiff(file)[0], PIXELS)
+
+
+def test_open_files_with_few_bytes_at_a_time():
+    data = io.BytesIO(FIRST)
+    odd = Odd(FIRST, read=lambda n: data.read(min(n, 1000)), seek=data.seek, tell=data.tell)
+    np.testing.assert_array_equal(scichunk.from_fits(odd), PIXELS)
+    cut = Odd(FIRST, seek=after(10**6, None, io.BytesIO(FIRST + b"x" * 2880).seek))
+    with pytest.raises((SourceError, scichunk.errors.FormatError)):
+        scichunk.from_fits(cut).compute(scheduler="synchronous")
