@@ -35,6 +35,8 @@ class ArrayVar:
     """Stored values, where the format itself says how they are scaled: what ``mask_and_scale=False`` gives."""
     absent: Any = None
     """What a file that has no such array stands for among others that have: 255 for masks; None if each must have it."""
+    stored: bool = False
+    """Part of datasets of stored values only: what it says is in the decoded values of other arrays already."""
 
 
 @dataclass(frozen=True, slots=True)

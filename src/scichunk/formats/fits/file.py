@@ -237,7 +237,7 @@ class FITSFile:
                 why = error.message
             else:
                 return IndexedArray(index, self.source, ("fits", hdu.index, raw))
-        return open_reference(self.source, hdu, why, raw=raw)
+        return open_reference(self.structure, hdu, why, raw=raw)
 
     def _first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""

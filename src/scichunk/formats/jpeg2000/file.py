@@ -23,7 +23,7 @@ from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.variables import raster_layout
+from scichunk.raster.variables import masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["JPEG2000File", "open_file"]
@@ -162,10 +162,17 @@ class JPEG2000File:
         """
         with self._lock:
             if place not in self._arrays:
-                _, number, reduce, reader, expand = place
+                kind, number, reduce, reader, expand = place
+                make = self._masked if kind == "masked" else self._open_array
                 with located(url=self.source.url, part=f"reduce {reduce}" if reduce else None):
-                    self._arrays[place] = self._open_array(number, reduce, reader, expand=expand)
+                    self._arrays[place] = make(number, reduce, reader, expand=expand)
             return self._arrays[place]
+
+    def _masked(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
+        """Decoded pixels with NaN where the alpha channel says that there is no data."""
+        pixels = self.array(("image", number, reduce, reader, expand))
+        metadata = pick(self.metadata(), self.structure.groups[number].components)
+        return masked_source(pixels, metadata)
 
     def _open_array(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
         group = self.structure.groups[number]
