@@ -143,6 +143,58 @@ def test_a_file_that_is_removed(storages, name):
         array.compute(scheduler="synchronous")
 
 
+@pytest.fixture(scope="module")
+def bucket():
+    """An S3 server of this machine: its client, and its address."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed, so there is no S3 server to ask")
+    boto3 = pytest.importorskip("boto3")
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    address = f"http://{host}:{port}"
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="bkt")
+    yield client, address
+    running.stop()
+
+
+@pytest.mark.parametrize("by", ["s3fs", "obstore", "presigned URL"])
+def test_objects_of_s3_that_are_replaced(by, bucket):
+    client, address = bucket
+    client.put_object(Bucket="bkt", Key="a.fits", Body=FIRST)
+    url, options = "s3://bkt/a.fits", {"key": "a", "secret": "b", "endpoint_url": address}
+    if by == "obstore":
+        store = pytest.importorskip("obstore.store").S3Store(
+            "bkt", endpoint=address, region="us-east-1", access_key_id="a", secret_access_key="b",
+            client_options={"allow_http": True},
+        )  # fmt: skip
+        url, options = "a.fits", {"store": store}
+    elif by == "presigned URL":
+        url, options = client.generate_presigned_url("get_object", Params={"Bucket": "bkt", "Key": "a.fits"}), None
+    else:
+        pytest.importorskip("s3fs", reason="s3fs is not installed")
+    array = scichunk.from_fits(url, storage_options=options)
+    np.testing.assert_array_equal(array, PIXELS)
+    client.put_object(Bucket="bkt", Key="a.fits", Body=SECOND)
+    with pytest.raises(SourceError, match=CHANGED):
+        array.compute(scheduler="synchronous")
+    np.testing.assert_array_equal(scichunk.from_fits(url, storage_options=options), PIXELS + 1)
+
+
+def test_members_of_archives_with_equal_dates_and_lengths(tmp_path):
+    names = []
+    for data in (FIRST, SECOND):
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("a.fits", (2020, 1, 1, 0, 0, 0)), data)
+        fsspec.filesystem("zip", fo=str(path)).clear_instance_cache()
+        array = scichunk.from_fits(f"zip://a.fits::{path}")
+        np.testing.assert_array_equal(array, PIXELS + (data is SECOND))
+        names.append(array.name)
+    assert names[0] != names[1]
+
+
 def test_what_names_no_version_is_told_apart_by_its_first_bytes():
     system = fsspec.filesystem("bare")
     system.pipe("/c.fits", FIRST)

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["FsspecSource"]
 
 _VERSIONS: Final = (
-    "ETag", "etag", "e_tag", "generation", "md5Hash", "checksum", "Content-MD5", "Digest", "mtime", "LastModified",
-    "last_modified", "Last-Modified", "created", "date_time", "CRC",
+    "ETag", "etag", "e_tag", "generation", "md5Hash", "checksum", "Content-MD5", "Digest", "CRC", "mtime", "LastModified",
+    "last_modified", "Last-Modified", "created", "date_time",
 )  # fmt: skip
 """What file systems call that by which versions of a file differ; the first that is there counts."""
 
@@ -149,7 +149,9 @@ class FsspecSource(RemoteSource):
 
 
 def _version(found: Mapping[str, Any]) -> str:
-    return next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
+    said = next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
+    # clocks of file systems tick some hundred times a second: a file that another was moved upon has another number
+    return f"{said} {found['ino']}" if "ino" in found else said
 
 
 def _made_again(value: Any) -> Any:

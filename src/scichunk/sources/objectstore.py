@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ObstoreSource"]
 
-_PROBE_SECONDS: Final = 5.0
+_PROBE_SECONDS: Final = 2.0
 _probes: LRU[bool] = LRU(limit=lambda: 1)
 """Whether obstore works in this forked child."""
 
