@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from scichunk import options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url
+from scichunk.sources.identity import is_of_this_process
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
 
@@ -36,6 +37,7 @@ class FileObjectSource:
         self.file = file
         self.key = f"object:{tag}"
         self._lock = threading.Lock()
+        self._tag = tag
         self._process = os.getpid()
         self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
         with self._turn("the file object cannot seek"):
@@ -111,7 +113,7 @@ class FileObjectSource:
     @contextlib.contextmanager
     def _turn(self, what: str) -> Iterator[None]:
         """Have the object to oneself; whatever its methods raise is told as a SourceError."""
-        if os.getpid() != self._process:
+        if os.getpid() != self._process or not is_of_this_process(self._tag):
             msg = (
                 "the open file belongs to the process from which this one was forked, which shares its position: "
                 "give the name of the file, or its bytes"
