@@ -103,7 +103,8 @@ def test_nothing_is_shown_of_what_is_read(server):
 
 @pytest.mark.parametrize("user", [False, True])
 @pytest.mark.parametrize(
-    "fault", ["404", "403", "503", "drop", "short", "stall", "wrong-range", "gzip", "endless", "circle", "elsewhere", "412"]
+    "fault",
+    ["404", "403", "503", "drop", "short", "stall", "wrong-range", "gzip", "endless", "circle", "elsewhere", "412"],
 )
 @pytest.mark.parametrize("when", ["opened", "read"])
 def test_nothing_is_shown_of_what_fails(server, fault, user, when):
@@ -156,7 +157,7 @@ def test_nothing_is_shown_of_storage_options(server, url):
         "s3": "s3://bkt/none.fits",
         "memory": "memory://none.fits",
     }[url]
-    given = {"headers": {"Authorization": "Bearer hunter2"}} if url in {"http"} else {}
+    given = {"headers": {"Authorization": "Bearer hunter2"}} if url == "http" else {}
     if url == "simplecache":
         given = {"http": {"headers": {"Authorization": "Bearer hunter2"}}}
     if url == "s3":

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from scichunk import options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
-from scichunk.sources.identity import is_of_parent
+from scichunk.sources.identity import is_of_this_process
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
 
@@ -42,7 +42,7 @@ class FileObjectSource:
         self.file = file
         self.key = f"object:{tag}"
         self._lock = threading.Lock()
-        self._process = -1 if is_of_parent(tag) else os.getpid()
+        self._process = os.getpid() if is_of_this_process(tag) else -1
         self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
         raw = _raw_file(file)
         self.is_cheap = raw is not None
