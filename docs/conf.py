@@ -53,6 +53,8 @@ def _entries(module: str, names: list[str]) -> list[str]:
     text = []
     for name in names:
         value = getattr(importlib.import_module(module), name)
+        if not inspect.isclass(value) and not inspect.isroutine(value):
+            continue  # names of types for annotations
         kind = "function" if not inspect.isclass(value) else "exception" if issubclass(value, Exception) else "class"
         text += [f".. auto{kind}:: {module}.{name}"]
         text += ["   :members:", ""] if kind == "class" else [""]

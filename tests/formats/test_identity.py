@@ -298,7 +298,7 @@ def test_overviews_and_masks_that_come_later_are_seen(tmp_path):
     assert path.with_suffix(".tif.ovr").exists()
     assert "/overview_1" in scichunk.open(path).groups
     write_tif(tmp_path / "late.tif.msk", 255, 256)
-    with xr.open_dataset(path, engine="geotiff") as ds:
+    with xr.open_dataset(path, engine="geotiff", mask_and_scale=False) as ds:
         assert "mask" in ds
 
 

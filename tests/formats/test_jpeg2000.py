@@ -3,6 +3,7 @@
 import asyncio
 import json
 import pickle
+import re
 import shutil
 import struct
 import threading
@@ -19,7 +20,7 @@ from scichunk.core.cache import files
 from scichunk.core.handles import open_file
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.metadata import GEOJP2
-from scichunk.formats.jpeg2000.reference import box_tree, lent
+from scichunk.formats.jpeg2000.reference import lent
 from scichunk.sources import locate
 from tests.jpeg2000_files import decode, encode, jp2, texture
 
@@ -100,7 +101,7 @@ def test_groups_and_selectors():
 def test_palette():
     raw = xr.open_dataset(DATA / "palette.jp2", engine="jpeg2000")
     assert raw.band_data.shape == (1, 64, 80)
-    table = np.array(raw.band_data.attrs["palette"])
+    table = np.array(json.loads(raw.band_data.attrs["palette"]))
     assert table.shape == (8, 3)
     with lent() as glymur:
         want = np.moveaxis(glymur.Jp2k(DATA / "palette.jp2")[:], -1, 0)
@@ -216,8 +217,9 @@ def test_info():
     assert "tile index: TLM" in text
     assert [a.group for a in found.arrays] == ["/page_0", "/reduce_1", "/reduce_2", "/reduce_3"]
     json.dumps(found.to_dict())
-    structure = open_file("jpeg2000", locate(DATA / "band_tlm_plt.jp2")).structure
-    listed = box_tree(structure)
+    within = r"\([^()]*\)"  # what a box holds stands in parentheses
+    text = re.sub(within, "", re.sub(within, "", re.sub(within, "", found.arrays[0].notes["boxes"])))
+    listed = text.replace(" GeoJP2", "").split(", ")
     assert listed == [f"{k.decode().strip()} at {a}" for k, a, _ in boxes((DATA / "band_tlm_plt.jp2").read_bytes())]
 
 

@@ -70,9 +70,10 @@ def walk(
                 at += 4
                 if number < 0:
                     return row, first, k
-            size = (number * bits[k] + 7) >> 3
-            if size > data.size - at:
+            # The product of two numbers from the file may wrap around, so what is left of the data is divided instead.
+            if bits[k] > 0 and number > 8 * (data.size - at) // bits[k]:
                 return row, first, -2
+            size = (number * bits[k] + 7) >> 3
             if slots[k] >= 0:
                 starts[slots[k], row], counts[slots[k], row] = at, number
             at += size

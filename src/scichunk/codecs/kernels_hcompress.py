@@ -345,19 +345,22 @@ def decode(
 
     Other arguments as in :func:`scichunk.codecs.kernels_rice.decode`; ``table`` comes from :func:`huffman_table`.
     """
-    most_rows, most_columns = 1, 1
+    pixels = 1
     for t in range(offsets.size):
-        most_rows, most_columns = max(most_rows, rows[t]), max(most_columns, columns[t])
-    pixels = most_rows * most_columns
+        if columns[t] > 0 and rows[t] <= out.size // columns[t]:
+            pixels = max(pixels, rows[t] * columns[t])
     a, b = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
     one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)
     for t in range(offsets.size):
         status[t] = 1
-        begin, end = offsets[t], offsets[t] + lengths[t]
+        begin, size, first = offsets[t], lengths[t], places[t]
+        # Differences and quotients, since sums and products of numbers near 2**63 wrap around and then seem to lie inside.
+        if size < 0 or size > data.size or begin < 0 or begin > data.size - size:
+            continue
+        if rows[t] < 1 or columns[t] < 1 or rows[t] > out.size // columns[t]:
+            continue
         count = rows[t] * columns[t]
-        first, last = places[t], places[t] + count
-        if 0 <= begin <= end <= data.size and 0 <= first <= last <= out.size and count > 0:
+        if 0 <= first <= out.size - count:
             shape = (rows[t], columns[t])
-            status[t] = _tile(
-                data[begin:end], a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, out[first:last]
-            )
+            one_tile, target = data[begin : begin + size], out[first : first + count]
+            status[t] = _tile(one_tile, a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, target)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Int, kernel
+from scichunk.codecs.jit import Flag, Int, inlined, kernel
 
 __all__ = ["EXACT_ZERO", "NO_VALUE", "join", "place_cast", "place_dithered", "place_scaled"]
 
@@ -25,6 +25,12 @@ NO_VALUE: Final = 1 << 40
 """No 32-bit integer."""
 
 
+@inlined
+def _inside(start: Int, count: Int, size: Int) -> Flag:
+    """Whether values lie within an array; by a difference, since a sum of numbers near 2**63 wraps around and seems to lie inside."""
+    return start >= 0 and count >= 0 and count <= size and start <= size - count
+
+
 @kernel
 def join(
     raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: Int, shuffled: bool, words: npt.NDArray[Any]
@@ -35,7 +41,7 @@ def join(
     """
     for t in range(starts.size):
         n = counts[t]
-        if starts[t] < 0 or starts[t] + n * size > raw.size or places[t] < 0 or places[t] + n > words.size:
+        if n > raw.size // size or not _inside(starts[t], n * size, raw.size) or not _inside(places[t], n, words.size):
             continue
         source, target = raw[starts[t] : starts[t] + n * size], words[places[t] : places[t] + n]
         if size == 1:
@@ -70,7 +76,7 @@ def place_cast(
     """Copy integers, wrapped to the output's type, with the bits of ``flip`` turned."""
     for r in range(sources.size):
         source, target, n = sources[r], targets[r], lengths[r]
-        if source < 0 or target < 0 or source + n > words.size or target + n > out.size:
+        if not _inside(source, n, words.size) or not _inside(target, n, out.size):
             continue
         for x in range(n):
             out[np.uint64(target + x)] = words[np.uint64(source + x)] ^ flip
@@ -91,7 +97,7 @@ def place_scaled(
     """Copy integers as floats: value * scale + zero in the output's precision (the type of scale and zero), blank as NaN."""
     for r in range(sources.size):
         source, target, n = sources[r], targets[r], lengths[r]
-        if source < 0 or target < 0 or source + n > words.size or target + n > out.size:
+        if not _inside(source, n, words.size) or not _inside(target, n, out.size):
             continue
         for x in range(n):
             word = words[np.uint64(source + x)]
@@ -123,7 +129,7 @@ def place_dithered(
     count = noise.size
     for r in range(sources.size):
         t, source, target, n = tiles[r], sources[r], targets[r], lengths[r]
-        if source < 0 or target < 0 or source + n > words.size or target + n > out.size or not 0 <= seeds[t] < count:
+        if not (_inside(source, n, words.size) and _inside(target, n, out.size) and 0 <= seeds[t] < count):
             continue
         scale, zero, blank, seed = scales[t], zeros[t], blanks[t], seeds[t]
         at = np.int64(np.float64(noise[seed]) * 500.0)

@@ -76,7 +76,8 @@ def decode(
     """Decode tiles; arguments as in :func:`scichunk.codecs.kernels_rice.decode`."""
     for t in range(offsets.size):
         status[t] = 1
-        begin, end = offsets[t], offsets[t] + lengths[t]
-        first, last = places[t], places[t] + counts[t]
-        if 0 <= begin <= end <= data.size and 0 <= first <= last <= out.size:
-            status[t] = _tile(data[begin:end], out[first:last])
+        begin, first, size, count = offsets[t], places[t], lengths[t], counts[t]
+        # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
+        inside = 0 <= size <= data.size and 0 <= begin <= data.size - size
+        if inside and 0 <= count <= out.size and 0 <= first <= out.size - count:
+            status[t] = _tile(data[begin : begin + size], out[first : first + count])

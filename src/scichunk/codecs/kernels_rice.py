@@ -184,8 +184,9 @@ def _decode(
     """:func:`decode` of data of 8 bytes at least."""
     t, together = 0, True
     for i in range(offsets.size):
-        end, last = offsets[i] + lengths[i], places[i] + counts[i]
-        inside = offsets[i] >= 0 and offsets[i] + size <= end <= data.size and 0 <= places[i] <= last <= out.size
+        # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
+        inside = size <= lengths[i] <= data.size and 0 <= offsets[i] <= data.size - lengths[i]
+        inside = inside and 0 <= counts[i] <= out.size and 0 <= places[i] <= out.size - counts[i]
         status[i] = 0 if inside and block > 0 and data.size >= _LEAST else 1
     while t < offsets.size:
         u = t

@@ -16,9 +16,13 @@ Ints = npt.NDArray[np.int64]
 @part
 def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     """Whether the field of every row lies within the row and the data."""
-    if offset < 0 or size < 0 or offset + size > width:
+    if offset < 0 or size < 0 or size > width or offset > width - size:  # no sum or product here may wrap around
         return False
-    return rows == 0 or (rows - 1) * width + offset + size <= data.size
+    if rows == 0 or width == 0:
+        return True
+    if offset + size > data.size:
+        return False
+    return rows - 1 <= (data.size - offset - size) // width
 
 
 @part
@@ -50,6 +54,8 @@ def trim_rows(
         Where the last ends; -1 if a text holds more than ASCII, -2 if the field lies outside the rows.
     """
     rows = ends.size // max(1, count)
+    if count > 0 and size > width // count:  # their product may wrap around
+        return -2
     if not _fits(data, width, offset, count * size, rows) or at + rows * count * size > out.size:
         return -2
     for r in range(rows):
@@ -68,7 +74,7 @@ def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray
     at = 0
     for t in range(starts.size):
         first, n = starts[t], lengths[t]
-        if first < 0 or n < 0 or first + n > data.size or at + n > out.size:
+        if first < 0 or n < 0 or n > data.size or first > data.size - n or n > out.size - at:  # sums may wrap around
             return -2
         n = _trim(data, first, n, out, at)
         if n < 0:
@@ -90,7 +96,7 @@ def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.u
         0; -1 if a text holds more than ASCII, -2 if the field lies outside the data.
     """
     rows, n, most = out.shape
-    if not _fits(data, width, offset, n * size, rows) or size > most:
+    if size > most or not _fits(data, width, offset, n * size, rows):
         return -2
     for r in range(rows):
         for t in range(n):
@@ -116,8 +122,10 @@ def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bo
     """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
     at = 0
     for r in range(starts.size):
+        if counts[r] < 0 or counts[r] > data.size // size:  # the product below may wrap around
+            return False
         first, n = starts[r], counts[r] * size
-        if first < 0 or n < 0 or first + n > data.size or at + n > out.size:
+        if first < 0 or first > data.size - n or n > out.size - at:
             return False
         if size == 1:
             for i in range(n):

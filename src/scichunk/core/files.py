@@ -35,6 +35,8 @@ class ArrayVar:
     """Stored values, where the format itself says how they are scaled: what ``mask_and_scale=False`` gives."""
     absent: Any = None
     """What a file that has no such array stands for among others that have: 255 for masks; None if each must have it."""
+    stored: bool = False
+    """Part of datasets of stored values only: what it says is in the decoded values of other arrays already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class OpenFile(Protocol):
 
     fingerprint: Fingerprint
     """The version of the file, with that of the files beside it; set by who opens it."""
+    alone: bool | None
+    """Whether no file lies beside it that belongs to it; set by who opens it, None if nobody has looked."""
 
     def groups(self) -> list[str]:
         """Paths of all groups, ``"/"`` first, in file order."""
@@ -150,6 +154,7 @@ class FormatFile:
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source, self.fingerprint = location, source, source.fingerprint
+        self.alone: bool | None = None
 
     def node(self, group: str = "/") -> Node:
         """Build one group."""

@@ -10,13 +10,28 @@ import numpy.typing as npt
 
 from scichunk.core.selection import parse_key
 
-__all__ = ["LAZY_AXIS", "Affine6", "LinearAxis", "RotatedAxis", "is_rotated", "pixel_centres", "scaled", "shifted"]
+__all__ = [
+    "LAZY_AXIS",
+    "Affine6",
+    "LinearAxis",
+    "RotatedAxis",
+    "is_georeferenced",
+    "is_rotated",
+    "pixel_centres",
+    "scaled",
+    "shifted",
+]
 
 Affine6 = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f), as in rasterio and odc-geo."""
 
 LAZY_AXIS = 1 << 22
 """Axes longer than this get no coordinate values in memory."""
+
+
+def is_georeferenced(transform: Affine6) -> bool:
+    """Whether a transform says more than numbers of columns and rows."""
+    return transform not in {(1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)}
 
 
 def is_rotated(transform: Affine6) -> bool:
@@ -38,14 +53,21 @@ Centres = npt.NDArray[np.float64] | LinearAxis
 
 def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[Centres, Centres]:
     """Return x of every column and y of every row; only without rotation."""
-    a, _, c, _, e, f = transform
-    return _centres(c, a, width), _centres(f, e, height)
+    a, _, _, _, e, _ = transform
+    x, y = _first_centre(transform)
+    return _centres(x, a, width), _centres(y, e, height)
 
 
-def _centres(origin: float, step: float, size: int) -> Centres:
+def _first_centre(transform: Affine6) -> tuple[float, float]:
+    """Centre of the first pixel, in the order of operations of the package ``affine``: to the last bit what rioxarray gives."""
+    a, b, c, d, e, f = transform
+    return a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f
+
+
+def _centres(first: float, step: float, size: int) -> Centres:
     if size > LAZY_AXIS:
-        return LinearAxis(origin + 0.5 * step, origin + (size - 0.5) * step, size)
-    return origin + step * (np.arange(size, dtype=np.float64) + 0.5)
+        return LinearAxis(first, step * (size - 1) + first, size)
+    return step * np.arange(size, dtype=np.float64) + first
 
 
 def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:
@@ -77,7 +99,8 @@ class RotatedAxis:
 
     def __init__(self, transform: Affine6, shape: tuple[int, int], axis: str) -> None:
         self.shape = shape
-        self._terms = transform[:3] if axis == "x" else transform[3:]
+        x, y = _first_centre(transform)
+        self._terms = (*transform[:2], x) if axis == "x" else (*transform[3:5], y)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, RotatedAxis) and (self.shape, self._terms) == (other.shape, other._terms)
@@ -87,8 +110,8 @@ class RotatedAxis:
 
     def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:
         region = parse_key(key, self.shape)
-        rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions()) + 0.5 for a in region.axes)
-        by_column, by_row, origin = self._terms
-        found = origin + by_column * columns[None, :] + by_row * rows[:, None]
+        rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions(), np.float64) for a in region.axes)
+        by_column, by_row, first = self._terms
+        found = columns[None, :] * by_column + rows[:, None] * by_row + first
         values: npt.NDArray[np.float64] = found[region.finish]
         return values

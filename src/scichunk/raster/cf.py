@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scichunk.buffers import cached_blocks, result
 
-__all__ = ["Decoding", "Step"]
+__all__ = ["Decoding", "Step", "decoded_dtype", "step_from"]
 
 Array = npt.NDArray[Any]
 
@@ -75,6 +75,27 @@ class Decoding:
             for i, band in enumerate(bands):
                 self.steps[int(band)].apply(raw[i : i + 1], out[i : i + 1])
         return out
+
+
+def decoded_dtype(dtype: np.dtype[Any], attrs: Mapping[str, Any]) -> np.dtype[Any]:
+    """Return the type to which xarray decodes values that can be missing (``xarray.coding.variables._choose_float_dtype``).
+
+    Parameters
+    ----------
+    dtype
+        Of the stored values.
+    attrs
+        CF attributes: the types of ``scale_factor`` and ``add_offset`` choose between single and double precision.
+    """
+    if dtype.kind == "c":
+        return dtype
+    given = [np.dtype(type(attrs[n])) for n in ("scale_factor", "add_offset") if n in attrs]
+    if given:
+        single = all(d == np.float32 for d in given) and not (dtype.kind in "iu" and dtype.itemsize >= 4)
+        return np.dtype("f4") if single and (len(given) == 2 or "scale_factor" in attrs) else np.dtype("f8")
+    if dtype.kind == "f":
+        return np.dtype("f4") if dtype.itemsize <= 4 else np.dtype("f8")
+    return np.dtype("f4") if dtype.itemsize <= 2 else np.dtype("f8")
 
 
 def step_from(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> Step:

@@ -34,10 +34,13 @@ class RasterMetadata:
     band_tags: tuple[Mapping[str, str], ...] = ()
     colormaps: Mapping[int, Mapping[int, tuple[int, int, int, int]]] = field(default_factory=dict)
     """By band number, counted from 1: RGBA by value."""
+    dtype: str = ""
+    """Type of the first band as GDAL names it, where that says more than NumPy's type: ``complex_int16``."""
     gcps: str = ""
     """Ground control points as GeoJSON, the way rioxarray writes them."""
     gcps_crs_wkt: str = ""
-    rpcs: Mapping[str, str] = field(default_factory=dict)
+    rpcs: str = ""
+    """Rational polynomial coefficients as JSON, the way rioxarray writes them."""
 
 
 def nothing(bands: int) -> RasterMetadata:
@@ -96,12 +99,16 @@ def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
     n = ds.count
     crs = _try("coordinate system", lambda: ds.crs, None)
     gcps, gcps_crs = _try("ground control points", lambda: ds.gcps, ([], None))
+    rpcs = _try("RPCs", lambda: ds.rpcs, None)
+    if rpcs and not crs and not gcps:
+        from rasterio.crs import CRS
+
+        crs = CRS.from_epsg(4326)  # the coefficients are of longitude and latitude in WGS 84, as in rioxarray
     colormaps = {}
     interpretations = _try("colour interpretation", lambda: tuple(c.name for c in ds.colorinterp), ())
     for band, name in enumerate(interpretations, 1):
         if name == "palette" and (colors := _try("colour map", partial(ds.colormap, band), None)):
             colormaps[band] = colors
-    rpcs = _try("RPCs", lambda: ds.rpcs, None)
     return RasterMetadata(
         nodata=_try("nodata", lambda: tuple(ds.nodatavals), (None,) * n),
         scales=_try("scales", lambda: tuple(float(s) for s in ds.scales), (1.0,) * n),
@@ -114,11 +121,12 @@ def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
         tags=_try("tags", lambda: dict(ds.tags()), {}),
         band_tags=_try("band tags", lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
         colormaps=colormaps,
+        dtype=str(ds.dtypes[0]) if n else "",
         gcps=_geojson(gcps) if gcps else "",
         gcps_crs_wkt=_try("coordinate system of the ground control points", gcps_crs.to_wkt, "")
         if gcps and gcps_crs
         else "",
-        rpcs=_try("rpcs", lambda: dict(rpcs.to_gdal()), {}) if rpcs else {},
+        rpcs=_try("rpcs", lambda: json.dumps(rpcs.to_dict()), "") if rpcs else "",
     )
 
 
@@ -138,8 +146,8 @@ def _geojson(gcps: list[Any]) -> str:
     features = [
         {
             "type": "Feature",
-            "properties": {"id": str(g.id), "info": str(g.info), "row": float(g.row), "col": float(g.col)},
-            "geometry": {"type": "Point", "coordinates": [float(g.x), float(g.y), float(g.z or 0.0)]},
+            "properties": {"id": g.id, "info": g.info, "row": g.row, "col": g.col},
+            "geometry": {"type": "Point", "coordinates": [g.x, g.y] if g.z is None else [g.x, g.y, g.z]},
         }
         for g in gcps
     ]

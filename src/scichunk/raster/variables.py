@@ -2,19 +2,95 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayVar, Coordinate, Place
 from scichunk.core.layout import Grid, Layout
-from scichunk.raster.affine import Affine6, RotatedAxis, is_rotated, pixel_centres
+from scichunk.raster.affine import Affine6, RotatedAxis, is_georeferenced, is_rotated, pixel_centres
+from scichunk.raster.cf import Decoding, decoded_dtype, step_from
 from scichunk.raster.crs import CRSValue, axis_attrs, grid_mapping
 from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.masked import MaskedArray, NodataValuesArray
 
-__all__ = ["band_data", "coordinates", "crs_name", "raster_layout"]
+__all__ = [
+    "DEFAULT_NAMING",
+    "Masked",
+    "Naming",
+    "band_data",
+    "coordinates",
+    "crs_name",
+    "is_masked",
+    "masked_source",
+    "raster_layout",
+]
+
+_CF_KEYS: Final = ("_FillValue", "scale_factor", "add_offset", "scales", "offsets", "nodatavals")
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """What a variable and its dimensions are called."""
+
+    variable: str
+    dims: tuple[str, str, str]
+
+
+DEFAULT_NAMING: Final = Naming("band_data", ("band", "y", "x"))
+"""The names that rioxarray users know."""
+
+
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """Where a raster says by a mask or an alpha band that there is no data."""
+
+    place: Place
+    """Of the decoded array with NaN there."""
+    source: ArraySource
+
+
+def alpha_band(metadata: RasterMetadata, bands: int) -> int | None:
+    """Position of an alpha band that GDAL lets count: the second of two, or the fourth of four, where no band has nodata."""
+    if bands not in {2, 4} or len(metadata.colorinterp) != bands or metadata.colorinterp[-1] != "alpha":
+        return None
+    return bands - 1 if all(n is None for n in metadata.nodata[: bands - 1]) else None
+
+
+def nodata_values(metadata: RasterMetadata, bands: int) -> tuple[float, ...] | None:
+    """Values of GDAL's metadata item NODATA_VALUES, by which a pixel is empty where all bands have theirs."""
+    try:
+        found = tuple(float(v) for v in metadata.tags.get("NODATA_VALUES", "").split())
+    except ValueError:
+        return None
+    return found if bands and len(found) == bands else None
+
+
+def is_masked(metadata: RasterMetadata, bands: int) -> bool:
+    """Whether something else than nodata says where a raster has no data, a mask aside."""
+    return alpha_band(metadata, bands) is not None or nodata_values(metadata, bands) is not None
+
+
+def masked_source(pixels: ArraySource, metadata: RasterMetadata, mask: ArraySource | None = None) -> MaskedArray:
+    """Make the decoded array of a raster with a mask, which takes the place of nodata, or with an alpha band."""
+    bands, alpha = pixels.shape[0], None
+    values = nodata_values(metadata, bands)
+    if mask is None and values is not None:
+        mask = NodataValuesArray(pixels, values)
+    if mask is None:
+        alpha = alpha_band(metadata, bands)
+    known = mask is not None or alpha is not None  # else nodata counts: the file lies among others that have a mask
+    cf = _cf_of_bands(metadata, bands, pixels.dtype)
+    plain = [{k: v for k, v in c.items() if not (known and k == "_FillValue")} for c in cf]
+    steps = tuple(step_from(c, decoded_dtype(pixels.dtype, c)) for c in plain)
+    dtype = np.result_type(*(s.dtype for s in steps))
+    uniform = all(s == steps[0] for s in steps)
+    return MaskedArray(pixels, Decoding(dtype.str, steps[:1] if uniform else steps), mask, alpha)
 
 
 def band_data(
@@ -22,8 +98,8 @@ def band_data(
     place: Place,
     metadata: RasterMetadata,
     codec: str,
-    name: str = "band_data",
-    dims: tuple[str, str, str] = ("band", "y", "x"),
+    naming: Naming = DEFAULT_NAMING,
+    masked: Masked | None = None,
 ) -> ArrayVar:
     """Make a variable of bands, rows and columns.
 
@@ -37,17 +113,22 @@ def band_data(
         Of the raster, one entry a band.
     codec
         How the pixels are encoded, for people.
-    name, dims
+    naming
         What the variable and its dimensions are called.
+    masked
+        The decoded pixels with NaN where a mask or an alpha band says so, if there is one.
     """
     bands = source.shape[0]
     attrs: dict[str, Any] = _tag_attrs(metadata, bands)
-    cf = [_cf(metadata, band, source.dtype) for band in range(bands)] if len(metadata.nodata) == bands else [{}] * bands
+    cf = _cf_of_bands(metadata, bands, source.dtype)
     uniform = all(_same(c, cf[0]) for c in cf)
     if uniform:
         attrs |= cf[0]
-    else:
-        attrs |= {"nodatavals": metadata.nodata, "scales": metadata.scales, "offsets": metadata.offsets}
+    else:  # the value that bands share may be masked; a scale without its offset would be wrong
+        fill = {
+            k: v for k, v in cf[0].items() if k == "_FillValue" and all(k in c and _same({k: v}, {k: c[k]}) for c in cf)
+        }
+        attrs |= fill | {"scales": metadata.scales, "offsets": metadata.offsets}
         attrs["nodatavals"] = tuple(np.nan if n is None else n for n in metadata.nodata)
     for key, values in (("long_name", metadata.descriptions), ("units", metadata.units)):
         if any(values):
@@ -55,18 +136,29 @@ def band_data(
             attrs[key] = values[0] if same else tuple(v or "" for v in values)
     if metadata.colorinterp:
         attrs["colorinterp"] = metadata.colorinterp[0] if bands == 1 else metadata.colorinterp
-    for band, colors in metadata.colormaps.items():
-        attrs["colormap" if bands == 1 else f"colormap_{band}"] = [list(colors[value]) for value in sorted(colors)]
-    shared = {} if uniform else {k: v for k, v in cf[0].items() if all(k in c and _same({k: v}, {k: c[k]}) for c in cf)}
-    encoding = {**shared, "grid_mapping": "spatial_ref", "reader": source.reader, "codec": codec}
-    return ArrayVar(name, dims, place, source, attrs, encoding, () if uniform else tuple(cf))
+    for band, colors in metadata.colormaps.items():  # as JSON text: netCDF has no attributes of two dimensions
+        table = json.dumps([list(colors[value]) for value in sorted(colors)])
+        attrs["colormap" if bands == 1 else f"colormap_{band}"] = table
+    encoding: dict[str, Any] = {"grid_mapping": "spatial_ref", "reader": source.reader, "codec": codec}
+    encoding |= {"rasterio_dtype": metadata.dtype} if metadata.dtype else {}
+    plain = ArrayVar(naming.variable, naming.dims, place, source, attrs, encoding, () if uniform else tuple(cf))
+    if masked is None:
+        return plain
+    left = {k: v for k, v in attrs.items() if k not in _CF_KEYS}
+    return ArrayVar(naming.variable, naming.dims, masked.place, masked.source, left, encoding, raw=plain)
+
+
+def _cf_of_bands(metadata: RasterMetadata, bands: int, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
+    if len(metadata.nodata) != bands:
+        return [{} for _ in range(bands)]
+    return [_cf(metadata, band, dtype) for band in range(bands)]
 
 
 def coordinates(
     metadata: RasterMetadata,
     transform: Affine6,
     shape: tuple[int, ...],
-    dims: tuple[str, str, str] = ("band", "y", "x"),
+    naming: Naming = DEFAULT_NAMING,
 ) -> dict[str, Coordinate]:
     """Coordinates ``band, y, x, spatial_ref`` (or ``yc, xc`` where the raster is rotated).
 
@@ -78,27 +170,30 @@ def coordinates(
         Of these pixels, which may be a reduced image.
     shape
         (bands, rows, columns).
-    dims
+    naming
         What the dimensions are called.
     """
-    band, y_name, x_name = dims
+    band, y_name, x_name = naming.dims
     bands, height, width = shape
     coords: dict[str, Coordinate] = {band: Coordinate((band,), np.arange(1, bands + 1))}
-    x_attrs, y_attrs = axis_attrs(metadata.crs_wkt)
-    if is_rotated(transform):
+    wkt = metadata.crs_wkt or metadata.gcps_crs_wkt
+    x_attrs, y_attrs = axis_attrs(wkt)
+    if (metadata.gcps or metadata.rpcs) and not is_georeferenced(metadata.transform):
+        pass  # pixels lie where the control points say: numbers of columns and rows would look like coordinates
+    elif is_rotated(transform):
         coords["xc"] = Coordinate((y_name, x_name), RotatedAxis(transform, (height, width), "x"), x_attrs)
         coords["yc"] = Coordinate((y_name, x_name), RotatedAxis(transform, (height, width), "y"), y_attrs)
     else:
         x, y = pixel_centres(transform, width, height)
         coords[x_name] = Coordinate((x_name,), x, x_attrs)
         coords[y_name] = Coordinate((y_name,), y, y_attrs)
-    mapping = grid_mapping(metadata.crs_wkt, transform)
+    mapping = grid_mapping(wkt, transform)
     if metadata.gcps:
         mapping["gcps"] = metadata.gcps
         if metadata.gcps_crs_wkt:
             mapping["gcps_crs_wkt"] = metadata.gcps_crs_wkt
     if metadata.rpcs:
-        mapping["rpcs"] = " ".join(f"{k}={v};" for k, v in metadata.rpcs.items())
+        mapping["rpcs"] = metadata.rpcs
     coords["spatial_ref"] = Coordinate((), np.array(0), mapping)
     return coords
 
@@ -123,7 +218,7 @@ def raster_layout(source: ArraySource, metadata: RasterMetadata, transform: Affi
         "scale and offset": [(c.get("scale_factor"), c.get("add_offset")) for c in cf],
         "units": metadata.units,
         "ground control points": metadata.gcps,
-        "RPCs": dict(metadata.rpcs),
+        "RPCs": metadata.rpcs,
     }
     fills = {c.get("_FillValue") for c in cf}
     fill = fills.pop() if len(fills) == 1 else None
@@ -148,10 +243,13 @@ def _cf(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, 
             found["_FillValue"] = np.dtype(f"f{dtype.itemsize // 2}").type(nodata)
         elif nodata == nodata and float(nodata).is_integer() and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:  # noqa: PLR0124
             found["_FillValue"] = dtype.type(int(nodata))
-    if metadata.scales[band] != 1.0:
-        found["scale_factor"] = metadata.scales[band]
-    if metadata.offsets[band] != 0.0:
-        found["add_offset"] = metadata.offsets[band]
+    scale, offset = metadata.scales[band], metadata.offsets[band]
+    if scale != 1.0 or offset != 0.0:
+        if dtype.kind in "iu" and dtype.itemsize <= 2:  # both in single precision make xarray decode to float32
+            found |= {"scale_factor": np.float32(scale), "add_offset": np.float32(offset)}
+        else:
+            found |= {"scale_factor": scale} if scale != 1.0 else {}
+            found |= {"add_offset": offset} if offset != 0.0 else {}
     return found
 
 
@@ -159,16 +257,37 @@ def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return a.keys() == b.keys() and all(v == b[k] or (v != v and b[k] != b[k]) for k, v in a.items())  # noqa: PLR0124
 
 
+def _parsed(text: str) -> Any:
+    """A tag as rioxarray parses it: an integer, else a floating-point number, else an array of such in braces, else the text."""
+    if text.startswith("{") and text.endswith("}"):
+        try:
+            values = [float(v) for v in text.strip("{}").split(",")]
+        except ValueError:
+            return text
+        return np.array(values)
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
+
+
+def _alike(values: list[Any]) -> tuple[Any, ...]:
+    """Values of bands that one attribute can hold: all numbers, or all texts."""
+    if all(isinstance(v, int | float) for v in values):
+        return tuple(values)
+    return tuple(v if isinstance(v, str) else str(v) for v in values)
+
+
 def _tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
     """Tags of the file, and of the bands: one value for one band, tuples for several."""
     attrs: dict[str, Any] = {
-        k: v
+        k: _parsed(v)
         for k, v in metadata.tags.items()
         if k not in {"_FillValue", "scale_factor", "add_offset", "units", "long_name"}
     }
     names = dict.fromkeys(k for tags in metadata.band_tags for k in tags)
     for name in names:
-        values = tuple(tags.get(name, "") for tags in metadata.band_tags)
+        values = _alike([_parsed(tags[name]) if name in tags else "" for tags in metadata.band_tags])
         if name not in attrs and name not in {"_FillValue", "scale_factor", "add_offset", "units", "long_name"}:
             attrs[name] = values[0] if bands == 1 else values
     return attrs

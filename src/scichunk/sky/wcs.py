@@ -17,13 +17,14 @@ import numpy.typing as npt
 
 from scichunk.core.files import Coordinate
 from scichunk.core.selection import parse_key
-from scichunk.errors import MetadataWarning
+from scichunk.errors import FormatError, MetadataWarning
 from scichunk.lru import LRU
 from scichunk.quiet import alone, quiet
 
-__all__ = ["Axes", "SkyCoordinate", "axes_of", "coordinates", "find_wcs", "sky_pixels", "sky_values"]
+__all__ = ["Axes", "SkyCoordinate", "axes_of", "coordinates", "find_wcs", "image_shape", "sky_pixels", "sky_values"]
 
 _CARD: Final = re.compile(r"(?:CTYPE|CRVAL|CDELT)([1-9]\d?) *= *('(?:[^']|'')*'|[^ /]+)")
+_SHAPE_CARD: Final = re.compile(r"(ZIMAGE|Z?NAXIS\d{0,3}) *= *([^ /]+)")
 _NAMES: Final = {
     "FREQ": "frequency", "ENER": "energy", "WAVN": "wavenumber", "VRAD": "velocity", "VOPT": "velocity", "VELO": "velocity",
     "FELO": "velocity", "ZOPT": "redshift", "BETA": "beta", "WAVE": "wavelength", "AWAV": "wavelength", "LAMBDA": "wavelength",
@@ -52,6 +53,36 @@ class Axes:
 
 
 _KNOWN: LRU[Any] = LRU(lambda: 64)
+
+
+def image_shape(header: str) -> tuple[int, ...]:
+    """Return the shape of the image that a header describes, of a tile-compressed one as it was (FITS 4.0, section 10.1).
+
+    Parameters
+    ----------
+    header
+        Cards of 80 characters, without line ends.
+
+    Returns
+    -------
+    tuple of int
+        In NumPy's order.
+
+    Raises
+    ------
+    FormatError
+        If an axis has no length.
+    """
+    values: dict[str, str] = {}
+    for at in range(0, len(header), 80):
+        if found := _SHAPE_CARD.match(header, at, at + 80):
+            values.setdefault(found[1], found[2])
+    name = "ZNAXIS" if values.get("ZIMAGE") == "T" else "NAXIS"
+    try:
+        return tuple(int(values[f"{name}{axis}"]) for axis in range(int(values[name]), 0, -1))
+    except (KeyError, ValueError) as error:
+        msg = f"the header says no shape: {name} is missing, or no integer"
+        raise FormatError(msg) from error
 
 
 def axes_of(header: str, shape: tuple[int, ...]) -> Axes:

@@ -36,7 +36,7 @@ def stat_file(path: str) -> Fingerprint:
     MissingFile
         If there is no such file.
     SourceError
-        If it is a directory or cannot be looked at.
+        If it is no regular file (a directory, a pipe, a device), or cannot be looked at.
     """
     try:
         found = os.stat(path)  # three times faster than Path.stat, and on every read's way
@@ -46,13 +46,20 @@ def stat_file(path: str) -> Fingerprint:
     except (OSError, ValueError) as error:
         msg = f"cannot be read: {error}"
         raise SourceError(msg, url=path) from error
-    if (found.st_mode & 0o170000) == 0o040000:
-        msg = "is a directory, not a file"
+    return _fingerprint(found, path)
+
+
+def _fingerprint(found: os.stat_result, path: str) -> Fingerprint:
+    if (found.st_mode & 0o170000) != 0o100000:
+        kinds = {
+            0o040000: "a directory",
+            0o010000: "a pipe",
+            0o020000: "a device",
+            0o060000: "a device",
+            0o140000: "a socket",
+        }
+        msg = f"is {kinds.get(found.st_mode & 0o170000, 'something else')}, not a regular file"
         raise SourceError(msg, url=path)
-    return _fingerprint(found)
-
-
-def _fingerprint(found: os.stat_result) -> Fingerprint:
     return Fingerprint(found.st_size, f"{found.st_mtime_ns:x}")
 
 
@@ -81,11 +88,15 @@ def close_idle_files() -> None:
 
 
 def _open_descriptor(path: str) -> _Descriptor:
-    """Open a file for reading; where the process has no descriptor left, those of files at rest are given up first."""
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    """Open a regular file for reading; where the process has no descriptor left, those of files at rest are given up first.
+
+    Opening a pipe waits for whoever writes into it, for ever if nobody does. A look at the path before cannot prevent that, since the
+    file may be exchanged in between; so it is opened without waiting, and what was opened is looked at.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     for attempt in range(2):
         try:
-            return _Descriptor(os.open(path, flags))
+            found = _Descriptor(os.open(path, flags))
         except FileNotFoundError:
             msg = "no such file"
             raise MissingFile(msg, url=path) from None
@@ -95,6 +106,8 @@ def _open_descriptor(path: str) -> _Descriptor:
                 continue
             msg = f"cannot be opened: {error.strerror}"
             raise SourceError(msg, url=path) from error
+        _fingerprint(os.fstat(found.number), path)
+        return found
     raise AssertionError  # the second attempt returns or raises
 
 
@@ -154,7 +167,7 @@ class LocalSource:
         found = _descriptors.get(self._slot)
         if found is None:
             found = _open_descriptor(self.path)
-            if _fingerprint(os.fstat(found.number)) != self.fingerprint:
+            if _fingerprint(os.fstat(found.number), self.path) != self.fingerprint:
                 raise self._changed()
             found = _descriptors.put(self._slot, found)
         return found

@@ -9,8 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from scichunk.errors import MissingFile, SourceError
 from scichunk.lru import LRU
 from scichunk.sources.base import Fingerprint
+from scichunk.sources.local import stat_file
 
 __all__ = ["existing", "with_siblings"]
 
@@ -41,11 +43,28 @@ def existing(path: str, names: Sequence[str]) -> list[str]:
         Absolute path of the file.
     names
         Names in its folder, in the order wanted.
+
+    Raises
+    ------
+    SourceError
+        If one of them is a pipe or a device: libraries that look for such files open it, and would wait for ever.
     """
     folder = os.path.dirname(path)
     there = _names_in(folder)
     found = (os.path.join(folder, name) for name in dict.fromkeys(names) if there is None or name in there)
-    return [p for p in found if there is not None or os.path.exists(p)]
+    return [p for p in found if _is_file(p)]
+
+
+def _is_file(path: str) -> bool:
+    try:
+        stat_file(path)
+    except MissingFile:
+        return False
+    except SourceError:
+        if os.path.isdir(path):
+            return False
+        raise
+    return True
 
 
 def with_siblings(fingerprint: Fingerprint, path: str, names: Sequence[str]) -> Fingerprint:

@@ -1,71 +1,35 @@
-"""``from_files``: equal arrays of many files as one, with headers read together and one task a chunk."""
+"""``from_files``: equal arrays of many files as one, one task a chunk, the files of a chunk fetched together."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
 from scichunk.adapters.files import Files, together
-from scichunk.adapters.opening import Opened, expand_names, open_any
+from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.buffers import result
 from scichunk.core.files import OpenFile, Place
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
 from scichunk.core.planning import auto_chunks, resolve_chunks
 from scichunk.core.selection import Span, parse_key
-from scichunk.errors import DataWarning, FormatError, ScichunkError, located
-from scichunk.sources import Fingerprint, Location, locate
+from scichunk.errors import DataWarning, FormatError, ScichunkError
+from scichunk.sources import Fingerprint, Location
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = [
-    "Errors",
-    "Found",
-    "Headers",
-    "Rules",
-    "Stack",
-    "StackArray",
-    "from_files",
-    "make_array",
-    "open_first",
-    "read_headers",
-    "stack_to_dask",
-]
+__all__ = ["StackArray", "from_files", "make_array", "stack_to_dask"]
 
 Array = npt.NDArray[Any]
-Headers = Literal["all", "first"]
-Errors = Literal["raise", "warn", "ignore"]
-_BAD: Final = Fingerprint(-2, "")
-"""Stands for a file that could not be opened."""
 _FILES_A_CHUNK: Final = 64
 """Remote files that one task reads at most, while that leaves few tasks."""
 _MANY_CHUNKS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What holds while the files of a stack are read."""
-
-    errors: Errors = "raise"
-    fill: Any = None
-    """Value in place of a file that cannot be read; None where there is none."""
-    absent: Any = None
-    """Value in place of an array that a file does not have; None: each must have it."""
-    group: str = "/"
-    limits: options.Snapshot = ()
-
-    def check(self) -> None:
-        """Raise ValueError for words that are not known."""
-        if self.errors not in {"raise", "warn", "ignore"}:
-            msg = f'errors must be "raise", "warn" or "ignore", got {self.errors!r}'
-            raise ValueError(msg)
 
 
 class StackArray:
@@ -111,7 +75,7 @@ class StackArray:
         return out if region.plain else out[region.finish]
 
     def _read(self, location: Location, mark: Fingerprint | None, axes: Sequence[Any], out: Array) -> None:
-        if mark == _BAD:
+        if mark == BAD:
             out[...] = self._fill_value(None)
             return
         try:
@@ -153,20 +117,6 @@ def _no_fill(dtype: np.dtype[Any]) -> ValueError:
     return ValueError(
         f"a file cannot be read, and {dtype} has no value for missing data: give one by fill=, for example fill=0"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """The files of a stack, after their headers have been looked at."""
-
-    format: str
-    locations: tuple[Location, ...]
-    first: Opened
-    """The first file that can be read."""
-    number: int
-    """Its position."""
-    bad: Mapping[int, ScichunkError]
-    """Files that cannot be read, by position."""
 
 
 def from_files(
@@ -233,124 +183,9 @@ def from_files(
     stack = open_first(urls, format, rules, storage_options)
     place, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
     found = read_headers(stack, {"": place}, headers, rules)
-    array = stack_to_dask(make_array(stack, place, found.marks, rules), chunks)
+    inner = stack.first.file.array(place).grid
+    array = stack_to_dask(make_array(stack, place, found.marks, rules), inner, chunks)
     return array if bands is None else array[:, list(bands)]
-
-
-def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options: Mapping[str, Any] | None) -> Stack:
-    """Find the files, and open the first that can be read.
-
-    Raises
-    ------
-    ValueError
-        If there are none.
-    ScichunkError
-        If none can be read.
-    """
-    names = expand_names(urls, storage_options)
-    if not names:
-        msg = "no files to stack"
-        raise ValueError(msg)
-    locations = tuple(locate(name, storage_options) for name in names)
-    if not all(isinstance(loc.target, str) for loc in locations):
-        msg = "files of a stack must be named by paths or URLs"
-        raise TypeError(msg)
-    bad: dict[int, ScichunkError] = {}
-    for number, location in enumerate(locations):
-        try:
-            opened = open_any(format_name, location)
-        except ScichunkError as error:
-            if rules.errors == "raise":
-                raise
-            bad[number] = error
-        else:
-            return Stack(opened.format, locations, opened, number, bad)
-    raise bad[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What looking at the files of a stack has shown."""
-
-    marks: list[Fingerprint | None]
-    """Version of each file; None where its header was not read, that of no file where it cannot be read."""
-    elsewhere: bool
-    """Whether images of the sky point to different places."""
-    optional: Mapping[str, int]
-    """Arrays that not all files have, with the position of one that has it."""
-
-
-def read_headers(stack: Stack, places: Mapping[str, Place], headers: Headers, rules: Rules) -> Found:
-    """Look at all files, and compare their arrays with those of the first."""
-    if headers not in {"all", "first"}:
-        msg = f'headers must be "all" or "first", got {headers!r}'
-        raise ValueError(msg)
-    marks: list[Fingerprint | None] = [None] * len(stack.locations)
-    marks[stack.number] = stack.first.file.fingerprint
-    bad, elsewhere = dict(stack.bad), ""
-    optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
-    if headers == "all":
-        others = [n for n in range(len(marks)) if n not in bad and n != stack.number]
-        comparison = _Comparison(stack, places, rules.group)
-        remote = stack.locations[0].local_path is None
-        for number, found in zip(others, together(comparison.look, others, remote=remote), strict=True):
-            if isinstance(found, ScichunkError):
-                bad[number] = found
-            else:
-                marks[number], other, names = found
-                elsewhere = elsewhere or other
-                optional |= {name: number for name in names if name not in optional}
-        if elsewhere:
-            msg = f"images of the sky point to different places: {elsewhere}"
-            warnings.warn(msg, DataWarning, stacklevel=3)
-    _tell(stack, bad, rules)
-    for number in bad:
-        marks[number] = _BAD
-    return Found(marks, bool(elsewhere), optional)
-
-
-def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
-    """Raise the first error, or warn of how many files are filled."""
-    if not bad:
-        return
-    error = bad[min(bad)]
-    if rules.errors == "raise":
-        raise error
-    if rules.errors == "warn":
-        msg = f"{len(bad)} of {len(stack.locations)} files cannot be read and are filled; the first: {error}"
-        warnings.warn(msg, DataWarning, stacklevel=4)
-
-
-class _Comparison:
-    """Compares the arrays of files with those of the first one."""
-
-    def __init__(self, stack: Stack, places: Mapping[str, Place], group: str) -> None:
-        self._stack, self._places, self._group = stack, places, group
-        file = stack.first.file
-        self._signatures = {name: file.signature(place) for name, place in places.items()}
-
-    def look(self, number: int) -> tuple[Fingerprint, str, list[str]] | ScichunkError:
-        """Open a file; return its version, where it points elsewhere, and what it has that others may lack; or why it is bad."""
-        location = self._stack.locations[number]
-        try:
-            with located(url=location.url):
-                file = open_file(self._stack.format, location)
-                return file.fingerprint, self._compare(file), list(file.optional(self._group))
-        except ScichunkError as error:
-            return error
-
-    def _compare(self, file: OpenFile) -> str:
-        first, elsewhere = self._stack.first, ""
-        for name, place in self._places.items():
-            if file.signature(place) == self._signatures[name]:
-                continue
-            mine, theirs = first.file.layout(place), file.layout(place)
-            difference = mine.difference(theirs)
-            if difference:
-                msg = f"does not align with the first file, {first.location.url}: {difference}"
-                raise FormatError(msg)
-            elsewhere = elsewhere or mine.pointing_difference(theirs)
-        return elsewhere
 
 
 def make_array(
@@ -377,7 +212,7 @@ def make_array(
         fill = file.layout(place).fill
         if fill is None and dtype.kind in "fc":
             fill = np.nan
-        if fill is None and _BAD in marks:
+        if fill is None and BAD in marks:
             raise _no_fill(dtype)
     held = Rules(rules.errors, _plain(fill), rules.absent, rules.group, rules.limits)
     return StackArray(stack.format, Files.pack(stack.locations, marks), place, (source.shape, dtype), held)
@@ -387,20 +222,19 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
-    """Wrap a stack: one task a chunk."""
+def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
+    """Wrap a stack, one task a chunk; ``inner`` are the native chunks of one file."""
     import dask.array as da
     import dask.config
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
-    location, inner = _template(stack)
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, str) and chunks == "auto":
         sizes = auto_chunks(inner, stack.dtype.itemsize, target)
         whole = sizes == inner.shape
         each = int(np.prod(sizes, dtype=np.int64)) * stack.dtype.itemsize
-        chunks = (_files_a_chunk(stack.shape[0], each, target, location) if whole else 1, *sizes)
+        chunks = (_files_a_chunk(stack, each, target) if whole else 1, *sizes)
     grid = ChunkGrid(stack.shape, (1, *inner.edges))
     found = resolve_chunks(chunks, grid, stack.dtype.itemsize, target)
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
@@ -416,18 +250,10 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
     )
 
 
-def _template(stack: StackArray) -> tuple[Location, ChunkGrid]:
-    """The first file that can be read, and the native chunks of its array."""
-    for location, mark in stack.files.unpack():
-        if mark is not None and mark != _BAD:
-            return location, open_file(stack.format_name, location, mark).array(stack.place).grid
-    msg = "no file of the stack has been opened"
-    raise FormatError(msg)
-
-
-def _files_a_chunk(count: int, nbytes: int, target: int, location: Location) -> int:
+def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:
     """How many small files one task reads: few enough of remote ones that tasks can share the waiting."""
+    count = len(stack.files)
     several = max(1, min(count, target // 4 // max(1, nbytes)))
-    if location.local_path is None:
+    if stack.files.are_remote:
         several = min(several, max(_FILES_A_CHUNK, -(-count // _MANY_CHUNKS)))
     return several

@@ -11,6 +11,7 @@ import xarray as xr
 from scichunk.adapters.opening import Opened, open_any
 from scichunk.adapters.xarray.variables import (
     Decoders,
+    chosen_arrays,
     coordinate_variable,
     lazy_variable,
     linear_coordinates,
@@ -112,7 +113,7 @@ def build_dataset(
     dropped = {drop} if isinstance(drop, str) else set(drop or ())
     variables: Any = {
         v.name: lazy_variable(v, Handle(opened.format, location, file.fingerprint, v.place), flags)
-        for v in (a if a.raw is None or flags.masks(a.name) else a.raw for a in node.arrays)
+        for v in chosen_arrays(node.arrays, flags)
         if v.name not in dropped
     }
     ranges: dict[str, Coordinate] = {}

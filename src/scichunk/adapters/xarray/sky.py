@@ -12,7 +12,7 @@ import xarray as xr
 from xarray.core.indexing import IndexSelResult, LazilyIndexedArray
 
 from scichunk.errors import FormatError
-from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, find_wcs, sky_pixels
+from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape, sky_pixels
 
 __all__ = ["SkyIndex", "wcs", "with_sky"]
 
@@ -253,7 +253,7 @@ def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
     """
     array = _with_header(obj)
     header = str(array.attrs["fits_header"])
-    shape = _full_shape(header)
+    shape = image_shape(header)
     axes = axes_of(header, shape)
     whole = find_wcs(header).deepcopy()
     view = tuple(_slice(array, dim, size, header, shape, axes) for dim, size in zip(axes.dims, shape, strict=True))
@@ -275,15 +275,6 @@ def _with_header(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     return found
 
 
-def _full_shape(header: str) -> tuple[int, ...]:
-    """Shape of the image that a header describes."""
-    from scichunk.formats.fits.cards import Cards
-
-    cards = Cards(header.encode("latin-1"))
-    prefix = "ZNAXIS" if cards.get("ZIMAGE") is True else "NAXIS"
-    return tuple(cards.integer(f"{prefix}{i}") for i in range(cards.integer(prefix), 0, -1))
-
-
 def _slice(array: xr.DataArray, dim: str, size: int, header: str, shape: tuple[int, ...], axes: Axes) -> slice:
     """Which pixels of an axis are left."""
     if dim in array.dims and array.sizes[dim] == size and dim not in array.coords:
@@ -295,8 +286,6 @@ def _slice(array: xr.DataArray, dim: str, size: int, header: str, shape: tuple[i
     if axes.sky and dim in axes.sky:
         pixels = values.astype(np.int64)
     else:
-        from scichunk.sky.wcs import coordinates
-
         full = coordinates(header, shape, axes)[dim].values
         order = np.argsort(full)
         pixels = order[np.searchsorted(full, values, sorter=order).clip(0, len(full) - 1)]

@@ -11,19 +11,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from scichunk import options
-from scichunk.adapters.dask.stacks import (
-    Errors,
-    Headers,
-    Rules,
-    Stack,
-    make_array,
-    open_first,
-    read_headers,
-    stack_to_dask,
-)
+from scichunk.adapters.dask.stacks import make_array, stack_to_dask
 from scichunk.adapters.files import together
+from scichunk.adapters.headers import Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.xarray.datasets import Which, build_dataset
-from scichunk.adapters.xarray.variables import Decoders, Form, form_of, with_times
+from scichunk.adapters.xarray.variables import Decoders, Form, chosen_arrays, form_of, with_times
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import FormatError, ScichunkError
@@ -119,21 +111,25 @@ def open_stack(
     path = which.open()[1] or "/"
     rules = replace(rules, group=path)
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-    own = {v.name: v for v in stack.first.file.node(path).arrays if v.name not in dropped}
-    required = {n: v.place for n, v in own.items() if v.absent is None}
+    own = [v for v in stack.first.file.node(path).arrays if v.name not in dropped]
+    required = {v.name: v.place for v in own if v.absent is None}
     if not required:
         msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
         raise ValueError(msg)
     found = read_headers(stack, required, headers, rules)
-    files = {name: _file(stack, number) for name, number in found.optional.items() if name not in dropped}
-    more = {v.name: v for name, f in files.items() for v in f.node(path).arrays if v.name == name}
-    arrays = {n: v if v.raw is None or flags.masks(n) else v.raw for n, v in {**own, **more}.items()}
+    fullest = stack.first.file
+    if any(
+        name not in {v.name for v in own} | dropped for name in found.optional
+    ):  # others have a mask, and so has the stack
+        fullest = _file(stack, next(n for name, n in found.optional.items() if name not in dropped))
+        own = [v for v in fullest.node(path).arrays if v.name not in dropped]
+    arrays = {v.name: v for v in chosen_arrays(own, flags)}
     first = build_dataset(stack.first, path, drop_variables, flags, "none" if found.elsewhere else which.coords)
     sizes = _Chunks(chunks, dim, list(arrays.values()))
     variables: dict[str, xr.Variable] = {}
     for name, var in arrays.items():
-        made = make_array(stack, var.place, found.marks, replace(rules, absent=var.absent), files.get(name))
-        variables[name] = _variable(stack_to_dask(made, sizes.of(var)), dim, var, form_of(var, flags))
+        made = make_array(stack, var.place, found.marks, replace(rules, absent=var.absent), fullest)
+        variables[name] = _variable(stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags))
         if found.elsewhere:  # it places the pixels of one file only
             variables[name].attrs.pop("fits_header", None)
     times = {n: v for n, v in variables.items() if n in first and first[n].dtype.kind in "mM"}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,7 +21,16 @@ from scichunk.errors import MetadataWarning
 from scichunk.raster.affine import LinearAxis
 from scichunk.raster.cf import Decoding, step_from
 
-__all__ = ["Decoders", "Form", "coordinate_variable", "form_of", "lazy_variable", "linear_coordinates", "with_times"]
+__all__ = [
+    "Decoders",
+    "Form",
+    "chosen_arrays",
+    "coordinate_variable",
+    "form_of",
+    "lazy_variable",
+    "linear_coordinates",
+    "with_times",
+]
 
 _CF = ("_FillValue", "scale_factor", "add_offset")
 
@@ -52,6 +61,12 @@ class Form:
     decoding: Decoding | None
 
 
+def chosen_arrays(arrays: Iterable[ArrayVar], flags: Decoders) -> list[ArrayVar]:
+    """Return the arrays of a dataset under the user's flags: decoded, or as they are stored."""
+    found = [v for v in arrays if not (v.stored and flags.masks(v.name))]
+    return [v if v.raw is None or flags.masks(v.name) else v.raw for v in found]
+
+
 def form_of(var: ArrayVar, flags: Decoders) -> Form:
     """Return the form of a variable under the user's flags."""
     attrs, encoding = dict(var.attrs), dict(var.encoding)
@@ -71,6 +86,7 @@ def lazy_variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable
         form.encoding["preferred_chunks"] = dict(
             zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
         )
+    form.encoding.setdefault("source", handle.location.url)
     lazy = LazyVariable(LazyArray(handle, None, form.decoding))
     return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), form.attrs, form.encoding)
 
@@ -81,8 +97,10 @@ def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict
         templates = [_template(var, dict(cf)) for cf in var.cf_by_band]
         dtype = np.result_type(*(t.dtype for t in templates))
         steps = tuple(step_from(cf, t.dtype) for cf, t in zip(var.cf_by_band, templates, strict=True))
+        # no single type, scale or fill value can bring the values back, so none may stay where xarray looks when it writes
         moved: dict[str, Any] = {name: attrs.pop(name) for name in ("nodatavals", "scales", "offsets") if name in attrs}
-        return Decoding(dtype.str, steps), attrs, {**moved, "dtype": var.source.dtype}
+        attrs = {k: v for k, v in attrs.items() if k not in _CF}
+        return Decoding(dtype.str, steps), attrs, moved
     if not any(name in attrs for name in _CF):
         return None, attrs, {}
     template = _template(var, attrs)

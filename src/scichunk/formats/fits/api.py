@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from scichunk.adapters.dask.arrays import Reader, from_file
 from scichunk.adapters.dask.frames import read_table
-from scichunk.adapters.dask.stacks import Errors, Headers, from_files
+from scichunk.adapters.dask.stacks import from_files
+from scichunk.adapters.headers import Errors, Headers
 from scichunk.adapters.tables import write_table
 
 if TYPE_CHECKING:

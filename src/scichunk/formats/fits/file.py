@@ -45,6 +45,7 @@ class FITSFile:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location = location
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         self.source = expand(source)
         self.structure = Structure(self.source)
         self._arrays: dict[Place, ArraySource] = {}
@@ -237,7 +238,7 @@ class FITSFile:
                 why = error.message
             else:
                 return IndexedArray(index, self.source, ("fits", hdu.index, raw))
-        return open_reference(self.source, hdu, why, raw=raw)
+        return open_reference(self.structure, hdu, why, raw=raw)
 
     def _first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""

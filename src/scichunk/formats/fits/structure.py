@@ -74,8 +74,19 @@ class HDU:
 
     @property
     def bitpix(self) -> int:
-        """BITPIX of the image."""
-        return self.cards.integer("ZBITPIX" if self.kind == "compressed" else "BITPIX")
+        """BITPIX of the image.
+
+        Raises
+        ------
+        FormatError
+            If it is no type of FITS.
+        """
+        name = "ZBITPIX" if self.kind == "compressed" else "BITPIX"
+        bitpix = self.cards.integer(name)
+        if bitpix not in _BITPIX:
+            msg = f"{name} is {bitpix}"
+            raise FormatError(msg)
+        return bitpix
 
 
 class Structure:
@@ -160,6 +171,9 @@ class Structure:
         if index == 0 and not groups:
             pcount, gcount = 0, 1  # of no meaning in a primary array
         nbytes = abs(bitpix) // 8 * gcount * (pcount + values) if axes else 0
+        if nbytes > 1 << 62:
+            msg = f"{nbytes} bytes of data are beyond any file"
+            raise LimitExceeded(msg)
         return HDU(index, _kind(index, cards, axes, groups=groups), cards, at, data, nbytes)
 
     def _header(self, index: int, at: int) -> bytes | None:

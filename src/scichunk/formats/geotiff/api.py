@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scichunk.adapters.dask.arrays import Reader, from_file
-from scichunk.adapters.dask.stacks import Errors, Headers, from_files
+from scichunk.adapters.dask.stacks import from_files
+from scichunk.adapters.headers import Errors, Headers
 
 if TYPE_CHECKING:
     import dask.array as da

@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from typing import Any, Final, cast
 
 import numpy as np
 
-from scichunk.core.arrays import ArraySource, IndexedArray, ReferenceArray, WindowArray
+from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
-from scichunk.formats.geotiff.reference import RasterioWindows, open_reference
+from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.variables import band_data, raster_layout
+from scichunk.raster.masked import PlaneArray
+from scichunk.raster.variables import Masked, band_data, is_masked, masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["GeoTIFFFile", "open_file"]
@@ -57,11 +59,14 @@ class GeoTIFFFile:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source = location, source
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         with located(url=source.url):
             self.structure = read_structure(source)
         self._arrays: dict[Place, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
+        self._siblings: list[Location] | None = None
+        self._mask_file: tuple[ByteSource | None, list[Image]] | None = None
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
@@ -118,18 +123,25 @@ class GeoTIFFFile:
         image = self.image(page, level)
         metadata = self.metadata(page)
         variables = [self._variable(page, level, metadata)]
-        if level == NO_OVERVIEW and self._mask_reader(page) is not None:
-            source = self.array(("mask", page))
+        if self._mask_image(page, level) is not None:
+            place = ("mask", page, level)
+            source = self.array(place)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
             encoding = {"reader": source.reader}
-            variables.append(ArrayVar("mask", ("y", "x"), ("mask", page), source, attrs, encoding, absent=255))
+            variables.append(ArrayVar("mask", ("y", "x"), place, source, attrs, encoding, absent=255, stored=True))
         full = self.structure.page(page).image
         return nodes.build(variables, metadata, image, full, variables[0].source.shape)
 
     def _variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
         place = ("page", page, level, "auto")
         source = self.array(place)
-        return band_data(source, place, metadata, nodes.codec_name(source, self.image(page, level)))
+        metadata = _with_colours(metadata, source)
+        masked = None
+        if self._mask_image(page, level) is not None or is_masked(metadata, source.shape[0]):
+            where = ("masked", page, level)
+            masked = Masked(where, self.array(where))
+        codec = nodes.codec_name(source, self.image(page, level))
+        return band_data(source, place, metadata, codec, masked=masked)
 
     def image(self, page: int, level: int = NO_OVERVIEW) -> Image:
         """Return the directory of a page or overview.
@@ -177,13 +189,14 @@ class GeoTIFFFile:
         with self._lock:
             if place not in self._arrays:
                 with located(url=self.source.url, part=_part(place)):
-                    self._arrays[place] = self._mask(place[1]) if place[0] == "mask" else self._open_array(*place[1:])
+                    make = {"mask": self._mask, "masked": self._masked}.get(place[0], self._open_array)
+                    self._arrays[place] = make(*place[1:])
             return self._arrays[place]
 
     def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return the mask, if the page has one."""
+        """Return the mask, if the image has one."""
         page, level = self.place(group)
-        return {"mask": ("mask", page)} if level == NO_OVERVIEW and self._mask_reader(page) is not None else {}
+        return {} if self._mask_image(page, level) is None else {"mask": ("mask", page, level)}
 
     def signature(self, place: Place) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
@@ -205,7 +218,8 @@ class GeoTIFFFile:
         if place[0] == "mask":
             return Layout(source.shape, str(source.dtype), fill=0)
         metadata, image, full = self.metadata(place[1]), self.image(*place[1:3]), self.image(place[1])
-        return raster_layout(source, metadata, nodes.transform_of(metadata, image, full))
+        found = raster_layout(source, metadata, nodes.transform_of(metadata, image, full))
+        return replace(found, fill=np.nan) if place[0] == "masked" else found
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
@@ -223,51 +237,76 @@ class GeoTIFFFile:
         image = self.image(page, level)
         external = image.directory.reader is not self.structure.reader
         source = self._beside()[0] if external else self.source
-        part = _part(("page", page, level))
+        return self._open_image(source, image, reader, ("geotiff", page, level))
+
+    def _open_image(self, source: ByteSource, image: Image, reader: str, name: tuple[Hashable, ...]) -> ArraySource:
+        """Open the pixels of a directory by the own decoders, else through the reference library."""
+        part = _part(("page", *name[1:])) if len(name) == 3 else "mask"
         why = "asked for"
         if reader != "reference":
             try:
-                fill = fill_value(self.image(page), pixel_dtype(image))
-                index = build_index(image, fill, part)
+                index = build_index(image, self._fill(image, name), part)
             except UnsupportedFeature as error:
                 if reader == "indexed":
                     raise
                 why = error.message
             else:
-                return IndexedArray(index, source, ("geotiff", page, level))
+                return IndexedArray(index, source, name)
         first = image is self.structure.first
         return open_reference(source, None if first else image.directory.offset, why, part)
 
-    def _mask_reader(self, page: int) -> str | None:
-        """Where a page's mask comes from, if it has one."""
-        if page == 0 and self._beside_it(".msk"):
-            return "a mask file beside it"
+    def _fill(self, image: Image, name: tuple[Hashable, ...]) -> complex:
+        """Value of absent tiles: the nodata of the page, also in its reduced images; 0 of masks and of single bits."""
+        if len(name) != 3 or image.bits == (1,):
+            return 0
+        return fill_value(self.image(cast("int", name[1])), pixel_dtype(image))
+
+    def _masked(self, page: int, level: int) -> ArraySource:
+        """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
+        pixels = self.array(("page", page, level, "auto"))
+        metadata = self.metadata(page)
+        mask = None if self._mask_image(page, level) is None else self.array(("mask", page, level))
+        return masked_source(pixels, _with_colours(metadata, pixels), mask)
+
+    def _mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
+        """The directory of the mask of an image, and the file that it is in: a ``.msk`` beside it, else within the file."""
+        image = self.image(page, level)
+        if page == 0 and (beside := self._mask_beside()) is not None:
+            source, images = beside
+            return next(((source, i) for i in images if (i.width, i.height) == (image.width, image.height)), None)
         first = self.structure.first
         if page == 0 and not first.directory.next and 330 not in first.directory.tags:
             return None
         masks = self.structure.page(page).masks
-        return (
-            "an internal mask"
-            if any((m.width, m.height) == (self.image(page).width, self.image(page).height) for m in masks)
-            else None
-        )
+        return next(((self.source, m) for m in masks if (m.width, m.height) == (image.width, image.height)), None)
 
-    def _mask(self, page: int) -> ArraySource:
-        why = self._mask_reader(page)
-        if why is None:
-            msg = "this page has no mask"
+    def _mask_beside(self) -> tuple[ByteSource, list[Image]] | None:
+        """Source and directories of a mask file: the mask, and its reduced versions within it or in an ``.ovr`` beside it."""
+        with self._lock:
+            if self._mask_file is None:
+                found = self._beside_it(".msk")
+                if not found:
+                    self._mask_file = (None, [])
+                else:
+                    file = GeoTIFFFile(found[0], found[0].open())
+                    self._mask_file = (file.source, [file.image(0), *file.structure.page(0).overviews])
+            source, images = self._mask_file
+            return None if source is None else (source, images)
+
+    def _mask(self, page: int, level: int) -> ArraySource:
+        found = self._mask_image(page, level)
+        if found is None:
+            msg = "this image has no mask"
             raise FormatError(msg)
-        image = self.image(page)
-        pixels = self.array(("page", page, NO_OVERVIEW, "auto"))
-        windows = RasterioWindows(self.source, None if page == 0 else image.directory.offset, why, mask=True)
-        edges = pixels.grid.edges[1:]
-        grid = type(pixels.grid)((image.height, image.width), edges)
-        return ReferenceArray(grid, np.dtype("u1"), why, windows)
+        source, image = found
+        return PlaneArray(self._open_image(source, image, "auto", ("geotiff mask", image.directory.offset)))
 
     def _beside_it(self, end: str = "") -> list[Location]:
         """Files beside a local one that GDAL would read with it, or those of them with some ending."""
-        name = os.path.basename(self.location.local_path or "")
-        return self.location.existing([n for n in beside(name) if n.endswith(end)]) if name else []
+        if self._siblings is None:
+            name = os.path.basename(self.location.local_path or "")
+            self._siblings = self.location.existing(beside(name)) if name and not self.alone else []
+        return [s for s in self._siblings if s.name.endswith(end)]
 
     def _beside(self) -> tuple[ByteSource, list[Image]]:
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
@@ -283,8 +322,14 @@ class GeoTIFFFile:
             return self._external
 
 
+def _with_colours(metadata: RasterMetadata, source: ArraySource) -> RasterMetadata:
+    """Metadata with the colours that the reference library makes of an image: of CMYK red, green, blue and alpha."""
+    colours = source.colorinterp if isinstance(source, RasterioArray) else ()
+    return replace(metadata, colorinterp=colours) if colours and not metadata.colorinterp else metadata
+
+
 def _part(place: tuple[Any, ...]) -> str:
-    if place[0] == "mask":
-        return f"mask of page {place[1]}"
-    _, page, level = place[:3]
-    return f"page {page}" + (f", overview {level}" if level != NO_OVERVIEW else "")
+    kind, page, level = place[:3]
+    return f"{'mask of ' if kind == 'mask' else ''}page {page}" + (
+        f", overview {level}" if level != NO_OVERVIEW else ""
+    )

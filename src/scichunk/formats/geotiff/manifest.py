@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs.bits import BitCodec
 from scichunk.codecs.images import ImageCodec
 from scichunk.codecs.pixels import PixelCodec
 from scichunk.codecs.raw import RawCodec
@@ -76,14 +77,26 @@ def build_index(image: Image, fill: complex, part: str) -> ChunkManifest:
     FormatError
         If the layout is impossible.
     """
-    dtype = pixel_dtype(image)
     grid = native_grid(image)
-    codec = _codec(image, dtype)
+    if image.bits == (1,):
+        dtype, codec = np.dtype("u1"), _bit_codec(image)
+    else:
+        dtype = pixel_dtype(image)
+        codec = _codec(image, dtype)
     starts, lengths = _tables(image, grid)
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
     noun = "tile" if image.tile else "strip"
     return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, noun)
+
+
+def _bit_codec(image: Image) -> Codec:
+    """One bit a pixel: 0 and 1; masks give 0 and 255, as GDAL does."""
+    plain = image.samples == 1 and image.sample_format == (1,) and image.fill_order == 1 and image.predictor in {0, 1}
+    if not plain or (image.compression != 1 and image.compression not in _LOSSLESS):
+        msg = f"samples of 1 bit, compression {image.compression}"
+        raise UnsupportedFeature(msg)
+    return BitCodec(_LOSSLESS.get(image.compression, ""), image.tile, 255 if image.is_mask else 1)
 
 
 def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:

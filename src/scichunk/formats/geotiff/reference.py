@@ -6,6 +6,7 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 
 from __future__ import annotations
 
+import math
 import weakref
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -16,12 +17,12 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError, located
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, located
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
 from scichunk.sources.spill import LocalCopy
 
-__all__ = ["RasterioWindows", "dataset_dtype", "open_reference"]
+__all__ = ["RasterioArray", "RasterioWindows", "dataset_dtype", "open_reference"]
 
 Array = npt.NDArray[Any]
 _handles: Final = HandlePool(lambda dataset: dataset.close())
@@ -45,14 +46,10 @@ class RasterioWindows:
         The file; copied to a temporary file unless it is local.
     offset
         Where the directory lies; None for the first one.
-    url
-        For errors.
-    mask
-        Read the dataset's mask (0 or 255) instead of its bands.
     """
 
-    def __init__(self, source: ByteSource, offset: int | None, why: str, *, mask: bool = False) -> None:
-        self._url, self._mask, self._offset = source.url, mask, offset
+    def __init__(self, source: ByteSource, offset: int | None, why: str) -> None:
+        self._url, self._offset = source.url, offset
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
         weakref.finalize(self, _handles.discard, self._owner)
@@ -85,8 +82,22 @@ class RasterioWindows:
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
 
+    def _check_size(self, dataset: Any, window: tuple[slice, ...]) -> None:
+        """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either."""
+        sizes = [dataset_dtype(dataset.dtypes[i : i + 1]).itemsize for i in range(dataset.count)]
+        together = dataset.profile.get("interleave") == "pixel"
+        rows, columns = max(dataset.block_shapes, key=math.prod)
+        block = rows * columns * (sum(sizes) if together else max(sizes))
+        size = max(block, math.prod(s.stop - s.start for s in window) * max(sizes))
+        limit = options.get().max_chunk_bytes
+        if size > limit:
+            msg = (
+                f"GDAL would have to decode {size} bytes at once, beyond the limit of {limit} (options.max_chunk_bytes)"
+            )
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+
     def __call__(self, window: tuple[slice, ...]) -> Array:
-        """Read a window of (band, y, x), or of (y, x) of the mask."""
+        """Read a window of (band, y, x)."""
         import rasterio
         from rasterio.windows import Window
 
@@ -94,14 +105,11 @@ class RasterioWindows:
         place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
             with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
-                if self._mask:
-                    found: Array = dataset.dataset_mask(window=place)
-                else:
-                    bands = list(range(window[0].start + 1, window[0].stop + 1))
-                    several = len(set(dataset.dtypes)) > 1
-                    found = dataset.read(
-                        bands, window=place, out_dtype=dataset_dtype(dataset.dtypes) if several else None
-                    )
+                self._check_size(dataset, window)
+                bands = list(range(window[0].start + 1, window[0].stop + 1))
+                several = len(set(dataset.dtypes)) > 1
+                kind = dataset_dtype(dataset.dtypes) if several else None
+                found: Array = dataset.read(bands, window=place, out_dtype=kind)
         except ScichunkError:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
@@ -110,7 +118,13 @@ class RasterioWindows:
         return found
 
 
-def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> ReferenceArray:
+class RasterioArray(ReferenceArray):
+    """An array read through rasterio, which may make other colours of an image than are stored."""
+
+    colorinterp: tuple[str, ...] = ()
+
+
+def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> RasterioArray:
     """Serve a directory's pixels through rasterio.
 
     Raises
@@ -125,5 +139,8 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
             rows, columns = dataset.block_shapes[0]
             shape = (dataset.count, dataset.height, dataset.width)
             interleaved = dataset.profile.get("interleave") == "pixel"
+            colours = tuple(c.name for c in dataset.colorinterp)
     grid = ChunkGrid(shape, (shape[0] if interleaved else 1, max(1, rows), max(1, columns)))
-    return ReferenceArray(grid, dtype, why, windows)
+    found = RasterioArray(grid, dtype, why, windows)
+    found.colorinterp = colours
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ __all__ = ["SIGNATURE", "Box", "ImageHeader", "Palette", "image_header", "walk"]
 SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _SUPERBOXES: Final = frozenset({b"jp2h", b"asoc", b"jpch", b"jplh", b"res ", b"uinf", b"ftbl"})
 _DEPTH: Final = 8
-_MOST: Final = 4096
+_MOST: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,15 @@ class Box:
             yield from child.all()
 
 
-def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", depth: int = 0) -> Iterator[Box]:
+def walk(
+    reader: HeaderReader,
+    start: int,
+    stop: int,
+    *,
+    until: bytes = b"",
+    depth: int = 0,
+    numbers: Iterator[int] | None = None,
+) -> Iterator[Box]:
     """Boxes between two places of the file, in order.
 
     Parameters
@@ -58,6 +67,8 @@ def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", dep
         End behind the first box of this kind.
     depth
         Of the box that holds them.
+    numbers
+        Counts the boxes of all depths.
 
     Raises
     ------
@@ -67,9 +78,11 @@ def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", dep
         If there are too many.
     """
     at = start
-    for _ in range(_MOST):
-        if at + 8 > stop:
-            return
+    numbers = itertools.count() if numbers is None else numbers
+    while at + 8 <= stop:
+        if next(numbers) >= _MOST:
+            msg = f"more than {_MOST} boxes"
+            raise LimitExceeded(msg)
         length, kind = struct.unpack(">I4s", reader.get(at, at + 8))
         first = at + 8
         if length == 1:
@@ -83,13 +96,11 @@ def walk(reader: HeaderReader, start: int, stop: int, *, until: bytes = b"", dep
             raise FormatError(msg)
         children: tuple[Box, ...] = ()
         if kind in _SUPERBOXES and depth < _DEPTH:
-            children = tuple(walk(reader, first, end, depth=depth + 1))
+            children = tuple(walk(reader, first, end, depth=depth + 1, numbers=numbers))
         yield Box(kind, at, first, min(end, stop), children)
         if kind == until:
             return
         at = end
-    msg = f"more than {_MOST} boxes"
-    raise LimitExceeded(msg)
 
 
 @dataclass(frozen=True, slots=True)

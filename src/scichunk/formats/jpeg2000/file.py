@@ -23,7 +23,7 @@ from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.variables import raster_layout
+from scichunk.raster.variables import masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
 
 __all__ = ["JPEG2000File", "open_file"]
@@ -54,6 +54,7 @@ class JPEG2000File:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source = location, source
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         with located(url=source.url):
             self.structure = read_structure(source)
             self.levels = self.header.levels
@@ -112,7 +113,7 @@ class JPEG2000File:
         with self._lock:
             if self._metadata is None:
                 path = self.location.local_path
-                found = path and self.location.existing(beside(os.path.basename(path)))
+                found = path and not self.alone and self.location.existing(beside(os.path.basename(path)))
                 self._metadata = read_metadata(self.structure, path if found else None)
             return self._metadata
 
@@ -162,10 +163,17 @@ class JPEG2000File:
         """
         with self._lock:
             if place not in self._arrays:
-                _, number, reduce, reader, expand = place
+                kind, number, reduce, reader, expand = place
+                make = self._masked if kind == "masked" else self._open_array
                 with located(url=self.source.url, part=f"reduce {reduce}" if reduce else None):
-                    self._arrays[place] = self._open_array(number, reduce, reader, expand=expand)
+                    self._arrays[place] = make(number, reduce, reader, expand=expand)
             return self._arrays[place]
+
+    def _masked(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
+        """Decoded pixels with NaN where the alpha channel says that there is no data."""
+        pixels = self.array(("image", number, reduce, reader, expand))
+        metadata = pick(self.metadata(), self.structure.groups[number].components)
+        return masked_source(pixels, metadata)
 
     def _open_array(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
         group = self.structure.groups[number]

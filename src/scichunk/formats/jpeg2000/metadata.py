@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import warnings
 from collections.abc import Mapping
@@ -142,10 +143,12 @@ def component_attrs(structure: Structure, group: Group) -> dict[str, Any]:
     if image.colour:
         attrs["color_space"] = image.colour
     if image.channels:
-        attrs["channel_definition"] = [list(c) for c in image.channels]
+        attrs["channel_definition"] = json.dumps(
+            [list(c) for c in image.channels]
+        )  # netCDF has no attributes of two dimensions
     if image.palette is not None:
-        attrs["palette"] = image.palette.table.tolist()
-        attrs["palette_mapping"] = [list(m) for m in image.palette.mapping]
+        attrs["palette"] = json.dumps(image.palette.table.tolist())
+        attrs["palette_mapping"] = json.dumps([list(m) for m in image.palette.mapping])
     if image.resolution is not None:
         attrs["samples_per_metre"] = image.resolution
     if size.x0 or size.y0:
@@ -171,7 +174,7 @@ def box_texts(structure: Structure) -> Mapping[str, Any]:
 
 
 def box_names(structure: Structure) -> list[str]:
-    """Names of all boxes, for people: ``jp2h(ihdr, colr)``."""
+    """Names of all boxes and where they begin, for people: ``jp2h(ihdr, colr) at 32``."""
 
     def name(box: Box) -> str:
         text = box.kind.decode("latin-1").strip()
@@ -180,7 +183,7 @@ def box_names(structure: Structure) -> list[str]:
         inner = ", ".join(name(b) for b in box.children)
         return f"{text}({inner})" if inner else text
 
-    return [name(b) for b in structure.boxes]
+    return [f"{name(b)} at {b.start}" for b in structure.all_boxes]
 
 
 def _uuid(structure: Structure, box: Box) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from scichunk.codecs import openjpeg
@@ -11,11 +12,10 @@ from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import CollectedArray
 from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
-from scichunk.formats.jpeg2000.reference import box_tree
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.raster.affine import Affine6, scaled, shifted
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.variables import band_data, coordinates, crs_name
+from scichunk.raster.variables import Masked, Naming, band_data, coordinates, crs_name, is_masked
 
 if TYPE_CHECKING:
     from scichunk.formats.jpeg2000.file import JPEG2000File
@@ -30,14 +30,18 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
     coords: dict[str, Coordinate] = {}
     for number, group in enumerate(structure.groups):
         end = f"_{number + 1}" if number else ""
-        dims = ("band" + end, "y" + end, "x" + end)
+        naming = Naming("band_data" + end, ("band" + end, "y" + end, "x" + end))
         place = ("image", number, reduce, "auto", expand)
         source = file.array(place)
         mine = pick(metadata, group.components)
-        var = band_data(source, place, mine, codec_name(source), "band_data" + end, dims)
+        masked = None
+        if is_masked(mine, source.shape[0]):
+            where = ("masked", number, reduce, "auto", expand)
+            masked = Masked(where, file.array(where))
+        var = band_data(source, place, mine, codec_name(source), naming, masked)
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
-        found = coordinates(mine, transform, source.shape, dims)
+        found = coordinates(mine, transform, source.shape, naming)
         coords = {**found, **coords}  # the first group's spatial_ref stays
     return Node(tuple(arrays), coords, box_texts(structure))
 
@@ -49,7 +53,8 @@ def _with_attrs(var: ArrayVar, attrs: dict[str, Any], *, expand: bool) -> ArrayV
             for k, v in attrs.items()
             if k not in {"palette", "palette_mapping", "channel_definition", "valid_bits"}
         }
-    return ArrayVar(var.name, var.dims, var.place, var.source, {**var.attrs, **attrs}, var.encoding, var.cf_by_band)
+    raw = None if var.raw is None else replace(var.raw, attrs={**var.raw.attrs, **attrs})
+    return replace(var, attrs={**var.attrs, **attrs}, raw=raw)
 
 
 def place_on_grid(structure: Structure, group: Group, transform: Affine6, reduce: int) -> Affine6:
@@ -112,9 +117,5 @@ def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:
         "transform": list(metadata.transform),
     }
     if structure.boxes:
-        try:
-            names = box_tree(structure)
-        except ScichunkError as error:  # a listing for people: our own stands, and says why
-            names, notes["glymur"] = box_names(structure), error.message
-        notes["boxes"] = ", ".join(names)
+        notes["boxes"] = ", ".join(box_names(structure))
     return notes

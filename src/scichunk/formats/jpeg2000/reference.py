@@ -1,31 +1,32 @@
-"""Images through glymur: what is asked for explicitly, the oracle of the tests, and the whole tree of boxes."""
+"""Images through glymur: what is asked for explicitly, and the oracle of the tests."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import importlib
-import os
-import tempfile
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.codecs import openjpeg
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.manifest import group_type
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.quiet import alone, quiet
 from scichunk.sources import ByteSource
-from scichunk.sources.spill import LocalCopy
+from scichunk.sources.spill import LocalCopy, Spill
 
-__all__ = ["box_tree", "lent", "open_reference"]
+__all__ = ["lent", "open_reference"]
 
 Array = npt.NDArray[Any]
+_STEP_BYTES: Final = 1 << 24
 
 
 @contextlib.contextmanager
@@ -68,15 +69,17 @@ class GlymurWindows:
     """Reads windows of one group of components, one glymur object each."""
 
     def __init__(self, source: ByteSource, structure: Structure, group: Group, reduce: int, why: str) -> None:
-        self._copy = LocalCopy(source, ".jp2", f"the reference reader (glymur) is needed: {why}")
+        self._source, self._why = source, f"the reference reader (glymur) is needed: {why}"
+        self._copy: LocalCopy | None = None
         self._structure, self._group, self._reduce = structure, group, reduce
         self._dtype = group_type(group)
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
         shape = self._structure.shape(self._group, self._reduce)
+        self._check_size()
         try:
-            with self._copy.path() as path, lent() as glymur:
+            with self._file().path() as path, lent() as glymur:
                 planes = self._planes(glymur.Jp2k(path))
         except ScichunkError:
             raise
@@ -93,7 +96,32 @@ class GlymurWindows:
 
     def close(self) -> None:
         """Give up the copy of the file if there is one."""
-        self._copy.close()
+        if self._copy is not None:
+            self._copy.close()
+
+    def _check_size(self) -> None:
+        """Compare the image, all of which glymur decodes, with the limit."""
+        structure = self._structure
+        shapes = [(structure.shape(g, self._reduce), group_type(g).itemsize) for g in structure.groups]
+        size, limit = sum(math.prod(s) * n for s, n in shapes), options.get().max_chunk_bytes
+        if size > limit:
+            msg = f"glymur would have to decode {size} bytes, beyond the limit of {limit} (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, tried="reference (glymur)")
+
+    def _file(self) -> LocalCopy:
+        """The file for glymur; without its boxes if there are UUID boxes, since glymur reads the TIFF in these without any bound."""
+        if self._copy is None:
+            source, structure = self._source, self._structure
+            if any(box.kind == b"uuid" for outer in structure.all_boxes for box in outer.all()):
+                spill = Spill()
+                try:
+                    for start in range(structure.start, structure.stop, _STEP_BYTES):
+                        spill.write(source.read_ranges([start], [min(structure.stop, start + _STEP_BYTES)])[0])
+                    source = spill.finish(source.url, source.fingerprint.tag)
+                finally:
+                    spill.close()
+            self._copy = LocalCopy(source, ".jp2", self._why)
+        return self._copy
 
     def _planes(self, image: Any) -> list[Array]:
         """All components, at full size of what is asked: areas of images with an offset are not glymur's strength."""
@@ -115,48 +143,3 @@ def open_reference(source: ByteSource, structure: Structure, group: Group, reduc
         raise FormatError(msg)
     windows = GlymurWindows(source, structure, group, reduce, why)
     return ReferenceArray(ChunkGrid(shape, shape), group_type(group), why, windows)
-
-
-def box_tree(structure: Structure) -> list[str]:
-    """Names of all boxes as glymur finds them, with their offsets.
-
-    A file of the same length with nothing but headers in it is enough, so that a remote file costs nothing more.
-
-    Raises
-    ------
-    FormatError
-        If glymur refuses the file.
-    UnsupportedFeature
-        If glymur has no OpenJPEG.
-    """
-    with _sparse(structure) as path, lent() as glymur:
-        try:
-            image = glymur.Jp2k(path)
-            return [f"{b.box_id.strip()} at {b.offset}" for b in image.box]
-        except Exception as error:  # glymur raises what it meets
-            msg = f"glymur refuses the file: {type(error).__name__}: {error}"
-            raise FormatError(msg, tried="reference (glymur)") from error
-
-
-@contextlib.contextmanager
-def _sparse(structure: Structure) -> Iterator[str]:
-    """A file of the same length that holds the headers only: in memory on Linux."""
-    reader = structure.reader
-    with contextlib.ExitStack() as stack:
-        if hasattr(os, "memfd_create"):
-            file: Any = stack.enter_context(os.fdopen(os.memfd_create("scichunk"), "w+b"))
-            name = f"/proc/self/fd/{file.fileno()}"
-        else:
-            file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="scichunk-", suffix=".jp2"))
-            name = file.name
-        file.truncate(reader.size)
-        for start, stop in _headers(structure):
-            file.seek(start)
-            file.write(reader.get(start, stop))
-        file.flush()
-        yield name
-
-
-def _headers(structure: Structure) -> list[tuple[int, int]]:
-    found = [(0, min(structure.reader.size, structure.start + structure.header.length + 12))]
-    return found + [(b.start, b.stop) for b in structure.all_boxes if b.start >= structure.stop]

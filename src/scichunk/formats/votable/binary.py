@@ -166,7 +166,8 @@ class VariableRows(_BinaryRows):
         size = min(self.stream.size, _PIECE)
         data = self.stream.read(0, size)
         slots = np.arange(len(self.fields))
-        counts = np.zeros((len(self.fields) + 1, 1 << 12), np.int64)
+        most = min(1 << 12, max(16, (1 << 22) // len(self.fields)))  # rows at a time: there may be very many fields
+        counts = np.zeros((len(self.fields) + 1, most), np.int64)
         at = rows = 0
         while True:
             found, at, bad = walk(data, at, size, self.masks, bits, self.numbers, slots, counts.copy(), counts)

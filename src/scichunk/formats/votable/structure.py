@@ -268,9 +268,14 @@ def _shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) ->
         text = text if re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text) else "*"
     axes = text.split("x")
     variable = axes[-1].endswith("*")
-    fixed = [int(a) for a in (axes[:-1] if variable else axes)]
-    if math.prod(fixed) >= 1 << 31 or len(fixed) > 32:
-        msg = f"an arraysize of {arraysize!r} is impossible"
+    lengths = axes[:-1] if variable else axes
+    # Digits first: Python refuses to convert thousands of them. Each axis too: an axis of 0 hides the size of the others.
+    fixed = [int(a) for a in lengths] if len(lengths) <= 32 and max(map(len, axes)) <= 20 else [1 << 31]
+    empty = 0 in (fixed[1:] if is_text else fixed) and (
+        is_text or datatype == "bit"
+    )  # nothing to divide texts and bytes by
+    if empty or max([math.prod(fixed), *fixed]) >= 1 << 31:
+        msg = f"an arraysize of {arraysize[:80]!r} is impossible"
         raise FormatError(msg)
     if is_text:
         if len(axes) == 1:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Mask, Part, declared_null
 from scichunk.formats.votable.findings import Findings, Policy
@@ -30,7 +31,22 @@ _BLANK[[0, *b" ?"]] = True
 
 
 def cell_bytes(field: Field) -> tuple[int, int]:
-    """Bits of what a row counts of a field (an element, or an item of fixed shape), and how many there are; -1: it says so itself."""
+    """Bits of what a row counts of a field (an element, or an item of fixed shape), and how many there are; -1: it says so itself.
+
+    Raises
+    ------
+    LimitExceeded
+        If that is beyond ``options.max_chunk_bytes``: rows are measured by products of these numbers, which must stay small.
+    """
+    bits, number = _cell_bits(field)
+    limit = options.get().max_chunk_bytes
+    if bits > 8 * limit:
+        msg = f"cells of {bits // 8} bytes, more than {limit} (options.max_chunk_bytes)"
+        raise LimitExceeded(msg, part=f"field {field.name!r}")
+    return bits, number
+
+
+def _cell_bits(field: Field) -> tuple[int, int]:
     shape = field.shape
     if field.is_text:
         if shape.text == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,17 @@ from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
 from scichunk.sources import ByteSource
 
-__all__ = ["build_index", "image_scaling", "is_smooth"]
+__all__ = ["Settings", "build_index", "check_rice", "image_scaling", "is_smooth", "tile_shape"]
 
 _SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
 _MOST_SLABS: Final = 1 << 16
 _TFORM: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
 _SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16}
+_MOST_HEAP: Final = 1 << 56
+"""Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
+_MOST_BLOCK: Final = 1 << 16
+"""Largest BLOCKSIZE of RICE_1; writers use 16 and 32, and decoders in C count in 32 bits."""
 _FAR: Final = 1 << 62
 """Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
 
@@ -129,20 +133,11 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
     if algorithm not in ALGORITHMS:
         msg = f"compression {algorithm!r}"
         raise UnsupportedFeature(msg)
+    check_rice(cards)
     if algorithm == "HCOMPRESS_1" and is_smooth(hdu):
         msg = "HCOMPRESS with smoothing"
         raise UnsupportedFeature(msg)
-    if not shape or min(shape) < 1:
-        msg = f"a compressed image of shape {shape}"
-        raise FormatError(msg)
-    edges = []
-    for axis in range(len(shape)):
-        length = cards.integer(f"ZTILE{len(shape) - axis}", shape[-1] if axis == len(shape) - 1 else 1)
-        if length < 1:
-            msg = f"ZTILE{len(shape) - axis} is {length}"
-            raise FormatError(msg)
-        edges.append(min(length, shape[axis]))
-    grid = ChunkGrid(shape, tuple(edges))
+    grid = ChunkGrid(shape, tile_shape(hdu))
     if grid.size > cards.integer("NAXIS2"):
         msg = f"{grid.size} tiles, but only {cards.integer('NAXIS2')} rows"
         raise FormatError(msg)
@@ -168,6 +163,27 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         seed=cards.integer("ZDITHER0", 0),
     )
     return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
+
+
+def tile_shape(hdu: HDU) -> tuple[int, ...]:
+    """Shape of the tiles of a compressed image in NumPy's order, clipped to the image (FITS 4.0, section 10.1.1).
+
+    Raises
+    ------
+    FormatError
+        If the image or its tiles have no size.
+    """
+    shape, edges = hdu.shape, []
+    if not shape or min(shape) < 1:
+        msg = f"a compressed image of shape {shape}"
+        raise FormatError(msg)
+    for axis in range(len(shape)):
+        length = hdu.cards.integer(f"ZTILE{len(shape) - axis}", shape[-1] if axis == len(shape) - 1 else 1)
+        if length < 1:
+            msg = f"ZTILE{len(shape) - axis} is {length}"
+            raise FormatError(msg)
+        edges.append(min(length, shape[axis]))
+    return tuple(edges)
 
 
 def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np.uint8], dict[str, _Column]]:
@@ -212,7 +228,12 @@ def _descriptors(
     rows = len(table)
     starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     kinds = np.zeros(rows, np.uint8)
-    heap = hdu.data + hdu.cards.integer("THEAP", hdu.cards.integer("NAXIS1") * hdu.cards.integer("NAXIS2"))
+    gap = hdu.cards.integer("THEAP", hdu.cards.integer("NAXIS1") * hdu.cards.integer("NAXIS2"))
+    most = min(hdu.nbytes, _MOST_HEAP)
+    if not 0 <= gap <= most:
+        msg = f"THEAP is {gap}, in {hdu.nbytes} bytes of data"
+        raise FormatError(msg)
+    heap = hdu.data + gap
     names = (("COMPRESSED_DATA", 0), ("GZIP_COMPRESSED_DATA", GZIPPED), ("UNCOMPRESSED_DATA", UNCOMPRESSED))
     if names[0][0] not in columns:
         msg = "the table has no column COMPRESSED_DATA"
@@ -229,7 +250,7 @@ def _descriptors(
         size = np.dtype(word).itemsize
         count = _field(table, column, word).astype(np.int64)
         offset = _field(table, _Column(column.offset + size, "", 0), word).astype(np.int64)
-        bad = (count < 0) | (offset < 0) | (count > hdu.nbytes) | (offset > hdu.nbytes)
+        bad = (count < 0) | (offset < 0) | (count > most) | (offset > most)
         here = left & ((count > 0) | bad)
         lengths[here] = np.where(bad, 1, count * column.element)[here]
         starts[here] = np.where(bad, _FAR, heap + offset)[here]
@@ -269,6 +290,40 @@ def _blanks(cards: Cards, table: npt.NDArray[np.uint8], columns: dict[str, _Colu
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
             return np.full(len(table), value, np.int64)
     return None
+
+
+class Settings(Protocol):
+    """A header, ours or astropy's."""
+
+    def __contains__(self, name: str, /) -> bool:
+        """Whether there is a keyword."""
+        ...
+
+    def get(self, name: str, /) -> Any:
+        """Value of a keyword, None if there is none."""
+        ...
+
+
+def check_rice(header: Settings) -> None:
+    """Refuse impossible parameters of RICE_1 (FITS 4.0, section 10.4.1), which decoders in C take without a look at them.
+
+    Raises
+    ------
+    FormatError
+        If BYTEPIX is not 1, 2, 4 or 8, or BLOCKSIZE cannot be a number of pixels.
+    """
+    if not str(header.get("ZCMPTYPE")).strip().upper().startswith("RICE"):
+        return
+    for i in range(1, 1000):
+        if f"ZNAME{i}" not in header:
+            return
+        name, value = str(header.get(f"ZNAME{i}")).strip().upper(), header.get(f"ZVAL{i}")
+        if name == "BYTEPIX" and value not in {None, 1, 2, 4, 8}:
+            msg = f"BYTEPIX is {value!r}, neither 1, 2, 4 nor 8"
+            raise FormatError(msg)
+        if name == "BLOCKSIZE" and not (value is None or (isinstance(value, int) and 1 <= value <= _MOST_BLOCK)):
+            msg = f"BLOCKSIZE is {value!r}, not a number of pixels between 1 and {_MOST_BLOCK}"
+            raise FormatError(msg)
 
 
 def _setting(cards: Cards, name: str, default: float) -> float:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError
-from scichunk.formats.fits.structure import HDU
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
+from scichunk.formats.fits.image.manifest import check_rice, tile_shape
+from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.quiet import alone, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 
 __all__ = ["open_reference"]
+
+_MOST_NUMBERED: Final = 999
+"""Largest number at the end of a keyword: axes, fields and group parameters cannot be more (FITS 4.0, sections 4.4.1 and 7.3.1)."""
 
 
 class AstropyWindows:
@@ -29,6 +35,20 @@ class AstropyWindows:
         """Give up the copy of the file if there is one."""
         self._copy.close()
 
+    def _check_size(self, window: tuple[slice, ...]) -> None:
+        """Compare what astropy makes of a window with the limit: of tiles it takes whole ones, of random groups all."""
+        spans = [(s.start, s.stop) for s in window]
+        if self._hdu.kind == "compressed":
+            edges = tile_shape(self._hdu)
+            ends = [(a // e * e, -(-b // e) * e) for (a, b), e in zip(spans, edges, strict=True)]
+            spans = [(a, min(b, n)) for (a, b), n in zip(ends, self._hdu.shape, strict=True)]
+        size = abs(self._hdu.bitpix) // 8 * math.prod(max(0, b - a) for a, b in spans)
+        size = self._hdu.nbytes if self._hdu.kind == "groups" else size
+        limit = options.get().max_chunk_bytes
+        if size > limit:
+            msg = f"astropy would have to hold {size} bytes, beyond the limit of {limit} (options.max_chunk_bytes)"
+            raise LimitExceeded(msg)
+
     def _open(self, path: str) -> Any:  # astropy has no types
         from astropy.io import fits
 
@@ -36,6 +56,7 @@ class AstropyWindows:
 
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
+        self._check_size(window)
         with (
             alone()
         ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
@@ -56,15 +77,68 @@ class AstropyWindows:
         return one.dtype.newbyteorder("=")
 
 
-def open_reference(source: ByteSource, hdu: HDU, why: str, *, raw: bool) -> ReferenceArray:
+def _check_headers(structure: Structure, hdu: HDU) -> None:
+    """Check the numbers that astropy takes on trust, in each header that it reads on its way to an HDU.
+
+    It loops as often as they say while it holds the lock, or hands them to decoders in C. The headers are parsed by astropy's own
+    parser, which knows more spellings of a keyword (HIERARCH, lower case) than ours does.
+    """
+    for index in range(hdu.index + 1):
+        with quiet():
+            header = _astropy_header(structure[index])
+            counts = {name: header.get(name, 0) for name in ("NAXIS", "TFIELDS", "ZNAXIS")}
+        if header.get("GROUPS") is True:
+            counts["PCOUNT"] = header.get("PCOUNT", 0)  # parameters, which astropy makes columns of
+        for name, count in counts.items():
+            if not isinstance(count, int | float) or not 0 <= count <= _MOST_NUMBERED:
+                msg = f"{name} is {count!r}, not a number between 0 and {_MOST_NUMBERED}"
+                raise FormatError(msg, part=f"HDU {index}")
+    if hdu.kind == "compressed":
+        with quiet():
+            _check_compressed(structure, hdu, _astropy_header(hdu))
+
+
+def _astropy_header(hdu: HDU) -> Any:  # astropy has no types
+    from astropy.io import fits
+
+    return fits.Header.fromstring(hdu.cards.text)
+
+
+def _check_compressed(structure: Structure, hdu: HDU, header: Any) -> None:
+    """Check a compressed image, whose table and heap astropy may read as a whole."""
+    check_rice(header)
+    names = [f"ZVAL{i}" for i in range(1, 1000) if str(header.get(f"ZNAME{i}")).strip().upper() == "BYTEPIX"]
+    if any(header.get(name) == 8 for name in names):
+        msg = "BYTEPIX is 8, which astropy's decoder answers with memory beyond its buffer"
+        raise UnsupportedFeature(msg)
+    tile_shape(hdu)
+    cards = hdu.cards
+    table, heap = cards.integer("NAXIS1") * cards.integer("NAXIS2"), cards.integer("PCOUNT", 0)
+    if table + heap > structure.size:
+        msg = f"a table of {table} bytes with a heap of {heap} bytes in a file of {structure.size}"
+        raise FormatError(msg)
+    limit = options.get().max_header_bytes
+    if table > limit:
+        msg = f"a table of tiles of {table} bytes, more than {limit} (options.max_header_bytes)"
+        raise LimitExceeded(msg)
+
+
+def open_reference(structure: Structure, hdu: HDU, why: str, *, raw: bool) -> ReferenceArray:
     """Open an image through astropy.
 
     Raises
     ------
     FormatError
-        If astropy cannot read it.
+        If astropy cannot read it, or would trust a number in its headers that is impossible.
     """
-    windows = AstropyWindows(source, hdu, raw=raw)
+    try:
+        _check_headers(structure, hdu)
+    except ScichunkError:
+        raise
+    except Exception as error:  # astropy raises whatever it meets
+        msg = f"astropy cannot read its headers: {type(error).__name__}: {error}"
+        raise FormatError(msg) from error
+    windows = AstropyWindows(structure.source, hdu, raw=raw)
     shape = hdu.shape
     edges = tuple(max(1, n) for n in shape)
     return ReferenceArray(ChunkGrid(shape, edges), windows.dtype(), why, windows)

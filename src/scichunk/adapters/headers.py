@@ -1,0 +1,172 @@
+"""The files of a stack: found, opened and compared by what their headers mean, before anything is made of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from scichunk import options
+from scichunk.adapters.files import together
+from scichunk.adapters.opening import Opened, expand_names, open_any
+from scichunk.core.files import OpenFile, Place
+from scichunk.core.handles import open_file
+from scichunk.errors import DataWarning, FormatError, ScichunkError, located
+from scichunk.sources import Fingerprint, Location, locate
+
+__all__ = ["BAD", "Errors", "Found", "Headers", "Rules", "Stack", "open_first", "read_headers"]
+
+Headers = Literal["all", "first"]
+Errors = Literal["raise", "warn", "ignore"]
+BAD: Final = Fingerprint(-2, "")
+"""Stands for a file that could not be opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What holds while the files of a stack are read."""
+
+    errors: Errors = "raise"
+    fill: Any = None
+    """Value in place of a file that cannot be read; None where there is none."""
+    absent: Any = None
+    """Value in place of an array that a file does not have; None: each must have it."""
+    group: str = "/"
+    limits: options.Snapshot = ()
+
+    def check(self) -> None:
+        """Raise ValueError for words that are not known."""
+        if self.errors not in {"raise", "warn", "ignore"}:
+            msg = f'errors must be "raise", "warn" or "ignore", got {self.errors!r}'
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The files of a stack, after their headers have been looked at."""
+
+    format: str
+    locations: tuple[Location, ...]
+    first: Opened
+    """The first file that can be read."""
+    number: int
+    """Its position."""
+    bad: Mapping[int, ScichunkError]
+    """Files that cannot be read, by position."""
+
+
+def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options: Mapping[str, Any] | None) -> Stack:
+    """Find the files, and open the first that can be read.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    ScichunkError
+        If none can be read.
+    """
+    names = expand_names(urls, storage_options)
+    if not names:
+        msg = "no files to stack"
+        raise ValueError(msg)
+    locations = tuple(locate(name, storage_options) for name in names)
+    if not all(isinstance(loc.target, str) for loc in locations):
+        msg = "files of a stack must be named by paths or URLs"
+        raise TypeError(msg)
+    bad: dict[int, ScichunkError] = {}
+    for number, location in enumerate(locations):
+        try:
+            opened = open_any(format_name, location)
+        except ScichunkError as error:
+            if rules.errors == "raise":
+                raise
+            bad[number] = error
+        else:
+            return Stack(opened.format, locations, opened, number, bad)
+    raise bad[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What looking at the files of a stack has shown."""
+
+    marks: list[Fingerprint | None]
+    """Version of each file; None where its header was not read, that of no file where it cannot be read."""
+    elsewhere: bool
+    """Whether images of the sky point to different places."""
+    optional: Mapping[str, int]
+    """Arrays that not all files have, with the position of one that has it."""
+
+
+def read_headers(stack: Stack, places: Mapping[str, Place], headers: Headers, rules: Rules) -> Found:
+    """Look at all files, and compare their arrays with those of the first."""
+    if headers not in {"all", "first"}:
+        msg = f'headers must be "all" or "first", got {headers!r}'
+        raise ValueError(msg)
+    marks: list[Fingerprint | None] = [None] * len(stack.locations)
+    marks[stack.number] = stack.first.file.fingerprint
+    bad, elsewhere = dict(stack.bad), ""
+    optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
+    if headers == "all":
+        others = [n for n in range(len(marks)) if n not in bad and n != stack.number]
+        comparison = _Comparison(stack, places, rules.group)
+        remote = stack.locations[0].local_path is None
+        for number, found in zip(others, together(comparison.look, others, remote=remote), strict=True):
+            if isinstance(found, ScichunkError):
+                bad[number] = found
+            else:
+                marks[number], other, names = found
+                elsewhere = elsewhere or other
+                optional |= {name: number for name in names if name not in optional}
+        if elsewhere:
+            msg = f"images of the sky point to different places: {elsewhere}"
+            warnings.warn(msg, DataWarning, stacklevel=3)
+    _tell(stack, bad, rules)
+    for number in bad:
+        marks[number] = BAD
+    return Found(marks, bool(elsewhere), optional)
+
+
+def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
+    """Raise the first error, or warn of how many files are filled."""
+    if not bad:
+        return
+    error = bad[min(bad)]
+    if rules.errors == "raise":
+        raise error
+    if rules.errors == "warn":
+        msg = f"{len(bad)} of {len(stack.locations)} files cannot be read and are filled; the first: {error}"
+        warnings.warn(msg, DataWarning, stacklevel=4)
+
+
+class _Comparison:
+    """Compares the arrays of files with those of the first one."""
+
+    def __init__(self, stack: Stack, places: Mapping[str, Place], group: str) -> None:
+        self._stack, self._places, self._group = stack, places, group
+        file = stack.first.file
+        self._signatures = {name: file.signature(place) for name, place in places.items()}
+
+    def look(self, number: int) -> tuple[Fingerprint, str, list[str]] | ScichunkError:
+        """Open a file; return its version, where it points elsewhere, and what it has that others may lack; or why it is bad."""
+        location = self._stack.locations[number]
+        try:
+            with located(url=location.url):
+                file = open_file(self._stack.format, location)
+                return file.fingerprint, self._compare(file), list(file.optional(self._group))
+        except ScichunkError as error:
+            return error
+
+    def _compare(self, file: OpenFile) -> str:
+        first, elsewhere = self._stack.first, ""
+        for name, place in self._places.items():
+            if file.signature(place) == self._signatures[name]:
+                continue
+            mine, theirs = first.file.layout(place), file.layout(place)
+            difference = mine.difference(theirs)
+            if difference:
+                msg = f"does not align with the first file, {first.location.url}: {difference}"
+                raise FormatError(msg)
+            elsewhere = elsewhere or mine.pointing_difference(theirs)
+        return elsewhere

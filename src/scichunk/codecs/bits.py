@@ -1,0 +1,68 @@
+"""Blocks of pixels of one bit: masks, and black-and-white images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.buffers import borrow
+from scichunk.codecs.decompress import decompress
+from scichunk.errors import FormatError
+
+__all__ = ["BitCodec"]
+
+
+@dataclass(frozen=True, slots=True)
+class BitCodec:
+    """Blocks of shape (1, rows, columns), eight pixels a byte, each row beginning with a byte (TIFF 6.0, section 3).
+
+    Parameters
+    ----------
+    codec
+        One of :data:`scichunk.codecs.decompress.BYTE_CODECS`; empty for bytes as they are.
+    padded
+        Stored (rows, columns) of tiles; None for strips, which end with the image.
+    value
+        Of a set bit.
+    """
+
+    codec: str
+    padded: tuple[int, int] | None = None
+    value: int = 1
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.codec.upper() or 'uncompressed'}, 1 bit"
+
+    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
+        """A block is needed whole: rows are so short that parts would save nothing."""
+
+    def decode_into(
+        self,
+        data: memoryview,
+        out: npt.NDArray[Any],
+        shape: tuple[int, ...],
+        window: tuple[slice, ...],
+        skipped: int,
+        number: int,
+    ) -> None:
+        """Decompress and unpack."""
+        del skipped, number
+        height, width = self.padded or shape[1:]
+        line = -(-width // 8)
+        if self.codec:
+            block = borrow("block", height * line)
+            decompress(self.codec, data, block)
+        else:
+            block = np.frombuffer(data, np.uint8)
+            if block.size < height * line:
+                msg = f"{block.size} bytes are too few for {height} rows of {width} bits"
+                raise FormatError(msg)
+        _, rows, columns = window
+        bits = np.unpackbits(block[: height * line].reshape(height, line)[rows], axis=1, count=width)[:, columns]
+        np.multiply(bits, self.value, out=out[0], casting="unsafe")

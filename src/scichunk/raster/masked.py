@@ -1,0 +1,208 @@
+"""Pixels without data as NaN: what a mask of the image or an alpha band says, as GDAL lets it count."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.arrays import ArraySource
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.selection import Axis, Positions, Span
+from scichunk.raster.cf import Decoding
+
+__all__ = ["MaskedArray", "NodataValuesArray", "PlaneArray"]
+
+Array = npt.NDArray[Any]
+
+
+class MaskedArray:
+    """Decoded pixels of (band, y, x) that are NaN where a mask is 0.
+
+    GDAL gives a mask of the image precedence over nodata, and asks an alpha band only where a band has neither
+    (``GDALRasterBand::GetMaskBand``).
+
+    Parameters
+    ----------
+    pixels
+        Stored values.
+    decoding
+        From stored to physical values; of a type that has NaN.
+    mask
+        An array of (y, x) that is 0 where there is no data; None without one.
+    alpha
+        Position of the alpha band, which says where the other bands have data; None without one. Without both, values are decoded.
+    """
+
+    def __init__(
+        self, pixels: ArraySource, decoding: Decoding, mask: ArraySource | None, alpha: int | None = None
+    ) -> None:
+        self._pixels, self._decoding, self._mask, self._alpha = pixels, decoding, mask, alpha
+        self.shape, self.grid, self.reader = pixels.shape, pixels.grid, pixels.reader
+        self.dtype = np.dtype(decoding.dtype)
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region."""
+        stored, mask = self._pixels.read(axes), None
+        if self._mask is not None:
+            mask = self._mask.read(axes[1:])
+        elif self._alpha is not None:
+            at = self._alpha_among(axes[0])
+            mask = stored[at] if at is not None else self._pixels.read(self._alpha_axes(axes))[0]
+        return self._decoded(stored, axes[0], mask, out)
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Asynchronous twin of :meth:`read`: pixels and mask are fetched side by side."""
+        mask: Array | None = None
+        if self._mask is not None:
+            stored, mask = await asyncio.gather(self._pixels.read_async(axes), self._mask.read_async(axes[1:]))
+        else:
+            stored = await self._pixels.read_async(axes)
+        if self._alpha is not None:
+            at = self._alpha_among(axes[0])
+            mask = stored[at] if at is not None else (await self._pixels.read_async(self._alpha_axes(axes)))[0]
+        return await asyncio.to_thread(self._decoded, stored, axes[0], mask, None)
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes."""
+        stored = self._pixels.read_points(points, spans)
+        count = len(next(iter(points.values())))
+        known = self._mask is not None or self._alpha is not None
+        mask = self._mask_of_points(points, spans, count) if known else None
+        if 0 in points:
+            bands = np.asarray(points[0])
+            values = self._decoding.apply(stored, bands)
+            if mask is not None:
+                empty = mask == 0
+                if self._alpha is not None:
+                    empty = empty & (bands != self._alpha).reshape(-1, *(1,) * (empty.ndim - 1))
+                values[np.broadcast_to(empty, values.shape)] = self._nan
+            return values
+        bands = _positions(spans[0])
+        values = self._decoding.apply(np.moveaxis(stored, 1, 0), bands)
+        self._erase(values, bands, mask)
+        return np.moveaxis(values, 0, 1)
+
+    def _mask_of_points(self, points: dict[int, Positions], spans: dict[int, Axis], count: int) -> Array:
+        """Values of the mask, with an axis of points first (of length 1 where the points lie on the axis of bands alone)."""
+        inner = {a: p for a, p in points.items() if a}
+        if self._mask is not None:
+            lower_points, lower_spans = {a - 1: p for a, p in inner.items()}, {a - 1: s for a, s in spans.items() if a}
+            if not inner:
+                return self._mask.read([lower_spans[0], lower_spans[1]])[None]
+            return self._mask.read_points(lower_points, lower_spans)
+        alpha = int(self._alpha or 0)
+        if not inner:
+            return self._pixels.read([Span(alpha, alpha + 1), spans[1], spans[2]])
+        every = {**inner, 0: np.full(count, alpha, np.intp)}
+        return self._pixels.read_points(every, {a: s for a, s in spans.items() if a})
+
+    def _alpha_among(self, bands: Axis) -> int | None:
+        """Where the alpha band is among those that are read anyway."""
+        found = np.flatnonzero(_positions(bands) == self._alpha)
+        return int(found[0]) if found.size else None
+
+    def _alpha_axes(self, axes: Sequence[Axis]) -> list[Axis]:
+        alpha = int(self._alpha or 0)
+        return [Span(alpha, alpha + 1), *axes[1:]]
+
+    def _decoded(self, stored: Array, bands: Axis, mask: Array | None, out: Array | None) -> Array:
+        numbers = _positions(bands)
+        values = self._decoding.apply(stored, numbers)
+        self._erase(values, numbers, mask)
+        if out is None:
+            return values
+        out[...] = values
+        return out
+
+    def _erase(self, values: Array, bands: Positions, mask: Array | None) -> None:
+        """Put NaN where the mask is 0; the alpha band itself stays."""
+        empty = np.bool_(False) if mask is None else mask == 0
+        if not empty.any():
+            return
+        for i, band in enumerate(bands):
+            if band != self._alpha:
+                np.copyto(values[i], self._nan, where=empty)
+
+    @property
+    def _nan(self) -> Any:
+        return complex(np.nan, np.nan) if self.dtype.kind == "c" else np.nan
+
+
+class PlaneArray:
+    """The first plane of an array of (band, y, x), as an array of (y, x)."""
+
+    def __init__(self, source: ArraySource) -> None:
+        self._source = source
+        self.shape, self.dtype, self.reader = source.shape[1:], source.dtype, source.reader
+        self.grid = ChunkGrid(self.shape, source.grid.edges[1:])
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region."""
+        found: Array = self._source.read([Span(0, 1), *axes])[0]
+        if out is None:
+            return found
+        out[...] = found
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes."""
+        below = {a + 1: s for a, s in spans.items()} | {0: Span(0, 1)}
+        found: Array = self._source.read_points({a + 1: p for a, p in points.items()}, below)[:, 0]
+        return found
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Asynchronous twin of :meth:`read`."""
+        found: Array = (await self._source.read_async([Span(0, 1), *axes]))[0]
+        return found
+
+
+class NodataValuesArray:
+    """A mask of (y, x) that is 0 where all bands have their value of GDAL's metadata item NODATA_VALUES.
+
+    Parameters
+    ----------
+    pixels
+        Stored values of (band, y, x).
+    values
+        One for each band.
+    """
+
+    def __init__(self, pixels: ArraySource, values: Sequence[float]) -> None:
+        self._pixels, self._values = pixels, np.asarray(values)
+        self.shape, self.dtype, self.reader = pixels.shape[1:], np.dtype("u1"), pixels.reader
+        self.grid = ChunkGrid(self.shape, pixels.grid.edges[1:])
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region."""
+        found = self._mask(self._pixels.read([self._bands, *axes]), 0)
+        if out is None:
+            return found
+        out[...] = found
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes."""
+        below = {a + 1: s for a, s in spans.items()} | {0: self._bands}
+        return self._mask(self._pixels.read_points({a + 1: p for a, p in points.items()}, below), 1)
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Asynchronous twin of :meth:`read`."""
+        return self._mask(await self._pixels.read_async([self._bands, *axes]), 0)
+
+    @property
+    def _bands(self) -> Axis:
+        return Span(0, len(self._values))
+
+    def _mask(self, stored: Array, axis: int) -> Array:
+        shape = [1] * stored.ndim
+        shape[axis] = -1
+        empty = (stored == self._values.reshape(shape)).all(axis=axis)
+        return np.where(empty, np.uint8(0), np.uint8(255))
+
+
+def _positions(axis: Axis) -> Positions:
+    return axis.positions() if isinstance(axis, Span) else np.asarray(axis)

@@ -1,0 +1,190 @@
+"""Masks, mask files and alpha bands count as they do for GDAL: what has no data is NaN, on overviews and in stacks too."""
+
+import asyncio
+import pickle
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+from rasterio.enums import ColorInterp
+
+import scichunk
+
+RNG = np.random.default_rng(3)
+
+
+def write(
+    path, bands=3, dtype="uint8", size=(90, 130), mask=None, alpha=False, overviews=(), external=False, **profile
+):
+    """Write a raster; returns its stored values."""
+    profile = {"tiled": True, "blockxsize": 32, "blockysize": 32, "compress": "deflate", **profile}
+    data = RNG.integers(1, 200, (bands, *size)).astype(dtype)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=not external, COMPRESS_OVERVIEW="DEFLATE"):
+        with rasterio.open(
+            path, "w", driver="GTiff", count=bands, height=size[0], width=size[1], dtype=dtype, **profile
+        ) as ds:
+            if alpha:
+                data[-1] = np.where(RNG.random(size) > 0.3, data[-1], 0)
+                ds.colorinterp = [
+                    *[ColorInterp.gray, ColorInterp.green, ColorInterp.blue][: bands - 1],
+                    ColorInterp.alpha,
+                ]
+            ds.write(data)
+            if mask is not None:
+                ds.write_mask(mask)
+        if overviews:
+            with rasterio.open(path, "r+") as ds:
+                ds.build_overviews(overviews)
+    return data
+
+
+def as_gdal(path, level=None):
+    """Decoded bands with NaN where GDAL's masks are 0."""
+    options = {} if level is None else {"overview_level": level}
+    with rasterio.open(path, **options) as ds:
+        kind = "f4" if np.dtype(ds.dtypes[0]).itemsize <= 2 or ds.dtypes[0] == "float32" else "f8"
+        values = ds.read().astype(kind)
+        for band, (scale, offset) in enumerate(zip(ds.scales, ds.offsets, strict=True)):
+            values[band] = values[band] * scale + offset
+        values[ds.read_masks() == 0] = np.nan
+        return values
+
+
+MASK = np.where(RNG.random((90, 130)) > 0.4, 255, 0).astype("u1")
+MASK[10:60, :40] = 0
+KINDS = {
+    "internal mask": {"mask": MASK},
+    "mask file": {"mask": MASK, "external": True},
+    "mask and nodata": {"mask": MASK, "nodata": 7},
+    "mask of strips": {"mask": MASK, "tiled": False, "blockysize": 10},
+    "mask of floats": {"mask": MASK, "dtype": "float32"},
+    "mask of long integers": {"mask": MASK, "dtype": "int32"},
+    "mask, interleaved": {"mask": MASK, "interleave": "pixel"},
+    "alpha of four": {"bands": 4, "alpha": True},
+    "alpha of two": {"bands": 2, "alpha": True, "interleave": "pixel"},
+    "alpha of uint16": {"bands": 4, "alpha": True, "dtype": "uint16"},
+    "alpha of five": {"bands": 5},
+    "alpha and nodata": {"bands": 4, "alpha": True, "nodata": 9},
+    "alpha and mask": {"bands": 4, "alpha": True, "mask": MASK},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_decoded_values_are_gdals(tmp_path, kind):
+    path = tmp_path / "image.tif"
+    data = write(path, **KINDS[kind])
+    decoded = xr.open_dataset(path, engine="geotiff")
+    if kind in {"none", "alpha of five"}:
+        assert decoded.band_data.dtype == data.dtype
+        return
+    assert list(decoded.data_vars) == ["band_data"]
+    np.testing.assert_array_equal(decoded.band_data.values, as_gdal(path))
+    raw = xr.open_dataset(path, engine="geotiff", mask_and_scale=False)
+    np.testing.assert_array_equal(raw.band_data.values, data)
+    np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), data)
+    assert ("mask" in raw) == ("mask" in KINDS[kind])
+    if "mask" in raw:
+        np.testing.assert_array_equal(raw.mask.values, MASK)
+        assert raw.mask.encoding["reader"] == "indexed"
+
+
+@pytest.mark.parametrize("kind", ["internal mask", "alpha of four", "alpha of two"])
+def test_every_way_of_indexing(tmp_path, kind):
+    path = tmp_path / "image.tif"
+    write(path, **KINDS[kind])
+    want = as_gdal(path)
+    array = xr.open_dataset(path, engine="geotiff").band_data
+    p = {
+        "band": xr.DataArray([0, 1, 0], dims="p"),
+        "y": xr.DataArray([5, 80, 33], dims="p"),
+        "x": xr.DataArray([1, 2, 129], dims="p"),
+    }
+    cases = [
+        {"band": 0}, {"band": [1, 0]}, {"y": slice(20, 70, 3), "x": slice(100, 3, -7)}, {"y": [3, 88, 4], "x": 17}, {"y": slice(0, 0)},
+        {"band": slice(None, None, -1), "y": slice(None, None, -1)},
+    ]  # fmt: skip
+    whole = xr.DataArray(want, dims=("band", "y", "x"))
+    for case in [*cases, p, {k: p[k] for k in ("y", "x")}, {k: p[k] for k in ("band", "y")}, {"band": p["band"]}]:
+        np.testing.assert_array_equal(array.isel(case).values, whole.isel(case).values)
+    lazily = xr.open_dataset(path, engine="geotiff", chunks={"x": 50}).band_data
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazily)).values, want)
+    loaded = asyncio.run(xr.open_dataset(path, engine="geotiff").load_async())
+    np.testing.assert_array_equal(loaded.band_data.values, want)
+
+
+@pytest.mark.parametrize("external", [False, True])
+@pytest.mark.parametrize("kind", ["mask", "alpha"])
+def test_overviews_are_masked(tmp_path, kind, external):
+    path = tmp_path / "image.tif"
+    how = {"mask": MASK} if kind == "mask" else {"bands": 4, "alpha": True}
+    write(path, overviews=(2, 4), external=external, **how)
+    for level in (0, 1):
+        got = xr.open_dataset(path, engine="geotiff", overview=level).band_data
+        np.testing.assert_array_equal(got.values, as_gdal(path, level))
+        assert np.isnan(got.values[0]).any()
+
+
+def test_what_is_written_has_no_false_zeros(tmp_path):
+    netcdf = pytest.importorskip("scipy", reason="a netCDF library writes the file")
+    del netcdf
+    path = tmp_path / "image.tif"
+    write(path, mask=MASK)
+    decoded = xr.open_dataset(path, engine="geotiff")
+    decoded.to_netcdf(tmp_path / "image.nc", engine="scipy")
+    np.testing.assert_array_equal(
+        xr.open_dataset(tmp_path / "image.nc", engine="scipy").band_data.values, decoded.band_data.values
+    )
+
+
+def test_stacks_of_masked_and_unmasked_files(tmp_path):
+    paths = [tmp_path / f"{n}.tif" for n in range(3)]
+    for number, path in enumerate(paths):
+        write(path, mask=MASK if number == 1 else None)
+    for order in ([0, 1, 2], [1, 0, 2]):
+        files = [paths[n] for n in order]
+        stack = scichunk.open_stack(files)
+        for i, n in enumerate(order):
+            with rasterio.open(paths[n]) as ds:
+                values = ds.read().astype("f4")
+                values[ds.read_masks() == 0] = np.nan
+            np.testing.assert_array_equal(stack.band_data[i].values, values)
+        raw = scichunk.open_stack(files, mask_and_scale=False)
+        for i, n in enumerate(order):
+            np.testing.assert_array_equal(raw.mask[i].values, MASK if n == 1 else np.full_like(MASK, 255))
+
+
+def test_nodata_values_of_all_bands(tmp_path):
+    path = tmp_path / "image.tif"
+    data = write(path, size=(40, 40))
+    data[:, :9, :9] = 0
+    data[0, 20:, 20:] = 0
+    with rasterio.open(path, "r+") as ds:
+        ds.write(data)
+        ds.update_tags(NODATA_VALUES="0 0 0")
+    np.testing.assert_array_equal(xr.open_dataset(path, engine="geotiff").band_data.values, as_gdal(path))
+
+
+def test_single_bits_are_indexed(tmp_path):
+    for compress in ("none", "deflate", "lzw", "packbits", "zstd"):
+        for layout in ({"tiled": True, "blockxsize": 48, "blockysize": 32}, {"tiled": False, "blockysize": 7}):
+            path = tmp_path / "bits.tif"
+            data = RNG.integers(0, 2, (1, 61, 83)).astype("u1")
+            with rasterio.open(
+                path,
+                "w",
+                driver="GTiff",
+                count=1,
+                height=61,
+                width=83,
+                dtype="uint8",
+                nbits=1,
+                compress=compress,
+                **layout,
+            ) as ds:
+                ds.write(data)
+            np.testing.assert_array_equal(scichunk.from_geotiff(path, reader="indexed").compute(), data)
+            np.testing.assert_array_equal(
+                scichunk.from_geotiff(path, reader="indexed")[0, 50:3:-4, 11:70:3].compute(), data[0, 50:3:-4, 11:70:3]
+            )
