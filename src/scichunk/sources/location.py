@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scichunk.errors import SourceError
-from scichunk.sources.base import ByteSource, public_url
+from scichunk.options import get
+from scichunk.sources.base import ByteSource, public_url, tag_with_head
 from scichunk.sources.identity import digest, object_number
 
 __all__ = ["Location", "file_of", "locate"]
@@ -142,12 +143,15 @@ class Location:
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource
 
-            return BytesSource(target, tag=self.key.rpartition(":")[2])
+            tag = self.key.rpartition(":")[2]
+            if self.key.startswith("object:"):  # an open file where it came from, and of the same version here
+                tag = tag_with_head(tag, memoryview(target)[: get().head_bytes])
+            return BytesSource(target, tag=tag)
         if isinstance(target, tuple):
             from scichunk.sources.fsspec import FsspecSource
 
             fs, path = target
-            return FsspecSource(fs, path, self.url)
+            return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)))
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
 
