@@ -49,6 +49,11 @@ class Files:
             for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
         ]
 
+    @property
+    def first(self) -> Location:
+        """Return the location of the first file."""
+        return Location(zlib.decompress(self.names).decode().partition("\n")[0], self.options)
+
     def __len__(self) -> int:
         return len(self.sizes)
 

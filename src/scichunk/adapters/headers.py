@@ -32,7 +32,8 @@ class Rules:
     """Value in place of a file that cannot be read; None where there is none."""
     absent: Any = None
     """Value in place of an array that a file does not have; None: each must have it."""
-    group: str = "/"
+    group: str = ""
+    """Group that the arrays are in, if others of it are to be stacked too."""
     limits: options.Snapshot = ()
 
     def check(self) -> None:
@@ -148,7 +149,7 @@ def read_headers(
     _tell(stack, bad, rules)
     for number in bad:
         marks[number] = BAD
-    if headers == "first":
+    if headers == "first" and rules.group:
         optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
     return Found(marks, bool(elsewhere), optional, labels)
 
@@ -173,6 +174,7 @@ class _Look:
     ) -> None:
         self._stack, self._places, self._group, self._label = stack, places, group, label
         file = stack.first.file
+        self._keep = len(stack.locations) <= options.get().cached_files
         self._signatures = {name: file.signature(place) for name, place in places.items()}
 
     def __call__(self, number: int) -> tuple[Fingerprint, str, list[str], Any] | ScichunkError:
@@ -183,12 +185,18 @@ class _Look:
         location, first = self._stack.locations[number], self._stack.first.file
         try:
             with located(url=location.url):
-                file = first if number == self._stack.number else open_file(self._stack.format, location)
+                file = first if number == self._stack.number else self._open(location)
                 label = None if self._label is None else self._label(file)
                 elsewhere = "" if file is first else self._compare(file)
-                return file.fingerprint, elsewhere, list(file.optional(self._group)), label
+                return file.fingerprint, elsewhere, self._optional(file), label
         except ScichunkError as error:
             return error
+
+    def _open(self, location: Location) -> OpenFile:
+        return open_file(self._stack.format, location, keep=self._keep)
+
+    def _optional(self, file: OpenFile) -> list[str]:
+        return list(file.optional(self._group)) if self._group else []
 
     def _compare(self, file: OpenFile) -> str:
         first, elsewhere = self._stack.first, ""

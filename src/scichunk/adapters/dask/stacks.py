@@ -269,8 +269,8 @@ def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
 
 def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:
     """How many small files one task reads: few enough of remote ones that tasks can share the waiting."""
-    count, location = len(stack.files), stack.files.unpack()[0][0]
+    count = len(stack.files)
     several = max(1, min(count, target // 4 // max(1, nbytes)))
-    if location.local_path is None:
+    if stack.files.first.local_path is None:
         several = min(several, max(_FILES_A_CHUNK, -(-count // _MANY_CHUNKS)))
     return several

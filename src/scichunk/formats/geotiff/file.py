@@ -301,6 +301,8 @@ class GeoTIFFFile:
 
     def _beside_it(self, end: str = "") -> list[Location]:
         """Files beside a local one that GDAL would read with it, or those of them with some ending."""
+        if self.fingerprint == self.source.fingerprint:  # its version is that of the file alone
+            return []
         name = os.path.basename(self.location.local_path or "")
         return self.location.existing([n for n in beside(name) if n.endswith(end)]) if name else []
 
