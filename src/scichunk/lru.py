@@ -17,14 +17,14 @@ T = TypeVar("T")
 
 
 class _Flight:
-    """A value that one thread is making and others wait for."""
+    """A value that one thread is making and others may wait for."""
 
-    __slots__ = ("error", "landing", "owner", "value")
+    __slots__ = ("done", "error", "owner", "value")
 
     def __init__(self) -> None:
         self.owner = threading.get_ident()
-        self.landing = threading.Lock()  # held until the value is there; ten times cheaper to make than an Event
-        self.landing.acquire()
+        self.done: threading.Event | None = None
+        """Made by the first thread that waits: most values are made without one."""
         self.value: Any = None
         self.error: BaseException | None = None
 
@@ -93,26 +93,30 @@ class LRU(Generic[T]):
                 self._values.move_to_end(key)
                 return known
             flight = self._flights.get(key)
-            mine = flight is None
             if flight is None:
-                flight = self._flights[key] = _Flight()
-        if not mine:
-            if flight.owner == threading.get_ident():
-                return make()
-            with flight.landing:
-                pass
-            if flight.error is not None:
-                raise _copied(flight.error)
-            return cast("T", flight.value)
+                mine = self._flights[key] = _Flight()
+            elif flight.done is None:
+                flight.done = threading.Event()
+        if flight is not None:
+            return self._wait(flight, make)
         try:
-            flight.value = self.put(key, make())
+            mine.value = self.put(key, make())
         except BaseException as error:
-            flight.error = error
+            mine.error = error
             raise
         finally:
             with self._lock:
                 self._flights.pop(key, None)
-            flight.landing.release()
+            if mine.done is not None:
+                mine.done.set()
+        return cast("T", mine.value)
+
+    def _wait(self, flight: _Flight, make: Callable[[], T]) -> T:
+        if flight.owner == threading.get_ident():
+            return make()
+        cast("threading.Event", flight.done).wait()
+        if flight.error is not None:
+            raise _copied(flight.error)
         return cast("T", flight.value)
 
     def drop(self, is_meant: Callable[[Hashable], bool]) -> None:

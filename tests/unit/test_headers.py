@@ -76,7 +76,6 @@ def test_the_allowance_bounds_what_is_asked_for():
     assert source.nbytes < 200_000 + 2 * HEAD
 
 
-@pytest.mark.xfail(strict=True, reason="what is read ahead counts against the allowance; the fix is under way")
 def test_what_is_read_ahead_does_not_count():
     with scichunk.options.set(max_header_bytes=100_000):
         reader = HeaderReader(BytesSource(DATA))

@@ -50,9 +50,10 @@ class Files:
         ]
 
     @property
-    def first(self) -> Location:
-        """Return the location of the first file."""
-        return Location(zlib.decompress(self.names).decode().partition("\n")[0], self.options)
+    def are_remote(self) -> bool:
+        """Whether they lie elsewhere than on this machine, as the first does."""
+        name = zlib.decompressobj().decompress(self.names, 1 << 16).decode(errors="replace").partition("\n")[0]
+        return Location(name, self.options).local_path is None
 
     def __len__(self) -> int:
         return len(self.sizes)

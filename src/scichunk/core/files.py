@@ -80,6 +80,8 @@ class OpenFile(Protocol):
 
     fingerprint: Fingerprint
     """The version of the file, with that of the files beside it; set by who opens it."""
+    alone: bool | None
+    """Whether no file lies beside it that belongs to it; set by who opens it, None if nobody has looked."""
 
     def groups(self) -> list[str]:
         """Paths of all groups, ``"/"`` first, in file order."""
@@ -152,6 +154,7 @@ class FormatFile:
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source, self.fingerprint = location, source, source.fingerprint
+        self.alone: bool | None = None
 
     def node(self, group: str = "/") -> Node:
         """Build one group."""

@@ -70,7 +70,7 @@ def _open(format_name: str, location: Location, expected: Fingerprint, source: B
 
 def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
     file = registry.get(format_name).open_file(location, source=source)
-    file.fingerprint = version
+    file.fingerprint, file.alone = version, version == source.fingerprint
     return file
 
 

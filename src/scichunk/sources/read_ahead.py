@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import threading
 from typing import Final
 
 from scichunk import options
@@ -11,16 +13,29 @@ from scichunk.sources.base import ByteSource
 __all__ = ["HeaderReader"]
 
 _READ_AHEAD: Final = 1 << 14
+_KEPT_BYTES: Final = 1 << 26
+_KEPT_WINDOWS: Final = 1 << 14
+"""What is read ahead does not count against the allowance, so of very many windows only the latest are kept."""
 
 
 class HeaderReader:
-    """Header bytes of one file: what the first read brought, and windows read later, with an allowance."""
+    """Header bytes of one file: what the first read brought, and windows read later.
+
+    An allowance counts the bytes that are asked for and are not there yet; it does not count what is read ahead with them.
+    """
 
     def __init__(self, source: ByteSource) -> None:
         self.source = source
         self.size = source.fingerprint.size
-        self._windows: list[tuple[int, memoryview]] = [(0, source.head())]
+        self._starts = [0]
+        """Where the windows begin. Both their starts and their ends ascend, so that of those that begin before a place the last
+        reaches furthest."""
+        self._windows = [source.head()]
+        self._order: dict[int, None] = {}
+        """Starts of the windows behind the first one, the oldest first."""
+        self._kept = 0
         self._left = options.get().max_header_bytes
+        self._lock = threading.Lock()
 
     def get(self, start: int, stop: int) -> memoryview:
         """Return bytes ``[start, stop)``.
@@ -32,17 +47,48 @@ class HeaderReader:
         LimitExceeded
             If the headers are larger than ``options.max_header_bytes``.
         """
-        for first, data in self._windows:
-            if first <= start and stop <= first + len(data):
-                return data[start - first : stop - first]
-        if start < 0 or stop > self.size:
-            msg = f"header bytes {start} to {stop} lie outside the file of {self.size} bytes"
-            raise FormatError(msg, url=self.source.url)
         ahead = min(self.size, max(stop, start + _READ_AHEAD))
-        self._left -= ahead - start
-        if self._left < 0:
-            msg = f"headers hold more than {options.get().max_header_bytes} bytes (options.max_header_bytes)"
-            raise LimitExceeded(msg, url=self.source.url)
+        with self._lock:
+            i = bisect.bisect_right(self._starts, start)
+            if i:
+                first, data = self._starts[i - 1], self._windows[i - 1]
+                if stop <= first + len(data):
+                    return data[start - first : stop - first]
+            if start < 0 or stop > self.size:
+                msg = f"header bytes {start} to {stop} lie outside the file of {self.size} bytes"
+                raise FormatError(msg, url=self.source.url)
+            if stop - start > self._left:
+                msg = f"headers hold more than {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+                raise LimitExceeded(msg, url=self.source.url)
+            self._left -= stop - start
+            if i < len(self._starts) and stop <= self._starts[i]:
+                ahead = min(ahead, self._starts[i])
         data = memoryview(bytes(self.source.read_ranges([start], [ahead])[0]))
-        self._windows.append((start, data))
+        with self._lock:
+            self._insert(start, data)
         return data[: stop - start]
+
+    def _insert(self, start: int, data: memoryview) -> None:
+        """Keep a window instead of those that lie within it, and only the latest ones."""
+        low = high = bisect.bisect_left(self._starts, start)
+        if low and self._starts[low - 1] + len(self._windows[low - 1]) >= start + len(data):
+            return  # another thread was faster
+        while high < len(self._starts) and self._starts[high] + len(self._windows[high]) <= start + len(data):
+            high += 1
+        for old in self._starts[low:high]:
+            self._forget(old)
+        if low < len(self._starts) and self._starts[low] == start:
+            return  # the one that is there reaches further
+        self._starts.insert(low, start)
+        self._windows.insert(low, data)
+        self._order[start] = None
+        self._kept += len(data)
+        while len(self._order) > 1 and (self._kept > _KEPT_BYTES or len(self._order) > _KEPT_WINDOWS):
+            self._forget(next(iter(self._order)))
+
+    def _forget(self, start: int) -> None:
+        i = bisect.bisect_left(self._starts, start)
+        if start in self._order:  # the first one, which the source keeps anyway, does not count
+            del self._order[start]
+            self._kept -= len(self._windows[i])
+        del self._starts[i], self._windows[i]

@@ -271,6 +271,6 @@ def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:
     """How many small files one task reads: few enough of remote ones that tasks can share the waiting."""
     count = len(stack.files)
     several = max(1, min(count, target // 4 // max(1, nbytes)))
-    if stack.files.first.local_path is None:
+    if stack.files.are_remote:
         several = min(several, max(_FILES_A_CHUNK, -(-count // _MANY_CHUNKS)))
     return several

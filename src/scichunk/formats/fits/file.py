@@ -45,6 +45,7 @@ class FITSFile:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location = location
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         self.source = expand(source)
         self.structure = Structure(self.source)
         self._arrays: dict[Place, ArraySource] = {}

@@ -59,11 +59,13 @@ class GeoTIFFFile:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source = location, source
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         with located(url=source.url):
             self.structure = read_structure(source)
         self._arrays: dict[Place, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
+        self._siblings: list[Location] | None = None
         self._mask_file: tuple[ByteSource | None, list[Image]] | None = None
         self._lock = threading.RLock()
 
@@ -301,10 +303,10 @@ class GeoTIFFFile:
 
     def _beside_it(self, end: str = "") -> list[Location]:
         """Files beside a local one that GDAL would read with it, or those of them with some ending."""
-        if self.fingerprint == self.source.fingerprint:  # its version is that of the file alone
-            return []
-        name = os.path.basename(self.location.local_path or "")
-        return self.location.existing([n for n in beside(name) if n.endswith(end)]) if name else []
+        if self._siblings is None:
+            name = os.path.basename(self.location.local_path or "")
+            self._siblings = self.location.existing(beside(name)) if name and not self.alone else []
+        return [s for s in self._siblings if s.name.endswith(end)]
 
     def _beside(self) -> tuple[ByteSource, list[Image]]:
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""

@@ -22,6 +22,7 @@ _TYPES: Final = {
     1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4",
     10: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
+_ASCII: Final = 2
 _RATIONAL: Final = (5, 10)
 _UNSIGNED: Final = (1, 3, 4, 13, 16, 18)
 _SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
@@ -62,7 +63,7 @@ class Directory:
         return bytes(self.reader.get(tag.start, tag.start + tag.nbytes))
 
     def array(self, code: int) -> npt.NDArray[Any]:
-        """Return a tag's values in native byte order; empty where there is no such tag. Rationals become floats.
+        """Return a tag's values in native byte order; empty where there is no such tag, or a text. Rationals become floats.
 
         Raises
         ------
@@ -72,7 +73,7 @@ class Directory:
         if code not in self._values:
             tag = self.tags.get(code)
             kind = _TYPES.get(tag.type) if tag else None
-            if tag is None or kind is None or not tag.count:
+            if tag is None or kind is None or not tag.count or tag.type == _ASCII:
                 return np.zeros(0, np.int64)
             data = self.reader.get(tag.start, tag.start + tag.nbytes)
             found = np.frombuffer(data, np.dtype(kind).newbyteorder(self.order))

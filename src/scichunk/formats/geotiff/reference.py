@@ -6,6 +6,7 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 
 from __future__ import annotations
 
+import math
 import weakref
 from contextlib import AbstractContextManager
 from typing import Any, Final
@@ -16,7 +17,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, ScichunkError, located
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, located
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
 from scichunk.sources.spill import LocalCopy
@@ -81,6 +82,20 @@ class RasterioWindows:
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
 
+    def _check_size(self, dataset: Any, window: tuple[slice, ...]) -> None:
+        """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either."""
+        sizes = [dataset_dtype(dataset.dtypes[i : i + 1]).itemsize for i in range(dataset.count)]
+        together = dataset.profile.get("interleave") == "pixel"
+        rows, columns = max(dataset.block_shapes, key=math.prod)
+        block = rows * columns * (sum(sizes) if together else max(sizes))
+        size = max(block, math.prod(s.stop - s.start for s in window) * max(sizes))
+        limit = options.get().max_chunk_bytes
+        if size > limit:
+            msg = (
+                f"GDAL would have to decode {size} bytes at once, beyond the limit of {limit} (options.max_chunk_bytes)"
+            )
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
         import rasterio
@@ -90,6 +105,7 @@ class RasterioWindows:
         place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
             with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
+                self._check_size(dataset, window)
                 bands = list(range(window[0].start + 1, window[0].stop + 1))
                 several = len(set(dataset.dtypes)) > 1
                 kind = dataset_dtype(dataset.dtypes) if several else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from scichunk import options
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError
@@ -15,6 +16,10 @@ from scichunk.sources.read_ahead import HeaderReader
 __all__ = ["Image", "Page", "Structure", "read_structure"]
 
 REDUCED, MASK = 1, 4
+_MOST_PIXELS: Final = (1 << 32) - 1
+"""ImageWidth and ImageLength are LONGs (TIFF 6.0, section 8), in BigTIFF too."""
+_MOST_SAMPLES: Final = 65_535
+"""SamplesPerPixel is a SHORT (TIFF 6.0, section 8), so no reader has more; metadata have an entry for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ class Structure:
 
     def _chain(self) -> Iterator[tuple[Image, Page | None]]:
         """Every directory after the first; sub-directories (tag 330) count as behind their parent."""
-        seen = {self.header.first}
+        seen, tried = {self.header.first}, 1
         limit = options.get().max_pages
         queue: list[tuple[int, bool]] = []
         current = self.first.directory
@@ -128,13 +133,14 @@ class Structure:
             queue = [(int(o), True) for o in current.array(330)[:limit].tolist()] if 330 in current.tags else []
             queue.append((current.next, False))
             for offset, sub in queue:
+                tried += 1  # offsets of nothing too: each directory may have very many sub-directories
                 if not offset:
                     continue
                 try:
                     if offset in seen:
                         msg = f"the chain of directories comes back to byte {offset}"
                         raise FormatError(msg)
-                    if len(seen) >= limit:
+                    if tried > limit:
                         msg = f"more than {limit} directories (options.max_pages)"
                         raise FormatError(msg)
                     seen.add(offset)
@@ -142,7 +148,7 @@ class Structure:
                     image = read_image(directory)
                 except ScichunkError as error:
                     self.problem = error
-                    if sub:
+                    if sub and tried <= limit:
                         continue
                     return
                 yield image, None
@@ -175,6 +181,12 @@ def read_image(directory: Directory) -> Image:
     width, height, samples = d.integer(256, 0), d.integer(257, 0), d.integer(277, 1)
     if width <= 0 or height <= 0 or samples <= 0:
         msg = f"an image of {width} x {height} pixels and {samples} samples at byte {d.offset}"
+        raise FormatError(msg, url=d.reader.source.url)
+    if max(width, height) > _MOST_PIXELS:
+        msg = f"an image of {width} x {height} pixels, of which a TIFF file has at most {_MOST_PIXELS}, at byte {d.offset}"
+        raise FormatError(msg, url=d.reader.source.url)
+    if samples > _MOST_SAMPLES:
+        msg = f"{samples} samples per pixel, of which a TIFF file has at most {_MOST_SAMPLES}, at byte {d.offset}"
         raise FormatError(msg, url=d.reader.source.url)
     tiled = 322 in d.tags and 323 in d.tags
     tile = (d.integer(323, 0), d.integer(322, 0)) if tiled else None

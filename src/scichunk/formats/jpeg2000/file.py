@@ -54,6 +54,7 @@ class JPEG2000File:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source = location, source
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         with located(url=source.url):
             self.structure = read_structure(source)
             self.levels = self.header.levels
@@ -112,7 +113,7 @@ class JPEG2000File:
         with self._lock:
             if self._metadata is None:
                 path = self.location.local_path
-                found = path and self.location.existing(beside(os.path.basename(path)))
+                found = path and not self.alone and self.location.existing(beside(os.path.basename(path)))
                 self._metadata = read_metadata(self.structure, path if found else None)
             return self._metadata
 

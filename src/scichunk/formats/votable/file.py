@@ -45,6 +45,7 @@ class VOTableFile:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location = location
         self.fingerprint = source.fingerprint
+        self.alone: bool | None = None
         self.document = open_document(expand(source))
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._arrays: dict[Place, ArraySource] = {}

@@ -5,15 +5,16 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.core.tables import Column, Rows
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources import ByteSource, Location
 from scichunk.tables.arrow import to_numpy, value_type
 
@@ -46,8 +47,17 @@ class _File(io.RawIOBase):
         return bytes(self._source.read_ranges([start], [stop])[0])
 
 
+_BATCH_BYTES: Final = 1 << 24
+_LOOSE_ROWS: Final = 1 << 13
+"""Rows decoded at once where values vary in size: a long one that is stored once may stand in each of them."""
+_MOST_PARTITIONS: Final = 1 << 20
+
+
 class ParquetTable:
-    """All rows of a Parquet file; partitions are row groups.
+    """All rows of a Parquet file; partitions are row groups, or parts of large ones.
+
+    A row group may hold any number of rows in next to no bytes, since equal values are stored once. Therefore sizes are estimated from
+    the number of rows and the width of their types before anything is read, and rows are decoded in batches.
 
     Raises
     ------
@@ -63,13 +73,58 @@ class ParquetTable:
         try:
             with self._open() as file:
                 self._metadata, self._found = file.metadata, file.schema_arrow
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, NotImplementedError) as error:
             raise self._corrupt(error) from error
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
-        self._starts = [0, *np.cumsum(counts, dtype=np.int64).tolist()]
-        self.n_rows: int | None = self._metadata.num_rows
+        self._starts = [0, *itertools.accumulate(counts)]
+        if min([0, *counts]) < 0 or self._starts[-1] != self._metadata.num_rows:
+            msg = f"row groups of {self._starts[-1]} rows in a file of {self._metadata.num_rows}"
+            raise FormatError(msg, url=self._url)
+        self.n_rows: int | None = self._starts[-1]
         self.nbytes: int | None = self._source.fingerprint.size
-        self.row_group = max([1, *counts])
+        widest = max(1, *(self._width(i, None) for i in range(len(counts))), 1)
+        self.row_group = max(1, min(max(counts, default=1), options.get().max_chunk_bytes // widest))
+
+    @cached_property
+    def _leaves(self) -> list[str]:
+        """For each stored column, the name of the column of the table that it belongs to."""
+        names, found = iter(self._found.names), []
+        name = next(names, "")
+        for i in range(self._metadata.num_columns):
+            path = self._metadata.schema.column(i).path
+            while path != name and not path.startswith(f"{name}."):
+                following = next(names, None)
+                if following is None:
+                    msg = f"the column {path!r} belongs to none of the table"
+                    raise FormatError(msg, url=self._url)
+                name = following
+            found.append(name)
+        return found
+
+    def _width(self, group: int, names: Sequence[str] | None) -> int:
+        """Bytes of a decoded row: of values of fixed size by their type, of others by what the row group says of them."""
+        metadata = self._metadata.row_group(group)
+        width = sum(_fixed_bytes(f.type) for f in self._found if names is None or f.name in names)
+        loose = {f.name for f in self._found if not _fixed_bytes(f.type) and (names is None or f.name in names)}
+        stored = 0
+        for i, name in enumerate(self._leaves if loose else ()):
+            if name in loose:
+                stored += max(0, metadata.column(i).total_uncompressed_size)
+        return int(max(1, width + 8 * len(loose) + stored // max(1, metadata.num_rows)))
+
+    def _check_size(self, rows: Rows, names: Sequence[str], groups: range) -> int:
+        """Compare what rows take up decoded, and pages, which are decoded whole, with the limit; returns the rows of a batch."""
+        limit, width = options.get().max_chunk_bytes, max([1, *(self._width(i, names) for i in groups)])
+        size = (rows.stop - rows.start) * width
+        for i in groups:
+            metadata, wanted = self._metadata.row_group(i), set(names)
+            columns = [metadata.column(k) for k, name in enumerate(self._leaves) if name in wanted]
+            size = max([size, *(c.total_uncompressed_size for c in columns)])
+        if size > limit:
+            msg = f"rows {rows.start} to {rows.stop} of {size} bytes, more than {limit} (options.max_chunk_bytes)"
+            raise LimitExceeded(msg, url=self._url)
+        fixed = all(_fixed_bytes(f.type) for f in self._found if f.name in names)
+        return int(min(max(1, min(_BATCH_BYTES, limit) // width), 1 << 20 if fixed else _LOOSE_ROWS))
 
     def _open(self, metadata: Any = None) -> Any:
         import pyarrow as pa
@@ -109,38 +164,91 @@ class ParquetTable:
         return int(self.n_rows or 0)
 
     def partitions(self, nbytes: int) -> list[Rows]:
-        """Cut at row groups."""
-        cuts, size = [0], 0
-        for i in range(len(self._starts) - 1):
-            size += int(self._metadata.row_group(i).total_byte_size)
-            if size >= nbytes or i == len(self._starts) - 2:
-                cuts.append(self._starts[i + 1])
+        """Cut at row groups, and those that hold at least twice as much as wanted, or more than the limit, into equal parts."""
+        cuts, size, limit = [0], 0, options.get().max_chunk_bytes
+        wanted = max(1, min(nbytes, limit))
+        for i, (first, last) in enumerate(itertools.pairwise(self._starts)):
+            here = (last - first) * self._width(i, None)
+            pieces = max(here // wanted, -(-here // limit))
+            if len(cuts) + pieces > _MOST_PARTITIONS:
+                msg = f"more than {_MOST_PARTITIONS} partitions of {wanted} bytes"
+                raise LimitExceeded(msg, url=self._url)
+            if pieces > 1 or size + here > limit:
+                cuts.append(first)
+                cuts += [first + (last - first) * k // pieces for k in range(1, pieces)]
+                size = 0
+            size += here if pieces <= 1 else 0
+            if pieces > 1 or size >= wanted or i == len(self._starts) - 2:
+                cuts.append(last)
                 size = 0
         return [Rows(a, b) for a, b in itertools.pairwise(cuts) if b > a] or [Rows(0, 0)]
 
     def read_rows(self, rows: Rows, columns: Sequence[str] | None = None) -> Any:
-        """Read rows as an Arrow record batch."""
+        """Read rows as an Arrow record batch.
+
+        Raises
+        ------
+        LimitExceeded
+            If they take up more than ``options.max_chunk_bytes``.
+        """
         import pyarrow as pa
 
         names = [c.name for c in self.columns] if columns is None else list(columns)
         first = max(0, bisect.bisect_right(self._starts, rows.start) - 1)
-        last = bisect.bisect_left(self._starts, rows.stop)
+        groups = range(first, bisect.bisect_left(self._starts, rows.stop))
+        batch_rows = self._check_size(rows, names, groups)
+        if not names:
+            return pa.RecordBatch.from_struct_array(pa.nulls(rows.stop - rows.start, pa.struct([])))
+        schema = pa.schema([self.schema.field(n) for n in names])
+        batches = list(self._batches(rows, names, groups, batch_rows))
+        found = pa.Table.from_batches(batches).combine_chunks() if batches else schema.empty_table()
+        arrays = [c.combine_chunks() for c in found.columns]
+        return pa.RecordBatch.from_arrays(
+            [a.chunk(0) if isinstance(a, pa.ChunkedArray) else a for a in arrays], schema=schema
+        )
+
+    def _batches(self, rows: Rows, names: Sequence[str], groups: range, batch_rows: int) -> Iterator[Any]:
+        """Record batches of rows; those before the first are decoded and dropped."""
+        at, size, limit = self._starts[groups.start], 0, options.get().max_chunk_bytes
         try:
             with self._open(self._metadata) as file:
-                found = file.read_row_groups(list(range(first, last)), columns=names, use_threads=False)
-        except (OSError, ValueError) as error:
+                for batch in file.iter_batches(batch_rows, list(groups), columns=names, use_threads=False):
+                    low, high = max(0, rows.start - at), min(batch.num_rows, rows.stop - at)
+                    at += batch.num_rows
+                    if low >= high:
+                        continue
+                    part = batch.slice(low, high - low).select(names)
+                    size += part.nbytes
+                    if size > limit:  # texts that are stored once and used very often
+                        msg = f"rows {rows.start} to {at} of {size} bytes, more than {limit} (options.max_chunk_bytes)"
+                        raise LimitExceeded(msg, url=self._url)
+                    yield part
+                    if at >= rows.stop:
+                        return
+        except (OSError, ValueError, NotImplementedError) as error:
             raise self._corrupt(error) from error
-        found = found.slice(rows.start - self._starts[first], rows.stop - rows.start).select(names).combine_chunks()
-        arrays = [c.chunk(0) if c.num_chunks else pa.array([], c.type) for c in found.columns]
-        if not names:
-            return pa.RecordBatch.from_struct_array(pa.array([{}] * (rows.stop - rows.start), pa.struct([])))
-        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(n) for n in names]))
+        if at < rows.stop:
+            msg = f"the file ends in row {at} of {self.n_rows}"
+            raise FormatError(msg, url=self._url)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values."""
         del raw
         column = next(c for c in self.columns if c.name == name)
         return to_numpy(self.read_rows(Rows(start, stop), [name]).column(0), column)
+
+
+def _fixed_bytes(kind: Any) -> int:
+    """Bytes of a value of fixed size, 0 for any other."""
+    import pyarrow as pa
+
+    count = 1
+    while pa.types.is_fixed_size_list(kind):
+        count *= kind.list_size
+        kind = kind.value_type
+    if pa.types.is_primitive(kind):
+        return int(max(1, count * kind.bit_width // 8))
+    return int(count * kind.byte_width) if pa.types.is_fixed_size_binary(kind) else 0
 
 
 def _column(field: Any) -> Column:

@@ -83,12 +83,9 @@ def _check_headers(structure: Structure, hdu: HDU) -> None:
     It loops as often as they say while it holds the lock, or hands them to decoders in C. The headers are parsed by astropy's own
     parser, which knows more spellings of a keyword (HIERARCH, lower case) than ours does.
     """
-    from astropy.io import fits
-
     for index in range(hdu.index + 1):
-        cards = structure[index].cards
         with quiet():
-            header = fits.Header.fromstring(cards.text)
+            header = _astropy_header(structure[index])
             counts = {name: header.get(name, 0) for name in ("NAXIS", "TFIELDS", "ZNAXIS")}
         if header.get("GROUPS") is True:
             counts["PCOUNT"] = header.get("PCOUNT", 0)  # parameters, which astropy makes columns of
@@ -97,7 +94,14 @@ def _check_headers(structure: Structure, hdu: HDU) -> None:
                 msg = f"{name} is {count!r}, not a number between 0 and {_MOST_NUMBERED}"
                 raise FormatError(msg, part=f"HDU {index}")
     if hdu.kind == "compressed":
-        _check_compressed(structure, hdu, header)
+        with quiet():
+            _check_compressed(structure, hdu, _astropy_header(hdu))
+
+
+def _astropy_header(hdu: HDU) -> Any:  # astropy has no types
+    from astropy.io import fits
+
+    return fits.Header.fromstring(hdu.cards.text)
 
 
 def _check_compressed(structure: Structure, hdu: HDU, header: Any) -> None:
