@@ -45,7 +45,7 @@ class Files:
         """Return location and version of each file."""
         names, tags = (zlib.decompress(p).decode().split("\n") for p in (self.names, self.tags))
         return [
-            (Location(n, self.options), None if s < 0 else Fingerprint(int(s), t))
+            (Location(n, self.options), None if s == -1 else Fingerprint(int(s), t))
             for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
         ]
 

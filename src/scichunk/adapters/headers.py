@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from scichunk import options
@@ -32,7 +32,8 @@ class Rules:
     """Value in place of a file that cannot be read; None where there is none."""
     absent: Any = None
     """Value in place of an array that a file does not have; None: each must have it."""
-    group: str = "/"
+    group: str = ""
+    """Group that the arrays are in, if others of it are to be stacked too."""
     limits: options.Snapshot = ()
 
     def check(self) -> None:
@@ -97,35 +98,60 @@ class Found:
     """Whether images of the sky point to different places."""
     optional: Mapping[str, int]
     """Arrays that not all files have, with the position of one that has it."""
+    labels: Mapping[int, Any] = field(default_factory=dict)
+    """What was read of each good file beside its arrays, by position."""
 
 
-def read_headers(stack: Stack, places: Mapping[str, Place], headers: Headers, rules: Rules) -> Found:
-    """Look at all files, and compare their arrays with those of the first."""
+def read_headers(
+    stack: Stack,
+    places: Mapping[str, Place],
+    headers: Headers,
+    rules: Rules,
+    label: Callable[[OpenFile], Any] | None = None,
+) -> Found:
+    """Look at all files, each once, and compare their arrays with those of the first.
+
+    Parameters
+    ----------
+    stack, places
+        Which arrays of which files.
+    headers
+        ``"all"``; with ``"first"`` files are looked at only for their labels.
+    rules
+        What becomes of bad files.
+    label
+        What else is read of each file; it raises ScichunkError where a file does not have it.
+    """
     if headers not in {"all", "first"}:
         msg = f'headers must be "all" or "first", got {headers!r}'
         raise ValueError(msg)
     marks: list[Fingerprint | None] = [None] * len(stack.locations)
     marks[stack.number] = stack.first.file.fingerprint
     bad, elsewhere = dict(stack.bad), ""
-    optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
-    if headers == "all":
-        others = [n for n in range(len(marks)) if n not in bad and n != stack.number]
-        comparison = _Comparison(stack, places, rules.group)
+    optional: dict[str, int] = {}
+    labels: dict[int, Any] = {}
+    if headers == "all" or label is not None:
+        numbers = [n for n in range(len(marks)) if n not in bad]
+        look = _Look(stack, places if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
-        for number, found in zip(others, together(comparison.look, others, remote=remote), strict=True):
+        for number, found in zip(numbers, together(look, numbers, remote=remote), strict=True):
             if isinstance(found, ScichunkError):
                 bad[number] = found
             else:
-                marks[number], other, names = found
+                marks[number], other, names, labels[number] = found
                 elsewhere = elsewhere or other
                 optional |= {name: number for name in names if name not in optional}
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
             warnings.warn(msg, DataWarning, stacklevel=3)
+    if len(bad) == len(marks):
+        raise bad[0]
     _tell(stack, bad, rules)
     for number in bad:
         marks[number] = BAD
-    return Found(marks, bool(elsewhere), optional)
+    if headers == "first" and rules.group:
+        optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
+    return Found(marks, bool(elsewhere), optional, labels)
 
 
 def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
@@ -140,23 +166,37 @@ def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
         warnings.warn(msg, DataWarning, stacklevel=4)
 
 
-class _Comparison:
-    """Compares the arrays of files with those of the first one."""
+class _Look:
+    """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
-    def __init__(self, stack: Stack, places: Mapping[str, Place], group: str) -> None:
-        self._stack, self._places, self._group = stack, places, group
+    def __init__(
+        self, stack: Stack, places: Mapping[str, Place], group: str, label: Callable[[OpenFile], Any] | None
+    ) -> None:
+        self._stack, self._places, self._group, self._label = stack, places, group, label
         file = stack.first.file
+        self._keep = len(stack.locations) <= options.get().cached_files
         self._signatures = {name: file.signature(place) for name, place in places.items()}
 
-    def look(self, number: int) -> tuple[Fingerprint, str, list[str]] | ScichunkError:
-        """Open a file; return its version, where it points elsewhere, and what it has that others may lack; or why it is bad."""
-        location = self._stack.locations[number]
+    def __call__(self, number: int) -> tuple[Fingerprint, str, list[str], Any] | ScichunkError:
+        """Open a file; return its version, where it points elsewhere, what it has that others may lack, and its label.
+
+        An error that says why it is bad is returned, not raised, so that the others are looked at too.
+        """
+        location, first = self._stack.locations[number], self._stack.first.file
         try:
             with located(url=location.url):
-                file = open_file(self._stack.format, location)
-                return file.fingerprint, self._compare(file), list(file.optional(self._group))
+                file = first if number == self._stack.number else self._open(location)
+                label = None if self._label is None else self._label(file)
+                elsewhere = "" if file is first else self._compare(file)
+                return file.fingerprint, elsewhere, self._optional(file), label
         except ScichunkError as error:
             return error
+
+    def _open(self, location: Location) -> OpenFile:
+        return open_file(self._stack.format, location, keep=self._keep)
+
+    def _optional(self, file: OpenFile) -> list[str]:
+        return list(file.optional(self._group)) if self._group else []
 
     def _compare(self, file: OpenFile) -> str:
         first, elsewhere = self._stack.first, ""

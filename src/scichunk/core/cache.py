@@ -22,6 +22,9 @@ class FileKey:
     """:attr:`scichunk.sources.Location.key`."""
     version: Fingerprint
 
+    def __hash__(self) -> int:
+        return hash(self.location)  # kept by the text; few versions of one file are ever in a cache
+
 
 def key_of(source: ByteSource) -> FileKey:
     """Return the identity of an opened source."""

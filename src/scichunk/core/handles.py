@@ -20,7 +20,12 @@ __all__ = ["Handle", "Share", "TableHandle", "open_file"]
 
 
 def open_file(
-    format_name: str, location: Location, expected: Fingerprint | None = None, source: ByteSource | None = None
+    format_name: str,
+    location: Location,
+    expected: Fingerprint | None = None,
+    source: ByteSource | None = None,
+    *,
+    keep: bool = True,
 ) -> OpenFile:
     """Open a file, or take it from this process' cache; threads that ask for one file at the same time open it once.
 
@@ -34,6 +39,8 @@ def open_file(
         The version that is wanted: a cached structure of it will do. None looks at the file first.
     source
         Its source, if that is open already.
+    keep
+        Whether the cache takes it; who looks at more files than the cache holds would only push everything out of it.
 
     Raises
     ------
@@ -47,6 +54,8 @@ def open_file(
     source = source or location.open()
     version = spec.version(location, source.fingerprint)
     key = (FileKey(location.key, version), format_name)
+    if not keep:
+        return cast("OpenFile | None", files.get(key)) or _make(format_name, location, version, source)
     return cast("OpenFile", files.get_or_make(key, lambda: _make(format_name, location, version, source)))
 
 

@@ -57,8 +57,10 @@ def _find(table: TableSource, name: str) -> Column:
     raise FormatError(msg)
 
 
-def column_layout(table: TableSource, source: ArraySource, name: str) -> Layout:
+def column_layout(table: TableSource, source: ArraySource, name: str, *, raw: bool = False) -> Layout:
     """What must agree for columns of several files to be stacked."""
     column = _find(table, name)
-    meaning = {"unit": column.attrs.get("units"), "null": column.null}
-    return Layout(source.shape, str(source.dtype), None, meaning, fill=column.null)
+    form = column.raw if raw and column.raw is not None else column
+    named = {"unit": "units", "scale": "scale_factor", "offset": "add_offset"}
+    meaning = {word: form.attrs.get(key) for word, key in named.items()} | {"null": form.null}
+    return Layout(source.shape, str(source.dtype), None, meaning, fill=form.null)

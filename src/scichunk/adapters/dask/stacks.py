@@ -30,6 +30,8 @@ Array = npt.NDArray[Any]
 _FILES_A_CHUNK: Final = 64
 """Remote files that one task reads at most, while that leaves few tasks."""
 _MANY_CHUNKS: Final = 1000
+_MISSING: Final[Mapping[str, Any]] = {"f": np.nan, "c": np.nan, "O": np.nan, "U": "", "T": ""}
+"""What stands for missing data in types that have such a value."""
 
 
 class StackArray:
@@ -208,14 +210,29 @@ def make_array(
     source = file.array(place)
     dtype = np.dtype(source.dtype)
     fill = rules.fill
-    if fill is None and rules.errors != "raise":
+    if fill is not None:
+        _check_fill(fill, dtype)
+    elif rules.errors != "raise":
         fill = file.layout(place).fill
-        if fill is None and dtype.kind in "fc":
-            fill = np.nan
+        if fill is None:
+            fill = _MISSING.get(dtype.kind)
         if fill is None and BAD in marks:
             raise _no_fill(dtype)
     held = Rules(rules.errors, _plain(fill), rules.absent, rules.group, rules.limits)
     return StackArray(stack.format, Files.pack(stack.locations, marks), place, (source.shape, dtype), held)
+
+
+def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
+    """Raise ValueError for a value that an array of some type cannot hold."""
+    try:
+        with np.errstate(all="ignore"):
+            held = np.full((), fill, dtype)
+        fits = dtype.kind not in "biuUS" or bool(held == fill)
+    except (TypeError, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        msg = f"fill={fill!r} is no value of the type {dtype} of these files"
+        raise ValueError(msg)
 
 
 def _plain(value: Any) -> Any:

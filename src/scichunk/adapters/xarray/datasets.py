@@ -50,14 +50,18 @@ class Which:
     def open(self) -> tuple[Opened, str | None]:
         """Open the file and find the group; selectors are translated by the format."""
         opened = open_any(self.format, self.target, self.storage_options)
+        return opened, self.group_of(opened)
+
+    def group_of(self, opened: Opened) -> str | None:
+        """Find the group of a file that is open already."""
         given = {k: v for k, v in self.options.items() if k not in _EXTRAS}
         selectors = opened.selectors(given, "dataset", f"the engine {opened.format!r}")
         if not selectors:
-            return opened, self.group
+            return self.group
         if self.group is not None:
             msg = f"group= and {', '.join(selectors)}= say the same in two ways; give one"
             raise TypeError(msg)
-        return opened, opened.file.select(**selectors)
+        return opened.file.select(**selectors)
 
 
 def open_dataset(which: Which, drop: str | Iterable[str] | None, flags: Decoders) -> xr.Dataset:

@@ -12,13 +12,13 @@ import xarray as xr
 
 from scichunk import options
 from scichunk.adapters.dask.stacks import make_array, stack_to_dask
-from scichunk.adapters.files import together
-from scichunk.adapters.headers import Errors, Headers, Rules, Stack, open_first, read_headers
+from scichunk.adapters.headers import BAD, Errors, Found, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.xarray.datasets import Which, build_dataset
 from scichunk.adapters.xarray.variables import Decoders, Form, chosen_arrays, form_of, with_times
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.core.planning import preferred_chunks
+from scichunk.errors import FormatError
 from scichunk.raster.cf import Decoding
 from scichunk.sources import Location
 
@@ -59,7 +59,8 @@ def open_stack(
         What becomes of files that cannot be read or do not align: ``"raise"``; ``"warn"`` and ``"ignore"`` keep their position and
         fill it.
     fill
-        Stored value in place of files that cannot be read; by default the declared nodata, else NaN.
+        Stored value in place of files that cannot be read, or values by the names of variables; by default the declared nodata,
+        else NaN, and 0 in masks.
     chunks
         ``"auto"``, ``"native"``, ``{}``, sizes by names of dimensions, or a tuple for the dimensions of the first variable.
     storage_options
@@ -104,31 +105,34 @@ def open_stack(
     rules = Rules(errors, fill, limits=options.snapshot())
     rules.check()
     stack = open_first(urls, format, rules, storage_options)
-    labels: Any = coordinate
-    if isinstance(coordinate, str):
-        stack, labels = _in_order(stack, coordinate, rules)
     which = Which(stack.format, stack.first.location, None, group, kwargs)
-    path = which.open()[1] or "/"
+    path = which.group_of(stack.first) or "/"
     rules = replace(rules, group=path)
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
     own = [v for v in stack.first.file.node(path).arrays if v.name not in dropped]
-    required = {v.name: v.place for v in own if v.absent is None}
+    required = {v.name: v.place for v in chosen_arrays(own, flags) if v.absent is None}
     if not required:
         msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
         raise ValueError(msg)
-    found = read_headers(stack, required, headers, rules)
+    keyword = _Keyword(coordinate, path) if isinstance(coordinate, str) else None
+    found = read_headers(stack, required, headers, rules, keyword)
     fullest = stack.first.file
     if any(
         name not in {v.name for v in own} | dropped for name in found.optional
     ):  # others have a mask, and so has the stack
-        fullest = _file(stack, next(n for name, n in found.optional.items() if name not in dropped))
+        number = next(n for name, n in found.optional.items() if name not in dropped)
+        fullest = open_file(stack.format, stack.locations[number], found.marks[number])
         own = [v for v in fullest.node(path).arrays if v.name not in dropped]
     arrays = {v.name: v for v in chosen_arrays(own, flags)}
     first = build_dataset(stack.first, path, drop_variables, flags, "none" if found.elsewhere else which.coords)
+    labels: Any = coordinate
+    if keyword is not None:
+        stack, found, labels = _in_order(stack, found)
     sizes = _Chunks(chunks, dim, list(arrays.values()))
     variables: dict[str, xr.Variable] = {}
     for name, var in arrays.items():
-        made = make_array(stack, var.place, found.marks, replace(rules, absent=var.absent), fullest)
+        own_rules = replace(rules, absent=var.absent, fill=_fill(fill, var, fullest))
+        made = make_array(stack, var.place, found.marks, own_rules, fullest)
         variables[name] = _variable(stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags))
         if found.elsewhere:  # it places the pixels of one file only
             variables[name].attrs.pop("fits_header", None)
@@ -139,8 +143,16 @@ def open_stack(
     return ds.assign_coords({dim: (dim, _labels(stack.locations, labels))})
 
 
-def _file(stack: Stack, number: int) -> OpenFile:
-    return open_file(stack.format, stack.locations[number])
+def _fill(fill: Any, var: ArrayVar, file: OpenFile) -> Any:
+    """Return the value that the user gives for a variable; None where the file knows better, or nothing was given."""
+    if isinstance(fill, Mapping):
+        return fill.get(var.name)
+    if var.absent is not None or var.source.dtype.kind not in "biufc":
+        return None
+    if var.raw is not None:  # a mask says that there is no data, whatever is stored
+        declared = file.layout(var.place).fill
+        return declared if isinstance(declared, float) and np.isnan(declared) else fill
+    return fill
 
 
 def _variable(stacked: Any, dim: str, var: ArrayVar, form: Form) -> xr.Variable:
@@ -166,9 +178,11 @@ class _Chunks:
         self._chunks, self._dim = chunks, dim
 
     def of(self, var: ArrayVar) -> Any:
-        """Return what dask takes for the dimensions of a variable."""
-        if isinstance(self._chunks, Mapping):
-            return {axis: self._chunks[d] for axis, d in enumerate((self._dim, *var.dims)) if d in self._chunks}
+        """Return what dask takes for the dimensions of a variable; those not named are as xarray chunks one file."""
+        if isinstance(self._chunks, Mapping) and self._chunks:
+            inner = preferred_chunks(var.source.grid, var.source.dtype.itemsize)
+            sizes = {self._dim: 1, **dict(zip(var.dims, inner, strict=True)), **self._chunks}
+            return tuple(sizes[d] for d in (self._dim, *var.dims))
         return self._chunks
 
 
@@ -187,37 +201,32 @@ def _decoded(stacked: Any, decoding: Decoding | None) -> Any:
     return stacked.map_blocks(decode, dtype=np.dtype(decoding.dtype), meta=empty)
 
 
-def _in_order(stack: Stack, keyword: str, rules: Rules) -> tuple[Stack, Array]:
-    """Sort files by a keyword of their headers; dates become datetimes. Files that cannot be read come last."""
+class _Keyword:
+    """Reads the value of a keyword: of the header of a group, of its arrays, or of the file as a whole."""
 
-    def value(number: int) -> Any:
-        location = stack.locations[number]
-        try:
-            if number in stack.bad:
-                raise stack.bad[number]
-            file = open_file(stack.format, location)
-            groups = file.groups()
-            for attrs in (file.root(), file.node(groups[0]).attrs if groups else {}):
-                if keyword in attrs:
-                    return attrs[keyword]
-            msg = f"its header has no {keyword}"
-            raise FormatError(msg, url=location.url)
-        except ScichunkError as error:
-            return error
+    def __init__(self, name: str, group: str) -> None:
+        self._name, self._group = name, group
 
-    found = together(value, range(len(stack.locations)), remote=stack.locations[0].local_path is None)
-    bad = {n: f for n, f in enumerate(found) if isinstance(f, ScichunkError)}
-    if bad and rules.errors == "raise":
-        raise bad[min(bad)]
-    good = [n for n in range(len(found)) if n not in bad]
-    values = _datetimes([found[n] for n in good])
+    def __call__(self, file: OpenFile) -> Any:
+        node = file.node(self._group)
+        for attrs in (node.attrs, *(v.attrs for v in node.arrays), file.root()):
+            if self._name in attrs:
+                return attrs[self._name]
+        msg = f"its header has no {self._name}"
+        raise FormatError(msg)
+
+
+def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
+    """Sort files by their labels; dates become datetimes. Files that cannot be read come last."""
+    good = [n for n in range(len(found.marks)) if found.marks[n] != BAD]
+    bad = [n for n in range(len(found.marks)) if found.marks[n] == BAD]
+    values = _datetimes([found.labels[n] for n in good])
     sorting = np.argsort(values, kind="stable")
     order = [*(good[i] for i in sorting.tolist()), *bad]
-    missing: Any = {"U": "", "M": np.datetime64("NaT")}.get(values.dtype.kind, np.nan)
+    missing: Any = {"U": "", "M": np.datetime64("NaT", "ns")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
-    locations = tuple(stack.locations[n] for n in order)
-    again = {order.index(n): error for n, error in bad.items()}
-    return replace(stack, locations=locations, number=order.index(stack.number), bad=again), labels
+    ordered = replace(stack, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number))
+    return ordered, replace(found, marks=[found.marks[n] for n in order]), labels
 
 
 def _datetimes(values: list[Any]) -> Array:
@@ -232,5 +241,5 @@ def _datetimes(values: list[Any]) -> Array:
 
 def _labels(locations: Sequence[Location], coordinate: Labels) -> Any:
     if coordinate is None:
-        return np.array([loc.url.partition("?")[0].rstrip("/").rpartition("/")[2] for loc in locations])
+        return np.array([loc.name for loc in locations])
     return np.asarray([coordinate(loc.target) for loc in locations] if callable(coordinate) else coordinate)

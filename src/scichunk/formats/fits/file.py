@@ -179,17 +179,20 @@ class FITSFile:
         if place[0] == "column":
             return object()
         hdu = self.find(place[1])
-        return hdu.shape, hdu.bitpix, image_scaling(hdu, raw=place[3]), placing_cards(hdu.cards)
+        cards = placing_cards(hdu.cards)
+        if any(value.rstrip("' ").endswith("-TAB") for name, value in cards.items() if name.startswith("CTYPE")):
+            return object()  # the coordinates are in a table
+        return hdu.shape, hdu.bitpix, image_scaling(hdu), cards
 
     def layout(self, place: Place) -> Layout:
         """Return shape, type, scaling and world coordinates of an image, or shape, type and unit of a column."""
         source = self.array(place)
         if place[0] == "column":
-            return column_layout(self.table(("table", place[1])), source, place[2])
+            return column_layout(self.table(("table", place[1])), source, place[2], raw=place[3])
         hdu = self.find(place[1])
-        scaling = image_scaling(hdu, raw=place[3])
+        scaling = image_scaling(hdu)  # of stored values too: what is said of them is to hold for all files of a stack
         meaning = {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank, "unit": hdu.cards.get("BUNIT")}
-        found = Layout(source.shape, str(source.dtype), None, meaning)
+        found = Layout(source.shape, str(source.dtype), None, meaning, fill=scaling.blank if place[3] else None)
         return with_world(found, hdu, world_coordinates(hdu, self.source))
 
     def close(self) -> None:

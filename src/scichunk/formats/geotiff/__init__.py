@@ -15,25 +15,30 @@ def _sniff(head: bytes) -> bool:
     return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
 
+_BEHIND: Final = (".aux.xml", ".AUX.XML", ".msk", ".ovr")
+"""What follows the whole name."""
+_INSTEAD: Final = (
+    ".aux.xml",
+    ".tfw",
+    ".TFW",
+    ".tifw",
+    ".tiffw",
+    ".wld",
+    ".tab",
+    ".TAB",
+    ".rpb",
+    ".RPB",
+    "_RPC.TXT",
+    "_rpc.txt",
+    ".IMD",
+)
+"""What takes the place of the suffix."""
+
+
 def beside(name: str) -> list[str]:
     """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs."""
     stem = os.path.splitext(name)[0]
-    ends = (
-        ".aux.xml",
-        ".tfw",
-        ".TFW",
-        ".tifw",
-        ".tiffw",
-        ".wld",
-        ".tab",
-        ".TAB",
-        ".rpb",
-        ".RPB",
-        "_RPC.TXT",
-        "_rpc.txt",
-        ".IMD",
-    )
-    return [*(name + end for end in (".aux.xml", ".AUX.XML", ".msk", ".ovr")), *(stem + end for end in ends)]
+    return [name + end for end in _BEHIND] + [stem + end for end in _INSTEAD]
 
 
 SPEC: Final = FormatSpec(

@@ -28,9 +28,9 @@ from scichunk.sources import ByteSource, Location
 __all__ = ["GeoTIFFFile", "open_file"]
 
 NO_OVERVIEW: Final = -1
-_ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113)
-"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA."""
-_SCALING: Final = re.compile(rb'(sample="\d+"[^>]*role="(?:scale|offset)"[^>]*>[^<]*)')
+_ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
+"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA, RPCs."""
+_SCALING: Final = re.compile(rb"<Item\s(?=[^>]*\brole\s*=\s*[\"'](?:scale|offset|unittype))[^>]*>[^<]*")
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFile:

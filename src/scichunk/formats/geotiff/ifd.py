@@ -28,7 +28,7 @@ _UNSIGNED: Final = (1, 3, 4, 13, 16, 18)
 _SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a file has dozens, and a frozen one costs three times as much to make
 class Tag:
     """One directory entry; its values are read when asked for."""
 
