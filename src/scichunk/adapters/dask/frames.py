@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -25,6 +26,7 @@ __all__ = ["COLUMNS", "read_table", "to_frame"]
 
 COLUMNS = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
+_OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 Filters = Sequence[Any] | None
 """``[(column, operator, value), ...]``, all of which must hold; or a list of such lists, of which one must."""
 
@@ -82,10 +84,8 @@ def read_table(
     >>> import scichunk
     >>> scichunk.read_table("night_*.fits", columns=["ra", "mag"], filters=[("mag", "<", 15)]).compute()  # doctest: +SKIP
     """
-    if isinstance(url, str) or not isinstance(url, list | tuple | set | frozenset):
-        names = expand_names(url, storage_options) if isinstance(url, str) else [url]
-    else:
-        names = expand_names(url)
+    several = isinstance(url, str | os.PathLike | list | tuple | set | frozenset)
+    names = expand_names(url, storage_options) if several else [url]
     if not names:
         msg = "no files to read"
         raise ValueError(msg)
@@ -121,12 +121,16 @@ def _nested(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
     """Filters as a list of lists."""
     if not filters:
         return None
-    groups = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
-    found = [[tuple(part) for part in group] for group in groups]
-    if any(len(part) != 3 or not isinstance(part[0], str) for group in found for part in group):
-        msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)]; got {filters!r}'
+    try:
+        groups = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
+        found = [[(name, word, value) for name, word, value in group] for group in groups]
+    except (TypeError, ValueError, IndexError):
+        found = [[(None, None, None)]]
+    if any(not isinstance(name, str) or word not in _OPERATORS for group in found for name, word, _ in group):
+        words = ", ".join(_OPERATORS)
+        msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)], with {words}; got {filters!r}'
         raise ValueError(msg)
-    return cast("list[list[tuple[str, str, Any]]]", found)
+    return found
 
 
 def _checked_size(blocksize: int | str | None) -> int:
@@ -226,7 +230,7 @@ def _many(opened: Opened, locations: list[Location], place: Place, wanted: _Want
 
     def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]]]:
         location = locations[number]
-        file = open_file(opened.format, location)
+        file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
             table = cast("TableFile", file).table(place)
             _check_alike(first, table, opened.location.url)
