@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import Place, TableFile
 from scichunk.core.handles import TableHandle, open_file
 from scichunk.core.tables import Rows, TableSource
-from scichunk.errors import FormatError, located
+from scichunk.errors import FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = ["COLUMNS", "read_table", "to_frame"]
 
 COLUMNS = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
+_LIGHT = 1 << 20
 _OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 Filters = Sequence[Any] | None
 """``[(column, operator, value), ...]``, all of which must hold; or a list of such lists, of which one must."""
@@ -249,6 +251,13 @@ def _from_map(
 ) -> dd.DataFrame:
     import dask.dataframe as dd
 
+    nbytes = opened.file.fingerprint.size
+    if opened.location.is_content and len(parts) > 1 and nbytes > _LIGHT:
+        msg = (
+            f"{nbytes >> 20} MiB are given as content, not by name, and travel with each of {len(parts)} partitions to other "
+            "processes: give a path or URL where there are some"
+        )
+        warnings.warn(msg, PerformanceWarning, stacklevel=4)
     stem = opened.location.url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
     return dd.from_map(
         read,
