@@ -62,6 +62,11 @@ class Location:
         return self.target if isinstance(self.target, str) and "://" not in self.target and not self._in_store else None
 
     @property
+    def is_content(self) -> bool:
+        """Whether it travels as the bytes of the file, and not as a name."""
+        return not isinstance(self.target, str | tuple)
+
+    @property
     def _in_store(self) -> bool:
         return self.options is not None and "store" in self.options
 

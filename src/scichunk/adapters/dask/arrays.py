@@ -96,6 +96,6 @@ def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
         lock=False,
         asarray=False,
         fancy=True,
-        inline_array=True,
+        inline_array=not lazy.handle.location.is_content,  # content is a task of its own, so that it travels once
         meta=np.empty((0,) * len(found), lazy.dtype),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,7 +15,7 @@ from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import Place, TableFile
 from scichunk.core.handles import TableHandle, open_file
 from scichunk.core.tables import Rows, TableSource
-from scichunk.errors import FormatError, located
+from scichunk.errors import FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ __all__ = ["COLUMNS", "read_table", "to_frame"]
 
 COLUMNS = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
+_LIGHT = 1 << 20
+_OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 Filters = Sequence[Any] | None
 """``[(column, operator, value), ...]``, all of which must hold; or a list of such lists, of which one must."""
 
@@ -82,10 +86,8 @@ def read_table(
     >>> import scichunk
     >>> scichunk.read_table("night_*.fits", columns=["ra", "mag"], filters=[("mag", "<", 15)]).compute()  # doctest: +SKIP
     """
-    if isinstance(url, str) or not isinstance(url, list | tuple | set | frozenset):
-        names = expand_names(url, storage_options) if isinstance(url, str) else [url]
-    else:
-        names = expand_names(url)
+    several = isinstance(url, str | os.PathLike | list | tuple | set | frozenset)
+    names = expand_names(url, storage_options) if several else [url]
     if not names:
         msg = "no files to read"
         raise ValueError(msg)
@@ -121,12 +123,16 @@ def _nested(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
     """Filters as a list of lists."""
     if not filters:
         return None
-    groups = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
-    found = [[tuple(part) for part in group] for group in groups]
-    if any(len(part) != 3 or not isinstance(part[0], str) for group in found for part in group):
-        msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)]; got {filters!r}'
+    try:
+        groups = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
+        found = [[(name, word, value) for name, word, value in group] for group in groups]
+    except (TypeError, ValueError, IndexError):
+        found = [[(None, None, None)]]
+    if any(not isinstance(name, str) or word not in _OPERATORS for group in found for name, word, _ in group):
+        words = ", ".join(_OPERATORS)
+        msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)], with {words}; got {filters!r}'
         raise ValueError(msg)
-    return cast("list[list[tuple[str, str, Any]]]", found)
+    return found
 
 
 def _checked_size(blocksize: int | str | None) -> int:
@@ -226,7 +232,7 @@ def _many(opened: Opened, locations: list[Location], place: Place, wanted: _Want
 
     def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]]]:
         location = locations[number]
-        file = open_file(opened.format, location)
+        file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
             table = cast("TableFile", file).table(place)
             _check_alike(first, table, opened.location.url)
@@ -245,6 +251,13 @@ def _from_map(
 ) -> dd.DataFrame:
     import dask.dataframe as dd
 
+    nbytes = opened.file.fingerprint.size
+    if opened.location.is_content and len(parts) > 1 and nbytes > _LIGHT:
+        msg = (
+            f"{nbytes >> 20} MiB are given as content, not by name, and travel with each of {len(parts)} partitions to other "
+            "processes: give a path or URL where there are some"
+        )
+        warnings.warn(msg, PerformanceWarning, stacklevel=4)
     stem = opened.location.url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
     return dd.from_map(
         read,

@@ -18,8 +18,10 @@ from scichunk.formats.votable.structure import Table, tables
 __all__ = ["rewrite"]
 
 _NAMESPACE: Final = re.compile(r"(http://www\.ivoa\.net/xml/VOTable/)v1\.[0-2]\b")
-_VERSION: Final = re.compile(r"\bversion\s*=\s*(['\"])v?1\.[0-2]\1")
-_NROWS: Final = re.compile(r"\s+nrows\s*=\s*('[^']*'|\"[^\"]*\")")
+_OLD: Final = re.compile(r"v?1\.[0-2]")
+_DECLARATION: Final = re.compile(r"<\?xml\s[^>]*\?>")
+_ATTRIBUTE: Final = re.compile(r"\s+([^\s=/>'\"]+)\s*=\s*('[^']*'|\"[^\"]*\")")
+"""An attribute with its value, so that what looks like one within a value is none."""
 
 
 @dataclass(slots=True)
@@ -83,9 +85,20 @@ def rewrite(
     cut = mine.data or (mine.stop, mine.stop)
     before = _apply(text, [e for e in edits if e[1] <= cut[0]], 0, cut[0])
     after = _apply(text, [e for e in edits if e[0] >= cut[1]], cut[1], len(text))
-    return re.sub(r"encoding\s*=\s*(['\"])[^'\"]*\1", 'encoding="utf-8"', before, count=1) if before.startswith(
-        "<?xml"
-    ) else before, after
+    return _DECLARATION.sub(lambda m: _with(m[0], encoding="utf-8"), before, count=1), after
+
+
+def _with(tag: str, **values: str | None) -> str:
+    """Give those attributes that a tag has other values; those whose value is None are left out."""
+
+    def other(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in values:
+            return found[0]
+        value = values[name]
+        return "" if value is None else f" {name}={quoteattr(value)}"
+
+    return _ATTRIBUTE.sub(other, tag)
 
 
 def _apply(text: bytes, edits: list[tuple[int, int, str]], start: int, stop: int) -> str:
@@ -99,8 +112,11 @@ def _apply(text: bytes, edits: list[tuple[int, int, str]], start: int, stop: int
 def _root_edits(before: str, root: _Place) -> list[tuple[int, int, str]]:
     """Raise versions that do not know BINARY2, and drop a DOCTYPE."""
     tag = before.encode()[root.start :].decode()
-    changed = _NAMESPACE.sub(r"\1v1.3", _VERSION.sub('version="1.4"', tag))
-    if "version" not in tag:
+    versions = [m[2][1:-1] for m in _ATTRIBUTE.finditer(tag) if m[1] == "version"]
+    changed = _NAMESPACE.sub(r"\1v1.3", tag)
+    if versions and _OLD.fullmatch(versions[0]):
+        changed = _with(changed, version="1.4")
+    elif not versions:
         changed = re.sub(r"(/?>)$", r' version="1.4"\1', changed)
     edits = [(root.start, root.inside, changed)]
     doctype = re.search(rb"<!DOCTYPE[^>\[]*(\[[^\]]*\]\s*)?>", before.encode()[: root.start])
@@ -110,9 +126,9 @@ def _root_edits(before: str, root: _Place) -> list[tuple[int, int, str]]:
 
 
 def _start_tag(tag: str, rows: int, name: str | None) -> str:
-    tag = _NROWS.sub("", tag)
+    tag = _with(tag, nrows=None)
     if name:
-        tag = re.sub(r"\s+name\s*=\s*('[^']*'|\"[^\"]*\")", "", tag)
+        tag = _with(tag, name=None)
     more = f'{f" name={quoteattr(name)}" if name else ""} nrows="{rows}"'
     end = "/>" if tag.endswith("/>") else ">"
     return tag[: -len(end)] + more + ">"
