@@ -133,3 +133,15 @@ print(scichunk.from_geotiff({file!r}).compute().sum(), resource.getrusage(resour
     cut = tiff(BASE | {259: (3, [compression]), 279: (4, [20])}, encoded[:20])
     with pytest.raises(FormatError):
         scichunk.from_geotiff(cut).compute()
+
+
+def test_a_jpeg_that_says_it_is_far_larger_than_its_strip():
+    encoded = bytes(imagecodecs.jpeg8_encode(PIXELS.reshape(8, 8)))
+    tags = BASE | {259: (3, [7]), 279: (4, [len(encoded)])}
+    at = encoded.index(b"\xff\xc0") + 5
+    assert scichunk.from_geotiff(tiff(tags, encoded)).compute().shape == (1, 8, 8)
+    larger = tiff(tags, encoded[:at] + struct.pack(">HH", 65_000, 65_000) + encoded[at + 4 :])
+    assert outcomes(f"scichunk.from_geotiff({larger!r}).compute()", gib=3) == ["FormatError"]
+    higher = tiff(tags, encoded[:at] + struct.pack(">H", 65_000) + encoded[at + 2 :])
+    with scichunk.options.set(max_chunk_bytes=1 << 16), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        scichunk.from_geotiff(higher).compute()
