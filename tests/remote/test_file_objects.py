@@ -162,3 +162,18 @@ def test_open_files_with_few_bytes_at_a_time():
     cut = Odd(FIRST, seek=after(10**6, None, io.BytesIO(FIRST + b"x" * 2880).seek))
     with pytest.raises((SourceError, scichunk.errors.FormatError)):
         scichunk.from_fits(cut).compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("kind", ["buffered", "raw", "memory", "gzip"])
+def test_a_closed_file_is_a_source_error(tmp_path, kind):
+    path = tmp_path / "a.fits"
+    path.write_bytes(FIRST)
+    make = {"buffered": lambda: path.open("rb"), "raw": lambda: path.open("rb", buffering=0)}
+    make |= {
+        "memory": lambda: io.BytesIO(FIRST),
+        "gzip": lambda: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(FIRST))),
+    }
+    file = make[kind]()
+    file.close()
+    with pytest.raises(SourceError, match="is closed"):
+        scichunk.from_fits(file)

@@ -207,6 +207,8 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
 
     Raises
     ------
+    SourceError
+        If it is a file object that has been closed.
     TypeError
         If the target is none of these.
     """
@@ -225,6 +227,9 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
     if isinstance(target, bytes | bytearray | memoryview):
         return Location(bytes(target))
+    if getattr(target, "closed", False) is True:
+        msg = "the file object is closed"
+        raise SourceError(msg, url=public_url(str(getattr(target, "name", type(target).__name__))))
     if isinstance(target, io.BytesIO):
         return Location(target.getvalue())
     return _locate_object(target)
