@@ -181,7 +181,12 @@ def test_sparse(tmp_path, dtype, nodata, interleave, big):
     check(path)
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4, 7, 12])
+@pytest.mark.parametrize("compress", ["NONE", "DEFLATE"])
+def test_single_bits(tmp_path, compress):
+    check(write(tmp_path / "bits.tif", pixels("uint8", 1, 75, 83) % 2, NBITS=1, compress=compress))
+
+
+@pytest.mark.parametrize("bits", [2, 4, 7, 12])
 @pytest.mark.parametrize("compress", ["NONE", "DEFLATE"])
 def test_odd_bits_go_to_the_reference(tmp_path, bits, compress):
     dtype = "uint8" if bits <= 8 else "uint16"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Reader", "from_file", "to_dask"]
 
 Reader = Literal["auto", "indexed", "reference"]
+_MOST_KEYS: Final = 10_000
 
 
 def from_file(
@@ -88,6 +90,8 @@ def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
     found = resolve_chunks(chunks, grid, lazy.dtype.itemsize, target)
     url = lazy.handle.location.url
     stem = url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
+    # Content is a task of its own, so that it travels once. Dask then lists all keys, which for very many chunks would fill the memory.
+    alone = lazy.handle.location.is_content and math.prod(len(c) for c in found) <= _MOST_KEYS
     name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, found)}"
     return da.from_array(
         lazy,
@@ -96,6 +100,6 @@ def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
         lock=False,
         asarray=False,
         fancy=True,
-        inline_array=not lazy.handle.location.is_content,  # content is a task of its own, so that it travels once
+        inline_array=not alone,
         meta=np.empty((0,) * len(found), lazy.dtype),
     )
