@@ -205,9 +205,9 @@ def draw(pictures: list[Picture]) -> Path:
 
 def main() -> int:
     folder = Path(os.environ.get("SCICHUNK_TEST_DATA", ROOT / "test_data"))
-    print(f"scichunk {scichunk.__version__} reads {', '.join(scichunk.formats())}")
+    print(f"scichunk {scichunk.__version__} reads {', '.join(scichunk.list_formats())}")
     pictures = []
-    for name, spec in scichunk.formats().items():
+    for name, spec in scichunk.list_formats().items():
         found = (f for f in folder.iterdir() if not f.name.endswith(".aux.xml"))  # beside a GeoTIFF, no VOTable
         files = sorted(f for f in found if f.name.lower().endswith(tuple(spec.suffixes)))
         print(f"\n{'=' * 100}\n{spec.description}: {len(files)} bundled files")

@@ -92,12 +92,11 @@ class LRU(Generic[T]):
             if known is not None:
                 self._values.move_to_end(key)
                 return known
-            flight = self._flights.get(key)
-            if flight is None:
-                mine = self._flights[key] = _Flight()
-            elif flight.done is None:
+            mine = _Flight()
+            flight = self._flights.setdefault(key, mine)
+            if flight is not mine and flight.done is None:
                 flight.done = threading.Event()
-        if flight is not None:
+        if flight is not mine:
             return self._wait(flight, make)
         try:
             mine.value = self.put(key, make())

@@ -280,6 +280,9 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
     try:
         if marker == _COD:
             layers, style = struct.unpack(">H", body[2:4])[0], body[0]
+            if not layers:
+                msg = "a coding style of 0 layers"
+                raise FormatError(msg)
             order = _ORDERS[body[1]]
             coding = _coding(body[5:], user=bool(style & 1))
             return replace(

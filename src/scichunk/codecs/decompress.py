@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import zlib
 from collections.abc import Callable
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,8 @@ Bytes = npt.NDArray[np.uint8]
 
 BYTE_CODECS = ("deflate", "zstd", "lzw", "packbits", "lzma")
 """Names that :func:`decompress` knows."""
+_LZMA_MEMORY: Final = 1 << 28
+"""Bytes that a decoder of LZMA may take for its dictionary; the highest preset of xz needs a quarter of it."""
 
 
 def decompress(codec: str, data: memoryview, out: Bytes) -> None:
@@ -53,6 +56,17 @@ def decompress(codec: str, data: memoryview, out: Bytes) -> None:
         raise FormatError(msg)
 
 
+def _first_of_zstd(data: memoryview, size: int) -> bytes | None:
+    """First bytes of a stream, which may hold gigabytes: imagecodecs gives all of it or nothing. None if it is corrupt."""
+    import pyarrow as pa
+
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(data)), "zstd") as stream:
+            return bytes(stream.read(size))
+    except (OSError, ValueError, NotImplementedError):  # the error of the first try is reported
+        return None
+
+
 @cache
 def _decoder(codec: str) -> Callable[..., Any]:
     import imagecodecs
@@ -72,11 +86,16 @@ def _tolerant(codec: str, data: memoryview, out: Bytes) -> int | None:
             found = stream.decompress(data, out.size)
         except zlib.error:
             return None
-    elif codec in {"zstd", "lzma"}:
+    elif codec == "lzma":
         try:
-            found = _decoder(codec)(data)
-        except Exception:  # noqa: BLE001  # the first error is reported
+            found = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(data, out.size)
+        except lzma.LZMAError:
             return None
+    elif codec == "zstd":
+        first = _first_of_zstd(data, out.size)
+        if first is None:
+            return None
+        found = first
     else:
         return None
     size = min(len(found), out.size)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.errors import FormatError, ScichunkError
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 
 __all__ = ["ImageCodec"]
 
 Array = npt.NDArray[Any]
+_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers that begin a frame header (ITU-T T.81, table B.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class ImageCodec:
         """Decode the image and copy the window."""
         del skipped, number
         height, width = self.padded or shape[1:]
+        if self.codec == "jpeg":
+            _check_frame(data, width)
         try:
             image = self._decode(data, (height, width, shape[0]))
         except (ScichunkError, MemoryError):
@@ -116,3 +121,36 @@ def _samples_last(array: Array, shape: tuple[int, int, int]) -> Array:
     if array.ndim == 2:
         return array[..., None]
     return np.moveaxis(array, 0, -1) if array.shape != shape and array.shape == (shape[2], *shape[:2]) else array
+
+
+def _check_frame(data: memoryview, width: int) -> None:
+    """Compare the frame header of a JPEG with what is expected: a decoder makes room for 65,535 x 65,535 pixels if it says so.
+
+    Raises
+    ------
+    FormatError
+        If it has another number of columns.
+    LimitExceeded
+        If it is larger than ``options.max_chunk_bytes``.
+    """
+    at = 2
+    while at + 10 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # padding
+            at += 1
+            continue
+        if marker in _FRAMES:
+            rows, columns, samples = (
+                int.from_bytes(data[at + 5 : at + 7], "big"),
+                int.from_bytes(data[at + 7 : at + 9], "big"),
+                data[at + 9],
+            )
+            limit = options.get().max_chunk_bytes
+            if columns != width:
+                msg = f"JPEG data hold an image of {rows} x {columns} pixels, not of {width} columns"
+                raise FormatError(msg)
+            if rows * columns * samples > limit:
+                msg = f"JPEG data hold an image of {rows} x {columns} pixels, more than {limit} bytes (options.max_chunk_bytes)"
+                raise LimitExceeded(msg)
+            return
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")

@@ -154,7 +154,7 @@ class TileCodec:
                 continue
             try:
                 found = imagecodecs.gzip_decode(encoded, out=memoryview(part))
-            except imagecodecs.GzipError:
+            except (imagecodecs.GzipError, ValueError):  # ValueError: no gzip header; decoded one by one, it is named
                 return None
             if len(found) != nbytes:
                 return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,10 @@ from urllib.parse import quote, unquote
 
 from scichunk.errors import FormatError
 
-__all__ = ["ByteSource", "Fingerprint", "check_ranges", "public_url", "without_secrets"]
+__all__ = ["ByteSource", "Fingerprint", "check_ranges", "public_url", "tag_with_head", "without_secrets"]
+
+_DIGESTED_BYTES: Final = 1 << 16
+"""Most bytes of a head that go into a tag: fixed, so that a process that reads larger heads makes the same tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,16 @@ def check_ranges(starts: Sequence[int], stops: Sequence[int], size: int, url: st
         if start < 0 or stop > size or stop < start:
             msg = f"bytes {start} to {stop} lie outside the file of {size} bytes: it is truncated or its offsets are corrupt"
             raise FormatError(msg, url=url)
+
+
+def tag_with_head(tag: str, head: bytes | memoryview) -> str:
+    """Return a version tag that the first bytes of the file are part of.
+
+    It serves where storage does not name the version that it gives: a file that was replaced by one of equal length is another version
+    when it is opened again, unless the change lies behind its head.
+    """
+    found = hashlib.blake2b(memoryview(head)[:_DIGESTED_BYTES], digest_size=8).hexdigest()
+    return f"{tag}:head:{found}" if tag else f"head:{found}"
 
 
 def public_url(url: str) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import operator
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from scichunk import options
 from scichunk.errors import SourceError
-from scichunk.sources.base import Fingerprint, check_ranges, public_url
+from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
+from scichunk.sources.identity import is_of_this_process
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
 
@@ -27,23 +30,27 @@ class FileObjectSource:
     file
         The object; the caller's position is put back after each read.
     tag
-        What tells this object from others.
-    """
+        What tells this object from others. A digest of the first bytes is added to it, since the content may be replaced.
 
-    is_cheap = False
+    Raises
+    ------
+    SourceError
+        If the object cannot seek, gives text, or raises whatever it likes.
+    """
 
     def __init__(self, file: BinaryIO, tag: str) -> None:
         self.file = file
         self.key = f"object:{tag}"
         self._lock = threading.Lock()
-        self._process = os.getpid()
+        self._process = os.getpid() if is_of_this_process(tag) else -1
         self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
-        with self._turn("the file object cannot seek"):
-            at = self._position()
-            file.seek(0, 2)
-            size = self._position()
-            file.seek(at)
-        self.fingerprint = Fingerprint(size, tag)
+        raw = _raw_file(file)
+        self.is_cheap = raw is not None
+        # a reader's descriptor is read at any position without moving it, so neither threads nor forked children get in the way
+        self._descriptor = raw if raw is not None and not raw.writable() else None
+        size = self._size()
+        self._head = self._read(0, min(size, options.get().head_bytes))
+        self.fingerprint = Fingerprint(size, tag_with_head(tag, self._head))
 
     @property
     def batch_bytes(self) -> int:
@@ -51,8 +58,8 @@ class FileObjectSource:
         return options.get().batch_bytes
 
     def head(self) -> memoryview:
-        """Return the first bytes."""
-        return self.read_ranges([0], [min(self.fingerprint.size, options.get().head_bytes)])[0]
+        """Return the first bytes, read when the source was made."""
+        return self._head
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Seek and read range by range."""
@@ -71,16 +78,31 @@ class FileObjectSource:
     def close(self) -> None:
         """Do nothing: the object is the caller's."""
 
+    def _size(self) -> int:
+        with self._turn("the file object cannot seek"):
+            if self._descriptor is not None:
+                return os.fstat(self._descriptor.fileno()).st_size
+            at = self._position()
+            self.file.seek(0, 2)
+            size = self._position()
+            self.file.seek(at)
+        return size
+
     def _read(self, start: int, stop: int) -> memoryview:
         parts: list[bytes] = []
+        missing = stop - start
         with self._turn(f"bytes {start} to {stop} cannot be read from the file object"):
-            at = self._position()
-            self.file.seek(start)
-            missing = stop - start
-            while missing > 0 and (part := self._some(missing)):
-                parts.append(part)
-                missing -= len(part)
-            self.file.seek(at)
+            if self._descriptor is not None:
+                while missing > 0 and (part := os.pread(self._descriptor.fileno(), missing, stop - missing)):
+                    parts.append(part)
+                    missing -= len(part)
+            else:
+                at = self._position()
+                self.file.seek(start)
+                while missing > 0 and (part := self._some(missing)):
+                    parts.append(part)
+                    missing -= len(part)
+                self.file.seek(at)
         if missing:
             msg = f"bytes {start} to {stop} end after {stop - start - missing} bytes: the file has changed"
             raise SourceError(msg, url=self.url)
@@ -111,7 +133,7 @@ class FileObjectSource:
     @contextlib.contextmanager
     def _turn(self, what: str) -> Iterator[None]:
         """Have the object to oneself; whatever its methods raise is told as a SourceError."""
-        if os.getpid() != self._process:
+        if self._descriptor is None and os.getpid() != self._process:
             msg = (
                 "the open file belongs to the process from which this one was forked, which shares its position: "
                 "give the name of the file, or its bytes"
@@ -125,3 +147,12 @@ class FileObjectSource:
             failure = error_of(error, self.url, what)
         if failure is not None:
             raise failure
+
+
+def _raw_file(file: Any) -> io.FileIO | None:
+    """Return the unbuffered file of this machine that an object reads, if nothing stands between that changes what is read."""
+    file = getattr(file, "file", file)  # what tempfile gives is a wrapper
+    raw = file.raw if isinstance(file, io.BufferedReader | io.BufferedRandom) else file
+    if not isinstance(raw, io.FileIO) or raw.closed or not raw.readable():
+        return None
+    return raw if stat.S_ISREG(os.fstat(raw.fileno()).st_mode) else None

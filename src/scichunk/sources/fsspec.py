@@ -10,11 +10,14 @@ import fsspec
 from fsspec.asyn import AsyncFileSystem
 
 from scichunk.errors import LimitExceeded, SourceError
-from scichunk.sources.remote import Head, RemoteSource, changed, is_inherited, keep_over_fork
-from scichunk.sources.retrying import error_of
+from scichunk.lru import generation
+from scichunk.sources.base import check_ranges
+from scichunk.sources.ranges import plan_ranges
+from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
+from scichunk.sources.retrying import TryAgain, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from fsspec import AbstractFileSystem
 
@@ -23,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["FsspecSource"]
 
 _VERSIONS: Final = (
-    "ETag", "etag", "e_tag", "generation", "md5Hash", "checksum", "Content-MD5", "Digest", "mtime", "LastModified",
-    "last_modified", "Last-Modified", "created", "date_time", "CRC",
+    "ETag", "etag", "e_tag", "generation", "md5Hash", "checksum", "Content-MD5", "Digest", "CRC", "mtime", "LastModified",
+    "last_modified", "Last-Modified", "created", "date_time",
 )  # fmt: skip
 """What file systems call that by which versions of a file differ; the first that is there counts."""
 
@@ -37,10 +40,8 @@ class FsspecSource(RemoteSource):
 
     Parameters
     ----------
-    fs
-        The file system.
-    path
-        The file on it.
+    make
+        Gives the file system, and the path on it.
     url
         The file as the user named it.
 
@@ -50,28 +51,36 @@ class FsspecSource(RemoteSource):
         If there is no such file, or it cannot be reached.
     """
 
-    def __init__(self, fs: AbstractFileSystem, path: str, url: str) -> None:
+    def __init__(self, make: Callable[[], tuple[AbstractFileSystem, str]], url: str) -> None:
         super().__init__(url)
-        self._fs, self._path = fs, path
-        self._async = isinstance(fs, AsyncFileSystem) and not fs.asynchronous and fs.async_impl
+        self._make = make
+        self._fs: Any = None
+        self._path = ""
+        self._async = False
         self.open_now()
 
     @classmethod
     def from_url(cls, url: str, storage_options: Mapping[str, Any]) -> FsspecSource:
         """Open an fsspec URL, chained ones included."""
-        failure: Exception | None = None
-        try:
-            fs, path = fsspec.core.url_to_fs(url, **storage_options)
-        except Exception as error:  # noqa: BLE001  # whatever a file system raises; raised again as one of ours
-            failure = error_of(error, url, "the file system cannot be opened")
-        if failure is not None:  # here and not above: the library's error holds the URL with its secrets
-            raise failure
-        return cls(fs, path, url)
+        options = dict(storage_options)
+        return cls(lambda: fsspec.core.url_to_fs(url, **options), url)
+
+    @classmethod
+    def from_fs(cls, fs: AbstractFileSystem, path: str, url: str) -> FsspecSource:
+        """Open a file of a file system that the user has made."""
+        return cls(lambda: (fs, path), url)
 
     async def connect(self) -> None:
-        """Make the file system anew in a forked child: its connections and open files are shared with the parent."""
-        if self.is_forked or _is_of_parent(self._fs):
+        """Make the file system, in a thread, since archives are opened by that.
+
+        In a forked child it is made anew: its connections and open files are shared with the parent.
+        """
+        self._fs, self._path = await asyncio.to_thread(self._make)
+        if generation():
             self._fs = await asyncio.to_thread(_made_again, self._fs)
+        self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
+        kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
+        self.is_cheap = not {"file", "local", "memory"}.isdisjoint(kinds)
         keep_over_fork(self._fs)
 
     async def fetch_head(self, limits: Options) -> Head:
@@ -88,7 +97,7 @@ class FsspecSource(RemoteSource):
         data = await self.fetch_range(0, stop, limits) if stop else b""
         if len(data) != stop:
             msg = f"{len(data)} bytes came instead of {stop}"
-            raise OSError(msg)
+            raise TryAgain(msg)
         return Head(data, size, _version(found))
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # a file system reads what it is told
@@ -103,6 +112,32 @@ class FsspecSource(RemoteSource):
         if not self.is_version(int(found["size"]), _version(found)):
             raise changed()
 
+    def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Read ranges in one batch: concurrent and coalesced, or here and now where the bytes are on this machine."""
+        if not self.is_cheap or self.is_forked:
+            return super().read_ranges(starts, stops)
+        check_ranges(starts, stops, self.fingerprint.size, self.url)
+        failure: Exception | None = None
+        try:
+            return self._read_here(starts, stops)
+        except Exception as error:  # noqa: BLE001  # whatever a file system raises; raised again as one of ours
+            failure = error_of(error, self._secret_url, "cannot be read", f"bytes {min(starts)} to {max(stops)}")
+        raise failure
+
+    def _read_here(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        views = [memoryview(b"")] * len(starts)
+        for fetch in plan_ranges(starts, stops, gap=1 << 12, max_size=1 << 62):
+            body = memoryview(self._fs.cat_file(self._path, start=fetch.start, end=fetch.stop))
+            for i in fetch.members:
+                views[i] = body[starts[i] - fetch.start : stops[i] - fetch.start]
+        found = self._fs.info(self._path)
+        if not self.is_version(int(found["size"]), _version(found)):
+            raise changed()
+        if any(len(view) != stop - start for view, start, stop in zip(views, starts, stops, strict=True)):
+            msg = "the file system gives fewer bytes than it was asked for"
+            raise SourceError(msg)
+        return views
+
     async def _info(self) -> Mapping[str, Any]:
         found: Mapping[str, Any] = await self._call("info", self._path)
         return found
@@ -114,16 +149,9 @@ class FsspecSource(RemoteSource):
 
 
 def _version(found: Mapping[str, Any]) -> str:
-    return next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
-
-
-def _is_of_parent(fs: AbstractFileSystem) -> bool:
-    if is_inherited(fs):
-        return True
-    try:
-        return isinstance(fs, AsyncFileSystem) and not fs.asynchronous and fs.loop is None
-    except RuntimeError:  # "This class is not fork-safe"
-        return True
+    said = next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
+    # clocks of file systems tick some hundred times a second: a file that another was moved upon has another number
+    return f"{said} {found['ino']}" if "ino" in found else said
 
 
 def _made_again(value: Any) -> Any:

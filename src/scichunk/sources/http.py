@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import aiohttp
 from fsspec.implementations.http import HTTPFileSystem
 
 from scichunk.errors import MissingFile, SourceError
@@ -96,6 +97,9 @@ class HttpSource(RemoteSource):
         headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         if self._etag:
             headers["If-Match"] = self._etag
+        if "timeout" not in self._fs.client_kwargs:
+            # options.timeout rules; aiohttp would end longer ones after 300 s of its own
+            arguments.setdefault("timeout", aiohttp.ClientTimeout(total=None))
         session = await self._fs.set_session()
         keep_over_fork(session)
         async with session.get(self._fs.encode_url(self._secret_url), headers=headers, **arguments) as answer:

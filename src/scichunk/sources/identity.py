@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePath
 from typing import Any, Final
 
-__all__ = ["digest", "object_number"]
+__all__ = ["digest", "is_of_this_process", "object_number"]
 
 _DIGEST_BYTES: Final = 16
 _PLAIN: Final = (bool, int, float, complex, type(None))
@@ -70,6 +70,12 @@ def object_number(value: Any) -> str:
             for key in [k for k, (alive, _) in _numbers.items() if alive() is None]:
                 del _numbers[key]
         return number
+
+
+def is_of_this_process(number: str) -> bool:
+    """Whether a number was given to an object in this process, and not in the parent from which this one was forked."""
+    parts = number.split("-")
+    return len(parts) != 3 or parts[0] != _process or parts[1] == str(os.getpid())
 
 
 def _feed(state: Any, value: Any, level: int) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scichunk.errors import SourceError
-from scichunk.sources.base import ByteSource, public_url
+from scichunk.options import get
+from scichunk.sources.base import ByteSource, public_url, tag_with_head
 from scichunk.sources.identity import digest, object_number
 
 __all__ = ["Location", "file_of", "locate"]
@@ -147,12 +148,15 @@ class Location:
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource
 
-            return BytesSource(target, tag=self.key.rpartition(":")[2])
+            tag = self.key.rpartition(":")[2]
+            if self.key.startswith("object:"):  # an open file where it came from, and of the same version here
+                tag = tag_with_head(tag, memoryview(target)[: get().head_bytes])
+            return BytesSource(target, tag=tag)
         if isinstance(target, tuple):
             from scichunk.sources.fsspec import FsspecSource
 
             fs, path = target
-            return FsspecSource(fs, path, self.url)
+            return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)))
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
 
@@ -203,6 +207,8 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
 
     Raises
     ------
+    SourceError
+        If it is a file object that has been closed.
     TypeError
         If the target is none of these.
     """
@@ -221,6 +227,9 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
     if isinstance(target, bytes | bytearray | memoryview):
         return Location(bytes(target))
+    if getattr(target, "closed", False) is True:
+        msg = "the file object is closed"
+        raise SourceError(msg, url=public_url(str(getattr(target, "name", type(target).__name__))))
     if isinstance(target, io.BytesIO):
         return Location(target.getvalue())
     return _locate_object(target)

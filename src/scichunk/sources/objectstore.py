@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from typing import TYPE_CHECKING, Any, Final
 
 from scichunk.errors import SourceError
+from scichunk.lru import LRU, generation
 from scichunk.sources.remote import Head, RemoteSource, changed
 from scichunk.sources.retrying import TryAgain
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ObstoreSource"]
 
-_PROCESS: Final = os.getpid()
-"""Where obstore's threads may have been started; a forked child of it has another number, and no threads."""
+_PROBE_SECONDS: Final = 2.0
+_probes: LRU[bool] = LRU(limit=lambda: 1)
+"""Whether obstore works in this forked child."""
 
 
 class ObstoreSource(RemoteSource):
@@ -43,8 +45,13 @@ class ObstoreSource(RemoteSource):
         self.open_now()
 
     async def connect(self) -> None:
-        """Refuse a forked child: obstore's threads are not there, and a request would wait for them for ever."""
-        if os.getpid() != _PROCESS:
+        """Refuse a forked child of a process that used obstore: its threads are not there, and a request would wait for ever."""
+        if not generation():
+            return
+        works = _probes.get(0)
+        if works is None:
+            works = _probes.put(0, await _works())
+        if not works:
             msg = (
                 "stores of obstore cannot be used in a process that was forked from one that used obstore: start workers by "
                 'spawn or forkserver (multiprocessing.get_context("spawn"))'
@@ -99,6 +106,23 @@ class ObstoreSource(RemoteSource):
             msg = f"bytes {first} to {last} came instead of {start} to {stop}"
             raise TryAgain(msg)
         return bytes(await answer.bytes_async()), answer.meta
+
+
+async def _works() -> bool:
+    """Ask a store in memory for nothing: it answers at once if obstore's threads are there.
+
+    A child may use obstore if its parent has not; whether it has is not to be seen otherwise, since the user's own code counts too.
+    """
+    import obstore
+    from obstore.store import MemoryStore
+
+    try:
+        await asyncio.wait_for(obstore.head_async(MemoryStore(), "none"), _PROBE_SECONDS)
+    except FileNotFoundError:
+        return True
+    except TimeoutError:
+        return False
+    return True
 
 
 def _tag(meta: Any) -> str:

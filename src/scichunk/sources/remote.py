@@ -7,24 +7,23 @@ keeps per process, so that synchronous and asynchronous readers share connection
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 import fsspec.asyn
 
 from scichunk import options
-from scichunk.errors import SourceError
+from scichunk.errors import ScichunkError, SourceError
 from scichunk.options import Options
-from scichunk.sources.base import Fingerprint, check_ranges, public_url
+from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
 from scichunk.sources.ranges import Fetch, plan_ranges
 from scichunk.sources.retrying import Request, TryAgain
 
-__all__ = ["Head", "RemoteSource", "changed", "is_inherited", "keep_over_fork"]
+__all__ = ["Head", "RemoteSource", "changed", "keep_over_fork"]
 
 T = TypeVar("T")
 
@@ -103,6 +102,8 @@ class RemoteSource(ABC):
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges in one concurrent, coalesced batch."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
+        if all(stop <= len(self._known) for stop in stops):
+            return [self._known[start:stop] for start, stop in zip(starts, stops, strict=True)]
         return self._run(self._batch(starts, stops, options.get()))
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -150,8 +151,7 @@ class RemoteSource(ABC):
             msg = f"the server says that the file has {found.size} bytes"
             raise SourceError(msg, url=self.url)
         self._known, self._version = memoryview(found.data), found.tag
-        tag = found.tag or "head:" + hashlib.blake2b(found.data, digest_size=8).hexdigest()
-        self.fingerprint = Fingerprint(found.size, tag)
+        self.fingerprint = Fingerprint(found.size, found.tag or tag_with_head("", found.data))
 
     async def _connect(self) -> None:
         if self._connected != os.getpid():
@@ -171,16 +171,38 @@ class RemoteSource(ABC):
         fetches = plan_ranges(
             [starts[i] for i in wanted], [stops[i] for i in wanted], gap=limits.range_gap, max_size=limits.range_max
         )
-        bodies = await asyncio.gather(*(self._fetch(f, limits) for f in fetches), return_exceptions=True)
+        bodies = await self._together(fetches, limits)
         for fetch, body in zip(fetches, bodies, strict=True):
-            if isinstance(body, BaseException):
-                raise body
             view = memoryview(body)
             for member in fetch.members:
                 i = wanted[member]
                 views[i] = view[starts[i] - fetch.start : stops[i] - fetch.start]
         await Request(self._secret_url, self.url, None, "read").persist(self.check, limits)
         return views
+
+    async def _together(self, fetches: Sequence[Fetch], limits: Options) -> list[bytes]:
+        """Make all fetches at once; the first that fails for good ends the others."""
+        tasks = [asyncio.ensure_future(self._fetch(f, limits)) for f in fetches]
+        failure: ScichunkError | None = None
+        try:
+            return await asyncio.gather(*tasks)
+        except ScichunkError as error:
+            failure = error
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        raise await self._explained(failure, limits)
+
+    async def _explained(self, failure: ScichunkError, limits: Options) -> ScichunkError:
+        """Return the error of a changed file if that is why a range could not be read: the file may have become shorter."""
+        try:
+            await Request(self._secret_url, self.url, failure.part, "read").persist(
+                self.check, replace(limits, retries=0)
+            )
+        except ScichunkError as error:
+            return error if error.message == changed().message else failure
+        return failure
 
     async def _fetch(self, fetch: Fetch, limits: Options) -> bytes:
         async def attempt() -> bytes:
@@ -213,11 +235,6 @@ def keep_over_fork(connection: Any) -> None:
     with its parent: the parent would wait for answers that it is never told of.
     """
     _connections[id(connection)] = connection
-
-
-def is_inherited(connection: Any) -> bool:
-    """Whether an object was kept from the parent of this forked process."""
-    return any(connection is one for one in _inherited)
 
 
 def _before_fork() -> None:

@@ -123,11 +123,12 @@ def _nested(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
     """Filters as a list of lists."""
     if not filters:
         return None
+    found: list[list[tuple[str, str, Any]]]
     try:
-        groups = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
+        groups: Any = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
         found = [[(name, word, value) for name, word, value in group] for group in groups]
     except (TypeError, ValueError, IndexError):
-        found = [[(None, None, None)]]
+        found = [[("", "", None)]]  # no word of these, hence told below
     if any(not isinstance(name, str) or word not in _OPERATORS for group in found for name, word, _ in group):
         words = ", ".join(_OPERATORS)
         msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)], with {words}; got {filters!r}'

@@ -227,10 +227,10 @@ def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
     try:
         with np.errstate(all="ignore"):
             held = np.full((), fill, dtype)
-        is_held = dtype.kind not in "biuUS" or bool(held == fill)
+        holds = dtype.kind not in "biuUS" or bool(held == fill)
     except (TypeError, ValueError, OverflowError):
-        is_held = False
-    if not is_held:
+        holds = False
+    if not holds:
         msg = f"fill={fill!r} is no value of the type {dtype} of these files"
         raise ValueError(msg)
 

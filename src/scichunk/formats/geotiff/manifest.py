@@ -191,6 +191,9 @@ def _tables(image: Image, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.
         raise UnsupportedFeature(msg)
     lengths = lengths[: grid.size].astype(np.uint64)
     starts = starts[: grid.size].astype(np.uint64)
+    if not image.tile and ((lengths == 0) & (starts > 0)).any():
+        msg = "strips of 0 bytes at places in the file"  # libtiff estimates how long the only strip is
+        raise UnsupportedFeature(msg)
     return starts, lengths
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from scichunk import options
-from scichunk.errors import FormatError, MetadataWarning, ScichunkError
+from scichunk.errors import FormatError, MetadataWarning, ScichunkError, SourceError
 from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, read_header
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
@@ -146,6 +146,8 @@ class Structure:
                     seen.add(offset)
                     directory = read_directory(self.reader, self.header, offset)
                     image = read_image(directory)
+                except SourceError:  # says nothing of the file: the chain is followed again when it is asked for again
+                    raise
                 except ScichunkError as error:
                     self.problem = error
                     if sub and tried <= limit:

@@ -56,7 +56,7 @@ class Structure:
         if not self.boxes:
             return ()
         found = list(self.boxes)
-        with contextlib.suppress(FormatError):
+        with contextlib.suppress(FormatError, LimitExceeded):
             found.extend(walk(self.reader, self.stop, self.reader.size))
         return tuple(found)
 

@@ -1,0 +1,102 @@
+"""FITS files whose headers lie: typed errors, and nothing malformed reaches the C code of another library."""
+
+import io
+import re
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+import scichunk
+from scichunk.errors import FormatError, LimitExceeded
+from tests.children import outcomes
+
+PIXELS = np.arange(4096, dtype=np.int32).reshape(64, 64)
+
+
+def compressed(kind="RICE_1", **options):
+    file = io.BytesIO()
+    hdus = [fits.PrimaryHDU(), fits.CompImageHDU(PIXELS, compression_type=kind, tile_shape=(1, 64), **options)]
+    fits.HDUList(hdus).writeto(file)
+    return file.getvalue()
+
+
+def changed(data, **cards):
+    """The file with other values on the cards of these names, each once."""
+    for name, value in cards.items():
+        text = f"'{value:<8}'" if isinstance(value, str) else f"{value:>20}"
+        card = f"{name:<8}= {text}".ljust(80).encode()
+        data, count = re.subn(rf"(?s){name:<8}= .{{70}}".encode(), lambda _, card=card: card, data, count=1)
+        assert count == 1
+    return data
+
+
+@pytest.mark.parametrize("reader", ["auto", "reference"])
+def test_impossible_parameters_of_rice(reader):
+    all_cards = [
+        {"ZVAL2": -1}, {"ZVAL2": -4}, {"ZVAL2": 0}, {"ZVAL2": 3}, {"ZVAL2": 2147483647}, {"ZVAL2": 1e300}, {"ZVAL2": 2.5},
+        {"ZVAL1": 0}, {"ZVAL1": -32}, {"ZVAL1": 1 << 40}, {"ZVAL2": "1E999"}, {"ZVAL2": -1, "ZCMPTYPE": "RICE_ONE"},
+    ]  # fmt: skip
+    files = [changed(compressed(), **cards) for cards in all_cards]
+    assert outcomes(*[f"scichunk.from_fits({data!r}, reader={reader!r}).compute()" for data in files]) == [
+        "FormatError"
+    ] * len(files)
+
+
+def test_possible_parameters_of_rice_are_read():
+    for size in (1, 2, 4):
+        data = io.BytesIO()
+        pixels = (PIXELS % 100).astype(f"u{size}" if size == 1 else f"i{size}")
+        fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(pixels, compression_type="RICE_1")]).writeto(data)
+        np.testing.assert_array_equal(scichunk.from_fits(data.getvalue()).compute(), pixels)
+
+
+def test_impossible_numbers_of_fields():
+    files = [
+        changed(compressed(), TFIELDS=n, ZCMPTYPE=k) for n in (2147483647, 1000, -1) for k in ("UNKNOWN", "RICE_1")
+    ]
+    reads = [f"scichunk.from_fits({data!r}, reader={r!r}).compute()" for data in files for r in ("auto", "reference")]
+    assert outcomes(*reads) == ["FormatError"] * 12
+
+
+def test_impossible_numbers_of_fields_before_the_image_that_is_asked_for():
+    table = fits.BinTableHDU(np.zeros(3, [("a", "i4")]), name="BAD")
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), table, fits.ImageHDU(PIXELS, name="GOOD")]).writeto(file)
+    data = changed(file.getvalue(), TFIELDS=2147483647)
+    np.testing.assert_array_equal(scichunk.from_fits(data, hdu="GOOD").compute(), PIXELS)
+    assert outcomes(f"scichunk.from_fits({data!r}, hdu='GOOD', reader='reference').compute()") == ["FormatError"]
+    with pytest.raises(FormatError, match="TFIELDS is 2147483647"):
+        scichunk.from_fits(data, hdu="GOOD", reader="reference")
+
+
+@pytest.mark.parametrize("cards", [{"NAXIS": 1000}, {"PCOUNT": -1}, {"GCOUNT": -1}, {"NAXIS1": -8}], ids=str)
+def test_impossible_sizes(cards):
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(PIXELS, name="BAD")]).writeto(file)
+    head, data = file.getvalue()[:2880], file.getvalue()[2880:]
+    with pytest.warns(scichunk.errors.MetadataWarning, match="no HDU"), pytest.raises(FormatError):
+        scichunk.from_fits(head + changed(data, **cards), hdu="BAD")
+
+
+@pytest.mark.parametrize("kind", ["GZIP_1", "GZIP_2"])
+def test_a_damaged_gzip_header(kind):
+    data = compressed(kind)
+    at = data.index(b"\x1f\x8b")
+    with pytest.raises(FormatError, match="gzip") as caught:
+        scichunk.from_fits(data[:at] + b"\x00" + data[at + 1 :]).compute()
+    assert "tile 0" in caught.value.part
+
+
+def test_sizes_of_the_reference_reader():
+    data = compressed()
+    np.testing.assert_array_equal(scichunk.from_fits(data, reader="reference").compute(), PIXELS)
+    with (
+        scichunk.options.set(max_chunk_bytes=256),
+        pytest.raises(LimitExceeded, match=r"astropy would.*max_chunk_bytes"),
+    ):
+        scichunk.from_fits(data, reader="reference").compute()
+    huge = changed(data, ZNAXIS1=1 << 40, ZTILE1=1 << 40, ZCMPTYPE="UNKNOWN")
+    assert outcomes(f"scichunk.from_fits({huge!r})[:1, :1].compute()") == ["LimitExceeded"]
+    longer = changed(data, NAXIS2=1 << 40, ZCMPTYPE="UNKNOWN")
+    assert outcomes(f"scichunk.from_fits({longer!r})[:1, :1].compute()") == ["FormatError"]

@@ -1,0 +1,152 @@
+"""TIFF files whose directories lie: nothing is allocated for what they say before it is compared with the limits."""
+
+import io
+import lzma
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+import rasterio
+
+import scichunk
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
+from tests.children import outcomes
+
+CODES = {1: "B", 3: "H", 4: "I"}
+PIXELS = np.arange(64, dtype=np.uint8)
+DATA = PIXELS.tobytes()
+BASE = {256: (4, [8]), 257: (4, [8]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1]), 273: (4, [8]), 277: (3, [1]), 278: (4, [8]), 279: (4, [64])}  # fmt: skip
+
+
+def tiff(tags, data=DATA):
+    """A file of one directory, ``{tag: (type, values)}``; the data lie at byte 8."""
+    directory, more = b"", b""
+    behind = 8 + len(data) + 2 + 12 * len(tags) + 4
+    for code, (kind, values) in sorted(tags.items()):
+        raw = struct.pack(f"<{len(values)}{CODES[kind]}", *values)
+        if len(raw) > 4:
+            place, more = struct.pack("<I", behind + len(more)), more + raw
+        else:
+            place = raw.ljust(4, b"\0")
+        directory += struct.pack("<HHI", code, kind, len(values)) + place
+    return (
+        b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) + directory + bytes(4) + more
+    )
+
+
+def write_pages(path, count, gap):
+    """A file with a gap, which is a hole in it, between its directories; pixel 0 of a page is its number, modulo 251."""
+    with path.open("wb") as file:
+        file.write(b"II*\0" + struct.pack("<I", 8))
+        for i in range(count):
+            at = 8 + i * gap
+            tags = BASE | {273: (4, [at + 200])}
+            entries = b"".join(
+                struct.pack(f"<HHI{CODES[t]}", c, t, 1, *v).ljust(12, b"\0") for c, (t, v) in sorted(tags.items())
+            )
+            file.seek(at)
+            file.write(struct.pack("<H", len(tags)) + entries + struct.pack("<I", at + gap if i < count - 1 else 0))
+            file.seek(at + 200)
+            file.write(bytes([i % 251]))
+        file.truncate(8 + count * gap)
+    return str(path)
+
+
+def test_many_pages_far_apart_cost_linear_time(tmp_path):
+    path = write_pages(tmp_path / "a.tif", 16_000, 20_000)
+    assert outcomes(f"print(scichunk.from_geotiff({path!r}, page=15_999)[0, 0, 0].compute())") == [str(15_999 % 251)]
+
+
+def test_what_is_read_ahead_hides_no_pages(tmp_path):
+    path = write_pages(tmp_path / "a.tif", 1000, 20_000)
+    with scichunk.options.set(max_header_bytes=1 << 20):
+        assert len(scichunk.info(path).arrays) == 1000
+
+
+@pytest.mark.parametrize(("option", "value"), [("max_pages", 10)])
+def test_pages_left_out_are_said_once(tmp_path, option, value):
+    path = write_pages(tmp_path / "a.tif", 1000, 20_000)
+    with scichunk.options.set(**{option: value}), pytest.warns(MetadataWarning, match=f"left out.*{option}") as caught:
+        found = scichunk.info(path).arrays
+        assert 1 < len(found) < 1000
+    assert len(caught) == 1
+    assert f"behind the first {len(found)} " in str(caught[0].message)
+
+
+def test_numbers_of_samples_that_cannot_be():
+    files = [tiff(BASE | {277: (4, [n])}) for n in (20_000_000, 2147483648, 4294967295, 65_536)]
+    assert outcomes(*[f"scichunk.open({data!r})" for data in files], gib=2) == ["FormatError"] * 4
+
+
+def test_tiles_far_larger_than_the_image():
+    base = {c: v for c, v in BASE.items() if c not in {273, 278, 279}} | {324: (4, [8]), 325: (4, [64])}
+    edges = (1 << 31, 0xFFFFFFF0, 1 << 20)
+    files = [tiff(base | {259: (3, [8]), 322: (4, [edge]), 323: (4, [edge])}) for edge in edges]
+    assert outcomes(*[f"scichunk.from_geotiff({data!r}).compute()" for data in files], gib=3) == ["LimitExceeded"] * 3
+    found = outcomes(*[f"scichunk.from_geotiff({data!r}, reader='reference').compute()" for data in files], gib=3)
+    assert set(found) <= {"LimitExceeded", "FormatError"}
+
+
+def test_blocks_of_the_reference_reader():
+    wide = tiff(BASE | {256: (4, [1 << 30]), 258: (3, [64]), 259: (3, [8]), 278: (4, [8]), 279: (4, [2])})
+    read = f"scichunk.from_geotiff({wide!r}, reader='reference')[:, :4, :70].compute()"
+    assert outcomes(read, gib=3) == ["LimitExceeded"]
+    data = tiff(BASE)
+    np.testing.assert_array_equal(scichunk.from_geotiff(data, reader="reference").compute()[0].ravel(), PIXELS)
+    with scichunk.options.set(max_chunk_bytes=32), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        scichunk.from_geotiff(data, reader="reference").compute()
+
+
+@pytest.mark.parametrize("compression", [1, 8])
+def test_a_strip_that_says_it_has_no_bytes(compression):
+    data = DATA if compression == 1 else imagecodecs.zlib_encode(DATA)
+    file = tiff(BASE | {259: (3, [compression]), 279: (4, [0])}, data)
+    with rasterio.open(io.BytesIO(file)) as dataset:
+        want = dataset.read()
+    assert want.any()
+    np.testing.assert_array_equal(scichunk.from_geotiff(file).compute(), want)
+
+
+def test_strips_of_which_one_says_it_has_no_bytes():
+    file = tiff(BASE | {273: (4, [8, 40]), 278: (4, [4]), 279: (4, [32, 0])})
+    with rasterio.open(io.BytesIO(file)) as dataset:
+        want = dataset.read()
+    np.testing.assert_array_equal(scichunk.from_geotiff(file).compute(), want)
+    with pytest.raises(scichunk.errors.UnsupportedFeature, match="0 bytes"):
+        scichunk.from_geotiff(file, reader="indexed").compute()
+
+
+@pytest.mark.parametrize(
+    ("compression", "encode", "more"), [(50000, imagecodecs.zstd_encode, 1 << 28), (34925, lzma.compress, 1 << 23)]
+)
+def test_strips_that_decode_to_far_more_than_they_should(compression, encode, more):
+    encoded = encode(DATA + bytes(more))
+    file = tiff(BASE | {259: (3, [compression]), 279: (4, [len(encoded)])}, encoded)
+    assert len(file) < 1 << 20
+    short = encode(DATA + bytes(8))
+    small = tiff(BASE | {259: (3, [compression]), 279: (4, [len(short)])}, short)
+    code = f"""
+import pathlib, re
+def peak():  # of this program; getrusage begins with that of the process that started it
+    return int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+scichunk.from_geotiff({small!r}).compute()  # imports what reading needs
+before = peak()
+print(scichunk.from_geotiff({file!r}).compute().sum(), peak() - before < 1 << 17)
+"""
+    assert outcomes(code) == [f"{PIXELS.sum()} True"]
+    cut = tiff(BASE | {259: (3, [compression]), 279: (4, [20])}, encoded[:20])
+    with pytest.raises(FormatError):
+        scichunk.from_geotiff(cut).compute()
+
+
+def test_a_jpeg_that_says_it_is_far_larger_than_its_strip():
+    encoded = bytes(imagecodecs.jpeg8_encode(PIXELS.reshape(8, 8)))
+    tags = BASE | {259: (3, [7]), 279: (4, [len(encoded)])}
+    at = encoded.index(b"\xff\xc0") + 5
+    assert scichunk.from_geotiff(tiff(tags, encoded)).compute().shape == (1, 8, 8)
+    larger = tiff(tags, encoded[:at] + struct.pack(">HH", 65_000, 65_000) + encoded[at + 4 :])
+    assert outcomes(f"scichunk.from_geotiff({larger!r}).compute()", gib=3) == ["FormatError"]
+    higher = tiff(tags, encoded[:at] + struct.pack(">H", 65_000) + encoded[at + 2 :])
+    with scichunk.options.set(max_chunk_bytes=1 << 16), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        scichunk.from_geotiff(higher).compute()

@@ -1,0 +1,96 @@
+"""VOTables whose sizes are lies: typed errors before anything is allocated, multiplied or walked."""
+
+import io
+import struct
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import scichunk
+from scichunk.errors import LimitExceeded
+from tests.children import outcomes
+from tests.votable_docs import binary
+
+COUNT = struct.Struct(">i")
+
+
+def cells(size, datatype, count, kind="BINARY"):
+    """One cell of variable length that says it has ``count`` items, and nothing of the kind behind it."""
+    fields = f'<FIELD name="a" datatype="{datatype}" arraysize="{size}"/><FIELD name="b" datatype="int"/>'
+    flags = b"\0" if kind == "BINARY2" else b""
+    return binary(flags + COUNT.pack(count) + bytes(200), fields, kind).encode()
+
+
+LONG = [
+    ("1073741823x*", "double", 2147483647),
+    ("2147483647x*", "double", 2147483647),
+    ("2147483647x*", "doubleComplex", 1073741824),
+    ("1073741824x*", "doubleComplex", 134217728),
+    ("2147483647x*", "char", 2147483647),
+]
+
+
+def test_counts_times_sizes_beyond_64_bits():
+    # With the higher limit an item of that size passes, and the count must be compared before it is multiplied.
+    documents = [cells(*cell, kind) for cell in LONG for kind in ("BINARY", "BINARY2")]
+    reads = [f"scichunk.read_votable({document!r}).compute()" for document in documents]
+    higher = [f"with scichunk.options.set(max_chunk_bytes=1 << 42):\n    {read}" for read in reads]
+    found = outcomes(*reads, *higher)
+    assert set(found[: len(reads)]) <= {"LimitExceeded", "FormatError"}
+    assert found[len(reads) :] == ["FormatError"] * len(reads)
+
+
+@pytest.mark.parametrize("size", ["600000000", "600000000x*"])
+def test_items_beyond_the_limit(size):
+    with pytest.raises(LimitExceeded, match="max_chunk_bytes") as caught:
+        scichunk.read_votable(cells(size, "int", 1)).compute()
+    assert "field 'a'" in caught.value.part
+    assert caught.value.url
+
+
+def test_items_of_no_elements_are_no_division_by_zero():
+    frame = scichunk.read_votable(binary(COUNT.pack(3) + COUNT.pack(7), ZERO).encode())
+    assert frame.compute()["b"].tolist() == [7]
+
+
+ZERO = '<FIELD name="a" datatype="int" arraysize="0x*"/><FIELD name="b" datatype="int"/>'
+
+
+def document(table, **options):
+    """A VOTable that holds a table as Parquet."""
+    file = io.BytesIO()
+    pq.write_table(table, file, compression="zstd", **options)
+    kinds = {"int64": 'datatype="long"', "string": 'datatype="char" arraysize="*"'}
+    fields = "".join(f'<FIELD name="{f.name}" {kinds[str(f.type)]}/>' for f in table.schema)
+    return binary(file.getvalue(), fields, "PARQUET").encode()
+
+
+def test_row_groups_of_parquet_are_cut_by_blocksize():
+    values = np.arange(100_000)
+    table = pa.table({"a": values, "s": pa.array([f"text {i}" for i in values])})
+    data = document(table, row_group_size=60_000)
+    frame = scichunk.read_votable(data, blocksize=200_000)
+    assert frame.npartitions > 5
+    found = frame.compute()
+    assert found["a"].tolist() == values.tolist()
+    assert found["s"].tolist() == table["s"].to_pylist()
+    assert frame[["s"]].partitions[3].compute()["s"].iloc[0].startswith("text ")
+    assert scichunk.read_votable(data, blocksize="1GB").npartitions == 1
+    many = document(table, row_group_size=100)
+    assert scichunk.read_votable(many, blocksize="1GB").npartitions == 1
+    assert scichunk.read_votable(many, blocksize=200_000).compute()["a"].tolist() == values.tolist()
+
+
+def test_rows_of_parquet_beyond_the_limit():
+    constant = document(pa.table({"a": np.zeros(4_000_000, np.int64)}), row_group_size=4_000_000)
+    assert len(constant) < 1 << 18
+    with scichunk.options.set(max_chunk_bytes=1 << 20):
+        frame = scichunk.read_votable(constant, blocksize="64MiB")
+        assert frame.npartitions >= 31
+        assert len(frame.get_partition(0).compute()) * 8 <= 1 << 20
+        assert len(scichunk.read_votable(constant, blocksize="512KiB").get_partition(3).compute()) > 1000
+    texts = document(pa.table({"s": pa.array(["x" * 10_000] * 50_000)}))  # a dictionary of one text
+    with scichunk.options.set(max_chunk_bytes=1 << 24), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        scichunk.read_votable(texts).compute()

@@ -1,0 +1,302 @@
+"""A file that is replaced is another version: on every storage, at any length, right after it was opened."""
+
+import asyncio
+import io
+import pickle
+import tempfile
+import threading
+import zipfile
+
+import fsspec
+import numpy as np
+import pytest
+from astropy.io import fits
+from fsspec.implementations.memory import MemoryFileSystem
+
+import scichunk
+from scichunk.errors import MissingFile, SourceError
+from scichunk.sources import locate
+from scichunk.testing import RangeServer
+
+PIXELS = np.arange(300 * 300, dtype="i4").reshape(300, 300)
+CHANGED = "changed since it was opened; open it again"
+
+
+def fits_bytes(pixels):
+    out = io.BytesIO()
+    fits.PrimaryHDU(pixels).writeto(out)
+    return out.getvalue()
+
+
+FIRST, SECOND, SHORT = fits_bytes(PIXELS), fits_bytes(PIXELS + 1), fits_bytes(PIXELS[:60])
+
+
+class Distant(MemoryFileSystem):
+    """A file system whose files are not on this machine, as far as its name says."""
+
+    protocol = "distant"
+    cachable = False
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return super()._strip_protocol(path.removeprefix(f"{cls.protocol}://"))
+
+
+class Bare(Distant):
+    """One that says nothing of versions."""
+
+    protocol = "bare"
+
+    def info(self, path, **kwargs):
+        found = super().info(path, **kwargs)
+        return {name: found[name] for name in ("name", "size", "type")}
+
+
+class Slow(Distant):
+    """One whose reads, but for those of the head, last until somebody ends them."""
+
+    protocol = "slow"
+    ends = threading.Event()
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        if start:
+            self.ends.wait(20)
+        return super().cat_file(path, start, end, **kwargs)
+
+
+for system in (Distant, Bare, Slow):
+    fsspec.register_implementation(system.protocol, system, clobber=True)
+
+
+@pytest.fixture
+def storages():
+    """By name: what opens a file, and what replaces it."""
+    made = {}
+    with RangeServer() as server:
+
+        def http(data):
+            server.files["a.fits"] = data
+
+        made["http"] = http, server.url("a.fits"), None
+        for protocol in ("memory", "distant"):
+            system = fsspec.filesystem(protocol)
+            made[protocol] = lambda data, system=system: system.pipe("/a.fits", data), f"{protocol}://a.fits", None
+        obstore = pytest.importorskip("obstore")
+        from obstore.store import HTTPStore, MemoryStore
+
+        store = MemoryStore()
+        made["obstore memory"] = lambda data: obstore.put(store, "a.fits", data), "a.fits", {"store": store}
+        web = HTTPStore.from_url(server.url("").rstrip("/"), client_options={"allow_http": True})
+        made["obstore http"] = http, "a.fits", {"store": web}
+        with tempfile.TemporaryDirectory() as folder:
+            local = f"{folder}/a.fits"
+
+            def on_disk(data):
+                with open(local, "wb") as out:
+                    out.write(data)
+
+            made["local"] = on_disk, local, None
+            yield made
+
+
+STORAGES = ["http", "memory", "distant", "obstore memory", "obstore http", "local"]
+
+
+@pytest.mark.parametrize("name", STORAGES)
+@pytest.mark.parametrize("other", [SECOND, SHORT], ids=["equal length", "shorter"])
+def test_a_file_that_is_replaced_after_it_was_opened(storages, name, other):
+    replace, url, options = storages[name]
+    replace(FIRST)
+    array = scichunk.from_fits(url, storage_options=options)
+    replace(other)
+    with scichunk.options.set(retry_wait=0.001, timeout=5.0), pytest.raises(SourceError, match=CHANGED):
+        array.compute(scheduler="synchronous")
+    pixels = PIXELS + 1 if other is SECOND else PIXELS[:60]
+    np.testing.assert_array_equal(scichunk.from_fits(url, storage_options=options), pixels)
+
+
+@pytest.mark.parametrize("name", STORAGES)
+def test_a_file_that_is_replaced_between_two_reads(storages, name):
+    replace, url, options = storages[name]
+    replace(FIRST)
+    array = scichunk.from_fits(url, storage_options=options)
+    np.testing.assert_array_equal(array, PIXELS)
+    replace(SECOND)
+    with scichunk.options.set(retry_wait=0.001, timeout=5.0), pytest.raises(SourceError, match=CHANGED):
+        array[100:].compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize("name", ["http", "obstore memory", "obstore http"])
+def test_a_file_that_is_removed(storages, name):
+    replace, url, options = storages[name]
+    replace(FIRST)
+    array = scichunk.from_fits(url, storage_options=options)
+    if "http" in name:
+        replace(None)
+    else:
+        import obstore
+
+        obstore.delete(options["store"], "a.fits")
+    with pytest.raises(MissingFile, match=r"a\.fits"):
+        array.compute(scheduler="synchronous")
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    """An S3 server of this machine: its client, and its address."""
+    moto = pytest.importorskip("moto.server", reason="moto is not installed, so there is no S3 server to ask")
+    boto3 = pytest.importorskip("boto3")
+    running = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    address = f"http://{host}:{port}"
+    keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b"}
+    client = boto3.client("s3", endpoint_url=address, region_name="us-east-1", **keys)
+    client.create_bucket(Bucket="bkt")
+    yield client, address
+    running.stop()
+
+
+@pytest.mark.parametrize("by", ["s3fs", "obstore", "presigned URL"])
+def test_objects_of_s3_that_are_replaced(by, bucket):
+    client, address = bucket
+    client.put_object(Bucket="bkt", Key="a.fits", Body=FIRST)
+    url, options = "s3://bkt/a.fits", {"key": "a", "secret": "b", "endpoint_url": address}
+    if by == "obstore":
+        store = pytest.importorskip("obstore.store").S3Store(
+            "bkt", endpoint=address, region="us-east-1", access_key_id="a", secret_access_key="b",
+            client_options={"allow_http": True},
+        )  # fmt: skip
+        url, options = "a.fits", {"store": store}
+    elif by == "presigned URL":
+        url, options = client.generate_presigned_url("get_object", Params={"Bucket": "bkt", "Key": "a.fits"}), None
+    else:
+        pytest.importorskip("s3fs", reason="s3fs is not installed")
+    array = scichunk.from_fits(url, storage_options=options)
+    np.testing.assert_array_equal(array, PIXELS)
+    client.put_object(Bucket="bkt", Key="a.fits", Body=SECOND)
+    with pytest.raises(SourceError, match=CHANGED):
+        array.compute(scheduler="synchronous")
+    np.testing.assert_array_equal(scichunk.from_fits(url, storage_options=options), PIXELS + 1)
+
+
+def test_members_of_archives_with_equal_dates_and_lengths(tmp_path):
+    names = []
+    for data in (FIRST, SECOND):
+        path = tmp_path / "a.zip"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(zipfile.ZipInfo("a.fits", (2020, 1, 1, 0, 0, 0)), data)
+        fsspec.filesystem("zip", fo=str(path)).clear_instance_cache()
+        array = scichunk.from_fits(f"zip://a.fits::{path}")
+        np.testing.assert_array_equal(array, PIXELS + (data is SECOND))
+        names.append(array.name)
+    assert names[0] != names[1]
+
+
+def test_what_names_no_version_is_told_apart_by_its_first_bytes():
+    system = fsspec.filesystem("bare")
+    system.pipe("/c.fits", FIRST)
+    first = scichunk.from_fits("bare://c.fits")
+    np.testing.assert_array_equal(first, PIXELS)
+    system.pipe("/c.fits", SECOND)
+    second = scichunk.from_fits("bare://c.fits")
+    np.testing.assert_array_equal(second, PIXELS + 1)
+    assert first.name != second.name
+
+
+def test_stores_that_say_weak_tags_or_nothing():
+    pytest.importorskip("obstore")
+    from obstore.store import HTTPStore
+
+    for validators in ("weak", "date", "none"):
+        scichunk.clear_caches()
+        with RangeServer({"a.fits": FIRST}, validators=validators) as server:
+            given = {"store": HTTPStore.from_url(server.url("").rstrip("/"), client_options={"allow_http": True})}
+            array = scichunk.from_fits("a.fits", storage_options=given)
+            np.testing.assert_array_equal(array, PIXELS)
+            server.files["a.fits"] = SECOND
+            again = scichunk.from_fits("a.fits", storage_options=given)
+            np.testing.assert_array_equal(again, PIXELS + 1)
+            assert array.name != again.name
+
+
+@pytest.mark.parametrize("kind", ["no server", "a wrong option", "no object", "an empty object"])
+def test_stores_that_give_nothing(kind):
+    obstore = pytest.importorskip("obstore")
+    from obstore.store import HTTPStore, MemoryStore, S3Store
+
+    quick = {"client_options": {"allow_http": True}, "retry_config": {"max_retries": 0}}
+    store = {
+        "no server": lambda: HTTPStore.from_url("http://127.0.0.1:9/?sig=hunter2", **quick),
+        "a wrong option": lambda: S3Store("bkt", endpoint="http://127.0.0.1:9", skip_signature=True, **quick),
+    }.get(kind, MemoryStore)()
+    if kind == "an empty object":
+        obstore.put(store, "a.fits", b"")
+    with (
+        scichunk.options.set(retries=1, retry_wait=0.001, timeout=5.0),
+        pytest.raises(scichunk.errors.ScichunkError, match=r"a\.fits") as caught,
+    ):
+        scichunk.from_fits("a.fits", storage_options={"store": store})
+    assert "hunter2" not in repr(caught.value)
+    assert len(str(caught.value)) < 700
+    if kind == "no object":
+        assert isinstance(caught.value, MissingFile)
+
+
+@pytest.mark.parametrize(
+    ("url", "given"),
+    [
+        ("nonsense://a/b.fits", None),
+        ("memory://none.fits", None),
+        ("zip://a.fits::/none/none.zip", None),
+        ("s3://bkt/a.fits", {"nonsense": 1}),
+        ("simplecache::http://127.0.0.1:99999/a.fits", None),
+        ("simplecache::http://127.0.0.1:9/a.fits", None),
+        ("memory://", None),
+    ],
+)
+def test_file_systems_that_give_nothing(url, given):
+    with scichunk.options.set(retries=1, retry_wait=0.001, timeout=5.0), pytest.raises(SourceError) as caught:
+        scichunk.from_fits(url, storage_options=given)
+    assert caught.value.__cause__ is None
+    assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_a_file_system_that_does_not_answer():
+    Slow.ends.clear()
+    fsspec.filesystem("slow").pipe("/d.fits", FIRST)
+    array = scichunk.from_fits("slow://d.fits")
+    try:
+        with (
+            scichunk.options.set(retries=1, retry_wait=0.001, timeout=0.1),
+            pytest.raises(SourceError, match=r"no answer within 0\.1 s.*2 times"),
+        ):
+            array[-1].compute(scheduler="synchronous")
+    finally:
+        Slow.ends.set()
+
+
+@pytest.mark.parametrize("kind", ["memory", "local"])
+def test_small_reads_of_what_is_here_are_cheap(kind, tmp_path):
+    fs = fsspec.filesystem("memory" if kind == "memory" else "file")
+    path = "/e.fits" if kind == "memory" else str(tmp_path / "e.fits")
+    fs.pipe_file(path, FIRST)
+    assert locate("memory://e.fits").open().is_cheap if kind == "memory" else True
+    from scichunk.sources import Location
+
+    source = Location((fs, path)).open()
+    assert source.is_cheap
+    size = source.fingerprint.size
+    got = source.read_ranges([0, size - 5, size - 100_000], [4, size, size - 99_000])
+    assert [bytes(g) for g in got] == [FIRST[:4], FIRST[-5:], FIRST[-100_000:-99_000]]
+    later = asyncio.run(source.read_ranges_async([size - 5], [size]))
+    assert bytes(later[0]) == FIRST[-5:]
+    fs.pipe_file(path, FIRST[:100_000])
+    with pytest.raises(SourceError, match=CHANGED):
+        source.read_ranges([size - 5], [size])
+
+
+def test_far_file_systems_are_not_cheap():
+    with RangeServer({"a.fits": FIRST}) as server:
+        assert not locate(server.url("a.fits")).open().is_cheap
+        assert not locate(f"simplecache::{server.url('a.fits')}").open().is_cheap
