@@ -814,7 +814,7 @@ def contents(count, suffix=".tif"):
 
 def test_remote_files_of_a_chunk_are_fetched_together():
     files = contents(70)
-    with RangeServer(files, latency=0.02) as server:
+    with RangeServer(files, latency=0.2) as server:
         array = scichunk.from_files([server.url(name) for name in files])
         assert server.requests == 70
         assert server.max_concurrent >= 30
