@@ -227,3 +227,27 @@ def test_blocks_of_parquet_below_a_row_group():
     for name in table.column_names:
         np.testing.assert_array_equal(found[name].to_numpy(dtype="i8"), table[name].to_numpy())
     assert scichunk.read_votable(document, blocksize="64MiB").npartitions == 1
+
+
+def test_absent_blocks_of_any_size_are_read(tmp_path):
+    import rasterio
+    from rasterio.windows import Window
+
+    profile = {
+        "driver": "GTiff",
+        "width": 512,
+        "height": 256,
+        "count": 1,
+        "dtype": "uint8",
+        "tiled": True,
+        "SPARSE_OK": True,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(tmp_path / "a.tif", "w", blockxsize=256, blockysize=256, **profile) as file:
+            file.write(np.ones((1, 256, 256), "u1"), window=Window(0, 0, 256, 256))
+    array = scichunk.from_geotiff(tmp_path / "a.tif", reader="reference", chunks=(1, 64, 64))
+    with scichunk.options.set(max_chunk_bytes=5000):
+        assert not array[:, :64, 448:].compute().any()
+        with pytest.raises(LimitExceeded, match="65536 bytes"):
+            array[:, :64, :64].compute()

@@ -25,6 +25,8 @@ from scichunk.sources.spill import LocalCopy
 __all__ = ["RasterioArray", "RasterioWindows", "dataset_dtype", "open_reference"]
 
 Array = npt.NDArray[Any]
+_MOST_BLOCKS: Final = 1 << 16
+"""Blocks that are looked at to see whether they are there."""
 _handles: Final = HandlePool(lambda dataset: dataset.close())
 
 
@@ -84,12 +86,14 @@ class RasterioWindows:
 
     def _check_size(self, dataset: Any, window: tuple[slice, ...]) -> None:
         """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either."""
-        sizes = [dataset_dtype(dataset.dtypes[i : i + 1]).itemsize for i in range(dataset.count)]
+        of_kind = {kind: dataset_dtype((kind,)).itemsize for kind in set(dataset.dtypes)}
+        sizes = [of_kind[kind] for kind in dataset.dtypes]
         together = dataset.profile.get("interleave") == "pixel"
-        rows, columns = max(dataset.block_shapes, key=math.prod)
-        block = rows * columns * (sum(sizes) if together else max(sizes))
-        size = max(block, math.prod(s.stop - s.start for s in window) * max(sizes))
-        limit = options.get().max_chunk_bytes
+        edges = max(dataset.block_shapes, key=math.prod)
+        size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
+        block = math.prod(edges) * (sum(sizes) if together else max(sizes))
+        if size <= limit < block and not _all_absent(dataset, window, edges):
+            size = block
         if size > limit:
             msg = (
                 f"GDAL would have to decode {size} bytes at once, beyond the limit of {limit} (options.max_chunk_bytes)"
@@ -116,6 +120,20 @@ class RasterioWindows:
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
+
+
+def _all_absent(dataset: Any, window: tuple[slice, ...], edges: tuple[int, int]) -> bool:
+    """Whether the file holds none of the blocks of a window, so that GDAL fills them without decoding."""
+    bands, *places = window
+    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(places, edges, strict=True)]
+    if len(numbers[0]) * len(numbers[1]) * (bands.stop - bands.start) > _MOST_BLOCKS:
+        return False
+    return all(
+        dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=band + 1) is None
+        for row in numbers[0]
+        for column in numbers[1]
+        for band in range(bands.start, bands.stop)
+    )
 
 
 class RasterioArray(ReferenceArray):
