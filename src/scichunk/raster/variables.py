@@ -55,9 +55,17 @@ class Masked:
     source: ArraySource
 
 
-def alpha_band(metadata: RasterMetadata, bands: int) -> int | None:
-    """Position of an alpha band that GDAL lets count: the second of two, or the fourth of four, where no band has nodata."""
-    if bands not in {2, 4} or len(metadata.colorinterp) != bands or metadata.colorinterp[-1] != "alpha":
+def alpha_band(metadata: RasterMetadata, bands: int, dtype: np.dtype[Any]) -> int | None:
+    """Position of an alpha band that GDAL lets count: the second of two, or the fourth of four, where no band has nodata.
+
+    It must be of unsigned integers of 8 or 16 bits; of other types GDAL takes all pixels for valid (``GDALRasterBand::GetMaskFlags``).
+    """
+    if (
+        dtype.str[1:] not in {"u1", "u2"}
+        or bands not in {2, 4}
+        or len(metadata.colorinterp) != bands
+        or metadata.colorinterp[-1] != "alpha"
+    ):
         return None
     return bands - 1 if all(n is None for n in metadata.nodata[: bands - 1]) else None
 
@@ -71,9 +79,9 @@ def nodata_values(metadata: RasterMetadata, bands: int) -> tuple[float, ...] | N
     return found if bands and len(found) == bands else None
 
 
-def is_masked(metadata: RasterMetadata, bands: int) -> bool:
+def is_masked(metadata: RasterMetadata, bands: int, dtype: np.dtype[Any]) -> bool:
     """Whether something else than nodata says where a raster has no data, a mask aside."""
-    return alpha_band(metadata, bands) is not None or nodata_values(metadata, bands) is not None
+    return alpha_band(metadata, bands, dtype) is not None or nodata_values(metadata, bands) is not None
 
 
 def masked_source(pixels: ArraySource, metadata: RasterMetadata, mask: ArraySource | None = None) -> MaskedArray:
@@ -83,7 +91,7 @@ def masked_source(pixels: ArraySource, metadata: RasterMetadata, mask: ArraySour
     if mask is None and values is not None:
         mask = NodataValuesArray(pixels, values)
     if mask is None:
-        alpha = alpha_band(metadata, bands)
+        alpha = alpha_band(metadata, bands, pixels.dtype)
     known = mask is not None or alpha is not None  # else nodata counts: the file lies among others that have a mask
     cf = _cf_of_bands(metadata, bands, pixels.dtype)
     plain = [{k: v for k, v in c.items() if not (known and k == "_FillValue")} for c in cf]

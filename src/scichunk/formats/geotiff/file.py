@@ -137,7 +137,7 @@ class GeoTIFFFile:
         source = self.array(place)
         metadata = _with_colours(metadata, source)
         masked = None
-        if self._mask_image(page, level) is not None or is_masked(metadata, source.shape[0]):
+        if self._mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
             where = ("masked", page, level)
             masked = Masked(where, self.array(where))
         codec = nodes.codec_name(source, self.image(page, level))

@@ -35,7 +35,7 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
         source = file.array(place)
         mine = pick(metadata, group.components)
         masked = None
-        if is_masked(mine, source.shape[0]):
+        if is_masked(mine, source.shape[0], source.dtype):
             where = ("masked", number, reduce, "auto", expand)
             masked = Masked(where, file.array(where))
         var = band_data(source, place, mine, codec_name(source), naming, masked)
