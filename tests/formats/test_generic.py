@@ -1,6 +1,5 @@
 """The functions that name no format: the same as those that do, for every format, plug-ins included."""
 
-import importlib
 import io
 import subprocess
 import sys
@@ -14,14 +13,12 @@ import pytest
 import xarray as xr
 from astropy.io import fits
 from astropy.table import Table
-from xarray.backends.plugins import refresh_engines
 
 import scichunk
 from scichunk.errors import FormatError, MissingFile
 from scichunk.testing import RangeServer
 
 DATA = Path(__file__).parents[2] / "test_data"
-ENVI = Path(__file__).parents[1] / "plugins" / "envi"
 
 
 # -- arrays -------------------------------------------------------------------------------------------------------------------------
@@ -129,22 +126,6 @@ def test_words_of_others(word, hint):
 def test_wrong_selectors(name, given, error, match):
     with pytest.raises(error, match=match):
         scichunk.from_file(DATA / name, **given)
-
-
-@pytest.fixture
-def envi():
-    def look_again():
-        importlib.invalidate_caches()
-        scichunk.clear_caches()
-        refresh_engines()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ENVI)
-        look_again()
-        yield
-    for name in ("envi_scichunk", "envi_scichunk_engine"):
-        sys.modules.pop(name, None)
-    look_again()
 
 
 def test_a_format_of_another_package(tmp_path, envi):

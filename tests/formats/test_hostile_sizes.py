@@ -251,3 +251,12 @@ def test_absent_blocks_of_any_size_are_read(tmp_path):
         assert not array[:, :64, 448:].compute().any()
         with pytest.raises(LimitExceeded, match="65536 bytes"):
             array[:, :64, :64].compute()
+
+
+@pytest.mark.parametrize("edge", [1 << 17, 0xFFFFFFF0])
+@pytest.mark.parametrize("compression", [5, 8])
+def test_tiles_of_single_bits_far_larger_than_their_image(edge, compression):
+    tiles = {258: (3, 1), 259: (3, compression), 322: (4, edge), 323: (4, edge), 324: (4, 16), 325: (4, 64)}
+    file = tiff({c: v for c, v in PLAIN.items() if c not in {273, 278, 279}} | tiles)
+    with pytest.raises(LimitExceeded, match=r"decoded block .*max_chunk_bytes"):
+        scichunk.from_geotiff(file, reader="indexed").compute()

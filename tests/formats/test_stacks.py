@@ -1,12 +1,10 @@
 """Many files as one: what is carried, what lies on each other, and what becomes of files that cannot be read."""
 
 import contextlib
-import importlib
 import io
 import pickle
 import shutil
 import struct
-import sys
 import warnings
 import zipfile
 from pathlib import Path
@@ -19,14 +17,12 @@ import xarray as xr
 from astropy.io import fits
 from astropy.table import Table
 from rasterio.transform import Affine
-from xarray.backends.plugins import refresh_engines
 
 import scichunk
 from scichunk.errors import DataWarning, FormatError, MissingFile, ScichunkError
 from scichunk.testing import RangeServer
 
 DATA = Path(__file__).parents[2] / "test_data"
-ENVI = Path(__file__).parents[1] / "plugins" / "envi"
 GRID = Affine(10, 0, 500_000, 0, -20, 5_000_000)
 
 
@@ -872,22 +868,6 @@ def test_remote_files_that_fail(tmp_path):
 
 
 # -- a format of another package ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def envi(monkeypatch):
-    def look_again():
-        importlib.invalidate_caches()
-        scichunk.clear_caches()
-        refresh_engines()
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ENVI)
-        look_again()
-        yield
-    for name in ("envi_scichunk", "envi_scichunk_engine"):
-        sys.modules.pop(name, None)
-    look_again()
 
 
 def envi_image(path, value, x=1, more=""):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import borrow
-from scichunk.codecs.decompress import decompress
+from scichunk.codecs.decompress import check_block, decompress
 from scichunk.errors import FormatError
 
 __all__ = ["BitCodec"]
@@ -54,6 +54,7 @@ class BitCodec:
         """Decompress and unpack."""
         del skipped, number
         height, width = self.padded or shape[1:]
+        check_block(height * width)  # a byte for each pixel, once unpacked
         line = -(-width // 8)
         if self.codec:
             block = borrow("block", height * line)

@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk import options
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["BYTE_CODECS", "decompress"]
+__all__ = ["BYTE_CODECS", "check_block", "decompress"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -21,6 +22,22 @@ BYTE_CODECS = ("deflate", "zstd", "lzw", "packbits", "lzma")
 """Names that :func:`decompress` knows."""
 _LZMA_MEMORY: Final = 1 << 28
 """Bytes that a decoder of LZMA may take for its dictionary; the highest preset of xz needs a quarter of it."""
+
+
+def check_block(size: int) -> None:
+    """Refuse a stored block beyond ``options.max_chunk_bytes``.
+
+    A tile may be far larger than its image (TIFF 6.0, section 15), so that no look at the chunks of the image sees its size.
+
+    Raises
+    ------
+    LimitExceeded
+        If it has more decoded bytes.
+    """
+    limit = options.get().max_chunk_bytes
+    if size > limit:
+        msg = f"a decoded block of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
+        raise LimitExceeded(msg)
 
 
 def decompress(codec: str, data: memoryview, out: Bytes) -> None:

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
 from scichunk.buffers import borrow
-from scichunk.codecs.decompress import decompress
+from scichunk.codecs.decompress import check_block, decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
-from scichunk.errors import LimitExceeded
 
 __all__ = ["PixelCodec"]
 
@@ -63,12 +61,8 @@ class PixelCodec:
         del skipped, number
         samples = shape[0]
         height, width = self.padded or shape[1:]
-        size, limit = height * width * samples * self.stored.itemsize, options.get().max_chunk_bytes
-        if (
-            size > limit
-        ):  # a tile may be far larger than the image, and whoever looked at the image's chunks did not see it
-            msg = f"a decoded block of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
-            raise LimitExceeded(msg)
+        size = height * width * samples * self.stored.itemsize
+        check_block(size)
         if (
             self.predictor == 1
             and out.nbytes == size
