@@ -22,6 +22,8 @@ BYTE_CODECS = ("deflate", "zstd", "lzw", "packbits", "lzma")
 """Names that :func:`decompress` knows."""
 _LZMA_MEMORY: Final = 1 << 28
 """Bytes that a decoder of LZMA may take for its dictionary; the highest preset of xz needs a quarter of it."""
+_DEFLATE_MATCH_BYTES: Final = 258
+"""Longest match (RFC 1951, section 3.2.5)."""
 
 
 def check_block(size: int) -> None:
@@ -73,6 +75,23 @@ def decompress(codec: str, data: memoryview, out: Bytes) -> None:
         raise FormatError(msg)
 
 
+def _first_of_deflate(data: memoryview, size: int) -> bytes | None:
+    """First bytes of a stream that zlib refuses for its incomplete codes, and libtiff reads by libdeflate. None if they are corrupt too."""
+    import imagecodecs
+
+    if not imagecodecs.DEFLATE.available:
+        return None
+    out = np.zeros(
+        size + _DEFLATE_MATCH_BYTES, np.uint8
+    )  # a match that does not fit is left out: all before it is there
+    try:
+        size = min(size, len(imagecodecs.deflate_decode(data, out=out)))
+    except imagecodecs.DeflateError as error:
+        if "INSUFFICIENT_SPACE" not in str(error):
+            return None
+    return out[:size].tobytes()
+
+
 def _first_of_zstd(data: memoryview, size: int) -> bytes | None:
     """First bytes of a stream, which may hold gigabytes: imagecodecs gives all of it or nothing. None if it is corrupt."""
     import pyarrow as pa
@@ -102,7 +121,10 @@ def _tolerant(codec: str, data: memoryview, out: Bytes) -> int | None:
         try:
             found = stream.decompress(data, out.size)
         except zlib.error:
-            return None
+            first = _first_of_deflate(data, out.size)
+            if first is None:
+                return None
+            found = first
     elif codec == "lzma":
         try:
             found = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(data, out.size)
