@@ -89,7 +89,7 @@ def _first_of_deflate(data: memoryview, size: int) -> bytes | None:
     except imagecodecs.DeflateError as error:
         if "INSUFFICIENT_SPACE" not in str(error):
             return None
-    return out[:size].tobytes()
+    return bytes(out[:size])
 
 
 def _first_of_zstd(data: memoryview, size: int) -> bytes | None:

@@ -85,12 +85,16 @@ class FormatSpec:
 
     def open_file(self, location: Location, **options: Any) -> OpenFile:
         """Import the format and open a file of it."""
-        opened: OpenFile = import_module(self.module).open_file(location, **options)
+        opened: OpenFile = _module(self.module).open_file(location, **options)
         return opened
 
     def write_table(self, stream: TableStream, path: Any, **options: Any) -> None:
         """Import the format's writer and write a table."""
         import_module(self.writer).write_table(stream, path, **options)
+
+
+_module = cache(import_module)
+"""Import a module; looking it up in ``sys.modules`` costs more than a fifth of opening a small file does."""
 
 
 @cache

@@ -26,6 +26,7 @@ __all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]
 
 _PAGE: Final = 4096
 _MAX_READ: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
+_FLAGS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
 def stat_file(path: str) -> Fingerprint:
@@ -93,10 +94,9 @@ def _open_descriptor(path: str) -> _Descriptor:
     Opening a pipe waits for whoever writes into it, for ever if nobody does. A look at the path before cannot prevent that, since the
     file may be exchanged in between; so it is opened without waiting, and what was opened is looked at.
     """
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
     for attempt in range(2):
         try:
-            found = _Descriptor(os.open(path, flags))
+            found = _Descriptor(os.open(path, _FLAGS))
         except FileNotFoundError:
             msg = "no such file"
             raise MissingFile(msg, url=path) from None
@@ -142,7 +142,7 @@ class LocalSource:
         self.path = self.url = self.key = path
         self.fingerprint = stat_file(path)
         self._lock = threading.Lock()
-        self._slot = object()
+        self._slot: object = object()
         _descriptors.put(self._slot, _open_descriptor(path))
 
     def __del__(
@@ -185,9 +185,13 @@ class LocalSource:
         return options.get().batch_bytes
 
     def head(self) -> memoryview:
-        """Return the first bytes of the file, in memory of their own."""
-        size = min(self.fingerprint.size, options.get().head_bytes)
-        return self._read([0], [size], np.empty(size, np.uint8))[0]
+        """Return the first bytes of the file, in memory of their own.
+
+        Nobody looks once more whether the file has changed: it was opened a moment ago, and whatever is read next looks.
+        """
+        buffer = memoryview(np.empty(min(self.fingerprint.size, options.get().head_bytes), np.uint8))
+        self._fill(_descriptors.get(self._slot) or self._descriptor(), buffer, 0)
+        return buffer
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges; the views lie in a buffer of this thread and are valid until its next read."""
@@ -259,7 +263,7 @@ class UnnamedSource(LocalSource):
     """
 
     def __init__(self, number: int, size: int, url: str, tag: str) -> None:  # there is no path to open
-        self._file = _Descriptor(number)
+        self._file, self._slot = _Descriptor(number), None
         self.path, self.url, self.key = f"/proc/self/fd/{number}", url, url
         self.fingerprint = Fingerprint(size, tag)
         self._lock = threading.Lock()

@@ -27,10 +27,12 @@ class HeaderReader:
     def __init__(self, source: ByteSource) -> None:
         self.source = source
         self.size = source.fingerprint.size
+        self._head = source.head()
+        self._head_size = len(self._head)
         self._starts = [0]
         """Where the windows begin. Both their starts and their ends ascend, so that of those that begin before a place the last
         reaches furthest."""
-        self._windows = [source.head()]
+        self._windows = [self._head]
         self._order: dict[int, None] = {}
         """Starts of the windows behind the first one, the oldest first."""
         self._kept = 0
@@ -47,6 +49,8 @@ class HeaderReader:
         LimitExceeded
             If the headers are larger than ``options.max_header_bytes``.
         """
+        if start >= 0 and stop <= self._head_size:  # nearly always, and a file has dozens of tags
+            return self._head[start:stop]
         ahead = min(self.size, max(stop, start + _READ_AHEAD))
         with self._lock:
             i = bisect.bisect_right(self._starts, start)

@@ -51,6 +51,8 @@ def existing(path: str, names: Sequence[str]) -> list[str]:
     """
     folder = os.path.dirname(path)
     there = _names_in(folder)
+    if there is not None and there.isdisjoint(names):  # nearly always
+        return []
     found = (os.path.join(folder, name) for name in dict.fromkeys(names) if there is None or name in there)
     return [p for p in found if _is_file(p)]
 

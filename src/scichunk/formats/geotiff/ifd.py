@@ -24,8 +24,9 @@ _TYPES: Final = {
 }  # fmt: skip
 _ASCII: Final = 2
 _RATIONAL: Final = (5, 10)
-_UNSIGNED: Final = (1, 3, 4, 13, 16, 18)
 _SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
+_UNSIGNED: Final = {code: _SIZES[code] for code in (1, 3, 4, 13, 16, 18)}
+"""Bytes of a value of each unsigned type."""
 
 
 @dataclass(slots=True)  # not frozen: a file has dozens, and a frozen one costs three times as much to make
@@ -90,8 +91,9 @@ class Directory:
         tag = self.tags.get(code)
         if tag is None or not tag.count:
             return default
-        if tag.type in _UNSIGNED:  # the common case, ten times faster than through an array
-            data = self.reader.get(tag.start, tag.start + _SIZES[tag.type])
+        size = _UNSIGNED.get(tag.type)
+        if size is not None:  # the common case, ten times faster than through an array
+            data = self.reader.get(tag.start, tag.start + size)
             return int.from_bytes(data, "little" if self.order == "<" else "big")
         found = self.array(code)
         return int(found[0]) if found.size and found.dtype.kind in "if" and np.isfinite(found[0]) else default
