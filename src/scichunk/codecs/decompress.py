@@ -81,9 +81,7 @@ def _first_of_deflate(data: memoryview, size: int) -> bytes | None:
 
     if not imagecodecs.DEFLATE.available:
         return None
-    out = np.zeros(
-        size + _DEFLATE_MATCH_BYTES, np.uint8
-    )  # a match that does not fit is left out: all before it is there
+    out = bytearray(size + _DEFLATE_MATCH_BYTES)  # a match that does not fit is left out: all before it is there
     try:
         size = min(size, len(imagecodecs.deflate_decode(data, out=out)))
     except imagecodecs.DeflateError as error:
