@@ -150,3 +150,51 @@ def test_a_jpeg_that_says_it_is_far_larger_than_its_strip():
     higher = tiff(tags, encoded[:at] + struct.pack(">H", 65_000) + encoded[at + 2 :])
     with scichunk.options.set(max_chunk_bytes=1 << 16), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
         scichunk.from_geotiff(higher).compute()
+
+
+def of_one_value(rows, columns):
+    """LERC of one value: a hundred bytes for as many pixels as one likes."""
+    return bytes(imagecodecs.lerc_encode(np.zeros((rows, columns), np.uint8)))
+
+
+def larger_webp(rows, columns):
+    data = bytes(imagecodecs.webp_encode(np.zeros((8, 8, 3), np.uint8), lossless=True))
+    bits = (columns - 1) | (rows - 1) << 14 | int.from_bytes(data[21:25], "little") >> 28 << 28
+    return data[:21] + struct.pack("<I", bits) + data[25:]
+
+
+@pytest.mark.parametrize(
+    ("compression", "encoded", "samples"),
+    [
+        (34887, of_one_value(30_000, 30_000), 1),
+        (34887, of_one_value(30_000, 8), 1),
+        (34887, of_one_value(8, 8) * 20_000, 1),
+        (50001, larger_webp(16_000, 16_000), 3),
+        (50001, larger_webp(16_000, 8), 3),
+        (50002, bytes(imagecodecs.jpegxl_encode(np.zeros((20_000, 10_000), np.uint8), effort=1)), 1),
+    ],
+)
+def test_images_that_say_they_are_far_larger_than_their_strip(compression, encoded, samples):
+    tags = BASE | {258: (3, [8] * samples), 259: (3, [compression]), 277: (3, [samples]), 279: (4, [len(encoded)])}
+    tags |= {262: (3, [2 if samples == 3 else 1])} | ({50674: (4, [4, 0])} if compression == 34887 else {})
+    file = tiff(tags, encoded)
+    with (
+        scichunk.options.set(max_chunk_bytes=1 << 16),
+        pytest.raises((FormatError, LimitExceeded), match=r"pixels|beyond"),
+    ):
+        scichunk.from_geotiff(file, reader="indexed").compute()
+
+
+@pytest.mark.parametrize("outer", ["deflate", "zstd"])
+def test_lerc_within_a_bomb(outer):
+    blob = of_one_value(8, 8)
+    encode = imagecodecs.deflate_encode if outer == "deflate" else imagecodecs.zstd_encode
+    for encoded, fails in ((blob, False), (blob + bytes(1 << 26), True)):
+        data = bytes(encode(encoded))
+        tags = BASE | {259: (3, [34887]), 279: (4, [len(data)]), 50674: (4, [4, 1 if outer == "deflate" else 2])}
+        array = scichunk.from_geotiff(tiff(tags, data), reader="indexed")
+        if fails:
+            with pytest.raises(FormatError, match="hold more than"):
+                array.compute()
+        else:
+            assert not array.compute().any()

@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.buffers import borrow
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["BYTE_CODECS", "check_block", "decompress"]
+__all__ = ["BYTE_CODECS", "check_block", "decompress", "decompress_at_most"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -73,6 +74,34 @@ def decompress(codec: str, data: memoryview, out: Bytes) -> None:
     if size < out.size:
         msg = f"{codec} data end after {size} of {out.size} bytes"
         raise FormatError(msg)
+
+
+def decompress_at_most(codec: str, data: memoryview, limit: int) -> memoryview:
+    """Decompress bytes of unknown number into a buffer of this thread, which is valid until its next call.
+
+    Parameters
+    ----------
+    codec
+        One of :data:`BYTE_CODECS`.
+    data
+        The encoded bytes.
+    limit
+        The most bytes that there may be.
+
+    Raises
+    ------
+    FormatError
+        If the data are corrupt, or decode to more bytes.
+    UnsupportedFeature
+        If this build of imagecodecs lacks the codec.
+    """
+    out = borrow("decompressed", limit)
+    try:
+        found = _decoder(codec)(data, out=out)
+    except Exception as error:  # each codec of imagecodecs raises a class of its own
+        msg = f"{codec} data are corrupt, or hold more than {limit} bytes: {error}"
+        raise FormatError(msg) from error
+    return memoryview(out)[: found if isinstance(found, int) else memoryview(found).nbytes]
 
 
 def _first_of_deflate(data: memoryview, size: int) -> bytes | None:

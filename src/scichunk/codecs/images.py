@@ -9,14 +9,15 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.codecs.decompress import check_block, decompress_at_most
+from scichunk.codecs.image_heads import check_size
+from scichunk.errors import FormatError, ScichunkError
 
 __all__ = ["ImageCodec"]
 
 Array = npt.NDArray[Any]
-_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers that begin a frame header (ITU-T T.81, table B.1)."""
+_LERC_SLACK_BYTES: Final = 1 << 16
+"""Room for headers; pixels that LERC cannot compress are stored as they are, with a mask of less than their size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +65,11 @@ class ImageCodec:
         """Decode the image and copy the window."""
         del skipped, number
         height, width = self.padded or shape[1:]
-        if self.codec == "jpeg":
-            _check_frame(data, width)
+        pixel_bytes = shape[0] * self.dtype.itemsize
+        check_block(height * width * pixel_bytes)
+        if self.outer:
+            data = decompress_at_most(self.outer, data, 2 * height * width * pixel_bytes + _LERC_SLACK_BYTES)
+        check_size(self.codec, data, width, pixel_bytes)
         try:
             image = self._decode(data, (height, width, shape[0]))
         except (ScichunkError, MemoryError):
@@ -87,21 +91,16 @@ class ImageCodec:
         import imagecodecs
 
         if self.codec == "lerc":
-            return _lerc(self._unwrap(data), shape)
-        name = "jpeg8" if self.codec == "jpeg" else self.codec
-        image: Array = getattr(imagecodecs, f"{name}_decode")(data, **self.arguments)
+            return _lerc(data, shape)
+        if self.codec == "jpeg":
+            image: Array = imagecodecs.jpeg8_decode(data, **self.arguments)
+        else:
+            decode = imagecodecs.webp_decode if self.codec == "webp" else imagecodecs.jpegxl_decode
+            image = decode(data, index=0, **self.arguments)  # the first frame: of very many, all would be decoded
         return image
 
-    def _unwrap(self, data: memoryview) -> bytes | memoryview:
-        import imagecodecs
 
-        if not self.outer:
-            return data
-        found: bytes = getattr(imagecodecs, "zlib_decode" if self.outer == "deflate" else "zstd_decode")(data)
-        return found
-
-
-def _lerc(data: bytes | memoryview, shape: tuple[int, int, int]) -> Array:
+def _lerc(data: memoryview, shape: tuple[int, int, int]) -> Array:
     """Decode a LERC blob of (rows, columns, samples); invalid pixels are NaN in floats and 0 in integers, as GDAL gives them.
 
     A blob holds samples as depth (last axis) or, where their masks differ, as bands (first axis).
@@ -121,36 +120,3 @@ def _samples_last(array: Array, shape: tuple[int, int, int]) -> Array:
     if array.ndim == 2:
         return array[..., None]
     return np.moveaxis(array, 0, -1) if array.shape != shape and array.shape == (shape[2], *shape[:2]) else array
-
-
-def _check_frame(data: memoryview, width: int) -> None:
-    """Compare the frame header of a JPEG with what is expected: a decoder makes room for 65,535 x 65,535 pixels if it says so.
-
-    Raises
-    ------
-    FormatError
-        If it has another number of columns.
-    LimitExceeded
-        If it is larger than ``options.max_chunk_bytes``.
-    """
-    at = 2
-    while at + 10 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xFF:  # padding
-            at += 1
-            continue
-        if marker in _FRAMES:
-            rows, columns, samples = (
-                int.from_bytes(data[at + 5 : at + 7], "big"),
-                int.from_bytes(data[at + 7 : at + 9], "big"),
-                data[at + 9],
-            )
-            limit = options.get().max_chunk_bytes
-            if columns != width:
-                msg = f"JPEG data hold an image of {rows} x {columns} pixels, not of {width} columns"
-                raise FormatError(msg)
-            if rows * columns * samples > limit:
-                msg = f"JPEG data hold an image of {rows} x {columns} pixels, more than {limit} bytes (options.max_chunk_bytes)"
-                raise LimitExceeded(msg)
-            return
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")

@@ -1,0 +1,71 @@
+"""Images within blocks say how large they are; that is read before a decoder makes room for it."""
+
+import imagecodecs
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scichunk.codecs.image_heads import Size, check_size, read_size
+from scichunk.errors import FormatError, LimitExceeded
+from scichunk.options import set as set_options
+
+SIZES = [(37, 52), (8, 8), (1, 300), (64, 128), (600, 80), (72, 128), (16, 9)]
+WRITERS = {
+    "jpeg": ("jpeg", "jpeg8_encode", {}),
+    "webp, lossless": ("webp", "webp_encode", {"lossless": True}),
+    "webp, lossy": ("webp", "webp_encode", {"lossless": False, "level": 80}),
+    "jpegxl": ("jpegxl", "jpegxl_encode", {"lossless": True}),
+    "jpegxl in boxes": ("jpegxl", "jpegxl_encode", {"usecontainer": True}),
+}
+
+
+def pixels(rows, columns, samples=3):
+    return np.random.default_rng(0).integers(0, 255, (rows, columns, samples), np.uint8)
+
+
+@pytest.mark.parametrize("shape", SIZES)
+@pytest.mark.parametrize("kind", WRITERS)
+def test_sizes(kind, shape):
+    codec, writer, arguments = WRITERS[kind]
+    size = read_size(codec, bytes(getattr(imagecodecs, writer)(pixels(*shape), **arguments)))
+    assert size[:2] == shape
+
+
+def test_alpha_of_webp():
+    assert read_size("webp", bytes(imagecodecs.webp_encode(pixels(37, 52, 4), lossless=False, level=80)))[:2] == (
+        37,
+        52,
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i1", "u2", "i2", "u4", "i4", "f4", "f8"])
+@pytest.mark.parametrize("version", [None, 4, 5])
+def test_lerc(dtype, version):
+    data = bytes(imagecodecs.lerc_encode(pixels(9, 7).astype(dtype), version=version))
+    assert read_size("lerc", data) == Size(9, 7, 3 * np.dtype(dtype).itemsize)
+    bands = np.moveaxis(pixels(9, 7), -1, 0).astype(dtype).copy()
+    assert read_size("lerc", bytes(imagecodecs.lerc_encode(bands, planar=True))) == Size(
+        9, 7, 3 * np.dtype(dtype).itemsize
+    )
+
+
+@given(st.sampled_from(["jpeg", "webp", "lerc", "jpegxl"]), st.binary(max_size=80), st.integers(0, 3))
+def test_whatever_stands_there(codec, data, start):
+    begins = {
+        "jpeg": b"\xff\xd8\xff",
+        "webp": b"RIFF1234WEBPVP8",
+        "lerc": b"Lerc2 \4\0\0\0",
+        "jpegxl": b"\0\0\0\x0cJXL ",
+    }
+    size = read_size(codec, (begins[codec] if start else b"") + data)
+    assert size is None or isinstance(size, Size)
+
+
+def test_what_is_refused():
+    data = bytes(imagecodecs.jpegxl_encode(pixels(37, 52)))
+    check_size("jpegxl", data, 52, 3)
+    with pytest.raises(FormatError, match="37 x 52 pixels, not of 51 columns"):
+        check_size("jpegxl", data, 51, 3)
+    with set_options(max_chunk_bytes=37 * 52 * 3 - 1), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        check_size("jpegxl", data, 52, 3)
