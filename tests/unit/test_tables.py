@@ -1,17 +1,13 @@
-import os
-import threading
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from scichunk.core.selection import Span
 from scichunk.core.tables import Column, Rows, unique_names
-from scichunk.errors import FormatError, SourceError
+from scichunk.errors import FormatError
 from scichunk.tables import arrow
 from scichunk.tables.columns import ColumnArray
 from scichunk.tables.nodes import cell_dims, table_info, table_node
-from scichunk.tables.writing import atomic_write
 
 
 class Memory:
@@ -134,44 +130,6 @@ def test_nodes_name_the_dimensions_of_cells():
     unknown = table_info(Memory(known=False), "/t", "t")
     assert unknown.shape == ()
     assert unknown.notes["rows"] == "not counted"
-
-
-def test_files_appear_whole_or_not_at_all(tmp_path):
-    path = tmp_path / "x"
-    with pytest.raises(RuntimeError), atomic_write(path) as file:
-        file.write(b"half")
-        raise RuntimeError
-    assert os.listdir(tmp_path) == []
-    with atomic_write(path) as file:
-        file.write(b"whole")
-        assert not path.exists()
-    assert path.read_bytes() == b"whole"
-    with pytest.raises(SourceError, match="exists already"), atomic_write(path):
-        pass
-    with atomic_write(path, overwrite=True) as file:
-        file.write(b"new")
-    assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["x"]
-    with pytest.raises(SourceError, match="cannot be written"), atomic_write(tmp_path / "no" / "x"):
-        pass
-
-
-def test_writers_of_one_file_do_not_mix(tmp_path):
-    path = tmp_path / "x"
-
-    def write(n):
-        with atomic_write(path, overwrite=True) as file:
-            for _ in range(50):
-                file.write(bytes([n]) * 1000)
-
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    found = path.read_bytes()
-    assert len(found) == 50_000
-    assert len(set(found)) == 1
 
 
 def test_columns_of_a_dataset_share_their_chunks(tmp_path):

@@ -30,7 +30,7 @@ def write_table(format_name: str, obj: Any, path: str | os.PathLike[str], **opti
     obj
         ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
     path
-        On this machine.
+        A path, or a URL that fsspec can write to.
     **options
         ``overwrite``, and what the format's writer takes.
     """

@@ -187,7 +187,12 @@ def read_fits_table(
 
 
 def write_fits_table(
-    obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, extname: str | None = None
+    obj: Any,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    extname: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a table as a binary table of a FITS file, rows as they come; the file appears when it is complete.
 
@@ -196,11 +201,13 @@ def write_fits_table(
     obj
         ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
     path
-        On this machine.
+        A path, or a URL that fsspec can write to. Links are followed, and a file that is replaced keeps its mode.
     overwrite
         Replace a file that is there.
     extname
         EXTNAME of the table; by default that of the attributes.
+    storage_options
+        Passed to fsspec.
 
     Raises
     ------
@@ -232,4 +239,4 @@ def write_fits_table(
     >>> stars = scichunk.read_fits_table("catalogue.fits")  # doctest: +SKIP
     >>> scichunk.write_fits_table(stars[stars.mag < 15], "bright.fits")  # doctest: +SKIP
     """
-    write_table("fits", obj, path, overwrite=overwrite, extname=extname)
+    write_table("fits", obj, path, overwrite=overwrite, extname=extname, storage_options=storage_options)

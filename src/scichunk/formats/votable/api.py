@@ -167,7 +167,14 @@ def votable_header(url: Any, *, storage_options: Mapping[str, Any] | None = None
     return found
 
 
-def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = False, name: str | None = None) -> None:
+def write_votable(
+    obj: Any,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    name: str | None = None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
     """Write a table as a VOTable (BINARY2), rows as they come; the file appears when it is complete.
 
     Parameters
@@ -175,11 +182,13 @@ def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = F
     obj
         ``xarray.Dataset`` whose variables share their first dimension, dask or pandas ``DataFrame``, or pyarrow ``Table``.
     path
-        On this machine.
+        A path, or a URL that fsspec can write to. Links are followed, and a file that is replaced keeps its mode.
     overwrite
         Replace a file that is there.
     name
         Of the table; by default that of the attributes.
+    storage_options
+        Passed to fsspec.
 
     Raises
     ------
@@ -205,4 +214,4 @@ def write_votable(obj: Any, path: str | os.PathLike[str], *, overwrite: bool = F
     >>> stars = scichunk.read_votable("gaia.vot")  # doctest: +SKIP
     >>> scichunk.write_votable(stars[stars.parallax > 10], "near.vot")  # doctest: +SKIP
     """
-    write_table("votable", obj, path, overwrite=overwrite, name=name)
+    write_table("votable", obj, path, overwrite=overwrite, name=name, storage_options=storage_options)

@@ -16,7 +16,8 @@ import numpy as np
 from scichunk.core.tables import TableStream
 from scichunk.formats.votable.out_fields import OutField
 from scichunk.formats.votable.rewrite import rewrite
-from scichunk.tables.writing import atomic_write, spooled
+from scichunk.sources.output import open_output, scratch_folder
+from scichunk.tables.writing import spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +41,14 @@ _SKIPPED: Final = (
 _XML: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite: bool, name: str | None) -> None:
+def write_table(
+    stream: TableStream,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    name: str | None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
     """Write a document of one table.
 
     Rows are written as they come; columns of texts and of integer arrays are looked through first, since their FIELD depends on
@@ -56,9 +64,9 @@ def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite:
         If the file exists, or cannot be written.
     """
     fields = [OutField(c) for c in stream.columns]
-    folder = os.path.dirname(os.path.abspath(os.path.expanduser(os.fspath(path))))
+    folder = scratch_folder(path)
     with contextlib.ExitStack() as stack:
-        file = stack.enter_context(atomic_write(path, overwrite=overwrite))
+        file = stack.enter_context(open_output(path, overwrite=overwrite, storage_options=storage_options))
         batches: Iterator[pa.RecordBatch] = iter(stream.batches)
         if not all(f.settled for f in fields):
             batches = spooled(batches, fields, stack.enter_context(tempfile.TemporaryFile(dir=folder)))

@@ -19,7 +19,8 @@ from scichunk.formats.fits.structure import BLOCK
 from scichunk.formats.fits.table.column_writers import OutField, field_for
 from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
 from scichunk.quiet import quiet
-from scichunk.tables.writing import atomic_write, spooled
+from scichunk.sources.output import open_output, scratch_folder
+from scichunk.tables.writing import spooled
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,7 +36,14 @@ _ROWS: Final = 1 << 16
 _COPY: Final = 1 << 20
 
 
-def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite: bool, extname: str | None) -> None:
+def write_table(
+    stream: TableStream,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool,
+    extname: str | None,
+    storage_options: Mapping[str, Any] | None = None,
+) -> None:
     """Write a FITS file with an empty primary HDU and one binary table.
 
     Rows are written as they come. Where a column has texts of unknown length, or integers that may have nulls without a value
@@ -51,10 +59,10 @@ def write_table(stream: TableStream, path: str | os.PathLike[str], *, overwrite:
         If the file exists, or cannot be written.
     """
     fields = [field_for(c) for c in stream.columns]
-    folder = os.path.dirname(os.path.abspath(os.path.expanduser(os.fspath(path))))
+    folder = scratch_folder(path)
     with contextlib.ExitStack() as stack:
         batches: Iterator[pa.RecordBatch] = iter(stream.batches)
-        file = stack.enter_context(atomic_write(path, overwrite=overwrite))
+        file = stack.enter_context(open_output(path, overwrite=overwrite, storage_options=storage_options))
         if not all(f.settled for f in fields):
             spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
             batches = spooled(batches, fields, spool)

@@ -1,0 +1,224 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Final
+
+from scichunk.errors import SourceError
+from scichunk.sources.base import public_url
+from scichunk.sources.retrying import error_of
+
+__all__ = ["open_output", "scratch_folder"]
+
+_COPY_BYTES: Final = 1 << 22
+_RANDOM_BYTES: Final = 6
+_NAME_LETTERS: Final = 64
+"""Of the target's name in that of the temporary file, which must not become too long."""
+_TRIES: Final = 8
+
+
+def scratch_folder(target: str | os.PathLike[str]) -> str | None:
+    """Return a folder for temporary files of a writer: that of a local target, else None for the system's own."""
+    path = _local_path(target)
+    return None if path is None else os.path.dirname(path)
+
+
+@contextlib.contextmanager
+def open_output(
+    target: str | os.PathLike[str], *, overwrite: bool = False, storage_options: Mapping[str, Any] | None = None
+) -> Iterator[IO[bytes]]:
+    """Open a file for writing; it gets its name when all went well, and is removed when not.
+
+    A local file is written under a temporary name beside the target. Links are followed, a file that is replaced keeps its mode, and
+    what a killed writer of the same target left is removed. A remote one is written here first and then sent as a whole.
+
+    Parameters
+    ----------
+    target
+        A path, or a URL that fsspec can write to.
+    overwrite
+        Replace a file that is there.
+    storage_options
+        Passed to fsspec.
+
+    Yields
+    ------
+    binary file
+        Seekable, writable and readable.
+
+    Raises
+    ------
+    SourceError
+        If there is a file already, the target is no regular file, or it cannot be written.
+    """
+    path = _local_path(target)
+    if path is None:
+        with _remote(os.fspath(target), overwrite, dict(storage_options or {})) as file:
+            yield file
+    else:
+        with _local(path, overwrite) as file:
+            yield file
+
+
+def _local_path(target: str | os.PathLike[str]) -> str | None:
+    """The real path of a target of this machine."""
+    name = os.fspath(target)
+    if isinstance(name, bytes):
+        name = os.fsdecode(name)
+    if not isinstance(name, str):  # a PathLike of somebody else
+        msg = f"expected a path or URL, got {type(target).__name__}"
+        raise TypeError(msg)
+    if name.startswith(("file://", "local://")) and "::" not in name:
+        import fsspec
+
+        name = fsspec.core.strip_protocol(name)
+    if "://" in name:
+        return None
+    try:
+        return os.path.realpath(os.path.expanduser(name))
+    except (OSError, ValueError) as error:  # a NUL in it
+        msg = f"cannot be written: {error}"
+        raise SourceError(msg, url=name) from error
+
+
+@contextlib.contextmanager
+def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
+    try:
+        mode = _mode(path, overwrite)
+        number, temporary = _create(path)
+    except (OSError, ValueError) as error:
+        if isinstance(error, SourceError):
+            raise
+        msg = f"cannot be written: {getattr(error, 'strerror', None) or error}"
+        raise SourceError(msg, url=path) from error
+    try:
+        with os.fdopen(number, "w+b") as file:
+            if mode is not None and hasattr(os, "fchmod"):
+                os.fchmod(number, mode)
+            yield file
+            file.flush()
+            os.fsync(number)
+            _name(temporary, path, overwrite)
+    except OSError as error:
+        _remove(temporary)
+        if isinstance(error, SourceError):
+            raise
+        msg = f"cannot be written: {error.strerror or error}"
+        raise SourceError(msg, url=path) from error
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+def _name(temporary: str, path: str, overwrite: bool) -> None:
+    """Give a complete file its name; one that has appeared meanwhile is only replaced if that is wanted."""
+    if not overwrite:
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise _exists(path) from None
+        except (OSError, AttributeError):  # a file system without hard links
+            if os.path.lexists(path):
+                raise _exists(path) from None
+        else:
+            os.unlink(temporary)
+            return
+    os.replace(temporary, path)
+
+
+def _exists(name: str) -> SourceError:
+    msg = "the file exists already; overwrite=True replaces it"
+    return SourceError(msg, url=name)
+
+
+def _mode(path: str, overwrite: bool) -> int | None:
+    """Permissions of the file that will be replaced; None where there is none."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(found.st_mode):
+        msg = "is a directory, pipe or device, not a regular file"
+        raise SourceError(msg, url=path)
+    if not overwrite:
+        raise _exists(path)
+    return stat.S_IMODE(found.st_mode)
+
+
+def _create(path: str) -> tuple[int, str]:
+    """Open a new file beside the target, locked as long as its writer lives, and remove those of writers that do not."""
+    folder, name = os.path.split(path)
+    stem = f".{name[:_NAME_LETTERS]}-"
+    _remove_abandoned(folder, re.compile(re.escape(stem) + f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}\\.part"))
+    for _ in range(_TRIES):
+        temporary = os.path.join(folder, f"{stem}{secrets.token_hex(_RANDOM_BYTES)}.part")
+        number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+        if _lock(number) and os.path.exists(temporary):  # another writer may have found it before it was locked
+            return number, temporary
+        os.close(number)
+    msg = "other writers of the same file take its temporary files away"
+    raise SourceError(msg, url=path)
+
+
+def _remove_abandoned(folder: str, pattern: re.Pattern[str]) -> None:
+    try:
+        found = [entry.path for entry in os.scandir(folder) if pattern.fullmatch(entry.name)]
+    except OSError:  # a folder may be written to and not listed
+        return
+    for path in found:
+        with contextlib.suppress(OSError):  # of another user, or gone
+            number = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+            try:
+                if _lock(number):
+                    os.unlink(path)
+            finally:
+                os.close(number)
+
+
+def _lock(number: int) -> bool:
+    """Lock an open file for this process; False where another has it. A lock ends with its process, however that ends."""
+    try:
+        import fcntl
+    except ImportError:  # other systems keep what killed writers leave
+        return True
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+@contextlib.contextmanager
+def _remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[bytes]]:
+    import fsspec
+
+    try:
+        fs, path = fsspec.core.url_to_fs(url, **options)
+        there = not overwrite and fs.exists(path)
+    except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
+        raise error_of(error, url, "cannot be written") from None
+    if there:
+        raise _exists(public_url(url))
+    with tempfile.TemporaryFile() as file:
+        yield file
+        file.seek(0)
+        try:
+            with fs.open(path, "wb") as out:
+                shutil.copyfileobj(file, out, _COPY_BYTES)
+        except Exception as error:  # noqa: BLE001  # as above
+            raise error_of(error, url, "cannot be written") from None

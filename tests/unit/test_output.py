@@ -1,0 +1,174 @@
+"""Files appear whole or not at all, under the right name and with the right mode, here and elsewhere."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import scichunk
+from scichunk.errors import SourceError
+from scichunk.sources.output import open_output
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "x"
+    with pytest.raises(RuntimeError), open_output(path) as file:
+        file.write(b"half")
+        raise RuntimeError
+    assert os.listdir(tmp_path) == []
+    with open_output(path) as file:
+        file.write(b"whole")
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    with pytest.raises(SourceError, match="exists already"), open_output(path):
+        pass
+    with open_output(path, overwrite=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["x"]
+    with pytest.raises(SourceError, match="cannot be written"), open_output(tmp_path / "no" / "x"):
+        pass
+
+
+def test_writers_of_one_file_do_not_mix(tmp_path):
+    path = tmp_path / "x"
+
+    def write(n):
+        with open_output(path, overwrite=True) as file:
+            for _ in range(50):
+                file.write(bytes([n]) * 1000)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = path.read_bytes()
+    assert len(found) == 50_000
+    assert len(set(found)) == 1
+
+
+def test_links_are_followed(tmp_path):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(folder / "x")
+    with open_output(link) as file:
+        file.write(b"new")
+    with open_output(link, overwrite=True) as file:
+        file.write(b"newer")
+    assert link.is_symlink()
+    assert (folder / "x").read_bytes() == b"newer"
+    with pytest.raises(SourceError, match="exists already"), open_output(link):
+        pass
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444])
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with open_output(path, overwrite=True) as file:
+        file.write(b"new")
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", mode)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_only_regular_files_are_replaced(tmp_path, overwrite):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/null")
+    for name in ("pipe", "link", "."):
+        with pytest.raises(SourceError, match="regular file"), open_output(tmp_path / name, overwrite=overwrite):
+            pass
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+    assert sorted(os.listdir(tmp_path)) == ["link", "pipe"]
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path):
+    path = tmp_path / "x"
+    code = f"""
+import os, signal
+from scichunk.sources.output import open_output
+with open_output({str(path)!r}) as file:
+    file.write(b"half")
+    file.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert [n.endswith(".part") for n in os.listdir(tmp_path)] == [True]
+    with open_output(tmp_path / "y") as file:  # of another file: none of its business
+        file.write(b"y")
+    assert len(os.listdir(tmp_path)) == 2
+    with open_output(path, overwrite=True) as first:
+        first.write(b"first")
+        with open_output(path) as second:  # the first lives, so its file stays
+            second.write(b"second")
+        assert path.read_bytes() == b"second"
+    assert sorted(os.listdir(tmp_path)) == ["x", "y"]
+    assert path.read_bytes() == b"first"
+
+
+def test_a_file_that_appears_meanwhile_stays(tmp_path):
+    path = tmp_path / "x"
+    with pytest.raises(SourceError, match="exists already"), open_output(path) as file:
+        file.write(b"late")
+        path.write_bytes(b"early")
+    assert path.read_bytes() == b"early"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_odd_names(tmp_path):
+    with pytest.raises(SourceError, match="cannot be written"), open_output("a\0b"):
+        pass
+    with open_output(os.fsencode(tmp_path / "x")) as file:
+        file.write(b"x")
+    with open_output((tmp_path / "y").as_uri()) as file:
+        file.write(b"y")
+    assert sorted(os.listdir(tmp_path)) == ["x", "y"]
+
+
+def test_elsewhere():
+    fs = fsspec.filesystem("memory")
+    url = "memory://output/x"
+    try:
+        with pytest.raises(RuntimeError), open_output(url) as file:
+            file.write(b"half")
+            raise RuntimeError
+        assert not fs.exists(url)
+        with open_output(url) as file:
+            file.write(b"whole")
+        with pytest.raises(SourceError, match="exists already"), open_output(url):
+            pass
+        with open_output(url, overwrite=True) as file:
+            file.write(b"new")
+        assert fs.cat(url) == b"new"
+    finally:
+        fs.rm("/output", recursive=True)
+
+
+def test_nowhere():
+    url = "nonsense://user:hunter2@host/x?sig=SECRET"
+    with pytest.raises(SourceError, match="cannot be written") as caught, open_output(url):
+        pass
+    assert "hunter2" not in str(caught.value)
+    assert "SECRET" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+def test_tables_elsewhere():
+    table = pa.table({"a": np.arange(5), "s": ["x", "yy", None, "", "z"]})
+    fs = fsspec.filesystem("memory")
+    try:
+        scichunk.write_fits_table(table, "memory://output/t.fits")
+        scichunk.write_votable(table, "memory://output/t.vot")
+        assert scichunk.read_fits_table("memory://output/t.fits").compute().a.tolist() == [0, 1, 2, 3, 4]
+        assert scichunk.read_votable("memory://output/t.vot").compute().s.tolist()[1] == "yy"
+    finally:
+        fs.rm("/output", recursive=True)
