@@ -62,9 +62,9 @@ def test_votable_axes_of_nothing(size, datatype):
         scichunk.read_votable(document)
 
 
-def compressed(path, changes, drop=(), **options):
+def compressed(path, changes, drop=(), dtype="i4", **options):
     """A compressed image whose header is changed afterwards, card by card."""
-    data = np.arange(400, dtype="i4").reshape(20, 20)
+    data = (np.arange(400) * 1.37).astype(dtype).reshape(20, 20)
     fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(data, **options)]).writeto(path)
     raw = bytearray(path.read_bytes())
     for name, value in changes.items():
@@ -101,6 +101,28 @@ def test_rice_of_impossible_parameters(tmp_path, keyword, name, values):
     del found[3::4]
     for line in found:
         assert line.startswith(f"FormatError: {name} is"), line
+
+
+DITHERED = {"dtype": "f4", "compression_type": "RICE_1", "quantize_level": 16, "quantize_method": 1, "dither_seed": 5}
+
+
+def test_impossible_seeds(tmp_path):
+    """A decoder takes them for places in a table: astropy's reads whatever memory lies there, or crashes."""
+    values = [0, -1, -3, 10_001, -2147483649, 9223372036854775807, 10**20, "2.5", "'a'", "T"]
+    paths = [compressed(tmp_path / f"{i}-1.fits", {"ZDITHER0": v}, **DITHERED) for i, v in enumerate(values)]
+    found = run(READ_IMAGES, *paths)
+    del found[3::4]
+    assert len(found) == 3 * len(values)
+    for line in found:
+        assert line.startswith("FormatError: ZDITHER0 is"), line
+
+
+def test_no_seed(tmp_path):
+    one = compressed(tmp_path / "a.fits", {"ZDITHER0": 1}, **DITHERED)
+    none = compressed(tmp_path / "b.fits", {}, [("ZDITHER0", "COMMENT")], **DITHERED)
+    np.testing.assert_array_equal(scichunk.from_fits(none, hdu=1), scichunk.from_fits(one, hdu=1))
+    with pytest.raises(UnsupportedFeature, match="no ZDITHER0"):
+        scichunk.from_fits(none, hdu=1, reader="reference")
 
 
 def test_rice_parameters_however_they_are_spelt(tmp_path):

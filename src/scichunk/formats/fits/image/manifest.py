@@ -22,7 +22,7 @@ from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
 from scichunk.sources import ByteSource
 
-__all__ = ["Settings", "build_index", "check_rice", "image_scaling", "is_smooth", "tile_shape"]
+__all__ = ["Settings", "build_index", "check_compression", "image_scaling", "is_dithered", "is_smooth", "tile_shape"]
 
 _SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
@@ -33,6 +33,8 @@ _MOST_HEAP: Final = 1 << 56
 """Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
 _MOST_BLOCK: Final = 1 << 16
 """Largest BLOCKSIZE of RICE_1; writers use 16 and 32, and decoders in C count in 32 bits."""
+_MOST_SEED: Final = 10_000
+"""Values in the table of random numbers (FITS 4.0, appendix I)."""
 _FAR: Final = 1 << 62
 """Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
 
@@ -133,7 +135,7 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
     if algorithm not in ALGORITHMS:
         msg = f"compression {algorithm!r}"
         raise UnsupportedFeature(msg)
-    check_rice(cards)
+    check_compression(cards)
     if algorithm == "HCOMPRESS_1" and is_smooth(hdu):
         msg = "HCOMPRESS with smoothing"
         raise UnsupportedFeature(msg)
@@ -160,7 +162,7 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         zeros=_per_tile(cards, "ZZERO", table, columns) if hdu.bitpix < 0 else None,
         blanks=_blanks(cards, table, columns) if hdu.bitpix < 0 else None,
         dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
-        seed=cards.integer("ZDITHER0", 0),
+        seed=cards.integer("ZDITHER0", 1),
     )
     return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
 
@@ -304,14 +306,30 @@ class Settings(Protocol):
         ...
 
 
-def check_rice(header: Settings) -> None:
-    """Refuse impossible parameters of RICE_1 (FITS 4.0, section 10.4.1), which decoders in C take without a look at them.
+def check_compression(header: Settings) -> None:
+    """Refuse impossible parameters of a compressed image, which decoders in C take without a look at them.
 
     Raises
     ------
     FormatError
-        If BYTEPIX is not 1, 2, 4 or 8, or BLOCKSIZE cannot be a number of pixels.
+        If, of RICE_1, BYTEPIX is not 1, 2, 4 or 8, or BLOCKSIZE cannot be a number of pixels (FITS 4.0, section 10.4.1); or if the
+        values are dithered and ZDITHER0 is not between 1 and 10,000 (section 10.2.1): a decoder takes it for a place in a table.
     """
+    _check_rice(header)
+    if is_dithered(header):
+        seed = header.get("ZDITHER0")
+        number = isinstance(seed, int | float) and not isinstance(seed, bool)
+        if seed is not None and not (number and 1 <= seed <= _MOST_SEED and seed == int(seed)):
+            msg = f"ZDITHER0 is {seed!r}, not an integer between 1 and {_MOST_SEED}"
+            raise FormatError(msg)
+
+
+def is_dithered(header: Settings) -> bool:
+    """Return whether values are dithered (FITS 4.0, section 10.2.1)."""
+    return str(header.get("ZQUANTIZ")).strip().upper().startswith("SUBTRACTIVE_DITHER")
+
+
+def _check_rice(header: Settings) -> None:
     if not str(header.get("ZCMPTYPE")).strip().upper().startswith("RICE"):
         return
     for i in range(1, 1000):

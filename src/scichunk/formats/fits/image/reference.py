@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
-from scichunk.formats.fits.image.manifest import check_rice, tile_shape
+from scichunk.formats.fits.image.manifest import check_compression, is_dithered, tile_shape
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.quiet import alone, quiet
 from scichunk.sources import ByteSource
@@ -106,10 +106,13 @@ def _astropy_header(hdu: HDU) -> Any:  # astropy has no types
 
 def _check_compressed(structure: Structure, hdu: HDU, header: Any) -> None:
     """Check a compressed image, whose table and heap astropy may read as a whole."""
-    check_rice(header)
+    check_compression(header)
     names = [f"ZVAL{i}" for i in range(1, 1000) if str(header.get(f"ZNAME{i}")).strip().upper() == "BYTEPIX"]
     if any(header.get(name) == 8 for name in names):
         msg = "BYTEPIX is 8, which astropy's decoder answers with memory beyond its buffer"
+        raise UnsupportedFeature(msg)
+    if is_dithered(header) and "ZDITHER0" not in header:
+        msg = "there is no ZDITHER0, for which astropy's decoder reads memory before its table"
         raise UnsupportedFeature(msg)
     tile_shape(hdu)
     cards = hdu.cards
