@@ -212,24 +212,35 @@ def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[S
     """
     start, end = block
     data = bytes(read(source, start, min(stop, end + 8 * SLACK)))
-    patterns = b"<!", b"<?", b"</" + body.prefix + body.name.encode()
-    places = [data.find(p) for p in patterns]
+    ending = b"</" + body.prefix + body.name.encode()
+    declared, instructed, ended = (_find(data, p, 0) for p in (b"<!", b"<?", ending))
     resume = start
     while True:
-        place = min((p for p in places if p >= 0), default=-1)
-        if place < 0 or place >= end - start:
+        place = min(declared, instructed, ended)
+        if place >= end - start:
             return -1, resume
-        found = _INSIDE.match(data, place)
         after = place + 1
-        if found is not None and found["prefix"] is not None:
-            return start + place, resume
+        found = _INSIDE.match(data, place)
         if found is not None:
+            if found.lastgroup is not None:
+                return start + place, resume
             closer = _CLOSERS[found[0]]
-            finish = find_bytes(source, closer, start + found.end(), stop)
+            here = data.find(closer, found.end())
+            finish = start + here if here >= 0 else find_bytes(source, closer, start + found.end(), stop)
             resume = finish + len(closer) if finish >= 0 else stop
             odd.append((start + place, resume))
             after = resume - start
-        places = [p if p < 0 or p >= after else data.find(w, after) for p, w in zip(places, patterns, strict=True)]
+        if declared < after:
+            declared = _find(data, b"<!", after)
+        if instructed < after:
+            instructed = _find(data, b"<?", after)
+        if ended < after:
+            ended = _find(data, ending, after)
+
+
+def _find(data: bytes, wanted: bytes, start: int) -> int:
+    found = data.find(wanted, start)
+    return found if found >= 0 else len(data)
 
 
 def find_bytes(source: ByteSource, wanted: bytes, start: int, stop: int) -> int:
