@@ -91,7 +91,7 @@ _ZERO_ALLOWED: Final = frozenset({
     "retries", "retry_wait", "range_gap", "cached_files", "cached_tile_bytes", "warm_bytes", "scan_bytes", "gdal_cache_bytes",
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
-    "cached_files", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
+    "cached_files", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
 })  # fmt: skip
 """Options that do not travel with readers."""
 _WORDS: Final = {
@@ -265,6 +265,16 @@ class set:  # noqa: N801, A001  # reads as a verb: scichunk.options.set(...), li
 
     def __exit__(self, *exception: object) -> None:
         _state.remove(self._entered.pop())
+
+    def __repr__(self) -> str:
+        return f"scichunk.options.set({', '.join(f'{name}={value!r}' for name, value in self._changes.items())})"
+
+    def __getstate__(self) -> tuple[dict[str, Any]]:
+        """Travel without what was changed here: ``client.run(scichunk.options.set, retries=8)`` sends the object back."""
+        return (self._changes,)
+
+    def __setstate__(self, state: tuple[dict[str, Any]]) -> None:
+        self._changes, self._fresh, self._entered = state[0], None, []
 
 
 def snapshot() -> Snapshot:

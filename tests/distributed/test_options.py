@@ -40,6 +40,21 @@ def test_limits_on_workers(processes):
             loose[name].compute()
 
 
+def test_options_of_workers_are_set_by_run():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, processes=True, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        said = client.run(options.set, cached_files=7, cached_handles=3)
+        assert [repr(s) for s in said.values()] == ["scichunk.options.set(cached_files=7, cached_handles=3)"]
+        found = list(client.run(options.get).values())
+        assert [(f.cached_files, f.cached_handles) for f in found] == [(7, 3)]
+    assert options.get() == options.Options()
+
+
 def test_an_error_of_a_reference_library_comes_back_as_it_is(tmp_path):
     distributed = pytest.importorskip("distributed")
     pytest.importorskip("rasterio")

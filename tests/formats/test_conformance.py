@@ -29,19 +29,11 @@ MORE = {
     "votable": ["stars.vot"],
 }
 
-KNOWN = [
-    ("async", ["rotated.tif"], "computed coordinates of rotated rasters have no asynchronous read"),
-]
-"""What fails today, by check and by format or file; each fix removes its line."""
-EXPECTED = {"strict": True, "raises": (AssertionError, NotImplementedError)}
-
 
 def case(name, file, check):
     short = check.__name__.removeprefix("check_")
     first = file == QUICK[name][0]
     marks = [] if first or (file in QUICK[name] and short != "processes") else [pytest.mark.slow]
-    known = [reason for which, where, reason in KNOWN if short == which and {name, file} & {*where}]
-    marks += [pytest.mark.xfail(reason=reason, **EXPECTED) for reason in known]
     return pytest.param(name, file, check, marks=marks, id=f"{file}-{short}")
 
 

@@ -74,6 +74,38 @@ def test_pages_left_out_are_said_once(tmp_path, option, value):
     assert f"behind the first {len(found)} " in str(caught[0].message)
 
 
+def with_children(count, broken, following=0):
+    """A file of one page with sub-directories, some of which lie outside of it; ``following`` is where the next page is."""
+    child = tiff(BASE | {254: (4, [1])})[8 + len(DATA) :]
+    parent = BASE | {330: (4, [0] * (count + broken))}
+    size = len(tiff(parent))
+    places = [size + i * len(child) for i in range(count)] + [size + (1 << 20) + i for i in range(broken)]
+    data = bytearray(tiff(parent | {330: (4, places)}))
+    at = 8 + len(DATA) + 2 + 12 * len(parent)
+    data[at : at + 4] = struct.pack("<I", following)
+    return bytes(data) + child * count
+
+
+@pytest.mark.parametrize(("broken", "told"), [(1, "1 sub-directory is"), (3, "3 sub-directories are")])
+def test_sub_directories_left_out_are_counted(broken, told):
+    with pytest.warns(MetadataWarning, match=f"^{told} left out: ") as caught:
+        assert len(scichunk.info(with_children(2, broken)).arrays) == 3
+    assert len(caught) == 1
+    with pytest.raises(FormatError, match="there is no page 1") as refused:
+        scichunk.from_geotiff(with_children(2, broken), page=1)
+    assert "broken" not in str(refused.value)
+
+
+def test_sub_directories_and_pages_left_out_have_counts_of_their_own():
+    with pytest.warns(MetadataWarning) as caught:
+        scichunk.info(with_children(2, 3, following=1 << 20))
+    told = sorted(str(w.message) for w in caught)
+    assert [t.partition(" left out: ")[0] for t in told] == [
+        "3 sub-directories are",
+        "directories behind the first 3 are",
+    ]
+
+
 def test_numbers_of_samples_that_cannot_be():
     files = [tiff(BASE | {277: (4, [n])}) for n in (20_000_000, 2147483648, 4294967295, 65_536)]
     assert outcomes(*[f"scichunk.open({data!r})" for data in files], gib=2) == ["FormatError"] * 4

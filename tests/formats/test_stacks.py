@@ -688,7 +688,6 @@ def test_patterns_in_obstore(tmp_path):
     check_pattern("a/f*.tif", storage_options={"store": store})
 
 
-@pytest.mark.slow
 def test_patterns_in_s3(tmp_path):
     pytest.importorskip("s3fs")
     server = pytest.importorskip("moto.server").ThreadedMotoServer("127.0.0.1", 0, verbose=False)

@@ -1,148 +1,41 @@
 """What web servers and proxies do, one by one: the values are right, or the error says what the server did."""
 
 import email.utils
-import gzip
-import io
 import time
 
 import numpy as np
 import pytest
-from astropy.io import fits
 
 import scichunk
 from scichunk.errors import FormatError, MissingFile, SourceError
 from scichunk.testing import RangeServer
+from tests.remote.answers import (
+    DATA,
+    PIXELS,
+    both,
+    content_range,
+    fits_bytes,
+    gzipped,
+    header,
+    how,
+    later,
+    login,
+    longer,
+    moved,
+    multipart,
+    numbered,
+    raw,
+    redirect,
+    shorter,
+    status,
+    whole,
+)
 
-PIXELS = np.random.default_rng(1).integers(0, 1000, (400, 400)).astype("i2")
 QUICK = {"retry_wait": 0.001, "retries": 2, "timeout": 0.3}
 CHANGED = (SourceError, "changed since it was opened; open it again")
 
 
-def fits_bytes(pixels):
-    out = io.BytesIO()
-    fits.PrimaryHDU(pixels).writeto(out)
-    return out.getvalue()
-
-
-DATA, OTHER = fits_bytes(PIXELS), fits_bytes(PIXELS + 1)
-
-
-def header(**changes):
-    """Set headers; None removes one."""
-
-    def alter(request, reply):
-        for name, value in changes.items():
-            reply.headers.pop(name.replace("_", "-"), None)
-            if value is not None:
-                reply.headers[name.replace("_", "-")] = value
-
-    return alter
-
-
-def later(alter):
-    """Do so from the second request on: the file has been opened."""
-    return lambda request, reply: alter(request, reply) if request.start != 0 else None
-
-
-def content_range(text):
-    """Set Content-Range, made of the start, the last byte and the size that are right."""
-
-    def alter(request, reply):
-        if request.start is not None:
-            reply.headers["Content-Range"] = text.format(a=request.start, b=request.stop - 1, n=len(DATA), x=request)
-
-    return alter
-
-
-def moved(by):
-    """Give bytes from another place, and say so."""
-
-    def alter(request, reply):
-        if reply.status == 206:
-            start = max(0, request.start + by)
-            reply.body = DATA[start : start + request.stop - request.start]
-            reply.headers["Content-Range"] = f"bytes {start}-{start + len(reply.body) - 1}/{len(DATA)}"
-
-    return alter
-
-
-def whole(request, reply):
-    reply.status, reply.body = 200, DATA
-    reply.headers.pop("Content-Range", None)
-
-
-def status(code, **headers):
-    def alter(request, reply):
-        reply.status, reply.body = code, b""
-        reply.headers.pop("Content-Range", None)
-        reply.headers |= {name.replace("_", "-"): value for name, value in headers.items()}
-
-    return alter
-
-
-def how(word):
-    def alter(request, reply):
-        reply.how = word
-
-    return alter
-
-
-def raw(data):
-    def alter(request, reply):
-        reply.raw = data
-
-    return alter
-
-
-def both(*alters):
-    def alter(request, reply):
-        for one in alters:
-            one(request, reply)
-
-    return alter
-
-
-def shorter(request, reply):
-    if reply.status == 206 and len(reply.body) > 1000:
-        reply.body = reply.body[:1000]
-        reply.headers["Content-Range"] = f"bytes {request.start}-{request.start + 999}/{len(DATA)}"
-
-
-def longer(request, reply):
-    reply.body += b"more"
-
-
-def multipart(request, reply):
-    reply.headers["Content-Type"] = "multipart/byteranges; boundary=B"
-    reply.body = b"--B\r\n\r\n" + reply.body + b"\r\n--B--\r\n"
-
-
-def gzipped(request, reply):
-    reply.body, reply.headers["Content-Encoding"] = gzip.compress(reply.body), "gzip"
-
-
-def redirect(request, reply):
-    if request.path != "real.fits":
-        reply.status, reply.body = 302, b""
-        reply.headers["Location"] = "/real.fits"
-
-
-def login(request, reply):
-    reply.status, reply.body = 200, b"<html>Who are you?</html>"
-    reply.headers = {"Content-Type": "text/html"}
-
-
-def numbered(form):
-    """Another validator with each answer."""
-    count = iter(range(1, 1000))
-
-    def alter(request, reply):
-        name, value = form.format(next(count)).split(": ", 1)
-        reply.headers.pop("ETag", None)
-        reply.headers[name] = value
-
-    return alter
-
+OTHER = fits_bytes(PIXELS + 1)
 
 RIGHT = {
     "ranges": {},

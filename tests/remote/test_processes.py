@@ -31,6 +31,8 @@ KINDS = [
     "local", "http", "s3", "simplecache", "zip", "zip over http", "gz in memory", "gz in a file", "memory", "bytes",
     "file object", "obstore memory", "obstore http", "file system",
 ]  # fmt: skip
+SLOW = {"s3", "gz in a file", "obstore http"}
+"""Kinds that take a second and more each, and have a quick one beside them: together these tests take half a minute."""
 REFUSED = {
     ("fork", "obstore memory"): "forked",
     ("fork", "obstore http"): "forked",
@@ -50,6 +52,11 @@ def fits_bytes(pixels):
 
 
 DATA = fits_bytes(ROWS)
+
+
+def kinds(*names):
+    """Parameters of a test, those of slow kinds with their mark."""
+    return [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in names]
 
 
 class Odd:
@@ -191,7 +198,7 @@ def children():
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", kinds(*KINDS))
 def test_what_the_parent_opened_is_read_in_a_child(kind, method, server, tmp_path, bucket, children):
     name, options, pixels = source(kind, server, tmp_path, bucket)
     array = scichunk.from_fits(name, storage_options=options)
@@ -236,7 +243,7 @@ def forked(work, *args):
 
 @pytest.mark.skipif("fork" not in METHODS, reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["http", "simplecache", "zip", "zip over http", "s3", "gz in a file"])
+@pytest.mark.parametrize("kind", kinds("http", "simplecache", "zip", "zip over http", "s3", "gz in a file"))
 def test_a_forked_child_opens_what_the_parent_opened_again(kind, server, tmp_path, bucket):
     name, options, pixels = source(kind, server, tmp_path, bucket)
     np.testing.assert_array_equal(window(scichunk.from_fits(name, storage_options=options)), pixels[-3:])
@@ -251,7 +258,7 @@ def test_a_forked_child_opens_what_the_parent_opened_again(kind, server, tmp_pat
 
 @pytest.mark.skipif("fork" not in METHODS, reason="this system does not fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-@pytest.mark.parametrize("kind", ["obstore memory", "obstore http"])
+@pytest.mark.parametrize("kind", kinds("obstore memory", "obstore http"))
 def test_a_forked_child_is_told_that_it_cannot_open_a_store(kind, server, tmp_path, bucket):
     name, options, pixels = source(kind, server, tmp_path, bucket)
     np.testing.assert_array_equal(window(scichunk.from_fits(name, storage_options=options)), pixels[-3:])

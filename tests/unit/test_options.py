@@ -225,3 +225,40 @@ def _task(array):
     task = next(iter(dict(array.dask).values()))
     reader = next(a for a in task.args if "LazyArray" in repr(a))
     return len(pickle.dumps(getattr(reader, "value", reader)))
+
+
+CACHES = [name for name in options.Options.__dataclass_fields__ if name.startswith(("cached_", "warm_", "gdal_cache_"))]
+
+
+@pytest.mark.parametrize("name", CACHES)
+def test_sizes_of_caches_belong_to_the_process(name):
+    plain = _image()
+    with options.set(**{name: 7}):
+        assert options.snapshot() == ()
+        assert _image().name == plain.name
+        assert _task(_image()) == _task(plain)
+
+
+def test_calls_travel_back_from_workers_without_what_they_changed():
+    with options.set(retries=9):
+        blocks = [options.set(retries=8), options.set()]
+        back = [pickle.loads(pickle.dumps(block)) for block in blocks]
+        assert repr(back[0]) == "scichunk.options.set(retries=8)"
+        del blocks
+        options.set(retries=7)
+        with back[0]:
+            assert options.get().retries == 8
+            with back[0], back[1]:
+                assert options.get().retries == 8
+        assert options.get().retries == 7
+        options.set(**vars_of(options.Options()))
+
+
+def vars_of(found):
+    """All options by name."""
+    return {name: getattr(found, name) for name in found.__dataclass_fields__}
+
+
+@pytest.mark.parametrize("ask", [options.get, options.snapshot, scichunk.list_formats, lambda: scichunk.info(TIFF)])
+def test_what_the_package_says_travels(ask):
+    assert pickle.loads(pickle.dumps(ask())) == ask()

@@ -161,20 +161,13 @@ class LazyArray:
         steps = None
         if self.decoding:
             steps = (self.decoding.dtype, tuple((s.dtype, s.fill, s.scale, s.offset) for s in self.decoding.steps))
-        return _rebuild, (h.format, h.location, mark, h.place, self.bands, steps, self.limits)
+        return _rebuild, (h.format, h.location, mark, h.place, (self.bands, steps, self.limits))
 
 
-def _rebuild(
-    format_name: str,
-    location: Location,
-    mark: tuple[int, str],
-    place: Place,
-    bands: tuple[int, ...] | None,
-    steps: Any,
-    limits: options.Snapshot = (),
-) -> LazyArray:
+def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: Place, how: Any) -> LazyArray:
     from scichunk.raster.cf import Step
 
+    bands, steps, limits = how
     decoding = Decoding(steps[0], tuple(Step(*s) for s in steps[1])) if steps else None
     return LazyArray(Handle(format_name, location, Fingerprint(*mark), place), bands, decoding, limits)
 

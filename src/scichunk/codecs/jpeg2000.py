@@ -113,7 +113,7 @@ class TileCodec:
             return
         if high:
             try:
-                self._area(header, data, out, shape, window, number)
+                self._area(data, out, shape, window, number, transform=header.transform)
             except FormatError:
                 if self.header.lossless or not self._whole(data, out, shape, window, number):
                     raise
@@ -121,22 +121,23 @@ class TileCodec:
         rows = window[1]
         height = max(1, _AT_ONCE // max(1, shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
         if rows.stop - rows.start <= height or not self.partial:
-            self._area(header, data, out, shape, window, number)
+            self._area(data, out, shape, window, number, transform=header.transform)
             return
         step, done = rows.step or 1, 0
         for first in range(rows.start, rows.stop, height * step):
             part = slice(first, min(rows.stop, first + height * step), step)
             count = len(range(part.start, part.stop, step))
-            self._area(header, data, out[:, done : done + count], shape, (window[0], part, window[2]), number)
+            lines = out[:, done : done + count]
+            self._area(data, lines, shape, (window[0], part, window[2]), number, transform=header.transform)
             done += count
 
     def _wanted(self, window: Window) -> list[int]:
         return [self.components[i] for i in range(len(self.components))[window[0]]]
 
     def _area(
-        self, header: MainHeader, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int
+        self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int, *, transform: bool
     ) -> None:
-        """Decode through OpenJPEG."""
+        """Decode through OpenJPEG; ``transform``: whether the tile's own header has a component transform."""
         rows, columns = window[1:]
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
         by_area = self.partial and not complete
@@ -148,7 +149,7 @@ class TileCodec:
 
         wanted = self._wanted(window)
         count = len(self.header.size.components)
-        separable = not header.transform or min(wanted) >= 3
+        separable = not transform or min(wanted) >= 3
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
         fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
         picked = sorted(set(wanted)) if separable and fewer else ()

@@ -234,7 +234,7 @@ def decoded(
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
         lib.opj_set_error_handler(codec, stream.error, None)
-        if not _run(lib, codec, handle, image, (reduce, layers), area, components):
+        if not _run(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
             raise _failure(stream.messages)
         yield _planes(image.contents, sizes, count, components)
     finally:
@@ -250,6 +250,7 @@ def _run(
     codec: c_void_p,
     handle: int,
     image: Any,
+    *,
     levels: tuple[int, int],
     area: Area | None,
     components: Sequence[int],

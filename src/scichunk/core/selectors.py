@@ -126,14 +126,20 @@ def flag(name: str, value: Any) -> bool:
 
 def choice(*allowed: str) -> Callable[[str, Any], str]:
     """Accept one of some texts."""
+    return _Choice(allowed)
 
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or value not in allowed:
-            msg = f"{name} must be {' or '.join(repr(a) for a in allowed)}, got {value!r}"
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The check of :func:`choice`: no function of a function, since what :func:`scichunk.list_formats` returns must pickle."""
+
+    allowed: tuple[str, ...]
+
+    def __call__(self, name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in self.allowed:
+            msg = f"{name} must be {' or '.join(repr(a) for a in self.allowed)}, got {value!r}"
             raise ValueError(msg)
         return value
-
-    return check
 
 
 def bands(name: str, value: Any) -> tuple[int, ...]:

@@ -107,6 +107,7 @@ def band_data(
     metadata: RasterMetadata,
     codec: str,
     naming: Naming = DEFAULT_NAMING,
+    *,
     masked: Masked | None = None,
 ) -> ArrayVar:
     """Make a variable of bands, rows and columns.

@@ -31,7 +31,9 @@ def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: M
     """
     dims, names = cell_dims(table.columns), variable_names(table.columns)
     rows = _rows_together(table)
-    arrays = tuple(_variable(table, c, names[c.name], (ROW, *dims[c.name]), rows, place) for c in table.columns)
+    arrays = tuple(
+        _variable(table, c, place, name=names[c.name], dims=(ROW, *dims[c.name]), rows=rows) for c in table.columns
+    )
     return Node(arrays, {}, dict(table.attrs if attrs is None else attrs))
 
 
@@ -63,10 +65,11 @@ def _rows_together(table: TableSource) -> int:
 def _variable(
     table: TableSource,
     column: Column,
+    place: Callable[[str, bool], Place],
+    *,
     name: str,
     dims: tuple[str, ...],
     rows: int,
-    place: Callable[[str, bool], Place],
 ) -> ArrayVar:
     raw = None
     chunks = {ROW: rows} | {d: max(1, n) for d, n in zip(dims[1:], column.cell or (), strict=True)}

@@ -219,9 +219,8 @@ def _one(opened: Opened, place: Place, wanted: _Wanted, size: int) -> dd.DataFra
     wanted.check(table, opened.location.url)
     parts = table.partitions(size)
     divisions = None if wanted.filters else _divisions(parts)
-    return _from_map(
-        read, [(p.start, p.stop, p.first_byte, p.last_byte) for p in parts], table, wanted, divisions, opened
-    )
+    spans = [(p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
+    return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
 def _many(opened: Opened, locations: list[Location], place: Place, wanted: _Wanted, size: int) -> dd.DataFrame:
@@ -244,12 +243,19 @@ def _many(opened: Opened, locations: list[Location], place: Place, wanted: _Want
     files = Files.pack(locations, [mark for mark, _ in found])
     parts = [part for _, some in found for part in some]
     read = ReadManyRows(opened.format, files, place, wanted.filters)
-    return _from_map(read, parts, first, wanted, None, opened)
+    return _from_map(read, parts, opened, first, columns=wanted.columns)
 
 
 def _from_map(
-    read: Any, parts: Sequence[Any], table: TableSource, wanted: _Wanted, divisions: Any, opened: Opened
+    read: Any,
+    parts: Sequence[Any],
+    opened: Opened,
+    table: TableSource,
+    *,
+    columns: Sequence[str] | None,
+    divisions: tuple[int, ...] | None = None,
 ) -> dd.DataFrame:
+    """Make a dataframe with one partition for each of ``parts``, which ``read`` is called with."""
     import dask.dataframe as dd
 
     nbytes = opened.file.fingerprint.size
@@ -266,7 +272,7 @@ def _from_map(
         meta=_empty(table),
         divisions=divisions,
         label=f"{opened.format}-{stem}",
-        columns=wanted.columns,
+        columns=columns,
     )
 
 

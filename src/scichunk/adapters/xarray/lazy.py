@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from xarray.backends import BackendArray
@@ -28,8 +29,6 @@ class LazyVariable(BackendArray):
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         """Read without blocking the event loop."""
         if isinstance(key, indexing.VectorizedIndexer):
-            import asyncio
-
             return await asyncio.to_thread(self.array.points, key.tuple)
         return await self.array.aget(key.tuple)
 
@@ -49,3 +48,7 @@ class LazyCoordinate(BackendArray):
         return indexing.explicit_indexing_adapter(
             key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
         )
+
+    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
+        """Compute in a thread: nothing is waited for, but the event loop goes on."""
+        return await asyncio.to_thread(self.__getitem__, key)

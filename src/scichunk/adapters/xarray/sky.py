@@ -256,7 +256,7 @@ def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
     shape = image_shape(header)
     axes = axes_of(header, shape)
     whole = find_wcs(header).deepcopy()
-    view = tuple(_slice(array, dim, size, header, shape, axes) for dim, size in zip(axes.dims, shape, strict=True))
+    view = tuple(_slice(array, dim, size, header, axes) for dim, size in zip(axes.dims, shape, strict=True))
     extra = whole.naxis - len(view)
     sliced = whole.slice((slice(None),) * max(0, extra) + view) if any(v != slice(None) for v in view) else whole
     sliced.array_shape = tuple(
@@ -275,7 +275,7 @@ def _with_header(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
     return found
 
 
-def _slice(array: xr.DataArray, dim: str, size: int, header: str, shape: tuple[int, ...], axes: Axes) -> slice:
+def _slice(array: xr.DataArray, dim: str, size: int, header: str, axes: Axes) -> slice:
     """Which pixels of an axis are left."""
     if dim in array.dims and array.sizes[dim] == size and dim not in array.coords:
         return slice(None)
@@ -286,7 +286,7 @@ def _slice(array: xr.DataArray, dim: str, size: int, header: str, shape: tuple[i
     if axes.sky and dim in axes.sky:
         pixels = values.astype(np.int64)
     else:
-        full = coordinates(header, shape, axes)[dim].values
+        full = coordinates(header, image_shape(header), axes)[dim].values
         order = np.argsort(full)
         pixels = order[np.searchsorted(full, values, sorter=order).clip(0, len(full) - 1)]
         if not np.array_equal(full[pixels], values):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -109,21 +109,14 @@ def open_stack(
     path = which.group_of(stack.first) or "/"
     rules = replace(rules, group=path)
     dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
-    own = [v for v in stack.first.file.node(path).arrays if v.name not in dropped]
-    required = {v.name: v.place for v in chosen_arrays(own, flags) if v.absent is None}
+    required = {v.name: v.place for v in _kept(stack.first.file, path, dropped, flags) if v.absent is None}
     if not required:
         msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
         raise ValueError(msg)
     keyword = _Keyword(coordinate, path) if isinstance(coordinate, str) else None
     found = read_headers(stack, required, headers, rules, keyword)
-    fullest = stack.first.file
-    if any(
-        name not in {v.name for v in own} | dropped for name in found.optional
-    ):  # others have a mask, and so has the stack
-        number = next(n for name, n in found.optional.items() if name not in dropped)
-        fullest = open_file(stack.format, stack.locations[number], found.marks[number])
-        own = [v for v in fullest.node(path).arrays if v.name not in dropped]
-    arrays = {v.name: v for v in chosen_arrays(own, flags)}
+    fullest = _fullest(stack, found, path, dropped)
+    arrays = {v.name: v for v in _kept(fullest, path, dropped, flags)}
     first = build_dataset(stack.first, path, drop_variables, flags, "none" if found.elsewhere else which.coords)
     labels: Any = coordinate
     if keyword is not None:
@@ -141,6 +134,20 @@ def open_stack(
         variables |= with_times(times, {}, flags, stack.first.location.url)[0]
     ds = xr.Dataset(variables, coords=first.coords, attrs=first.attrs)
     return ds.assign_coords({dim: (dim, _labels(stack.locations, labels))})
+
+
+def _kept(file: OpenFile, group: str, dropped: Container[str], flags: Decoders) -> list[ArrayVar]:
+    """Arrays of a group that are to be stacked."""
+    return chosen_arrays([v for v in file.node(group).arrays if v.name not in dropped], flags)
+
+
+def _fullest(stack: Stack, found: Found, group: str, dropped: Container[str]) -> OpenFile:
+    """Return a file that has all arrays of the stack: the first, or one with a mask if that has none."""
+    names = {v.name for v in stack.first.file.node(group).arrays}
+    number = next((n for name, n in found.optional.items() if name not in names and name not in dropped), None)
+    if number is None:
+        return stack.first.file
+    return open_file(stack.format, stack.locations[number], found.marks[number])
 
 
 def _fill(fill: Any, var: ArrayVar, file: OpenFile) -> Any:

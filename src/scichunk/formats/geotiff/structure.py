@@ -78,6 +78,8 @@ class Structure:
         self.first = read_image(read_directory(reader, self.header, self.header.first))
         self.problem: ScichunkError | None = None
         """Why the chain of directories ended early, if it did."""
+        self._bad_children: list[ScichunkError] = []
+        """Why sub-directories could not be read: the chain goes on behind them."""
         self._pages: list[Page] | None = None
 
     @property
@@ -107,6 +109,7 @@ class Structure:
     def _sort(self) -> list[Page]:
         pages = [Page(self.first)]
         late: list[Page] = []
+        self._bad_children.clear()
         for image, parent in self._chain():
             page = pages[-1] if parent is None else parent
             if image.is_mask:
@@ -115,13 +118,19 @@ class Structure:
                 page.overviews.append(image)
             else:
                 (pages if parent is None else late).append(Page(image))
-        if self.problem is not None:
-            found = sum(1 + len(p.overviews) + len(p.masks) for p in pages + late)
-            msg = (
-                f"directories behind the first {found} are left out: {self.problem.message} [{self.reader.source.url}]"
-            )
-            warnings.warn(msg, MetadataWarning, stacklevel=3)
+        self._tell(sum(1 + len(p.overviews) + len(p.masks) for p in pages + late))
         return pages + late
+
+    def _tell(self, found: int) -> None:
+        """Warn of directories that are left out: those behind a broken chain, and sub-directories of their own."""
+        url = self.reader.source.url
+        if self._bad_children:
+            count, first = len(self._bad_children), self._bad_children[0].message
+            many = "1 sub-directory is" if count == 1 else f"{count} sub-directories are"
+            warnings.warn(f"{many} left out: {first} [{url}]", MetadataWarning, stacklevel=4)
+        if self.problem is not None:
+            msg = f"directories behind the first {found} are left out: {self.problem.message} [{url}]"
+            warnings.warn(msg, MetadataWarning, stacklevel=4)
 
     def _chain(self) -> Iterator[tuple[Image, Page | None]]:
         """Every directory after the first; sub-directories (tag 330) count as behind their parent."""
@@ -149,9 +158,10 @@ class Structure:
                 except SourceError:  # says nothing of the file: the chain is followed again when it is asked for again
                     raise
                 except ScichunkError as error:
-                    self.problem = error
                     if sub and tried <= limit:
+                        self._bad_children.append(error)
                         continue
+                    self.problem = error
                     return
                 yield image, None
                 if not sub:

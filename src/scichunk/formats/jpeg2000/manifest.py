@@ -70,8 +70,8 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkM
         msg = f"components {group.components} have no samples"
         raise FormatError(msg)
     s = header.size
-    x, columns = _borders(s.tile_x0, s.tile_x, s.across, s.x0, s.x1, group.dx, reduce)
-    y, rows = _borders(s.tile_y0, s.tile_y, s.down, s.y0, s.y1, group.dy, reduce)
+    x, columns = _borders((s.tile_x0, s.tile_x, s.across), (s.x0, s.x1), group.dx, reduce)
+    y, rows = _borders((s.tile_y0, s.tile_y, s.down), (s.y0, s.y1), group.dy, reduce)
     tiles = (rows[:, None] * s.across + columns[None, :]).reshape(-1)
     grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
     codec = TileCodec(header, group.components, reduce, tiles, dtype)
@@ -104,9 +104,20 @@ def _merged(borders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
 
 
 def _borders(
-    first: int, step: int, count: int, low: int, high: int, distance: int, reduce: int
+    tiles: tuple[int, int, int], image: tuple[int, int], distance: int, reduce: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Borders of tiles in samples from 0, and the tiles between them; tiles without samples are left out."""
+    """Borders of tiles in samples from 0, and the tiles between them; tiles without samples are left out.
+
+    Parameters
+    ----------
+    tiles
+        Along one axis of the reference grid: where the first begins, its size, and how many there are.
+    image
+        Where the image begins and ends.
+    distance, reduce
+        Of the samples on the reference grid, and how many times they are halved.
+    """
+    (first, step, count), (low, high) = tiles, image
     places = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
     samples = (places + distance - 1) // distance
     found = (samples + (1 << reduce) - 1) >> reduce

@@ -38,7 +38,7 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
         if is_masked(mine, source.shape[0], source.dtype):
             where = ("masked", number, reduce, "auto", expand)
             masked = Masked(where, file.array(where))
-        var = band_data(source, place, mine, codec_name(source), naming, masked)
+        var = band_data(source, place, mine, codec_name(source), naming, masked=masked)
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
         found = coordinates(mine, transform, source.shape, naming)

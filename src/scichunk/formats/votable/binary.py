@@ -15,7 +15,7 @@ from scichunk import options
 from scichunk.core.tables import Rows
 from scichunk.errors import LimitExceeded, located
 from scichunk.formats.votable.columns import Part
-from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.findings import Findings, Policy, Report
 from scichunk.formats.votable.stream import ByteStream
 from scichunk.formats.votable.structure import Field
 from scichunk.formats.votable.values import cell_bytes, convert
@@ -34,12 +34,12 @@ class _BinaryRows:
         self,
         stream: ByteStream,
         fields: Sequence[Field],
+        findings: Findings,
+        *,
         masked: bool,
         declared: int | None,
-        findings: Findings,
-        url: str,
     ) -> None:
-        self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, url
+        self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, findings.url
         self.declared = declared
         self.masks = (len(self.fields) + 7) // 8 if masked else 0
         sizes = [cell_bytes(f) for f in self.fields]
@@ -52,11 +52,12 @@ class _BinaryRows:
         """Encoded bytes."""
         return self.stream.stored
 
-    def part_of(self, column: int, raw: Any, counts: Any, flags: Bytes, policy: Policy, first: int) -> Part:
+    def part_of(self, column: int, raw: Any, counts: Any = None, *, flags: Bytes, policy: Policy, first: int) -> Part:
         """Convert the bytes of one field, and mark its nulls; ``flags``: null flags of the rows, shape (rows, masks)."""
         field = self.fields[column]
+        report = Report(field.name, policy, self.findings, lambda i: f"row {first + i}")
         with located(url=self.url, part=f"{self.findings.part}, field {field.name!r}"):
-            part = convert(field, raw, counts, flags.shape[0], policy, self.findings, lambda i: f"row {first + i}")
+            part = convert(field, raw, counts, flags.shape[0], report)
         if self.masks:
             null = flags[:, column >> 3] & (128 >> (column & 7)) != 0
             if null.any():
@@ -78,8 +79,8 @@ class _BinaryRows:
 class FixedRows(_BinaryRows):
     """Rows of one size: every row is found by arithmetic."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
         sizes = (self.bits * self.numbers + 7) // 8
         self.starts = (self.masks + np.cumsum(sizes) - sizes).tolist()
         self.sizes = sizes.tolist()
@@ -127,15 +128,15 @@ class FixedRows(_BinaryRows):
             for slot, column in enumerate(wanted):
                 at = self.starts[column]
                 raw = data[:, at : at + self.sizes[column]]
-                parts[slot].append(self.part_of(column, raw, None, flags, policy, first))
+                parts[slot].append(self.part_of(column, raw, flags=flags, policy=policy, first=first))
         return parts
 
 
 class VariableRows(_BinaryRows):
     """Rows whose sizes differ: an index has the place of the first row of each piece, as far as anyone needed it."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
         self._places, self._rows = [0], [0]
         self._end = -1
         self._bad = ""
@@ -222,7 +223,7 @@ class VariableRows(_BinaryRows):
         at, row = self._places[i], self._rows[i]
         if at < wanted_from or skip:
             at, row = self._skip(at, row, wanted_from, skip)
-        parts = self._decode(at, row, limit, left, wanted, policy)
+        parts = self._decode(at, row, wanted, policy, limit=limit, left=left)
         if self._end >= 0 and (rows.last_byte >= self.stream.size if rows.start < 0 else rows.stop >= self._rows[-1]):
             self._check_end(policy)
         return parts
@@ -296,7 +297,8 @@ class VariableRows(_BinaryRows):
             rows = max(0, rows - found)
         return at, row
 
-    def _decode(self, at: int, row: int, limit: int, left: int, wanted: Sequence[int], policy: Policy) -> Parts:
+    def _decode(self, at: int, row: int, wanted: Sequence[int], policy: Policy, *, limit: int, left: int) -> Parts:
+        """Decode rows from a place on, up to a place and at most ``left`` of them."""
         from scichunk.codecs.kernels_fields import walk
 
         slots = self._none.copy()
@@ -313,7 +315,9 @@ class VariableRows(_BinaryRows):
                     data, here, min(limit - at, data.size), self.masks, self.bits, self.numbers, slots, starts, counts
                 )
                 if found:
-                    self._take(data, starts[:, :found], counts[:, :found], wanted, parts, policy, row)
+                    fresh = self._take(data, starts[:, :found], counts[:, :found], wanted, policy=policy, first=row)
+                    for of_column, part in zip(parts, fresh, strict=True):
+                        of_column.append(part)
                     row, left, end = row + found, left - found, here
                 if bad != -1 or not found:
                     break
@@ -326,26 +330,29 @@ class VariableRows(_BinaryRows):
         return parts
 
     def _take(
-        self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], parts: Parts, policy: Policy, first: int
-    ) -> None:
+        self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], *, policy: Policy, first: int
+    ) -> list[Part]:
+        """Decode the wanted fields of rows whose places are known, from row ``first`` on."""
         from scichunk.codecs.kernels_fields import gather, gather_ranges
 
         rows = starts.shape[1]
         flags = np.empty((rows, self.masks), np.uint8)
         gather(data, starts[-1], self.masks, flags.reshape(-1))
+        parts = []
         for slot, column in enumerate(wanted):
             number, bits = int(self.numbers[column]), int(self.bits[column])
             if number >= 0:
                 size = (bits * number + 7) // 8
                 raw = np.empty((rows, size), np.uint8)
                 gather(data, starts[slot], size, raw.reshape(-1))
-                parts[slot].append(self.part_of(column, raw, None, flags, policy, first))
+                items = None
             else:
                 sizes = (counts[slot] * bits + 7) >> 3
                 raw = np.empty(int(sizes.sum()), np.uint8)
                 gather_ranges(data, starts[slot], sizes, raw)
                 items = counts[slot] // self.units[column]
-                parts[slot].append(self.part_of(column, raw, items, flags, policy, first))
+            parts.append(self.part_of(column, raw, items, flags=flags, policy=policy, first=first))
+        return parts
 
 
 def _elements(field: Field) -> int:
@@ -355,8 +362,8 @@ def _elements(field: Field) -> int:
 
 
 def open_rows(
-    stream: ByteStream, fields: Sequence[Field], masked: bool, declared: int | None, findings: Findings, url: str
+    stream: ByteStream, fields: Sequence[Field], findings: Findings, *, masked: bool, declared: int | None
 ) -> FixedRows | VariableRows:
     """Open the rows of a stream; ``masked``: each row begins with null flags (BINARY2)."""
     fixed = all(cell_bytes(f)[1] >= 0 for f in fields)
-    return (FixedRows if fixed else VariableRows)(stream, fields, masked, declared, findings, url)
+    return (FixedRows if fixed else VariableRows)(stream, fields, findings, masked=masked, declared=declared)

@@ -15,7 +15,7 @@ from scichunk.codecs import kernels_numbers as numbers
 from scichunk.codecs import kernels_text as text
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.columns import Array, Mask, Part, declared_null
-from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.findings import Findings, Policy, Report
 from scichunk.formats.votable.structure import Field
 
 __all__ = ["Texts", "convert"]
@@ -318,17 +318,18 @@ def _texts(context: _Context, given: Texts) -> Part:
                 context.findings.refuse(
                     context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
                 )
+    report = Report(field.name, context.policy, context.findings, given.where)
     if given.seen & cells.HIGH:
         from scichunk.formats.votable.strings import to_utf8
 
-        data, offsets = to_utf8(field, data, offsets, given.encoding, context.policy, context.findings, given.where)
+        data, offsets = to_utf8(data, offsets, given.encoding, report)
     shape = field.shape
     if shape.item or shape.variable:
         from scichunk.formats.votable.strings import split
 
-        return split(field, data, offsets, context.findings, given.where)
+        return split(field, data, offsets, report)
     if shape.text or context.policy.astropy_compat:
         from scichunk.formats.votable.strings import check_length
 
-        data, offsets = check_length(field, data, offsets, context.policy, context.findings, given.where)
+        data, offsets = check_length(field, data, offsets, report)
     return Part(rows, data, None, None, offsets)

@@ -212,7 +212,7 @@ class VOTableFile:
 
         stream = open_stream(self.location, self.document, body, table.stream)
         masked = table.serialization == "BINARY2"
-        return open_rows(stream, table.fields, masked, table.n_rows, findings, self.document.source.url)
+        return open_rows(stream, table.fields, findings, masked=masked, declared=table.n_rows)
 
     def _named(self) -> dict[str, Table]:
         """Groups and their tables."""

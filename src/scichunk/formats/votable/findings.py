@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from scichunk.errors import DataWarning, FormatError
 
-__all__ = ["Findings", "Policy"]
+__all__ = ["Findings", "Policy", "Report"]
 
 _TEXTS: Final = {
     "array length": "arrays of another length than declared: cut, or filled with nulls",
@@ -92,3 +93,23 @@ class Findings:
                 f"{kind}: {column}" if column else kind: f"{count}, first: {where}"
                 for (kind, column), (count, where) in self._found.items()
             }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the values of one field are reported to while some rows are read."""
+
+    column: str
+    """Name of the field."""
+    policy: Policy
+    findings: Findings
+    where: Callable[[int], str]
+    """Says where a row is."""
+
+    def add(self, kind: str, count: int, row: int) -> None:
+        """Count something, of which the first is in a row."""
+        self.findings.add(kind, self.column, count, self.where(row))
+
+    def refuse(self, kind: str, row: int, what: str) -> None:
+        """Raise, or count it where errors become nulls; see :meth:`Findings.refuse`."""
+        self.findings.refuse(self.policy, kind, self.column, self.where(row), what)

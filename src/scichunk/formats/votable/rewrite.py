@@ -40,6 +40,7 @@ def rewrite(
     header: str,
     attrs: Mapping[str, Any],
     fields: Sequence[OutField],
+    *,
     rows: int,
     name: str | None,
     params: Callable[[Mapping[str, Any]], str],

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Part
-from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.findings import Report
 from scichunk.formats.votable.structure import Field
 
 __all__ = ["check_length", "pack", "split", "to_utf8"]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32]
-Where = Callable[[int], str]
 
 
 def pack(texts: list[str]) -> tuple[Bytes, Offsets]:
@@ -34,9 +32,7 @@ def _unpack(data: Bytes, offsets: Offsets) -> list[str]:
     return [whole[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(cuts)]
 
 
-def check_length(
-    field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where
-) -> tuple[Bytes, Offsets]:
+def check_length(field: Field, data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
     """Count texts that are longer than declared; cut and trim them only where astropy's values are wanted."""
     limit = field.shape.text or 0
     sizes = np.diff(offsets)
@@ -46,20 +42,20 @@ def check_length(
             sizes = np.array([len(t) for t in texts], np.int32)
         long = np.flatnonzero(sizes > limit)
         if long.size:
-            findings.add("long text", field.name, long.size, where(int(long[0])))
-    if policy.astropy_compat:
+            report.add("long text", long.size, int(long[0]))
+    if report.policy.astropy_compat:
         texts = [t.strip(" \t\r\n") for t in _unpack(data, offsets)]
         return pack([t[:limit] for t in texts] if limit else texts)
     return data, offsets
 
 
-def split(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where: Where) -> Part:
+def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
     """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
     shape = field.shape
     length, size, rows = shape.text or 1, shape.size, offsets.size - 1
     if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:
         msg = f"{rows * size} texts are declared where {data.size} characters are"
-        raise LimitExceeded(msg, part=where(0))
+        raise LimitExceeded(msg, part=report.where(0))
     pieces: list[str] = []
     counts = np.zeros(rows + 1, np.int32)
     empty = np.zeros(rows, np.bool_)
@@ -76,16 +72,14 @@ def split(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where
         pieces += [f.split("\0", 1)[0].rstrip(" ") for f in found]
         counts[row + 1] = len(found) // size
     if long:
-        findings.add("array length", field.name, long, where(first))
+        report.add("array length", long, first)
     values, texts = pack(pieces)
     cumulated = np.cumsum(counts, dtype=np.int32)
     row_null = empty if empty.any() and not shape.variable else None
     return Part(rows, values, None, row_null, texts, cumulated if shape.variable else None)
 
 
-def to_utf8(
-    field: Field, data: Bytes, offsets: Offsets, encoding: str, policy: Policy, findings: Findings, where: Where
-) -> tuple[Bytes, Offsets]:
+def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tuple[Bytes, Offsets]:
     """Validate UTF-8, or make it of Latin-1; ``binary``: whatever it is."""
     if encoding == "iso8859-1":
         wider = np.concatenate([[0], np.cumsum(data > 127, dtype=np.int32)])
@@ -99,12 +93,12 @@ def to_utf8(
         strings(offsets, data).validate(full=True)
     except pa.ArrowInvalid:
         if encoding == "binary":
-            return _as_latin1(field, data, offsets, findings, where)
-        return _replaced(field, data, offsets, policy, findings, where)
+            return _as_latin1(data, offsets, report)
+        return _replaced(data, offsets, report)
     return data, offsets
 
 
-def _as_latin1(field: Field, data: Bytes, offsets: Offsets, findings: Findings, where: Where) -> tuple[Bytes, Offsets]:
+def _as_latin1(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
     """Each text as UTF-8 if it is that, else as Latin-1: what services put into binary is not said anywhere."""
     whole, texts = data.tobytes(), []
     for row, (start, stop) in enumerate(itertools.pairwise(offsets.tolist())):
@@ -112,18 +106,17 @@ def _as_latin1(field: Field, data: Bytes, offsets: Offsets, findings: Findings, 
             texts.append(whole[start:stop].decode())
         except UnicodeDecodeError:
             texts.append(whole[start:stop].decode("latin-1"))
-            findings.add("Latin-1", field.name, 1, where(row))
+            report.add("Latin-1", 1, row)
     return pack(texts)
 
 
-def _replaced(
-    field: Field, data: Bytes, offsets: Offsets, policy: Policy, findings: Findings, where: Where
-) -> tuple[Bytes, Offsets]:
+def _replaced(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
+    """Refuse what is no UTF-8, or replace its bytes by U+FFFD."""
     whole, cuts, texts = data.tobytes(), offsets.tolist(), []
     for row, (start, stop) in enumerate(itertools.pairwise(cuts)):
         try:
             texts.append(whole[start:stop].decode())
         except UnicodeDecodeError as error:
-            findings.refuse(policy, "encoding", field.name, where(row), f"bytes that are no UTF-8 ({error.reason})")
+            report.refuse("encoding", row, f"bytes that are no UTF-8 ({error.reason})")
             texts.append(whole[start:stop].decode("utf-8", "replace"))
     return pack(texts)

@@ -92,7 +92,7 @@ class TableData:
         index.advance_rows(rows.stop)
         place, before = index.before(rows.start)
         count = min(rows.stop, index.n_rows) - rows.start
-        run = _Run(self, place, self.body.stop, wanted, policy, rows.start, max(0, count))
+        run = _Run(self, place, self.body.stop, wanted, policy, first=rows.start, count=max(0, count))
         return run.all(rows.start - before)
 
     def _span(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
@@ -102,7 +102,7 @@ class TableData:
             index.advance(rows.last_byte)  # proves that the table has not ended before
         start, stop = index.outside(rows.first_byte), min(rows.last_byte, body.stop)
         known = index.near or rows.start >= 0
-        run = _Run(self, min(start, stop), stop, wanted, policy, before if known else -1, -1)
+        run = _Run(self, min(start, stop), stop, wanted, policy, first=before if known else -1, count=-1)
         if start > body.start:
             run.seek()
         if index.near and rows.start < 0:
@@ -111,10 +111,22 @@ class TableData:
 
 
 class _Run:
-    """Decodes rows one behind the other."""
+    """Decodes rows one behind the other.
+
+    Parameters
+    ----------
+    table, start, stop
+        Which bytes of which body.
+    wanted, policy
+        Which fields, and what becomes of values that cannot be read.
+    first
+        Number of the first row; -1 if it is not known.
+    count
+        Rows at most; -1 for all.
+    """
 
     def __init__(
-        self, table: TableData, start: int, stop: int, wanted: Sequence[int], policy: Policy, first: int, count: int
+        self, table: TableData, start: int, stop: int, wanted: Sequence[int], policy: Policy, *, first: int, count: int
     ) -> None:
         self.table, self.place, self.stop, self.policy = table, start, stop, policy
         self.wanted, self.first, self.left = list(wanted), first, count

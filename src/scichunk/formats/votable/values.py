@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Mask, Part, declared_null
-from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.findings import Findings, Policy, Report
 from scichunk.formats.votable.strings import check_length, pack, split, to_utf8
 from scichunk.formats.votable.structure import Field
 
@@ -20,7 +20,6 @@ __all__ = ["cell_bytes", "convert", "single_value"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
-Where = Callable[[int], str]
 
 _TRUE = np.zeros(256, np.bool_)
 _TRUE[[*b"Tt1"]] = True
@@ -59,9 +58,7 @@ def _cell_bits(field: Field) -> tuple[int, int]:
     return size, -1 if shape.variable else 1
 
 
-def convert(
-    field: Field, raw: Any, counts: Ints | None, rows: int, policy: Policy, findings: Findings, where: Where
-) -> Part:
+def convert(field: Field, raw: Any, counts: Ints | None, rows: int, report: Report) -> Part:
     """Read the values of some rows.
 
     Parameters
@@ -70,21 +67,23 @@ def convert(
         Of cells of fixed size, an array of bytes of shape (rows, bytes), strided or not; else all bytes one behind the other.
     counts
         Elements or items of each row, where they vary.
+    report
+        Gets what is no value of the field's type.
     """
     if field.is_text:
-        return _texts(field, raw, counts, policy, findings, where)
+        return _texts(field, raw, counts, report)
     offsets = None
     if counts is not None:
         if int(counts.sum()) * max(1, field.shape.size) >= 1 << 31:
             msg = f"{int(counts.sum())} items in {rows} rows"
-            raise LimitExceeded(msg, part=where(0))
+            raise LimitExceeded(msg, part=report.where(0))
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts, out=offsets[1:])
     if field.datatype == "bit":
         return Part(rows, _bits(field, raw, counts), None, None, None, offsets)
     if field.datatype == "boolean":
         flat = np.ascontiguousarray(raw).reshape(-1)
-        values, null = _logicals(field, flat, policy, findings, lambda i: where(_row(i, field, offsets)))
+        values, null = _logicals(flat, replace(report, where=lambda i: report.where(_row(i, field, offsets))))
         return Part(rows, values, null, None, None, offsets)
     values = _numbers(field, raw)
     declared = declared_null(field)
@@ -106,16 +105,13 @@ def _numbers(field: Field, raw: Bytes) -> npt.NDArray[Any]:
     return raw.view(part.newbyteorder(">")).astype(part).reshape(-1).view(dtype)
 
 
-def _logicals(
-    field: Field, raw: Bytes, policy: Policy, findings: Findings, where: Where
-) -> tuple[npt.NDArray[np.bool_], Mask | None]:
+def _logicals(raw: Bytes, report: Report) -> tuple[npt.NDArray[np.bool_], Mask | None]:
     values: npt.NDArray[np.bool_] = _TRUE[raw]
     null = ~_KNOWN[raw]
     if null.any():
         bad = np.flatnonzero(null & ~_BLANK[raw])
         if bad.size:
-            what = f"byte 0x{int(raw[bad[0]]):02x} is no boolean"
-            findings.refuse(policy, "not a value", field.name, where(int(bad[0])), what)
+            report.refuse("not a value", int(bad[0]), f"byte 0x{int(raw[bad[0]]):02x} is no boolean")
         return values, null
     return values, None
 
@@ -137,7 +133,7 @@ def _bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_
     return found
 
 
-def _texts(field: Field, raw: Bytes, counts: Ints | None, policy: Policy, findings: Findings, where: Where) -> Part:
+def _texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> Part:
     shape, width = field.shape, field.bits // 8
     flat = np.ascontiguousarray(raw)
     single = not shape.item and not shape.variable
@@ -155,11 +151,11 @@ def _texts(field: Field, raw: Bytes, counts: Ints | None, policy: Policy, findin
     if width == 2:
         data, offsets = _from_utf16(data, offsets)
     elif data.size and int(data.max()) > 127:
-        data, offsets = to_utf8(field, data, offsets, "binary", policy, findings, where)
+        data, offsets = to_utf8(data, offsets, "binary", report)
     if not single:
-        return split(field, data, offsets, findings, where)
-    if shape.text or policy.astropy_compat:
-        data, offsets = check_length(field, data, offsets, policy, findings, where)
+        return split(field, data, offsets, report)
+    if shape.text or report.policy.astropy_compat:
+        data, offsets = check_length(field, data, offsets, report)
     return Part(rows, data, None, None, offsets)
 
 
@@ -199,15 +195,8 @@ def single_value(field: Field, data: bytes) -> str:
     if need > raw.size:
         msg = "a binary value ends too early"
         raise FormatError(msg)
-    part = convert(
-        field,
-        raw[:need] if counts is not None else raw[:need].reshape(1, -1),
-        counts,
-        1,
-        Policy(),
-        Findings("", ""),
-        str,
-    )
+    cells = raw[:need] if counts is not None else raw[:need].reshape(1, -1)
+    part = convert(field, cells, counts, 1, Report(field.name, Policy(), Findings("", ""), str))
     values = part.arrow(()).to_pylist() if part.offsets is None else part.arrow(())[0].as_py()
     if field.is_text:
         return "".join(values)

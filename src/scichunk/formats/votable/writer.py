@@ -135,7 +135,7 @@ def _document(attrs: Mapping[str, Any], fields: Sequence[OutField], rows: int, n
     stream = '<DATA>\n<BINARY2>\n<STREAM encoding="base64">\n', "</STREAM>\n</BINARY2>\n</DATA>"
     header = attrs.get("votable_header")
     if isinstance(header, str):
-        found = rewrite(header, attrs, fields, rows, name, _params)
+        found = rewrite(header, attrs, fields, rows=rows, name=name, params=_params)
         if found is not None:
             return found[0] + stream[0], stream[1] + found[1]
     said = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})

@@ -151,10 +151,10 @@ def _binary_field(cards: Cards, number: int, name: str, at: int) -> Field:
 
 def _compressed_field(cards: Cards, number: int, name: str, at: int) -> Field:
     codec = cards.string(f"ZCTYP{number}").strip().upper() or "GZIP_2"
-    return _field(cards, number, name, at, cards.string(f"ZFORM{number}").strip(), codec)
+    return _field(cards, number, name, at, cards.string(f"ZFORM{number}").strip(), codec=codec)
 
 
-def _field(cards: Cards, number: int, name: str, at: int, form: str, codec: str = "") -> Field:
+def _field(cards: Cards, number: int, name: str, at: int, form: str, *, codec: str = "") -> Field:
     parsed = _BINARY.match(form.upper())
     if parsed is None:
         msg = f"the form of column {number} is {form!r}"

@@ -68,7 +68,8 @@ def write_table(
             batches = spooled(batches, fields, spool)
         for f in fields:
             f.settle()
-        _write(file, stack.enter_context(tempfile.TemporaryFile(dir=folder)), fields, batches, stream.attrs, extname)
+        heap = stack.enter_context(tempfile.TemporaryFile(dir=folder))
+        _write(file, heap, fields, batches, attrs=stream.attrs, extname=extname)
 
 
 def _write(
@@ -76,6 +77,7 @@ def _write(
     heap: IO[bytes],
     fields: Sequence[OutField],
     batches: Iterator[pa.RecordBatch],
+    *,
     attrs: Mapping[str, Any],
     extname: str | None,
 ) -> None:
