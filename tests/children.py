@@ -15,6 +15,8 @@ def outcome(read, *args, **options):
     try:
         found = read(*args, **options)
         found = found.compute(scheduler="synchronous") if hasattr(found, "compute") else found
+    except ParserError:  # a reader raised by mistake
+        raise
     except ScichunkError as error:
         return type(error).__name__ + ": " + str(error)
     return "fine"
@@ -47,6 +49,8 @@ for code in json.load(sys.stdin):
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         try:
             exec(code, {"scichunk": scichunk})
+        except scichunk.errors.ParserError:
+            raise
         except scichunk.errors.ScichunkError as error:
             found.append(type(error).__name__)
         else:

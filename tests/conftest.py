@@ -162,3 +162,18 @@ def _settled(before: State) -> dict[str, list[str]]:
             break
         time.sleep(0.02)
     return left
+
+
+@pytest.fixture(autouse=True)
+def errors_are_foreseen(request, monkeypatch):
+    """Fail a test in which a reader raised by mistake: the net that makes errors of the tree of it must hide no fault."""
+    raised = []
+    init = scichunk.errors.ParserError.__init__
+
+    def record(self, message, **place):
+        raised.append(message)
+        init(self, message, **place)
+
+    monkeypatch.setattr(scichunk.errors.ParserError, "__init__", record)
+    yield
+    assert not raised or request.node.get_closest_marker("unforeseen"), f"a reader raised by mistake: {raised}"

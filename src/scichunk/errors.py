@@ -18,11 +18,13 @@ __all__ = [
     "MetadataWarning",
     "MissingFile",
     "OptionError",
+    "ParserError",
     "PerformanceWarning",
     "PluginWarning",
     "ScichunkError",
     "SourceError",
     "UnsupportedFeature",
+    "guarded",
     "located",
 ]
 
@@ -137,6 +139,43 @@ class located:  # noqa: N801  # reads as a statement: with located(url=..., part
             error.at(url=self._url, part=part, tried=self._tried)
 
 
+class guarded:  # noqa: N801  # reads as a statement, as located
+    """A context manager around the code of a format: whatever it raises by mistake becomes an error of the tree.
+
+    Errors of scichunk get the url, as from :class:`located`. An error of another class is a mistake of the reader, seldom one of the
+    file alone: it becomes a :class:`ParserError`, with itself as the cause. A MemoryError becomes :class:`LimitExceeded`. Warnings
+    that filters turn into errors go on as they are.
+
+    Parameters
+    ----------
+    url
+        The file, without secrets.
+    let
+        Classes of errors that go on as they are.
+    """
+
+    __slots__ = ("_let", "_url")
+
+    def __init__(self, url: str | None = None, let: tuple[type[Exception], ...] = ()) -> None:
+        self._url = url
+        self._let: tuple[type[BaseException], ...] = (Warning, *let)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, Exception) or isinstance(error, self._let):
+            return
+        if isinstance(error, ScichunkError):
+            error.at(url=self._url)
+        elif isinstance(error, MemoryError):
+            msg = f"more memory is needed than there is: {str(error) or 'no size is told'}"
+            raise LimitExceeded(msg, url=self._url) from error
+        else:
+            msg = f"the reader met what it does not expect: {type(error).__name__}: {error}"
+            raise ParserError(msg, url=self._url) from error
+
+
 class FormatError(ScichunkError, ValueError):
     """The bytes are not of that format, are malformed or end too early."""
 
@@ -148,6 +187,10 @@ class GroupNotFound(FormatError):
     def among(cls, group: str, groups: Sequence[str], *, url: str | None = None) -> Self:
         """Make the error of a name that is not among those of the file."""
         return cls(f"there is no group {group!r}; the file has {', '.join(groups) or 'none'}", url=url)
+
+
+class ParserError(FormatError):
+    """A reader failed in a way that nobody has foreseen: its cause says how, and is worth a report beside the file."""
 
 
 class UnsupportedFeature(ScichunkError, NotImplementedError):

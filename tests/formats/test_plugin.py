@@ -157,6 +157,7 @@ FAULTS = {
 }
 
 
+@pytest.mark.unforeseen
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_check_finds_its_fault(tmp_path, monkeypatch, fault):
     import envi_scichunk

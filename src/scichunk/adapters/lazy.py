@@ -13,6 +13,7 @@ from scichunk.core.arrays import ArraySource
 from scichunk.core.files import Place
 from scichunk.core.handles import Handle
 from scichunk.core.selection import Axis, Positions, Region, Span, parse_key
+from scichunk.errors import guarded
 from scichunk.lru import generation
 from scichunk.raster.cf import Decoding
 from scichunk.sources import Fingerprint, Location
@@ -86,14 +87,14 @@ class LazyArray:
 
     def __getitem__(self, key: Any) -> Array:
         region = self._region(key)
-        with options.frozen(self.limits):
+        with options.frozen(self.limits), guarded(self.handle.location.url):
             values = self.source.read(region.axes)
         return self._finish(values, region)
 
     async def aget(self, key: Any) -> Array:
         """Asynchronous twin of indexing."""
         region = self._region(key)
-        with options.frozen(self.limits):
+        with options.frozen(self.limits), guarded(self.handle.location.url):
             values = await self.source.read_async(region.axes)
         return self._finish(values, region)
 
@@ -119,7 +120,7 @@ class LazyArray:
                 points[0] = table[points[0]]
             else:
                 spans[0] = table[_positions(spans[0])]
-        with options.frozen(self.limits):
+        with options.frozen(self.limits), guarded(self.handle.location.url):
             found = self.source.read_points(points, spans)
         if self.decoding:
             found = self._decode_points(found, points, spans)

@@ -12,8 +12,9 @@ from scichunk.core import registry
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import FileKey, files, forget
 from scichunk.core.files import OpenFile, Place, TableFile
+from scichunk.core.guard import Guarded
 from scichunk.core.tables import TableSource
-from scichunk.errors import SourceError
+from scichunk.errors import SourceError, guarded
 from scichunk.sources import ByteSource, Fingerprint, Location
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
@@ -69,9 +70,10 @@ def _open(format_name: str, location: Location, expected: Fingerprint, source: B
 
 
 def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
-    file = registry.get(format_name).open_file(location, source=source)
+    with guarded(source.url):
+        file = registry.get(format_name).open_file(location, source=source)
     file.fingerprint, file.alone = version, version == source.fingerprint
-    return file
+    return cast("OpenFile", Guarded(file, source.url))
 
 
 _shares: Counter[FileKey] = Counter()

@@ -15,9 +15,10 @@ from scichunk.core import registry
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.registry import FormatSpec
 from scichunk.core.selection import Span
+from scichunk.errors import ParserError
 from scichunk.sources import ByteSource, Location, locate
 
-__all__ = ["Case", "require", "require_same", "same"]
+__all__ = ["Case", "require", "require_foreseen", "require_same", "same"]
 
 Array = npt.NDArray[Any]
 
@@ -26,6 +27,11 @@ def require(condition: object, message: str) -> None:
     """Raise an AssertionError with a message, also where Python drops ``assert`` statements."""
     if not condition:
         raise AssertionError(message)
+
+
+def require_foreseen(error: Exception) -> None:
+    """Raise an AssertionError for an error that the parser of the format raised by mistake."""
+    require(not isinstance(error, ParserError), f"an error that the format must raise itself: {error}")
 
 
 def same(got: Any, want: Any) -> bool:

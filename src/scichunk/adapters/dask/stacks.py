@@ -18,7 +18,7 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
 from scichunk.core.planning import auto_chunks, resolve_chunks
 from scichunk.core.selection import Span, parse_key
-from scichunk.errors import DataWarning, FormatError, ScichunkError
+from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded
 from scichunk.sources import Fingerprint, Location
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class StackArray:
             if source is None:
                 out[...] = self.rules.absent
                 return
-            source.read(axes, out)
+            with guarded(location.url):
+                source.read(axes, out)
         except ScichunkError as error:
             if self.rules.errors == "raise":
                 raise
