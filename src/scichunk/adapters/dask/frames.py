@@ -14,6 +14,7 @@ from scichunk.adapters.files import Files, together
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import Place, TableFile
 from scichunk.core.handles import TableHandle, open_file
+from scichunk.core.selectors import names_of
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
@@ -106,7 +107,7 @@ class _Wanted:
     """Which columns and rows the user wants."""
 
     def __init__(self, columns: Sequence[str] | None, filters: Filters) -> None:
-        self.columns = [columns] if isinstance(columns, str) else None if columns is None else list(columns)
+        self.columns = names_of("columns", columns)
         self.filters = _nested(filters)
 
     def check(self, table: TableSource, url: str) -> None:
@@ -141,7 +142,11 @@ def _checked_size(blocksize: int | str | None) -> int:
 
     if blocksize is None:
         return 1 << 62
-    size = int(parse_bytes(blocksize))
+    try:
+        size = int(parse_bytes(blocksize))
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        msg = f'blocksize must be a number of bytes, a size such as "64MiB", or None, got {blocksize!r}'
+        raise ValueError(msg) from None
     if size < 1:
         msg = f"blocksize must be positive, got {blocksize!r}"
         raise ValueError(msg)

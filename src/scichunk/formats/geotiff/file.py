@@ -102,9 +102,20 @@ class GeoTIFFFile:
         return {}
 
     def select(self, *, page: int = 0, overview: int | None = None) -> str:
-        """Return the group of a page, and of an overview of it, counted from 0."""
+        """Return the group of a page, and of an overview of it, counted from 0.
+
+        Raises
+        ------
+        FormatError
+            If there is none: here, where the user's words are known.
+        """
         parts = ([f"page_{page}"] if page else []) + ([] if overview is None else [f"overview_{overview + 1}"])
-        return "/" + "_".join(parts)
+        path = "/" + "_".join(parts)
+        self.image(page)
+        if overview is not None and overview >= (count := len(self.overviews(page))):
+            msg = f"there is no overview {overview}, the group {path!r}; page {page} has {count}"
+            raise GroupNotFound(msg, url=self.source.url)
+        return path
 
     def find_array(
         self,

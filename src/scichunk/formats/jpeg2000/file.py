@@ -97,7 +97,12 @@ class JPEG2000File:
             raise TypeError(msg)
         level = int(reduce or 0) if overview is None else int(overview) + 1
         names = ([f"reduce_{level}"] if level else []) + (["expanded"] if expand else [])
-        return "/" + "_".join(names)
+        path = "/" + "_".join(names)
+        if level > self.levels:  # said here, where the user's words are known
+            words = f"reduce={level}" if overview is None else f"overview={overview}"
+            msg = f"there is no group {path!r}: it can be halved {self.levels} times, which is less than {words}"
+            raise GroupNotFound(msg, url=self.source.url)
+        return path
 
     def node(self, group: str = "/") -> Node:
         """Build the node of the full image, or of a reduced one."""
