@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from scichunk.core.arrays import ArraySource
+from scichunk.core.arrays import ArraySource, WindowArray
 from scichunk.core.layout import Layout
 from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound
 from scichunk.sources import ByteSource, Fingerprint, Location
 
-__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatFile", "Node", "OpenFile", "Place", "TableFile"]
+__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FileBase", "FormatFile", "Node", "OpenFile", "Place", "TableFile"]
 
 Place = tuple[Any, ...]
 """Which array of a file, in small values that pickle: ``("page", 0)``; ``("table", which)`` and ``("column", which, name, raw)``."""
@@ -141,7 +141,33 @@ class TableFile(Protocol):
         ...
 
 
-class FormatFile:
+class FileBase:
+    """What files of all formats share: where they are, and the answers of those that have nothing special to say."""
+
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location, self.source, self.fingerprint = location, source, source.fingerprint
+        self.alone: bool | None = None
+
+    def root(self) -> Mapping[str, Any]:
+        """Return nothing: everything is said of the group."""
+        return {}
+
+    def optional(self, group: str = "/") -> Mapping[str, Place]:
+        """Return none."""
+        del group
+        return {}
+
+    def signature(self, place: Place) -> object:
+        """Return something that equals nothing else: layouts are compared."""
+        del place
+        return object()
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+
+class FormatFile(FileBase):
     """A base for formats: the answers that most files of one group give. A format overrides :meth:`node`, and what differs.
 
     Parameters
@@ -152,10 +178,6 @@ class FormatFile:
         Its bytes.
     """
 
-    def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location, self.source, self.fingerprint = location, source, source.fingerprint
-        self.alone: bool | None = None
-
     def node(self, group: str = "/") -> Node:
         """Build one group."""
         raise NotImplementedError
@@ -163,10 +185,6 @@ class FormatFile:
     def groups(self) -> list[str]:
         """Return the only one."""
         return ["/"]
-
-    def root(self) -> Mapping[str, Any]:
-        """Return nothing: everything is said of the group."""
-        return {}
 
     def select(self, **selectors: Any) -> str:
         """Return the only group."""
@@ -184,11 +202,6 @@ class FormatFile:
             raise FormatError(msg, url=self.source.url)
         return arrays[0].place, bands
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return none."""
-        del group
-        return {}
-
     def array(self, place: Place) -> ArraySource:
         """Return an array of a node."""
         for group in self.groups():
@@ -197,11 +210,6 @@ class FormatFile:
                     return var.source
         msg = f"there is no array {place!r}"
         raise FormatError(msg, url=self.source.url)
-
-    def signature(self, place: Place) -> object:
-        """Return something that equals nothing else: layouts are compared."""
-        del place
-        return object()
 
     def layout(self, place: Place) -> Layout:
         """Return shape, type, and what the node says of the array."""
@@ -217,15 +225,18 @@ class FormatFile:
         """Describe the arrays of all nodes."""
         return [describe_array(group, var) for group in self.groups() for var in self.node(group).arrays]
 
-    def close(self) -> None:
-        """Close the source."""
-        self.source.close()
-
     def check_group(self, group: str) -> None:
         """Raise GroupNotFound for any other path than that of the only group."""
         if group.strip("/"):
             msg = f"there is no group {group!r}; the file has {', '.join(self.groups())}"
             raise GroupNotFound(msg, url=self.source.url)
+
+
+def close_arrays(arrays: Iterable[ArraySource]) -> None:
+    """Let arrays of a file give up what they hold open for reading."""
+    for array in list(arrays):
+        if isinstance(array, WindowArray):
+            array.close()
 
 
 def describe_array(group: str, var: ArrayVar) -> ArrayInfo:

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
-from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.arrays import ArraySource, IndexedArray
+from scichunk.core.files import ArrayInfo, FileBase, Node, Place, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits.image import nodes
@@ -39,13 +39,11 @@ def open_file(location: Location, source: ByteSource | None = None) -> FITSFile:
     return FITSFile(location, source or location.open())
 
 
-class FITSFile:
+class FITSFile(FileBase):
     """One file; HDUs are found and arrays are made when asked for, and kept."""
 
     def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location = location
-        self.fingerprint = source.fingerprint
-        self.alone: bool | None = None
+        super().__init__(location, source)
         self.source = expand(source)
         self.structure = Structure(self.source)
         self._arrays: dict[Place, ArraySource] = {}
@@ -169,11 +167,6 @@ class FITSFile:
         """Return a table."""
         return ("table", hdu)
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return none."""
-        del group
-        return {}
-
     def signature(self, place: Place) -> object:
         """Return the cards that say what values mean and where pixels lie; of columns, something that equals nothing else."""
         if place[0] == "column":
@@ -197,9 +190,7 @@ class FITSFile:
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
-        for array in list(self._arrays.values()):
-            if isinstance(array, WindowArray):
-                array.close()
+        close_arrays(self._arrays.values())
         self.source.close()
 
     def describe(self) -> list[ArrayInfo]:

@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
-from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
+from scichunk.core.arrays import ArraySource, IndexedArray
+from scichunk.core.files import ArrayInfo, ArrayVar, FileBase, Node, Place, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
@@ -53,13 +53,11 @@ def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFi
     return GeoTIFFFile(location, source or location.open())
 
 
-class GeoTIFFFile:
+class GeoTIFFFile(FileBase):
     """One file; arrays and metadata are made when asked for, and kept."""
 
     def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location, self.source = location, source
-        self.fingerprint = source.fingerprint
-        self.alone: bool | None = None
+        super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
         self._arrays: dict[Place, ArraySource] = {}
@@ -96,10 +94,6 @@ class GeoTIFFFile:
             if there and (parts[2] is None or 0 <= level < len(self.overviews(page))):
                 return page, level
         raise GroupNotFound.among(group, self.groups(), url=self.source.url)
-
-    def root(self) -> Mapping[str, Any]:
-        """Return nothing: everything is said of a page."""
-        return {}
 
     def select(self, *, page: int = 0, overview: int | None = None) -> str:
         """Return the group of a page, and of an overview of it, counted from 0.
@@ -234,9 +228,7 @@ class GeoTIFFFile:
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
-        for array in list(self._arrays.values()):
-            if isinstance(array, WindowArray):
-                array.close()
+        close_arrays(self._arrays.values())
         for source in {self.source, *([self._external[0]] if self._external else [])}:
             source.close()
 

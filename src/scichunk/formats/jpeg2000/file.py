@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from scichunk.codecs.codestream import MainHeader
-from scichunk.core.arrays import ArraySource, WindowArray
+from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayInfo, Node, Place, positions
+from scichunk.core.files import ArrayInfo, FileBase, Node, Place, close_arrays, positions
 from scichunk.core.layout import Layout
 from scichunk.core.staged import CollectedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
@@ -48,13 +47,11 @@ def open_file(location: Location, source: ByteSource | None = None) -> JPEG2000F
     return JPEG2000File(location, source or location.open())
 
 
-class JPEG2000File:
+class JPEG2000File(FileBase):
     """One file; arrays and metadata are made when asked for, and kept."""
 
     def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location, self.source = location, source
-        self.fingerprint = source.fingerprint
-        self.alone: bool | None = None
+        super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
             self.levels = self.header.levels
@@ -108,10 +105,6 @@ class JPEG2000File:
         """Build the node of the full image, or of a reduced one."""
         reduce, expand = self.level(group)
         return nodes.build(self, reduce, expand=expand)
-
-    def root(self) -> Mapping[str, Any]:
-        """Return nothing: everything is said of the image."""
-        return {}
 
     def metadata(self) -> RasterMetadata:
         """Return what GDAL says of the image, one entry for each component."""
@@ -199,11 +192,6 @@ class JPEG2000File:
         grid = planning_grid(index.grid, partial=codec.partial)
         return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return none."""
-        del group
-        return {}
-
     def signature(self, place: Place) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""
         return self.layout(place)
@@ -218,9 +206,7 @@ class JPEG2000File:
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
-        for array in list(self._arrays.values()):
-            if isinstance(array, WindowArray):
-                array.close()
+        close_arrays(self._arrays.values())
         self.source.close()
 
     def describe(self) -> list[ArrayInfo]:

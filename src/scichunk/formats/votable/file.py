@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scichunk.core.arrays import ArraySource
-from scichunk.core.files import ArrayInfo, Node, Place
+from scichunk.core.files import ArrayInfo, FileBase, Node, Place
 from scichunk.core.layout import Layout
 from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
@@ -39,14 +39,13 @@ def open_file(location: Location, source: ByteSource | None = None) -> VOTableFi
     return VOTableFile(location, source or location.open())
 
 
-class VOTableFile:
+class VOTableFile(FileBase):
     """One document; tables are opened when asked for, and kept."""
 
     def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location = location
-        self.fingerprint = source.fingerprint
-        self.alone: bool | None = None
-        self.document = open_document(expand(source))
+        super().__init__(location, source)
+        self.source = expand(source)
+        self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._arrays: dict[Place, ArraySource] = {}
         self._groups: dict[str, Table] = {}
@@ -151,23 +150,9 @@ class VOTableFile:
         """Return a table."""
         return ("table", table, on_error, astropy_compat)
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return none."""
-        del group
-        return {}
-
-    def signature(self, place: Place) -> object:
-        """Return something that equals nothing else: layouts are compared."""
-        del place
-        return object()
-
     def layout(self, place: Place) -> Layout:
         """Return shape, type and unit of a column."""
         return column_layout(self.table(("table", place[1])), self.array(place), place[2])
-
-    def close(self) -> None:
-        """Let go of descriptors and of what is kept in temporary files."""
-        self.document.source.close()
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every table, without counting rows."""
