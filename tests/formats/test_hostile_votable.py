@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import scichunk
-from scichunk.errors import LimitExceeded
+from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
 from tests.votable_docs import binary
 
@@ -94,3 +94,14 @@ def test_rows_of_parquet_beyond_the_limit():
     texts = document(pa.table({"s": pa.array(["x" * 10_000] * 50_000)}))  # a dictionary of one text
     with scichunk.options.set(max_chunk_bytes=1 << 24), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
         scichunk.read_votable(texts).compute()
+
+
+@pytest.mark.parametrize("row", [0, 3, 5000])
+def test_what_is_not_well_formed_is_named_with_its_row_and_byte(row):
+    rows = ["<TR><TD>1</TD></TR>"] * 6000
+    rows[row] = "<TR><TD a='<'>1</TD></TR>"
+    head = "<VOTABLE version='1.4'><RESOURCE><TABLE><FIELD name='a' datatype='int'/><DATA><TABLEDATA>"
+    text = head + "".join(rows) + "</TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>"
+    at = text.index("a='<'") + 3
+    with pytest.raises(FormatError, match=rf"not well-formed.*table 0, row {row}, byte {at}\b"):
+        scichunk.read_votable(text.encode()).compute()

@@ -96,6 +96,24 @@ def test_11_a_store_that_cannot_be_reached():
         scichunk.from_fits("a.fits", storage_options={"store": obstore.store.MemoryStore()})
 
 
+# -- 23: remote files of one chunk -----------------------------------------------------------------------------------------------------
+
+
+def test_23_small_remote_files_of_a_chunk_are_read_together():
+    files = {}
+    for number in range(12):
+        out = io.BytesIO()
+        fits.PrimaryHDU(np.full((300, 300), number, "f4")).writeto(out)
+        files[f"f{number}.fits"] = out.getvalue()
+    with RangeServer(files, latency=0.1) as server:
+        array = scichunk.from_fits_files([server.url(name) for name in files])
+        assert array.chunks[0] == (12,)
+        server.reset()
+        values = array.compute(scheduler="synchronous")
+        assert server.max_concurrent >= 6
+    assert values[:, -1, -1].tolist() == list(range(12))
+
+
 # -- 25, 26: names of groups ----------------------------------------------------------------------------------------------------------
 
 

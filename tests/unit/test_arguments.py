@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 import scichunk
+from scichunk import errors
 
 DATA = "test_data/"
 TIFF, FITS, JP2, VOT = (DATA + n for n in ("scene_deflate.tif", "exposure.fits", "bgr.jp2", "stars.vot"))
@@ -47,6 +48,37 @@ WRONG = {
     "hdu of an engine": (_engine(FITS, "fits", hdu=1.5), TypeError, "hdu must be"),
     "hdu of a table": (_call("read_fits_table", DATA + "catalogue.fits", hdu=1.5), TypeError, "hdu must be"),
     "table": (_call("read_votable", VOT, table=1.5), TypeError, "table must be an integer"),
+    "chunks of nothing": (_call("from_geotiff", TIFF, chunks=None), ValueError, r"chunks must be .*\(4, 200, 300\).*got None"),
+    "chunks of length 0": (_call("from_geotiff", TIFF, chunks=0), ValueError, "chunks must be .*got 0"),
+    "chunks of another rank": (_call("from_geotiff", TIFF, chunks=(1,)), ValueError, "chunks must be"),
+    "chunks of another shape": (_call("from_geotiff", TIFF, chunks=((4,), (9,), (300,))), ValueError, "chunks must be"),
+    "chunks of no kind": (_call("from_geotiff", TIFF, chunks=object()), ValueError, "chunks must be"),
+    "chunks by name": (_call("from_geotiff", TIFF, chunks={"y": 64}), ValueError, "lengths by axis .*got {'y': 64}"),
+    "chunks of axes beyond": (_call("from_geotiff", TIFF, chunks={3: 64}), ValueError, "chunks must be"),
+    "chunks of a stack by name": (_call("from_geotiffs", [TIFF], chunks={"y": 64}), ValueError, "chunks must be"),
+    "overview beyond of an engine": (_engine(TIFF, "geotiff", overview=9), errors.FormatError, "no overview 9,.*page 0 has 2"),
+    "page beyond of an engine": (_engine(TIFF, "geotiff", page=9), errors.FormatError, "no page 9; the file has 1"),
+    "overview beyond of open_stack": (_call("open_stack", [TIFF], overview=9), errors.FormatError, "no overview 9"),
+    "reduce beyond of an engine": (_engine(JP2, "jpeg2000", reduce=99), errors.FormatError, "can be halved .*reduce=99"),
+    "overview beyond in JPEG 2000": (_engine(JP2, "jpeg2000", overview=98), errors.FormatError, "halved .*overview=98"),
+    "group": (_engine(TIFF, "geotiff", group=5), TypeError, "group must be a text, got 5"),
+    "group of a tree": (_call("open", TIFF, group=5), TypeError, "group must be a text, got 5"),
+    "drop_variables": (_engine(TIFF, "geotiff", drop_variables=5), TypeError, "drop_variables must be .*got 5"),
+    "drop_variables of a stack": (_call("open_stack", [TIFF], drop_variables=5), TypeError, "drop_variables must be"),
+    "dim": (_call("open_stack", [TIFF], dim=5), TypeError, "dim must be a text, got 5"),
+    "dim of a file": (_call("open_stack", [TIFF] * 2, dim="band"), ValueError, "dim='band' .* the files use themselves"),
+    "dim of a variable": (_call("open_stack", [TIFF] * 2, dim="band_data"), ValueError, "dim='band_data'"),
+    "coordinate too short": (_call("open_stack", [TIFF] * 2, coordinate=[1]), ValueError, "coordinate has 1 values.*2 files"),
+    "coordinate of two axes": (_call("open_stack", [TIFF] * 2, coordinate=[[1, 2]]), ValueError, r"coordinate .*\(1, 2\)"),
+    "coordinate of none": (_call("open_stack", [TIFF] * 2, coordinate=5), ValueError, r"coordinate .*\(\)"),
+    "urls": (_call("open_stack", 5), TypeError, "expected paths or URLs, or a pattern, got int"),
+    "urls of bytes": (_call("from_files", b"II"), TypeError, "expected paths or URLs, or a pattern, got bytes"),
+    "storage_options": (_call("from_geotiff", TIFF, storage_options="x"), TypeError, "storage_options must be a mapping, got str"),
+    "storage_options of a stack": (_call("open_stack", TIFF + "*", storage_options=[1]), TypeError, "storage_options must be"),
+    "columns": (_call("read_table", DATA + "catalogue.fits", columns=5), TypeError, "columns must be .*got 5"),
+    "blocksize": (_call("read_table", DATA + "catalogue.fits", blocksize="x"), ValueError, "blocksize must be .*got 'x'"),
+    "blocksize of no kind": (_call("read_votable", VOT, blocksize=[1]), ValueError, "blocksize must be"),
+    "wcs of a number": (_call("wcs", 5), TypeError, "expected a DataArray or a Dataset, got int"),
     "nothing to stack": (_call("open_stack", [TIFF], drop_variables="band_data"), ValueError, "no variable"),
 }  # fmt: skip
 
@@ -62,3 +94,16 @@ def test_right_ones_in_other_types_are_taken():
     np.testing.assert_array_equal(scichunk.from_geotiff(TIFF, bands=np.array([2, -1])).compute(), whole[[2, -1]])
     assert scichunk.from_geotiff(TIFF, bands=2).shape == (1, *whole.shape[1:])
     assert scichunk.from_fits(FITS, hdu=np.int16(-1)).shape
+
+
+@pytest.mark.parametrize(
+    "values", [(i for i in (1, 2)), (1, 2), np.array([1, 2]), xr.DataArray([1, 2], dims="n"), {1: 0, 2: 0}.keys()]
+)
+def test_values_along_a_stack_may_be_of_any_kind(values):
+    ds = scichunk.open_stack([TIFF] * 2, dim="night", coordinate=values)
+    assert ds.night.values.tolist() == [1, 2]
+
+
+def test_chunks_by_axis():
+    assert scichunk.from_geotiff(TIFF, chunks={np.int64(1): 64}).chunks[1] == (64, 64, 64, 8)
+    assert scichunk.from_geotiff(TIFF, chunks={0: 1, 2: -1}).chunks == ((1,) * 4, (200,), (300,))

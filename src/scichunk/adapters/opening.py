@@ -14,6 +14,7 @@ from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile
 from scichunk.sources import ByteSource, Location, locate
+from scichunk.sources.location import checked_options
 
 __all__ = ["Opened", "expand_names", "lazy_array", "open_any", "sniffed"]
 
@@ -93,11 +94,18 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
         If nothing matches a pattern.
     """
     if not isinstance(names, str) and not hasattr(names, "__fspath__"):
+        if (
+            isinstance(names, bytes | bytearray | memoryview)
+            or not hasattr(names, "__iter__")
+            or hasattr(names, "read")
+        ):
+            msg = f"expected paths or URLs, or a pattern, got {type(names).__name__}"
+            raise TypeError(msg)
         return list(names)
     pattern = str(names)
     if "*" not in pattern:
         return [names]
-    found = _matching(pattern, dict(storage_options or {}))
+    found = _matching(pattern, checked_options(storage_options))
     if not found:
         msg = "no file matches the pattern"
         raise MissingFile(msg, url=Location(pattern).url)

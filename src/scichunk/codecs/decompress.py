@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
 from scichunk.buffers import borrow
-from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.core.limits import check_decoded
+from scichunk.errors import FormatError, UnsupportedFeature
 
 __all__ = ["BYTE_CODECS", "check_block", "decompress", "decompress_at_most"]
 
@@ -37,10 +37,7 @@ def check_block(size: int) -> None:
     LimitExceeded
         If it has more decoded bytes.
     """
-    limit = options.get().max_chunk_bytes
-    if size > limit:
-        msg = f"a decoded block of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
-        raise LimitExceeded(msg)
+    check_decoded("a decoded block", size)
 
 
 def decompress(codec: str, data: memoryview, out: Bytes) -> None:

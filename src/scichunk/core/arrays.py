@@ -12,15 +12,15 @@ from typing import Final, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
 from scichunk.buffers import result
 from scichunk.core.batches import Batch, plan_batch
 from scichunk.core.cache import gate, key_of, tiles
 from scichunk.core.grid import ChunkGrid
+from scichunk.core.limits import check_decoded
 from scichunk.core.manifest import BatchCodec, ChunkManifest
 from scichunk.core.placing import assign, bounding, relative, take
 from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
-from scichunk.errors import FormatError, LimitExceeded, located
+from scichunk.errors import FormatError, located
 from scichunk.sources.base import ByteSource
 
 __all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"]
@@ -213,12 +213,8 @@ class IndexedArray:
 
     def _check_size(self, number: int) -> None:
         """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
-        size, limit = math.prod(self.index.grid.chunk_shape) * self.dtype.itemsize, options.get().max_chunk_bytes
-        if size > limit:
-            msg = (
-                f"a decoded {self.index.noun} of {size} bytes is beyond the limit of {limit} (options.max_chunk_bytes)"
-            )
-            raise LimitExceeded(msg, url=self._source.url, part=self._part(number))
+        size = math.prod(self.index.grid.chunk_shape) * self.dtype.itemsize
+        check_decoded(f"a decoded {self.index.noun}", size, url=self._source.url, part=lambda: self._part(number))
 
     def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
         for batch in _batches(jobs, self._source.batch_bytes):
@@ -334,7 +330,7 @@ class WindowArray:
 
 
 class ReferenceArray(WindowArray):
-    """An array read through a reference library; ``why``: the reason that the indexed lane does not serve it."""
+    """An array read through a reference library; ``why``: the reason why the own decoders do not serve."""
 
     def __init__(self, grid: ChunkGrid, dtype: np.dtype[np.generic], why: str, read_window: ReadWindow) -> None:
         super().__init__(grid, dtype, f"reference: {why}", read_window)

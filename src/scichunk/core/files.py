@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from scichunk.core.arrays import ArraySource
+from scichunk.core.arrays import ArraySource, WindowArray
 from scichunk.core.layout import Layout
+from scichunk.core.renamed import old_names
 from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound
 from scichunk.sources import ByteSource, Fingerprint, Location
 
-__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FormatFile", "Node", "OpenFile", "Place", "TableFile"]
+__all__ = ["ArrayId", "ArrayInfo", "ArrayVar", "Coordinate", "FileBase", "FormatFile", "Node", "OpenFile", "TableFile"]
 
-Place = tuple[Any, ...]
+ArrayId = tuple[Any, ...]
 """Which array of a file, in small values that pickle: ``("page", 0)``; ``("table", which)`` and ``("column", which, name, raw)``."""
+
+__getattr__ = old_names(__name__, {"Place": "ArrayId"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class ArrayVar:
 
     name: str
     dims: tuple[str, ...]
-    place: Place
+    place: ArrayId
     source: ArraySource
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """CF attributes of the raw values; ``_FillValue``, ``scale_factor`` and ``add_offset`` hold for all of them."""
@@ -91,7 +94,7 @@ class OpenFile(Protocol):
         """Translate the format's own words (``page=1``, ``hdu="SCI"``) to the path of a group."""
         ...
 
-    def find_array(self, **selectors: Any) -> tuple[Place, tuple[int, ...] | None]:
+    def find_array(self, **selectors: Any) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Translate the format's own words to an array, and the positions along its first axis that are wanted (None: all)."""
         ...
 
@@ -99,7 +102,7 @@ class OpenFile(Protocol):
         """Build one group; GroupNotFound if there is none of that name."""
         ...
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
+    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return those arrays of a group, by name, that other files of a stack may lack: masks. Cheap."""
         ...
 
@@ -107,15 +110,15 @@ class OpenFile(Protocol):
         """Return the attributes of the file as a whole."""
         ...
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return one array."""
         ...
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return something cheap that is equal only where :meth:`layout` is: the bytes of the tags that matter, for example."""
         ...
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return what must agree for arrays of two files to be stacked."""
         ...
 
@@ -131,16 +134,42 @@ class OpenFile(Protocol):
 class TableFile(Protocol):
     """A file that can hold tables."""
 
-    def find_table(self, **selectors: Any) -> Place:
+    def find_table(self, **selectors: Any) -> ArrayId:
         """Translate the format's own words to a table."""
         ...
 
-    def table(self, place: Place) -> TableSource:
+    def table(self, place: ArrayId) -> TableSource:
         """Return a table."""
         ...
 
 
-class FormatFile:
+class FileBase:
+    """What files of all formats share: where they are, and the answers of those that have nothing special to say."""
+
+    def __init__(self, location: Location, source: ByteSource) -> None:
+        self.location, self.source, self.fingerprint = location, source, source.fingerprint
+        self.alone: bool | None = None
+
+    def root(self) -> Mapping[str, Any]:
+        """Return nothing: everything is said of the group."""
+        return {}
+
+    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
+        """Return none."""
+        del group
+        return {}
+
+    def signature(self, place: ArrayId) -> object:
+        """Return something that equals nothing else: layouts are compared."""
+        del place
+        return object()
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+
+class FormatFile(FileBase):
     """A base for formats: the answers that most files of one group give. A format overrides :meth:`node`, and what differs.
 
     Parameters
@@ -151,10 +180,6 @@ class FormatFile:
         Its bytes.
     """
 
-    def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location, self.source, self.fingerprint = location, source, source.fingerprint
-        self.alone: bool | None = None
-
     def node(self, group: str = "/") -> Node:
         """Build one group."""
         raise NotImplementedError
@@ -163,10 +188,6 @@ class FormatFile:
         """Return the only one."""
         return ["/"]
 
-    def root(self) -> Mapping[str, Any]:
-        """Return nothing: everything is said of the group."""
-        return {}
-
     def select(self, **selectors: Any) -> str:
         """Return the only group."""
         del selectors
@@ -174,7 +195,7 @@ class FormatFile:
 
     def find_array(
         self, *, bands: tuple[int, ...] | None = None, **selectors: Any
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the first array of the group that the selectors name."""
         del selectors
         arrays = self.node("/").arrays
@@ -183,12 +204,7 @@ class FormatFile:
             raise FormatError(msg, url=self.source.url)
         return arrays[0].place, bands
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return none."""
-        del group
-        return {}
-
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return an array of a node."""
         for group in self.groups():
             for var in self.node(group).arrays:
@@ -197,12 +213,7 @@ class FormatFile:
         msg = f"there is no array {place!r}"
         raise FormatError(msg, url=self.source.url)
 
-    def signature(self, place: Place) -> object:
-        """Return something that equals nothing else: layouts are compared."""
-        del place
-        return object()
-
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, and what the node says of the array."""
         for group in self.groups():
             node = self.node(group)
@@ -216,15 +227,18 @@ class FormatFile:
         """Describe the arrays of all nodes."""
         return [describe_array(group, var) for group in self.groups() for var in self.node(group).arrays]
 
-    def close(self) -> None:
-        """Close the source."""
-        self.source.close()
-
     def check_group(self, group: str) -> None:
         """Raise GroupNotFound for any other path than that of the only group."""
         if group.strip("/"):
             msg = f"there is no group {group!r}; the file has {', '.join(self.groups())}"
             raise GroupNotFound(msg, url=self.source.url)
+
+
+def close_arrays(arrays: Iterable[ArraySource]) -> None:
+    """Let arrays of a file give up what they hold open for reading."""
+    for array in list(arrays):
+        if isinstance(array, WindowArray):
+            array.close()
 
 
 def describe_array(group: str, var: ArrayVar) -> ArrayInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scichunk.core.grid import ChunkGrid
@@ -117,8 +117,9 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
         try:
             chunks, target = "auto", parse_bytes(chunks)
         except ValueError:
-            msg = f'chunks must be "auto", "native", a size such as "64MiB", or lengths of each axis, got {chunks!r}'
-            raise ValueError(msg) from None
+            raise ValueError(_wrong(chunks, grid)) from None
+    if isinstance(chunks, Mapping) and not set(chunks) <= set(range(len(grid.shape))):  # dask would not look at them
+        raise ValueError(_wrong(chunks, grid))
     if isinstance(chunks, str) and chunks == "auto":
         sizes: Any = _aligned(auto_chunks(grid, itemsize, target), grid)
     elif (isinstance(chunks, str) and chunks == "native") or (isinstance(chunks, dict) and not chunks):
@@ -129,12 +130,22 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
         sizes = tuple(max(1, min(s, n)) if isinstance(s, int) else s for s, n in zip(sizes, grid.shape, strict=True))
     else:
         sizes = chunks
-    found: Chunks = normalize_chunks(
-        sizes, grid.shape, limit=target, dtype=f"V{itemsize}", previous_chunks=auto_chunks(grid, itemsize, 0)
-    )
+    try:
+        found: Chunks = normalize_chunks(
+            sizes, grid.shape, limit=target, dtype=f"V{itemsize}", previous_chunks=auto_chunks(grid, itemsize, 0)
+        )
+    except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ValueError(_wrong(chunks, grid)) from error
     if sizes is chunks:
         _warn_if_misaligned(found, grid, itemsize, target)
     return found
+
+
+def _wrong(chunks: Any, grid: ChunkGrid) -> str:
+    return (
+        f'chunks must be "auto", "native", a size such as "64MiB", one length, lengths of each axis of the shape {grid.shape}, '
+        f"or lengths by axis ({{0: 1, 1: 512}}), got {chunks!r}"
+    )
 
 
 def _warn_if_misaligned(chunks: Chunks, grid: ChunkGrid, itemsize: int, target: int) -> None:

@@ -116,6 +116,21 @@ def text(name: str, value: Any) -> str:
     return value
 
 
+def names_in(name: str, value: Any) -> frozenset[str]:
+    """Accept one name, several, or None for none."""
+    return frozenset(names_of(name, value) or ())
+
+
+def names_of(name: str, value: Any) -> list[str] | None:
+    """Accept one name, or several in their order; None stays None."""
+    if value is None or isinstance(value, str):
+        return None if value is None else [value]
+    if hasattr(value, "__iter__") and not isinstance(value, bytes):
+        return list(value)
+    msg = f"{name} must be one name or several, got {value!r}"
+    raise TypeError(msg)
+
+
 def flag(name: str, value: Any) -> bool:
     """Accept True or False."""
     if type(value).__name__ not in {"bool", "bool_"} and value not in (0, 1):

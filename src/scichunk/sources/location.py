@@ -214,7 +214,7 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
     """
     if isinstance(target, Location):
         return target
-    given = dict(storage_options) if storage_options else None
+    given = checked_options(storage_options) or None
     if isinstance(target, os.PathLike):
         target = os.fspath(target)
     if isinstance(target, str):
@@ -233,6 +233,14 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
     if isinstance(target, io.BytesIO):
         return Location(target.getvalue())
     return _locate_object(target)
+
+
+def checked_options(storage_options: Any) -> dict[str, Any]:
+    """Return a copy of the user's storage options; raise TypeError if they are no mapping."""
+    if storage_options is None or isinstance(storage_options, Mapping):
+        return dict(storage_options or {})
+    msg = f"storage_options must be a mapping, got {type(storage_options).__name__}"  # its content may be secret
+    raise TypeError(msg)
 
 
 def _locate_object(target: Any) -> Location:

@@ -12,8 +12,9 @@ import numpy as np
 from scichunk import options
 from scichunk.adapters.files import Files, together
 from scichunk.adapters.opening import Opened, expand_names, open_any
-from scichunk.core.files import Place, TableFile
+from scichunk.core.files import ArrayId, TableFile
 from scichunk.core.handles import TableHandle, open_file
+from scichunk.core.selectors import names_of
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
@@ -106,7 +107,7 @@ class _Wanted:
     """Which columns and rows the user wants."""
 
     def __init__(self, columns: Sequence[str] | None, filters: Filters) -> None:
-        self.columns = [columns] if isinstance(columns, str) else None if columns is None else list(columns)
+        self.columns = names_of("columns", columns)
         self.filters = _nested(filters)
 
     def check(self, table: TableSource, url: str) -> None:
@@ -141,7 +142,11 @@ def _checked_size(blocksize: int | str | None) -> int:
 
     if blocksize is None:
         return 1 << 62
-    size = int(parse_bytes(blocksize))
+    try:
+        size = int(parse_bytes(blocksize))
+    except (TypeError, ValueError, AttributeError, OverflowError):
+        msg = f'blocksize must be a number of bytes, a size such as "64MiB", or None, got {blocksize!r}'
+        raise ValueError(msg) from None
     if size < 1:
         msg = f"blocksize must be positive, got {blocksize!r}"
         raise ValueError(msg)
@@ -183,7 +188,7 @@ class ReadRows:
         )
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: Place, how: Any) -> ReadRows:
+def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: ArrayId, how: Any) -> ReadRows:
     return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), place), *how)
 
 
@@ -191,7 +196,7 @@ class ReadManyRows:
     """Reads one partition of the tables of many files."""
 
     def __init__(
-        self, format_name: str, files: Files, place: Place, filters: Any, limits: options.Snapshot | None = None
+        self, format_name: str, files: Files, place: ArrayId, filters: Any, limits: options.Snapshot | None = None
     ) -> None:
         self.format_name, self.files, self.place, self.filters = format_name, files, place, filters
         self.limits = options.snapshot() if limits is None else limits
@@ -213,7 +218,7 @@ class ReadManyRows:
         return ReadManyRows, (self.format_name, self.files, self.place, self.filters, self.limits)
 
 
-def _one(opened: Opened, place: Place, wanted: _Wanted, size: int) -> dd.DataFrame:
+def _one(opened: Opened, place: ArrayId, wanted: _Wanted, size: int) -> dd.DataFrame:
     read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, place), wanted.filters)
     table = read.handle.resolve()
     wanted.check(table, opened.location.url)
@@ -223,7 +228,7 @@ def _one(opened: Opened, place: Place, wanted: _Wanted, size: int) -> dd.DataFra
     return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
-def _many(opened: Opened, locations: list[Location], place: Place, wanted: _Wanted, size: int) -> dd.DataFrame:
+def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wanted, size: int) -> dd.DataFrame:
     if not all(isinstance(loc.target, str) for loc in locations):
         msg = "many files are named by paths or URLs"
         raise TypeError(msg)

@@ -19,6 +19,7 @@ from scichunk.adapters.xarray.variables import (
 )
 from scichunk.core.files import Coordinate
 from scichunk.core.handles import Handle, Share
+from scichunk.core.selectors import names_in, text
 from scichunk.raster.affine import LinearAxis
 
 __all__ = ["Which", "build_dataset", "open_dataset", "open_groups"]
@@ -54,6 +55,8 @@ class Which:
 
     def group_of(self, opened: Opened) -> str | None:
         """Find the group of a file that is open already."""
+        if self.group is not None:
+            text("group", self.group)
         given = {k: v for k, v in self.options.items() if k not in _EXTRAS}
         selectors = opened.selectors(given, "dataset", f"the engine {opened.format!r}")
         if not selectors:
@@ -114,7 +117,7 @@ def build_dataset(
     """Make the dataset of a group; ``coords="celestial"`` computes longitude and latitude of every pixel."""
     location, file = opened.location, opened.file
     node = file.node(group)
-    dropped = {drop} if isinstance(drop, str) else set(drop or ())
+    dropped = names_in("drop_variables", drop)
     variables: Any = {
         v.name: lazy_variable(v, Handle(opened.format, location, file.fingerprint, v.place), flags)
         for v in chosen_arrays(node.arrays, flags)

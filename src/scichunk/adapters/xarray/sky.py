@@ -267,6 +267,9 @@ def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
 
 
 def _with_header(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        msg = f"expected a DataArray or a Dataset, got {type(obj).__name__}"
+        raise TypeError(msg)
     arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
     found = next((a for a in arrays if "fits_header" in a.attrs), None)
     if found is None:

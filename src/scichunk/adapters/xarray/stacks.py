@@ -18,6 +18,7 @@ from scichunk.adapters.xarray.variables import Decoders, Form, chosen_arrays, fo
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.core.planning import preferred_chunks
+from scichunk.core.selectors import names_in, text
 from scichunk.errors import FormatError
 from scichunk.raster.cf import Decoding
 from scichunk.sources import Location
@@ -108,7 +109,7 @@ def open_stack(
     which = Which(stack.format, stack.first.location, None, group, kwargs)
     path = which.group_of(stack.first) or "/"
     rules = replace(rules, group=path)
-    dropped = {drop_variables} if isinstance(drop_variables, str) else set(drop_variables or ())
+    dropped = names_in("drop_variables", drop_variables)
     required = {v.name: v.place for v in _kept(stack.first.file, path, dropped, flags) if v.absent is None}
     if not required:
         msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
@@ -121,6 +122,7 @@ def open_stack(
     labels: Any = coordinate
     if keyword is not None:
         stack, found, labels = _in_order(stack, found)
+    _check_dim(dim, first)
     sizes = _Chunks(chunks, dim, list(arrays.values()))
     variables: dict[str, xr.Variable] = {}
     for name, var in arrays.items():
@@ -134,6 +136,14 @@ def open_stack(
         variables |= with_times(times, {}, flags, stack.first.location.url)[0]
     ds = xr.Dataset(variables, coords=first.coords, attrs=first.attrs)
     return ds.assign_coords({dim: (dim, _labels(stack.locations, labels))})
+
+
+def _check_dim(dim: Any, first: xr.Dataset) -> None:
+    """Raise TypeError or ValueError for a name that the new dimension cannot have."""
+    taken = {*map(str, first.variables), *map(str, first.dims)}
+    if text("dim", dim) in taken:
+        msg = f"dim={dim!r} is a name that the files use themselves: they have {', '.join(sorted(taken))}"
+        raise ValueError(msg)
 
 
 def _kept(file: OpenFile, group: str, dropped: Container[str], flags: Decoders) -> list[ArrayVar]:
@@ -249,4 +259,12 @@ def _datetimes(values: list[Any]) -> Array:
 def _labels(locations: Sequence[Location], coordinate: Labels) -> Any:
     if coordinate is None:
         return np.array([loc.name for loc in locations])
-    return np.asarray([coordinate(loc.target) for loc in locations] if callable(coordinate) else coordinate)
+    if callable(coordinate):
+        return np.asarray([coordinate(loc.target) for loc in locations])
+    known = hasattr(coordinate, "__array__") or not hasattr(coordinate, "__iter__")
+    found = np.asarray(coordinate if known else list(coordinate))
+    if found.shape != (len(locations),):
+        shape = f"{found.size} values" if found.ndim == 1 else f"values of shape {found.shape}"
+        msg = f"coordinate has {shape}, and there are {len(locations)} files"
+        raise ValueError(msg)
+    return found

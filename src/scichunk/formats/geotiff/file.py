@@ -11,8 +11,8 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from scichunk.core.arrays import ArraySource, IndexedArray, WindowArray
-from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
+from scichunk.core.arrays import ArraySource, IndexedArray
+from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, FileBase, Node, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
@@ -53,16 +53,14 @@ def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFi
     return GeoTIFFFile(location, source or location.open())
 
 
-class GeoTIFFFile:
+class GeoTIFFFile(FileBase):
     """One file; arrays and metadata are made when asked for, and kept."""
 
     def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location, self.source = location, source
-        self.fingerprint = source.fingerprint
-        self.alone: bool | None = None
+        super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
-        self._arrays: dict[Place, ArraySource] = {}
+        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
         self._siblings: list[Location] | None = None
@@ -97,14 +95,21 @@ class GeoTIFFFile:
                 return page, level
         raise GroupNotFound.among(group, self.groups(), url=self.source.url)
 
-    def root(self) -> Mapping[str, Any]:
-        """Return nothing: everything is said of a page."""
-        return {}
-
     def select(self, *, page: int = 0, overview: int | None = None) -> str:
-        """Return the group of a page, and of an overview of it, counted from 0."""
+        """Return the group of a page, and of an overview of it, counted from 0.
+
+        Raises
+        ------
+        FormatError
+            If there is none: here, where the user's words are known.
+        """
         parts = ([f"page_{page}"] if page else []) + ([] if overview is None else [f"overview_{overview + 1}"])
-        return "/" + "_".join(parts)
+        path = "/" + "_".join(parts)
+        self.image(page)
+        if overview is not None and overview >= (count := len(self.overviews(page))):
+            msg = f"there is no overview {overview}, the group {path!r}; page {page} has {count}"
+            raise GroupNotFound(msg, url=self.source.url)
+        return path
 
     def find_array(
         self,
@@ -113,7 +118,7 @@ class GeoTIFFFile:
         overview: int | None = None,
         bands: tuple[int, ...] | None = None,
         reader: str = "auto",
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the pixels of a page, or of an overview of it."""
         return ("page", page, NO_OVERVIEW if overview is None else overview, reader), bands
 
@@ -176,7 +181,7 @@ class GeoTIFFFile:
                 self._metadata[page] = read_metadata(image, whole)
             return self._metadata[page]
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return the pixels of ``("page", page, overview, reader)``, or of ``("mask", page)``.
 
         Raises
@@ -193,12 +198,12 @@ class GeoTIFFFile:
                     self._arrays[place] = make(*place[1:])
             return self._arrays[place]
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
+    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return the mask, if the image has one."""
         page, level = self.place(group)
         return {} if self._mask_image(page, level) is None else {"mask": ("mask", page, level)}
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
         if place[0] == "mask":
             image = self.image(place[1])
@@ -212,7 +217,7 @@ class GeoTIFFFile:
             found.append(self.metadata(place[1]))
         return found
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, grid, coordinate system, nodata and scaling of an image."""
         source = self.array(place)
         if place[0] == "mask":
@@ -223,9 +228,7 @@ class GeoTIFFFile:
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
-        for array in list(self._arrays.values()):
-            if isinstance(array, WindowArray):
-                array.close()
+        close_arrays(self._arrays.values())
         for source in {self.source, *([self._external[0]] if self._external else [])}:
             source.close()
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from scichunk.codecs.codestream import MainHeader
-from scichunk.core.arrays import ArraySource, WindowArray
+from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayInfo, Node, Place, positions
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, positions
 from scichunk.core.layout import Layout
-from scichunk.core.staged import CollectedArray
+from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
@@ -48,19 +47,17 @@ def open_file(location: Location, source: ByteSource | None = None) -> JPEG2000F
     return JPEG2000File(location, source or location.open())
 
 
-class JPEG2000File:
+class JPEG2000File(FileBase):
     """One file; arrays and metadata are made when asked for, and kept."""
 
     def __init__(self, location: Location, source: ByteSource) -> None:
-        self.location, self.source = location, source
-        self.fingerprint = source.fingerprint
-        self.alone: bool | None = None
+        super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
             self.levels = self.header.levels
             self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
         self.parts = PartTable(self.structure, source)
-        self._arrays: dict[Place, ArraySource] = {}
+        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: RasterMetadata | None = None
         self._lock = threading.RLock()
 
@@ -97,16 +94,17 @@ class JPEG2000File:
             raise TypeError(msg)
         level = int(reduce or 0) if overview is None else int(overview) + 1
         names = ([f"reduce_{level}"] if level else []) + (["expanded"] if expand else [])
-        return "/" + "_".join(names)
+        path = "/" + "_".join(names)
+        if level > self.levels:  # said here, where the user's words are known
+            words = f"reduce={level}" if overview is None else f"overview={overview}"
+            msg = f"there is no group {path!r}: it can be halved {self.levels} times, which is less than {words}"
+            raise GroupNotFound(msg, url=self.source.url)
+        return path
 
     def node(self, group: str = "/") -> Node:
         """Build the node of the full image, or of a reduced one."""
         reduce, expand = self.level(group)
         return nodes.build(self, reduce, expand=expand)
-
-    def root(self) -> Mapping[str, Any]:
-        """Return nothing: everything is said of the image."""
-        return {}
 
     def metadata(self) -> RasterMetadata:
         """Return what GDAL says of the image, one entry for each component."""
@@ -124,7 +122,7 @@ class JPEG2000File:
         bands: tuple[int, ...] | None = None,
         reader: str = "auto",
         expand: bool = False,
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the array that holds some components, and their positions in it.
 
         Parameters
@@ -151,7 +149,7 @@ class JPEG2000File:
         msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
         raise UnsupportedFeature(msg, url=self.source.url)
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return the pixels of ``("image", group, reduce, reader, expand)``.
 
         Raises
@@ -192,18 +190,13 @@ class JPEG2000File:
         head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
         collector = TileCollector(self.structure, codec, self.parts, key_of(self.source), head)
         grid = planning_grid(index.grid, partial=codec.partial)
-        return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
+        return StagedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
-        """Return none."""
-        del group
-        return {}
-
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""
         return self.layout(place)
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, depth, grid and coordinate system of an image."""
         group, metadata = self.structure.groups[place[1]], self.metadata()
         source = self.array(place)
@@ -213,9 +206,7 @@ class JPEG2000File:
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
-        for array in list(self._arrays.values()):
-            if isinstance(array, WindowArray):
-                array.close()
+        close_arrays(self._arrays.values())
         self.source.close()
 
     def describe(self) -> list[ArrayInfo]:

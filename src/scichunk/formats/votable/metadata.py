@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from scichunk.codecs.kernels_cells import HIGH
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.cells import Texts, convert
 from scichunk.formats.votable.columns import Part
@@ -63,7 +64,7 @@ def param_value(element: Element) -> Any:
         field = read_field(element, element.get("name"), [])
         data = np.frombuffer(text.encode(), np.uint8)
         place = np.array([0], np.int32)
-        texts = Texts(data, place, place + data.size, 8 if data.size and int(data.max()) > 127 else 0, str)
+        texts = Texts(data, place, place + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
         part: Part = convert(field, texts, Policy(), Findings("", element.get("name")))
         value = part.arrow(field.shape.item)[0].as_py()
     except ScichunkError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from xml.parsers import expat
 
 import numpy as np
@@ -74,13 +74,17 @@ class StrictRows:
             self._cell.append(data)
 
 
-def read_rows(data: Bytes, limit: int, encoding: str, *, last: bool) -> tuple[StrictRows, int]:
+def read_rows(
+    data: Bytes, limit: int, encoding: str, *, last: bool, error_at: Callable[[str, int], FormatError]
+) -> tuple[StrictRows, int]:
     """Read the rows that begin before ``limit``, as far as they are whole.
 
     Parameters
     ----------
     last
         The table ends with the data: nothing may be left open.
+    error_at
+        Makes the error of a message and a place in the data.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def read_rows(data: Bytes, limit: int, encoding: str, *, last: bool) -> tuple[St
         place = parser.ErrorByteIndex - len(root)
         if not _closes(text, place):
             msg = f"not well-formed XML: {expat.ErrorString(error.code)}"
-            raise FormatError(msg, part=f"byte {place}") from None
+            raise error_at(msg, place) from None
     return found, found.keep(limit)
 
 

@@ -270,11 +270,13 @@ class _Run:
 
     def _strict(self, data: Bytes, limit: int, base: int, *, last: bool) -> int:
         """Decode rows with expat; returns how far."""
-        try:
-            found, moved = read_rows(data, limit, self.table.document.encoding, last=last and not self.body.cut)
-        except FormatError as error:
-            place = base + int((error.part or "byte 0").split()[1])
-            raise self._error(error.message, place) from None
+        found, moved = read_rows(
+            data,
+            limit,
+            self.table.document.encoding,
+            last=last and not self.body.cut,
+            error_at=lambda message, place: self._error(message, base + place),
+        )
         rows = found.rows if self.left < 0 else found.rows[: self.left]
         if len(rows) < len(found.rows):
             moved = found.places[len(rows)]
