@@ -82,7 +82,7 @@ class Options:
     follow_hrefs: bool = False
     """Follow references of VOTables to data beyond the folder or host of the document."""
     gdal_cache_bytes: int = 1 << 26
-    """GDAL's block cache in the reference lane."""
+    """GDAL's block cache, where rasterio is the reference library that reads."""
     claim_rasters: bool = False
     """Let xarray guess the engine ``geotiff`` for ``.tif`` although an engine named ``rasterio`` is installed."""
 

@@ -1,4 +1,4 @@
-"""Every feature that the indexed lane claims, crossed, written by GDAL and compared bit for bit with rasterio's GTiff driver, in both lanes."""
+"""Every feature that the own decoders claim, crossed, written by GDAL and compared bit for bit with rasterio's GTiff driver, by both readers."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Every kind of JPEG 2000 coding against a full decode by OpenJPEG: whole, windows, every reduced image; lanes by packets and by tiles."""
+"""Every kind of JPEG 2000 coding against a full decode by OpenJPEG: whole, windows, every reduced image; decoding by packets and by tiles."""
 
 import dataclasses
 import random
@@ -13,7 +13,7 @@ from scichunk.codecs.codestream import Progression
 from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file
 from scichunk.core.selection import Span, parse_key
-from scichunk.core.staged import CollectedArray
+from scichunk.core.staged import StagedArray
 from scichunk.formats.jpeg2000.tile_packets import Thresholds
 from scichunk.sources import locate
 from tests.jpeg2000_files import ORDERS, decode, encode, reorder, repack, texture
@@ -36,7 +36,7 @@ def opened(data, thresholds, *, reduce=0, group=0):
     file = open_file("jpeg2000", locate(data))
     array = file.array(("image", group, reduce, "indexed", False))
     collector = dataclasses.replace(array.collector, thresholds=thresholds)
-    return CollectedArray(array.index, file.source, ("test", group, reduce), collector, array.grid)
+    return StagedArray(array.index, file.source, ("test", group, reduce), collector, array.grid)
 
 
 def values(array, *key):

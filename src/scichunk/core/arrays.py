@@ -330,7 +330,7 @@ class WindowArray:
 
 
 class ReferenceArray(WindowArray):
-    """An array read through a reference library; ``why``: the reason that the indexed lane does not serve it."""
+    """An array read through a reference library; ``why``: the reason why the own decoders do not serve."""
 
     def __init__(self, grid: ChunkGrid, dtype: np.dtype[np.generic], why: str, read_window: ReadWindow) -> None:
         super().__init__(grid, dtype, f"reference: {why}", read_window)

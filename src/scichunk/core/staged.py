@@ -19,7 +19,7 @@ from scichunk.core.selection import Axis, Piece, outer_pieces
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.sources.base import ByteSource
 
-__all__ = ["CollectedArray", "Collector", "Pieces", "Steps"]
+__all__ = ["Collector", "Pieces", "StagedArray", "Steps"]
 
 Array = npt.NDArray[np.generic]
 Window = tuple[slice, ...]
@@ -49,7 +49,7 @@ class Collector(Protocol):
         ...
 
 
-class CollectedArray(IndexedArray):
+class StagedArray(IndexedArray):
     """An array whose chunks are collected in rounds: all chunks of a read ask together.
 
     Parameters

@@ -1,6 +1,6 @@
-"""The reference lane: windows through rasterio, a dataset for each thread that reads, GDAL's block cache bounded.
+"""Windows through rasterio, the reference library: handles lent from a pool, GDAL's block cache bounded.
 
-The driver is GTiff: what LIBERTIFF reads faster, the indexed lane reads; what is left here is what LIBERTIFF refuses or gets
+The driver is GTiff: what LIBERTIFF reads faster, the own decoders read; what is left here is what LIBERTIFF refuses or gets
 wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 """
 

@@ -13,7 +13,7 @@ from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
 from scichunk.core.files import ArrayInfo, FileBase, Node, Place, close_arrays, positions
 from scichunk.core.layout import Layout
-from scichunk.core.staged import CollectedArray
+from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
@@ -190,7 +190,7 @@ class JPEG2000File(FileBase):
         head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
         collector = TileCollector(self.structure, codec, self.parts, key_of(self.source), head)
         grid = planning_grid(index.grid, partial=codec.partial)
-        return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
+        return StagedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
     def signature(self, place: Place) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""

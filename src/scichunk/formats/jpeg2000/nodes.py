@@ -9,7 +9,7 @@ from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import ceil_div
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
-from scichunk.core.staged import CollectedArray
+from scichunk.core.staged import StagedArray
 from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
 from scichunk.formats.jpeg2000.structure import Group, Structure
@@ -76,7 +76,7 @@ def place_on_grid(structure: Structure, group: Group, transform: Affine6, reduce
 
 def codec_name(source: ArraySource) -> str:
     """How the pixels are encoded, for people."""
-    return source.index.codec.name if isinstance(source, CollectedArray) else "JPEG 2000"
+    return source.index.codec.name if isinstance(source, StagedArray) else "JPEG 2000"
 
 
 def describe(file: JPEG2000File) -> list[ArrayInfo]:

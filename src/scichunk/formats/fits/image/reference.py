@@ -1,4 +1,4 @@
-"""Images through astropy: what the indexed lane does not decode, and the oracle of the tests."""
+"""Images through astropy: what the own decoders do not read, and the oracle of the tests."""
 
 from __future__ import annotations
 
