@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from scichunk import options
 from scichunk.adapters.files import together
 from scichunk.adapters.opening import Opened, expand_names, open_any
-from scichunk.core.files import OpenFile, Place
+from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import DataWarning, FormatError, ScichunkError, located
 from scichunk.sources import Fingerprint, Location, locate
@@ -104,7 +104,7 @@ class Found:
 
 def read_headers(
     stack: Stack,
-    places: Mapping[str, Place],
+    places: Mapping[str, ArrayId],
     headers: Headers,
     rules: Rules,
     label: Callable[[OpenFile], Any] | None = None,
@@ -170,7 +170,7 @@ class _Look:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
     def __init__(
-        self, stack: Stack, places: Mapping[str, Place], group: str, label: Callable[[OpenFile], Any] | None
+        self, stack: Stack, places: Mapping[str, ArrayId], group: str, label: Callable[[OpenFile], Any] | None
     ) -> None:
         self._stack, self._places, self._group, self._label = stack, places, group, label
         file = stack.first.file

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.core.arrays import ArraySource
-from scichunk.core.files import Place
+from scichunk.core.files import ArrayId
 from scichunk.core.handles import Handle
 from scichunk.core.selection import Axis, Positions, Region, Span, parse_key
 from scichunk.lru import generation
@@ -164,7 +164,7 @@ class LazyArray:
         return _rebuild, (h.format, h.location, mark, h.place, (self.bands, steps, self.limits))
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: Place, how: Any) -> LazyArray:
+def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: ArrayId, how: Any) -> LazyArray:
     from scichunk.raster.cf import Step
 
     bands, steps, limits = how

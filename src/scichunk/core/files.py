@@ -8,14 +8,17 @@ from typing import Any, Protocol, runtime_checkable
 
 from scichunk.core.arrays import ArraySource, WindowArray
 from scichunk.core.layout import Layout
+from scichunk.core.renamed import old_names
 from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound
 from scichunk.sources import ByteSource, Fingerprint, Location
 
-__all__ = ["ArrayInfo", "ArrayVar", "Coordinate", "FileBase", "FormatFile", "Node", "OpenFile", "Place", "TableFile"]
+__all__ = ["ArrayId", "ArrayInfo", "ArrayVar", "Coordinate", "FileBase", "FormatFile", "Node", "OpenFile", "TableFile"]
 
-Place = tuple[Any, ...]
+ArrayId = tuple[Any, ...]
 """Which array of a file, in small values that pickle: ``("page", 0)``; ``("table", which)`` and ``("column", which, name, raw)``."""
+
+__getattr__ = old_names(__name__, {"Place": "ArrayId"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +27,7 @@ class ArrayVar:
 
     name: str
     dims: tuple[str, ...]
-    place: Place
+    place: ArrayId
     source: ArraySource
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """CF attributes of the raw values; ``_FillValue``, ``scale_factor`` and ``add_offset`` hold for all of them."""
@@ -91,7 +94,7 @@ class OpenFile(Protocol):
         """Translate the format's own words (``page=1``, ``hdu="SCI"``) to the path of a group."""
         ...
 
-    def find_array(self, **selectors: Any) -> tuple[Place, tuple[int, ...] | None]:
+    def find_array(self, **selectors: Any) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Translate the format's own words to an array, and the positions along its first axis that are wanted (None: all)."""
         ...
 
@@ -99,7 +102,7 @@ class OpenFile(Protocol):
         """Build one group; GroupNotFound if there is none of that name."""
         ...
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
+    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return those arrays of a group, by name, that other files of a stack may lack: masks. Cheap."""
         ...
 
@@ -107,15 +110,15 @@ class OpenFile(Protocol):
         """Return the attributes of the file as a whole."""
         ...
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return one array."""
         ...
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return something cheap that is equal only where :meth:`layout` is: the bytes of the tags that matter, for example."""
         ...
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return what must agree for arrays of two files to be stacked."""
         ...
 
@@ -132,11 +135,11 @@ class OpenFile(Protocol):
 class TableFile(Protocol):
     """A file that can hold tables."""
 
-    def find_table(self, **selectors: Any) -> Place:
+    def find_table(self, **selectors: Any) -> ArrayId:
         """Translate the format's own words to a table."""
         ...
 
-    def table(self, place: Place) -> TableSource:
+    def table(self, place: ArrayId) -> TableSource:
         """Return a table."""
         ...
 
@@ -152,12 +155,12 @@ class FileBase:
         """Return nothing: everything is said of the group."""
         return {}
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
+    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return none."""
         del group
         return {}
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return something that equals nothing else: layouts are compared."""
         del place
         return object()
@@ -193,7 +196,7 @@ class FormatFile(FileBase):
 
     def find_array(
         self, *, bands: tuple[int, ...] | None = None, **selectors: Any
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the first array of the group that the selectors name."""
         del selectors
         arrays = self.node("/").arrays
@@ -202,7 +205,7 @@ class FormatFile(FileBase):
             raise FormatError(msg, url=self.source.url)
         return arrays[0].place, bands
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return an array of a node."""
         for group in self.groups():
             for var in self.node(group).arrays:
@@ -211,7 +214,7 @@ class FormatFile(FileBase):
         msg = f"there is no array {place!r}"
         raise FormatError(msg, url=self.source.url)
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, and what the node says of the array."""
         for group in self.groups():
             node = self.node(group)

@@ -11,7 +11,7 @@ from typing import cast
 from scichunk.core import registry
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import FileKey, files, forget
-from scichunk.core.files import OpenFile, Place, TableFile
+from scichunk.core.files import ArrayId, OpenFile, TableFile
 from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError
 from scichunk.sources import ByteSource, Fingerprint, Location
@@ -132,7 +132,7 @@ class Handle:
     format: str
     location: Location
     fingerprint: Fingerprint
-    place: Place
+    place: ArrayId
 
     def resolve(self) -> ArraySource:
         """Return the array, opening the file in this process if need be."""
@@ -146,7 +146,7 @@ class TableHandle:
     format: str
     location: Location
     fingerprint: Fingerprint
-    place: Place
+    place: ArrayId
 
     def resolve(self) -> TableSource:
         """Return the table, opening the file in this process if need be."""

@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
+from scichunk.core.renamed import old_names
 from scichunk.errors import MetadataWarning
 from scichunk.quiet import quiet
 from scichunk.raster.affine import Affine6
 
-__all__ = ["RasterMetadata", "ask_gdal", "nothing"]
+__all__ = ["RasterMetadata", "ask_gdal", "empty_metadata"]
 
 _IDENTITY: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -43,8 +44,8 @@ class RasterMetadata:
     """Rational polynomial coefficients as JSON, the way rioxarray writes them."""
 
 
-def nothing(bands: int) -> RasterMetadata:
-    """Return metadata that say nothing."""
+def empty_metadata(bands: int) -> RasterMetadata:
+    """Return metadata that say nothing of some bands."""
     return RasterMetadata(
         (None,) * bands,
         (1.0,) * bands,
@@ -53,6 +54,9 @@ def nothing(bands: int) -> RasterMetadata:
         (None,) * bands,
         tags={"AREA_OR_POINT": "Area"},
     )
+
+
+__getattr__ = old_names(__name__, {"nothing": "empty_metadata"})
 
 
 def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:

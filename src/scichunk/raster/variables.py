@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from scichunk.core.arrays import ArraySource
-from scichunk.core.files import ArrayVar, Coordinate, Place
+from scichunk.core.files import ArrayId, ArrayVar, Coordinate
 from scichunk.core.layout import Grid, Layout
 from scichunk.raster.affine import Affine6, RotatedAxis, is_georeferenced, is_rotated, pixel_centres
 from scichunk.raster.cf import Decoding, decoded_dtype, step_from
@@ -50,7 +50,7 @@ DEFAULT_NAMING: Final = Naming("band_data", ("band", "y", "x"))
 class Masked:
     """Where a raster says by a mask or an alpha band that there is no data."""
 
-    place: Place
+    place: ArrayId
     """Of the decoded array with NaN there."""
     source: ArraySource
 
@@ -103,7 +103,7 @@ def masked_source(pixels: ArraySource, metadata: RasterMetadata, mask: ArraySour
 
 def band_data(
     source: ArraySource,
-    place: Place,
+    place: ArrayId,
     metadata: RasterMetadata,
     codec: str,
     naming: Naming = DEFAULT_NAMING,

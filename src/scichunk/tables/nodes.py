@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from scichunk.core.files import ArrayInfo, ArrayVar, Node, Place
+from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, Node
 from scichunk.core.tables import Column, TableSource
 from scichunk.tables.columns import ColumnArray
 
@@ -17,7 +17,9 @@ _CHUNK: Final = 1 << 27
 _OBJECT: Final = 64  # bytes of a text or a short array, for planning
 
 
-def table_node(table: TableSource, place: Callable[[str, bool], Place], attrs: Mapping[str, Any] | None = None) -> Node:
+def table_node(
+    table: TableSource, place: Callable[[str, bool], ArrayId], attrs: Mapping[str, Any] | None = None
+) -> Node:
     """Make the node of a table.
 
     Parameters
@@ -65,7 +67,7 @@ def _rows_together(table: TableSource) -> int:
 def _variable(
     table: TableSource,
     column: Column,
-    place: Callable[[str, bool], Place],
+    place: Callable[[str, bool], ArrayId],
     *,
     name: str,
     dims: tuple[str, ...],

@@ -13,7 +13,7 @@ from scichunk.core.manifest import ChunkManifest
 from scichunk.core.registry import FormatSpec
 from scichunk.core.selectors import BANDS
 from scichunk.errors import FormatError, LimitExceeded, MissingFile, UnsupportedFeature, located
-from scichunk.raster.gdal import nothing
+from scichunk.raster.gdal import empty_metadata
 from scichunk.raster.variables import band_data, coordinates
 
 TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 6: "c8", 9: "c16", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
@@ -35,7 +35,7 @@ class ENVIFile(FormatFile):
 
     def node(self, group="/"):
         self.check_group(group)
-        metadata = nothing(self.image.shape[0])
+        metadata = empty_metadata(self.image.shape[0])
         image = band_data(self.image, ("image",), metadata, "uncompressed")
         attrs = {"description": self.header.get("description", "")}
         return Node((image,), coordinates(metadata, self.transform, self.image.shape), attrs)

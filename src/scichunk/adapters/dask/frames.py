@@ -12,7 +12,7 @@ import numpy as np
 from scichunk import options
 from scichunk.adapters.files import Files, together
 from scichunk.adapters.opening import Opened, expand_names, open_any
-from scichunk.core.files import Place, TableFile
+from scichunk.core.files import ArrayId, TableFile
 from scichunk.core.handles import TableHandle, open_file
 from scichunk.core.selectors import names_of
 from scichunk.core.tables import Rows, TableSource
@@ -188,7 +188,7 @@ class ReadRows:
         )
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: Place, how: Any) -> ReadRows:
+def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: ArrayId, how: Any) -> ReadRows:
     return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), place), *how)
 
 
@@ -196,7 +196,7 @@ class ReadManyRows:
     """Reads one partition of the tables of many files."""
 
     def __init__(
-        self, format_name: str, files: Files, place: Place, filters: Any, limits: options.Snapshot | None = None
+        self, format_name: str, files: Files, place: ArrayId, filters: Any, limits: options.Snapshot | None = None
     ) -> None:
         self.format_name, self.files, self.place, self.filters = format_name, files, place, filters
         self.limits = options.snapshot() if limits is None else limits
@@ -218,7 +218,7 @@ class ReadManyRows:
         return ReadManyRows, (self.format_name, self.files, self.place, self.filters, self.limits)
 
 
-def _one(opened: Opened, place: Place, wanted: _Wanted, size: int) -> dd.DataFrame:
+def _one(opened: Opened, place: ArrayId, wanted: _Wanted, size: int) -> dd.DataFrame:
     read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, place), wanted.filters)
     table = read.handle.resolve()
     wanted.check(table, opened.location.url)
@@ -228,7 +228,7 @@ def _one(opened: Opened, place: Place, wanted: _Wanted, size: int) -> dd.DataFra
     return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
-def _many(opened: Opened, locations: list[Location], place: Place, wanted: _Wanted, size: int) -> dd.DataFrame:
+def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wanted, size: int) -> dd.DataFrame:
     if not all(isinstance(loc.target, str) for loc in locations):
         msg = "many files are named by paths or URLs"
         raise TypeError(msg)

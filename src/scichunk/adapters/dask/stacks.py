@@ -13,7 +13,7 @@ from scichunk import options
 from scichunk.adapters.files import Files, together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.buffers import result
-from scichunk.core.files import OpenFile, Place
+from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
 from scichunk.core.planning import auto_chunks, resolve_chunks
@@ -51,7 +51,7 @@ class StackArray:
         self,
         format_name: str,
         files: Files,
-        place: Place,
+        place: ArrayId,
         form: tuple[tuple[int, ...], np.dtype[Any]],
         rules: Rules,
     ) -> None:
@@ -192,7 +192,7 @@ def from_files(
 
 def make_array(
     stack: Stack,
-    place: Place,
+    place: ArrayId,
     marks: Sequence[Fingerprint | None],
     rules: Rules,
     file: OpenFile | None = None,

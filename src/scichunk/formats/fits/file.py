@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scichunk.core.arrays import ArraySource, IndexedArray
-from scichunk.core.files import ArrayInfo, FileBase, Node, Place, close_arrays
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits.image import nodes
@@ -46,7 +46,7 @@ class FITSFile(FileBase):
         super().__init__(location, source)
         self.source = expand(source)
         self.structure = Structure(self.source)
-        self._arrays: dict[Place, ArraySource] = {}
+        self._arrays: dict[ArrayId, ArraySource] = {}
         self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
         self._lock = threading.RLock()
@@ -112,7 +112,7 @@ class FITSFile(FileBase):
         other = (place, source) if plain else (raw, self.array(raw))
         return nodes.build(hdu, place, source, other, world_coordinates(hdu, self.source))
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw)`` of a table.
 
         Raises
@@ -133,7 +133,7 @@ class FITSFile(FileBase):
                     self._arrays[place] = self._open(hdu, reader, raw=raw)
             return self._arrays[place]
 
-    def table(self, place: Place) -> FITSTable:
+    def table(self, place: ArrayId) -> FITSTable:
         """Return the table ``("table", number or name)``; ``("table", None)``: the first.
 
         Needs nothing but the bytes of the file: other formats that hold FITS tables reach it through the registry, with a
@@ -159,15 +159,15 @@ class FITSFile(FileBase):
 
     def find_array(
         self, *, hdu: Selector = None, raw: bool = False, reader: str = "auto"
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the pixels of an image."""
         return ("hdu", hdu, reader, raw), None
 
-    def find_table(self, *, hdu: Selector = None) -> Place:
+    def find_table(self, *, hdu: Selector = None) -> ArrayId:
         """Return a table."""
         return ("table", hdu)
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return the cards that say what values mean and where pixels lie; of columns, something that equals nothing else."""
         if place[0] == "column":
             return object()
@@ -177,7 +177,7 @@ class FITSFile(FileBase):
             return object()  # the coordinates are in a table
         return hdu.shape, hdu.bitpix, image_scaling(hdu), cards
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, scaling and world coordinates of an image, or shape, type and unit of a column."""
         source = self.array(place)
         if place[0] == "column":

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from scichunk.core.arrays import ArraySource, IndexedArray
-from scichunk.core.files import ArrayInfo, ArrayVar, FileBase, Node, Place, close_arrays
+from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, FileBase, Node, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
@@ -60,7 +60,7 @@ class GeoTIFFFile(FileBase):
         super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
-        self._arrays: dict[Place, ArraySource] = {}
+        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
         self._siblings: list[Location] | None = None
@@ -118,7 +118,7 @@ class GeoTIFFFile(FileBase):
         overview: int | None = None,
         bands: tuple[int, ...] | None = None,
         reader: str = "auto",
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the pixels of a page, or of an overview of it."""
         return ("page", page, NO_OVERVIEW if overview is None else overview, reader), bands
 
@@ -181,7 +181,7 @@ class GeoTIFFFile(FileBase):
                 self._metadata[page] = read_metadata(image, whole)
             return self._metadata[page]
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return the pixels of ``("page", page, overview, reader)``, or of ``("mask", page)``.
 
         Raises
@@ -198,12 +198,12 @@ class GeoTIFFFile(FileBase):
                     self._arrays[place] = make(*place[1:])
             return self._arrays[place]
 
-    def optional(self, group: str = "/") -> Mapping[str, Place]:
+    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return the mask, if the image has one."""
         page, level = self.place(group)
         return {} if self._mask_image(page, level) is None else {"mask": ("mask", page, level)}
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
         if place[0] == "mask":
             image = self.image(place[1])
@@ -217,7 +217,7 @@ class GeoTIFFFile(FileBase):
             found.append(self.metadata(place[1]))
         return found
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, grid, coordinate system, nodata and scaling of an image."""
         source = self.array(place)
         if place[0] == "mask":

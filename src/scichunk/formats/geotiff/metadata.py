@@ -9,7 +9,7 @@ import numpy as np
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import TELLING, make_stub
 from scichunk.lru import LRU
-from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
+from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 
 __all__ = ["fill_value", "read_metadata"]
 
@@ -31,12 +31,12 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
         if found is not None:
             return found
     if not TELLING.intersection(image.directory.tags):
-        return nothing(image.samples)
+        return empty_metadata(image.samples)
     stub = make_stub(image)
     key = (stub,)
     known = _known.get(key)
     if known is None:
-        known = _known.put(key, ask_gdal("GTiff", stub) or nothing(image.samples))
+        known = _known.put(key, ask_gdal("GTiff", stub) or empty_metadata(image.samples))
     return known
 
 

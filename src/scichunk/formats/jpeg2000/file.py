@@ -11,7 +11,7 @@ from typing import Final
 from scichunk.codecs.codestream import MainHeader
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayInfo, FileBase, Node, Place, close_arrays, positions
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, positions
 from scichunk.core.layout import Layout
 from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
@@ -57,7 +57,7 @@ class JPEG2000File(FileBase):
             self.levels = self.header.levels
             self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
         self.parts = PartTable(self.structure, source)
-        self._arrays: dict[Place, ArraySource] = {}
+        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: RasterMetadata | None = None
         self._lock = threading.RLock()
 
@@ -122,7 +122,7 @@ class JPEG2000File(FileBase):
         bands: tuple[int, ...] | None = None,
         reader: str = "auto",
         expand: bool = False,
-    ) -> tuple[Place, tuple[int, ...] | None]:
+    ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the array that holds some components, and their positions in it.
 
         Parameters
@@ -149,7 +149,7 @@ class JPEG2000File(FileBase):
         msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
         raise UnsupportedFeature(msg, url=self.source.url)
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return the pixels of ``("image", group, reduce, reader, expand)``.
 
         Raises
@@ -192,11 +192,11 @@ class JPEG2000File(FileBase):
         grid = planning_grid(index.grid, partial=codec.partial)
         return StagedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
-    def signature(self, place: Place) -> object:
+    def signature(self, place: ArrayId) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""
         return self.layout(place)
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type, depth, grid and coordinate system of an image."""
         group, metadata = self.structure.groups[place[1]], self.metadata()
         source = self.array(place)

@@ -13,7 +13,7 @@ from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.lru import LRU
-from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
+from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 
 __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata"]
 
@@ -53,7 +53,7 @@ def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
             msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
             warnings.warn(msg, MetadataWarning, stacklevel=2)
         found = beside
-    plain = replace(nothing(bands), tags={})
+    plain = replace(empty_metadata(bands), tags={})
     if found is None:
         return plain
     if len(found.nodata) != bands:  # an image of more components than GDAL was shown

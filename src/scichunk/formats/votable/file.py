@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scichunk.core.arrays import ArraySource
-from scichunk.core.files import ArrayInfo, FileBase, Node, Place
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node
 from scichunk.core.layout import Layout
 from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
@@ -47,7 +47,7 @@ class VOTableFile(FileBase):
         self.source = expand(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
-        self._arrays: dict[Place, ArraySource] = {}
+        self._arrays: dict[ArrayId, ArraySource] = {}
         self._groups: dict[str, Table] = {}
         self._lock = threading.RLock()
 
@@ -110,7 +110,7 @@ class VOTableFile(FileBase):
             index = named[name].index
         return table_node(self.table(("table", index)), lambda column, raw: ("column", index, column, raw))
 
-    def table(self, place: Place) -> TableSource:
+    def table(self, place: ArrayId) -> TableSource:
         """Return the table ``("table", which)``; a third value says what becomes of errors, a fourth asks for astropy's values.
 
         Raises
@@ -128,7 +128,7 @@ class VOTableFile(FileBase):
                     self._tables[key] = self._open(table, on_error, compat)
             return self._tables[key]
 
-    def array(self, place: Place) -> ArraySource:
+    def array(self, place: ArrayId) -> ArraySource:
         """Return a column, ``("column", which, name, raw)``."""
         with self._lock:
             if place not in self._arrays:
@@ -139,18 +139,18 @@ class VOTableFile(FileBase):
                     self._arrays[place] = ColumnArray(table, column)
             return self._arrays[place]
 
-    def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[Place, tuple[int, ...] | None]:
+    def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return a column."""
         if column is None:
             msg = "a VOTable holds tables: name a column=, or read it by scichunk.read_table"
             raise FormatError(msg, url=self.document.source.url)
         return ("column", table, column, False), None
 
-    def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> Place:
+    def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:
         """Return a table."""
         return ("table", table, on_error, astropy_compat)
 
-    def layout(self, place: Place) -> Layout:
+    def layout(self, place: ArrayId) -> Layout:
         """Return shape, type and unit of a column."""
         return column_layout(self.table(("table", place[1])), self.array(place), place[2])
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from scichunk.codecs.scaling import Scaling
 from scichunk.core.arrays import ArraySource, IndexedArray
-from scichunk.core.files import ArrayVar, Coordinate, Node, Place
+from scichunk.core.files import ArrayId, ArrayVar, Coordinate, Node
 from scichunk.formats.fits.cards import CARD, Cards
 from scichunk.formats.fits.image.manifest import image_scaling
 from scichunk.formats.fits.metadata import axes, header_text
@@ -67,9 +67,9 @@ def variable_name(hdu: HDU) -> str:
 
 def build(
     hdu: HDU,
-    place: Place,
+    place: ArrayId,
     source: ArraySource,
-    raw: tuple[Place, ArraySource],
+    raw: tuple[ArrayId, ArraySource],
     coords: Mapping[str, Coordinate],
 ) -> Node:
     """Make the node of an image."""
