@@ -287,7 +287,6 @@ LARGE = set(
     formats/votable/api.py: lines of read_votable
     adapters/dask/frames.py: parameters of _from_map
     adapters/lazy.py: parameters of _rebuild
-    adapters/xarray/sky.py: parameters of _slice
     codecs/bits.py: parameters of BitCodec.decode_into
     codecs/images.py: parameters of ImageCodec.decode_into
     codecs/jpeg2000.py: parameters of TileCodec._area

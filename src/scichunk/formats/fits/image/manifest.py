@@ -50,9 +50,9 @@ class _Column:
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
     cards = hdu.cards
-    blank = cards.get("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
+    blank = cards.last("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
-    scale, zero = cards.number("BSCALE", 1), cards.number("BZERO", 0)
+    scale, zero = cards.number("BSCALE", 1, last=True), cards.number("BZERO", 0, last=True)
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
 
 
