@@ -49,7 +49,8 @@ class Grid:
         if pixels is None:
             return cls(str(name), 0.0, 1.0, 0, place)
         if not pixels.size:
-            return cls(str(name), 0.0, 1.0, 0, place)
+            msg = f"no pixel along {name} is left"
+            raise FormatError(msg)
         start = float(pixels[0])
         step = float((pixels[-1] - pixels[0]) / (pixels.size - 1)) if pixels.size > 1 else 1.0
         even = start + step * np.arange(pixels.size)

@@ -45,14 +45,14 @@ def select(obj: Any, position: Any, lonlat: Mapping[str, Any], *, method: str, t
         msg = f'outside must be "nan" or "raise", got {outside!r}'
         raise ValueError(msg)
     images = _images(obj)
-    points = _points(images[0], position, lonlat)
+    image = next(i for i in images if i is not None)
+    points = _points(image, position, lonlat)
     dims = points.dims if len(images) == 1 else (_dim_of_images(obj), *points.dims)
     shape = points.lon.shape if len(images) == 1 else (len(images), *points.lon.shape)
-    found = [_nearest(image, _in_frame(image, position, points), tolerance) for image in images]
+    found = [_nearest(i, _in_frame(i, position, points), tolerance) if i else _nowhere(points) for i in images]
     columns, rows, inside, lon, lat = (np.stack(part).reshape(shape) for part in zip(*found, strict=True))
     if outside == "raise" or (outside is None and not dims):
-        _all_inside(images[0], points, inside)
-    image = images[0]
+        _all_inside(image, points, inside)
     x, y = (image.name_of(number) for number in _numbers(image))
     picked = obj.isel(
         {x: xr.Variable(dims, columns) if dims else int(columns), y: xr.Variable(dims, rows) if dims else int(rows)}
@@ -60,11 +60,11 @@ def select(obj: Any, position: Any, lonlat: Mapping[str, Any], *, method: str, t
     if not inside.all():
         there = xr.DataArray(inside, dims=dims)
         picked = _masked(obj, picked, there, {x, y})
-    names = image.axes.names
     attrs = {"units": "deg", "long_name": "centre of the pixel"}
-    made = {name: xr.Variable(dims, value, attrs) for name, value in zip(names, (lon, lat), strict=True)}
-    more = {n: v for n, v in points.coords.items() if n not in obj.coords and n not in made}
-    return picked.drop_vars(names, errors="ignore").assign_coords({**made, **more})
+    names, centres = image.axes.names, (lon, lat)
+    made: dict[Any, Any] = {n: xr.Variable(dims, v, attrs) for n, v in zip(names, centres, strict=True)}
+    made |= {n: v for n, v in points.coords.items() if n not in obj.coords and n not in made}
+    return picked.drop_vars(names, errors="ignore").assign_coords(made)
 
 
 def _masked(obj: Any, picked: Any, inside: xr.DataArray, sky: set[Hashable]) -> Any:
@@ -85,24 +85,24 @@ def _all_inside(image: Image, points: Points, inside: npt.NDArray[np.bool_]) -> 
         raise KeyError(msg)
 
 
-def _images(obj: Any) -> list[Image]:
-    """The image; or those of a stack that point to different places, one by one."""
+def _images(obj: Any) -> list[Image | None]:
+    """The image; or those of a stack that point to different places, one by one, None for files that could not be read."""
     several = obj.coords.get(HEADERS)
     if several is None or several.ndim != 1:
-        found = [image_of(obj)]
+        found: list[Image | None] = [image_of(obj)]
     else:
-        if not several.size:
-            msg = "there is no image"
-            raise FormatError(msg)
         (dim,) = several.dims
-        found = [image_of(obj.isel({dim: i})) for i in range(several.size)]
-    for image in found[:1]:
-        if image.axes.sky is None:
-            msg = "the image has no celestial axes"
-            raise FormatError(msg)
-        gone = [image.name_of(n) for n in _numbers(image) if image.name_of(n) not in image.array.dims]
-        if gone:
-            msg = f"the dimension {gone[0]} of the sky is gone"
+        found = [image_of(obj.isel({dim: i})) if text else None for i, text in enumerate(several.values)]
+    image = next((i for i in found if i is not None), None)
+    if image is None:
+        msg = "there is no image whose place on the sky is known"
+        raise FormatError(msg)
+    if image.axes.sky is None:
+        msg = "the image has no celestial axes"
+        raise FormatError(msg)
+    for name in map(image.name_of, _numbers(image)):
+        if name not in image.array.dims:
+            msg = f"the dimension {name} of the sky is gone"
             raise FormatError(msg)
     return found
 
@@ -146,6 +146,12 @@ def _nearest(image: Image, points: Points, tolerance: Any) -> tuple[Any, Any, An
     if tolerance is not None:
         inside = inside & (_separation(lon, lat, points) <= _degrees(tolerance))
     return columns, rows, inside, np.where(inside, lon, np.nan), np.where(inside, lat, np.nan)
+
+
+def _nowhere(points: Points) -> tuple[Any, Any, Any, Any, Any]:
+    """What :func:`_nearest` gives of a file that could not be read."""
+    at, lost = np.zeros(points.lon.shape, np.intp), np.full(points.lon.shape, np.nan)
+    return at, at, np.zeros(points.lon.shape, bool), lost, lost
 
 
 def _closest(pixels: Floats, wanted: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
@@ -211,25 +217,19 @@ def _points(image: Image, position: Any, lonlat: Mapping[str, Any]) -> Points:
             raise TypeError(msg)
         lon, lat = _on_sky(image, position)
         return Points(lon, lat, _names_of(lon.ndim), {})
-    pair, coords = [], {}
+    pair: list[xr.DataArray] = []
+    coords: dict[Hashable, xr.Variable] = {}
     for value in _pair(image, lonlat):
         if isinstance(value, slice):
             msg = "a range of positions is a box: ds.sky.box"
             raise TypeError(msg)
         array = _degrees(value)
-        if isinstance(value, xr.DataArray | xr.Variable):
-            pair.append(xr.Variable(value.dims, array))
-            if isinstance(value, xr.DataArray):
-                coords |= {n: c.variable for n, c in value.coords.items()}
-        else:
-            pair.append(xr.Variable(_names_of(array.ndim), array))
-    lon, lat = xr.broadcast_variables(*pair) if hasattr(xr, "broadcast_variables") else _broadcast(*pair)
-    return Points(np.asarray(lon.values), np.asarray(lat.values), lon.dims, coords)
-
-
-def _broadcast(lon: xr.Variable, lat: xr.Variable) -> tuple[xr.Variable, xr.Variable]:
-    one, other = xr.broadcast(xr.DataArray(lon), xr.DataArray(lat))
-    return one.variable, other.variable
+        if isinstance(value, xr.DataArray):
+            coords |= {n: c.variable for n, c in value.coords.items()}
+        dims = value.dims if isinstance(value, xr.DataArray | xr.Variable) else _names_of(array.ndim)
+        pair.append(xr.DataArray(array, dims=dims))
+    lon, lat = xr.broadcast(*pair)
+    return Points(lon.values, lat.values, lon.dims, coords)
 
 
 def _in_frame(image: Image, position: Any, points: Points) -> Points:
@@ -249,7 +249,7 @@ def _names_of(ndim: int) -> tuple[str, ...]:
 
 def cut(obj: Any, position: Any, size: Any, lonlat: Mapping[str, Any]) -> Any:
     """Cut out a box; see :meth:`scichunk.adapters.xarray.SkyAccessor.box`."""
-    images = _images(obj)
+    images = [i for i in _images(obj) if i is not None]
     spans = [_rectangle(image, *_corners(image, position, size, lonlat)) for image in images]
     x, y = (images[0].name_of(number) for number in _numbers(images[0]))
     return obj.isel({x: _union([s[0] for s in spans]), y: _union([s[1] for s in spans])})

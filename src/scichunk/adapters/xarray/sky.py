@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -16,7 +16,7 @@ from scichunk.errors import FormatError, ScichunkError
 from scichunk.sky.subgrid import Grid, sub_grid
 from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape
 
-__all__ = ["HEADER", "HEADERS", "TABLES", "Image", "image_of", "is_reference", "reference_point", "wcs", "with_sky"]
+__all__ = ["HEADER", "HEADERS", "TABLES", "Image", "image_of", "is_reference", "wcs", "with_skies", "with_sky"]
 
 HEADER: Final = "fits_header"
 """Attribute of variables: cards of 80 characters, without line ends."""
@@ -48,15 +48,13 @@ def with_sky(ds: xr.Dataset, header: str, shape: tuple[int, ...], *, celestial: 
     axes = axes_of(header, shape)
     if axes.sky is None or set(axes.names) & set(ds.variables):
         return ds
-    sizes = dict(zip(axes.dims, shape, strict=True))
-    for dim in axes.sky:
-        attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
-        ds = ds.assign_coords({dim: xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)})
+    ds = _with_pixels(ds, axes, shape)
     if not celestial:
-        return ds.assign_coords(reference_point(axes, (), axes.reference))
+        return ds.assign_coords(_reference_point(axes, (), axes.reference))
     from scichunk.adapters.xarray.lazy import LazyCoordinate
 
     lon, lat = axes.sky
+    sizes = dict(zip(axes.dims, shape, strict=True))
     tables = next((str(v.attrs[TABLES]) for v in ds.data_vars.values() if TABLES in v.attrs), "")
     for i, name in enumerate(axes.names):
         values = SkyCoordinate(header, axes, (sizes[lat], sizes[lon]), latitude=bool(i), tables=tables)
@@ -65,7 +63,47 @@ def with_sky(ds: xr.Dataset, header: str, shape: tuple[int, ...], *, celestial: 
     return ds
 
 
-def reference_point(axes: Axes, dims: tuple[Hashable, ...], values: tuple[Any, Any]) -> dict[str, xr.Variable]:
+def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -> xr.Dataset:
+    """Add the coordinates of images that point to different places: pixel numbers, and of each the reference point and the cards.
+
+    Parameters
+    ----------
+    ds
+        The stack, without coordinates of the sky.
+    dim
+        Its dimension of images.
+    skies
+        Header and tables of the images by position; others, which could not be read, have none.
+    """
+    header, _ = next(iter(skies.values()))
+    shape = image_shape(header)
+    axes = axes_of(header, shape)
+    taken = {*axes.names, HEADERS} & set(ds.variables)
+    if axes.sky is None or taken:
+        return ds
+    ds = _with_pixels(ds, axes, shape)
+    count = ds.sizes[dim]
+    points = [axes_of(skies[i][0], shape).reference if i in skies else (np.nan, np.nan) for i in range(count)]
+    lon, lat = np.array(points, np.float64).T
+    ds = ds.assign_coords(_reference_point(axes, (dim,), (lon, lat)))
+    for part, name in enumerate((HEADERS, TABLES)):
+        texts = [skies[i][part] if i in skies else "" for i in range(count)]
+        if any(texts):
+            attrs = {"long_name": "cards that place the pixels" if name == HEADERS else "tables that they refer to"}
+            ds = ds.assign_coords({name: xr.Variable((dim,), np.array(texts, dtype=object), attrs)})
+    return ds
+
+
+def _with_pixels(ds: xr.Dataset, axes: Axes, shape: tuple[int, ...]) -> xr.Dataset:
+    """Add pixel numbers along the dimensions of the sky."""
+    sizes = dict(zip(axes.dims, shape, strict=True))
+    for dim in axes.sky or ():
+        attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
+        ds = ds.assign_coords({dim: xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)})
+    return ds
+
+
+def _reference_point(axes: Axes, dims: tuple[Hashable, ...], values: tuple[Any, Any]) -> dict[str, xr.Variable]:
     """Make the coordinates of the reference point: of one image, or of each of a stack."""
     attrs = {"units": "deg", "long_name": _REFERENCE}
     return {name: xr.Variable(dims, value, attrs) for name, value in zip(axes.names, values, strict=True)}
@@ -112,7 +150,8 @@ class Image:
             If the axis is there, but its coordinate does not say which pixels these are.
         """
         name, size = self.name_of(number), self.shape[len(self.shape) - number]
-        coord = self.array.coords.get(name)
+        # of a dimension without a coordinate get() would make one up
+        coord = self.array.coords[name] if name in self.array.coords else None
         if coord is None or (coord.ndim and coord.dims != (name,) and coord.ndim > 1):
             if name not in self.array.dims:
                 return np.zeros(1) if size == 1 else None
@@ -151,6 +190,9 @@ def _numbers(values: npt.NDArray[Any]) -> Floats:
     if values.dtype.kind == "M":
         whole = values.astype("M8[ns]")
         return np.where(np.isnat(whole), np.nan, whole.astype(np.int64))
+    if values.dtype.kind not in "iuf":
+        msg = f"it has values of type {values.dtype}"
+        raise TypeError(msg)
     return values.astype(np.float64)
 
 
@@ -185,13 +227,7 @@ def image_of(obj: xr.DataArray | xr.Dataset) -> Image:
     several = obj.coords.get(HEADERS)
     found = next((a for a in arrays if HEADER in a.attrs), None)
     if several is not None and found is None:
-        if several.size != 1:
-            msg = f"the images point to different places of the sky: pick one of {', '.join(map(str, several.dims))} with isel"
-            raise FormatError(msg)
-        header = str(several.values.reshape(-1)[0])
-        dims = set(axes_of(header, image_shape(header)).dims)
-        array = next((a for a in arrays if dims & {*a.dims, *a.coords}), arrays[0])
-        return Image(obj, array, header, str(array.attrs.get(TABLES, "")))
+        return _one_of(obj, arrays, several)
     if found is None:
         msg = (
             f"no FITS header in the attributes ({HEADER}); arithmetic drops them unless xr.set_options(keep_attrs=True)"
@@ -200,6 +236,21 @@ def image_of(obj: xr.DataArray | xr.Dataset) -> Image:
     image = Image(obj, found, str(found.attrs[HEADER]), str(found.attrs.get(TABLES, "")))
     _check_reference(image)
     return image
+
+
+def _one_of(obj: Any, arrays: list[xr.DataArray], several: xr.DataArray) -> Image:
+    """The image of a stack that is left, if it is one."""
+    if several.size != 1:
+        msg = f"the images point to different places of the sky: pick one of {', '.join(map(str, several.dims))} with isel"
+        raise FormatError(msg)
+    header = str(several.values.reshape(-1)[0])
+    if not header:
+        msg = "the file of this image could not be read: nothing is known of its place on the sky"
+        raise FormatError(msg)
+    tables = obj.coords.get(TABLES)
+    dims = set(axes_of(header, image_shape(header)).dims)
+    array = next((a for a in arrays if dims & {*a.dims, *a.coords}), arrays[0])
+    return Image(obj, array, header, "" if tables is None else str(tables.values.reshape(-1)[0]))
 
 
 def _check_reference(image: Image) -> None:
@@ -247,6 +298,7 @@ def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
     """
     try:
         image = image_of(obj)
+        whole = find_wcs(image.header, image.tables)
         n = len(image.shape)
         names = {number: image.name_of(number) for number in range(1, n + 1)}
         left = [d for d in image.array.dims if d in names.values()]
@@ -255,7 +307,7 @@ def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
             pixels = image.pixels(number)
             place = left[::-1].index(name) if name in left else None
             grids.append(Grid.of(str(name), pixels, place))
-        return sub_grid(find_wcs(image.header, image.tables), grids)
+        return sub_grid(whole, grids)
     except ScichunkError:
         raise
     except Exception as error:  # wcslib and astropy raise whatever they meet

@@ -26,7 +26,6 @@ __all__ = [
     "header_text",
     "image_header",
     "placing_cards",
-    "placing_text",
     "with_world",
     "world_of",
     "world_tables",
@@ -150,17 +149,18 @@ def with_world(layout: Layout, hdu: HDU, structure: Structure) -> Layout:
     meaning = {f"axis {name}": coordinate.values for name, coordinate in found.items()}
     meaning["axes"] = named.dims
     pointing: dict[str, Any] = {}
+    sky = None
     if named.sky is not None:
         sizes = dict(zip(named.dims, hdu.shape, strict=True))
         across, down = sizes[named.sky[0]] - 1, sizes[named.sky[1]] - 1
         corners = np.array([0, across, 0, across], float), np.array([0, 0, down, down], float)
         lon, lat = sky_values(header, named, *corners, tables)
         pointing = {"place on the sky": np.round([lon, lat], 9), "frame": named.names}
-    return replace(layout, meaning={**layout.meaning, **meaning}, pointing=pointing)
+        sky = (_placing_text(header), tables)
+    return replace(layout, meaning={**layout.meaning, **meaning}, pointing=pointing, sky=sky)
 
 
-def placing_text(hdu: HDU) -> str:
-    """The cards that place the pixels of an image, for what many of them are kept of: 80 characters each, without line ends."""
-    header = header_text(hdu)
-    kept = [header[at : at + CARD] for at in range(0, len(header), CARD)]
-    return "".join(c for c in kept if _PLACING.fullmatch(c[:8].rstrip()) or _SIZES.fullmatch(c[:8].rstrip()))
+def _placing_text(header: str) -> str:
+    """The cards that place the pixels of an image, for what many of them are kept of."""
+    cards = (header[at : at + CARD] for at in range(0, len(header), CARD))
+    return "".join(c for c in cards if _PLACING.fullmatch(c[:8].rstrip()) or _SIZES.fullmatch(c[:8].rstrip()))
