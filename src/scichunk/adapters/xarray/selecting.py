@@ -43,7 +43,8 @@ def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dat
             raise ValueError(msg)
         rest = original(self, labels, method, None, drop) if labels else self
         found: xr.Dataset = select(rest, None, lonlat, method=method, tolerance=tolerance, outside="raise")
-        return found.drop_vars([n for n in found.coords if n in self.dims and not found[n].ndim]) if drop else found
+        picked = {*lonlat, *self.dims} & {*found.coords} if drop else set()
+        return found.drop_vars([n for n in picked if not found[n].ndim])
 
     sel.knows_the_sky = True  # type: ignore[attr-defined]
     return sel

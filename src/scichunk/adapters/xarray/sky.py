@@ -151,7 +151,7 @@ class Image:
         """
         name, size = self.name_of(number), self.shape[len(self.shape) - number]
         # of a dimension without a coordinate get() would make one up
-        coord = self.array.coords[name] if name in self.array.coords else None
+        coord = self.array.coords[name] if name in self.array.coords else None  # noqa: SIM401
         if coord is None or (coord.ndim and coord.dims != (name,) and coord.ndim > 1):
             if name not in self.array.dims:
                 return np.zeros(1) if size == 1 else None
