@@ -80,6 +80,9 @@ def files(tmp_path_factory):
         "plain": write(folder / "plain.fits", SKY | CDELT),
         "turned": write(folder / "turned.fits", SKY | TURNED),
         "PC": write(folder / "pc.fits", SKY | CDELT | {"PC1_1": 0.8, "PC1_2": -0.6, "PC2_1": 0.6, "PC2_2": 0.8}),
+        "PC and CD": write(
+            folder / "both.fits", SKY | TURNED | {"PC1_1": -0.008, "PC1_2": 0.005, "PC2_1": 0.005, "PC2_2": 0.008}
+        ),
         "CROTA": write(folder / "crota.fits", SKY | CDELT | {"CROTA2": 30.0}),
         "SIP": write(folder / "sip.fits", SKY | TURNED | SIP),
         "TPV": write(
@@ -114,7 +117,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("kind", ["plain", "turned", "PC", "CROTA", "SIP", "TPV", "lookup"])
+@pytest.mark.parametrize("kind", ["plain", "turned", "PC", "PC and CD", "CROTA", "SIP", "TPV", "lookup"])
 def test_images(files, kind, view):
     array = xr.open_dataset(files[kind], engine="fits").data
     part = VIEWS[view](array.load())

@@ -111,11 +111,13 @@ def _rescale(wcs: Any, axis: int, grid: Grid) -> None:
     inner.crpix = crpix
     if grid.step == 1:
         return
-    if inner.has_cd() or inner.has_crota():  # CROTA is turned into the matrix that it stands for
+    if not inner.has_pc():  # CROTA is turned into the matrix that it stands for
         matrix = np.array(inner.cd if inner.has_cd() else wcs.pixel_scale_matrix)
         matrix[:, axis] *= grid.step
         inner.cd = matrix
         return
+    if inner.has_cd():  # of both the standard allows only one, and PC counts
+        del inner.cd
     matrix = np.array(inner.get_pc())
     across = np.delete(matrix[:, axis], axis), np.delete(matrix[axis], axis)
     if any(part.any() for part in across):

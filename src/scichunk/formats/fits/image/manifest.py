@@ -246,7 +246,9 @@ def _descriptors(
         if column.code not in "PQ":
             msg = f"the column {name} is no array descriptor"
             raise FormatError(msg)
-        word = ">i4" if column.code == "P" else ">i8"
+        word = (
+            ">u4" if column.code == "P" else ">i8"
+        )  # signed by the standard; beyond 2 GB writers use the sign as a bit
         size = np.dtype(word).itemsize
         count = _field(table, column, word).astype(np.int64)
         offset = _field(table, _Column(column.offset + size, "", 0), word).astype(np.int64)

@@ -40,24 +40,9 @@ def names(hdus: list[HDU]) -> dict[str, HDU]:
 
 
 def attributes(cards: Cards) -> dict[str, Any]:
-    """Values of the cards that do not say how the data are stored, each keyword once, as netCDF and Zarr take them."""
-    found = ((name, value) for name, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(name))
-    return {_storable_name(name): _storable(value) for name, value in found}
-
-
-def _storable(value: bool | float | str) -> int | float | str:
-    """A value as netCDF and Zarr have it: no logicals, no integers beyond 64 bits, no NULs."""
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int) and not -(1 << 63) <= value < 1 << 63:
-        return str(value)  # a float would lose digits
-    return value.replace("\0", " ").rstrip() if isinstance(value, str) else value
-
-
-def _storable_name(name: str) -> str:
-    """Name an attribute as netCDF allows it: no slash, and it begins with a letter, a digit or an underscore."""
-    name = re.sub(r"[/\x00-\x1f\x7f]", "_", name)
-    return name if name[0].isalnum() or name[0] == "_" or name[0] > "\x7f" else "_" + name
+    """Values of the cards that do not say how the data are stored, each keyword once."""
+    found = {n: value for n, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(n)}
+    return {name: int(value) if isinstance(value, bool) else value for name, value in found.items()}
 
 
 def inherited(cards: Cards, primary: Cards) -> dict[str, Any]:
