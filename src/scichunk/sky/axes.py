@@ -22,9 +22,9 @@ _NAMES: Final = {
     "ET": "time",
 }  # fmt: skip
 _DEGREES: Final = {
-    "": 1.0, "deg": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "mas": 1 / 3.6e6, "uas": 1 / 3.6e9, "rad": 180 / np.pi,
+    "": 1.0, "deg": 1.0, "degree": 1.0, "degrees": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "mas": 1 / 3.6e6, "uas": 1 / 3.6e9, "rad": 180 / np.pi,
 }  # fmt: skip
-"""Degrees of the units of angles (FITS 4.0, table 4)."""
+"""Degrees of the units of angles (FITS 4.0, table 4), and how others write them."""
 _PLATE: Final = re.compile(r"PLTRAH *=|AMDX1 *=")
 """Cards of plate solutions (Digitized Sky Survey), which count instead of CRVAL."""
 
@@ -109,7 +109,7 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
     if not (lon and lat):
         return Axes(dims, others=others)
     sky = (dims[n - lon], dims[n - lat])
-    scales = [_DEGREES.get(units.get(i, "")) for i in (lon, lat)]
+    scales = [_DEGREES.get(units.get(i, "").lower()) for i in (lon, lat)]
     if None in scales or _PLATE.search(header):
         reference = _reference_of_wcs(header)
     else:
