@@ -22,7 +22,8 @@ _NAMES: Final = {
     "ET": "time",
 }  # fmt: skip
 _DEGREES: Final = {
-    "": 1.0, "deg": 1.0, "degree": 1.0, "degrees": 1.0, "arcmin": 1 / 60, "arcsec": 1 / 3600, "mas": 1 / 3.6e6, "uas": 1 / 3.6e9, "rad": 180 / np.pi,
+    "": 1.0, "deg": 1.0, "degree": 1.0, "degrees": 1.0,
+    "arcmin": 1 / 60, "arcsec": 1 / 3600, "mas": 1 / 3.6e6, "uas": 1 / 3.6e9, "rad": 180 / np.pi,
 }  # fmt: skip
 """Degrees of the units of angles (FITS 4.0, table 4), and how others write them."""
 _PLATE: Final = re.compile(r"PLTRAH *=|AMDX1 *=")

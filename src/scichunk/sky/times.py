@@ -19,7 +19,7 @@ __all__ = ["time_coordinate"]
 _CARD: Final = re.compile(
     r"(MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|CUNIT\d+|CTYPE\d+) *= *('(?:[^']|'')*'|[^ /]+)"
 )
-_SECONDS: Final = {
+_SECONDS: Final[dict[str, int | Decimal]] = {
     "s": 1, "min": 60, "h": 3600, "d": 86400, "a": 31557600, "yr": 31557600, "year": 31557600, "cy": 3155760000,
     "ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9"),
 }  # fmt: skip
@@ -146,5 +146,5 @@ def _utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float64]
     if inside.any():
         msg = f"{int(inside.sum())} times along {dim!r} lie within a leap second, which datetime64 does not have: they are NaT"
         warnings.warn(msg, MetadataWarning, stacklevel=3)
-        times[inside] = np.datetime64("NaT")
+        times[inside] = np.datetime64("NaT", "ns")
     return times

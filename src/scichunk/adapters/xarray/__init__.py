@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["SkyAccessor"]
 
 
-@xr.register_dataarray_accessor("sky")
-@xr.register_dataset_accessor("sky")
+@xr.register_dataarray_accessor("sky")  # type: ignore[no-untyped-call]
+@xr.register_dataset_accessor("sky")  # type: ignore[no-untyped-call]
 class SkyAccessor:
     """``ds.sky`` and ``da.sky``: pixels by their position on the sky.
 

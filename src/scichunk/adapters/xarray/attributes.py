@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +21,7 @@ _REFUSED: Final = re.compile(r"[/\x00-\x1f\x7f]")
 _KINDS: Final = "iufSU"
 
 
-def storable(attrs: Mapping[Hashable, Any]) -> dict[str, Any]:
+def storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Return attributes that can be stored, with those values that have no form there as texts.
 
     Names that netCDF reserves get an underscore at their end, characters that it refuses become underscores. Logicals are 0 and 1;

@@ -228,8 +228,8 @@ def _points(image: Image, position: Any, lonlat: Mapping[str, Any]) -> Points:
             coords |= {n: c.variable for n, c in value.coords.items()}
         dims = value.dims if isinstance(value, xr.DataArray | xr.Variable) else _names_of(array.ndim)
         pair.append(xr.DataArray(array, dims=dims))
-    lon, lat = xr.broadcast(*pair)
-    return Points(lon.values, lat.values, lon.dims, coords)
+    first, second = xr.broadcast(*pair)
+    return Points(first.values, second.values, first.dims, coords)
 
 
 def _in_frame(image: Image, position: Any, points: Points) -> Points:

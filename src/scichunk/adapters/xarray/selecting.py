@@ -19,7 +19,7 @@ __all__ = ["install"]
 def install() -> None:
     """Let ``Dataset.sel`` (which that of arrays and trees calls) answer positions on the sky; once in a process."""
     if not hasattr(xr.Dataset.sel, "knows_the_sky"):
-        xr.Dataset.sel = _with_positions(xr.Dataset.sel)  # type: ignore[method-assign]
+        xr.Dataset.sel = _with_positions(xr.Dataset.sel)  # type: ignore[assignment, method-assign]
 
 
 def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dataset]:
