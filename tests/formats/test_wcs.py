@@ -1,6 +1,5 @@
 """World coordinates against astropy."""
 
-import pickle
 import warnings
 from pathlib import Path
 
@@ -77,7 +76,8 @@ def test_one_dimensional_coordinates(cards):
     (name,) = found
     assert name == axes.dims[0]
     np.testing.assert_allclose(found[name].values, values, rtol=1e-14)
-    assert found[name].attrs.get("units", "") == want.world_axis_units[2]
+    assert u.Unit(found[name].attrs.get("units", "")) == u.Unit(want.world_axis_units[2])
+    assert "**" not in found[name].attrs.get("units", "")  # pint and UDUNITS read it too
 
 
 def test_coupled_axes_have_none():
@@ -157,32 +157,20 @@ def test_selecting_by_position(exposure):
         exposure.sel(ra=ra, method="nearest")
 
 
-def test_the_index_survives(exposure):
-    kind = type(exposure.xindexes["ra"])
-    halves = [exposure.isel(x=slice(0, 50)), exposure.isel(x=slice(50, 100))]
-    whole = xr.concat(halves, dim="x", join="exact", coords="minimal", compat="override")
-    assert whole.xindexes["x"].equals(exposure.xindexes["x"])
-    other = xr.open_dataset(DATA / "exposure.fits", engine="fits", hdu="ERR")
-    assert isinstance((exposure.sci / other.err).xindexes["x"], kind)
-    assert isinstance(xr.concat([exposure.sci, exposure.sci], dim="time").xindexes["x"], kind)
-    assert isinstance(exposure.rename(x="column").xindexes["column"], kind)
-    assert isinstance(pickle.loads(pickle.dumps(exposure)).xindexes["x"], kind)
-    assert isinstance(exposure.load().xindexes["x"], kind)
-    assert exposure.ra.ndim == 0  # nothing of the size of the image
-    assert "x" in exposure.isel(x=[1, 5]).coords
-
-
 def test_wcs_of_slices(exposure):
     with fits.open(DATA / "exposure.fits") as file:
         whole = WCS(file["SCI"].header)
     for view in ((slice(5, 50), slice(10, 90, 2)), (slice(None), slice(None)), (slice(7, 8), slice(3, None))):
-        ours = scichunk.wcs(exposure.sci[view])
-        np.testing.assert_allclose(ours.wcs_pix2world(3, 4, 0), whole.slice(view).wcs_pix2world(3, 4, 0), rtol=1e-14)
-        assert ours.array_shape == exposure.sci[view].shape
+        part = exposure.sci[view]
+        ours = scichunk.wcs(part)
+        x, y = (float(c[1 if c.size > 1 else 0]) for c in (part.x, part.y))
+        at = 1 if part.y.size > 1 else 0
+        np.testing.assert_allclose(ours.wcs_pix2world(1, at, 0), whole.wcs_pix2world(x, y, 0), rtol=1e-14)
+        assert ours.array_shape == part.shape
     cube = xr.open_dataset(DATA / "cube.fits", engine="fits")
     part = scichunk.wcs(cube.data.isel(frequency=slice(2, 8), stokes=0))
-    assert part.array_shape == (1, 6, 24, 32)
-    assert part.wcs_pix2world(0, 0, 0, 0, 0)[2] == cube.frequency[2]
+    assert part.array_shape == (6, 24, 32)
+    assert part.wcs_pix2world(0, 0, 0, 0)[2] == cube.frequency[2]
     with pytest.raises(scichunk.errors.FormatError, match="fits_header"):
         scichunk.wcs(xr.DataArray([1]))
 

@@ -100,6 +100,8 @@ class Found:
     """Arrays that not all files have, with the position of one that has it."""
     labels: Mapping[int, Any] = field(default_factory=dict)
     """What was read of each good file beside its arrays, by position."""
+    skies: Mapping[int, tuple[str, str]] = field(default_factory=dict)
+    """Where images point to different places: what places the pixels of each good file, by position."""
 
 
 def read_headers(
@@ -130,6 +132,7 @@ def read_headers(
     bad, elsewhere = dict(stack.bad), ""
     optional: dict[str, int] = {}
     labels: dict[int, Any] = {}
+    skies: dict[int, tuple[str, str]] = {}
     if headers == "all" or label is not None:
         numbers = [n for n in range(len(marks)) if n not in bad]
         look = _Look(stack, places if headers == "all" else {}, rules.group, label)
@@ -138,12 +141,15 @@ def read_headers(
             if isinstance(found, ScichunkError):
                 bad[number] = found
             else:
-                marks[number], other, names, labels[number] = found
-                elsewhere = elsewhere or other
+                marks[number], place, names, labels[number] = found
+                elsewhere = elsewhere or place.elsewhere
+                if place.sky is not None:
+                    skies[number] = place.sky
                 optional |= {name: number for name in names if name not in optional}
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
             warnings.warn(msg, DataWarning, stacklevel=3)
+            skies = _skies(stack, places, skies, [n for n in numbers if n not in bad])
     if len(bad) == len(marks):
         raise bad[0]
     _tell(stack, bad, rules)
@@ -151,7 +157,17 @@ def read_headers(
         marks[number] = BAD
     if headers == "first" and rules.group:
         optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
-    return Found(marks, bool(elsewhere), optional, labels)
+    return Found(marks, bool(elsewhere), optional, labels, skies if elsewhere else {})
+
+
+def _skies(
+    stack: Stack, places: Mapping[str, ArrayId], known: Mapping[int, tuple[str, str]], numbers: list[int]
+) -> dict[int, tuple[str, str]]:
+    """What places the pixels of each file; those that were not looked at closely are like the first."""
+    layouts = (stack.first.file.layout(place) for place in places.values())
+    first = next((layout.sky for layout in layouts if layout.sky is not None), None)
+    found = {} if first is None else dict.fromkeys(numbers, first)
+    return found | {n: sky for n, sky in known.items() if n in numbers}
 
 
 def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
@@ -166,6 +182,16 @@ def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
         warnings.warn(msg, DataWarning, stacklevel=4)
 
 
+@dataclass(frozen=True, slots=True)
+class _Pointing:
+    """Where the images of a file lie, compared with those of the first."""
+
+    elsewhere: str = ""
+    """In words, where they point elsewhere."""
+    sky: tuple[str, str] | None = None
+    """What places the pixels of the first of them; None if nobody looked."""
+
+
 class _Look:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
@@ -177,7 +203,7 @@ class _Look:
         self._keep = len(stack.locations) <= options.get().cached_files
         self._signatures = {name: file.signature(place) for name, place in places.items()}
 
-    def __call__(self, number: int) -> tuple[Fingerprint, str, list[str], Any] | ScichunkError:
+    def __call__(self, number: int) -> tuple[Fingerprint, _Pointing, list[str], Any] | ScichunkError:
         """Open a file; return its version, where it points elsewhere, what it has that others may lack, and its label.
 
         An error that says why it is bad is returned, not raised, so that the others are looked at too.
@@ -187,8 +213,8 @@ class _Look:
             with located(url=location.url):
                 file = first if number == self._stack.number else self._open(location)
                 label = None if self._label is None else self._label(file)
-                elsewhere = "" if file is first else self._compare(file)
-                return file.fingerprint, elsewhere, self._optional(file), label
+                pointing = _Pointing() if file is first else self._compare(file)
+                return file.fingerprint, pointing, self._optional(file), label
         except ScichunkError as error:
             return error
 
@@ -198,8 +224,8 @@ class _Look:
     def _optional(self, file: OpenFile) -> list[str]:
         return list(file.optional(self._group)) if self._group else []
 
-    def _compare(self, file: OpenFile) -> str:
-        first, elsewhere = self._stack.first, ""
+    def _compare(self, file: OpenFile) -> _Pointing:
+        first, elsewhere, sky = self._stack.first, "", None
         for name, place in self._places.items():
             if file.signature(place) == self._signatures[name]:
                 continue
@@ -209,4 +235,5 @@ class _Look:
                 msg = f"does not align with the first file, {first.location.url}: {difference}"
                 raise FormatError(msg)
             elsewhere = elsewhere or mine.pointing_difference(theirs)
-        return elsewhere
+            sky = sky or theirs.sky
+        return _Pointing(elsewhere, sky)

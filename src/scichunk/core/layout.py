@@ -69,6 +69,8 @@ class Layout:
         What may differ, with a warning: where the image of the sky points.
     fill
         Value of missing data that the file declares.
+    sky
+        For images of the sky: the cards of a FITS header that place the pixels, and the tables that they refer to.
     """
 
     shape: tuple[int, ...]
@@ -77,6 +79,7 @@ class Layout:
     meaning: Mapping[str, Any] = field(default_factory=dict)
     pointing: Mapping[str, Any] = field(default_factory=dict)
     fill: Any = None
+    sky: tuple[str, str] | None = None
 
     @classmethod
     def of(cls, var: ArrayVar, node: Node) -> Layout:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -17,165 +15,76 @@ import numpy.typing as npt
 
 from scichunk.core.files import Coordinate
 from scichunk.core.selection import parse_key
-from scichunk.errors import FormatError, MetadataWarning
+from scichunk.errors import FormatError, MetadataWarning, ScichunkError
 from scichunk.lru import LRU
 from scichunk.quiet import alone, quiet
+from scichunk.sky.axes import Axes, axes_of, image_shape
+from scichunk.sky.tables import needs_tables, unpack
+from scichunk.sky.times import time_coordinate
 
-__all__ = ["Axes", "SkyCoordinate", "axes_of", "coordinates", "find_wcs", "image_shape", "sky_pixels", "sky_values"]
+__all__ = [
+    "Axes",
+    "SkyCoordinate",
+    "axes_of",
+    "coordinates",
+    "find_wcs",
+    "frame_of",
+    "image_shape",
+    "reference_point",
+    "sky_pixels",
+    "sky_values",
+]
 
-_CARD: Final = re.compile(r"(?:CTYPE|CRVAL|CDELT)([1-9]\d?) *= *('(?:[^']|'')*'|[^ /]+)")
-_SHAPE_CARD: Final = re.compile(r"(ZIMAGE|Z?NAXIS\d{0,3}) *= *([^ /]+)")
-_NAMES: Final = {
-    "FREQ": "frequency", "ENER": "energy", "WAVN": "wavenumber", "VRAD": "velocity", "VOPT": "velocity", "VELO": "velocity",
-    "FELO": "velocity", "ZOPT": "redshift", "BETA": "beta", "WAVE": "wavelength", "AWAV": "wavelength", "LAMBDA": "wavelength",
-    "WAVELENGTH": "wavelength", "STOKES": "stokes", "TIME": "time", "UTC": "time", "UT1": "time", "UT": "time", "TAI": "time",
-    "TT": "time", "TDT": "time", "TDB": "time", "TCB": "time", "TCG": "time", "GPS": "time", "LOCAL": "time", "IAT": "time",
-    "ET": "time",
-}  # fmt: skip
 _MOST: Final = 1 << 24  # longer axes get no coordinates in memory
-HDUs = Callable[[], Any] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Axes:
-    """What CTYPE says of the axes of an image."""
-
-    dims: tuple[str, ...]
-    """In NumPy's order; unique."""
-    sky: tuple[str, str] | None = None
-    """Dimensions of longitude and latitude."""
-    names: tuple[str, str] = ("ra", "dec")
-    """Names of longitude and latitude."""
-    reference: tuple[float, float] = (0.0, 0.0)
-    """Longitude and latitude of the reference point, in degrees (CRVAL)."""
-    others: tuple[int, ...] = ()
-    """FITS numbers of the axes that are not of the sky and say something of themselves."""
-
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
 _KNOWN: LRU[Any] = LRU(lambda: 64)
 
 
-def image_shape(header: str) -> tuple[int, ...]:
-    """Return the shape of the image that a header describes, of a tile-compressed one as it was (FITS 4.0, section 10.1).
-
-    Parameters
-    ----------
-    header
-        Cards of 80 characters, without line ends.
-
-    Returns
-    -------
-    tuple of int
-        In NumPy's order.
-
-    Raises
-    ------
-    FormatError
-        If an axis has no length.
-    """
-    values: dict[str, str] = {}
-    for at in range(0, len(header), 80):
-        if found := _SHAPE_CARD.match(header, at, at + 80):
-            values.setdefault(found[1], found[2])
-    name = "ZNAXIS" if values.get("ZIMAGE") == "T" else "NAXIS"
-    try:
-        return tuple(int(values[f"{name}{axis}"]) for axis in range(int(values[name]), 0, -1))
-    except (KeyError, ValueError) as error:
-        msg = f"the header says no shape: {name} is missing, or no integer"
-        raise FormatError(msg) from error
-
-
-def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
-    """Name the axes of an image without building a WCS (FITS 4.0, section 8).
-
-    Parameters
-    ----------
-    header
-        Cards of 80 characters, without line ends.
-    shape
-        Of the image, in NumPy's order.
-    """
-    n = len(shape)
-    kinds: dict[int, str] = {}
-    values: dict[int, float] = {}
-    told: set[int] = set()
-    for at in range(0, len(header), 80):
-        found = _CARD.match(header, at, at + 80)
-        if found is None or int(found[1]) > n:
-            continue
-        number, text = int(found[1]), found[2]
-        told.add(number)
-        if header[at : at + 5] == "CTYPE":
-            kinds.setdefault(number, text.strip("'").strip().upper())
-        elif header[at : at + 5] == "CRVAL":
-            values.setdefault(number, _float(text))
-    lon, lat = _pair(kinds)
-    names: dict[int, str] = {}
-    for number in range(1, n + 1):
-        stem = re.split(r"[-\s]", kinds.get(number, ""), maxsplit=1)[0]
-        if number not in (lon, lat) and stem in _NAMES:
-            names[number] = _NAMES[stem]
-    if lon and lat:
-        names[lon], names[lat] = "x", "y"
-    for number, name in ((1, "x"), (2, "y")):
-        if number <= n and number not in names and name not in names.values():
-            names[number] = name
-    taken: list[str] = []
-    for number in range(1, n + 1):
-        name = names.get(number, f"axis_{number}")
-        taken.append(f"axis_{number}" if name in taken else name)
-    dims = tuple(reversed(taken))
-    others = tuple(i for i in range(1, n + 1) if i in told and i not in (lon, lat))
-    if not (lon and lat):
-        return Axes(dims, others=others)
-    sky = (taken[lon - 1], taken[lat - 1])
-    return Axes(dims, sky, _sky_names(kinds[lon], kinds[lat]), (values.get(lon, 0.0), values.get(lat, 0.0)), others)
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text.upper().replace("D", "E"))
-    except ValueError:
-        return 0.0
-
-
-def _pair(kinds: dict[int, str]) -> tuple[int, int]:
-    """Numbers of the longitude and latitude axes; zeros if there are not both."""
-    lon = next((i for i, k in kinds.items() if re.match(r"RA--|[A-Z]LON|[A-Z]{2}LN|RA$", k)), 0)
-    lat = next((i for i, k in kinds.items() if re.match(r"DEC-|[A-Z]LAT|[A-Z]{2}LT|DEC$", k)), 0)
-    return (lon, lat) if lon and lat else (0, 0)
-
-
-def _sky_names(lon: str, lat: str) -> tuple[str, str]:
-    if lon.startswith("RA"):
-        return "ra", "dec"
-    return re.split("-", lon, maxsplit=1)[0].lower(), re.split("-", lat, maxsplit=1)[0].lower()
-
-
-def find_wcs(header: str, hdus: HDUs = None) -> Any:  # astropy has no types
+def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     """Build the astropy WCS of a header, or take it from this process' cache; do not change it.
 
     Parameters
     ----------
     header
         Cards of 80 characters, without line ends.
-    hdus
-        Gives the astropy ``HDUList`` of the file, for headers that refer to tables (-TAB, distortions).
+    tables
+        What :func:`scichunk.sky.tables.pack` made of the tables that the header refers to (-TAB, lookup tables). They are part
+        of the key of the cache: equal headers of two files may have different tables.
+
+    Raises
+    ------
+    FormatError
+        If astropy cannot build it, or tables are missing.
     """
-    known = _KNOWN.get(header)
-    if known is None:
-        from astropy.io import fits
-        from astropy.wcs import WCS
+    key = (header, tables)
+    known = _KNOWN.get(key)
+    if known is not None:
+        return known
+    if not tables and needs_tables(header):
+        msg = (
+            "the world coordinates need tables of the file, which are not in the attributes (wcs_tables): open it again"
+        )
+        raise FormatError(msg)
+    from astropy.io import fits
+    from astropy.wcs import WCS
 
+    try:
         with alone(), quiet():  # astropy mends headers, and says so at each of them
-            cards = fits.Header.fromstring(header)
-            tables = "-TAB" in header or any(k in header for k in ("CPDIS", "D2IMDIS", "DP1", "D2IM"))
-            known = WCS(cards, fobj=hdus() if tables and hdus else None)
-        known = _KNOWN.put(header, known)
-    return known
+            # wcslib takes printable characters only, and the others never matter to it
+            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", header))
+            hdus = fits.open(unpack(tables), memmap=False) if tables else None
+            made = WCS(cards, fobj=hdus)
+            made.wcs.set()
+    except ScichunkError:
+        raise
+    except Exception as error:  # wcslib and astropy raise whatever they meet
+        msg = f"astropy cannot build the world coordinates: {type(error).__name__}: {str(error).strip()}"
+        raise FormatError(msg) from error
+    return _KNOWN.put(key, made)
 
 
-def coordinates(header: str, shape: tuple[int, ...], axes: Axes, hdus: HDUs = None) -> dict[str, Coordinate]:
+def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "") -> dict[str, Coordinate]:
     """Coordinates of the pixel axes that are tied to exactly one world axis, which is tied to them alone.
 
     Returns
@@ -188,14 +97,14 @@ def coordinates(header: str, shape: tuple[int, ...], axes: Axes, hdus: HDUs = No
         return {}
     try:
         with alone():
-            return _coordinates(find_wcs(header, hdus), shape, axes)
+            return _coordinates(find_wcs(header, tables), header, shape, axes)
     except Exception as error:  # noqa: BLE001  # wcslib and astropy raise whatever they meet
         msg = f"no world coordinates: {type(error).__name__}: {error}"
         warnings.warn(msg, MetadataWarning, stacklevel=2)
         return {}
 
 
-def _coordinates(wcs: Any, shape: tuple[int, ...], axes: Axes) -> dict[str, Coordinate]:
+def _coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes) -> dict[str, Coordinate]:
     found: dict[str, Coordinate] = {}
     tied = np.asarray(wcs.axis_correlation_matrix)
     for number in axes.others:
@@ -213,13 +122,14 @@ def _coordinates(wcs: Any, shape: tuple[int, ...], axes: Axes) -> dict[str, Coor
         if not np.isfinite(along).all():
             continue
         dim = axes.dims[len(shape) - number]
-        found[dim] = _coordinate(wcs, dim, world, along)
+        made = _coordinate(wcs, header, dim, world, along)
+        found[dim] = Coordinate(made.dims, made.values, {**made.attrs, "wcs_axis": number})
     return found
 
 
-def _coordinate(wcs: Any, dim: str, world: int, values: npt.NDArray[np.float64]) -> Coordinate:
+def _coordinate(wcs: Any, header: str, dim: str, world: int, values: npt.NDArray[np.float64]) -> Coordinate:
     attrs: dict[str, Any] = {}
-    unit, kind = str(wcs.world_axis_units[world]), wcs.world_axis_physical_types[world]
+    unit, kind = _unit(wcs.world_axis_units[world]), wcs.world_axis_physical_types[world]
     if unit:
         attrs["units"] = unit
     if kind:
@@ -236,34 +146,66 @@ def _coordinate(wcs: Any, dim: str, world: int, values: npt.NDArray[np.float64])
             "YX XY YY XX LR RL LL RR I Q U V",
         )
     if dim == "time":
-        return _times(wcs, dim, values, attrs)
+        return time_coordinate(header, dim, values, attrs)
     return Coordinate((dim,), values, attrs)
 
 
-def _times(wcs: Any, dim: str, values: npt.NDArray[np.float64], attrs: dict[str, Any]) -> Coordinate:
-    """Datetimes, if the header says from when the axis counts (MJDREF, DATEREF)."""
-    mjd = float(np.nansum(wcs.wcs.mjdref)) if len(wcs.wcs.mjdref) else 0.0
-    unit = attrs.get("units", "s")
-    if not (mjd and unit in {"s", "d", "min", "h"}):
-        return Coordinate((dim,), values, attrs)
-    seconds = values * {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}[unit]
-    whole = int(mjd)
-    start = (
-        np.datetime64("1858-11-17", "ns")
-        + np.timedelta64(whole, "D")
-        + np.timedelta64(round((mjd - whole) * 86400e9), "ns")
-    )
-    scale = str(wcs.wcs.timesys or wcs.wcs.ctype[0] or "UTC").strip().lower()
-    attrs = {k: v for k, v in attrs.items() if k != "units"} | {"time_scale": scale}
-    return Coordinate((dim,), start + (seconds * 1e9).round().astype("m8[ns]"), attrs)
+def _unit(unit: Any) -> str:
+    """Spell a unit in the way that astropy, UDUNITS and pint all read: ``m / s`` instead of ``m.s**-1``."""
+    text = str(unit or "").strip()
+    if text.isalpha() or not text:
+        return text
+    from astropy import units
+
+    with quiet():
+        return str(units.Unit(text).to_string())
+
+
+def frame_of(header: str, tables: str = "") -> Any:  # astropy has no types
+    """Return the celestial frame of astropy that longitudes and latitudes of a header are given in.
+
+    Raises
+    ------
+    FormatError
+        If astropy knows none: coordinates on the Sun or on planets, without the package that adds them.
+    """
+    from astropy.wcs.utils import wcs_to_celestial_frame
+
+    wcs = find_wcs(header, tables)
+    try:
+        with alone(), quiet():
+            return wcs_to_celestial_frame(wcs)
+    except Exception as error:
+        msg = f"astropy has no celestial frame for {', '.join(wcs.wcs.ctype)}: give longitudes and latitudes"
+        raise FormatError(msg) from error
+
+
+def reference_point(header: str) -> tuple[float, float]:
+    """Longitude and latitude of the reference pixel in degrees.
+
+    Raises
+    ------
+    FormatError
+        If astropy cannot compute them.
+    """
+    try:
+        with alone():
+            wcs = _celestial(header, "")
+            world = wcs.all_pix2world([wcs.wcs.crpix], 1)[0]
+            return float(world[wcs.wcs.lng]), float(world[wcs.wcs.lat])
+    except ScichunkError:
+        raise
+    except Exception as error:  # wcslib and astropy raise whatever they meet
+        msg = f"astropy cannot compute the reference point: {type(error).__name__}: {error}"
+        raise FormatError(msg) from error
 
 
 def sky_values(
-    header: str, axes: Axes, lon_pixels: npt.NDArray[Any], lat_pixels: npt.NDArray[Any]
+    header: str, axes: Axes, lon_pixels: npt.NDArray[Any], lat_pixels: npt.NDArray[Any], tables: str = ""
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Longitude and latitude in degrees of 0-based positions along the dimensions of ``axes.sky``."""
-    with alone():
-        wcs = find_wcs(header).celestial
+    with alone(), np.errstate(all="ignore"):
+        wcs = _celestial(header, tables)
         if _swapped(axes):
             lon_pixels, lat_pixels = lat_pixels, lon_pixels
         world = (
@@ -276,15 +218,42 @@ def sky_values(
 
 
 def sky_pixels(
-    header: str, axes: Axes, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64]
+    header: str, axes: Axes, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], tables: str = ""
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """0-based positions along the dimensions of ``axes.sky`` of longitudes and latitudes in degrees; NaN where there are none."""
     with alone(), np.errstate(all="ignore"):
-        wcs = find_wcs(header).celestial
+        wcs = _celestial(header, tables)
         world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
-        pixels = wcs.world_to_pixel_values(*world)
+        pixels = _to_pixels(wcs, *world)
     first, second = (np.asarray(p, np.float64) for p in pixels)
     return (second, first) if _swapped(axes) else (first, second)
+
+
+def _to_pixels(wcs: Any, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Any:
+    """Invert a WCS; where the distortion cannot be inverted there is no pixel."""
+    with quiet():
+        try:
+            return wcs.world_to_pixel_values(first, second)
+        except ScichunkError:
+            raise
+        except Exception as error:  # wcslib and astropy raise whatever they meet
+            best = getattr(error, "best_solution", None)  # of NoConvergence: good ones among them
+            if best is None:
+                msg = f"astropy cannot find pixels: {type(error).__name__}: {error}"
+                raise FormatError(msg) from error
+            shape = np.broadcast(first, second).shape
+            found = np.array(best, np.float64)
+            for bad in (getattr(error, "divergent", None), getattr(error, "slow_conv", None)):
+                if bad is not None:
+                    found[bad] = np.nan
+            return found[:, 0].reshape(shape), found[:, 1].reshape(shape)
+
+
+def _celestial(header: str, tables: str) -> Any:
+    """The celestial part of a WCS; kept, since taking it apart costs as much as building it."""
+    key = (header, tables, "celestial")
+    known = _KNOWN.get(key)
+    return known if known is not None else _KNOWN.put(key, find_wcs(header, tables).celestial)
 
 
 def _swapped(axes: Axes) -> bool:
@@ -308,18 +277,20 @@ class SkyCoordinate:
         (length along the latitude dimension, length along the longitude dimension).
     latitude
         Which of the two.
+    tables
+        Tables that the header refers to.
     """
 
     dtype = np.dtype("f8")
 
-    def __init__(self, header: str, axes: Axes, shape: tuple[int, int], *, latitude: bool) -> None:
+    def __init__(self, header: str, axes: Axes, shape: tuple[int, int], *, latitude: bool, tables: str = "") -> None:
         self.shape = shape
-        self._header, self._axes, self._latitude = header, axes, latitude
+        self._header, self._axes, self._latitude, self._tables = header, axes, latitude, tables
 
     def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:
         region = parse_key(key, self.shape)
         rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions(), np.float64) for a in region.axes)
         x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
-        found = sky_values(self._header, self._axes, x, y)[int(self._latitude)]
+        found = sky_values(self._header, self._axes, x, y, self._tables)[int(self._latitude)]
         values: npt.NDArray[np.float64] = found[region.finish]
         return values

@@ -113,11 +113,28 @@ class _Wanted:
     def check(self, table: TableSource, url: str) -> None:
         """Raise FormatError for names that the table does not have."""
         there = [c.name for c in table.columns]
+        if getattr(table, "ignores_case", False):
+            self._spell(there)
         names = [*(self.columns or ()), *(name for group in self.filters or () for name, *_ in group)]
         missing = [n for n in dict.fromkeys(names) if n not in there]
         if missing:
             msg = f"there are no columns {missing}; the table has {', '.join(there)}"
             raise FormatError(msg, url=url)
+
+    def _spell(self, there: Sequence[str]) -> None:
+        """Spell names as the table does, where exactly one column differs by upper and lower case alone."""
+        alike: dict[str, list[str]] = {}
+        for name in there:
+            alike.setdefault(name.upper(), []).append(name)
+
+        def own(name: str) -> str:
+            found = alike.get(name.upper(), []) if isinstance(name, str) and name not in there else []
+            return found[0] if len(found) == 1 else name
+
+        if self.columns is not None:
+            self.columns = [own(name) for name in self.columns]
+        for group in self.filters or ():
+            group[:] = [(own(name), word, value) for name, word, value in group]
 
 
 def _nested(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:

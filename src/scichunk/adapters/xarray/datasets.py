@@ -9,6 +9,7 @@ from typing import Any, cast
 import xarray as xr
 
 from scichunk.adapters.opening import Opened, open_any
+from scichunk.adapters.xarray.attributes import storable
 from scichunk.adapters.xarray.variables import (
     Decoders,
     chosen_arrays,
@@ -87,7 +88,7 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
     file = opened.file
     if group is not None and group.strip("/"):
         return {"/": _finish(build_dataset(opened, group, drop, flags, which.coords), which, opened)}
-    found = {} if file.groups() == ["/"] else {"/": xr.Dataset(attrs=dict(file.root()))}
+    found = {} if file.groups() == ["/"] else {"/": xr.Dataset(attrs=storable(file.root()))}
     for path in file.groups():
         found[path] = _finish(build_dataset(opened, path, drop, flags, which.coords), which, opened)
     return found
@@ -143,6 +144,9 @@ def build_dataset(
         from scichunk.adapters.xarray.sky import with_sky
 
         ds = with_sky(ds, node.sky, node.arrays[0].source.shape, celestial=coords == "celestial")
+    ds.attrs = storable(ds.attrs)
+    for variable in ds.variables.values():
+        variable.attrs = storable(variable.attrs)
     if isinstance(location.target, str):  # else xarray writes down the whole URL, secrets included
         ds.encoding["source"] = location.url
     return ds

@@ -9,8 +9,11 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 
 from scichunk.adapters.lazy import LazyArray
+from scichunk.adapters.xarray import selecting
 
 __all__ = ["LazyCoordinate", "LazyVariable"]
+
+selecting.install()  # where a dataset of ours is opened, or arrives by pickle
 
 
 class LazyVariable(BackendArray):

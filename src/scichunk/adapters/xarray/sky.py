@@ -1,304 +1,315 @@
-"""The sky in xarray: selecting by position, and the astropy WCS of any slice."""
+"""Images of the sky in xarray: their coordinates, and where the pixels of any slice of them lie in the file."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
-from xarray.core.indexing import IndexSelResult, LazilyIndexedArray
+from xarray.core.indexing import LazilyIndexedArray
 
-from scichunk.errors import FormatError
-from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape, sky_pixels
+from scichunk.errors import FormatError, ScichunkError
+from scichunk.sky.subgrid import Grid, sub_grid
+from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape
 
-__all__ = ["SkyIndex", "wcs", "with_sky"]
+__all__ = ["HEADER", "HEADERS", "TABLES", "Image", "image_of", "is_reference", "wcs", "with_skies", "with_sky"]
 
+HEADER: Final = "fits_header"
+"""Attribute of variables: cards of 80 characters, without line ends."""
+TABLES: Final = "wcs_tables"
+"""Attribute beside it: tables that the header refers to."""
+HEADERS: Final = "wcs_header"
+"""Coordinate of stacks whose images point to different places: the cards that place the pixels of each."""
+AXIS: Final = "wcs_axis"
+"""Attribute of the coordinate of an axis: its number in the header. It finds axes that were renamed."""
+_REFERENCE: Final = "reference point; ds.sky.sel selects by position"
+_SNAP: Final = 60
+"""Positions that were computed from world coordinates are rounded to this fraction of a pixel where they are that close to it."""
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """Pixels ``start, start + step, ...`` of an axis."""
-
-    start: int
-    step: int
-    size: int
-
-    def take(self, part: slice) -> Span:
-        """Return a slice of it."""
-        first, _, step = part.indices(self.size)
-        return Span(self.start + first * self.step, self.step * step, len(range(*part.indices(self.size))))
-
-    @property
-    def pixels(self) -> npt.NDArray[np.int64]:
-        """Return the 0-based pixel numbers."""
-        return self.start + self.step * np.arange(self.size, dtype=np.int64)
-
-    def find(self, pixels: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        """Return the positions nearest to fractional pixel numbers; -1 outside."""
-        with np.errstate(invalid="ignore"):
-            at = np.rint((pixels - self.start) / self.step)
-            inside = (at >= 0) & (at < self.size)
-        return np.where(inside, at, -1).astype(np.int64)
-
-
-class SkyIndex(xr.Index):
-    """Finds pixels by position on the sky; holds a header and two slices, never an array of coordinates.
-
-    It owns the pixel numbers along the two dimensions of the sky, and two scalar coordinates named after longitude and latitude
-    (by default ``ra`` and ``dec``) that hold the reference point, so that ``ds.sel(ra=..., dec=..., method="nearest")`` works.
-
-    Parameters
-    ----------
-    header
-        Cards of 80 characters, without line ends.
-    axes
-        What the header says of the axes.
-    spans
-        Pixels along the dimensions of longitude and latitude.
-    labels
-        Names of the two dimensions and of longitude and latitude, if they were renamed.
-    """
-
-    def __init__(
-        self, header: str, axes: Axes, spans: tuple[Span, Span], labels: tuple[Hashable, ...] | None = None
-    ) -> None:
-        if axes.sky is None:
-            msg = "the image has no celestial axes"
-            raise ValueError(msg)
-        self.header, self.axes, self.spans = header, axes, spans
-        self.labels = labels or (*axes.sky, *axes.names)
-
-    @classmethod
-    def of(cls, header: str, axes: Axes, shape: tuple[int, ...]) -> SkyIndex:
-        """Index a whole image."""
-        sizes = dict(zip(axes.dims, shape, strict=True))
-        lon, lat = axes.sky or ("", "")
-        return cls(header, axes, (Span(0, 1, sizes[lon]), Span(0, 1, sizes[lat])))
-
-    def __repr__(self) -> str:
-        lon, lat = self.axes.reference
-        return f"SkyIndex({self.labels[2]}, {self.labels[3]} around {lon:.5f}, {lat:.5f})"
-
-    def _repr_inline_(self, max_width: int) -> str:
-        return repr(self)[:max_width]
-
-    def create_variables(self, variables: Mapping[Any, xr.Variable] | None = None) -> dict[Any, xr.Variable]:
-        """Make the coordinate variables of the index."""
-        found: dict[Any, xr.Variable] = {}
-        for label, span in zip(self.labels[:2], self.spans, strict=True):
-            found[label] = xr.Variable((label,), span.pixels, {"long_name": "pixel, counted from 0"})
-        for label, value in zip(self.labels[2:], self.axes.reference, strict=True):
-            attrs = {"units": "deg", "long_name": "reference point; select pixels with method='nearest'"}
-            found[label] = xr.Variable((), value, attrs)
-        for name, variable in (variables or {}).items():
-            if name in found:
-                found[name].attrs = dict(variable.attrs)
-                found[name].encoding = dict(variable.encoding)
-        return found
-
-    def isel(self, indexers: Mapping[Any, Any]) -> Self | None:
-        """Follow slices; anything else leaves the pixel numbers as plain coordinates."""
-        spans = list(self.spans)
-        for i, label in enumerate(self.labels[:2]):
-            part = indexers.get(label, slice(None))
-            if not isinstance(part, slice):
-                return None
-            spans[i] = spans[i].take(part)
-        return type(self)(self.header, self.axes, (spans[0], spans[1]), self.labels)
-
-    def sel(self, labels: dict[Any, Any], method: str | None = None, tolerance: Any = None) -> IndexSelResult:
-        """Find pixels by longitude and latitude in degrees (or as astropy quantities), or by pixel number.
-
-        Raises
-        ------
-        KeyError
-            If a position is not in the image.
-        ValueError
-            Without ``method="nearest"``: positions fall between pixels.
-        """
-        x, y, lon, lat = self.labels
-        if not set(labels) & {lon, lat}:
-            return IndexSelResult({k: self._pixel(k, v) for k, v in labels.items()})
-        if set(labels) != {lon, lat}:
-            msg = f"a position needs both {lon} and {lat}, and nothing else of this index"
-            raise ValueError(msg)
-        if method != "nearest":
-            msg = "positions fall between pixels: give method='nearest'"
-            raise ValueError(msg)
-        if tolerance is not None:
-            msg = "tolerance is not supported for positions on the sky"
-            raise ValueError(msg)
-        dims, where = _degrees(labels[lon], labels[lat])
-        pixels = sky_pixels(self.header, self.axes, *where)
-        found = [span.find(p) for span, p in zip(self.spans, pixels, strict=True)]
-        outside = (found[0] < 0) | (found[1] < 0)
-        if outside.any():
-            bad = np.unravel_index(int(np.argmax(outside)), outside.shape)
-            msg = f"{lon} {where[0][bad]:.6f}, {lat} {where[1][bad]:.6f} is not in the image"
-            raise KeyError(msg)
-        if not dims:
-            return IndexSelResult({x: int(found[0]), y: int(found[1])})
-        return IndexSelResult({x: xr.Variable(dims, found[0]), y: xr.Variable(dims, found[1])})
-
-    def _pixel(self, label: Hashable, value: Any) -> Any:
-        """Positions of pixel numbers: a number, an array, or a slice of both ends."""
-        span = self.spans[self.labels.index(label)]
-        if isinstance(value, slice):
-            numbers = span.pixels
-            low = -np.inf if value.start is None else value.start
-            high = np.inf if value.stop is None else value.stop
-            inside = np.flatnonzero((numbers >= min(low, high)) & (numbers <= max(low, high)))
-            return slice(int(inside[0]), int(inside[-1]) + 1, value.step) if inside.size else slice(0, 0)
-        found = span.find(np.asarray(value, np.float64))
-        if (found < 0).any():
-            msg = f"{label} = {value} is not in the image"
-            raise KeyError(msg)
-        return int(found) if found.ndim == 0 else found
-
-    def equals(self, other: xr.Index, *, exclude: frozenset[Hashable] | None = None) -> bool:
-        """Whether two indexes say the same of the same pixels, dimensions in ``exclude`` aside."""
-        if not isinstance(other, SkyIndex) or (self.labels, self.axes) != (other.labels, other.axes):
-            return False
-        pairs = zip(self.labels[:2], self.spans, other.spans, strict=True)
-        if any(a != b for label, a, b in pairs if label not in (exclude or ())):
-            return False
-        return self.header == other.header or _sky_cards(self.header) == _sky_cards(other.header)
-
-    @classmethod
-    def concat(cls, indexes: Sequence[Any], dim: Hashable, positions: Iterable[Iterable[int]] | None = None) -> Self:
-        """Put slices of one image together again; along other dimensions the index stays."""
-        first: Self = indexes[0]
-        if positions is not None or dim not in first.labels[:2]:
-            return first
-        at = first.labels.index(dim)
-        span, spans = first.spans[at], list(first.spans)
-        for index in indexes[1:]:
-            more = index.spans[at]
-            if more.start != span.start + span.step * span.size or more.step != span.step:
-                msg = "only neighbouring slices of one image can be put together on the sky; drop the index first"
-                raise ValueError(msg)
-            span = replace(span, size=span.size + more.size)
-        spans[at] = span
-        return cls(first.header, first.axes, (spans[0], spans[1]), first.labels)
-
-    def rename(self, name_dict: Mapping[Any, Hashable], dims_dict: Mapping[Any, Hashable]) -> Self:
-        """Follow new names."""
-        names = {**name_dict, **dims_dict}
-        return type(self)(self.header, self.axes, self.spans, tuple(names.get(n, n) for n in self.labels))
-
-
-def _sky_cards(header: str) -> set[str]:
-    """Cards that have to do with where pixels lie."""
-    stems = ("CTYPE", "CRVAL", "CRPIX", "CDELT", "CROTA", "CUNIT", "PC", "CD", "PV", "PS", "LONPOLE", "LATPOLE", "RADESYS", "EQUINOX",
-             "A_", "B_", "AP_", "BP_")  # fmt: skip
-    cards = (header[i : i + 80] for i in range(0, len(header), 80))
-    return {c.partition("/")[0].rstrip() for c in cards if c.startswith(stems)}
-
-
-def _degrees(
-    lon: Any, lat: Any
-) -> tuple[tuple[Hashable, ...], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]:
-    """Dimensions of the result, and broadcast values."""
-    pair = []
-    for value in (lon, lat):
-        inner = getattr(value, "data", value) if isinstance(value, xr.DataArray | xr.Variable) else value
-        to_value = getattr(inner, "to_value", None)  # of astropy's quantities
-        degrees = to_value("deg") if to_value else inner
-        dims = value.dims if isinstance(value, xr.DataArray | xr.Variable) else None
-        array = np.asarray(degrees, np.float64)
-        pair.append(xr.Variable(dims if dims is not None else ("points",) * array.ndim, array))
-    together = xr.broadcast(xr.DataArray(pair[0]), xr.DataArray(pair[1]))
-    return together[0].dims, (together[0].values, together[1].values)
+Floats = npt.NDArray[np.float64]
 
 
 def with_sky(ds: xr.Dataset, header: str, shape: tuple[int, ...], *, celestial: bool) -> xr.Dataset:
-    """Add an index of the sky to a dataset; or longitude and latitude of every pixel, still to be computed."""
-    axes = axes_of(header, shape)
-    if axes.sky is None or set(axes.names) & set(ds.variables):
-        return ds
-    index = SkyIndex.of(header, axes, shape)
-    if not celestial:
-        return ds.assign_coords(xr.Coordinates(index.create_variables(), indexes=dict.fromkeys(index.labels, index)))
-    from scichunk.adapters.xarray.lazy import LazyCoordinate
-
-    lon, lat = axes.sky
-    size = (index.spans[1].size, index.spans[0].size)
-    for i, name in enumerate(axes.names):
-        lazy = LazilyIndexedArray(LazyCoordinate(SkyCoordinate(header, axes, size, latitude=bool(i))))
-        ds = ds.assign_coords({name: xr.Variable((lat, lon), lazy, {"units": "deg"})})
-    pixels = index.create_variables()
-    return ds.assign_coords({label: pixels[label] for label in axes.sky})
-
-
-def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
-    """Return the astropy WCS of what is left of a FITS image after slicing.
+    """Add the coordinates of an image of the sky: pixel numbers, and the reference point or positions that are still to be computed.
 
     Parameters
     ----------
-    obj
-        A variable that the engine ``fits`` opened, or a slice of it; or a dataset with one.
+    ds
+        The image, without coordinates of the sky.
+    header, shape
+        Of the image.
+    celestial
+        Longitude and latitude of every pixel, computed when they are read, instead of the reference point.
+    """
+    axes = axes_of(header, shape)
+    if axes.sky is None or set(axes.names) & set(ds.variables):
+        return ds
+    ds = _with_pixels(ds, axes, shape)
+    if not celestial:
+        return ds.assign_coords(_reference_point(axes, (), axes.reference))
+    from scichunk.adapters.xarray.lazy import LazyCoordinate
 
-    Returns
-    -------
-    astropy.wcs.WCS
-        For the dimensions of the image that are left; steps and offsets of slices are applied. An axis that an integer picked
-        stays as an axis of one pixel.
+    lon, lat = axes.sky
+    sizes = dict(zip(axes.dims, shape, strict=True))
+    tables = next((str(v.attrs[TABLES]) for v in ds.data_vars.values() if TABLES in v.attrs), "")
+    for i, name in enumerate(axes.names):
+        values = SkyCoordinate(header, axes, (sizes[lat], sizes[lon]), latitude=bool(i), tables=tables)
+        lazy = LazilyIndexedArray(LazyCoordinate(values))
+        ds = ds.assign_coords({name: xr.Variable((lat, lon), lazy, {"units": "deg"})})
+    return ds
+
+
+def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -> xr.Dataset:
+    """Add the coordinates of images that point to different places: pixel numbers, and of each the reference point and the cards.
+
+    Parameters
+    ----------
+    ds
+        The stack, without coordinates of the sky.
+    dim
+        Its dimension of images.
+    skies
+        Header and tables of the images by position; others, which could not be read, have none.
+    """
+    header, _ = next(iter(skies.values()))
+    shape = image_shape(header)
+    axes = axes_of(header, shape)
+    taken = {*axes.names, HEADERS} & set(ds.variables)
+    if axes.sky is None or taken:
+        return ds
+    ds = _with_pixels(ds, axes, shape)
+    count = ds.sizes[dim]
+    points = [axes_of(skies[i][0], shape).reference if i in skies else (np.nan, np.nan) for i in range(count)]
+    lon, lat = np.array(points, np.float64).T
+    ds = ds.assign_coords(_reference_point(axes, (dim,), (lon, lat)))
+    for part, name in enumerate((HEADERS, TABLES)):
+        texts = [skies[i][part] if i in skies else "" for i in range(count)]
+        if any(texts):
+            attrs = {"long_name": "cards that place the pixels" if name == HEADERS else "tables that they refer to"}
+            ds = ds.assign_coords({name: xr.Variable((dim,), np.array(texts, dtype=object), attrs)})
+    return ds
+
+
+def _with_pixels(ds: xr.Dataset, axes: Axes, shape: tuple[int, ...]) -> xr.Dataset:
+    """Add pixel numbers along the dimensions of the sky."""
+    sizes = dict(zip(axes.dims, shape, strict=True))
+    for dim in axes.sky or ():
+        attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
+        ds = ds.assign_coords({dim: xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)})
+    return ds
+
+
+def _reference_point(axes: Axes, dims: tuple[Hashable, ...], values: tuple[Any, Any]) -> dict[str, xr.Variable]:
+    """Make the coordinates of the reference point: of one image, or of each of a stack."""
+    attrs = {"units": "deg", "long_name": _REFERENCE}
+    return {name: xr.Variable(dims, value, attrs) for name, value in zip(axes.names, values, strict=True)}
+
+
+def is_reference(coord: xr.DataArray) -> bool:
+    """Whether a scalar coordinate holds the reference point of an image."""
+    return coord.ndim == 0 and coord.attrs.get("long_name") == _REFERENCE
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of the sky, or what is left of it, with the header that it came with."""
+
+    obj: xr.DataArray | xr.Dataset
+    array: xr.DataArray
+    header: str
+    tables: str
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the whole image."""
+        return image_shape(self.header)
+
+    @cached_property
+    def axes(self) -> Axes:
+        """The axes of the whole image."""
+        return axes_of(self.header, self.shape)
+
+    def name_of(self, number: int) -> Hashable:
+        """Name that the dimension or the coordinate of an axis of the header has now."""
+        own = self.axes.dims[len(self.shape) - number]
+        coords = self.array.coords
+        if own in coords and coords[own].attrs.get(AXIS, number) == number:
+            return own
+        return next((n for n, c in coords.items() if c.attrs.get(AXIS) == number and c.ndim <= 1), own)
+
+    def pixels(self, number: int) -> Floats | None:
+        """Positions along an axis of the header, counted from 0; None where they are unknown, and the axis is gone.
+
+        Raises
+        ------
+        FormatError
+            If the axis is there, but its coordinate does not say which pixels these are.
+        """
+        name, size = self.name_of(number), self.shape[len(self.shape) - number]
+        # of a dimension without a coordinate get() would make one up
+        coord = self.array.coords[name] if name in self.array.coords else None  # noqa: SIM401
+        if coord is None or (coord.ndim and coord.dims != (name,) and coord.ndim > 1):
+            if name not in self.array.dims:
+                return np.zeros(1) if size == 1 else None
+            if self.array.sizes[name] == size:
+                return np.arange(size, dtype=np.float64)
+            msg = f"it cannot be told which part of {name} this is: its coordinate is gone"
+            raise FormatError(msg)
+        dim = self.axes.dims[len(self.shape) - number]
+        full = None if dim in (self.axes.sky or ()) else self._world.get(dim)
+        values = np.atleast_1d(coord.values)
+        if (
+            full is None and dim not in (self.axes.sky or ()) and AXIS not in coord.attrs
+        ):  # the user's, of an axis without one
+            if values.size == size:
+                return np.arange(size, dtype=np.float64)
+            msg = f"it cannot be told which part of {name} this is: its coordinate is not that of the file"
+            raise FormatError(msg)
+        try:
+            found = _numbers(values) if full is None else _positions(_numbers(full), _numbers(values))
+        except (TypeError, ValueError) as error:
+            msg = f"the coordinate {name} is not that of the file any more: {error}"
+            raise FormatError(msg) from error
+        if not np.isfinite(found).all():
+            msg = f"the coordinate {name} is not that of the file any more: it has values that no pixel has"
+            raise FormatError(msg)
+        return found
+
+    @cached_property
+    def _world(self) -> dict[str, Any]:
+        found = coordinates(self.header, self.shape, self.axes, self.tables)
+        return {name: coordinate.values for name, coordinate in found.items()}
+
+
+def _numbers(values: npt.NDArray[Any]) -> Floats:
+    """Numbers of a coordinate; of times nanoseconds."""
+    if values.dtype.kind == "M":
+        whole = values.astype("M8[ns]")
+        return np.where(np.isnat(whole), np.nan, whole.astype(np.int64))
+    if values.dtype.kind not in "iuf":
+        msg = f"it has values of type {values.dtype}"
+        raise TypeError(msg)
+    return values.astype(np.float64)
+
+
+def _positions(full: Floats, values: Floats) -> Floats:
+    """Fractional positions of values among those of all pixels, which ascend or descend; NaN where there is none."""
+    if len(full) == 1:
+        return np.where(np.isclose(values, full[0], rtol=1e-12, atol=0), 0.0, np.nan)
+    steps = np.diff(full)
+    if not ((steps > 0).all() or (steps < 0).all()):  # only what is exactly there can be found
+        order = np.argsort(full, kind="stable")
+        at = order[np.searchsorted(full, values, sorter=order).clip(0, len(full) - 1)]
+        return np.where(full[at] == values, at, np.nan)
+    sign = 1 if steps[0] > 0 else -1
+    cell = np.searchsorted(sign * full, sign * values, side="right").clip(1, len(full) - 1) - 1
+    found = cell + (values - full[cell]) / steps[cell]
+    near = np.round(found * _SNAP) / _SNAP
+    # as close as the numbers allow it to be told
+    blur = 1e-9 + 8 * np.finfo(float).eps * np.abs(values) / np.abs(steps[cell])
+    found = np.where(np.abs(near - found) <= blur, near, found)
+    return np.where((found >= -0.5) & (found <= len(full) - 0.5), found, np.nan)
+
+
+def image_of(obj: xr.DataArray | xr.Dataset) -> Image:
+    """Find the header of an image, and check that it is its own.
 
     Raises
     ------
     FormatError
-        If there is no FITS header, or the slice of an axis cannot be told (its coordinate is gone).
+        If there is none, or the images of a stack have several.
     """
-    array = _with_header(obj)
-    header = str(array.attrs["fits_header"])
-    shape = image_shape(header)
-    axes = axes_of(header, shape)
-    whole = find_wcs(header).deepcopy()
-    view = tuple(_slice(array, dim, size, header, axes) for dim, size in zip(axes.dims, shape, strict=True))
-    extra = whole.naxis - len(view)
-    sliced = whole.slice((slice(None),) * max(0, extra) + view) if any(v != slice(None) for v in view) else whole
-    sliced.array_shape = tuple(
-        len(range(*v.indices(n)))
-        for v, n in zip((slice(None),) * max(0, extra) + view, (1,) * max(0, extra) + shape, strict=True)
-    )[-whole.naxis :]
-    return sliced
-
-
-def _with_header(obj: xr.DataArray | xr.Dataset) -> xr.DataArray:
-    if not isinstance(obj, xr.DataArray | xr.Dataset):
-        msg = f"expected a DataArray or a Dataset, got {type(obj).__name__}"
-        raise TypeError(msg)
     arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
-    found = next((a for a in arrays if "fits_header" in a.attrs), None)
+    several = obj.coords.get(HEADERS)
+    found = next((a for a in arrays if HEADER in a.attrs), None)
+    if several is not None and found is None:
+        return _one_of(obj, arrays, several)
     if found is None:
-        msg = "no FITS header in the attributes (fits_header); arithmetic drops them unless xr.set_options(keep_attrs=True)"
+        msg = (
+            f"no FITS header in the attributes ({HEADER}); arithmetic drops them unless xr.set_options(keep_attrs=True)"
+        )
         raise FormatError(msg)
-    return found
+    image = Image(obj, found, str(found.attrs[HEADER]), str(found.attrs.get(TABLES, "")))
+    _check_reference(image)
+    return image
 
 
-def _slice(array: xr.DataArray, dim: str, size: int, header: str, axes: Axes) -> slice:
-    """Which pixels of an axis are left."""
-    if dim in array.dims and array.sizes[dim] == size and dim not in array.coords:
-        return slice(None)
-    if dim not in array.coords:
-        msg = f"it cannot be told which part of {dim} this is: its coordinate is gone"
+def _one_of(obj: Any, arrays: list[xr.DataArray], several: xr.DataArray) -> Image:
+    """The image of a stack that is left, if it is one."""
+    if several.size != 1:
+        msg = f"the images point to different places of the sky: pick one of {', '.join(map(str, several.dims))} with isel"
         raise FormatError(msg)
-    values = np.atleast_1d(array.coords[dim].values)
-    if axes.sky and dim in axes.sky:
-        pixels = values.astype(np.int64)
-    else:
-        full = coordinates(header, image_shape(header), axes)[dim].values
-        order = np.argsort(full)
-        pixels = order[np.searchsorted(full, values, sorter=order).clip(0, len(full) - 1)]
-        if not np.array_equal(full[pixels], values):
-            msg = f"the coordinate {dim} is not that of the file any more"
+    header = str(several.values.reshape(-1)[0])
+    if not header:
+        msg = "the file of this image could not be read: nothing is known of its place on the sky"
+        raise FormatError(msg)
+    tables = obj.coords.get(TABLES)
+    dims = set(axes_of(header, image_shape(header)).dims)
+    array = next((a for a in arrays if dims & {*a.dims, *a.coords}), arrays[0])
+    return Image(obj, array, header, "" if tables is None else str(tables.values.reshape(-1)[0]))
+
+
+def _check_reference(image: Image) -> None:
+    """Refuse a header that belongs to another of several images: putting images together keeps that of the first."""
+    for name, value in zip(image.axes.names, image.axes.reference, strict=True):
+        coord = image.array.coords.get(name)
+        if image.axes.sky is None or coord is None or coord.attrs.get("long_name") != _REFERENCE:
+            continue
+        values = np.asarray(coord.values, np.float64)
+        if not np.allclose(values, value, rtol=1e-12, atol=1e-12, equal_nan=True):
+            msg = (
+                f"the header is that of the image around {name} {value}, and not of all that is here: images that point to "
+                "different places keep their headers in scichunk.open_stack"
+            )
             raise FormatError(msg)
-    step = int(pixels[1] - pixels[0]) if len(pixels) > 1 else 1
-    if step <= 0 or (np.diff(pixels) != step).any():
-        msg = f"{dim} is not a slice with a positive step, which is all that a WCS can express"
-        raise FormatError(msg)
-    if len(pixels) == size:
-        return slice(None)
-    return slice(int(pixels[0]), int(pixels[-1]) + 1, step)
+
+
+def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
+    """Return the astropy WCS of what is left of a FITS image.
+
+    Parameters
+    ----------
+    obj
+        A variable that the engine ``fits`` opened, a slice of it, or what coarsening or interpolation on an even grid made of
+        it; or a dataset with one.
+
+    Returns
+    -------
+    astropy.wcs.WCS
+        Its axes are those of ``obj`` that the header knows, in that order. Starts and steps, negative or fractional, are applied
+        exactly, to SIP and lookup tables too. Where ``obj`` cuts across axes that belong together (one row of the sky), what
+        astropy has for that: a WCS with fewer pixel axes than world axes.
+
+    Raises
+    ------
+    FormatError
+        If there is no FITS header, the pixels are not evenly spaced, or it cannot be told which part of an axis is left (its
+        coordinate is gone).
+
+    Examples
+    --------
+    >>> import scichunk, xarray as xr
+    >>> ds = xr.open_dataset("exposure.fits", engine="fits", hdu="SCI")  # doctest: +SKIP
+    >>> scichunk.wcs(ds.sci[100:200, ::2])  # doctest: +SKIP
+    """
+    try:
+        image = image_of(obj)
+        whole = find_wcs(image.header, image.tables)
+        n = len(image.shape)
+        names = {number: image.name_of(number) for number in range(1, n + 1)}
+        left = [d for d in image.array.dims if d in names.values()]
+        grids = []
+        for number, name in names.items():
+            pixels = image.pixels(number)
+            place = left[::-1].index(name) if name in left else None
+            grids.append(Grid.of(str(name), pixels, place))
+        return sub_grid(whole, grids)
+    except ScichunkError:
+        raise
+    except Exception as error:  # wcslib and astropy raise whatever they meet
+        msg = f"astropy cannot make the world coordinates of it: {type(error).__name__}: {str(error).strip()}"
+        raise FormatError(msg) from error

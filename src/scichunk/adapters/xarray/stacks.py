@@ -14,6 +14,7 @@ from scichunk import options
 from scichunk.adapters.dask.stacks import make_array, stack_to_dask
 from scichunk.adapters.headers import BAD, Errors, Found, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.xarray.datasets import Which, build_dataset
+from scichunk.adapters.xarray.sky import TABLES, with_skies
 from scichunk.adapters.xarray.variables import Decoders, Form, chosen_arrays, form_of, with_times
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
@@ -95,7 +96,9 @@ def open_stack(
     Warns
     -----
     DataWarning
-        For files that are filled; if images of the sky point to different places, the dataset then has no positions on the sky.
+        For files that are filled; if images of the sky point to different places. Then each has a reference point of its own along
+        ``dim``, and the cards that place its pixels in the coordinate ``wcs_header``: ``ds.sky`` finds positions in each
+        of them, :func:`scichunk.wcs` takes one at a time.
 
     Examples
     --------
@@ -129,12 +132,14 @@ def open_stack(
         own_rules = replace(rules, absent=var.absent, fill=_fill(fill, var, fullest))
         made = make_array(stack, var.place, found.marks, own_rules, fullest)
         variables[name] = _variable(stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags))
-        if found.elsewhere:  # it places the pixels of one file only
-            variables[name].attrs.pop("fits_header", None)
+        if found.elsewhere:  # they place the pixels of one file only
+            for attribute in ("fits_header", TABLES):
+                variables[name].attrs.pop(attribute, None)
     times = {n: v for n, v in variables.items() if n in first and first[n].dtype.kind in "mM"}
     if times:
         variables |= with_times(times, {}, flags, stack.first.location.url)[0]
     ds = xr.Dataset(variables, coords=first.coords, attrs=first.attrs)
+    ds = with_skies(ds, dim, found.skies) if found.skies else ds
     return ds.assign_coords({dim: (dim, _labels(stack.locations, labels))})
 
 
@@ -243,7 +248,8 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     missing: Any = {"U": "", "M": np.datetime64("NaT", "ns")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
     ordered = replace(stack, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number))
-    return ordered, replace(found, marks=[found.marks[n] for n in order]), labels
+    skies = {order.index(n): sky for n, sky in found.skies.items()}
+    return ordered, replace(found, marks=[found.marks[n] for n in order], skies=skies), labels
 
 
 def _datetimes(values: list[Any]) -> Array:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from scichunk.errors import FormatError
 
-__all__ = ["CARD", "Cards", "Value"]
+__all__ = ["CARD", "Cards", "Value", "decode"]
 
 CARD: Final = 80
 Value = bool | int | float | str | None
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?")
 
 
+def decode(raw: bytes) -> str:
+    """Text of a card: ASCII by the standard (FITS 4.0, section 4.1.2.3), but files have UTF-8, or else Latin-1."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
 class Cards:
-    """Values of a header by keyword, the first of each; parsed when asked for.
+    """Values of a header by keyword, the first of each unless said otherwise; parsed when asked for.
 
     Parameters
     ----------
@@ -23,14 +32,19 @@ class Cards:
         The header without what follows its END card.
     """
 
-    __slots__ = ("_places", "text")
+    __slots__ = ("_last", "_places", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
         places: dict[bytes, int] = {}
+        last: dict[bytes, int] = {}
         for at in range(0, len(text), CARD):
-            places.setdefault(text[at : at + 8].rstrip(), at)
-        self._places = places
+            name = text[at : at + 8].rstrip()
+            if name in places:
+                last[name] = at
+            else:
+                places[name] = at
+        self._places, self._last = places, last
 
     def __contains__(self, name: str) -> bool:
         return name.encode() in self._places
@@ -38,14 +52,35 @@ class Cards:
     def get(self, name: str) -> Value:
         """Value of a keyword (FITS 4.0, section 4.2); None if it is absent, undefined or of no known form."""
         at = self._places.get(name.encode())
-        if at is None or self.text[at + 8 : at + 9] != b"=":
+        return None if at is None else self._value(at)
+
+    def last(self, name: str) -> Value:
+        """Value of the last card of a keyword, which is what astropy and cfitsio scale images by where there are several."""
+        at = self._last.get(name.encode(), self._places.get(name.encode()))
+        return None if at is None else self._value(at)
+
+    def items(self) -> Iterator[tuple[str, Value]]:
+        """Keywords with their values, the first of each, HIERARCH keywords by the names that astropy gives them."""
+        seen: set[str] = set()
+        for at in range(0, len(self.text), CARD):
+            name, start = decode(self.text[at : at + 8]).rstrip(" \0"), at + 8
+            if name == "HIERARCH" and (equals := self.text.find(b"=", at, at + CARD)) > 0:
+                name, start = decode(self.text[at + 9 : equals]).strip().upper(), equals
+            if name and name not in seen:
+                seen.add(name)
+                yield name, self._value(at, start - at)
+
+    def _value(self, at: int, start: int = 8) -> Value:
+        """Value of the card at a position, whose value indicator is ``start`` bytes further on."""
+        if self.text[at + start : at + start + 1] != b"=":
             return None
-        value = _parse(self.text[at + 9 : at + CARD].decode("latin-1").strip())
+        value = _parse(decode(self.text[at + start + 1 : at + CARD]).strip())
+        first = at
         while isinstance(value, str) and value.endswith("&"):  # long texts (section 4.2.1.2)
             at += CARD
-            more = _parse(self.text[at + 8 : at + CARD].decode("latin-1").strip())
+            more = _parse(decode(self.text[at + 8 : at + CARD]).strip())
             if self.text[at : at + 8] != b"CONTINUE" or not isinstance(more, str):
-                break
+                return value if at == first + CARD else value[:-1]  # the last of a long text may end like the others
             value = value[:-1] + more
         return value
 
@@ -67,15 +102,15 @@ class Cards:
             raise FormatError(msg)
         return int(value)
 
-    def number(self, name: str, default: float) -> float:
-        """Numeric value of a keyword, an int where it is written as one.
+    def number(self, name: str, default: float, *, last: bool = False) -> float:
+        """Numeric value of a keyword (of its last card, if asked for), an int where it is written as one.
 
         Raises
         ------
         FormatError
             If it is no number.
         """
-        value = self.get(name)
+        value = self.last(name) if last else self.get(name)
         if value is None:
             return default
         if isinstance(value, str):

@@ -13,9 +13,10 @@ from scichunk.errors import FormatError, GroupNotFound, ScichunkError, Unsupport
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling
 from scichunk.formats.fits.image.reference import open_reference
-from scichunk.formats.fits.metadata import axes, header_text, placing_cards, with_world, world_coordinates
+from scichunk.formats.fits.metadata import axes, header_text, placing_cards, with_world, world_of
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.formats.fits.table.source import FITSTable
+from scichunk.sky.tables import needs_tables
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
@@ -83,12 +84,12 @@ class FITSFile(FileBase):
                 name, version = hdu
                 return next(h for h in self.structure.all() if (h.name, h.version) == (name.strip().upper(), version))
             if isinstance(hdu, str):
-                return next(h for h in self.structure.all() if h.name == hdu.strip().upper())
+                return _by_name(self.structure.all(), hdu.strip().upper())
             if hdu is None:
                 return self._first(kind)
             return self.structure[hdu] if hdu >= 0 else self.structure.all()[hdu]
         except (StopIteration, IndexError):
-            there = ", ".join(f"{h.index} {h.name or h.kind}" for h in self.structure.all())
+            there = ", ".join(f"{h.index} {_label(h, self.structure.all())}" for h in self.structure.all())
             what = {"any": "image or table"}.get(kind, kind)
             msg = (
                 f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
@@ -97,20 +98,33 @@ class FITSFile(FileBase):
 
     def node(self, group: str = "/") -> Node:
         """Build the node of an image or a table."""
-        name = group.strip("/")
-        named = self._named()
-        if name and name not in named:
-            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
-        hdu = named[name] if name else self.find(None, "any")
+        hdu = self._of_group(group)
         if hdu.is_table:
             table = self.table(("table", hdu.index))
-            attrs = {**table.attrs, "fits_header": header_text(hdu)}
+            attrs = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}
             return table_node(table, lambda column, raw: ("column", hdu.index, column, raw), attrs)
         place, raw = (("hdu", hdu.index, "auto", False), ("hdu", hdu.index, "auto", True))
         source = self.array(place)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
         other = (place, source) if plain else (raw, self.array(raw))
-        return nodes.build(hdu, place, source, other, world_coordinates(hdu, self.source))
+        return nodes.build(hdu, (place, source), other, world_of(hdu, self.structure), self._inherited(hdu))
+
+    def _inherited(self, hdu: HDU) -> Mapping[str, Any]:
+        return nodes.inherited(hdu.cards, self.structure[0].cards) if hdu.index else {}
+
+    def _of_group(self, group: str) -> HDU:
+        """The HDU of a group; EXTNAME is compared without regard to case (FITS 4.0, section 4.4.2.6), EXTVER may be named or not."""
+        name = group.strip("/")
+        if not name:
+            return self.find(None, "any")
+        named = self._named()
+        alike = [h for n, h in named.items() if n.upper() == name.upper()]
+        if name not in named and not alike and "," in name:
+            stem, _, version = name.rpartition(",")
+            alike = [h for n, h in named.items() if (n.upper(), str(h.version)) == (stem.upper(), version.strip())]
+        if name not in named and len(alike) != 1:
+            raise GroupNotFound.among(group, self.groups(), url=self.source.url)
+        return named[name] if name in named else alike[0]
 
     def array(self, place: ArrayId) -> ArraySource:
         """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw)`` of a table.
@@ -173,8 +187,8 @@ class FITSFile(FileBase):
             return object()
         hdu = self.find(place[1])
         cards = placing_cards(hdu.cards)
-        if any(value.rstrip("' ").endswith("-TAB") for name, value in cards.items() if name.startswith("CTYPE")):
-            return object()  # the coordinates are in a table
+        if needs_tables(header_text(hdu)):
+            return object()  # equal cards may refer to tables that differ
         return hdu.shape, hdu.bitpix, image_scaling(hdu), cards
 
     def layout(self, place: ArrayId) -> Layout:
@@ -186,7 +200,7 @@ class FITSFile(FileBase):
         scaling = image_scaling(hdu)  # of stored values too: what is said of them is to hold for all files of a stack
         meaning = {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank, "unit": hdu.cards.get("BUNIT")}
         found = Layout(source.shape, str(source.dtype), None, meaning, fill=scaling.blank if place[3] else None)
-        return with_world(found, hdu, world_coordinates(hdu, self.source))
+        return with_world(found, hdu, self.structure)
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
@@ -254,6 +268,23 @@ class FITSFile(FileBase):
             if self._names is None:
                 self._names = {n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table}
             return self._names
+
+
+def _by_name(hdus: list[HDU], name: str) -> HDU:
+    """The first HDU of an EXTNAME; or of ``EXTNAME,EXTVER``, as groups are named. StopIteration if there is none."""
+    found = next((h for h in hdus if h.name == name), None)
+    stem, comma, version = name.rpartition(",")
+    if found is None and comma:
+        return next(h for h in hdus if (h.name, str(h.version)) == (stem.strip(), version.strip()))
+    if found is None:
+        raise StopIteration
+    return found
+
+
+def _label(hdu: HDU, hdus: list[HDU]) -> str:
+    """Name of an HDU for people, with EXTVER where several have the name."""
+    several = hdu.name and sum(h.name == hdu.name for h in hdus) > 1
+    return f"{hdu.name},{hdu.version}" if several else hdu.name or hdu.kind
 
 
 def _not_an_image(hdu: HDU) -> ScichunkError:

@@ -2,33 +2,86 @@
 
 from __future__ import annotations
 
+import io
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from scichunk.core.files import Coordinate
 from scichunk.core.layout import Layout
-from scichunk.formats.fits.cards import CARD, Cards
-from scichunk.formats.fits.structure import HDU
+from scichunk.errors import FormatError, MetadataWarning
+from scichunk.formats.fits.cards import CARD, Cards, decode
+from scichunk.formats.fits.structure import BLOCK, HDU, Structure
+from scichunk.quiet import alone, quiet
+from scichunk.sky.tables import MOST, pack, table_names
 from scichunk.sky.wcs import Axes, axes_of, coordinates, sky_values
-from scichunk.sources import ByteSource
-from scichunk.sources.spill import LocalCopy
 
-__all__ = ["axes", "header_text", "placing_cards", "with_world", "world_coordinates"]
+__all__ = [
+    "World",
+    "axes",
+    "header_text",
+    "image_header",
+    "placing_cards",
+    "with_world",
+    "world_of",
+    "world_tables",
+]
 
 _PLACING: Final = re.compile(
     r"(?:CTYPE|CRVAL|CRPIX|CDELT|CROTA|CUNIT)\d+|(?:PC|CD)\d+_\d+|(?:PV|PS)\d+_\d+|[AB]P?_(?:ORDER|DMAX|\d+_\d+)|(?:CPDIS|CQDIS|D2IMDIS|DP|DQ|D2IM)\d.*"
-    r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|SPECSYS|RESTFRQ|RESTFREQ|RESTWAV|VELREF|WCSAXES|MJDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|BUNIT"
+    r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|SPECSYS|RESTFRQ|RESTFREQ|RESTWAV|VELREF|WCSAXES|MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|BUNIT"
 )
 """Keywords of the primary description of world coordinates (FITS 4.0, sections 8 and 9), and the unit."""
+_MOST: Final = 1 << 24  # longer axes get no coordinates in memory
+_SIZES: Final = re.compile(r"Z?NAXIS\d*|ZIMAGE")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a header says of the axes of an image."""
+
+    header: str
+    """Cards of 80 characters, without line ends; of a compressed image those of the image."""
+    tables: str
+    """Tables that the header refers to, as a text."""
+    coords: Mapping[str, Coordinate]
 
 
 def header_text(hdu: HDU) -> str:
-    """The header as astropy's ``Header.fromstring`` takes it: cards without line ends."""
-    return hdu.cards.text.decode("latin-1")
+    """The header as astropy's ``Header.fromstring`` takes it: cards of 80 characters without line ends."""
+    raw = hdu.cards.text
+    if raw.isascii():
+        return raw.decode("ascii").replace("\0", " ")
+    cards = (decode(raw[at : at + CARD]) for at in range(0, len(raw), CARD))
+    return "".join(card.ljust(CARD) for card in cards).replace("\0", " ")
+
+
+def image_header(hdu: HDU) -> str:
+    """The header of an image; of a compressed one as it was before (FITS 4.0, section 10.1), which astropy restores.
+
+    Raises
+    ------
+    FormatError
+        If astropy cannot read it.
+    """
+    if hdu.kind != "compressed":
+        return header_text(hdu)
+    from astropy.io import fits
+
+    blocks = [c.ljust(CARD) for c in ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "EXTEND  = T", "END")]
+    primary = "".join(blocks).encode("ascii").ljust(BLOCK)
+    own = hdu.cards.text + b"END".ljust(CARD)
+    own = own.ljust(-(-len(own) // BLOCK) * BLOCK)
+    try:
+        with alone(), quiet(), fits.open(io.BytesIO(primary + own), memmap=False) as file:
+            return str(file[1].header.tostring(sep="", endcard=False, padding=False))
+    except Exception as error:  # astropy raises whatever it meets
+        msg = f"astropy cannot restore the header of the image: {type(error).__name__}: {error}"
+        raise FormatError(msg, part=f"HDU {hdu.index}") from error
 
 
 def axes(hdu: HDU) -> Axes:
@@ -36,48 +89,78 @@ def axes(hdu: HDU) -> Axes:
     return axes_of(header_text(hdu), hdu.shape)
 
 
-def world_coordinates(hdu: HDU, source: ByteSource) -> dict[str, Coordinate]:
-    """Coordinates of the axes that have some of their own; the file is opened by astropy only if tables are needed."""
+def world_tables(structure: Structure, header: str) -> str:
+    """Tables of a file that a header refers to, as a text; empty where it refers to none, or they are not there.
 
-    def tables() -> Any:  # astropy has no types
-        from astropy.io import fits
+    Warns
+    -----
+    MetadataWarning
+        If they are too large to travel with the header.
+    """
+    names = table_names(header)
+    if not names:
+        return ""
+    wanted = [h for h in structure.all() if h.name in names]
+    size = sum(h.end - h.start for h in wanted)
+    if size > MOST:
+        msg = f"the tables of the world coordinates have {size} bytes, more than {MOST}: they are left out [{structure.source.url}]"
+        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        return ""
+    if not wanted:
+        return ""
+    ends = [min(h.end, structure.size) for h in wanted]
+    found = structure.source.read_ranges([h.start for h in wanted], ends)
+    return pack([bytes(v).ljust(h.end - h.start, b"\0") for v, h in zip(found, wanted, strict=True)])
 
-        with LocalCopy(source, ".fits", "its coordinates are in tables").path() as path:
-            file = fits.open(path, memmap=False)
-            for other in file:  # read while the path is valid
-                _ = other.data if isinstance(other, fits.BinTableHDU | fits.ImageHDU) else None
-        return file
 
-    return coordinates(header_text(hdu), hdu.shape, axes(hdu), tables)
+def world_of(hdu: HDU, structure: Structure) -> World:
+    """Header, tables and coordinates of an image."""
+    header = image_header(hdu)
+    tables = world_tables(structure, header)
+    named = axes(hdu)
+    found = coordinates(header, hdu.shape, named, tables)
+    for number in named.others:  # tied to several world axes: pixel numbers, by which slices are known
+        dim, size = named.dims[len(hdu.shape) - number], hdu.shape[len(hdu.shape) - number]
+        if dim not in found and size <= _MOST:
+            attrs = {"long_name": "pixel, counted from 0", "wcs_axis": number}
+            found[dim] = Coordinate((dim,), np.arange(size, dtype=np.int64), attrs)
+    return World(header, tables, found)
 
 
 def placing_cards(cards: Cards) -> dict[str, str]:
     """Texts of the values that say where pixels lie, by keyword."""
     found: dict[str, str] = {}
     for at in range(0, len(cards.text), CARD):
-        name = cards.text[at : at + 8].decode("latin-1").rstrip()
+        name = decode(cards.text[at : at + 8]).rstrip()
         if name and name not in found and _PLACING.fullmatch(name):
             found[name] = repr(cards.get(name))
     return found
 
 
-def with_world(layout: Layout, hdu: HDU, coordinates: Mapping[str, Coordinate]) -> Layout:
+def with_world(layout: Layout, hdu: HDU, structure: Structure) -> Layout:
     """Add what the coordinates of axes say, and where on the sky the corners of an image lie.
 
     Images of one shape that point elsewhere can be stacked, with a warning: dithered exposures are. Axes of frequency, time or
     polarisation that differ cannot.
     """
-    meaning = {f"axis {name}": coordinate.values for name, coordinate in coordinates.items()}
-    meaning["axes"] = axes(hdu).dims
-    return replace(layout, meaning={**layout.meaning, **meaning}, pointing=_pointing(hdu))
+    header, named = header_text(hdu), axes(hdu)
+    tables = world_tables(structure, header)
+    found = coordinates(header, hdu.shape, named, tables)
+    meaning = {f"axis {name}": coordinate.values for name, coordinate in found.items()}
+    meaning["axes"] = named.dims
+    pointing: dict[str, Any] = {}
+    sky = None
+    if named.sky is not None:
+        sizes = dict(zip(named.dims, hdu.shape, strict=True))
+        across, down = sizes[named.sky[0]] - 1, sizes[named.sky[1]] - 1
+        corners = np.array([0, across, 0, across], float), np.array([0, 0, down, down], float)
+        lon, lat = sky_values(header, named, *corners, tables)
+        pointing = {"place on the sky": np.round([lon, lat], 9), "frame": named.names}
+        sky = (_placing_text(header), tables)
+    return replace(layout, meaning={**layout.meaning, **meaning}, pointing=pointing, sky=sky)
 
 
-def _pointing(hdu: HDU) -> dict[str, Any]:
-    named = axes(hdu)
-    if named.sky is None:
-        return {}
-    sizes = dict(zip(named.dims, hdu.shape, strict=True))
-    across, down = sizes[named.sky[0]] - 1, sizes[named.sky[1]] - 1
-    corners = np.array([0, across, 0, across], float), np.array([0, 0, down, down], float)
-    lon, lat = sky_values(header_text(hdu), named, *corners)
-    return {"place on the sky": np.round([lon, lat], 9), "frame": named.names}
+def _placing_text(header: str) -> str:
+    """The cards that place the pixels of an image, for what many of them are kept of."""
+    cards = (header[at : at + CARD] for at in range(0, len(header), CARD))
+    return "".join(c for c in cards if _PLACING.fullmatch(c[:8].rstrip()) or _SIZES.fullmatch(c[:8].rstrip()))

@@ -232,7 +232,7 @@ def _find_end(text: bytes, start: int) -> int:
     """Position of the END card."""
     at = text.find(b"END", start)
     while at >= 0:
-        if at % CARD == 0 and not text[at + 3 : at + 8].strip():
+        if at % CARD == 0 and not text[at + 3 : at + 8].strip(b" \0"):  # some writers fill up with NULs
             return at
         at = text.find(b"END", at + 1)
     return -1

@@ -52,9 +52,9 @@ class _Column:
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
     cards = hdu.cards
-    blank = cards.get("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
+    blank = cards.last("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
-    scale, zero = cards.number("BSCALE", 1), cards.number("BZERO", 0)
+    scale, zero = cards.number("BSCALE", 1, last=True), cards.number("BZERO", 0, last=True)
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
 
 
@@ -248,7 +248,9 @@ def _descriptors(
         if column.code not in "PQ":
             msg = f"the column {name} is no array descriptor"
             raise FormatError(msg)
-        word = ">i4" if column.code == "P" else ">i8"
+        word = (
+            ">u4" if column.code == "P" else ">i8"
+        )  # signed by the standard; beyond 2 GB writers use the sign as a bit
         size = np.dtype(word).itemsize
         count = _field(table, column, word).astype(np.int64)
         offset = _field(table, _Column(column.offset + size, "", 0), word).astype(np.int64)

@@ -10,13 +10,13 @@ import numpy as np
 
 from scichunk.codecs.scaling import Scaling
 from scichunk.core.arrays import ArraySource, IndexedArray
-from scichunk.core.files import ArrayId, ArrayVar, Coordinate, Node
-from scichunk.formats.fits.cards import CARD, Cards
+from scichunk.core.files import ArrayId, ArrayVar, Node
+from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.manifest import image_scaling
-from scichunk.formats.fits.metadata import axes, header_text
+from scichunk.formats.fits.metadata import World, axes
 from scichunk.formats.fits.structure import HDU
 
-__all__ = ["attributes", "build", "codec_name", "names", "variable_name"]
+__all__ = ["attributes", "build", "codec_name", "inherited", "names", "variable_name"]
 
 _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|BSCALE|BZERO|BLANK"
@@ -41,14 +41,13 @@ def names(hdus: list[HDU]) -> dict[str, HDU]:
 
 def attributes(cards: Cards) -> dict[str, Any]:
     """Values of the cards that do not say how the data are stored, each keyword once."""
-    found: dict[str, Any] = {}
-    for at in range(0, len(cards.text), CARD):
-        name = cards.text[at : at + 8].decode("latin-1").rstrip()
-        if name and name not in found and not _STRUCTURAL.fullmatch(name):
-            value = cards.get(name)
-            if value is not None:
-                found[name] = int(value) if isinstance(value, bool) else value
-    return found
+    found = {n: value for n, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(n)}
+    return {name: int(value) if isinstance(value, bool) else value for name, value in found.items()}
+
+
+def inherited(cards: Cards, primary: Cards) -> dict[str, Any]:
+    """What an extension with INHERIT = T takes over from the primary header (FITS 4.0, section 4.4.2.6)."""
+    return attributes(primary) if cards.get("INHERIT") is True else {}
 
 
 def codec_name(source: ArraySource, hdu: HDU) -> str:
@@ -67,36 +66,38 @@ def variable_name(hdu: HDU) -> str:
 
 def build(
     hdu: HDU,
-    place: ArrayId,
-    source: ArraySource,
-    raw: tuple[ArrayId, ArraySource],
-    coords: Mapping[str, Coordinate],
+    values: tuple[ArrayId, ArraySource],
+    stored: tuple[ArrayId, ArraySource],
+    world: World,
+    attrs: Mapping[str, Any],
 ) -> Node:
-    """Make the node of an image."""
-    cards, world = hdu.cards, axes(hdu)
-    dims = world.dims
+    """Make the node of an image, of its values and of what is stored; ``attrs``: what it inherits."""
+    cards, named = hdu.cards, axes(hdu)
     name = variable_name(hdu)
-    attrs: dict[str, Any] = {"fits_header": header_text(hdu)}
+    own: dict[str, Any] = {"fits_header": world.header}
+    if world.tables:
+        own["wcs_tables"] = world.tables
     if cards.string("BUNIT"):
-        attrs["units"] = cards.string("BUNIT").strip()
+        own["units"] = cards.string("BUNIT").strip()
     if cards.string("BTYPE"):
-        attrs["long_name"] = cards.string("BTYPE").strip()
-    stored = _stored(hdu, source)
+        own["long_name"] = cards.string("BTYPE").strip()
+    place, source = values
     encoding = {"reader": source.reader, "codec": codec_name(source, hdu), "bitpix": hdu.bitpix}
     scaling = image_scaling(hdu)
     untouched = None
     if not scaling.plain:
-        untouched = ArrayVar(name, dims, raw[0], raw[1], attrs | _cf(scaling, raw[1].dtype), encoding)
-        encoding = encoding | stored
-    variable = ArrayVar(name, dims, place, source, attrs, encoding, raw=untouched)
-    return Node((variable,), coords, attributes(cards), header_text(hdu) if world.sky else "")
+        dtype = stored[1].dtype
+        untouched = ArrayVar(name, named.dims, *stored, own | _cf(scaling, dtype), encoding)
+        encoding = encoding | _stored(hdu, source)
+    variable = ArrayVar(name, named.dims, place, source, own, encoding, raw=untouched)
+    return Node((variable,), world.coords, {**attrs, **attributes(cards)}, world.header if named.sky else "")
 
 
 def _stored(hdu: HDU, source: ArraySource) -> dict[str, Any]:
     """What an unscaled copy would need: for ``encoding``."""
     found: dict[str, Any] = {"dtype": source.dtype}
     for key, name in (("bscale", "BSCALE"), ("bzero", "BZERO"), ("blank", "BLANK")):
-        value = hdu.cards.get(name)
+        value = hdu.cards.last(name)
         if value is not None:
             found[key] = value
     return found

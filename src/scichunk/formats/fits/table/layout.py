@@ -18,7 +18,7 @@ SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, 
 """Bytes of an element by letter of TFORM; X: of eight."""
 TEXT: Final = "text"
 _BINARY: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
-_ASCII: Final = re.compile(r"([AIJFED])(\d+)(?:\.(\d+))?")
+_ASCII: Final = re.compile(r"([AIJFED])(\d*)(?:\.\d+)?.*")
 _MOST_REPEATS: Final = 1 << 48
 _MOST_EMPTY: Final = 1 << 24
 
@@ -197,6 +197,8 @@ def _cell(tdim: Any, code: str, repeat: int) -> tuple[tuple[int, ...], int]:
     shape = tuple(int(p) for p in reversed(parts))
     if not 0 < math.prod(shape) <= repeat:  # does not fit: ignored, as others do
         return plain, 0
+    if code == "A" and len(shape) == 1 and shape[0] < repeat:  # one text, which would lose its end: "(1)" on "6A"
+        return plain, 0
     return (shape[:-1], shape[-1]) if code == "A" else (shape, 0)
 
 
@@ -216,18 +218,28 @@ def _scaling(cards: Cards, number: int) -> tuple[float, float, int | str | None]
 
 def _ascii_field(cards: Cards, number: int, name: str, at: int) -> Field:
     form = cards.string(f"TFORM{number}").strip().upper()
-    parsed = _ASCII.match(form)
+    parsed = _ASCII.fullmatch(form)
     if parsed is None or len(parsed[2]) > 9:
         msg = f"TFORM{number} is {form!r}"
         raise FormatError(msg)
-    width = int(parsed[2])
     start = cards.integer(f"TBCOL{number}", at + 1)
     if start < 1:
         msg = f"TBCOL{number} is {start}"
         raise FormatError(msg)
+    width = int(parsed[2]) if parsed[2] else _room(cards, number, start)
     null = cards.get(f"TNULL{number}")
     scale, zero = cards.number(f"TSCAL{number}", 1), cards.number(f"TZERO{number}", 0)
     return Field(
         number, name, form, parsed[1], width, start - 1, width, (), width,
         scale=scale, zero=zero, null=None if null is None else str(null).strip(), codec=TEXT,
     )  # fmt: skip
+
+
+def _room(cards: Cards, number: int, start: int) -> int:
+    """Width of a field whose form has none, which the standard does not allow: up to the next column, or the end of the row."""
+    ends = [cards.integer(f"TBCOL{i}", 0) for i in range(1, cards.integer("TFIELDS", 0) + 1) if i != number]
+    width = min((end for end in ends if end > start), default=cards.integer("NAXIS1") + 1) - start
+    if width < 1:
+        msg = f"column {number} has no width, and begins at {start} in rows of {cards.integer('NAXIS1')} bytes"
+        raise FormatError(msg)
+    return width

@@ -140,7 +140,9 @@ def descriptors(field: Field, rows: Rows2D, first_row: int, layout: Layout) -> t
         Naming the row whose array is outside the heap.
     """
     data, at = rows
-    word = ">i4" if field.descriptor == 8 else ">i8"
+    word = (
+        ">u4" if field.descriptor == 8 else ">i8"
+    )  # signed by the standard; beyond 2 GB writers use the sign as a bit
     pair = data[:, at : at + field.descriptor].view(word).astype(np.int64)
     counts, offsets = np.ascontiguousarray(pair[:, 0]), np.ascontiguousarray(pair[:, 1])
     size = SIZES[field.code]

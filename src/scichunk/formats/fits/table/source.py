@@ -49,6 +49,8 @@ class FITSTable:
     """
 
     reader = "indexed"
+    ignores_case = True
+    """Names of columns are compared without regard to case (FITS 4.0, sections 7.2.2 and 7.3.2)."""
 
     def __init__(self, source: ByteSource, hdu: HDU) -> None:
         self.source, self.hdu = source, hdu
@@ -169,6 +171,9 @@ class FITSTable:
         for field in self.layout.fields:
             if field.name == name:
                 return field
+        alike = [field for field in self.layout.fields if field.name.upper() == name.upper()]
+        if len(alike) == 1:
+            return alike[0]
         msg = f"there is no column {name!r}"
         raise FormatError(msg, url=self.source.url, part=f"HDU {self.hdu.index}")
 

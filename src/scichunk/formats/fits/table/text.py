@@ -15,7 +15,10 @@ _EXPONENT: Final = re.compile(r"([\d.])([+-]\d+)$")
 
 
 def parse_texts(field: Field, texts: Any, first_row: int) -> Any:
-    """Convert fields to numbers; blank ones and those that equal TNULL are null.
+    """Convert fields to numbers; those that equal TNULL are null.
+
+    A blank integer is 0 (FITS 4.0, section 7.2.5), as in astropy and cfitsio; a blank number with a point is null, which astropy
+    gives as NaN.
 
     Parameters
     ----------
@@ -43,7 +46,8 @@ def parse_texts(field: Field, texts: Any, first_row: int) -> Any:
         return texts
     dtype = element_type(field)
     kind = pa.from_numpy_dtype(dtype if field.code in "IJ" and not field.scaled else "f8")
-    stripped = pc.if_else(pc.equal(stripped, ""), pa.scalar(None, pa.string()), stripped)
+    blank = pa.scalar("0" if field.code in "IJ" else None, pa.string())
+    stripped = pc.if_else(pc.equal(stripped, ""), blank, stripped)
     plain = pc.utf8_ltrim(stripped, "+")
     if field.code not in "IJ":
         plain = pc.replace_substring(pc.ascii_upper(plain), "D", "E")

@@ -1,0 +1,59 @@
+"""``ds.sel(ra=..., dec=..., method="nearest")`` for images of the sky.
+
+An index of xarray that owned ``ra`` and ``dec`` would break ordinary work (docs/internals.md says how), so these are plain
+coordinates, which ``Dataset.sel`` refuses. Here it answers instead where it could only have raised: for labels of scalar coordinates
+without an index that hold the reference point of an image. All else goes through untouched.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import xarray as xr
+
+__all__ = ["install"]
+
+
+def install() -> None:
+    """Let ``Dataset.sel`` (which that of arrays and trees calls) answer positions on the sky; once in a process."""
+    if not hasattr(xr.Dataset.sel, "knows_the_sky"):
+        xr.Dataset.sel = _with_positions(xr.Dataset.sel)  # type: ignore[assignment, method-assign]
+
+
+def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dataset]:
+    @functools.wraps(original)
+    def sel(
+        self: xr.Dataset,
+        indexers: Mapping[Any, Any] | None = None,
+        method: str | None = None,
+        tolerance: Any = None,
+        drop: bool = False,  # xarray's signature
+        **indexers_kwargs: Any,
+    ) -> xr.Dataset:
+        labels = {**(indexers or {}), **indexers_kwargs}
+        if not any(_is_reference(self, name) for name in labels):
+            return original(self, indexers, method, tolerance, drop, **indexers_kwargs)
+        from scichunk.adapters.xarray.positions import select
+
+        lonlat = {name: labels.pop(name) for name in [*labels] if _is_reference(self, name)}
+        if method is None:
+            msg = "positions fall between pixels: give method='nearest'"
+            raise ValueError(msg)
+        rest = original(self, labels, method, None, drop) if labels else self
+        found: xr.Dataset = select(rest, None, lonlat, method=method, tolerance=tolerance, outside="raise")
+        picked = {*lonlat, *self.dims} & {*found.coords} if drop else set()
+        return found.drop_vars([n for n in picked if not found[n].ndim])
+
+    sel.knows_the_sky = True  # type: ignore[attr-defined]
+    return sel
+
+
+def _is_reference(ds: xr.Dataset, name: Any) -> bool:
+    """Whether a name is that of a coordinate that holds the reference point, for which xarray has no way to select."""
+    if name in ds.dims or name not in ds.coords or name in ds.xindexes:
+        return False
+    from scichunk.adapters.xarray.sky import is_reference
+
+    return is_reference(ds.coords[name])

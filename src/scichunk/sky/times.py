@@ -1,0 +1,150 @@
+"""Time axes of images (FITS 4.0, section 9)."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.core.files import Coordinate
+from scichunk.errors import MetadataWarning
+from scichunk.quiet import quiet
+
+__all__ = ["time_coordinate"]
+
+_CARD: Final = re.compile(
+    r"(MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|CUNIT\d+|CTYPE\d+) *= *('(?:[^']|'')*'|[^ /]+)"
+)
+_SECONDS: Final[dict[str, int | Decimal]] = {
+    "s": 1, "min": 60, "h": 3600, "d": 86400, "a": 31557600, "yr": 31557600, "year": 31557600, "cy": 3155760000,
+    "ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9"),
+}  # fmt: skip
+"""Seconds of the units of time (section 9.3, table 35)."""
+_SCALES: Final = {"TDT": "tt", "ET": "tt", "IAT": "tai", "UT": "ut1"}
+"""Other names of time scales (section 9.2.1)."""
+_KNOWN_SCALES: Final = {"TAI", "TT", "TDT", "ET", "IAT", "UT1", "UT", "UTC", "GMT", "GPS", "TCG", "TCB", "TDB", "LOCAL"}
+_DAY: Final = Decimal(86400) * 10**9
+_UNIX: Final = 40587
+"""Modified Julian date of 1970-01-01, from which datetime64 counts."""
+_EPOCH: Final = np.datetime64("1858-11-17", "ns")
+_RANGE: Final = float(np.iinfo(np.int64).max)
+
+
+def time_coordinate(header: str, dim: str, values: npt.NDArray[np.float64], attrs: dict[str, Any]) -> Coordinate:
+    """Make datetimes of a time axis if the header says from when it counts (MJDREF, JDREF, DATEREF; section 9.2.2).
+
+    Parameters
+    ----------
+    header
+        Cards of 80 characters, without line ends.
+    dim
+        The dimension.
+    values
+        World coordinates, in ``attrs["units"]``; where the axis has no CUNIT, in TIMEUNIT, which is seconds by default.
+    attrs
+        Of the coordinate.
+
+    Returns
+    -------
+    Coordinate
+        ``datetime64[ns]`` in the time scale of the attribute ``time_scale``; numbers where there is no reference, or where a time
+        is beyond what ``datetime64[ns]`` holds.
+
+    Warns
+    -----
+    MetadataWarning
+        For times within a leap second, which are NaT, and for axes that stay numbers since they reach too far.
+    """
+    cards = _cards(header)
+    unit = str(attrs.get("units") or cards.get("TIMEUNIT") or "s").strip()
+    attrs = attrs | {"units": unit}
+    factor = _SECONDS.get(unit)
+    reference = _reference(cards)
+    if factor is None or reference is None:
+        return Coordinate((dim,), values, attrs)
+    scale = _scale(str(attrs.get("ctype", "")), cards.get("TIMESYS", ""))
+    attrs["time_scale"] = scale
+    day, rest = divmod(reference * _DAY, _DAY)
+    nanoseconds = values * float(factor) * 1e9
+    start = float((day - _UNIX) * _DAY)
+    if np.abs(nanoseconds).max(initial=0) + abs(start) >= _RANGE * 0.999:
+        msg = f"times along {dim!r} are left as numbers: they reach beyond what datetime64[ns] holds"
+        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        attrs["time_reference_mjd"] = float(reference)
+        return Coordinate((dim,), values, attrs)
+    del attrs["units"]
+    since = np.round(nanoseconds).astype(np.int64)
+    first = _EPOCH + np.timedelta64(int(day), "D") + np.timedelta64(round(rest), "ns")
+    if scale == "utc":
+        return Coordinate((dim,), _utc(dim, int(day), rest, nanoseconds), attrs)
+    return Coordinate((dim,), first + since.astype("m8[ns]"), attrs)
+
+
+def _cards(header: str) -> dict[str, str]:
+    """Values as texts; of several cards the last counts, as for wcslib."""
+    found: dict[str, str] = {}
+    for at in range(0, len(header), 80):
+        if card := _CARD.match(header, at, at + 80):
+            found[card[1]] = card[2].strip("'").strip()
+    return found
+
+
+def _reference(cards: dict[str, str]) -> Decimal | None:
+    """The reference time as a modified Julian date: MJDREF before JDREF before DATEREF, two parts before one."""
+    for stem, offset in (("MJDREF", Decimal(0)), ("JDREF", Decimal("2400000.5"))):
+        names = [stem + "I", stem + "F"] if {stem + "I", stem + "F"} & cards.keys() else [stem]
+        parts = [_decimal(cards[name]) for name in names if name in cards]
+        if parts and None not in parts:
+            return sum((p for p in parts if p is not None), Decimal(0)) - offset
+    if "DATEREF" in cards:
+        try:
+            since = np.datetime64(cards["DATEREF"], "ns") - _EPOCH
+        except ValueError:
+            return None
+        return None if np.isnat(since) else Decimal(int(since.astype(np.int64))) / _DAY
+    return None
+
+
+def _decimal(text: str) -> Decimal | None:
+    try:
+        return Decimal(text.upper().replace("D", "E"))
+    except InvalidOperation:
+        return None
+
+
+def _scale(ctype: str, timesys: str) -> str:
+    """The time scale: that of CTYPE if it names one, else TIMESYS, else UTC (section 9.2.1)."""
+    for name in (ctype, timesys):
+        stem = re.split(r"[-(\s]", name.strip().upper(), maxsplit=1)[0]
+        if stem in _KNOWN_SCALES:
+            return _SCALES.get(stem, "utc" if stem == "GMT" else stem.lower())
+    return "utc"
+
+
+def _utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float64]) -> npt.NDArray[np.datetime64]:
+    """Datetimes of UTC: between them and the reference lie leap seconds, which an axis counts as it counts all others."""
+    from astropy.time import Time, TimeDelta
+
+    with quiet():  # "dubious year", of times before UTC and after the known leap seconds
+        start = Time(day, float(rest / _DAY), format="mjd", scale="utc")
+        whole = np.floor(nanoseconds / 1e9)
+        since = TimeDelta(whole, (nanoseconds - whole * 1e9) / 1e9, format="sec")
+        parts = (start + since).ymdhms
+    seconds = np.asarray(parts["second"])
+    midnight = (
+        (np.asarray(parts["year"]) - 1970).astype("M8[Y]").astype("M8[M]")
+        + (np.asarray(parts["month"]) - 1).astype("m8[M]")
+    ).astype("M8[D]") + (np.asarray(parts["day"]) - 1).astype("m8[D]")
+    minutes = np.asarray(parts["hour"]).astype(np.int64) * 60 + np.asarray(parts["minute"])
+    offset = minutes * 60_000_000_000 + np.round(seconds * 1e9).astype(np.int64)
+    times: npt.NDArray[np.datetime64] = midnight.astype("M8[ns]") + offset.astype("m8[ns]")
+    inside = seconds >= 60
+    if inside.any():
+        msg = f"{int(inside.sum())} times along {dim!r} lie within a leap second, which datetime64 does not have: they are NaT"
+        warnings.warn(msg, MetadataWarning, stacklevel=3)
+        times[inside] = np.datetime64("NaT", "ns")
+    return times
