@@ -173,7 +173,7 @@ class GeoTIFFFile:
                 path = self.location.local_path
                 whole = path if page == 0 and path and self._beside_it() else None
                 image = self.image(page)
-                self._metadata[page] = read_metadata(image, whole)
+                self._metadata[page] = read_metadata(image, whole, self._beside_it() if whole else ())
             return self._metadata[page]
 
     def array(self, place: Place) -> ArraySource:

@@ -113,8 +113,8 @@ class JPEG2000File:
         with self._lock:
             if self._metadata is None:
                 path = self.location.local_path
-                found = path and not self.alone and self.location.existing(beside(os.path.basename(path)))
-                self._metadata = read_metadata(self.structure, path if found else None)
+                found = self.location.existing(beside(os.path.basename(path))) if path and not self.alone else []
+                self._metadata = read_metadata(self.structure, path if found else None, found)
             return self._metadata
 
     def find_array(
