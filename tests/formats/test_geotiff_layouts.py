@@ -90,7 +90,7 @@ def test_rows_of_the_image_must_be_there(tmp_path, compression):
     whole = tiled_image(compression, 1, 2, short=True)
     rows = np.zeros((20, 64), "u1")  # 23 are in the image
     cut = ENCODERS[compression](rows.tobytes())
-    bands, height, width = IMAGE.shape
+    _, height, width = IMAGE.shape
     upper = ENCODERS[compression](bytes(64 * 64))
     bits = (3, 3, struct.pack("<3H", 8, 8, 8))
     tags = {256: width, 257: height, 258: bits, 259: compression, 262: 2, 277: 3, 284: 2, 322: 64, 323: 64}

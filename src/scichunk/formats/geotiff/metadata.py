@@ -20,10 +20,10 @@ from scichunk.sources import Location
 __all__ = ["fill_value", "read_metadata"]
 
 _NAMES: Final = {
-    269: "DocumentName", 270: "ImageDescription", 282: "XResolution", 283: "YResolution", 305: "Software", 306: "DateTime", 315: "Artist",
-    320: "ColorMap", 338: "ExtraSamples", 33432: "Copyright", 33550: "ModelPixelScale", 33922: "ModelTiepoint", 34264: "ModelTransformation",
-    34735: "GeoKeyDirectory", 34736: "GeoDoubleParams", 34737: "GeoAsciiParams", 42112: "GDAL_METADATA", 42113: "GDAL_NODATA",
-    50844: "RPCCoefficient",
+    269: "DocumentName", 270: "ImageDescription", 282: "XResolution", 283: "YResolution", 305: "Software", 306: "DateTime",
+    315: "Artist", 320: "ColorMap", 338: "ExtraSamples", 33432: "Copyright", 33550: "ModelPixelScale", 33922:
+    "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory", 34736: "GeoDoubleParams", 34737:
+    "GeoAsciiParams", 42112: "GDAL_METADATA", 42113: "GDAL_NODATA", 50844: "RPCCoefficient",
 }  # fmt: skip
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
 
