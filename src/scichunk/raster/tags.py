@@ -13,8 +13,8 @@ __all__ = ["tag_attrs"]
 
 _RESERVED: Final = frozenset({
     "_FillValue", "missing_value", "fill_value", "nodata", "nodatavals", "scale_factor", "add_offset", "scales", "offsets", "units",
-    "long_name", "grid_mapping", "coordinates", "dtype", "_Unsigned", "_ARRAY_DIMENSIONS", "_NCProperties", "_Netcdf4Dimid", "_Netcdf4Coordinates",
-    "_nc3_strict", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST",
+    "long_name", "grid_mapping", "coordinates", "dtype", "_Unsigned", "_ARRAY_DIMENSIONS", "_NCProperties", "_Netcdf4Dimid",
+    "_Netcdf4Coordinates", "_nc3_strict", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST",
 })  # fmt: skip
 """Names by which xarray, netCDF or Zarr mean something else, or which the variable says itself."""
 _LARGEST: Final = (1 << 63) - 1

@@ -20,7 +20,7 @@ from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
-from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import PlaneArray
 from scichunk.raster.variables import Masked, band_data, is_masked, masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
@@ -174,6 +174,7 @@ class GeoTIFFFile:
                 whole = path if page == 0 and path and self._beside_it() else None
                 image = self.image(page)
                 self._metadata[page] = read_metadata(image, whole, self._beside_it() if whole else ())
+                check_placed(self._metadata[page], self.source.url)
             return self._metadata[page]
 
     def array(self, place: Place) -> ArraySource:

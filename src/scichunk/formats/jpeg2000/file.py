@@ -22,7 +22,7 @@ from scichunk.formats.jpeg2000.manifest import PartTable, TileCollector, build_i
 from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
-from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.variables import masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
 
@@ -115,6 +115,7 @@ class JPEG2000File:
                 path = self.location.local_path
                 found = self.location.existing(beside(os.path.basename(path))) if path and not self.alone else []
                 self._metadata = read_metadata(self.structure, path if found else None, found)
+                check_placed(self._metadata, self.source.url)
             return self._metadata
 
     def find_array(
