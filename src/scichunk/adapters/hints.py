@@ -45,7 +45,10 @@ _NAMES: Final[tuple[tuple[re.Pattern[str], Callable[[_Match], str]], ...]] = (
     (re.compile(r"(?:^|/)GTIFF_(?:DIR|RAW):"), lambda _: "give the file itself, and page= or overview= for an image of it"),
     (re.compile(r"^https?\+|^(?:s3|gs|az|https?)\+"), lambda _: "give the URL without the prefix before the plus sign"),
     (re.compile(r"(?:^|/)file:(?!//)"), lambda _: "URLs of files begin with file://"),
-    (re.compile(r"(?:^|/)(?:vrt|netcdf|hdf5|hdf4|HDF4_SDS|HDF5|NETCDF):"), lambda _: "names of GDAL's subdatasets are for the engine 'rasterio'"),
+    (
+        re.compile(r"(?:^|/)(?:vrt|netcdf|hdf4|hdf5|hdf4_sds):", re.IGNORECASE),
+        lambda _: "names of GDAL's subdatasets are for the engine 'rasterio'",
+    ),
 )  # fmt: skip
 _HTML: Final = re.compile(
     rb"^(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
@@ -98,7 +101,7 @@ def content_hint(head: bytes) -> str:
     if _HTML.match(body):
         return "it is an HTML page, perhaps of an error or a login"
     if body.startswith(b"<"):
-        return "it is an XML body, perhaps the error of a server"
+        return "it is an XML text, perhaps the error of a server"
     if body.startswith((b"{", b"[")):
-        return "it is a JSON body; of a STAC item give the href of an asset"
+        return "it is a JSON text; of a STAC item give the href of an asset"
     return ""

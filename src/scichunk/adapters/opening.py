@@ -11,13 +11,13 @@ from typing import Any
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
-from scichunk.core.files import OpenFile, positions
+from scichunk.core.files import OpenFile, Place, positions
 from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
 
-__all__ = ["Opened", "expand_names", "lazy_array", "open_any", "sniffed"]
+__all__ = ["Opened", "dims_of", "expand_names", "lazy_array", "open_any", "sniffed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,25 @@ def sniffed(location: Location, source: ByteSource) -> str:
         msg = f"not a file of a known format ({', '.join(registry.list_formats())}); {what}"
         raise FormatError(msg, url=location.url)
     return spec.name
+
+
+def dims_of(file: OpenFile, place: Place) -> tuple[str, ...]:
+    """Return the names of an array's dimensions: by the file's own method ``dims``, or from the group that holds the array.
+
+    Raises
+    ------
+    ValueError
+        If no group holds it.
+    """
+    own = getattr(file, "dims", None)
+    if own is not None:
+        return tuple(own(place))
+    for group in file.groups():
+        for var in file.node(group).arrays:
+            if place in {var.place, None if var.raw is None else var.raw.place}:
+                return var.dims
+    msg = "the dimensions of this array have no names: give chunks by the numbers of axes"
+    raise ValueError(msg)
 
 
 def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArray:

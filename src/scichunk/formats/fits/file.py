@@ -19,7 +19,7 @@ from scichunk.formats.fits.table.source import FITSTable
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
-from scichunk.tables.nodes import table_info, table_node
+from scichunk.tables.nodes import column_dims, table_info, table_node
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -168,6 +168,12 @@ class FITSFile:
     def find_table(self, *, hdu: Selector = None) -> Place:
         """Return a table."""
         return ("table", hdu)
+
+    def dims(self, place: Place) -> tuple[str, ...]:
+        """Return the names of an array's dimensions."""
+        if place[0] == "column":
+            return column_dims(self.table(("table", place[1])), place[2])
+        return axes(self.find(place[1])).dims
 
     def optional(self, group: str = "/") -> Mapping[str, Place]:
         """Return none."""

@@ -194,6 +194,10 @@ class GeoTIFFFile:
                     self._arrays[place] = make(*place[1:])
             return self._arrays[place]
 
+    def dims(self, place: Place) -> tuple[str, ...]:
+        """Return the names of an array's dimensions."""
+        return ("y", "x") if place[0] == "mask" else ("band", "y", "x")
+
     def optional(self, group: str = "/") -> Mapping[str, Place]:
         """Return the mask, if the image has one."""
         page, level = self.place(group)

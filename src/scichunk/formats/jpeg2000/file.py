@@ -195,6 +195,10 @@ class JPEG2000File:
         grid = planning_grid(index.grid, partial=codec.partial)
         return CollectedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 
+    def dims(self, place: Place) -> tuple[str, ...]:
+        """Return the names of an array's dimensions."""
+        return nodes.naming(place[1]).dims
+
     def optional(self, group: str = "/") -> Mapping[str, Place]:
         """Return none."""
         del group

@@ -19,7 +19,7 @@ from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
-from scichunk.tables.nodes import table_info, table_node
+from scichunk.tables.nodes import column_dims, table_info, table_node
 
 __all__ = ["VOTableFile", "open_file"]
 
@@ -150,6 +150,10 @@ class VOTableFile:
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> Place:
         """Return a table."""
         return ("table", table, on_error, astropy_compat)
+
+    def dims(self, place: Place) -> tuple[str, ...]:
+        """Return the names of a column's dimensions."""
+        return column_dims(self.table(("table", place[1])), place[2])
 
     def optional(self, group: str = "/") -> Mapping[str, Place]:
         """Return none."""
