@@ -42,7 +42,9 @@ def tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
     for name in dict.fromkeys(n for tags in metadata.band_tags for n in tags):
         values = _alike([_parsed(tags[name]) if name in tags else "" for tags in metadata.band_tags])
         if name not in _RESERVED:
-            attrs.setdefault(_name(name), values[0] if bands == 1 else values)
+            attrs[_name(name)] = (
+                values[0] if bands == 1 else values
+            )  # what a band says of itself counts, as for rioxarray
     return attrs
 
 

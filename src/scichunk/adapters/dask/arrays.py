@@ -76,7 +76,7 @@ def from_file(
     return to_dask(lazy, chunks, lambda: dims_of(opened.file, lazy.handle.place))
 
 
-def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]]) -> da.Array:
+def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tuple) -> da.Array:
     """Wrap a reader: one task a chunk, the reader inlined, no lock; ``dims`` names its axes, where they are asked for."""
     import dask.array as da
     import dask.config

@@ -123,7 +123,7 @@ class GeoTIFFFile:
         image = self.image(page, level)
         metadata = self.metadata(page)
         variables = [self._variable(page, level, metadata)]
-        if self._mask_image(page, level) is not None:
+        if self.mask_image(page, level) is not None:
             place = ("mask", page, level)
             source = self.array(place)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
@@ -137,7 +137,7 @@ class GeoTIFFFile:
         source = self.array(place)
         metadata = _with_colours(metadata, source)
         masked = None
-        if self._mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
+        if self.mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
             where = ("masked", page, level)
             masked = Masked(where, self.array(where))
         codec = nodes.codec_name(source, self.image(page, level))
@@ -201,7 +201,7 @@ class GeoTIFFFile:
     def optional(self, group: str = "/") -> Mapping[str, Place]:
         """Return the mask, if the image has one."""
         page, level = self.place(group)
-        return {} if self._mask_image(page, level) is None else {"mask": ("mask", page, level)}
+        return {} if self.mask_image(page, level) is None else {"mask": ("mask", page, level)}
 
     def signature(self, place: Place) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
@@ -270,10 +270,10 @@ class GeoTIFFFile:
         """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
         pixels = self.array(("page", page, level, "auto"))
         metadata = self.metadata(page)
-        mask = None if self._mask_image(page, level) is None else self.array(("mask", page, level))
+        mask = None if self.mask_image(page, level) is None else self.array(("mask", page, level))
         return masked_source(pixels, _with_colours(metadata, pixels), mask)
 
-    def _mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
+    def mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
         """The directory of the mask of an image, and the file that it is in: a ``.msk`` beside it, else within the file."""
         image = self.image(page, level)
         if page == 0 and (beside := self._mask_beside()) is not None:
@@ -299,7 +299,7 @@ class GeoTIFFFile:
             return None if source is None else (source, images)
 
     def _mask(self, page: int, level: int) -> ArraySource:
-        found = self._mask_image(page, level)
+        found = self.mask_image(page, level)
         if found is None:
             msg = "this image has no mask"
             raise FormatError(msg)
