@@ -29,6 +29,7 @@ _LASTING_THREADS = {
     "IO loop": "distributed keeps one event loop a process",
     "Profile": "distributed's profiler sleeps before it sees that its server is closed",
     "AsyncProcess": "distributed watches a child process that is ending",
+    "zarr_io": "zarr runs one event loop a process",
     "TCP-Executor": "distributed's TCP pool lasts",
     "Event loop": "distributed of some versions names its loop's thread so",
     "pydevd": "a debugger",

@@ -17,6 +17,7 @@ __all__ = [
     "LimitExceeded",
     "MetadataWarning",
     "MissingFile",
+    "NotGeoreferencedWarning",
     "OptionError",
     "ParserError",
     "PerformanceWarning",
@@ -219,6 +220,10 @@ class PerformanceWarning(UserWarning):
 
 class MetadataWarning(UserWarning):
     """Something that the file says about its values could not be understood and is left out; the values are right."""
+
+
+class NotGeoreferencedWarning(MetadataWarning):
+    """A raster has a coordinate system, but nothing says where its pixels lie in it; coordinates count pixels."""
 
 
 class DataWarning(UserWarning):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
-from scichunk.core.files import OpenFile, positions
+from scichunk.core.files import OpenFile, Place, positions
 from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
-from scichunk.errors import FormatError, MissingFile
+from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.location import checked_options
 
-__all__ = ["Opened", "expand_names", "lazy_array", "open_any", "sniffed"]
+__all__ = ["Opened", "dims_of", "expand_names", "lazy_array", "open_any", "sniffed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,32 @@ def open_any(format_name: str | None, target: Any, storage_options: Mapping[str,
         If it is missing or cannot be read.
     """
     location = locate(target, storage_options)
-    if format_name is not None:
-        return Opened(format_name, location, open_file(format_name, location))
-    source = location.open()
-    name = sniffed(location, source)
-    return Opened(name, location, open_file(name, location, source=source))
+    name = format_name
+    try:
+        source = None
+        if name is None:
+            source = location.open()
+            name = sniffed(location, source)
+        return Opened(name, location, open_file(name, location, source=source))
+    except SourceError as error:
+        _add_hint(error, name_hint(location.url) if isinstance(location.target, str) else "")
+        raise
+    except FormatError as error:
+        _add_hint(error, "" if name is None else _other_content(name, location))
+        raise
+
+
+def _add_hint(error: ScichunkError, hint: str) -> None:
+    if hint and hint not in error.message:
+        error.message += f"; {hint}"
+
+
+def _other_content(format_name: str, location: Location) -> str:
+    """What a file is that is not of the format that was asked for; empty if it is, or if it cannot be told."""
+    with contextlib.suppress(ScichunkError):
+        head = bytes(location.open().head()[:4096])
+        return "" if registry.get(format_name).sniff(head) else content_hint(head)
+    return ""
 
 
 def sniffed(location: Location, source: ByteSource) -> str:
@@ -61,9 +84,29 @@ def sniffed(location: Location, source: ByteSource) -> str:
     head = bytes(source.head()[:4096])
     spec = registry.sniff(head) or registry.sniff_suffix(location.url)
     if spec is None:
-        msg = f"not a file of a known format ({', '.join(registry.list_formats())}); it begins with {head[:8]!r}"
+        what = content_hint(head) or f"it begins with {head[:8]!r}"
+        msg = f"not a file of a known format ({', '.join(registry.list_formats())}); {what}"
         raise FormatError(msg, url=location.url)
     return spec.name
+
+
+def dims_of(file: OpenFile, place: Place) -> tuple[str, ...]:
+    """Return the names of an array's dimensions: by the file's own method ``dims``, or from the group that holds the array.
+
+    Raises
+    ------
+    ValueError
+        If no group holds it.
+    """
+    own = getattr(file, "dims", None)
+    if own is not None:
+        return tuple(own(place))
+    for group in file.groups():
+        for var in file.node(group).arrays:
+            if place in {var.place, None if var.raw is None else var.raw.place}:
+                return var.dims
+    msg = "the dimensions of this array have no names: give chunks by the numbers of axes"
+    raise ValueError(msg)
 
 
 def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArray:

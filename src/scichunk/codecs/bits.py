@@ -58,12 +58,12 @@ class BitCodec:
         line = -(-width // 8)
         if self.codec:
             block = borrow("block", height * line)
-            decompress(self.codec, data, block)
+            decompress(self.codec, data, block, shape[1] * line)
         else:
             block = np.frombuffer(data, np.uint8)
-            if block.size < height * line:
-                msg = f"{block.size} bytes are too few for {height} rows of {width} bits"
+            if block.size < shape[1] * line:  # the rows below the image need not be there
+                msg = f"{block.size} bytes are too few for {shape[1]} rows of {width} bits"
                 raise FormatError(msg)
         _, rows, columns = window
-        bits = np.unpackbits(block[: height * line].reshape(height, line)[rows], axis=1, count=width)[:, columns]
+        bits = np.unpackbits(block[: shape[1] * line].reshape(-1, line)[rows], axis=1, count=width)[:, columns]
         np.multiply(bits, self.value, out=out[0], casting="unsafe")

@@ -40,8 +40,8 @@ def check_block(size: int) -> None:
     check_decoded("a decoded block", size)
 
 
-def decompress(codec: str, data: memoryview, out: Bytes) -> None:
-    """Decompress exactly ``out.size`` bytes.
+def decompress(codec: str, data: memoryview, out: Bytes, least: int | None = None) -> None:
+    """Decompress ``out.size`` bytes, or at least some of them.
 
     Parameters
     ----------
@@ -51,6 +51,8 @@ def decompress(codec: str, data: memoryview, out: Bytes) -> None:
         The encoded bytes; what follows the end of the stream is ignored.
     out
         Contiguous; filled. Bytes that decode beyond it are dropped, as libtiff does.
+    least
+        How many of its first bytes must be there; None for all. What follows them is undefined where the data end before it.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def decompress(codec: str, data: memoryview, out: Bytes) -> None:
             msg = f"{codec} data are corrupt: {error}"
             raise FormatError(msg) from error
     size = found if isinstance(found, int) else memoryview(found).nbytes
-    if size < out.size:
+    if size < (out.size if least is None else least):
         msg = f"{codec} data end after {size} of {out.size} bytes"
         raise FormatError(msg)
 

@@ -61,7 +61,8 @@ class PixelCodec:
         del skipped, number
         samples = shape[0]
         height, width = self.padded or shape[1:]
-        size = height * width * samples * self.stored.itemsize
+        line = width * samples * self.stored.itemsize
+        size = height * line
         check_block(size)
         if (
             self.predictor == 1
@@ -73,7 +74,9 @@ class PixelCodec:
             decompress(self.codec, data, out.reshape(-1).view(np.uint8))
             return
         block = borrow("block", size)
-        decompress(self.codec, data, block)
+        decompress(
+            self.codec, data, block, shape[1] * line
+        )  # some writers leave out the rows below the image, as GDAL allows
         _, rows, columns = window
         plain = columns.start == 0 and columns.step == 1 and rows.step == 1 and window[0] == slice(0, samples, 1)
         if self.predictor == 1:

@@ -11,7 +11,7 @@ from typing import Any
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import PerformanceWarning
 
-__all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks"]
+__all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 
 _LARGEST = 1 << 31
 Chunks = tuple[tuple[int, ...], ...]
@@ -92,13 +92,43 @@ def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     return tuple(min(c, n) if n else 1 for c, n in zip(chunk, grid.shape, strict=True))
 
 
+def sizes_by_name(chunks: Any, dims: Sequence[str], grid: ChunkGrid, itemsize: int) -> Any:
+    """Turn chunks by names of dimensions into those of each axis; what is not by names stays as it is.
+
+    Parameters
+    ----------
+    chunks
+        What the user asked for.
+    dims
+        Names of the axes.
+    grid, itemsize
+        Native chunks, and bytes of a value: axes that are not named get what xarray would give them.
+
+    Raises
+    ------
+    ValueError
+        For a dimension that is not there.
+    """
+    if not isinstance(chunks, Mapping) or not chunks:
+        return chunks
+    unknown = [d for d in chunks if d not in dims and not (isinstance(d, int) and -len(dims) <= d < len(dims))]
+    if unknown:
+        msg = f"chunks names dimensions that are not there: {unknown}; there are {list(dims)}"
+        raise ValueError(msg)
+    sizes = list(preferred_chunks(grid, itemsize))
+    for dim, size in chunks.items():
+        sizes[dim if isinstance(dim, int) else dims.index(dim)] = size
+    return tuple(sizes)
+
+
 def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> Chunks:  # what dask takes
     """Turn what the user asked for into dask chunks; warn where they cut native chunks.
 
     Parameters
     ----------
     chunks
-        ``"auto"``, a size for it (``"64MiB"``), ``"native"``, ``{}``, or anything that :func:`dask.array.core.normalize_chunks` takes.
+        ``"auto"``, True or None, a size for it (``"64MiB"``), ``"native"``, ``{}``, or anything that
+        :func:`dask.array.core.normalize_chunks` takes.
     grid
         Native chunks.
     itemsize
@@ -113,6 +143,8 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     from dask.array.core import normalize_chunks
     from dask.utils import parse_bytes
 
+    if chunks is None or chunks is True:
+        chunks = "auto"
     if isinstance(chunks, str) and chunks not in {"auto", "native"}:
         try:
             chunks, target = "auto", parse_bytes(chunks)

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any, Final
 
 from scichunk.core.renamed import old_names
-from scichunk.errors import MetadataWarning
+from scichunk.errors import MetadataWarning, NotGeoreferencedWarning
 from scichunk.quiet import quiet
 from scichunk.raster.affine import Affine6
 
-__all__ = ["RasterMetadata", "ask_gdal", "empty_metadata"]
+__all__ = ["RasterMetadata", "ask_gdal", "check_placed", "empty_metadata"]
 
 _IDENTITY: Final = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
@@ -42,6 +42,19 @@ class RasterMetadata:
     gcps_crs_wkt: str = ""
     rpcs: str = ""
     """Rational polynomial coefficients as JSON, the way rioxarray writes them."""
+
+
+def check_placed(metadata: RasterMetadata, url: str) -> None:
+    """Look whether a raster that has a coordinate system also says where it lies.
+
+    Warns
+    -----
+    NotGeoreferencedWarning
+        If it has neither a transform nor control points nor RPC coefficients. Pictures that name no system either are none of a place.
+    """
+    if metadata.crs_wkt and metadata.transform == _IDENTITY and not metadata.gcps and not metadata.rpcs:
+        msg = f"it has a coordinate system, but no transform, control points or RPCs: x and y count pixels [{url}]"
+        warnings.warn(msg, NotGeoreferencedWarning, stacklevel=3)
 
 
 def empty_metadata(bands: int) -> RasterMetadata:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from scichunk.raster.cf import Decoding, decoded_dtype, step_from
 from scichunk.raster.crs import CRSValue, axis_attrs, grid_mapping
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.masked import MaskedArray, NodataValuesArray
+from scichunk.raster.tags import tag_attrs
 
 __all__ = [
     "DEFAULT_NAMING",
@@ -31,7 +31,7 @@ __all__ = [
     "raster_layout",
 ]
 
-_CF_KEYS: Final = ("_FillValue", "scale_factor", "add_offset", "scales", "offsets", "nodatavals")
+_CF_KEYS: Final = ("_FillValue", "scale_factor", "add_offset", "scales", "offsets", "nodatavals", "band_nodata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def band_data(
         The decoded pixels with NaN where a mask or an alpha band says so, if there is one.
     """
     bands = source.shape[0]
-    attrs: dict[str, Any] = _tag_attrs(metadata, bands)
+    attrs: dict[str, Any] = tag_attrs(metadata, bands)
     cf = _cf_of_bands(metadata, bands, source.dtype)
     uniform = all(_same(c, cf[0]) for c in cf)
     if uniform:
@@ -137,8 +137,7 @@ def band_data(
         fill = {
             k: v for k, v in cf[0].items() if k == "_FillValue" and all(k in c and _same({k: v}, {k: c[k]}) for c in cf)
         }
-        attrs |= fill | {"scales": metadata.scales, "offsets": metadata.offsets}
-        attrs["nodatavals"] = tuple(np.nan if n is None else n for n in metadata.nodata)
+        attrs |= fill | _unlike(metadata)
     for key, values in (("long_name", metadata.descriptions), ("units", metadata.units)):
         if any(values):
             same = len(set(values)) == 1
@@ -149,12 +148,31 @@ def band_data(
         table = json.dumps([list(colors[value]) for value in sorted(colors)])
         attrs["colormap" if bands == 1 else f"colormap_{band}"] = table
     encoding: dict[str, Any] = {"grid_mapping": "spatial_ref", "reader": source.reader, "codec": codec}
-    encoding |= {"rasterio_dtype": metadata.dtype} if metadata.dtype else {}
+    complex_integers = metadata.dtype.startswith("complex_int")  # NumPy has none, but rioxarray writes them again
+    encoding["rasterio_dtype"] = metadata.dtype if complex_integers else str(source.dtype)
     plain = ArrayVar(naming.variable, naming.dims, place, source, attrs, encoding, () if uniform else tuple(cf))
     if masked is None:
         return plain
     left = {k: v for k, v in attrs.items() if k not in _CF_KEYS}
+    if any(
+        "_FillValue" in c for c in cf
+    ):  # what the file declares says nothing of decoded values, in which NaN is missing
+        encoding = encoding | {"_FillValue": np.dtype(masked.source.dtype).type(np.nan)}
     return ArrayVar(naming.variable, naming.dims, masked.place, masked.source, left, encoding, raw=plain)
+
+
+def _unlike(metadata: RasterMetadata) -> dict[str, Any]:
+    """Scales, offsets and nodata of bands that differ in them, as tuples.
+
+    rioxarray takes the first of ``nodatavals`` for that of all bands, so they have another name where the first band has none.
+    """
+    found: dict[str, Any] = {}
+    if any(s != 1 for s in metadata.scales) or any(o != 0 for o in metadata.offsets):
+        found |= {"scales": metadata.scales, "offsets": metadata.offsets}
+    if any(n is not None for n in metadata.nodata):
+        name = "band_nodata" if metadata.nodata[0] is None else "nodatavals"
+        found[name] = tuple(np.nan if n is None else n for n in metadata.nodata)
+    return found
 
 
 def _cf_of_bands(metadata: RasterMetadata, bands: int, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
@@ -264,39 +282,3 @@ def _cf(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, 
 
 def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return a.keys() == b.keys() and all(v == b[k] or (v != v and b[k] != b[k]) for k, v in a.items())  # noqa: PLR0124
-
-
-def _parsed(text: str) -> Any:
-    """A tag as rioxarray parses it: an integer, else a floating-point number, else an array of such in braces, else the text."""
-    if text.startswith("{") and text.endswith("}"):
-        try:
-            values = [float(v) for v in text.strip("{}").split(",")]
-        except ValueError:
-            return text
-        return np.array(values)
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
-
-
-def _alike(values: list[Any]) -> tuple[Any, ...]:
-    """Values of bands that one attribute can hold: all numbers, or all texts."""
-    if all(isinstance(v, int | float) for v in values):
-        return tuple(values)
-    return tuple(v if isinstance(v, str) else str(v) for v in values)
-
-
-def _tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
-    """Tags of the file, and of the bands: one value for one band, tuples for several."""
-    attrs: dict[str, Any] = {
-        k: _parsed(v)
-        for k, v in metadata.tags.items()
-        if k not in {"_FillValue", "scale_factor", "add_offset", "units", "long_name"}
-    }
-    names = dict.fromkeys(k for tags in metadata.band_tags for k in tags)
-    for name in names:
-        values = _alike([_parsed(tags[name]) if name in tags else "" for tags in metadata.band_tags])
-        if name not in attrs and name not in {"_FillValue", "scale_factor", "add_offset", "units", "long_name"}:
-            attrs[name] = values[0] if bands == 1 else values
-    return attrs

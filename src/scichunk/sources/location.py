@@ -248,15 +248,24 @@ def _locate_object(target: Any) -> Location:
     path = file_of(target)
     if path is not None:
         return Location(path)
-    if not (hasattr(target, "read") and hasattr(target, "seek")):
-        msg = f"expected a path, URL, bytes or binary file object, got {type(target).__name__}"
-        raise TypeError(msg)
     fs, path = getattr(target, "fs", None), getattr(target, "path", None)
+    unopened = type(target).__module__ == "fsspec.core" and type(target).__name__ == "OpenFile"
+    readable = hasattr(target, "read") and hasattr(target, "seek")
+    if not (readable or unopened) or type(target).__module__.startswith("rasterio._"):  # their read() gives pixels
+        msg = f"expected a path, URL, bytes or binary file object, got {type(target).__name__}"
+        if isinstance(getattr(target, "name", None), str) and hasattr(target, "profile"):
+            msg += "; of a rasterio dataset give its name, which leads to the file; what a WarpedVRT does, ds.rio.reproject does"
+        raise TypeError(msg)
+    if unopened and target.compression is not None:
+        msg = f"the file is compressed by {target.compression}: open it first (with target.open()), or expand it"
+        raise TypeError(msg)
     protocol = getattr(fs, "protocol", "")
     local = "file" in ((protocol,) if isinstance(protocol, str) else tuple(protocol))
     plain = getattr(target, "compression", None) is None and (getattr(target, "mode", None) or "rb") in {"rb", "r"}
     if fs is not None and isinstance(path, str) and plain and not local and hasattr(fs, "unstrip_protocol"):
         return Location((fs, path))
+    if unopened:
+        return locate(path) if local else Location((fs, path))
     return Location(target)
 
 

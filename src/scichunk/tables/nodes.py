@@ -110,6 +110,11 @@ def cell_dims(columns: Sequence[Column]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def column_dims(table: TableSource, column: str) -> tuple[str, ...]:
+    """Name the dimensions of a column: the rows, and those of its cells."""
+    return (ROW, *cell_dims(table.columns)[column])
+
+
 def table_info(table: TableSource, group: str, name: str, notes: Mapping[str, Any] | None = None) -> ArrayInfo:
     """Describe a table, without counting rows."""
     known = table.n_rows is not None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 import numpy as np
 
 from scichunk.adapters.lazy import LazyArray
-from scichunk.adapters.opening import lazy_array, open_any
+from scichunk.adapters.opening import dims_of, lazy_array, open_any
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.planning import resolve_chunks
+from scichunk.core.planning import resolve_chunks, sizes_by_name
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -39,8 +39,9 @@ def from_file(
     format
         Name of the format, see :func:`scichunk.list_formats`; by default found by the first bytes of the file, then by its name.
     chunks
-        ``"auto"`` merges the file's own chunks up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps them; or anything
-        that :func:`dask.array.from_array` takes.
+        ``"auto"`` merges the file's own chunks up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps them; ``"64MiB"`` merges up
+        to that size; sizes by names of dimensions (those not named as xarray chunks them), or anything that
+        :func:`dask.array.from_array` takes. None and True are ``"auto"``.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
     **selectors
@@ -70,11 +71,13 @@ def from_file(
     >>> import scichunk
     >>> scichunk.from_file("scene.tif", bands=[3, 2, 1]).mean(axis=(1, 2)).compute()  # doctest: +SKIP
     """
-    return to_dask(lazy_array(open_any(format, url, storage_options), selectors, "from_file"), chunks)
+    opened = open_any(format, url, storage_options)
+    lazy = lazy_array(opened, selectors, "from_file")
+    return to_dask(lazy, chunks, lambda: dims_of(opened.file, lazy.handle.place))
 
 
-def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
-    """Wrap a reader: one task a chunk, the reader inlined, no lock."""
+def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tuple) -> da.Array:
+    """Wrap a reader: one task a chunk, the reader inlined, no lock; ``dims`` names its axes, where they are asked for."""
     import dask.array as da
     import dask.config
     from dask.base import tokenize
@@ -87,6 +90,8 @@ def to_dask(lazy: LazyArray, chunks: Any) -> da.Array:
             lazy.shape, (max(1, min(edge, len(lazy.bands))) if isinstance(edge, int) else 1, *grid.edges[1:])
         )
     target = parse_bytes(dask.config.get("array.chunk-size"))
+    if isinstance(chunks, Mapping) and chunks:
+        chunks = sizes_by_name(chunks, dims(), grid, lazy.dtype.itemsize)
     found = resolve_chunks(chunks, grid, lazy.dtype.itemsize, target)
     url = lazy.handle.location.url
     stem = url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]

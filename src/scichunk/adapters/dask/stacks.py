@@ -12,11 +12,12 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.adapters.files import Files, together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
+from scichunk.adapters.opening import dims_of
 from scichunk.buffers import result
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
-from scichunk.core.planning import auto_chunks, resolve_chunks
+from scichunk.core.planning import auto_chunks, resolve_chunks, sizes_by_name
 from scichunk.core.selection import Span, parse_key
 from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded
 from scichunk.sources import Fingerprint, Location
@@ -186,8 +187,12 @@ def from_files(
     stack = open_first(urls, format, rules, storage_options)
     place, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
     found = read_headers(stack, {"": place}, headers, rules)
-    inner = stack.first.file.array(place).grid
-    array = stack_to_dask(make_array(stack, place, found.marks, rules), inner, chunks)
+    source = stack.first.file.array(place)
+    if isinstance(chunks, Mapping) and chunks:
+        dims = ("file", *dims_of(stack.first.file, place))
+        grid = ChunkGrid((len(stack.locations), *source.shape), (1, *source.grid.edges))
+        chunks = sizes_by_name({"file": 1, **chunks}, dims, grid, source.dtype.itemsize)
+    array = stack_to_dask(make_array(stack, place, found.marks, rules), source.grid, chunks)
     return array if bands is None else array[:, list(bands)]
 
 
@@ -248,7 +253,7 @@ def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
     from dask.utils import parse_bytes
 
     target = parse_bytes(dask.config.get("array.chunk-size"))
-    if isinstance(chunks, str) and chunks == "auto":
+    if chunks is None or chunks is True or (isinstance(chunks, str) and chunks == "auto"):
         sizes = auto_chunks(inner, stack.dtype.itemsize, target)
         whole = sizes == inner.shape
         each = int(np.prod(sizes, dtype=np.int64)) * stack.dtype.itemsize

@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _CF = ("_FillValue", "scale_factor", "add_offset")
+_BY_BAND = ("nodatavals", "band_nodata", "scales", "offsets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,11 @@ def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict
         templates = [_template(var, dict(cf)) for cf in var.cf_by_band]
         dtype = np.result_type(*(t.dtype for t in templates))
         steps = tuple(step_from(cf, t.dtype) for cf, t in zip(var.cf_by_band, templates, strict=True))
-        # no single type, scale or fill value can bring the values back, so none may stay where xarray looks when it writes
-        moved: dict[str, Any] = {name: attrs.pop(name) for name in ("nodatavals", "scales", "offsets") if name in attrs}
+        # no single type, scale or fill value can bring the values back, so none may stay where xarray or rioxarray looks when it writes
+        moved: dict[str, Any] = {"stored_" + name: attrs.pop(name) for name in _BY_BAND if name in attrs}
         attrs = {k: v for k, v in attrs.items() if k not in _CF}
+        if any(step.fill is not None for step in steps):
+            moved["_FillValue"] = dtype.type(np.nan)  # what is missing among decoded values
         return Decoding(dtype.str, steps), attrs, moved
     if not any(name in attrs for name in _CF):
         return None, attrs, {}

@@ -39,7 +39,8 @@ def from_fits(
         Number, EXTNAME, or (EXTNAME, EXTVER); None for the first HDU with an image.
     chunks
         ``"auto"`` merges whole tiles, rows or planes up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps the
-        file's own; or anything that :func:`dask.array.from_array` takes.
+        file's own; or sizes by names of dimensions, ``"64MiB"``, or
+        anything that :func:`dask.array.from_array` takes.
     raw
         Stored values, without BSCALE, BZERO and BLANK.
     storage_options

@@ -20,7 +20,7 @@ from scichunk.sky.tables import needs_tables
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
-from scichunk.tables.nodes import table_info, table_node
+from scichunk.tables.nodes import column_dims, table_info, table_node
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -180,6 +180,12 @@ class FITSFile(FileBase):
     def find_table(self, *, hdu: Selector = None) -> ArrayId:
         """Return a table."""
         return ("table", hdu)
+
+    def dims(self, place: ArrayId) -> tuple[str, ...]:
+        """Return the names of an array's dimensions."""
+        if place[0] == "column":
+            return column_dims(self.table(("table", place[1])), place[2])
+        return axes(self.find(place[1])).dims
 
     def signature(self, place: ArrayId) -> object:
         """Return the cards that say what values mean and where pixels lie; of columns, something that equals nothing else."""

@@ -39,6 +39,7 @@ def from_geotiff(
         Positions counted from 0, in the order wanted; None for all.
     chunks
         ``"auto"`` merges whole tiles up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps the file's own; or
+        sizes by names of dimensions, ``"64MiB"``, or
         anything that :func:`dask.array.from_array` takes.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.

@@ -20,7 +20,7 @@ from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
-from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import PlaneArray
 from scichunk.raster.variables import Masked, band_data, is_masked, masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
@@ -128,7 +128,7 @@ class GeoTIFFFile(FileBase):
         image = self.image(page, level)
         metadata = self.metadata(page)
         variables = [self._variable(page, level, metadata)]
-        if self._mask_image(page, level) is not None:
+        if self.mask_image(page, level) is not None:
             place = ("mask", page, level)
             source = self.array(place)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
@@ -142,7 +142,7 @@ class GeoTIFFFile(FileBase):
         source = self.array(place)
         metadata = _with_colours(metadata, source)
         masked = None
-        if self._mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
+        if self.mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
             where = ("masked", page, level)
             masked = Masked(where, self.array(where))
         codec = nodes.codec_name(source, self.image(page, level))
@@ -178,7 +178,8 @@ class GeoTIFFFile(FileBase):
                 path = self.location.local_path
                 whole = path if page == 0 and path and self._beside_it() else None
                 image = self.image(page)
-                self._metadata[page] = read_metadata(image, whole)
+                self._metadata[page] = read_metadata(image, whole, self._beside_it() if whole else ())
+                check_placed(self._metadata[page], self.source.url)
             return self._metadata[page]
 
     def array(self, place: ArrayId) -> ArraySource:
@@ -198,10 +199,14 @@ class GeoTIFFFile(FileBase):
                     self._arrays[place] = make(*place[1:])
             return self._arrays[place]
 
+    def dims(self, place: ArrayId) -> tuple[str, ...]:
+        """Return the names of an array's dimensions."""
+        return ("y", "x") if place[0] == "mask" else ("band", "y", "x")
+
     def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return the mask, if the image has one."""
         page, level = self.place(group)
-        return {} if self._mask_image(page, level) is None else {"mask": ("mask", page, level)}
+        return {} if self.mask_image(page, level) is None else {"mask": ("mask", page, level)}
 
     def signature(self, place: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
@@ -268,10 +273,10 @@ class GeoTIFFFile(FileBase):
         """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
         pixels = self.array(("page", page, level, "auto"))
         metadata = self.metadata(page)
-        mask = None if self._mask_image(page, level) is None else self.array(("mask", page, level))
+        mask = None if self.mask_image(page, level) is None else self.array(("mask", page, level))
         return masked_source(pixels, _with_colours(metadata, pixels), mask)
 
-    def _mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
+    def mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
         """The directory of the mask of an image, and the file that it is in: a ``.msk`` beside it, else within the file."""
         image = self.image(page, level)
         if page == 0 and (beside := self._mask_beside()) is not None:
@@ -297,7 +302,7 @@ class GeoTIFFFile(FileBase):
             return None if source is None else (source, images)
 
     def _mask(self, page: int, level: int) -> ArraySource:
-        found = self._mask_image(page, level)
+        found = self.mask_image(page, level)
         if found is None:
             msg = "this image has no mask"
             raise FormatError(msg)

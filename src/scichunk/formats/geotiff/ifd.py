@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scichunk.errors import FormatError
 from scichunk.sources.read_ahead import HeaderReader
 
-__all__ = ["Directory", "Tag", "TiffHeader", "read_directory", "read_header"]
+__all__ = ["LAYOUT", "Directory", "Tag", "TiffHeader", "read_directory", "read_header"]
 
 Order = Literal["<", ">"]
 
@@ -22,6 +22,12 @@ _TYPES: Final = {
     1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4",
     10: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
 }  # fmt: skip
+LAYOUT: Final = frozenset({
+    254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 284, 288, 289, 292, 293, 297, 301, 317, 321, 322, 323, 324, 325,
+    330, 332, 339, 347, 400, 401, 402, 403, 404, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34665, 34853, 40965,
+    50674, 50838, 50839, 65563,
+})  # fmt: skip
+"""Tags that say how pixels are stored, and where other directories lie. All others describe."""
 _ASCII: Final = 2
 _RATIONAL: Final = (5, 10)
 _SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
@@ -52,6 +58,8 @@ class Directory:
     """``"<"`` or ``">"``."""
     tags: Mapping[int, Tag]
     reader: HeaderReader
+    lost: tuple[int, ...] = ()
+    """Tags that describe, whose values lie outside the file: left out of ``tags``, as libtiff does."""
 
     @cached_property
     def _values(self) -> dict[int, npt.NDArray[Any]]:
@@ -154,12 +162,16 @@ def read_directory(reader: HeaderReader, header: TiffHeader, offset: int) -> Dir
     entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
     inline, unpack = (8, struct.Struct(order + "Q").unpack) if big else (4, struct.Struct(order + "I").unpack)
     tags: dict[int, Tag] = {}
+    lost: list[int] = []
     for i, (code, kind, number, value) in enumerate(entry.iter_unpack(body)):
         if code not in tags:
             nbytes = number * _SIZES.get(kind, 0)
             start = unpack(value)[0] if nbytes > inline else offset + head + (i + 1) * width - inline
+            if start + nbytes > reader.size and code not in LAYOUT:
+                lost.append(code)
+                continue
             tags[code] = Tag(code, kind, number, start, nbytes)
     following = 0
     if end + inline <= reader.size:  # some writers end the file right here
         following = unpack(reader.get(end, end + inline))[0]
-    return Directory(offset, following, order, tags, reader)
+    return Directory(offset, following, order, tags, reader, tuple(lost))

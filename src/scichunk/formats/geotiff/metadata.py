@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+import warnings
+from collections.abc import Sequence
+from typing import Any, Final
 
 import numpy as np
 
+from scichunk.errors import MetadataWarning
+from scichunk.formats.geotiff.ifd import LAYOUT
 from scichunk.formats.geotiff.structure import Image
-from scichunk.formats.geotiff.stub import TELLING, make_stub
+from scichunk.formats.geotiff.stub import MAX_TAG, TELLING, make_stub
 from scichunk.lru import LRU
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
+from scichunk.raster.texts import metadata_problems, number_problem, pam_problems
+from scichunk.sources import Location
 
 __all__ = ["fill_value", "read_metadata"]
 
+_NAMES: Final = {
+    269: "DocumentName", 270: "ImageDescription", 282: "XResolution", 283: "YResolution", 305: "Software", 306: "DateTime",
+    315: "Artist", 320: "ColorMap", 338: "ExtraSamples", 33432: "Copyright", 33550: "ModelPixelScale", 33922:
+    "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory", 34736: "GeoDoubleParams", 34737:
+    "GeoAsciiParams", 42112: "GDAL_METADATA", 42113: "GDAL_NODATA", 50844: "RPCCoefficient",
+}  # fmt: skip
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
 
 
-def read_metadata(image: Image, path: str | None) -> RasterMetadata:
+def read_metadata(image: Image, path: str | None, beside: Sequence[Location] = ()) -> RasterMetadata:
     """Let GDAL interpret the tags of a directory.
 
     Parameters
@@ -25,7 +37,15 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
         The directory.
     path
         A local file that has files beside it: opened itself, so that they count.
+    beside
+        These files.
+
+    Warns
+    -----
+    MetadataWarning
+        For tags whose values lie outside the file, or are too long, and for texts that GDAL leaves out without a word.
     """
+    _check_tags(image, beside)
     if path is not None:
         found = ask_gdal("GTiff", path)
         if found is not None:
@@ -38,6 +58,30 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
     if known is None:
         known = _known.put(key, ask_gdal("GTiff", stub) or empty_metadata(image.samples))
     return known
+
+
+def _check_tags(image: Image, beside: Sequence[Location]) -> None:
+    """Warn of what is left out, here or by GDAL."""
+    directory = image.directory
+    found = [f"{_name(code)} lies outside the file" for code in directory.lost]
+    found += [
+        f"{_name(code)} has {tag.nbytes} bytes"
+        for code, tag in directory.tags.items()
+        if tag.nbytes > MAX_TAG and code not in LAYOUT
+    ]
+    if 42112 in directory.tags and directory.tags[42112].nbytes <= MAX_TAG:
+        found += metadata_problems(directory.raw(42112).split(b"\0", 1)[0])
+    if 42113 in directory.tags and (nodata := number_problem("nodatavalue", directory.text(42113))):
+        found.append(nodata)
+    found += pam_problems(beside)
+    if found:
+        msg = f"metadata that are left out or make no sense: {'; '.join(found)} [{directory.reader.source.url}]"
+        warnings.warn(msg, MetadataWarning, stacklevel=3)
+
+
+def _name(code: int) -> str:
+    known = _NAMES.get(code)
+    return f"tag {code} ({known})" if known else f"tag {code}"
 
 
 def fill_value(image: Image, dtype: np.dtype[Any]) -> int | float | complex:

@@ -12,6 +12,7 @@ from scichunk.formats.geotiff.structure import Image
 from scichunk.raster.affine import Affine6, scaled
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import coordinates, crs_name
+from scichunk.sources.base import public_url
 
 if TYPE_CHECKING:
     from scichunk.formats.geotiff.file import GeoTIFFFile
@@ -71,4 +72,24 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
         found.append(
             ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, notes)
         )
+        found += _describe_mask(file, group, page, level)
     return found
+
+
+def _describe_mask(file: GeoTIFFFile, group: str, page: int, level: int) -> list[ArrayInfo]:
+    """Describe the mask of an image, if it has one: within the file, or in an ``.msk`` beside it."""
+    there = file.mask_image(page, level)
+    if there is None:
+        return []
+    image = there[1]
+    notes = {"says": "0 = no data, which is NaN under mask_and_scale", "in": "this file"}
+    if there[0] is not file.source:
+        notes["in"] = public_url(there[0].url)
+    shape = (image.height, image.width)
+    native: tuple[int, ...] = image.block
+    try:
+        source = file.array(("mask", page, level))
+        codec, reader, native = codec_name(source, image), source.reader, source.grid.chunk_shape
+    except ScichunkError as error:
+        codec, reader = "?", f"cannot be read: {error.message}"
+    return [ArrayInfo(group, "mask", ("y", "x"), shape, "uint8", native, codec, reader, None, notes)]

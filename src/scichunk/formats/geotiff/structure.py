@@ -139,7 +139,7 @@ class Structure:
         queue: list[tuple[int, bool]] = []
         current = self.first.directory
         while True:
-            queue = [(int(o), True) for o in current.array(330)[:limit].tolist()] if 330 in current.tags else []
+            queue = [(o, True) for o in self._below(current, limit)]
             queue.append((current.next, False))
             for offset, sub in queue:
                 tried += 1  # offsets of nothing too: each directory may have very many sub-directories
@@ -168,6 +168,16 @@ class Structure:
                     current = directory
             if not queue[-1][0]:
                 return
+
+    def _below(self, directory: Directory, limit: int) -> list[int]:
+        """Offsets of sub-directories; none where the list of them lies outside the file."""
+        if 330 not in directory.tags:
+            return []
+        try:
+            return [int(o) for o in directory.array(330)[:limit].tolist()]
+        except FormatError as error:
+            self.problem = error
+            return []
 
 
 def read_structure(source: ByteSource) -> Structure:

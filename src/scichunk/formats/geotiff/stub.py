@@ -9,22 +9,19 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from scichunk.formats.geotiff.ifd import Directory
+from scichunk.formats.geotiff.ifd import LAYOUT, Directory
 from scichunk.formats.geotiff.structure import Image
 
-__all__ = ["TELLING", "make_stub"]
+__all__ = ["MAX_TAG", "TELLING", "make_stub"]
 
 TELLING: Final = frozenset(
-    {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 320, 338, 270, 305, 306, 315, 282, 283}
+    {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 320, 338}
+    | {269, 270, 280, 281, 282, 283, 296, 305, 306, 315, 316, 33432}  # GDAL's items TIFFTAG_...
 )
 """Tags without which GDAL has nothing to say."""
 
-_LAYOUT: Final = frozenset({
-    254, 255, 256, 257, 258, 259, 262, 263, 266, 273, 277, 278, 279, 284, 288, 289, 292, 293, 297, 301, 317, 321, 322, 323, 324, 325,
-    330, 332, 339, 347, 400, 401, 402, 403, 404, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, 34665, 34853, 40965,
-    50674, 50838, 50839, 65563,
-})  # fmt: skip
-_MAX_TAG: Final = 1 << 24
+MAX_TAG: Final = 1 << 24
+"""Longer values are left out."""
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
@@ -33,7 +30,7 @@ def make_stub(image: Image) -> bytes:
     d, order = image.directory, image.directory.order
     entries: dict[int, tuple[int, int, bytes]] = {}
     for code, tag in d.tags.items():
-        if code not in _LAYOUT and tag.type in _SIZES and 0 < tag.nbytes <= _MAX_TAG:
+        if code not in LAYOUT and tag.type in _SIZES and 0 < tag.nbytes <= MAX_TAG:
             entries[code] = (tag.type, tag.count, d.raw(code))
 
     def put(code: int, *values: int) -> None:

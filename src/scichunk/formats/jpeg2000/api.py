@@ -35,7 +35,8 @@ def from_jpeg2000(
         Components counted from 0, in the order wanted; None for all.
     chunks
         ``"auto"`` merges whole tiles up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps the file's own (parts of
-        2048 x 2048 of larger tiles); or anything that :func:`dask.array.from_array` takes.
+        2048 x 2048 of larger tiles); or sizes by names of dimensions, ``"64MiB"``, or
+        anything that :func:`dask.array.from_array` takes.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
     reader

@@ -118,6 +118,8 @@ class Palette:
 class ImageHeader:
     """What ``jp2h`` says beside the codestream."""
 
+    size: tuple[int, int, int] | None = None
+    """``ihdr`` (I.5.3.1): rows and columns of the image area, and the number of components."""
     colour: str = ""
     """Enumerated colour space, or ``"ICC profile"``."""
     icc: bytes = b""
@@ -149,7 +151,15 @@ def image_header(reader: HeaderReader, box: Box) -> ImageHeader:
         count = int.from_bytes(body[:2], "big")
         if len(body) >= 2 + 6 * count:
             channels = tuple(struct.iter_unpack(">HHH", body[2 : 2 + 6 * count]))
-    return ImageHeader(colour, icc, _palette(reader, box), channels, _resolution(reader, box))
+    return ImageHeader(_size(reader, box), colour, icc, _palette(reader, box), channels, _resolution(reader, box))
+
+
+def _size(reader: HeaderReader, box: Box) -> tuple[int, int, int] | None:
+    for found in box.find(b"ihdr")[:1]:
+        if found.stop - found.first >= 10:
+            rows, columns, components = struct.unpack(">IIH", reader.get(found.first, found.first + 10))
+            return rows, columns, components
+    return None
 
 
 def _colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:

@@ -21,7 +21,7 @@ from scichunk.formats.jpeg2000.manifest import PartTable, TileCollector, build_i
 from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
-from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.variables import masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
 
@@ -111,8 +111,9 @@ class JPEG2000File(FileBase):
         with self._lock:
             if self._metadata is None:
                 path = self.location.local_path
-                found = path and not self.alone and self.location.existing(beside(os.path.basename(path)))
-                self._metadata = read_metadata(self.structure, path if found else None)
+                found = self.location.existing(beside(os.path.basename(path))) if path and not self.alone else []
+                self._metadata = read_metadata(self.structure, path if found else None, found)
+                check_placed(self._metadata, self.source.url)
             return self._metadata
 
     def find_array(
@@ -191,6 +192,10 @@ class JPEG2000File(FileBase):
         collector = TileCollector(self.structure, codec, self.parts, key_of(self.source), head)
         grid = planning_grid(index.grid, partial=codec.partial)
         return StagedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
+
+    def dims(self, place: ArrayId) -> tuple[str, ...]:
+        """Return the names of an array's dimensions."""
+        return nodes.naming(place[1]).dims
 
     def signature(self, place: ArrayId) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""

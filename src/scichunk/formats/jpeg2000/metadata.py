@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.lru import LRU
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
+from scichunk.raster.texts import pam_problems
+from scichunk.sources import Location
 
 __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata"]
 
@@ -25,7 +27,7 @@ _MOST_BANDS: Final = 1024
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
 
 
-def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
+def read_metadata(structure: Structure, path: str | None, files: Sequence[Location] = ()) -> RasterMetadata:
     """Let GDAL interpret boxes and files beside a local one, in its order: PAM, GeoJP2, GMLJP2, world file.
 
     Parameters
@@ -34,6 +36,8 @@ def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
         Of the file.
     path
         A local file that has files beside it: opened itself, so that they count.
+    files
+        These files.
 
     Returns
     -------
@@ -43,8 +47,11 @@ def read_metadata(structure: Structure, path: str | None) -> RasterMetadata:
     Warns
     -----
     MetadataWarning
-        If two of these place the image differently.
+        If two of these place the image differently, or a PAM file is damaged.
     """
+    if problems := pam_problems(files):
+        msg = f"metadata that are left out or make no sense: {'; '.join(problems)} [{structure.reader.source.url}]"
+        warnings.warn(msg, MetadataWarning, stacklevel=2)
     bands = len(structure.header.size.components)
     found = _inside(structure) if structure.boxes else None
     beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None

@@ -20,7 +20,7 @@ from scichunk.raster.variables import Masked, Naming, band_data, coordinates, cr
 if TYPE_CHECKING:
     from scichunk.formats.jpeg2000.file import JPEG2000File
 
-__all__ = ["build", "describe"]
+__all__ = ["build", "describe", "naming"]
 
 
 def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
@@ -29,8 +29,7 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
     arrays: list[ArrayVar] = []
     coords: dict[str, Coordinate] = {}
     for number, group in enumerate(structure.groups):
-        end = f"_{number + 1}" if number else ""
-        naming = Naming("band_data" + end, ("band" + end, "y" + end, "x" + end))
+        names = naming(number)
         place = ("image", number, reduce, "auto", expand)
         source = file.array(place)
         mine = pick(metadata, group.components)
@@ -38,12 +37,18 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
         if is_masked(mine, source.shape[0], source.dtype):
             where = ("masked", number, reduce, "auto", expand)
             masked = Masked(where, file.array(where))
-        var = band_data(source, place, mine, codec_name(source), naming, masked=masked)
+        var = band_data(source, place, mine, codec_name(source), names, masked=masked)
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
-        found = coordinates(mine, transform, source.shape, naming)
+        found = coordinates(mine, transform, source.shape, names)
         coords = {**found, **coords}  # the first group's spatial_ref stays
     return Node(tuple(arrays), coords, box_texts(structure))
+
+
+def naming(number: int) -> Naming:
+    """Name the variable of a group of components, and its dimensions."""
+    end = f"_{number + 1}" if number else ""
+    return Naming("band_data" + end, ("band" + end, "y" + end, "x" + end))
 
 
 def _with_attrs(var: ArrayVar, attrs: dict[str, Any], *, expand: bool) -> ArrayVar:
@@ -87,8 +92,7 @@ def describe(file: JPEG2000File) -> list[ArrayInfo]:
 
 def _describe(file: JPEG2000File, path: str, reduce: int, number: int) -> ArrayInfo:
     structure = file.structure
-    group, end = structure.groups[number], f"_{number + 1}" if number else ""
-    dims = ("band" + end, "y" + end, "x" + end)
+    group, names = structure.groups[number], naming(number)
     shape: tuple[int, ...] = structure.shape(group, reduce)
     native, dtype, codec = shape, "?", "?"
     try:
@@ -101,7 +105,7 @@ def _describe(file: JPEG2000File, path: str, reduce: int, number: int) -> ArrayI
     if not reduce and not number:
         stored = structure.stop - structure.start
         notes = _notes(file, file.metadata())
-    return ArrayInfo(path, "band_data" + end, dims, shape, dtype, native, codec, reader, stored, notes)
+    return ArrayInfo(path, names.variable, names.dims, shape, dtype, native, codec, reader, stored, notes)
 
 
 def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
 from scichunk.codecs.codestream import MainHeader, ceil_div, main_header
-from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, UnsupportedFeature
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
@@ -112,4 +113,31 @@ def read_structure(source: ByteSource) -> Structure:
         msg = "there is no codestream (box jp2c)"
         raise FormatError(msg)
     code = boxes[-1]
-    return Structure(reader, boxes, main_header(reader.get, code.first, code.stop), code.first, code.stop)
+    found = Structure(reader, boxes, main_header(reader.get, code.first, code.stop), code.first, code.stop)
+    _compare_sizes(found)
+    return found
+
+
+def _compare_sizes(structure: Structure) -> None:
+    """Compare the image header box with the codestream: OpenJPEG trusts the one, others the other (I.5.3.1).
+
+    Raises
+    ------
+    FormatError
+        If they differ in height or width: one of them is damaged, and the codestream may promise any number of pixels.
+
+    Warns
+    -----
+    MetadataWarning
+        If they differ in the number of components; those of the codestream are read.
+    """
+    declared, size = structure.image.size, structure.header.size
+    if declared is None:
+        return
+    rows, columns, components = size.y1 - size.y0, size.x1 - size.x0, len(size.components)
+    if declared[:2] != (rows, columns):
+        msg = f"the box ihdr says {declared[0]} x {declared[1]} pixels (rows x columns), the codestream {rows} x {columns}"
+        raise FormatError(msg)
+    if declared[2] != components:
+        msg = f"the box ihdr says {declared[2]} components, the codestream has {components}, which are read [{structure.reader.source.url}]"
+        warnings.warn(msg, MetadataWarning, stacklevel=4)

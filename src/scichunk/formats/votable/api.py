@@ -40,7 +40,8 @@ def from_votable(
         Position in document order, counted from 0, or its ID or name.
     chunks
         ``"auto"`` merges groups of rows up to dask's ``array.chunk-size``; ``{}`` or ``"native"`` keeps groups of some MB of
-        the file; or anything that :func:`dask.array.from_array` takes.
+        the file; or sizes by names of dimensions, ``"64MiB"``, or
+        anything that :func:`dask.array.from_array` takes.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
 

@@ -19,7 +19,7 @@ from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
-from scichunk.tables.nodes import table_info, table_node
+from scichunk.tables.nodes import column_dims, table_info, table_node
 
 __all__ = ["VOTableFile", "open_file"]
 
@@ -149,6 +149,10 @@ class VOTableFile(FileBase):
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:
         """Return a table."""
         return ("table", table, on_error, astropy_compat)
+
+    def dims(self, place: ArrayId) -> tuple[str, ...]:
+        """Return the names of a column's dimensions."""
+        return column_dims(self.table(("table", place[1])), place[2])
 
     def layout(self, place: ArrayId) -> Layout:
         """Return shape, type and unit of a column."""

@@ -1,0 +1,75 @@
+"""GDAL's metadata items as attributes that every storage takes."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+import numpy as np
+
+from scichunk.raster.gdal import RasterMetadata
+
+__all__ = ["tag_attrs"]
+
+_RESERVED: Final = frozenset({
+    "_FillValue", "missing_value", "fill_value", "nodata", "nodatavals", "scale_factor", "add_offset", "scales", "offsets", "units",
+    "long_name", "grid_mapping", "coordinates", "dtype", "_Unsigned", "_ARRAY_DIMENSIONS", "_NCProperties", "_Netcdf4Dimid",
+    "_Netcdf4Coordinates", "_nc3_strict", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST",
+})  # fmt: skip
+"""Names by which xarray, netCDF or Zarr mean something else, or which the variable says itself."""
+_LARGEST: Final = (1 << 63) - 1
+
+
+def tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
+    """Return the items of the file, and of the bands: one value for one band, tuples for several.
+
+    Parameters
+    ----------
+    metadata
+        Of the raster.
+    bands
+        How many bands it has.
+
+    Returns
+    -------
+    dict
+        Numbers, texts, arrays of numbers, or tuples of numbers or of texts; under names that netCDF and Zarr take.
+    """
+    attrs: dict[str, Any] = {}
+    for name, text in metadata.tags.items():
+        if name not in _RESERVED:
+            attrs.setdefault(_name(name), _parsed(text))
+    for name in dict.fromkeys(n for tags in metadata.band_tags for n in tags):
+        values = _alike([_parsed(tags[name]) if name in tags else "" for tags in metadata.band_tags])
+        if name not in _RESERVED:
+            attrs[_name(name)] = (
+                values[0] if bands == 1 else values
+            )  # what a band says of itself counts, as for rioxarray
+    return attrs
+
+
+def _name(name: str) -> str:
+    """Name of an attribute: netCDF takes no slash and no control characters."""
+    return "".join("_" if c == "/" or not c.isprintable() else c for c in name).strip() or "_"
+
+
+def _parsed(text: str) -> Any:
+    """A tag as rioxarray parses it: an integer, else a floating-point number, else an array of such in braces, else the text."""
+    if text.startswith("{") and text.endswith("}"):
+        try:
+            values = [float(v) for v in text.strip("{}").split(",")]
+        except ValueError:
+            return text
+        return np.array(values)
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            number = kind(text)
+            return number if isinstance(number, float) or abs(number) <= _LARGEST else text
+    return text
+
+
+def _alike(values: list[Any]) -> tuple[Any, ...]:
+    """Values of bands that one attribute can hold: all numbers, or all texts."""
+    if all(isinstance(v, int | float) for v in values):
+        return tuple(values)
+    return tuple(v if isinstance(v, str) else str(v) for v in values)
