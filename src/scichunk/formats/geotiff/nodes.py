@@ -85,10 +85,11 @@ def _describe_mask(file: GeoTIFFFile, group: str, page: int, level: int) -> list
     notes = {"says": "0 = no data, which is NaN under mask_and_scale", "in": "this file"}
     if there[0] is not file.source:
         notes["in"] = public_url(there[0].url)
-    shape, native, stored = (image.height, image.width), image.block, None
+    shape = (image.height, image.width)
+    native: tuple[int, ...] = image.block
     try:
         source = file.array(("mask", page, level))
         codec, reader, native = codec_name(source, image), source.reader, source.grid.chunk_shape
     except ScichunkError as error:
         codec, reader = "?", f"cannot be read: {error.message}"
-    return [ArrayInfo(group, "mask", ("y", "x"), shape, "uint8", native, codec, reader, stored, notes)]
+    return [ArrayInfo(group, "mask", ("y", "x"), shape, "uint8", native, codec, reader, None, notes)]
