@@ -9,6 +9,7 @@ from benchmarks import report
 
 SECTIONS = {
     "geotiff": "GeoTIFF",
+    "masks": "Masks of GeoTIFF",
     "jpeg2000": "JPEG 2000",
     "fits": "FITS images",
     "tables": "FITS tables",

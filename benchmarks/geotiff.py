@@ -39,12 +39,17 @@ def time_one(reader, path, threads, chunks):
 
 
 def compare(name, path, side, rounds, threads, readers):
+    """Rounds of all readers in turn on one of the cases; returns medians by reader."""
+    return compare_chunked(path, chunks_of(name, side), rounds, threads, readers)
+
+
+def compare_chunked(path, chunks, rounds, threads, readers):
     """Rounds of all readers in turn; returns medians by reader."""
     runs = {r: [] for r in readers}
     for _ in range(rounds):
         for reader in readers:
             if runs[reader] is not None:
-                found = time_one(reader, path, threads, chunks_of(name, side))
+                found = time_one(reader, path, threads, chunks)
                 runs[reader] = None if found is None else [*runs[reader], found]
     return {r: {k: statistics.median(x[k] for x in v) for k in v[0]} if v else None for r, v in runs.items()}
 

@@ -84,7 +84,34 @@ def tifffile(path, chunks):
     return array.rechunk(chunks)
 
 
+def _dataset(path, chunks, engine, decoded, **keywords):
+    import xarray as xr
+
+    names = dict(zip(("band", "y", "x"), chunks, strict=True))
+    return xr.open_dataset(path, engine=engine, chunks=names, mask_and_scale=decoded, **keywords)["band_data"].data
+
+
+def scichunk_decoded(path, chunks):
+    return _dataset(path, chunks, "geotiff", decoded=True)
+
+
+def scichunk_stored(path, chunks):
+    return _dataset(path, chunks, "geotiff", decoded=False)
+
+
+def rasterio_decoded(path, chunks):
+    return _dataset(path, chunks, "rasterio", decoded=True, lock=False)
+
+
+def rasterio_stored(path, chunks):
+    return _dataset(path, chunks, "rasterio", decoded=False, lock=False)
+
+
 READERS = {
+    "scichunk decoded": scichunk_decoded,
+    "scichunk stored": scichunk_stored,
+    "rasterio decoded": rasterio_decoded,
+    "rasterio stored": rasterio_stored,
     "scichunk": scichunk,
     "rioxarray lock=False": rioxarray_nolock,
     "rioxarray": rioxarray,

@@ -15,6 +15,7 @@ compare ratios, not numbers.
 """
 PACKAGES = {
     "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile"],
+    "masks": ["rasterio", "rioxarray"],
     "jpeg2000": ["rasterio", "rioxarray", "glymur", "imagecodecs"],
     "fits": ["astropy", "fitsio", "rustfits"],
     "tables": ["astropy", "fitsio", "pyarrow"],
