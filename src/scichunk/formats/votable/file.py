@@ -14,6 +14,7 @@ from scichunk.errors import FormatError, GroupNotFound, ScichunkError, Unsupport
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.metadata import document_attributes, group_names
+from scichunk.formats.votable.status import check_status, warn_if_cut
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
@@ -91,6 +92,7 @@ class VOTableFile:
             number = int(which or 0)
             found = [tables[number]] if -len(tables) <= number < len(tables) else []
         if not found:
+            self._check_status(None)
             there = ", ".join(f"{t.index} {t.name or t.identifier}".strip() for t in tables[:20]) or "none"
             msg = f"there is no table {which!r}; the document has {there}"
             raise FormatError(msg, url=self.document.source.url)
@@ -101,6 +103,7 @@ class VOTableFile:
         name = "/" + group.strip("/")
         if name == "/":
             if not self.document.tables:
+                self._check_status(None)
                 return Node((), {}, self.root())
             index = 0
         else:
@@ -109,7 +112,9 @@ class VOTableFile:
             if name not in named:
                 raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
             index = named[name].index
-        return table_node(self.table(("table", index)), lambda column, raw: ("column", index, column, raw))
+        table = self.table(("table", index))
+        self._warn_if_cut(self.document.tables[index])
+        return table_node(table, lambda column, raw: ("column", index, column, raw))
 
     def table(self, place: Place) -> TableSource:
         """Return the table ``("table", which)``; a third value says what becomes of errors, a fourth asks for astropy's values.
@@ -145,10 +150,12 @@ class VOTableFile:
         if column is None:
             msg = "a VOTable holds tables: name a column=, or read it by scichunk.read_table"
             raise FormatError(msg, url=self.document.source.url)
+        self._warn_if_cut(self.find(table))
         return ("column", table, column, False), None
 
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> Place:
         """Return a table."""
+        self._warn_if_cut(self.find(table))
         return ("table", table, on_error, astropy_compat)
 
     def optional(self, group: str = "/") -> Mapping[str, Place]:
@@ -172,17 +179,22 @@ class VOTableFile:
     def describe(self) -> list[ArrayInfo]:
         """Describe every table, without counting rows."""
         self.document.find_all()
+        if not self.document.tables:
+            self._check_status(None)
         return [self._describe(group, table) for group, table in self._named().items()]
 
     def _describe(self, group: str, table: Table) -> ArrayInfo:
         label = table.name or table.identifier or f"table {table.index}"
         try:
-            return table_info(self.table(("table", table.index)), group, label)
+            found = self.table(("table", table.index))
+            met = found.findings.summary() if isinstance(found, VOTable) else {}
+            return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:
             why = f"cannot be read: {error.message}"
             return ArrayInfo(group, label, (), (), f"{len(table.fields)} columns", (), table.serialization, why)
 
     def _open(self, table: Table, on_error: str, compat: bool) -> TableSource:
+        self._check_status(table)
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy(on_error, compat, new)
@@ -195,6 +207,12 @@ class VOTableFile:
 
             return open_delegated(self.location, self.document, table)
         return VOTable(self.document, table, self._rows(table, findings), policy, findings)
+
+    def _check_status(self, table: Table | None) -> None:
+        check_status(self.document.tables, self.document.root, table, self.document.source.url)
+
+    def _warn_if_cut(self, table: Table) -> None:
+        warn_if_cut(table, self.document.root, self.document.source.url)
 
     def _rows(self, table: Table, findings: Findings) -> RowReader:
         if table.body is None or not table.fields:

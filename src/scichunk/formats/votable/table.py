@@ -145,10 +145,8 @@ class VOTable:
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """What the document says, and ``votable_warnings``: what was not as it should be, as far as the rows have been read."""
-        found = dict(self._said)
-        warned = self.findings.summary() | {f"header {i}": note for i, note in enumerate(self.table.notes)}
-        return found | ({"votable_warnings": [f"{k}: {v}" for k, v in warned.items()]} if warned else {})
+        """What the document says, and ``votable_warnings``: what in its header is not as the standard has it."""
+        return self._said | ({"votable_warnings": list(self.table.notes)} if self.table.notes else {})
 
     @cached_property
     def _said(self) -> dict[str, Any]:
