@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
@@ -14,8 +14,11 @@ from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile
 from scichunk.sources import ByteSource, Location, locate
+from scichunk.sources.whole_file import expanded_head
 
-__all__ = ["Opened", "expand_names", "lazy_array", "open_any", "sniffed"]
+__all__ = ["Opened", "expand_names", "find_format", "lazy_array", "open_any", "sniffed"]
+
+_HEAD: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +60,20 @@ def sniffed(location: Location, source: ByteSource) -> str:
     FormatError
         If it is none of the known formats.
     """
-    head = bytes(source.head()[:4096])
-    spec = registry.sniff(head) or registry.sniff_suffix(location.url)
+    head = bytes(source.head()[:_HEAD])
+    spec = find_format(source) or registry.sniff_suffix(location.url)
     if spec is None:
         msg = f"not a file of a known format ({', '.join(registry.list_formats())}); it begins with {head[:8]!r}"
         raise FormatError(msg, url=location.url)
     return spec.name
+
+
+def find_format(source: ByteSource) -> registry.FormatSpec | None:
+    """Find the format of a file by its first bytes, or by the first bytes of what is in a compressed one."""
+    spec = registry.sniff(bytes(source.head()[:_HEAD]))
+    if spec is None and (inner := expanded_head(source)):
+        spec = registry.sniff(inner[:_HEAD])
+    return spec
 
 
 def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArray:

@@ -15,6 +15,7 @@ from scichunk.core.files import OpenFile, Place, TableFile
 from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError
 from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.whole_file import compression, expand
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
 
@@ -69,7 +70,12 @@ def _open(format_name: str, location: Location, expected: Fingerprint, source: B
 
 
 def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
-    file = registry.get(format_name).open_file(location, source=source)
+    spec = registry.get(format_name)
+    head = source.head()
+    inner = source
+    if compression(head) is not None and not spec.sniff(bytes(head[:4096])):  # else the format knows what to do with it
+        inner = expand(source)
+    file = spec.open_file(location, source=inner)
     file.fingerprint, file.alone = version, version == source.fingerprint
     return file
 
