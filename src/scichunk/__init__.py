@@ -12,6 +12,7 @@ from scichunk import errors, options
 
 if TYPE_CHECKING:
     from scichunk import formats
+    from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
     from scichunk.adapters.dask.frames import read_table
     from scichunk.adapters.dask.stacks import from_files
@@ -33,6 +34,7 @@ __all__ = [
     "FileInfo",
     "__version__",
     "clear_caches",
+    "columns",
     "errors",
     "formats",
     "from_file",
@@ -61,6 +63,7 @@ __all__ = [
 _WHERE = {
     "FileInfo": "scichunk.adapters.info",
     "clear_caches": "scichunk.lru",
+    "columns": "scichunk.adapters.columns",
     "from_file": "scichunk.adapters.dask.arrays",
     "from_files": "scichunk.adapters.dask.stacks",
     "from_fits": "scichunk.formats.fits.api",

@@ -214,21 +214,26 @@ def test_astropy_compat_gives_its_values():
     assert quiet(lambda: frame(text)).a.isna().all()
 
 
-def test_what_was_not_as_declared_is_in_the_attributes():
+def test_what_was_met_while_reading_is_in_the_info_and_changes_no_attributes():
     text = one("char", "0123456789", "x", "01234", arraysize="4")
     ds = xr.open_dataset(raw(text), engine="votable")
-    assert "votable_warnings" not in ds.attrs
+    assert "met while reading" not in scichunk.info(raw(text)).arrays[0].notes
     quiet(ds.load)
-    again = xr.open_dataset(raw(text), engine="votable")
-    assert again.attrs["votable_warnings"] == [f"long text: a: 2, first: row 0, byte {text.index('0123456789')}"]
+    met = {"long text: a": f"2, first: row 0, byte {text.index('0123456789')}"}
+    assert scichunk.info(raw(text)).arrays[0].notes["met while reading"] == met
+    xr.testing.assert_identical(xr.open_dataset(raw(text), engine="votable"), ds)
+
+
+def test_what_the_header_has_otherwise_is_in_the_attributes():
+    ds = xr.open_dataset(raw(one("int32", "1")), engine="votable")
+    assert ds.attrs["votable_warnings"] == ["a: datatype 'int32' read as 'int'"]
 
 
 def test_nulls_without_a_value_in_arrays():
     text = one("short", "1", "", "3")
-    with pytest.warns(DataWarning, match="declares no value"):
-        found = scichunk.from_votable(raw(text), "a").compute(scheduler="synchronous")
-    assert found.tolist() == [1, -32768, 3]
-    assert xr.open_dataset(raw(text), engine="votable").a.attrs["null_value"] == -32768
+    with pytest.warns(DataWarning, match="declares no value for them: they become -32768"):
+        found = scichunk.from_votable(raw(text), "a")
+    assert found.compute(scheduler="synchronous").tolist() == [1, -32768, 3]
 
 
 # ---- binary
@@ -608,8 +613,8 @@ def test_trees_and_information():
         scichunk.read_votable(raw(DATALINK), columns=["nope"])
     with pytest.raises(ValueError, match="on_error"):
         scichunk.read_votable(raw(DATALINK), on_error="ignore")
-    no_tables = '<VOTABLE version="1.4"><INFO name="QUERY_STATUS" value="ERROR">gone</INFO></VOTABLE>'
-    assert xr.open_dataset(raw(no_tables), engine="votable").attrs["QUERY_STATUS"] == "ERROR"
+    no_tables = '<VOTABLE version="1.4"><INFO name="QUERY_STATUS" value="OK">none</INFO></VOTABLE>'
+    assert xr.open_dataset(raw(no_tables), engine="votable").attrs["QUERY_STATUS_text"] == "none"
     with pytest.raises(FormatError, match="no table"):
         scichunk.read_votable(raw(no_tables))
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import scichunk
+from tests.docs_runner import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGIN = ROOT / "tests" / "plugins" / "envi"
@@ -26,29 +27,10 @@ PAGES = [
 ]
 
 
-def blocks(page, *kinds):
-    """Fenced blocks of a page: the number of the first line, and the code without options of directives."""
-    found, lines = [], page.read_text("utf-8").splitlines()
-    number = 0
-    while number < len(lines):
-        fence = re.match(r"( *)(`{3,})\{?([\w-]+)", lines[number])
-        number += 1
-        if fence is None:
-            continue
-        start, indent = number, len(fence[1])
-        while lines[number].strip() != fence[2]:
-            number += 1
-        code = [line[indent:] for line in lines[start:number] if not re.match(r" *:[\w-]+:", line)]
-        if fence[3] in kinds:
-            found.append((start + 1, "\n".join(code)))
-        number += 1
-    return found
-
-
 EXAMPLES = [
     pytest.param(page, line, code, id=f"{page.relative_to(ROOT)}:{line}")
     for page in PAGES
-    for line, code in blocks(page, "python", "code-cell")
+    for line, _, code in blocks(page, "python", "code-cell")
 ]
 
 
@@ -196,7 +178,7 @@ def test_the_guide_counts_the_lines_of_the_plugin():
 
 
 def test_the_guide_shows_the_entry_points_of_the_plugin():
-    (_, code), *_ = blocks(GUIDE, "toml")
+    (_, _, code), *_ = blocks(GUIDE, "toml")
     shown = tomllib.loads(code)["project"]["entry-points"]
     installed = configparser.ConfigParser()
     installed.read(next(PLUGIN.glob("*.dist-info")) / "entry_points.txt")

@@ -221,10 +221,6 @@ def test_a_format_knows_no_other_format_nor_who_uses_it():
 NAMED = {
     ("__init__.py", "*"): "the public functions of the formats",
     ("core/registry.py", "*"): "one line a format",
-    (
-        "adapters/intake.py",
-        "*",
-    ): "a reader of intake is a class with the name of one function, for catalogs that are written",
     ("adapters/xarray/sky.py", "fits_header"): "the attribute that holds the header is public, and of the sky",
     ("adapters/xarray/stacks.py", "fits_header"): "the same attribute",
     ("sky/wcs.py", "fits"): "the module of astropy",

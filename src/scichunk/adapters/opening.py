@@ -6,19 +6,22 @@ import contextlib
 import glob
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
-from scichunk.core.files import OpenFile, Place, positions
+from scichunk.core.files import ArrayId, OpenFile, positions
 from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.location import checked_options
+from scichunk.sources.whole_file import expanded_head
 
-__all__ = ["Opened", "dims_of", "expand_names", "lazy_array", "open_any", "sniffed"]
+__all__ = ["Opened", "dims_of", "expand_names", "find_format", "lazy_array", "open_any", "sniffed"]
+
+_HEAD: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +84,8 @@ def sniffed(location: Location, source: ByteSource) -> str:
     FormatError
         If it is none of the known formats.
     """
-    head = bytes(source.head()[:4096])
-    spec = registry.sniff(head) or registry.sniff_suffix(location.url)
+    head = bytes(source.head()[:_HEAD])
+    spec = find_format(source) or registry.sniff_suffix(location.url)
     if spec is None:
         what = content_hint(head) or f"it begins with {head[:8]!r}"
         msg = f"not a file of a known format ({', '.join(registry.list_formats())}); {what}"
@@ -90,7 +93,7 @@ def sniffed(location: Location, source: ByteSource) -> str:
     return spec.name
 
 
-def dims_of(file: OpenFile, place: Place) -> tuple[str, ...]:
+def dims_of(file: OpenFile, place: ArrayId) -> tuple[str, ...]:
     """Return the names of an array's dimensions: by the file's own method ``dims``, or from the group that holds the array.
 
     Raises
@@ -107,6 +110,14 @@ def dims_of(file: OpenFile, place: Place) -> tuple[str, ...]:
                 return var.dims
     msg = "the dimensions of this array have no names: give chunks by the numbers of axes"
     raise ValueError(msg)
+
+
+def find_format(source: ByteSource) -> registry.FormatSpec | None:
+    """Find the format of a file by its first bytes, or by the first bytes of what is in a compressed one."""
+    spec = registry.sniff(bytes(source.head()[:_HEAD]))
+    if spec is None and (inner := expanded_head(source)):
+        spec = registry.sniff(inner[:_HEAD])
+    return spec
 
 
 def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +43,7 @@ def table_stream(obj: Any) -> TableStream:
     if isinstance(obj, xr.Dataset):
         return _from_dataset(obj)
     if isinstance(obj, pd.DataFrame):
-        return _from_frames(obj, iter([obj]), len(obj))
+        return _from_frames(obj, obj, iter([obj]), len(obj))
     if isinstance(obj, pa.RecordBatch):
         obj = pa.Table.from_batches([obj])
     if isinstance(obj, pa.Table):
@@ -51,7 +51,7 @@ def table_stream(obj: Any) -> TableStream:
         return TableStream(_arrow_columns(table.schema, {}), iter(table.to_batches(1 << 20)), {}, table.num_rows)
     if hasattr(obj, "to_delayed") and hasattr(obj, "_meta"):
         parts = (obj.partitions[i].compute() for i in range(obj.npartitions))
-        return _from_frames(obj._meta, parts, None)  # noqa: SLF001  # dask's own name for types without rows
+        return _from_frames(obj, obj._meta, parts, None)  # noqa: SLF001  # dask's own name for types without rows
     msg = f"expected a Dataset, a dask or pandas DataFrame or a pyarrow Table, got {type(obj).__name__}"
     raise TypeError(msg)
 
@@ -60,11 +60,11 @@ def _arrow_columns(schema: pa.Schema, attrs: Mapping[str, Mapping[str, Any]]) ->
     return tuple(Column(f.name, f.type, np.dtype(object), None, attrs.get(f.name, {})) for f in schema)
 
 
-def _from_frames(meta: Any, parts: Iterator[Any], rows: int | None) -> TableStream:
+def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) -> TableStream:
     """Frames of pandas one after another; all have the types of the first that has rows."""
     import pyarrow as pa
 
-    from scichunk.adapters.dask.frames import COLUMNS
+    from scichunk.adapters.columns import COLUMNS, TABLE, columns
 
     first = next(parts)
     waiting = [first]
@@ -78,8 +78,10 @@ def _from_frames(meta: Any, parts: Iterator[Any], rows: int | None) -> TableStre
         for frame in itertools.chain([waiting[-1]], parts):
             yield from pa.Table.from_pandas(frame, schema=schema, preserve_index=keep).to_batches(1 << 20)
 
-    said = cast("dict[str, Any]", meta.attrs.get(COLUMNS) or first.attrs.get(COLUMNS) or {})
-    others = {k: v for k, v in meta.attrs.items() if k != COLUMNS}
+    computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions
+    known = columns(obj)
+    said = {name: attrs or computed.get(name, {}) for name, attrs in known.items()}
+    others = dict(known.attrs) | {k: v for k, v in meta.attrs.items() if k not in {COLUMNS, TABLE}}
     return TableStream(_arrow_columns(schema, said), batches(), others, rows)
 
 

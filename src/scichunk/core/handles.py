@@ -16,6 +16,7 @@ from scichunk.core.guard import Guarded
 from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError, guarded
 from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.whole_file import compression, expand
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
 
@@ -70,8 +71,15 @@ def _open(format_name: str, location: Location, expected: Fingerprint, source: B
 
 
 def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
+    spec = registry.get(format_name)
+    head = source.head()
+    inner = source
     with guarded(source.url):
-        file = registry.get(format_name).open_file(location, source=source)
+        if compression(head) is not None and not spec.sniff(
+            bytes(head[:4096])
+        ):  # else the format knows what to do with it
+            inner = expand(source)
+        file = spec.open_file(location, source=inner)
     file.fingerprint, file.alone = version, version == source.fingerprint
     return cast("OpenFile", Guarded(file, source.url))
 

@@ -60,6 +60,8 @@ class FormatSpec:
         ``module:class`` of the xarray engine, if it has one of its own.
     yields_to
         Engines of others that xarray is left to choose by itself for files of the format, where they are installed: users expect it.
+    magic, mime_types
+        First bytes and types of content, for the tables of other libraries (catalogs); ``sniff`` is what decides here.
     """
 
     name: str
@@ -73,6 +75,8 @@ class FormatSpec:
     writer: str = ""
     engine: str = ""
     yields_to: tuple[str, ...] = ()
+    magic: tuple[bytes, ...] = ()
+    mime_types: tuple[str, ...] = ()
 
     def version(self, location: Location, fingerprint: Fingerprint) -> Fingerprint:
         """Return the version of a file together with the files beside it, from that of the file alone."""

@@ -34,8 +34,24 @@ _ELSEWHERE: Final = {
     "ext": "the word is hdu=",
     "extname": "the word is hdu=",
     "subdataset": "the words are page=, hdu=, table= or group=",
+    "chunks": "tables are cut by blocksize=",
+    "chunksize": "tables are cut by blocksize=, arrays by chunks=",
+    "npartitions": "tables are cut by blocksize=",
+    "blocksize": "arrays are cut by chunks=",
+    "usecols": "the word is columns=",
+    "names": "the word is columns=",
+    "nrows": "use .head(), which reads what it needs",
+    "table_id": "the word is table=",
+    "table_number": "the word is table=",
+    "invalid": "the word is on_error=",
 }
 """What rioxarray and others call it, and what to do instead."""
+_GENERAL: Final[Mapping[Use, tuple[str, ...]]] = {
+    "array": ("chunks", "storage_options"),
+    "table": ("columns", "filters", "blocksize", "storage_options"),
+    "dataset": (),
+}
+"""Keywords beside the selectors, for the message that lists the right ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +105,8 @@ def check_selectors(selectors: tuple[Selector, ...], given: Mapping[str, Any], u
         if name not in known:
             hint = f": {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
             right = f"it takes {', '.join(known)}" if known else "it takes none"
-            msg = f"{where} has no keyword {name!r}{hint}; of selectors {right}"
+            others = f", beside {', '.join(_GENERAL[use])}" if _GENERAL[use] else ""
+            msg = f"{where} has no keyword {name!r}{hint}; of selectors {right}{others}"
             raise TypeError(msg)
     return {name: known[name].check(name, value) for name, value in given.items() if value is not None}
 

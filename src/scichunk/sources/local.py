@@ -143,6 +143,7 @@ class LocalSource:
         self.fingerprint = stat_file(path)
         self._lock = threading.Lock()
         self._slot: object = object()
+        self._head: memoryview | None = None
         _descriptors.put(self._slot, _open_descriptor(path))
 
     def __del__(
@@ -185,13 +186,15 @@ class LocalSource:
         return options.get().batch_bytes
 
     def head(self) -> memoryview:
-        """Return the first bytes of the file, in memory of their own.
+        """Return the first bytes of the file, read once, in memory of their own.
 
         Nobody looks once more whether the file has changed: it was opened a moment ago, and whatever is read next looks.
         """
-        buffer = memoryview(np.empty(min(self.fingerprint.size, options.get().head_bytes), np.uint8))
-        self._fill(_descriptors.get(self._slot) or self._descriptor(), buffer, 0)
-        return buffer
+        if self._head is None:
+            buffer = memoryview(np.empty(min(self.fingerprint.size, options.get().head_bytes), np.uint8))
+            self._fill(_descriptors.get(self._slot) or self._descriptor(), buffer, 0)
+            self._head = buffer
+        return self._head
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges; the views lie in a buffer of this thread and are valid until its next read."""
@@ -263,7 +266,7 @@ class UnnamedSource(LocalSource):
     """
 
     def __init__(self, number: int, size: int, url: str, tag: str) -> None:  # there is no path to open
-        self._file, self._slot = _Descriptor(number), None
+        self._file, self._slot, self._head = _Descriptor(number), None, None
         self.path, self.url, self.key = f"/proc/self/fd/{number}", url, url
         self.fingerprint = Fingerprint(size, tag)
         self._lock = threading.Lock()

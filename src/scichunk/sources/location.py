@@ -171,6 +171,9 @@ class Location:
             return LocalSource(target)
         return _open_url(target, given)
 
+    def __dask_tokenize__(self) -> tuple[str, str]:
+        return "scichunk", self.key
+
     def __reduce__(self) -> tuple[Any, ...]:
         target = self.target
         if not isinstance(target, str | bytes | tuple):  # an open file cannot travel, its content can

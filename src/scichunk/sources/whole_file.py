@@ -19,7 +19,7 @@ from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.memory import BytesSource
 from scichunk.sources.spill import Spill
 
-__all__ = ["ExpandedSource", "compression", "expand", "first_bytes"]
+__all__ = ["ExpandedSource", "compression", "expand", "expanded_head", "first_bytes"]
 
 _MAGIC: Final = {
     b"\x1f\x8b": "gzip",
@@ -53,6 +53,24 @@ def first_bytes(head: bytes | memoryview, size: int) -> bytes:
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError):
         return b""
     return b"" if kind else data[:size]
+
+
+def expanded_head(source: ByteSource) -> bytes:
+    """First bytes of what is in a compressed file, of any kind; empty if it is not compressed.
+
+    More of the file is read than its head where that is not enough: a block of bzip2, all of a zip archive.
+
+    Raises
+    ------
+    FormatError, UnsupportedFeature
+        If the data are corrupt, or cannot be decompressed.
+    """
+    kind = compression(source.head())
+    if kind is None:
+        return b""
+    found = first_bytes(source.head(), _STEP)
+    with located(url=source.url):
+        return found or next(_pieces(kind, source), b"")
 
 
 def expand(source: ByteSource) -> ByteSource:

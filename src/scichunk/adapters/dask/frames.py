@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from scichunk import options
+from scichunk.adapters.columns import frame_attrs
 from scichunk.adapters.files import Files, together
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import ArrayId, TableFile
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-__all__ = ["COLUMNS", "read_table", "to_frame"]
+__all__ = ["read_table", "to_frame"]
 
-COLUMNS = "columns"
-"""Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
 _LIGHT = 1 << 20
+_UNBOUNDED = 1 << 62
 _OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 Filters = Sequence[Any] | None
 """``[(column, operator, value), ...]``, all of which must hold; or a list of such lists, of which one must."""
@@ -59,7 +59,7 @@ def read_table(
         Rows wanted: ``[("mag", "<", 15), ("flag", "in", [1, 2])]``, all of which must hold; or a list of such lists, of which one
         must, as in :func:`pyarrow.parquet.read_table`. A null compares as False.
     blocksize
-        Bytes of the file that make one partition; None for one partition a file.
+        Bytes of the file that make one partition, as a number or a text (``"64 MiB"``); None for one partition a file.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
     **selectors
@@ -68,8 +68,8 @@ def read_table(
     Returns
     -------
     dask.dataframe.DataFrame
-        Types of pyarrow. The index counts the rows of each file's table. ``df.attrs["columns"]`` of computed frames has unit and
-        description of the columns.
+        Types of pyarrow. The index counts the rows of each file's table. :func:`scichunk.columns` has unit and description of
+        the columns.
 
     Raises
     ------
@@ -96,19 +96,21 @@ def read_table(
     if not hasattr(opened.file, "find_table"):  # files come in a guard, through which a protocol does not look
         msg = f"files of the format {opened.format} hold no tables: scichunk.from_file reads arrays"
         raise FormatError(msg, url=opened.location.url)
-    place = cast("TableFile", opened.file).find_table(**opened.selectors(selectors, "table", "read_table"))
-    size = _checked_size(blocksize)
+    given = opened.selectors(selectors, "table", "read_table")
+    place = cast("TableFile", opened.file).find_table(**given)
+    size, wanted = _checked_size(blocksize), _Wanted(columns, filters, given)
     if len(names) == 1:
-        return _one(opened, place, _Wanted(columns, filters), size)
-    return _many(opened, [locate(n, storage_options) for n in names], place, _Wanted(columns, filters), size)
+        return _one(opened, place, wanted, size)
+    return _many(opened, [locate(n, storage_options) for n in names], place, wanted, size)
 
 
 class _Wanted:
-    """Which columns and rows the user wants."""
+    """Which columns and rows the user wants, of which table."""
 
-    def __init__(self, columns: Sequence[str] | None, filters: Filters) -> None:
+    def __init__(self, columns: Sequence[str] | None, filters: Filters, selectors: Mapping[str, Any]) -> None:
         self.columns = names_of("columns", columns)
         self.filters = _nested(filters)
+        self.selectors = selectors
 
     def check(self, table: TableSource, url: str) -> None:
         """Raise FormatError for names that the table does not have."""
@@ -154,27 +156,33 @@ def _nested(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
     return found
 
 
-def _checked_size(blocksize: int | str | None) -> int:
+def _checked_size(blocksize: Any) -> int | None:
+    """Bytes of a partition; None for one partition a file."""
     from dask.utils import parse_bytes
 
     if blocksize is None:
-        return 1 << 62
+        return None
+    if isinstance(blocksize, bool) or not isinstance(blocksize, str | int | float | np.integer | np.floating):
+        msg = f'blocksize must be a number of bytes, a text such as "64 MiB", or None, got {blocksize!r}'
+        raise TypeError(msg)
     try:
-        size = int(parse_bytes(blocksize))
-    except (TypeError, ValueError, AttributeError, OverflowError):
-        msg = f'blocksize must be a number of bytes, a size such as "64MiB", or None, got {blocksize!r}'
+        size = float(parse_bytes(blocksize) if isinstance(blocksize, str) else blocksize)
+    except ValueError:
+        msg = f'blocksize must be a number of bytes, a text such as "64 MiB", or None, got {blocksize!r}'
         raise ValueError(msg) from None
-    if size < 1:
+    if not 1 <= size < _UNBOUNDED:
         msg = f"blocksize must be positive, got {blocksize!r}"
         raise ValueError(msg)
-    return size
+    return int(size)
 
 
-class ColumnAttrs(dict[str, dict[str, Any]]):
-    """Attributes of columns by name; pandas copies ``attrs`` deeply with every selection, so these stay one object."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> ColumnAttrs:
-        return self
+def _partitions(table: TableSource, size: int | None) -> list[Rows]:
+    """Cut a table; where no size is given, what it cuts for other reasons is put together again."""
+    parts = table.partitions(_UNBOUNDED if size is None else size)
+    if size is not None or len(parts) <= 1:
+        return parts
+    first, last = parts[0], parts[-1]
+    return [Rows(first.start, last.stop, first.first_byte, last.last_byte)]
 
 
 class ReadRows:
@@ -235,17 +243,17 @@ class ReadManyRows:
         return ReadManyRows, (self.format_name, self.files, self.place, self.filters, self.limits)
 
 
-def _one(opened: Opened, place: ArrayId, wanted: _Wanted, size: int) -> dd.DataFrame:
+def _one(opened: Opened, place: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
     read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, place), wanted.filters)
     table = read.handle.resolve()
     wanted.check(table, opened.location.url)
-    parts = table.partitions(size)
+    parts = _partitions(table, size)
     divisions = None if wanted.filters else _divisions(parts)
     spans = [(p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
     return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
-def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wanted, size: int) -> dd.DataFrame:
+def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
     if not all(isinstance(loc.target, str) for loc in locations):
         msg = "many files are named by paths or URLs"
         raise TypeError(msg)
@@ -256,9 +264,10 @@ def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wa
         location = locations[number]
         file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
+            cast("TableFile", file).find_table(**wanted.selectors)  # which warns of tables that a service has cut
             table = cast("TableFile", file).table(place)
             _check_alike(first, table, opened.location.url)
-            parts = table.partitions(size)
+            parts = _partitions(table, size)
         return file.fingerprint, [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
 
     found = together(look, range(len(locations)), remote=locations[0].local_path is None)
@@ -353,12 +362,5 @@ def _frame(batch: pa.RecordBatch, table: TableSource, index: Any) -> pd.DataFram
     arrays = {name: pd.arrays.ArrowExtensionArray(array) for name, array in columns}
     numbers = pd.RangeIndex(index, index + batch.num_rows) if isinstance(index, int) else pd.Index(index)
     frame = pd.DataFrame(arrays, copy=False, index=numbers)
-    wanted = set(batch.schema.names)
-    attrs = {c.name: {k: _plain(v) for k, v in c.attrs.items()} for c in table.columns if c.name in wanted and c.attrs}
-    frame.attrs = {COLUMNS: ColumnAttrs(attrs)}
+    frame.attrs = frame_attrs(table, batch.schema.names)
     return frame
-
-
-def _plain(value: Any) -> Any:
-    """Values that pandas can compare when it merges the attributes of frames."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -16,6 +16,7 @@ from scichunk.adapters.xarray.variables import (
     coordinate_variable,
     lazy_variable,
     linear_coordinates,
+    may_be_time,
     with_times,
 )
 from scichunk.core.files import Coordinate
@@ -133,7 +134,7 @@ def build_dataset(
         ):
             variables[name] = coordinate_variable(coordinate)
     attrs: Any = dict(node.attrs)
-    if flags.decode_times or flags.decode_timedelta:
+    if (flags.decode_times or flags.decode_timedelta) and any(may_be_time(v) for v in variables.values()):
         variables, attrs = with_times(variables, attrs, flags, location.url)
     ds = xr.Dataset(variables, attrs=attrs)
     ds = ds.set_coords([n for n in node.coords if n in ds.variables])

@@ -124,9 +124,25 @@ def _guess(target: Any) -> FormatSpec | None:
 
     head = _first_bytes(target)
     if head is not None:
-        return registry.sniff(head)
+        return registry.sniff(head) or _guess_inside(target, head)
     name = target if isinstance(target, str) else getattr(target, "path", None) or getattr(target, "name", None)
     return registry.sniff_suffix(name) if isinstance(name, str) else None
+
+
+def _guess_inside(target: Any, head: bytes) -> FormatSpec | None:
+    """Look into a file that is compressed as a whole."""
+    from scichunk.sources.whole_file import compression
+
+    if compression(head) is None:
+        return None
+    from scichunk.adapters.opening import find_format
+    from scichunk.errors import ScichunkError
+    from scichunk.sources import locate
+
+    try:
+        return find_format(locate(target).open())
+    except ScichunkError:  # corrupt, or several files: none of ours
+        return None
 
 
 def _first_bytes(target: Any) -> bytes | None:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Any, cast
 
 from xarray import DataTree
+
+from scichunk.sources import locate
 
 __all__ = ["open"]
 
 
 def open(url: Any, **kwargs: Any) -> DataTree:  # noqa: A001  # the name is the contract's
-    """Open a file of any format as an :class:`xarray.DataTree`, all arrays lazy.
+    """Open a file of any format as an :class:`xarray.DataTree` of dask arrays.
 
     Parameters
     ----------
     url
-        Path, fsspec URL, open binary file object, or bytes.
+        Path, fsspec URL, open binary file object, or bytes; compressed as a whole (.gz, .zip, ...) or not.
     **kwargs
-        What :func:`xarray.open_datatree` takes: ``chunks`` (for dask arrays), ``mask_and_scale``, ``storage_options``, ...
+        What :func:`xarray.open_datatree` takes: ``mask_and_scale``, ``storage_options``, ``drop_variables``, ... By default ``chunks``
+        is ``{}``, the file's own chunks, tiny ones merged; ``chunks=None`` gives lazy arrays of xarray, without dask.
 
     Returns
     -------
@@ -32,4 +36,7 @@ def open(url: Any, **kwargs: Any) -> DataTree:  # noqa: A001  # the name is the 
     """
     import xarray as xr
 
-    return xr.open_datatree(url, engine=kwargs.pop("engine", "scichunk"), **kwargs)
+    kwargs = {"engine": "scichunk", "chunks": {}, **kwargs}
+    # Content has one digest then, instead of one for each group, and xarray takes no bytes where there are chunks.
+    target = url if isinstance(url, str | os.PathLike) else locate(url, kwargs.get("storage_options"))
+    return xr.open_datatree(cast("Any", target), **kwargs)

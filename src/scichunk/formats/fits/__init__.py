@@ -50,4 +50,6 @@ SPEC: Final = FormatSpec(
     ),
     writer="scichunk.formats.fits.table.writer",
     engine="scichunk.formats.fits.engine:FITSBackend",
+    magic=(b"SIMPLE  =",),
+    mime_types=("application/fits", "image/fits"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from scichunk.adapters.dask.arrays import Reader, from_file
 from scichunk.adapters.dask.frames import read_table
@@ -138,8 +138,9 @@ def read_fits_table(
     *,
     hdu: int | str | tuple[str, int] | None = None,
     columns: Sequence[str] | None = None,
-    blocksize: int | str = "64MiB",
+    blocksize: int | str | None = "64MiB",
     storage_options: Mapping[str, Any] | None = None,
+    **others: Never,
 ) -> dd.DataFrame:
     """Read a table of a FITS file lazily: binary, ASCII or tile-compressed.
 
@@ -153,9 +154,11 @@ def read_fits_table(
         Names of the columns wanted, in that order; None for all. A selection made later (``df[["ra", "dec"]]``) reaches the
         decoder as well.
     blocksize
-        Bytes of the file that make one partition.
+        Bytes of the file that make one partition, as a number or a text (``"64 MiB"``); None for one partition.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
+    **others
+        None: an unknown keyword is an error that lists the right ones.
 
     Returns
     -------
@@ -164,7 +167,7 @@ def read_fits_table(
         nested) or ``list``; complex numbers are structs of ``real`` and ``imag``; texts are ``string`` without trailing
         blanks. Scaled columns (TSCAL, TZERO) are float64, unsigned integers by the TZERO convention stay integers
         (FITS 4.0, section 7.3). The index counts the rows of the table, divisions are known.
-        ``df.attrs["columns"]`` has unit and description of the columns.
+        :func:`scichunk.columns` has unit and description of the columns.
 
     Raises
     ------
@@ -176,6 +179,8 @@ def read_fits_table(
         If it is missing or cannot be read.
     LimitExceeded
         If its headers promise sizes beyond :mod:`scichunk.options`.
+    TypeError, ValueError
+        If a keyword is unknown, or has an impossible value.
 
     Examples
     --------
@@ -183,7 +188,7 @@ def read_fits_table(
     >>> scichunk.read_fits_table("catalogue.fits")[["ra", "dec"]].mean().compute()  # doctest: +SKIP
     """
     return read_table(
-        url, format="fits", hdu=hdu, columns=columns, blocksize=blocksize, storage_options=storage_options
+        url, format="fits", hdu=hdu, columns=columns, blocksize=blocksize, storage_options=storage_options, **others
     )
 
 

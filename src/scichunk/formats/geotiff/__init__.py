@@ -55,5 +55,7 @@ SPEC: Final = FormatSpec(
     ),
     siblings=beside,
     engine="scichunk.formats.geotiff.engine:GeoTIFFBackend",
+    magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+    mime_types=("image/tiff", "image/geotiff"),
     yields_to=("rasterio",),
 )

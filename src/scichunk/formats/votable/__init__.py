@@ -45,4 +45,5 @@ SPEC: Final = FormatSpec(
     ),
     writer="scichunk.formats.votable.writer",
     engine="scichunk.formats.votable.engine:VOTableBackend",
+    mime_types=("application/x-votable+xml",),
 )

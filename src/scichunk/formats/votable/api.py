@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from scichunk.adapters.dask.arrays import from_file
 from scichunk.adapters.dask.frames import read_table
@@ -76,10 +76,11 @@ def read_votable(
     *,
     table: int | str = 0,
     columns: Sequence[str] | None = None,
-    blocksize: int | str = "64MiB",
+    blocksize: int | str | None = "64MiB",
     on_error: str = "raise",
     astropy_compat: bool = False,
     storage_options: Mapping[str, Any] | None = None,
+    **others: Never,
 ) -> dd.DataFrame:
     """Read a table of a VOTable document lazily, in any serialization.
 
@@ -93,20 +94,22 @@ def read_votable(
         Names of the columns wanted, in that order; None for all. A selection made later (``df[["ra", "dec"]]``) reaches the
         decoder as well.
     blocksize
-        Bytes of the file that make one partition.
+        Bytes of the file that make one partition, as a number or a text (``"64 MiB"``); None for one partition.
     on_error
         ``"raise"``, or ``"null"`` for values that cannot be read; that also keeps the whole rows of a truncated document.
     astropy_compat
         Lose what astropy loses: zeros for empty integers of old versions, clipped integers, cut and trimmed texts.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
+    **others
+        None: an unknown keyword is an error that lists the right ones.
 
     Returns
     -------
     dask.dataframe.DataFrame
         Types of pyarrow: nullable integers and booleans, ``string``, ``fixed_size_list`` (nested if there are several axes),
         ``list`` for variable arrays, structs of ``real`` and ``imag``. Nulls are those of VALUES, empty cells, ``?`` and BINARY2
-        flags. Divisions are known for rows of fixed size and small files. ``attrs["columns"]`` of pandas frames has the units.
+        flags. Divisions are known for rows of fixed size and small files. :func:`scichunk.columns` has the units.
 
     Raises
     ------
@@ -133,6 +136,7 @@ def read_votable(
         on_error=on_error,
         astropy_compat=astropy_compat,
         storage_options=storage_options,
+        **others,
     )
 
 

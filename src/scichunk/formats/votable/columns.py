@@ -132,8 +132,6 @@ def column_of(field: Field, attrs: dict[str, Any], encoding: dict[str, Any]) -> 
         import pyarrow as pa
 
         return Column(field.name, pa.list_(kind), np.dtype(object), None, attrs, encoding, None)
-    if null is None and dtype.kind in "iu":
-        attrs = attrs | {"null_value": sentinel(dtype)}
     if dtype.kind == "f":
         null = None  # NaN in NumPy form
     return Column(field.name, kind, dtype, shape.item, attrs, encoding, null)

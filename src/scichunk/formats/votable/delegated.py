@@ -16,7 +16,7 @@ from scichunk.core import registry
 from scichunk.core.files import TableFile
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
-from scichunk.formats.votable.columns import declared_null, sentinel
+from scichunk.formats.votable.columns import declared_null
 from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.href import resolve
 from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
@@ -166,8 +166,11 @@ class Overlay:
         column = next((c for c in self.columns if c.name == name), None)
         if column is None or self.table.serialization == "FITS" or column.dtype.kind not in "iu":
             return self.inner.read_column(self._inner(name), start, stop, raw=raw)
-        filled = column if column.null is not None else replace(column, null=sentinel(column.dtype))
-        return to_numpy(self.read_rows(Rows(start, stop), [name]).column(0), filled)
+        array = self.read_rows(Rows(start, stop), [name]).column(0)
+        if column.null is None and _has_nulls(array):
+            msg = f"column {name!r} has nulls and declares no value for them: read it as a frame, by scichunk.read_votable"
+            raise FormatError(msg, url=self.document.source.url, part=f"rows {start} to {stop}")
+        return to_numpy(array, column)
 
     def _inner(self, name: str) -> str:
         for outer, inner in zip(self.columns, self.inner.columns, strict=True):
@@ -175,6 +178,14 @@ class Overlay:
                 return inner.name
         msg = f"there is no column {name!r}"
         raise FormatError(msg, url=self.document.source.url)
+
+
+def _has_nulls(array: Any) -> bool:
+    while hasattr(array.type, "value_type"):
+        if array.null_count:
+            return True
+        array = array.flatten()
+    return bool(array.null_count)
 
 
 def _overlaid(column: Column, field: Field | None) -> Column:

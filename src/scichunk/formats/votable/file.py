@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, cast
 
+from scichunk import options
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node
 from scichunk.core.layout import Layout
 from scichunk.core.tables import TableSource
-from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
+from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.markup import is_near
 from scichunk.formats.votable.metadata import document_attributes, group_names
+from scichunk.formats.votable.nulls import Fill, FilledTable, find_fills, undeclared
+from scichunk.formats.votable.status import check_status, warn_if_cut
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
@@ -22,6 +27,11 @@ from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
 
 __all__ = ["VOTableFile", "open_file"]
+
+_MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
+"""Serializations in which any cell may be null, whatever its type."""
+_LOOKED_AT: Final = 1 << 28
+"""Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> VOTableFile:
@@ -49,6 +59,7 @@ class VOTableFile(FileBase):
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._arrays: dict[ArrayId, ArraySource] = {}
         self._groups: dict[str, Table] = {}
+        self._nulls: dict[int, dict[str, Fill]] = {}
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
@@ -90,6 +101,7 @@ class VOTableFile(FileBase):
             number = int(which or 0)
             found = [tables[number]] if -len(tables) <= number < len(tables) else []
         if not found:
+            self._check_status(None)
             there = ", ".join(f"{t.index} {t.name or t.identifier}".strip() for t in tables[:20]) or "none"
             msg = f"there is no table {which!r}; the document has {there}"
             raise FormatError(msg, url=self.document.source.url)
@@ -100,6 +112,7 @@ class VOTableFile(FileBase):
         name = "/" + group.strip("/")
         if name == "/":
             if not self.document.tables:
+                self._check_status(None)
                 return Node((), {}, self.root())
             index = 0
         else:
@@ -108,7 +121,12 @@ class VOTableFile(FileBase):
             if name not in named:
                 raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
             index = named[name].index
-        return table_node(self.table(("table", index)), lambda column, raw: ("column", index, column, raw))
+        table, fills = self.table(("table", index)), self._fills(index)
+        self._warn_if_cut(self.document.tables[index])
+        return table_node(
+            cast("TableSource", FilledTable(table, fills)),
+            lambda column, raw: ("column", index, column, raw, fills.get(column)),
+        )
 
     def table(self, place: ArrayId) -> TableSource:
         """Return the table ``("table", which)``; a third value says what becomes of errors, a fourth asks for astropy's values.
@@ -129,14 +147,16 @@ class VOTableFile(FileBase):
             return self._tables[key]
 
     def array(self, place: ArrayId) -> ArraySource:
-        """Return a column, ``("column", which, name, raw)``."""
+        """Return a column, ``("column", which, name, raw, fill)``; the fill stands for nulls that the document has no value for."""
         with self._lock:
             if place not in self._arrays:
-                _, which, column, _ = place
+                _, which, column, raw, fill = place
                 self.document.hold()
                 table = self.table(("table", which))
+                if fill is not None:
+                    table = cast("TableSource", FilledTable(table, {column: fill}))
                 with located(url=self.document.source.url):
-                    self._arrays[place] = ColumnArray(table, column)
+                    self._arrays[place] = ColumnArray(table, column, raw=raw)
             return self._arrays[place]
 
     def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[ArrayId, tuple[int, ...] | None]:
@@ -144,10 +164,17 @@ class VOTableFile(FileBase):
         if column is None:
             msg = "a VOTable holds tables: name a column=, or read it by scichunk.read_table"
             raise FormatError(msg, url=self.document.source.url)
-        return ("column", table, column, False), None
+        found = self.find(table)
+        self._warn_if_cut(found)
+        fill = self._fills(found.index).get(column)
+        if fill is not None:
+            msg = f"column {column!r} has nulls and declares no value for them: they become {fill} [{self.document.source.url}]"
+            warnings.warn(msg, DataWarning, stacklevel=4)
+        return ("column", table, column, False, fill), None
 
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:
         """Return a table."""
+        self._warn_if_cut(self.find(table))
         return ("table", table, on_error, astropy_compat)
 
     def dims(self, place: ArrayId) -> tuple[str, ...]:
@@ -161,17 +188,22 @@ class VOTableFile(FileBase):
     def describe(self) -> list[ArrayInfo]:
         """Describe every table, without counting rows."""
         self.document.find_all()
+        if not self.document.tables:
+            self._check_status(None)
         return [self._describe(group, table) for group, table in self._named().items()]
 
     def _describe(self, group: str, table: Table) -> ArrayInfo:
         label = table.name or table.identifier or f"table {table.index}"
         try:
-            return table_info(self.table(("table", table.index)), group, label)
+            found = self.table(("table", table.index))
+            met = found.findings.summary() if isinstance(found, VOTable) else {}
+            return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:
             why = f"cannot be read: {error.message}"
             return ArrayInfo(group, label, (), (), f"{len(table.fields)} columns", (), table.serialization, why)
 
     def _open(self, table: Table, on_error: str, compat: bool) -> TableSource:
+        self._check_status(table)
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy(on_error, compat, new)
@@ -184,6 +216,27 @@ class VOTableFile(FileBase):
 
             return open_delegated(self.location, self.document, table)
         return VOTable(self.document, table, self._rows(table, findings), policy, findings)
+
+    def _fills(self, index: int) -> dict[str, Fill]:
+        """Values for nulls that the document has none for; columns without nulls, and those of long tables, have none."""
+        with self._lock:
+            if index not in self._nulls:
+                table = self.document.tables[index]
+                found = self.table(("table", index))
+                limit = _LOOKED_AT if is_near(self.document.source) else options.get().scan_bytes
+                few = (found.nbytes or 0) <= limit and table.serialization in _MASKED
+                if few and undeclared(found.columns):
+                    self.document.hold()
+                    self._nulls[index] = find_fills(found)
+                else:
+                    self._nulls[index] = {}
+            return self._nulls[index]
+
+    def _check_status(self, table: Table | None) -> None:
+        check_status(self.document.tables, self.document.root, table, self.document.source.url)
+
+    def _warn_if_cut(self, table: Table) -> None:
+        warn_if_cut(table, self.document.root, self.document.source.url)
 
     def _rows(self, table: Table, findings: Findings) -> RowReader:
         if table.body is None or not table.fields:

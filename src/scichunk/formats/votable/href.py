@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from typing import Final
 from urllib.parse import unquote, urljoin, urlsplit
 
 from scichunk import options
-from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature
+from scichunk.errors import FormatError, MissingFile, ScichunkError, UnsupportedFeature
 from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.markup import Body
 from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream
@@ -94,9 +95,7 @@ def _resolve(location: Location, href: str) -> Location:
             _refuse(href)
         return locate(found)
     if not base:
-        return (
-            _elsewhere(href, allowed) if _SCHEME.match(href) and not href.lower().startswith("file:") else _refuse(href)
-        )
+        return _beside_content(location, href, allowed)
     return _beside(location, base, href, allowed)
 
 
@@ -112,6 +111,20 @@ def _beside(location: Location, base: str, href: str, allowed: bool) -> Location
     if not same and not allowed:
         _refuse(href)
     return Location(wanted, location.options if same else None)
+
+
+def _beside_content(location: Location, href: str, allowed: bool) -> Location:
+    """Relative to a file object of fsspec; beside bytes there is nothing."""
+    if _SCHEME.match(href):
+        return _elsewhere(href, allowed)
+    path = posixpath.normpath(unquote(href))
+    if path.startswith(("/", "..")):
+        _refuse(href)
+    found = location.sibling(path) if "/" not in path else None
+    if found is None:
+        msg = f"the data are at {href!r}, beside a document that is given as content: nothing lies beside it"
+        raise MissingFile(msg, url=location.url)
+    return found
 
 
 def _elsewhere(href: str, allowed: bool) -> Location:

@@ -13,6 +13,7 @@ from scichunk.formats.votable.cells import Texts, convert
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.elements import Element
 from scichunk.formats.votable.findings import Findings, Policy
+from scichunk.formats.votable.status import text_of
 from scichunk.formats.votable.structure import Field, Table, read_field
 
 __all__ = [
@@ -90,9 +91,15 @@ def _infos(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for info in element.all("INFO"):
         name = info.get("name") or info.get("ID") or "INFO"
-        value = info.get("value") or " ".join(info.text.split())
-        found[name] = value if name not in found else f"{found[name]}; {value}"
+        value, text = info.get("value"), text_of(info)
+        _put(found, name, value or text)
+        if value and text and text != value:
+            _put(found, f"{name}_text", text)
     return found
+
+
+def _put(found: dict[str, Any], name: str, value: str) -> None:
+    found[name] = value if name not in found else f"{found[name]}; {value}"
 
 
 def _systems(element: Element) -> dict[str, Any]:

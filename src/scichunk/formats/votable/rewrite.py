@@ -155,6 +155,7 @@ def _same(out: OutField, known: Any) -> bool:
     typed = out.datatype == known.datatype == known.attributes.get("datatype")
     return (
         typed
+        and not known.refers  # the element that it refers to may not be written
         and out.arraysize == str(said.get("arraysize", ""))
         and null in {None, known.null}
         and _plain(mine) == _plain(attrs)

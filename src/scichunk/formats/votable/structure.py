@@ -84,6 +84,8 @@ class Field:
     options: tuple[tuple[str, str], ...] = ()
     """Values and names of OPTION elements."""
     links: tuple[Mapping[str, str], ...] = ()
+    refers: bool = False
+    """Whether nulls, limits and options are those of another element, by ``<VALUES ref="..."/>``."""
 
     @property
     def kind(self) -> str:
@@ -146,13 +148,14 @@ def tables(root: Element) -> list[Table]:
     """
     found: list[Table] = []
     bodies = 0
+    domains = _domains(root)
     for element, resource in _walk(root, ()):
         data = element.first("DATA")
         serial = next((c for c in data.children if c.tag in _SERIALS), None) if data else None
         stream = serial.first("STREAM") if serial else None
         has_body = serial is not None and (serial.tag == "TABLEDATA" or stream is not None)
         notes: list[str] = []
-        fields = tuple(_fields(element, notes))
+        fields = tuple(_fields(element, notes, domains))
         found.append(
             Table(
                 index=len(found),
@@ -195,17 +198,42 @@ def _referred(found: list[Table]) -> list[Table]:
     ]
 
 
-def _fields(element: Element, notes: list[str]) -> Iterator[Field]:
+def _domains(root: Element) -> dict[str, Element]:
+    """VALUES elements of a document by their ID."""
+    found: dict[str, Element] = {}
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        if element.tag == "VALUES" and element.get("ID"):
+            found.setdefault(element.get("ID").strip(), element)
+        waiting += reversed(element.children)
+    return found
+
+
+def _domain(values: Element, domains: Mapping[str, Element], name: str, notes: list[str]) -> Element:
+    """The VALUES element that another one refers to, all of which it takes over (VOTable 1.5, section 4.7); else itself."""
+    passed, found = {id(values)}, values
+    while ref := found.get("ref").strip():
+        following = domains.get(ref)
+        if following is None or id(following) in passed:
+            notes.append(f"{name}: VALUES refers to {ref!r}, which is not there")
+            return values
+        passed.add(id(following))
+        found = following
+    return found
+
+
+def _fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
     elements = list(element.all("FIELD"))
     names = unique_names([(e.get("name") or e.get("ID")).strip() for e in elements])
     for i, (child, name) in enumerate(zip(elements, names, strict=True)):
         with located(part=f"field {i} {name!r}"):
-            found = read_field(child, name, notes)
+            found = read_field(child, name, notes, domains)
         yield found
 
 
-def read_field(element: Element, name: str, notes: list[str]) -> Field:
-    """Read a FIELD or PARAM element.
+def read_field(element: Element, name: str, notes: list[str], domains: Mapping[str, Element] | None = None) -> Field:
+    """Read a FIELD or PARAM element; ``domains`` are the VALUES elements that others may refer to, by ID.
 
     Raises
     ------
@@ -226,7 +254,8 @@ def read_field(element: Element, name: str, notes: list[str]) -> Field:
     arraysize = element.attributes.get("arraysize")
     if arraysize is None and datatype in {"string", "unicodeString", "text", ""}:
         arraysize = "*"
-    values = list(element.all("VALUES"))
+    own = list(element.all("VALUES"))
+    values = [_domain(v, domains or {}, name, notes) for v in own]
     return Field(
         name,
         known,
@@ -238,6 +267,7 @@ def read_field(element: Element, name: str, notes: list[str]) -> Field:
         _limit(values, "MAX"),
         tuple(_options(values)),
         tuple(e.attributes for e in element.all("LINK")),
+        any(v is not o for v, o in zip(values, own, strict=True)),
     )
 
 

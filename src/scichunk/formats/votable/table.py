@@ -145,10 +145,8 @@ class VOTable:
 
     @property
     def attrs(self) -> Mapping[str, Any]:
-        """What the document says, and ``votable_warnings``: what was not as it should be, as far as the rows have been read."""
-        found = dict(self._said)
-        warned = self.findings.summary() | {f"header {i}": note for i, note in enumerate(self.table.notes)}
-        return found | ({"votable_warnings": [f"{k}: {v}" for k, v in warned.items()]} if warned else {})
+        """What the document says, and ``votable_warnings``: what in its header is not as the standard has it."""
+        return self._said | ({"votable_warnings": list(self.table.notes)} if self.table.notes else {})
 
     @cached_property
     def _said(self) -> dict[str, Any]:
@@ -186,7 +184,13 @@ class VOTable:
         return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
-        """Read rows of one column as NumPy values; nulls become the declared value or ``attrs["null_value"]``."""
+        """Read rows of one column as NumPy values; nulls become NaN, the declared value, or False.
+
+        Raises
+        ------
+        FormatError
+            If an integer is null for which no value is declared.
+        """
         del raw  # nothing is scaled
         number = self._number(name)
         column, field = self.columns[number], self.fields[number]
@@ -196,6 +200,9 @@ class VOTable:
             values, count = part.numpy(column, field)
             found.append(values)
             lost += count
+        if lost and column.dtype.kind in "iu":
+            msg = f"column {name!r} has nulls and declares no value for them: read it as a frame, by scichunk.read_votable"
+            raise FormatError(msg, url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}")
         if lost:
             self.findings.add("null without a value", name, lost, f"rows {start} to {stop}")
         if sum(len(f) for f in found) != stop - start:
