@@ -54,11 +54,16 @@ def section(given):
         if given.only not in name:
             continue
         path = settle(make(given.data, name, given.side))
-        found = compare_chunked(path, [CASES[name][1], 2048, 2048], given.rounds, 1, [r for pair in PAIRS.values() for r in pair])
+        found = compare_chunked(
+            path, [CASES[name][1], 2048, 2048], given.rounds, 1, [r for pair in PAIRS.values() for r in pair]
+        )
         cells = []
         for ours, peer in PAIRS.values():
             one, other = found[ours], found[peer]
-            cells += [f"{one['cpu'] / one['gb']:.2f} ({other['cpu'] / one['cpu']:.2f})", f"{other['cpu'] / other['gb']:.2f}"]
+            cells += [
+                f"{one['cpu'] / one['gb']:.2f} ({other['cpu'] / one['cpu']:.2f})",
+                f"{other['cpu'] / other['gb']:.2f}",
+            ]
         rows.append(f"| {name} | " + " | ".join(cells) + " |")
     return [
         f"Files of {given.side} x {given.side} pixels, a quarter of them without data, chunks of 2048 x 2048, one thread, {given.rounds} rounds. CPU-seconds per GB of",
