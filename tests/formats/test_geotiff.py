@@ -413,18 +413,23 @@ with scichunk.options.set(claim_rasters=True):
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
 
-@pytest.mark.skipif("rasterio" in xr.backends.list_engines(), reason="rioxarray is installed, which claims .tif")
 def test_guessing():
     from scichunk.adapters.xarray import engine as xarray_engine
 
     backend = xarray_engine.ScichunkBackend()
-    assert backend.guess_can_open(STACK[0])
-    assert backend.guess_can_open(STACK[0].read_bytes())
-    assert backend.guess_can_open(io.BytesIO(STACK[0].read_bytes()))
-    assert backend.guess_can_open("s3://nowhere/a.tif?x=1")
-    assert not backend.guess_can_open(DATA / "README.md")
-    assert not backend.guess_can_open("/no/such.tif")
-    assert not backend.guess_can_open(3)
+    with scichunk.options.set(claim_rasters=True):  # also where rioxarray is installed
+        assert backend.guess_can_open(STACK[0])
+        assert backend.guess_can_open(STACK[0].read_bytes())
+        assert backend.guess_can_open(io.BytesIO(STACK[0].read_bytes()))
+        assert backend.guess_can_open("s3://nowhere/a.tif?x=1")
+        assert not backend.guess_can_open(DATA / "README.md")
+        assert not backend.guess_can_open("/no/such.tif")
+        assert not backend.guess_can_open(3)
+
+
+@pytest.mark.skipif("rasterio" in xr.backends.list_engines(), reason="rioxarray is installed, which claims .tif")
+def test_no_engine_need_be_named():
+    assert xr.backends.list_engines()["scichunk"].guess_can_open(STACK[0])
     assert xr.open_dataset(STACK[0])["band_data"].shape == (1, 80, 96)
 
 

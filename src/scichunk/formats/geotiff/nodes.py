@@ -65,6 +65,7 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
                 notes |= {"absent": absent} if absent else {}
         except ScichunkError as error:
             reader = f"cannot be read: {error.message}"
+        notes |= _mask_note(file, page, level)
         if page == 0 and level < 0:
             metadata = file.metadata(0)
             notes["crs"] = crs_name(metadata)
@@ -72,24 +73,21 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
         found.append(
             ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, notes)
         )
-        found += _describe_mask(file, group, page, level)
     return found
 
 
-def _describe_mask(file: GeoTIFFFile, group: str, page: int, level: int) -> list[ArrayInfo]:
-    """Describe the mask of an image, if it has one: within the file, or in an ``.msk`` beside it."""
+def _mask_note(file: GeoTIFFFile, page: int, level: int) -> dict[str, Any]:
+    """Say which mask an image has: within the file, or in an ``.msk`` beside it."""
     there = file.mask_image(page, level)
     if there is None:
-        return []
-    image = there[1]
-    notes = {"says": "0 = no data, which is NaN under mask_and_scale", "in": "this file"}
-    if there[0] is not file.source:
-        notes["in"] = public_url(there[0].url)
-    shape = (image.height, image.width)
-    native: tuple[int, ...] = image.block
+        return {}
+    source, image = there
+    where = "this file" if source is file.source else public_url(source.url)
     try:
-        source = file.array(("mask", page, level))
-        codec, reader, native = codec_name(source, image), source.reader, source.grid.chunk_shape
+        array = file.array(("mask", page, level))
     except ScichunkError as error:
-        codec, reader = "?", f"cannot be read: {error.message}"
-    return [ArrayInfo(group, "mask", ("y", "x"), shape, "uint8", native, codec, reader, None, notes)]
+        return {"mask": f"cannot be read: {error.message} [{where}]"}
+    chunk = " x ".join(str(n) for n in array.grid.chunk_shape)
+    return {
+        "mask": f"{image.height} x {image.width}, chunks {chunk}, {codec_name(array, image)}, reader {array.reader}, in {where}"
+    }
