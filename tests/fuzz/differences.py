@@ -20,10 +20,7 @@ def differs(kind: str, ours: dict[str, Any], theirs: dict[str, Any]) -> str | No
         one, other = ours[name], theirs[name]
         if one is None or other is None:
             continue
-        if isinstance(one, dict):
-            text = _rows_differ(one, other)
-        else:
-            text = _arrays_differ(one, other)
+        text = _rows_differ(one, other) if isinstance(one, dict) else _arrays_differ(one, other)
         if text and not excuse(kind, theirs, one, other):
             return f"{name}: {text}"
     return None
@@ -39,7 +36,7 @@ def excuse(kind: str, theirs: dict[str, Any], one: Any, other: Any) -> str | Non
 def _arrays_differ(one: np.ndarray, other: np.ndarray) -> str | None:
     if one.shape != other.shape:
         return f"shape {one.shape}, not {other.shape}"
-    if np.array_equal(one, other, equal_nan=one.dtype.kind in "fc" and other.dtype.kind in "fc"):
+    if ((one == other) | ((one != one) & (other != other))).all():
         return None
     place = tuple(int(i) for i in np.argwhere(~((one == other) | ((one != one) & (other != other))))[0])
     return f"{one.dtype} {one[place]!r} at {place}, not {other.dtype} {other[place]!r}"

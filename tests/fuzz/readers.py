@@ -38,9 +38,12 @@ def _inner(array: Any) -> None:
     array[tuple(slice(max(0, n - 9), n) for n in array.shape)].compute(scheduler="synchronous")
 
 
-def _whole(array: Any) -> None:
-    if array.nbytes <= _MOST_BYTES and array.npartitions <= 2000:
-        array.compute(scheduler="synchronous")
+def _whole(read: Callable[..., Any], data: bytes) -> None:
+    """All of an array that is small, in its own chunks; of a large one they are more than dask can list."""
+    if read(data).nbytes <= _MOST_BYTES:
+        array = read(data, chunks="native")
+        if array.npartitions <= 2000:
+            array.compute(scheduler="synchronous")
 
 
 def _values(dataset: Any) -> None:
@@ -89,7 +92,7 @@ def _geotiff() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], Any
         _inner(scichunk.from_geotiff(data))
 
     def whole(data):
-        _whole(scichunk.from_geotiff(data, chunks="native"))
+        _whole(scichunk.from_geotiff, data)
 
     def reference(data):
         _corner(scichunk.from_geotiff(data, reader="reference"))
@@ -114,7 +117,7 @@ def _jpeg2000() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], An
         _inner(scichunk.from_jpeg2000(data))
 
     def whole(data):
-        _whole(scichunk.from_jpeg2000(data, chunks="native"))
+        _whole(scichunk.from_jpeg2000, data)
 
     def reference(data):
         _corner(scichunk.from_jpeg2000(data, reader="reference"))
@@ -141,7 +144,7 @@ def _fits() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], Any]]]
         _corner(scichunk.from_fits(data, raw=True))
 
     def whole(data):
-        _whole(scichunk.from_fits(data, chunks="native"))
+        _whole(scichunk.from_fits, data)
 
     def reference(data):
         _corner(scichunk.from_fits(data, reader="reference"))
