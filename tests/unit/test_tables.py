@@ -4,7 +4,7 @@ import pytest
 
 from scichunk.core.selection import Span
 from scichunk.core.tables import Column, Rows, unique_names
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
 from scichunk.tables import arrow
 from scichunk.tables.columns import ColumnArray
 from scichunk.tables.nodes import cell_dims, table_info, table_node
@@ -144,3 +144,12 @@ def test_columns_of_a_dataset_share_their_chunks(tmp_path):
     (tmp_path / "t.vot").write_text(doc(rows, fields))
     ds = xr.open_dataset(tmp_path / "t.vot", engine="votable", chunks={})
     assert dict(ds.chunksizes) == {"row": (1000,)}
+
+
+def test_offsets_beyond_32_bits():
+    assert arrow.offsets_of([2, 0, 3]).tolist() == [0, 2, 2, 5]
+    assert arrow.offsets_of([]).tolist() == [0]
+    most = np.iinfo(np.int32).max
+    assert arrow.offsets_of([most]).tolist() == [0, most]
+    with pytest.raises(LimitExceeded, match="blocksize"):
+        arrow.offsets_of([most, 1])

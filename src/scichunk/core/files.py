@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 from scichunk.core.arrays import ArraySource
 from scichunk.core.layout import Layout
@@ -128,7 +128,6 @@ class OpenFile(Protocol):
         ...
 
 
-@runtime_checkable
 class TableFile(Protocol):
     """A file that can hold tables."""
 

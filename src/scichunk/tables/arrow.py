@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.tables import Column
+from scichunk.errors import LimitExceeded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,6 +21,7 @@ __all__ = [
     "from_numpy",
     "lists",
     "nest",
+    "offsets_of",
     "strings",
     "to_numpy",
     "value_type",
@@ -132,6 +134,33 @@ def _validity(mask: Array | None) -> Any:
     import pyarrow as pa
 
     return None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
+
+
+def offsets_of(sizes: npt.ArrayLike) -> npt.NDArray[np.int32]:
+    """Return where each row begins among the bytes or elements of all rows, and the end of the last.
+
+    Parameters
+    ----------
+    sizes
+        Bytes or elements of each row.
+
+    Returns
+    -------
+    ndarray of int32, shape (rows + 1,)
+
+    Raises
+    ------
+    LimitExceeded
+        If they are more than the 32-bit integers of Arrow can count.
+    """
+    ends = np.cumsum(np.append(0, np.asarray(sizes, np.int64)))
+    total, most = int(ends[-1]), np.iinfo(np.int32).max
+    if total > most:
+        msg = (
+            f"{total} bytes or elements of a column are more than the {most} of one partition; use a smaller blocksize"
+        )
+        raise LimitExceeded(msg)
+    return ends.astype(np.int32)
 
 
 def lists(offsets: npt.NDArray[np.int32], values: pa.Array, mask: Array | None = None) -> pa.Array:

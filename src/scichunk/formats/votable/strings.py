@@ -11,6 +11,7 @@ from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Report
 from scichunk.formats.votable.structure import Field
+from scichunk.tables.arrow import offsets_of
 
 __all__ = ["check_length", "pack", "split", "to_utf8"]
 
@@ -21,9 +22,7 @@ Offsets = npt.NDArray[np.int32]
 def pack(texts: list[str]) -> tuple[Bytes, Offsets]:
     """UTF-8 bytes of texts, and where each begins."""
     encoded = [t.encode("utf-8", "replace") for t in texts]
-    offsets = np.zeros(len(encoded) + 1, np.int32)
-    np.cumsum([len(e) for e in encoded], out=offsets[1:])
-    return np.frombuffer(b"".join(encoded), np.uint8), offsets
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets_of([len(e) for e in encoded])
 
 
 def _unpack(data: Bytes, offsets: Offsets) -> list[str]:
@@ -57,7 +56,7 @@ def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
         msg = f"{rows * size} texts are declared where {data.size} characters are"
         raise LimitExceeded(msg, part=report.where(0))
     pieces: list[str] = []
-    counts = np.zeros(rows + 1, np.int32)
+    counts = np.zeros(rows, np.int64)
     empty = np.zeros(rows, np.bool_)
     long, first = 0, -1
     for row, text in enumerate(_unpack(data, offsets)):
@@ -70,21 +69,20 @@ def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
                 long, first = long + 1, row if first < 0 else first
             found = found[:size] + [""] * (size - len(found))
         pieces += [f.split("\0", 1)[0].rstrip(" ") for f in found]
-        counts[row + 1] = len(found) // size
+        counts[row] = len(found) // size
     if long:
         report.add("array length", long, first)
     values, texts = pack(pieces)
-    cumulated = np.cumsum(counts, dtype=np.int32)
     row_null = empty if empty.any() and not shape.variable else None
-    return Part(rows, values, None, row_null, texts, cumulated if shape.variable else None)
+    return Part(rows, values, None, row_null, texts, offsets_of(counts) if shape.variable else None)
 
 
 def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tuple[Bytes, Offsets]:
     """Validate UTF-8, or make it of Latin-1; ``binary``: whatever it is."""
     if encoding == "iso8859-1":
-        wider = np.concatenate([[0], np.cumsum(data > 127, dtype=np.int32)])
+        wider = np.concatenate([[0], np.cumsum(data > 127)])
         text = np.frombuffer(data.tobytes().decode("latin-1").encode(), np.uint8)
-        return text, (offsets + wider[offsets]).astype(np.int32)
+        return text, offsets_of(np.diff(offsets + wider[offsets]))
     import pyarrow as pa
 
     from scichunk.tables.arrow import strings

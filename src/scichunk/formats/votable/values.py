@@ -15,6 +15,7 @@ from scichunk.formats.votable.columns import Mask, Part, declared_null
 from scichunk.formats.votable.findings import Findings, Policy, Report
 from scichunk.formats.votable.strings import check_length, pack, split, to_utf8
 from scichunk.formats.votable.structure import Field
+from scichunk.tables.arrow import offsets_of
 
 __all__ = ["cell_bytes", "convert", "single_value"]
 
@@ -77,8 +78,7 @@ def convert(field: Field, raw: Any, counts: Ints | None, rows: int, report: Repo
         if int(counts.sum()) * max(1, field.shape.size) >= 1 << 31:
             msg = f"{int(counts.sum())} items in {rows} rows"
             raise LimitExceeded(msg, part=report.where(0))
-        offsets = np.zeros(rows + 1, np.int32)
-        np.cumsum(counts, out=offsets[1:])
+        offsets = offsets_of(counts)
     if field.datatype == "bit":
         return Part(rows, _bits(field, raw, counts), None, None, None, offsets)
     if field.datatype == "boolean":
@@ -145,8 +145,7 @@ def _texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> Par
     else:
         rows = counts.size
         sizes = counts * (width * max(1, shape.text or 1) * shape.size if shape.variable else width)
-    offsets = np.zeros(rows + 1, np.int32)
-    np.cumsum(sizes, out=offsets[1:])
+    offsets = offsets_of(sizes)
     data = flat.reshape(-1)
     if width == 2:
         data, offsets = _from_utf16(data, offsets)

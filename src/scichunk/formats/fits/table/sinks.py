@@ -22,7 +22,7 @@ from scichunk.formats.fits.table.columns import (
 from scichunk.formats.fits.table.layout import TEXT, Field
 from scichunk.formats.fits.table.rows import Block, HeapCells, bits, native
 from scichunk.formats.fits.table.text import parse_texts
-from scichunk.tables.arrow import empty, from_numpy, lists, nest, strings, to_numpy
+from scichunk.tables.arrow import empty, from_numpy, lists, nest, offsets_of, strings, to_numpy
 
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
 
@@ -209,7 +209,8 @@ def _heap_texts(field: Field, cells: HeapCells) -> Any:
 
     from scichunk.codecs import kernels_rows
 
-    out, ends = np.empty(int(cells.counts.sum()), np.uint8), np.zeros(len(cells.counts) + 1, np.int32)
+    ends = offsets_of(cells.counts)
+    out = np.empty(int(ends[-1]), np.uint8)
     size = kernels_rows.trim(cells.data, cells.starts, cells.counts, out, ends[1:])
     if size == -2:
         msg = f"texts of column {field.name!r} lie outside the heap"
