@@ -27,7 +27,8 @@ class Find:
     @property
     def signature(self) -> str:
         """Equal for finds of one cause, as far as can be told: numbers are left out."""
-        return re.sub(r"\d+", "#", f"{self.format} {self.what} {self.text.splitlines()[0][:110]}")
+        of = self.sound if self.what == "difference" else ""
+        return re.sub(r"\d+", "#", f"{self.format} {self.what} {of} {self.text.splitlines()[0][:110]}")
 
 
 class Finds:

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.fuzz.worker import receive, send
 
@@ -50,7 +50,7 @@ class Worker:
         self._log: Any = None
         self.done = 0
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,7 +59,7 @@ class Worker:
     def start(self) -> None:
         if self._process is not None:
             return
-        self._log = tempfile.TemporaryFile()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.fuzz.worker", self._role],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, stderr=self._log, env=self._env, cwd=ROOT,

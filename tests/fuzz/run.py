@@ -82,7 +82,7 @@ class Pair:
             counts["reference complains"] += 1
             return None
         counts["compared"] += 1
-        return differs(self._given.kind, values, other["values"])
+        return differs(self._given.kind, data, values, other["values"])
 
 
 def run(given: Round, finds: Finds) -> Counter[str]:
@@ -122,6 +122,6 @@ def smallest(pair: Pair, find: Find, data: bytes, sound: bytes) -> bytes:
 
     def still(other: bytes) -> bool:
         seen = pair.look(other, find.number, Counter())
-        return seen is not None and Find(find.format, seen[0], seen[1], "", 0, 0).signature == find.signature
+        return seen is not None and Find(find.format, seen[0], seen[1], find.sound, 0, 0).signature == find.signature
 
     return minimised(data, sound, still, tries=6 if find.what == "time-out" else 60)

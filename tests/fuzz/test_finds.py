@@ -1,0 +1,39 @@
+"""What the fuzzer has found, by code that makes it: each ends in the right values, or in an error of the tree."""
+
+import struct
+
+import pytest
+
+import scichunk
+from scichunk.errors import FormatError
+from tests.votable_docs import binary
+
+
+def pairs(datatype, data, kind="BINARY"):
+    return binary(data, f'<FIELD name="a" datatype="{datatype}" arraysize="2x*"/>', kind).encode()
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "BINARY2"])
+def test_bits_of_items_whose_lengths_count_elements(kind):
+    """All bits of a cell lie together: five items of two bits fill two bytes, not five."""
+    flags = b"\0" if kind == "BINARY2" else b""
+    cells = [(0, b""), (2, b"\x80"), (4, b"\x60"), (10, b"\xff\x40")]
+    data = b"".join(flags + struct.pack(">i", count) + bits for count, bits in cells)
+    found = scichunk.read_votable(pairs("bit", data, kind)).compute()["a"].tolist()
+    assert found == [[], [[1, 0]], [[0, 1], [1, 0]], [[1, 1]] * 4 + [[0, 1]]]
+
+
+@pytest.mark.parametrize("datatype", ["short", "floatComplex"])
+def test_lengths_that_end_within_an_item(datatype):
+    """The beginning shows that lengths count elements; one far behind it holds three, which are no pairs."""
+    size = {"short": 16, "floatComplex": 64}[datatype]
+    rows = (1 << 20) // (4 + -(-10 * size // 8)) + 10
+    cells = {n: struct.pack(">i", n) + b"\x7e" * -(-n * size // 8) for n in (2, 3, 10)}
+    document = pairs(datatype, cells[10] * rows + cells[3] + cells[2])
+    with pytest.raises(FormatError, match="multiple of the 2") as caught:
+        scichunk.read_votable(document, blocksize="1GiB").compute()
+    assert f"row {rows}" in caught.value.part
+    with pytest.warns(scichunk.errors.DataWarning):
+        found = scichunk.read_votable(document, on_error="null", blocksize="1GiB")["a"].tail(3)
+    assert found.isna().tolist() == [False, True, False]
+    assert [len(value) for value in found.dropna().tolist()] == [5, 1]
