@@ -128,6 +128,9 @@ def _fits_rows(hdu: Any) -> dict[int, np.ndarray]:
 def _votable(data: bytes) -> dict[str, Any]:
     from astropy.io.votable import parse
 
+    if b"PARQUET" in data:
+        raise Complaint("astropy reads no PARQUET within a document")
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = parse(io.BytesIO(data), verify="warn").get_first_table()
