@@ -14,7 +14,10 @@ NO_FINDS = {
     "lossy": "what is left of damaged JPEG, WEBP, JPEG XL and LERC data is for their libraries to say, and each version says otherwise",
     "surplus": "libdeflate, in libtiff, leaves out the match that goes beyond a strip; its last bytes are then whatever was there",
     "dither": "without a ZDITHER0, which FITS 4.0 asks for, astropy reads memory before its table of random numbers",
+    "half": "of ZSCALE and ZZERO, which belong together (FITS 4.0, section 10.2), one is missing: astropy then leaves out the other too",
     "pairs": "lengths of arrays such as 2x* count items for astropy, elements for others; we take what fits to the stream",
+    "packed": "where packed packet headers (PPM, PPT) end too early, OpenJPEG leaves tiles grey and says nothing",
+    "undecided": "the library gives other values when it is asked again: memory that it has not filled",
     "overshoot": "OpenJPH does not clip what a damaged or truncated 5/3 stream overshoots; OpenJPEG, in glymur, does",
 }
 """Reasons why a difference is none."""
@@ -24,7 +27,7 @@ _LOSSY = ("jpeg", "webp", "jxl", "lerc")
 
 def differs(kind: str, data: bytes, ours: dict[str, Any], theirs: dict[str, Any]) -> str | None:
     """Say how values of the same name differ; None if they do not, or if there is a reason why that is no find."""
-    for name in ours.keys() & theirs.keys():
+    for name in {"pixels", "rows"} & ours.keys() & theirs.keys():
         one, other = ours[name], theirs[name]
         if one is None or other is None:
             continue
@@ -44,10 +47,14 @@ def excuse(kind: str, data: bytes, theirs: dict[str, Any], one: Any, other: Any)
         found = "surplus"
     elif kind == "fits" and b"_DITHER_" in data and not re.search(rb"ZDITHER0= +[1-9]", data):
         found = "dither"
+    elif kind == "fits" and (b"'ZSCALE  '" in data or b"ZSCALE  =" in data) != (b"'ZZERO   '" in data or b"ZZERO   =" in data):
+        found = "half"
     elif kind == "votable" and b"<BINARY" in data and re.search(rb'arraysize="[0-9x]*x\*"', data):
         found = "pairs"
     elif kind == "jpeg2000" and b"\xff\x50" in data and one.shape == other.shape and _is_at_limits(one, other):
         found = "overshoot"
+    elif kind == "jpeg2000" and (b"\xff\x60" in data or b"\xff\x61" in data):
+        found = "packed"
     return found
 
 
