@@ -2,10 +2,13 @@
 
 import struct
 
+import numpy as np
 import pytest
+import rasterio
 
 import scichunk
 from scichunk.errors import FormatError
+from tests.formats.test_hostile_geotiff import tiff
 from tests.votable_docs import binary
 
 
@@ -37,3 +40,22 @@ def test_lengths_that_end_within_an_item(datatype):
         found = scichunk.read_votable(document, on_error="null", blocksize="1GiB")["a"].tail(3)
     assert found.isna().tolist() == [False, True, False]
     assert [len(value) for value in found.dropna().tolist()] == [5, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["7", "7\7", "7x", "7e", "7e1", "7 8", "1d2", "x7", "7,5", ".5", "-7.5", "2.5", "nano", "-inf", "1e400", "+7"],
+)
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "float32"])
+def test_absent_blocks_are_filled_with_the_number_that_the_text_of_nodata_begins_with(text, dtype):
+    """As GDAL fills them: what follows the number is left, halves are rounded away from 0."""
+    data = tiff(
+        {256: (4, [16]), 257: (4, [16]), 258: (3, [8 * np.dtype(dtype).itemsize]), 259: (3, [1]), 262: (3, [1]), 277: (3, [1]),
+         322: (3, [16]), 323: (3, [16]), 324: (4, [0]), 325: (4, [0]), 339: (3, [{"i": 2, "u": 1, "f": 3}[np.dtype(dtype).kind]]),
+         42113: (1, [*text.encode(), 0])}
+    )  # fmt: skip
+    at = data.index(struct.pack("<HH", 42113, 1))
+    data = data[: at + 2] + struct.pack("<H", 2) + data[at + 4 :]  # texts, not bytes
+    with rasterio.MemoryFile(data) as memory, memory.open() as ds:
+        want = ds.read()
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), want)

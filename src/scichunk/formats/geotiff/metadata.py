@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+import re
+from typing import Any, Final
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from scichunk.raster.gdal import RasterMetadata, ask_gdal, nothing
 
 __all__ = ["fill_value", "read_metadata"]
 
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
+"""What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
 
 
@@ -42,20 +46,19 @@ def read_metadata(image: Image, path: str | None) -> RasterMetadata:
 
 def fill_value(image: Image, dtype: np.dtype[Any]) -> int | float | complex:
     """Value of absent tiles: nodata (tag 42113) clamped to the type, as GDAL fills them, else 0."""
-    text = image.directory.text(42113).strip().replace(",", ".")
-    if not text:
+    found = _NUMBER.match(image.directory.text(42113).strip().replace(",", "."))
+    if found is None:
         return 0
-    try:
-        number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
-    except ValueError:
-        return 0
+    text = found[0]
+    number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
     if dtype.kind in "fc":
         return float(number)
     if number != number:  # noqa: PLR0124  # NaN in integers
         return 0
     limits = np.iinfo(dtype)
-    return (
-        int(min(max(number, limits.min), limits.max))
-        if abs(number) != float("inf")
-        else int(limits.max if number > 0 else limits.min)
-    )
+    if abs(number) == math.inf:
+        return int(limits.max if number > 0 else limits.min)
+    nearest = (
+        number if isinstance(number, int) else math.trunc(number + math.copysign(0.5, number))
+    )  # halves away from 0
+    return int(min(max(nearest, limits.min), limits.max))
