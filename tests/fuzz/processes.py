@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -49,6 +52,8 @@ class Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Any = None
         self.done = 0
+        self.trace = ""
+        """What the last process that died has printed."""
 
     def __enter__(self) -> Self:
         return self
@@ -108,12 +113,13 @@ class Worker:
                         return found
                     way = found
                 elif self._seconds() - before > cpu or time.monotonic() - start > wall:
-                    seconds = self._seconds() - before
+                    seconds, waited = self._seconds() - before, time.monotonic() - start
+                    process.send_signal(signal.SIGABRT)  # so that it says where it is
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(10)
+                    text = f"{way}: ended after {seconds:.0f} s of the processor, {waited:.0f} s in all: {self._last_words()}"
                     self.stop()
-                    raise Died(
-                        "time-out",
-                        f"{way}: ended after {seconds:.0f} s of the processor, {time.monotonic() - start:.0f} s in all",
-                    )
+                    raise Died("time-out", text)
 
     def _seconds(self) -> float:
         """Processor time of the process and all its threads."""
@@ -127,8 +133,14 @@ class Worker:
     def _dead(self, way: str) -> Died:
         assert self._process is not None
         code = self._process.wait()
-        self._log.seek(0)
-        text = self._log.read()[-3000:].decode("utf-8", "replace")
-        lines = [line.strip() for line in text.splitlines() if "/scichunk/" in line or "Fatal" in line]
+        text = f"{way}: ended with {code}: {self._last_words()}"
         self.stop()
-        return Died("crash", f"{way}: ended with {code}: {' | '.join(lines[:3]) or text[-300:]}")
+        return Died("crash", text)
+
+    def _last_words(self) -> str:
+        """The functions of scichunk in the tracebacks that the process left, or the end of what it printed."""
+        self._log.seek(0)
+        text = self._log.read()[-20_000:].decode("utf-8", "replace")
+        self.trace = text
+        lines = re.findall(r'/scichunk/(\S+)", line \d+ in (\w+)', text)
+        return " < ".join(f"{file}:{function}" for file, function in lines[:3]) or text[-300:]

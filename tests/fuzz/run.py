@@ -59,7 +59,7 @@ class Pair:
         try:
             found = self._ours.read(kind, data, number)
         except Died as error:
-            return error.kind, error.text, ""
+            return error.kind, error.text, self._ours.trace
         counts["mutants"] += 1
         counts["reads"] += len(found["values"])
         counts["errors of the tree"] += found["errors"]

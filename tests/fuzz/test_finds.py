@@ -8,6 +8,7 @@ import rasterio
 
 import scichunk
 from scichunk.errors import FormatError
+from tests.children import run
 from tests.formats.test_hostile_geotiff import tiff
 from tests.votable_docs import binary
 
@@ -59,3 +60,59 @@ def test_absent_blocks_are_filled_with_the_number_that_the_text_of_nodata_begins
     with rasterio.MemoryFile(data) as memory, memory.open() as ds:
         want = ds.read()
     np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), want)
+
+
+POOL = """
+import gc, weakref
+from scichunk.sources.pool import HandlePool
+
+pool = HandlePool(lambda handle: None)
+
+class Owner:
+    def __init__(self):
+        self.cycle, self.key = self, object()
+        weakref.finalize(self, pool.leave, self.key)
+
+gc.collect()
+gc.set_threshold(1)
+for _ in range(500):
+    owner = Owner()
+    with pool.lend(owner.key, object):
+        pass
+    del owner
+gc.set_threshold(0)
+gc.collect()
+with pool.lend("another", object):
+    pass
+print(len(pool._idle))
+"""
+FILES = """
+import gc, os
+from scichunk.sources import locate
+
+gc.collect()
+with scichunk.options.set(cached_files=2):
+    gc.set_threshold(1)
+    for number in range(900):
+        source = locate(sys.argv[1 + number % 3]).open()
+        source.cycle = source
+        source.read_ranges([0], [3])
+        del source
+    gc.set_threshold(0)
+    gc.collect()
+    locate(sys.argv[1]).open()
+print(sum(os.readlink(f"/proc/self/fd/{n}") in sys.argv for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")))
+"""
+
+
+def test_the_garbage_collector_runs_while_a_pool_of_handles_is_in_use():
+    """A finaliser that waits for a lock waits for ever where its own thread holds it."""
+    assert run(POOL, seconds=60) == ["1"]
+
+
+def test_the_garbage_collector_runs_while_the_cache_of_open_files_is_in_use(tmp_path):
+    names = [str(tmp_path / name) for name in "abc"]
+    for name in names:
+        with open(name, "wb") as file:
+            file.write(bytes(10))
+    assert run(FILES, *names, seconds=60) == ["0"]
