@@ -14,10 +14,12 @@ NO_FINDS = {
     "lossy": "what is left of damaged JPEG, WEBP, JPEG XL and LERC data is for their libraries to say, and each version says otherwise",
     "surplus": "libdeflate, in libtiff, leaves out the match that goes beyond a strip; its last bytes are then whatever was there",
     "dither": "without a ZDITHER0, which FITS 4.0 asks for, astropy reads memory before its table of random numbers",
+    "end": "an END with something behind it: astropy goes on to the next END, as its fast parser finds no other",
     "half": "of ZSCALE and ZZERO, which belong together (FITS 4.0, section 10.2), one is missing: astropy then leaves out the other too",
     "zero": "a BSCALE of 0 in a compressed image: astropy takes it for 1",
     "null": "what is no value of its type is null here, with a DataWarning; astropy takes another number",
     "pairs": "lengths of arrays such as 2x* count items for astropy, elements for others; we take what fits to the stream",
+    "lengths": "where TLM and SOT say different lengths of a tile-part we read by TLM, OpenJPEG by SOT",
     "packed": "where packed packet headers (PPM, PPT) end too early, OpenJPEG leaves tiles grey and says nothing",
     "undecided": "the library gives other values when it is asked again: memory that it has not filled",
     "overshoot": "OpenJPH does not clip what a damaged or truncated 5/3 stream overshoots; OpenJPEG, in glymur, does",
@@ -53,6 +55,8 @@ def excuse(kind: str, data: bytes, theirs: dict[str, Any], one: Any, other: Any)
         b"'ZZERO   '" in data or b"ZZERO   =" in data
     ):
         found = "half"
+    elif kind == "fits" and re.search(rb"END     [^ ]", data):
+        found = "end"
     elif kind == "fits" and b"ZIMAGE" in data and re.search(rb"BSCALE  = +[+-]?0+ ", data):
         found = "zero"
     elif kind == "votable" and _is_null(one, other):
@@ -63,6 +67,8 @@ def excuse(kind: str, data: bytes, theirs: dict[str, Any], one: Any, other: Any)
         found = "overshoot"
     elif kind == "jpeg2000" and (b"\xff\x60" in data or b"\xff\x61" in data):
         found = "packed"
+    elif kind == "jpeg2000" and b"\xff\x55" in data:
+        found = "lengths"
     return found
 
 

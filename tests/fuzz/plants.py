@@ -1,6 +1,6 @@
 """Faults that are planted into a worker, so that tests can show that the fuzzer reports them: ``FUZZ_PLANT=crash``.
 
-Each is met by plain pixels only that begin with a byte of ``TRIGGER``: by mutants, not by sound files.
+Each is met by plain pixels of eight bits only whose first is ``TRIGGER``.
 """
 
 from __future__ import annotations

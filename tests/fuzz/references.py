@@ -105,6 +105,8 @@ def _fits(data: bytes) -> dict[str, Any]:
                     array = np.asarray(hdu.data)
                     lead = tuple(slice(0, BANDS) for _ in array.shape[:-2])
                     found["pixels"] = array[(*lead, *(slice(0, EDGE) for _ in array.shape[-2:]))]
+                    if isinstance(hdu, fits.CompImageHDU):
+                        _check_heap(data, file.index(hdu))
                 elif isinstance(hdu, fits.BinTableHDU | fits.TableHDU) and "rows" not in found and not hdu.is_image:
                     found["rows"] = _fits_rows(hdu)
     if caught:
@@ -112,7 +114,25 @@ def _fits(data: bytes) -> dict[str, Any]:
     return found
 
 
+def _check_heap(data: bytes, number: int) -> None:
+    """Complain of tiles that end behind the heap: astropy decodes what is left of them."""
+    from astropy.io import fits
+
+    with fits.open(io.BytesIO(data), disable_image_compression=True, memmap=False) as file:
+        table = file[number]
+        size = table.header["PCOUNT"] - max(
+            0, table.header.get("THEAP", 0) - table.header["NAXIS1"] * table.header["NAXIS2"]
+        )
+        for place, column in enumerate(table.columns):
+            if {"P", "Q"} & set(str(column.format)):
+                ends = np.recarray.field(table.data, place).astype("i8").sum(axis=-1)
+                if ends.size and ends.max() > size:
+                    raise Complaint("tiles that end behind the heap")
+
+
 def _fits_rows(hdu: Any) -> dict[int, np.ndarray]:
+    if hdu.columns.dtype.itemsize != hdu.header["NAXIS1"]:
+        raise Complaint("rows that are wider than their columns, or narrower: astropy does not look at NAXIS1")
     rows: dict[int, np.ndarray] = {-1: np.array([min(ROWS, len(hdu.data)), len(hdu.columns)], "f8")}
     for place, column in enumerate(hdu.columns):
         values = hdu.data.field(place)[:ROWS]
