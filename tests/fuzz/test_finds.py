@@ -1,14 +1,17 @@
 """What the fuzzer has found, by code that makes it: each ends in the right values, or in an error of the tree."""
 
+import io
 import struct
 
 import numpy as np
 import pytest
 import rasterio
+from astropy.io import fits
 
 import scichunk
 from scichunk.errors import FormatError
 from tests.children import run
+from tests.fits_tables import header, padded
 from tests.formats.test_hostile_geotiff import tiff
 from tests.votable_docs import binary
 
@@ -116,3 +119,33 @@ def test_the_garbage_collector_runs_while_the_cache_of_open_files_is_in_use(tmp_
         with open(name, "wb") as file:
             file.write(bytes(10))
     assert run(FILES, *names, seconds=60) == ["0"]
+
+
+def test_random_groups_that_the_file_does_not_hold():
+    """What astropy gives of a file that is cut is not stretched over all groups."""
+    cards = (("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 3), ("NAXIS1", 0), ("NAXIS2", 4), ("NAXIS3", 2), ("GROUPS", True),
+             ("PCOUNT", 2), ("GCOUNT", 3), ("PTYPE1", "UU"), ("PTYPE2", "VV"))  # fmt: skip
+    data = header(*cards) + padded(np.arange(30, dtype=">f4").tobytes())
+    assert scichunk.from_fits(data).shape == (3, 2, 4)
+    for stop in (2880, 2880 + 40, 2880 + 80):
+        with pytest.raises(FormatError):
+            scichunk.from_fits(data[:stop]).compute()
+
+
+@pytest.mark.parametrize("algorithm", ["NOCOMPRESS", "GZIP_1", "GZIP_2"])
+def test_quantised_tiles_of_twice_as_many_bytes_as_pixels_have(algorithm):
+    """They are integers of 32 bits: of 64 are none."""
+    image = np.random.default_rng(1).normal(50, 9, (4, 14))
+    file = io.BytesIO()
+    hdu = fits.CompImageHDU(
+        image, compression_type=algorithm, tile_shape=(1, 14), quantize_level=16, quantize_method=1, dither_seed=3
+    )
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    data = file.getvalue()
+    np.testing.assert_array_equal(scichunk.from_fits(data).compute(), fits.open(io.BytesIO(data))[1].data)
+    narrow = data
+    for key in (b"ZNAXIS1", b"ZTILE1"):
+        at = narrow.index(key.ljust(8) + b"=")
+        narrow = narrow[: at + 10] + b"7".rjust(20) + narrow[at + 30 :]
+    with pytest.raises(FormatError, match="tile 0"):
+        scichunk.from_fits(narrow).compute()
