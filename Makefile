@@ -11,15 +11,16 @@ QUICK_TESTS := -m "not slow" $(wildcard tests/unit tests/formats)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL: # two targets would write into one environment
-.PHONY: demo test test-quick test-second test-oldest lint format types bench docs clean
+.PHONY: demo test test-quick test-second test-oldest fuzz lint format types bench docs clean
 
 # opens the bundled files through every engine and draws demo-out/quicklook.png
 demo: .venv/demo.done
 	@$(BIN)/python scripts/demo.py
 
-# everything: lint, types, every test; then the quick tests of units and formats on a second interpreter
+# everything: lint, types, every test; two minutes of damaged files; then the quick tests of units and formats on a second interpreter
 test: lint types
 	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
+	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=120 FUZZ_SEED=$(or $(FUZZ_SEED),1)
 	@$(MAKE) --no-print-directory test-second
 
 # what a laptop runs often
@@ -41,6 +42,15 @@ test-oldest:
 	rm .venv-oldest.txt
 	.venv-oldest/bin/python $(PYTEST) $(QUICK_TESTS) $(PYTEST_ARGS)
 
+# damaged files of all formats, and kernels: until the time is over, one pair of processes a job; finds go to fuzz-finds/
+FUZZ_SECONDS ?= 600
+FUZZ_SEED ?=
+FUZZ_JOBS ?= 1
+FUZZ_ONLY ?=
+fuzz: .venv/test.done
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) \
+	    $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) $(if $(FUZZ_ONLY),--only $(FUZZ_ONLY))
+
 lint: .venv/dev.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,7 +70,7 @@ docs: .venv/docs.done
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-* demo-out docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* .numba-checked fuzz-finds demo-out docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment; what a target needs is added when it is first asked for, and again when pyproject.toml changes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar, cast
 
@@ -56,6 +56,8 @@ class LRU(Generic[T]):
         self._weight = 0
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight] = {}
+        self._left: deque[Hashable] = deque()
+        """Keys that finalisers have left."""
         _all.add(self)
 
     def get(self, key: Hashable) -> T | None:
@@ -64,7 +66,9 @@ class LRU(Generic[T]):
             value = self._values.get(key)
             if value is not None:
                 self._values.move_to_end(key)
-            return value
+        if self._left:
+            self._tidy()
+        return value
 
     def put(self, key: Hashable, value: T) -> T:
         """Keep a value, drop the oldest beyond the limit; returns the value that is kept under the key."""
@@ -80,6 +84,8 @@ class LRU(Generic[T]):
                     self._weight -= self._weigh(oldest)
                     gone.append(oldest)
         self._release(gone)
+        if self._left:
+            self._tidy()
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -128,10 +134,36 @@ class LRU(Generic[T]):
     def pop(self, key: Hashable) -> T | None:
         """Take a value out, without letting it go."""
         with self._lock:
-            value = self._values.pop(key, None)
-            if value is not None:
-                self._weight -= self._weigh(value)
-            return value
+            value = self._pop(key)
+        if self._left:
+            self._tidy()
+        return value
+
+    def _pop(self, key: Hashable) -> T | None:
+        value = self._values.pop(key, None)
+        if value is not None:
+            self._weight -= self._weigh(value)
+        return value
+
+    def leave(self, key: Hashable) -> None:
+        """Forget a value without waiting for anybody, without letting it go: for finalisers.
+
+        They run where the garbage collector does: at any point of any thread, also of one that holds the lock of this cache. Then the
+        value is forgotten with the next call that has the lock.
+        """
+        self._left.append(key)
+        self._tidy()
+
+    def _tidy(self) -> None:
+        """Forget what finalisers have left, unless the lock is held."""
+        while self._left and self._lock.acquire(blocking=False):
+            gone = []
+            try:
+                while self._left:
+                    gone.append(self._pop(self._left.popleft()))
+            finally:
+                self._lock.release()
+            del gone  # outside of the lock: values may have finalisers too
 
     def clear(self) -> None:
         """Forget everything."""
@@ -144,7 +176,7 @@ class LRU(Generic[T]):
     def abandon(self) -> None:
         """Start anew in a forked child: locks and flights belong to threads that are not there."""
         self._values, self._flights, self._weight = OrderedDict(), {}, 0
-        self._lock = threading.Lock()
+        self._lock, self._left = threading.Lock(), deque()
 
     def _release(self, gone: list[T]) -> None:
         if self._let_go is not None:

@@ -250,6 +250,8 @@ class TileCodec:
         algorithm = {0: self.algorithm, GZIPPED: "GZIP_1", UNCOMPRESSED: "NOCOMPRESS"}[kind]
         floats = self.stored.kind == "f" and (kind != 0 or self.scales is None)
         sizes = sorted({self.stored.itemsize, 1, 2, 4, 8}, key=lambda n: n != self.stored.itemsize)
+        if kind == 0 and self.scales is not None:
+            sizes = [4, 1, 2]  # what floats are quantised to (FITS 4.0, section 10.2)
         if algorithm == "NOCOMPRESS":
             raw = encoded
         else:

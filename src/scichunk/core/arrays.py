@@ -293,7 +293,7 @@ class WindowArray:
         if not out.size:
             return out
         if all(isinstance(a, Span) and a.step == 1 for a in axes):
-            found = self._read_window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
+            found = self._window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
             if fresh and found.shape == out.shape and found.dtype == out.dtype:
                 return found
             out[...] = found
@@ -307,6 +307,15 @@ class WindowArray:
         out = result((len(next(iter(points.values()))), *lengths), self.dtype)
         self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
         return out
+
+    def _window(self, window: tuple[slice, ...]) -> Array:
+        """Read a window; a library that gives less of a file that is cut must not have it stretched over the whole."""
+        found = self._read_window(window)
+        shape = tuple(s.stop - s.start for s in window)
+        if found.shape != shape:
+            msg = f"{self.reader}: values of shape {found.shape}, where the header promises {shape}"
+            raise FormatError(msg)
+        return found
 
     def close(self) -> None:
         """Let go of what is held open for reading; a later read takes it up again."""
@@ -323,7 +332,7 @@ class WindowArray:
         for piece in pieces:
             window = tuple(bounding(s) for s in piece.source)
             firsts = [self.grid.bounds(axis, i)[0] for axis, i in enumerate(piece.chunk)]
-            part = self._read_window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
+            part = self._window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
             whole = tuple(slice(w.start, w.stop, 1) for w in window)
             inside = tuple(relative(s, w) for s, w in zip(piece.source, whole, strict=True))
             assign(out, piece.target, points, take(part, inside, points))

@@ -147,11 +147,11 @@ class LocalSource:
         _descriptors.put(self._slot, _open_descriptor(path))
 
     def __del__(
-        self, pop: Callable[[object], object] = _descriptors.pop
+        self, leave: Callable[[object], None] = _descriptors.leave
     ) -> None:  # bound now: modules empty while Python ends
         slot = self.__dict__.get("_slot")
         if slot is not None:
-            pop(slot)
+            leave(slot)
 
     def close(self) -> None:
         """Let go of the descriptor; a read that is going on keeps it, a later one opens the file again."""

@@ -8,8 +8,8 @@ import errno
 import os
 import threading
 import weakref
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from typing import Any
 
 from scichunk import options
@@ -39,6 +39,8 @@ class HandlePool:
         self._idle: OrderedDict[int, tuple[Hashable, Any]] = OrderedDict()
         self._tickets = 0
         self._lock = threading.Lock()
+        self._left: deque[Hashable] = deque()
+        """Owners that are gone, as their finalisers have said."""
         _pools.add(self)
 
     @contextlib.contextmanager
@@ -65,23 +67,48 @@ class HandlePool:
     def discard(self, owner: Hashable) -> None:
         """Close the idle handles of an owner."""
         with self._lock:
-            tickets = [t for t, (whose, _) in self._idle.items() if whose == owner]
-            gone = [self._idle.pop(t)[1] for t in tickets]
-        for handle in gone:
+            gone = self._pop([owner])
+        self._close_all(gone)
+
+    def leave(self, owner: Hashable) -> None:
+        """Close the idle handles of an owner without waiting for anybody: for finalisers.
+
+        They run where the garbage collector does: at any point of any thread, also of one that holds the lock of this pool. Whoever
+        holds it closes the handles afterwards.
+        """
+        self._left.append(owner)
+        self._close_all(())
+
+    def _pop(self, owners: list[Hashable]) -> list[Any]:
+        """Take the handles of owners out; the lock is held."""
+        tickets = [ticket for ticket, (whose, _) in self._idle.items() if whose in owners]
+        return [self._idle.pop(ticket)[1] for ticket in tickets]
+
+    def _close_all(self, handles: Iterable[Any]) -> None:
+        """Close handles that were taken out, and those of owners that are gone, unless another thread can see to these."""
+        for handle in handles:
             self._close(handle)
+        while self._left and self._lock.acquire(blocking=False):
+            try:
+                gone = self._pop([self._left.popleft() for _ in range(len(self._left))])
+            finally:
+                self._lock.release()
+            for handle in gone:
+                self._close(handle)
 
     def clear(self) -> None:
         """Close all idle handles."""
         with self._lock:
             gone = [handle for _, handle in self._idle.values()]
             self._idle.clear()
-        for handle in gone:
-            self._close(handle)
+        self._close_all(gone)
 
     def _take(self, owner: Hashable) -> Any:
         with self._lock:
             ticket = next((t for t in reversed(self._idle) if self._idle[t][0] == owner), None)
-            return None if ticket is None else self._idle.pop(ticket)[1]
+            handle = None if ticket is None else self._idle.pop(ticket)[1]
+        self._close_all(())
+        return handle
 
     def _give_back(self, owner: Hashable, handle: Any) -> None:
         gone = []
@@ -90,8 +117,7 @@ class HandlePool:
             self._idle[self._tickets] = owner, handle
             while len(self._idle) > options.get().cached_handles:
                 gone.append(self._idle.popitem(last=False)[1][1])
-        for old in gone:
-            self._close(old)
+        self._close_all(gone)
 
     def _opened(self, make: Callable[[], Any]) -> Any:
         try:
@@ -106,7 +132,7 @@ class HandlePool:
     def abandon(self) -> None:
         """Keep the parent's handles untouched in a forked child."""
         _inherited.extend(handle for _, handle in self._idle.values())
-        self._idle, self._lock = OrderedDict(), threading.Lock()
+        self._idle, self._lock, self._left = OrderedDict(), threading.Lock(), deque()
 
 
 def _is_out_of_descriptors(error: BaseException | None) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Sequence
 from typing import Any, Final
@@ -25,6 +27,8 @@ _NAMES: Final = {
     "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory", 34736: "GeoDoubleParams", 34737:
     "GeoAsciiParams", 42112: "GDAL_METADATA", 42113: "GDAL_NODATA", 50844: "RPCCoefficient",
 }  # fmt: skip
+_NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
+"""What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
 _known: LRU[RasterMetadata] = LRU(lambda: 256)
 
 
@@ -86,20 +90,19 @@ def _name(code: int) -> str:
 
 def fill_value(image: Image, dtype: np.dtype[Any]) -> int | float | complex:
     """Value of absent tiles: nodata (tag 42113) clamped to the type, as GDAL fills them, else 0."""
-    text = image.directory.text(42113).strip().replace(",", ".")
-    if not text:
+    found = _NUMBER.match(image.directory.text(42113).strip().replace(",", "."))
+    if found is None:
         return 0
-    try:
-        number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
-    except ValueError:
-        return 0
+    text = found[0]
+    number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
     if dtype.kind in "fc":
         return float(number)
     if number != number:  # noqa: PLR0124  # NaN in integers
         return 0
     limits = np.iinfo(dtype)
-    return (
-        int(min(max(number, limits.min), limits.max))
-        if abs(number) != float("inf")
-        else int(limits.max if number > 0 else limits.min)
-    )
+    if abs(number) == math.inf:
+        return int(limits.max if number > 0 else limits.min)
+    nearest = (
+        number if isinstance(number, int) else math.trunc(number + math.copysign(0.5, number))
+    )  # halves away from 0
+    return int(min(max(nearest, limits.min), limits.max))

@@ -54,7 +54,7 @@ class RasterioWindows:
         self._url, self._offset = source.url, offset
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
-        weakref.finalize(self, _handles.discard, self._owner)
+        weakref.finalize(self, _handles.leave, self._owner)
 
     def dataset(self) -> AbstractContextManager[Any]:  # rasterio has no types
         """Lend a dataset to this thread for the time of a block.

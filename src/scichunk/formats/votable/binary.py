@@ -18,7 +18,7 @@ from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Findings, Policy, Report
 from scichunk.formats.votable.stream import ByteStream
 from scichunk.formats.votable.structure import Field
-from scichunk.formats.votable.values import cell_bytes, convert
+from scichunk.formats.votable.values import cell_bytes, convert, pad_items
 
 __all__ = ["FixedRows", "VariableRows", "open_rows"]
 
@@ -154,14 +154,20 @@ class VariableRows(_BinaryRows):
         The standard speaks of items and can be read both ways; what fits to the stream is right.
         """
         elements = np.array([_elements(f) for f in self.fields], np.int64)
-        if (elements[self.numbers < 0] > 1).any() and not self._fits(self.bits, self.units):
-            units = np.where(self.numbers < 0, elements, 1)
-            bits = np.where(units > 1, [f.bits for f in self.fields], self.bits)
-            if self._fits(bits, units):
-                self.bits, self.units = bits, units
+        if not (elements[self.numbers < 0] > 1).any():
+            return
+        reach = self._reach(self.bits, self.units)
+        if reach >= min(self.stream.size, _PIECE):
+            return
+        units = np.where(self.numbers < 0, elements, 1)
+        bits = np.where(units > 1, [f.bits for f in self.fields], self.bits)
+        # A length of the wrong kind leads to bytes of a value, which are most often a length beyond the bytes at hand: of a stream
+        # that is longer nobody knows whether they follow. The last row of the right kind is cut off too, but far behind.
+        if self._reach(bits, units) > 2 * max(0, reach):
+            self.bits, self.units = bits, units
 
-    def _fits(self, bits: Any, units: Any) -> bool:
-        """Whether the beginning of the stream can be rows, and all of it if it is short."""
+    def _reach(self, bits: Any, units: Any) -> int:
+        """How far the beginning of the stream can be rows; -1 where it cannot, and where a short one ends otherwise than with a row."""
         from scichunk.codecs.kernels_fields import walk
 
         size = min(self.stream.size, _PIECE)
@@ -174,11 +180,11 @@ class VariableRows(_BinaryRows):
             found, at, bad = walk(data, at, size, self.masks, bits, self.numbers, slots, counts.copy(), counts)
             rows += found
             if bad >= 0 or (counts[:-1, :found] % units[:, None] != 0).any():
-                return False
+                return -1
             if bad == -2:
-                return size < self.stream.size and rows > 0
+                return int(at) if size < self.stream.size and rows > 0 else -1
             if at >= size:
-                return size < self.stream.size or self.declared in {None, rows}
+                return size if size < self.stream.size or self.declared in {None, rows} else -1
 
     @property
     def n_rows(self) -> int | None:
@@ -347,12 +353,25 @@ class VariableRows(_BinaryRows):
                 gather(data, starts[slot], size, raw.reshape(-1))
                 items = None
             else:
-                sizes = (counts[slot] * bits + 7) >> 3
+                units = int(self.units[column])
+                items = counts[slot] // units
+                sizes = (items * units * bits + 7) >> 3
                 raw = np.empty(int(sizes.sum()), np.uint8)
                 gather_ranges(data, starts[slot], sizes, raw)
-                items = counts[slot] // self.units[column]
-            parts.append(self.part_of(column, raw, items, flags=flags, policy=policy, first=first))
+                if units > 1 and self.fields[column].datatype == "bit":
+                    raw = pad_items(raw, items, units)
+            part = self.part_of(column, raw, items, flags=flags, policy=policy, first=first)
+            if items is not None and (torn := counts[slot] != items * self.units[column]).any():
+                self._refuse_torn(column, torn, policy, first)
+                part.row_null = torn if part.row_null is None else part.row_null | torn
+            parts.append(part)
         return parts
+
+    def _refuse_torn(self, column: int, torn: npt.NDArray[np.bool_], policy: Policy, first: int) -> None:
+        """Say that a length, which counts elements, ends within an item."""
+        where = f"row {first + int(torn.argmax())}"
+        what = f"a length that is no multiple of the {self.units[column]} elements of an item"
+        self.findings.refuse(policy, "not a value", self.fields[column].name, where, what)
 
 
 def _elements(field: Field) -> int:

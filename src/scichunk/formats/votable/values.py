@@ -17,7 +17,7 @@ from scichunk.formats.votable.strings import check_length, pack, split, to_utf8
 from scichunk.formats.votable.structure import Field
 from scichunk.tables.arrow import offsets_of
 
-__all__ = ["cell_bytes", "convert", "single_value"]
+__all__ = ["cell_bytes", "convert", "pad_items", "single_value"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -126,11 +126,24 @@ def _bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_
         flat = np.ascontiguousarray(raw).reshape(-1, -(-shape.size // 8))
         whole: npt.NDArray[np.bool_] = np.unpackbits(flat, axis=1, count=shape.size).reshape(-1).view(np.bool_)
         return whole
+    return _packed(raw, counts)
+
+
+def _packed(raw: Bytes, counts: Ints) -> npt.NDArray[np.bool_]:
+    """Bits of rows one behind the other, each row of which begins with a byte of its own."""
     bits = np.unpackbits(raw)
     sizes = -(-counts // 8) * 8
     skipped = np.cumsum(sizes - counts) - (sizes - counts)
     found: npt.NDArray[np.bool_] = bits[np.arange(int(counts.sum())) + np.repeat(skipped, counts)].view(np.bool_)
     return found
+
+
+def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
+    """Give each item of ``size`` bits whole bytes of its own, as :func:`convert` takes them.
+
+    Where lengths count elements, all bits of a cell lie without gaps; where they count items, each item is padded.
+    """
+    return np.packbits(_packed(raw, items * size).reshape(-1, size), axis=1).reshape(-1)
 
 
 def _texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> Part:

@@ -1,0 +1,78 @@
+"""Kernels of images: packets of JPEG 2000, the floating point predictor of TIFF."""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+import numpy as np
+
+from tests.fuzz.kernels.guard import Memory
+from tests.fuzz.mutate.octets import mutate
+from tests.fuzz.seeds import seeds
+
+
+@cache
+def _tiles() -> list[tuple[object, bytes, bytes]]:
+    """Packets of the first tile-part of some codestreams: what they are, and their bytes."""
+    from scichunk.codecs.packets import order_packets
+    from scichunk.formats.jpeg2000.file import open_file
+    from scichunk.sources import locate
+    from tests.fuzz.mutate.jpeg2000 import SOD, segments
+
+    found = []
+    for name in sorted(seeds("jpeg2000")):
+        if not name.endswith(".j2k") or name.startswith(("ppm", "ppt", "poc")):
+            continue
+        data = seeds("jpeg2000")[name]
+        header = open_file(locate(data)).header
+        at, _, size = next(s for s in segments(data, 0) if s[1] == SOD)
+        found.append((order_packets(header, header.size.tile(0)), data[at + 2 : at + size], name.encode()))
+    return found
+
+
+def packets(rng: random.Random, memory: Memory) -> int:
+    from scichunk.codecs import kernels_packets
+    from scichunk.codecs.packets import PacketWalk
+
+    what, body, _ = rng.choice(_tiles())
+    walk = PacketWalk(what)
+    if rng.random() < 0.1:
+        walk.walk(mutate(body, rng), 0, rng.choice((0, 0, 50)))
+        return 1
+    data = memory.bytes(mutate(body, rng))
+    guarded = []
+    for array in (walk._blocks, walk._trees, walk.sizes, walk.bodies):
+        copy = memory.empty(array.size, "i8").reshape(array.shape)
+        copy[:] = array
+        guarded.append(copy)
+    state = (walk._bands, walk._rows, walk._styles, *guarded)
+    kernels_packets.walk(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)))
+    return 1
+
+
+def predictor(rng: random.Random, memory: Memory) -> int:
+    from scichunk.codecs.predictors import _kernel
+
+    size, rows, columns, samples = (
+        rng.choice((2, 4, 8)),
+        rng.randrange(1, 5),
+        rng.randrange(1, 70),
+        rng.choice((1, 1, 3)),
+    )
+    kernel, constants = _kernel(np.dtype(f"u{size}"))
+    n = columns * samples
+    raw = np.frombuffer(rng.randbytes(rows * n * size), np.uint8).reshape(rows, n * size)
+    data, out = (
+        memory.bytes(raw.tobytes()).reshape(raw.shape),
+        memory.empty(rows * n, f"u{size}").reshape(rows, columns, samples),
+    )
+    kernel(data, memory.empty(n, f"u{size}"), constants, out)
+    sums = raw.reshape(rows, -1, samples).cumsum(axis=1, dtype=np.uint8).reshape(rows, size, n)
+    want = np.ascontiguousarray(sums.transpose(0, 2, 1)).view(f">u{size}").reshape(out.shape)
+    if not np.array_equal(out, want):
+        raise AssertionError(f"{size} bytes, shape {out.shape}")
+    return 1
+
+
+ALL = {f.__name__: f for f in (packets, predictor)}

@@ -1,0 +1,151 @@
+"""What the fuzzer has found, by code that makes it: each ends in the right values, or in an error of the tree."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import rasterio
+from astropy.io import fits
+
+import scichunk
+from scichunk.errors import FormatError
+from tests.children import run
+from tests.fits_tables import header, padded
+from tests.formats.test_hostile_geotiff import tiff
+from tests.votable_docs import binary
+
+
+def pairs(datatype, data, kind="BINARY"):
+    return binary(data, f'<FIELD name="a" datatype="{datatype}" arraysize="2x*"/>', kind).encode()
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "BINARY2"])
+def test_bits_of_items_whose_lengths_count_elements(kind):
+    """All bits of a cell lie together: five items of two bits fill two bytes, not five."""
+    flags = b"\0" if kind == "BINARY2" else b""
+    cells = [(0, b""), (2, b"\x80"), (4, b"\x60"), (10, b"\xff\x40")]
+    data = b"".join(flags + struct.pack(">i", count) + bits for count, bits in cells)
+    found = scichunk.read_votable(pairs("bit", data, kind)).compute()["a"].tolist()
+    assert found == [[], [[1, 0]], [[0, 1], [1, 0]], [[1, 1]] * 4 + [[0, 1]]]
+
+
+@pytest.mark.parametrize("datatype", ["short", "floatComplex"])
+def test_lengths_that_end_within_an_item(datatype):
+    """The beginning shows that lengths count elements; one far behind it holds three, which are no pairs."""
+    size = {"short": 16, "floatComplex": 64}[datatype]
+    rows = (1 << 20) // (4 + -(-10 * size // 8)) + 10
+    cells = {n: struct.pack(">i", n) + b"\x7e" * -(-n * size // 8) for n in (2, 3, 10)}
+    document = pairs(datatype, cells[10] * rows + cells[3] + cells[2])
+    with pytest.raises(FormatError, match="multiple of the 2") as caught:
+        scichunk.read_votable(document, blocksize="1GiB").compute()
+    assert f"row {rows}" in caught.value.part
+    with pytest.warns(scichunk.errors.DataWarning):
+        found = scichunk.read_votable(document, on_error="null", blocksize="1GiB")["a"].tail(3)
+    assert found.isna().tolist() == [False, True, False]
+    assert [len(value) for value in found.dropna().tolist()] == [5, 1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["7", "7\7", "7x", "7e", "7e1", "7 8", "1d2", "x7", "7,5", ".5", "-7.5", "2.5", "nano", "-inf", "1e400", "+7"],
+)
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "float32"])
+def test_absent_blocks_are_filled_with_the_number_that_the_text_of_nodata_begins_with(text, dtype):
+    """As GDAL fills them: what follows the number is left, halves are rounded away from 0."""
+    data = tiff(
+        {256: (4, [16]), 257: (4, [16]), 258: (3, [8 * np.dtype(dtype).itemsize]), 259: (3, [1]), 262: (3, [1]), 277: (3, [1]),
+         322: (3, [16]), 323: (3, [16]), 324: (4, [0]), 325: (4, [0]), 339: (3, [{"i": 2, "u": 1, "f": 3}[np.dtype(dtype).kind]]),
+         42113: (1, [*text.encode(), 0])}
+    )  # fmt: skip
+    at = data.index(struct.pack("<HH", 42113, 1))
+    data = data[: at + 2] + struct.pack("<H", 2) + data[at + 4 :]  # texts, not bytes
+    with rasterio.MemoryFile(data) as memory, memory.open() as ds:
+        want = ds.read()
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), want)
+
+
+POOL = """
+import gc, weakref
+from scichunk.sources.pool import HandlePool
+
+pool = HandlePool(lambda handle: None)
+
+class Owner:
+    def __init__(self):
+        self.cycle, self.key = self, object()
+        weakref.finalize(self, pool.leave, self.key)
+
+gc.collect()
+gc.set_threshold(1)
+for _ in range(500):
+    owner = Owner()
+    with pool.lend(owner.key, object):
+        pass
+    del owner
+gc.set_threshold(0)
+gc.collect()
+with pool.lend("another", object):
+    pass
+print(len(pool._idle))
+"""
+FILES = """
+import gc, os
+from scichunk.sources import locate
+
+gc.collect()
+with scichunk.options.set(cached_files=2):
+    gc.set_threshold(1)
+    for number in range(900):
+        source = locate(sys.argv[1 + number % 3]).open()
+        source.cycle = source
+        source.read_ranges([0], [3])
+        del source
+    gc.set_threshold(0)
+    gc.collect()
+    locate(sys.argv[1]).open()
+print(sum(os.readlink(f"/proc/self/fd/{n}") in sys.argv for n in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{n}")))
+"""
+
+
+def test_the_garbage_collector_runs_while_a_pool_of_handles_is_in_use():
+    """A finaliser that waits for a lock waits for ever where its own thread holds it."""
+    assert run(POOL, seconds=60) == ["1"]
+
+
+def test_the_garbage_collector_runs_while_the_cache_of_open_files_is_in_use(tmp_path):
+    names = [str(tmp_path / name) for name in "abc"]
+    for name in names:
+        with open(name, "wb") as file:
+            file.write(bytes(10))
+    assert run(FILES, *names, seconds=60) == ["0"]
+
+
+def test_random_groups_that_the_file_does_not_hold():
+    """What astropy gives of a file that is cut is not stretched over all groups."""
+    cards = (("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 3), ("NAXIS1", 0), ("NAXIS2", 4), ("NAXIS3", 2), ("GROUPS", True),
+             ("PCOUNT", 2), ("GCOUNT", 3), ("PTYPE1", "UU"), ("PTYPE2", "VV"))  # fmt: skip
+    data = header(*cards) + padded(np.arange(30, dtype=">f4").tobytes())
+    assert scichunk.from_fits(data).shape == (3, 2, 4)
+    for stop in (2880, 2880 + 40, 2880 + 80):
+        with pytest.raises(FormatError):
+            scichunk.from_fits(data[:stop]).compute()
+
+
+@pytest.mark.parametrize("algorithm", ["NOCOMPRESS", "GZIP_1", "GZIP_2"])
+def test_quantised_tiles_of_twice_as_many_bytes_as_pixels_have(algorithm):
+    """They are integers of 32 bits: of 64 are none."""
+    image = np.random.default_rng(1).normal(50, 9, (4, 14))
+    file = io.BytesIO()
+    hdu = fits.CompImageHDU(
+        image, compression_type=algorithm, tile_shape=(1, 14), quantize_level=16, quantize_method=1, dither_seed=3
+    )
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    data = file.getvalue()
+    np.testing.assert_array_equal(scichunk.from_fits(data).compute(), fits.open(io.BytesIO(data))[1].data)
+    narrow = data
+    for key in (b"ZNAXIS1", b"ZTILE1"):
+        at = narrow.index(key.ljust(8) + b"=")
+        narrow = narrow[: at + 10] + b"7".rjust(20) + narrow[at + 30 :]
+    with pytest.raises(FormatError, match="tile 0"):
+        scichunk.from_fits(narrow).compute()

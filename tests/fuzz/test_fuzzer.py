@@ -1,0 +1,162 @@
+"""The fuzzer itself: it makes the same mutants everywhere, finds nothing in sound files, and finds what is planted."""
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.formats.test_hostile_geotiff import BASE, tiff
+from tests.fuzz import differences, plants
+from tests.fuzz.finds import Find, Finds, minimised
+from tests.fuzz.kernels import run_kernels
+from tests.fuzz.mutate import MUTATORS, mutant
+from tests.fuzz.processes import Worker
+from tests.fuzz.run import Pair, Round, run
+from tests.fuzz.seeds import KINDS, seeds
+
+QUICK = 150
+
+SAME = {
+    "fits": "b6e7bc810a7a0e74",
+    "geotiff": "248534f74b43e8f0",
+    "jpeg2000": "bd2f15a5f5428f7c",
+    "votable": "3e7da07aa134a1a3",
+}
+"""Digests of the first mutants of seed 0."""
+
+
+def test_every_format_has_a_mutator_and_sound_files():
+    assert set(MUTATORS) == set(KINDS)
+    assert all(len(seeds(kind)) > 30 for kind in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutants_are_the_same_everywhere(kind):
+    made = [mutant(kind, seeds(kind), 0, number) for number in range(300)]
+    digest = hashlib.sha256(b"".join(name.encode() + data for name, data in made)).hexdigest()
+    assert digest[:16] == SAME[kind]
+    assert mutant(kind, seeds(kind), 1, 0) != made[0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_mutants_are_damaged_and_not_only_noise(kind):
+    """Most differ from their sound file, and most differ in little."""
+    pairs = [(seeds(kind)[name], data) for name, data in (mutant(kind, seeds(kind), 2, n) for n in range(300))]
+    assert sum(sound != data for sound, data in pairs) > 270
+    assert sum(abs(len(sound) - len(data)) < 100 for sound, data in pairs) > 150
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sound_files_are_read(kind):
+    """Else a run would find nothing because nothing is read."""
+    way = "rows" if kind == "votable" else "pixels"
+    read = 0
+    with Worker("ours") as worker:
+        for number, (name, data) in enumerate(sorted(seeds(kind).items())):
+            found = worker.read(kind, data, number)
+            assert not found["find"], f"{name}: {found['find']}"
+            read += bool({way, "rows"} & found["values"].keys())
+    assert read > 0.9 * len(seeds(kind))
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_quick_round(kind, tmp_path):
+    finds = Finds(tmp_path)
+    counts = run(Round(kind, seed=1, count=QUICK), finds)
+    assert not finds.counts, [p.read_text() for p in tmp_path.glob("*.json")]
+    assert counts["mutants"] == QUICK
+    assert counts["reads"] > QUICK // 2
+    assert counts["compared"] > QUICK // 20
+
+
+PLANTED = tiff(BASE, bytes([plants.TRIGGER, *range(63)]))
+KIND_OF = {
+    "crash": "crash",
+    "hang": "time-out",
+    "memory": "memory",
+    "parser_error": "parser error",
+    "refused_memory": "memory",
+    "untyped_error": "untyped error",
+    "wrong_value": "difference",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("plant", sorted(KIND_OF))
+def test_what_is_planted_is_found(plant, tmp_path, capsys):
+    given = Round("geotiff", count=4, sound={"planted.tif": PLANTED}, cpu=4, env={"FUZZ_PLANT": plant})
+    pair = Pair(given)
+    try:
+        assert pair.look(tiff(BASE), 0, Counter()) is None
+        assert pair.look(PLANTED, 0, Counter())[0] == KIND_OF[plant]
+    finally:
+        pair.close()
+    finds = Finds(tmp_path)
+    assert run(given, finds)["finds"]
+    assert finds.counts[f"geotiff: {KIND_OF[plant]}"]
+    saved = [p for p in tmp_path.iterdir() if not p.suffix]
+    assert all(p.with_suffix(".json").exists() for p in saved)
+    assert f"--repeat {saved[0]}" in capsys.readouterr().out
+
+
+def test_finds_of_one_cause_are_saved_once(tmp_path):
+    finds = Finds(tmp_path)
+    one = Find("fits", "untyped error", "rows: KeyError in a.py:b: 17", "x.fits", 0, 1)
+    assert finds.is_new(one)
+    assert not finds.is_new(Find("fits", "untyped error", "rows: KeyError in a.py:b: 18", "y.fits", 0, 2))
+    assert finds.is_new(Find("fits", "untyped error", "rows: KeyError in a.py:c: 17", "x.fits", 0, 3))
+    assert finds.counts == {"fits: untyped error": 3}
+
+
+def test_what_is_not_needed_is_undone():
+    sound = bytes(100)
+    mutant = bytearray(sound)
+    mutant[10:12], mutant[50], mutant[70:74] = b"ab", 7, b"wxyz"
+    assert minimised(bytes(mutant), sound, lambda data: data[50:51] == b"\7") == bytes(50) + b"\7" + bytes(15)
+
+
+def test_reasons_for_differences_are_written_down():
+    text = Path(differences.__file__).read_text()
+    assert all(text.count(f'found = "{name}"') == 1 or name == "undecided" for name in differences.NO_FINDS)
+
+
+def test_kernels(capfd):
+    assert not run_kernels(5, seed=1)
+    assert "0 finds" in capfd.readouterr().out
+
+
+STEPS = """
+import numpy as np, random, sys
+from tests.fuzz.kernels.guard import Memory
+buffer = Memory(random.Random(1)).array(list(range(100)))
+from scichunk.codecs.jit import kernel
+
+@kernel
+def step(data, at):
+    return data[at]
+
+print(step(buffer, 99))
+print(step(buffer, int(sys.argv[1])))
+"""
+
+
+@pytest.mark.parametrize("place", [100, -101, 1 << 20])
+def test_a_step_outside_of_a_guarded_buffer_is_a_crash(place, tmp_path):
+    import subprocess
+    import sys
+
+    program = tmp_path / "steps.py"
+    program.write_text(STEPS)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, program, str(place)],
+        capture_output=True,
+        cwd=root,
+        env={"PYTHONPATH": f"{root}:{root}/src"},
+        check=False,
+    )
+    assert done.stdout == b"99\n", done.stderr
+    assert done.returncode < 0

@@ -1,0 +1,157 @@
+"""A process that reads mutants: ``python -m tests.fuzz.worker ours`` or ``theirs``; frames of pickle come and go through pipes.
+
+It may crash, hang or eat memory: the other side (tests/fuzz/processes.py) watches it.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import pickle
+import re
+import resource
+import struct
+import sys
+import traceback
+import warnings
+from typing import Any, BinaryIO
+
+ADDRESS_SPACE_GIB = 8
+GROWTH_MIB = 768
+"""How much more than before a read of one mutant may hold; options.max_chunk_bytes is 64 MiB meanwhile."""
+
+
+def send(stream: BinaryIO, message: Any) -> None:
+    body = pickle.dumps(message, protocol=5)
+    stream.write(struct.pack("<I", len(body)) + body)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Any:
+    """Read a frame; EOFError where the other side has ended."""
+    return pickle.loads(_exactly(stream, struct.unpack("<I", _exactly(stream, 4))[0]))
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    """So many bytes of a pipe without a buffer: what lay in one would not be seen by who waits for the pipe."""
+    parts = []
+    while size:
+        part = stream.read(size)
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def resident_peak() -> int:
+    """Largest resident memory since :func:`forget_peak`, MiB."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1]) >> 10
+
+
+def forget_peak() -> None:
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+
+
+def place_of(error: BaseException) -> str:
+    """The last functions of scichunk that an error came through, which tell one find from another."""
+    cause = error.__cause__ if error.__cause__ is not None and type(error).__name__ == "ParserError" else error
+    frames = [
+        f for f in traceback.extract_tb(cause.__traceback__) if "/scichunk/" in f.filename and "guard" not in f.filename
+    ]
+    names = [f"{f.filename.split('/scichunk/')[-1]}:{f.name}" for f in frames[-2:]]
+    return f"{type(cause).__name__} in {' < '.join(reversed(names)) or 'no function of scichunk'}"
+
+
+def judge(error: BaseException) -> tuple[str, str] | None:
+    """Kind and text of the find that an error is; None for one of the tree."""
+    from scichunk.errors import ParserError, ScichunkError
+
+    text = f"{place_of(error)}: {str(error)[:300]}"
+    if isinstance(error, ParserError):
+        return "parser error", text
+    if isinstance(error, ScichunkError):
+        chain: BaseException | None = error
+        while chain is not None:
+            if isinstance(chain, MemoryError):
+                return "memory", f"{place_of(chain)}: {str(error)[:300]}"
+            chain = chain.__cause__
+        return None
+    return ("memory" if isinstance(error, MemoryError) else "untyped error"), text
+
+
+def ours(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
+    """Read in all ways: values by way, how many ended in errors, and what is a find."""
+    from tests.fuzz import readers
+
+    values, errors, find = {}, 0, None
+    forget_peak()
+    before = resident_peak()
+    for name, way in readers.ways(kind, data, number):
+        tell(name)
+        try:
+            values[name] = way()
+        except Exception as error:
+            errors += 1
+            judged = judge(error)
+            if judged:
+                find = find or (judged[0], f"{name}: {judged[1]}", traceback.format_exc())
+        after = resident_peak()
+        if after - before > GROWTH_MIB:
+            find = find or ("memory", f"{name}: {after - before} MiB", "")
+    return {"values": values, "errors": errors, "find": find}
+
+
+def theirs(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
+    """Read through the reference library: values, or what it said."""
+    from tests.fuzz import references
+
+    tell("reference")
+    try:
+        return {"values": references.read(kind, data)}
+    except Exception as error:
+        return {"complaint": f"{type(error).__name__}: {str(error)[:200]}"}
+
+
+def prepare(role: str) -> None:
+    """Set limits, options and what is planted; import what takes long."""
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_GIB << 30, ADDRESS_SPACE_GIB << 30))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    faulthandler.enable()
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL if role == "ours" else logging.NOTSET)
+    import dask
+
+    import scichunk
+
+    dask.config.set(scheduler="synchronous")
+    scichunk.options.set(
+        max_chunk_bytes=1 << 26, max_header_bytes=1 << 26, max_expanded_bytes=1 << 26, retries=0, timeout=2
+    )
+    plant = os.environ.get("FUZZ_PLANT")
+    if plant and role == "ours":
+        from tests.fuzz import plants
+
+        getattr(plants, plant)()
+
+
+def main() -> None:
+    role = sys.argv[1]
+    pipe_in, pipe_out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what libraries print goes to the log
+    prepare(role)
+    act = {"ours": ours, "theirs": theirs}[role]
+    send(pipe_out, ("ready", os.getpid()))
+    while True:
+        try:
+            kind, data, number = receive(pipe_in)
+        except EOFError:
+            return
+        send(pipe_out, ("done", act(kind, data, number, lambda name: send(pipe_out, ("way", name)))))
+
+
+if __name__ == "__main__":
+    main()
