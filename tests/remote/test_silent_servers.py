@@ -92,8 +92,8 @@ def test_opening_ends(opener):
     with SilentServer() as server, scichunk.options.set(**QUICK):
         name, options = named("http", server.address)
         error = outcome(lambda: OPENERS[opener](name, options))
-        assert isinstance(error, SourceError), error
-        assert len(server.connections) == 2
+    assert isinstance(error, SourceError), error
+    assert re.search(SAYS, str(error)), error
 
 
 @pytest.mark.parametrize("by", ["http", "obstore", "s3"])
@@ -101,7 +101,6 @@ def test_opening_ends_by_whatever_library(by):
     with SilentServer() as server, scichunk.options.set(**QUICK):
         name, options = named(by, server.address)
         error = outcome(lambda: scichunk.from_fits(name, storage_options=options))
-        assert server.connections
     assert isinstance(error, SourceError), error
     assert re.search(SAYS, str(error)), error
 
