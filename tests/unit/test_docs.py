@@ -6,9 +6,6 @@ import dataclasses
 import importlib
 import inspect
 import re
-import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -85,25 +82,6 @@ def test_examples_name_what_exists(page, line, code):
         if isinstance(node, ast.Call) and (name := dotted(node.func)).startswith("scichunk."):
             given = {k.arg for k in node.keywords if k.arg}
             assert not given - keywords_of(find(name)), name
-
-
-RUN = [ROOT / "docs" / "guides" / "sky.md", ROOT / "docs" / "formats" / "fits.md"]
-"""Pages whose examples need nothing but the bundled files."""
-
-
-@pytest.mark.parametrize("page", RUN, ids=lambda p: p.stem)
-def test_examples_run(page, tmp_path):
-    """In a process of its own, as readers have it, on copies of the bundled files."""
-    folder = tmp_path / "test_data"
-    folder.mkdir()
-    for path in (ROOT / "test_data").glob("*.fits"):
-        shutil.copy(path, folder)
-    code = "\n".join(code for _, code in blocks(page, "python", "code-cell"))
-    assert len(code.splitlines()) > 5
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
-    assert not done.returncode, done.stderr
 
 
 def test_the_examples_are_found():

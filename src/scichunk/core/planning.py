@@ -111,12 +111,13 @@ def sizes_by_name(chunks: Any, dims: Sequence[str], grid: ChunkGrid, itemsize: i
     """
     if not isinstance(chunks, Mapping) or not chunks:
         return chunks
-    unknown = [d for d in chunks if d not in dims and not (isinstance(d, int) and -len(dims) <= d < len(dims))]
+    named = {int(d) if hasattr(d, "__index__") else d: size for d, size in chunks.items()}  # also integers of NumPy
+    unknown = [d for d in named if d not in dims and not (isinstance(d, int) and -len(dims) <= d < len(dims))]
     if unknown:
         msg = f"chunks names dimensions that are not there: {unknown}; there are {list(dims)}"
         raise ValueError(msg)
     sizes = list(preferred_chunks(grid, itemsize))
-    for dim, size in chunks.items():
+    for dim, size in named.items():
         sizes[dim if isinstance(dim, int) else dims.index(dim)] = size
     return tuple(sizes)
 

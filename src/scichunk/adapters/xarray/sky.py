@@ -222,7 +222,12 @@ def image_of(obj: xr.DataArray | xr.Dataset) -> Image:
     ------
     FormatError
         If there is none, or the images of a stack have several.
+    TypeError
+        If it is neither a DataArray nor a Dataset.
     """
+    if not isinstance(obj, xr.DataArray | xr.Dataset):
+        msg = f"expected a DataArray or a Dataset, got {type(obj).__name__}"
+        raise TypeError(msg)
     arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
     several = obj.coords.get(HEADERS)
     found = next((a for a in arrays if HEADER in a.attrs), None)
@@ -296,8 +301,8 @@ def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
     >>> ds = xr.open_dataset("exposure.fits", engine="fits", hdu="SCI")  # doctest: +SKIP
     >>> scichunk.wcs(ds.sci[100:200, ::2])  # doctest: +SKIP
     """
+    image = image_of(obj)
     try:
-        image = image_of(obj)
         whole = find_wcs(image.header, image.tables)
         n = len(image.shape)
         names = {number: image.name_of(number) for number in range(1, n + 1)}
