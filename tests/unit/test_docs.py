@@ -118,7 +118,9 @@ def test_examples_run(page, tmp_path):
         shutil.copy(path, folder)
     code = "\n".join(code for _, code in blocks(page, "python", "code-cell"))
     assert len(code.splitlines()) > 5
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False, timeout=300
+    )
     assert not done.returncode, done.stderr
 
 
