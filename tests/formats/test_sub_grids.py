@@ -308,3 +308,25 @@ def test_reproject_takes_it(files):
         (image.values, scichunk.wcs(image)), scichunk.wcs(coarse), shape_out=coarse.shape
     )
     np.testing.assert_allclose(got, coarse, atol=1e-3)
+
+
+@pytest.mark.parametrize("step", [60.0, 1e-3, 2e-6])
+def test_time_axes_of_any_sub_grid(tmp_path, step):
+    """Datetimes far from 1970 have more digits than a float holds."""
+    axis = {"CTYPE3": "TT", "CUNIT3": "s", "CDELT3": step, "CRVAL3": 86399.5, "CRPIX3": 1.0, "MJDREF": 58849.0}
+    cube = xr.open_dataset(write(tmp_path / "t.fits", SKY | CDELT | axis, (9, 4, 5)), engine="fits").data
+    for part, first, every in ((cube[::2], 0, 2), (cube[::-3], 8, -3), (cube.isel(time=slice(4, 7)), 4, 1)):
+        n = np.arange(part.sizes["time"])
+        got = scichunk.wcs(part).wcs_pix2world(0 * n, 0 * n, n, 0)[2]
+        np.testing.assert_allclose(got - 86399.5, (first + every * n) * step, rtol=1e-5, atol=2e-11)
+
+
+def test_leap_seconds_leave_the_rest_of_an_axis_alone(tmp_path):
+    axis = {"CTYPE3": "UTC", "CUNIT3": "s", "CDELT3": 0.5, "CRVAL3": 86398.5, "CRPIX3": 1.0, "MJDREF": 57753.0}
+    with pytest.warns(scichunk.errors.MetadataWarning, match="leap second"):
+        cube = xr.open_dataset(write(tmp_path / "t.fits", SKY | CDELT | axis, (8, 4, 5)), engine="fits").data
+        assert np.isnat(cube.time.values).sum() == 2
+        assert scichunk.wcs(cube).array_shape == (8, 4, 5)
+        assert scichunk.wcs(cube.isel(time=slice(5, 8))).wcs_pix2world(0, 0, 0, 0)[2] == pytest.approx(86401.0)
+        with pytest.raises(FormatError, match="no pixel has"):
+            scichunk.wcs(cube.isel(time=slice(2, 5)))

@@ -67,5 +67,6 @@ def _several(values: Any) -> Any:
         return array.astype(np.int8) if isinstance(values, np.ndarray) else array.astype(int).tolist()
     same = isinstance(values, np.ndarray) or len({isinstance(v, str) for v in values}) <= 1
     if array.ndim == 1 and array.dtype.kind in _KINDS and same and math.prod(array.shape):
-        return [_value(v) for v in values] if array.dtype.kind == "U" else values
+        clean = [_value(v) for v in values] if array.dtype.kind == "U" else values
+        return type(values)(clean) if isinstance(values, list | tuple) else clean
     return json.dumps(array.tolist(), default=str)

@@ -169,8 +169,10 @@ class Image:
                 return np.arange(size, dtype=np.float64)
             msg = f"it cannot be told which part of {name} this is: its coordinate is not that of the file"
             raise FormatError(msg)
+        if full is not None and full.shape == values.shape and _same(full, values):
+            return np.arange(size, dtype=np.float64)
         try:
-            found = _numbers(values) if full is None else _positions(_numbers(full), _numbers(values))
+            found = _numbers(values) if full is None else _positions(_numbers(full, full[0]), _numbers(values, full[0]))
         except (TypeError, ValueError) as error:
             msg = f"the coordinate {name} is not that of the file any more: {error}"
             raise FormatError(msg) from error
@@ -185,11 +187,16 @@ class Image:
         return {name: coordinate.values for name, coordinate in found.items()}
 
 
-def _numbers(values: npt.NDArray[Any]) -> Floats:
-    """Numbers of a coordinate; of times nanoseconds."""
-    if values.dtype.kind == "M":
-        whole = values.astype("M8[ns]")
-        return np.where(np.isnat(whole), np.nan, whole.astype(np.int64))
+def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+    """Whether two coordinates are equal, times within a leap second (NaT) included."""
+    return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fM")
+
+
+def _numbers(values: npt.NDArray[Any], first: Any = None) -> Floats:
+    """Numbers of a coordinate; of times the nanoseconds since the first one, which a float holds exactly."""
+    if values.dtype.kind == "M" and isinstance(first, np.datetime64):
+        since = values.astype("M8[ns]") - first.astype("M8[ns]")
+        return np.where(np.isnat(since), np.nan, since.astype(np.int64))
     if values.dtype.kind not in "iuf":
         msg = f"it has values of type {values.dtype}"
         raise TypeError(msg)
