@@ -272,7 +272,9 @@ def _cf(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, 
             found["_FillValue"] = dtype.type(int(nodata))
     scale, offset = metadata.scales[band], metadata.offsets[band]
     if scale != 1.0 or offset != 0.0:
-        if dtype.kind in "iu" and dtype.itemsize <= 2:  # both in single precision make xarray decode to float32
+        if dtype.itemsize <= (
+            4 if dtype.kind == "f" else 2 if dtype.kind in "iu" else 0
+        ):  # both in single precision make xarray decode to float32
             found |= {"scale_factor": np.float32(scale), "add_offset": np.float32(offset)}
         else:
             found |= {"scale_factor": scale} if scale != 1.0 else {}
