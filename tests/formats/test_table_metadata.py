@@ -218,3 +218,19 @@ def test_unknown_keywords_list_the_right_ones(catalogue, word):
     ):
         with pytest.raises(TypeError, match=rf"no keyword '{word}'.* {right}.*beside columns, filters, blocksize"):
             read(url, **{word: "1 MiB"})
+
+
+def test_undefined_logicals_are_said(tmp_path):
+    from astropy.io import fits
+
+    fits.BinTableHDU.from_columns([fits.Column("good", "L", array=[True, False, True])]).writeto(tmp_path / "l.fits")
+    data = bytearray((tmp_path / "l.fits").read_bytes())
+    assert data[2 * 2880 : 2 * 2880 + 3] == b"TFT"
+    data[2 * 2880 + 1] = 0
+    (tmp_path / "l.fits").write_bytes(data)
+    with pytest.warns(DataWarning, match=r"undefined logicals are False in arrays; frames have nulls.*'good'"):
+        found = np.asarray(xr.open_dataset(tmp_path / "l.fits", engine="fits", hdu=1).good)
+    assert found.tolist() == [True, False, True]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DataWarning)
+        assert scichunk.read_fits_table(tmp_path / "l.fits").compute().good.isna().tolist() == [False, True, False]

@@ -110,6 +110,18 @@ def test_nulls_survive_a_copy_of_a_dataset(tmp_path):
         assert scichunk.read_votable(tmp_path / f"{number}.vot").compute().a.isna().tolist() == [False, True, False]
 
 
+def test_what_cannot_be_read_stands_in_the_way_of_nothing_else():
+    from tests.votable_docs import doc
+
+    fields = '<FIELD name="a" datatype="int"/><FIELD name="b" datatype="short"/><FIELD name="c" datatype="double"/>'
+    cells = "<TR><TD>{}</TD><TD>{}</TD><TD>5</TD></TR>"
+    ds = dataset(raw(doc(cells.format("bad", "") + cells.format(1, 2), fields)))
+    np.testing.assert_array_equal(ds.b, [np.nan, 2])
+    assert ds.c.values.tolist() == [5, 5]
+    with pytest.raises(FormatError, match="'bad'"):
+        ds.a.load()
+
+
 # ---- VALUES ref
 
 SHARED = """<VOTABLE version="1.4"><RESOURCE><TABLE><FIELD name="b" datatype="int"><VALUES ref="n"/></FIELD>

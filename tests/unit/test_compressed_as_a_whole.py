@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import pickle
 import zipfile
 from pathlib import Path
 
@@ -129,3 +130,23 @@ def test_content_has_one_name_and_another_content_another():
     names = {scichunk.open(d)["page_0"].band_data.data.name for d in (data, bytes(bytearray(data)), io.BytesIO(data))}
     assert len(names) == 1
     assert scichunk.open(data + b"\0")["page_0"].band_data.data.name not in names
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_content_travels_whole(protocol):
+    data = (DATA / "dem_2024-01-01.tif").read_bytes()
+    array = scichunk.from_geotiff(data)
+    again = pickle.loads(pickle.dumps(array, protocol))
+    assert again.name == array.name
+    np.testing.assert_array_equal(again, array)
+
+
+def test_content_travels_without_copies_where_buffers_do():
+    data = (DATA / "dem_2024-01-01.tif").read_bytes()
+    ds, buffers = xr.open_dataset(data, engine="geotiff"), []
+    packed = pickle.dumps(ds, 5, buffer_callback=buffers.append)
+    assert len(packed) < len(data) <= max(memoryview(b).nbytes for b in buffers)
+    message = b"before" + data + b"behind"
+    parts = [memoryview(message)[6 : 6 + len(data)] if memoryview(b).nbytes == len(data) else b for b in buffers]
+    for given in (buffers, [bytearray(b) for b in buffers], parts):
+        xr.testing.assert_identical(pickle.loads(packed, buffers=given), ds)

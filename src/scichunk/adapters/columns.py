@@ -114,10 +114,11 @@ def columns(frame: Any) -> Columns:
         types = {name: str(v.dtype) for name, v in names.items()}
         return Columns({name: dict(v.attrs) for name, v in names.items()}, types, frame.attrs)
     meta = getattr(frame, "_meta", frame)
-    types = _types(meta)
-    if types is None:
+    kinds = _types(meta)
+    if kinds is None:
         msg = f"expected a dask or pandas DataFrame or Series, or a Dataset, got {type(frame).__name__}"
         raise TypeError(msg)
+    types = kinds
     found: dict[str, Mapping[str, Any]] = {}
     table: Mapping[str, Any] = {}
     for attrs in _sources(frame, meta):

@@ -114,7 +114,8 @@ def _data_types(label: str, spec: FormatSpec) -> tuple[type[FileData], type[File
     intake takes the readers of a type before those of its bases, and the readers of one type in no order: so the reader of
     datasets is that of the type itself, and comes first.
     """
-    known = [c for c in vars(datatypes).values() if isinstance(c, type) and issubclass(c, FileData) and c.filepattern]
+    classes: list[Any] = [c for c in vars(datatypes).values() if isinstance(c, type) and issubclass(c, FileData)]
+    known = [c for c in classes if c.filepattern]
     theirs = (
         next((c for c in known if re.search(c.filepattern, f"x{spec.suffixes[0]}")), None) if spec.suffixes else None
     )

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import os
+import pickle
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -174,14 +175,25 @@ class Location:
     def __dask_tokenize__(self) -> tuple[str, str]:
         return "scichunk", self.key
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         target = self.target
         if not isinstance(target, str | bytes | tuple):  # an open file cannot travel, its content can
             source = self.open()
             target = bytes(source.read_ranges([0], [source.fingerprint.size])[0])
+        if (
+            isinstance(target, bytes) and protocol >= 5
+        ):  # whoever takes buffers as they are, as dask does, makes no copies
+            return _from_content, (pickle.PickleBuffer(target), self.options, self.key)
         if self.key == target:
             return Location, (target,)
         return Location, (target, self.options, self.key)
+
+
+def _from_content(data: Any, options: Mapping[str, Any] | None, key: str) -> Location:
+    view = memoryview(data)
+    whole = view.obj  # the bytes themselves, if they came as a buffer within this process; or a larger message
+    same = isinstance(whole, bytes) and len(whole) == view.nbytes
+    return Location(whole if same else bytes(view), options, key)
 
 
 def _open_url(url: str, given: dict[str, Any]) -> ByteSource:

@@ -134,8 +134,11 @@ def build_dataset(
         ):
             variables[name] = coordinate_variable(coordinate)
     attrs: Any = dict(node.attrs)
-    if (flags.decode_times or flags.decode_timedelta) and any(may_be_time(v) for v in variables.values()):
-        variables, attrs = with_times(variables, attrs, flags, location.url)
+    if flags.decode_times or flags.decode_timedelta:
+        if any(may_be_time(v) for v in variables.values()):
+            variables, attrs = with_times(variables, attrs, flags, location.url)
+        for variable in variables.values():  # as xarray's decoding leaves it behind
+            variable.encoding.setdefault("dtype", variable.dtype)
     ds = xr.Dataset(variables, attrs=attrs)
     ds = ds.set_coords([n for n in node.coords if n in ds.variables])
     for name, coordinate in ranges.items():

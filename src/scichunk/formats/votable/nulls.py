@@ -6,6 +6,7 @@ is taken, once it is known that there are nulls at all: columns without any stay
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.tables import Column, Rows, TableSource
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.tables.arrow import arrow_type, to_numpy
 
 if TYPE_CHECKING:
@@ -38,12 +40,26 @@ def undeclared(columns: Sequence[Column]) -> list[str]:
 def find_fills(table: TableSource) -> dict[str, Fill]:
     """Look at all rows; returns a value that does not occur for each column of integers that has nulls.
 
+    Columns that cannot be read as a whole have none: the error is raised where their values are asked for, so that it stands in the
+    way of no other column.
+
     Parameters
     ----------
     table
         Its rows are read once, the columns of :func:`undeclared` only.
     """
     names = undeclared(table.columns)
+    try:
+        return _look(table, names)
+    except (FormatError, LimitExceeded, UnsupportedFeature):
+        found: dict[str, Fill] = {}
+        for name in names:
+            with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
+                found |= _look(table, [name])
+        return found
+
+
+def _look(table: TableSource, names: list[str]) -> dict[str, Fill]:
     if not names:
         return {}
     dtypes = {c.name: c.dtype for c in table.columns}

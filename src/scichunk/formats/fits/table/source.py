@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, cast
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core.cache import key_of, tiles
 from scichunk.core.tables import Rows
-from scichunk.errors import FormatError, LimitExceeded, located
+from scichunk.errors import DataWarning, FormatError, LimitExceeded, located
 from scichunk.formats.fits.image.nodes import attributes
 from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table.columns import column_of, header_attrs, is_column_keyword
@@ -55,6 +56,7 @@ class FITSTable:
     def __init__(self, source: ByteSource, hdu: HDU) -> None:
         self.source, self.hdu = source, hdu
         self._fetching = threading.Lock()
+        self._told: set[str] = set()
         self.layout = read_layout(hdu)
         self.n_rows = self.layout.rows
         said = header_attrs(hdu.cards, self.layout.fields)
@@ -136,6 +138,11 @@ class FITSTable:
         self._check([field], start, stop)
         sink = numpy_sink(field, stop - start, form, raw=raw)
         found: npt.NDArray[Any] = self._read([field], start, stop, [sink], self._near())[0]
+        if (count := getattr(sink, "undefined", 0)) and name not in self._told:
+            self._told.add(name)
+            where = f"{self.source.url}, HDU {self.hdu.index}, column {name!r}"
+            msg = f"{count} or more undefined logicals are False in arrays; frames have nulls [{where}]"
+            warnings.warn(msg, DataWarning, stacklevel=2)
         return found
 
     def _near(self) -> ByteSource:
