@@ -12,7 +12,7 @@ import scichunk
 from scichunk.errors import FormatError
 from tests.children import run
 from tests.fits_tables import header, padded
-from tests.formats.test_hostile_geotiff import tiff
+from tests.formats.test_hostile_geotiff import BASE, tiff
 from tests.votable_docs import binary
 
 
@@ -149,3 +149,13 @@ def test_quantised_tiles_of_twice_as_many_bytes_as_pixels_have(algorithm):
         narrow = narrow[: at + 10] + b"7".rjust(20) + narrow[at + 30 :]
     with pytest.raises(FormatError, match="tile 0"):
         scichunk.from_fits(narrow).compute()
+
+
+def test_complaints_of_gdal_about_something_else():
+    """rasterio tells of GeoKeys without their text when it is asked for colours; the pixels are as sound as before."""
+    keys = (3, [1, 1, 0, 1, 1026, 34737, 5, 0])
+    tags = BASE | {258: (3, [12]), 279: (4, [96]), 34735: keys}
+    data = tiff(tags, bytes(range(96)))
+    plain = tiff({tag: value for tag, value in tags.items() if tag != 34735}, bytes(range(96)))
+    assert "reference" in str(scichunk.info(data))
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), scichunk.from_geotiff(plain).compute())

@@ -153,12 +153,33 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
     with located(part=part):
         windows = RasterioWindows(source, offset, why)
         with windows.dataset() as dataset:
+            dtype, grid, colours = _facts(dataset, source.url)
+    found = RasterioArray(grid, dtype, why, windows)
+    found.colorinterp = colours
+    return found
+
+
+def _facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
+    """Type, grid and colours of a dataset.
+
+    rasterio raises what GDAL has complained of with whatever is asked next, though it is about something else, such as GeoKeys. Then the
+    second answer counts.
+    """
+    from rasterio._err import CPLE_BaseError  # not public, but what escapes
+    from rasterio.errors import RasterioError
+
+    for last in (False, True):
+        try:
             dtype = dataset_dtype(dataset.dtypes)
             rows, columns = dataset.block_shapes[0]
             shape = (dataset.count, dataset.height, dataset.width)
             interleaved = dataset.profile.get("interleave") == "pixel"
             colours = tuple(c.name for c in dataset.colorinterp)
+        except (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, IndexError) as error:
+            if last:
+                msg = f"rasterio cannot say what is in it: {error}"
+                raise FormatError(msg, url=url, tried="reference (rasterio)") from error
+        else:
+            break
     grid = ChunkGrid(shape, (shape[0] if interleaved else 1, max(1, rows), max(1, columns)))
-    found = RasterioArray(grid, dtype, why, windows)
-    found.colorinterp = colours
-    return found
+    return dtype, grid, colours
