@@ -168,7 +168,7 @@ def test_sel_of_anything_else_is_xarrays(image):
     """The branch of ``sel`` is taken only where xarray could but raise."""
     plain = xr.Dataset({"a": ("x", [1, 2, 3])}, coords={"x": [0.0, 1.0, 2.0], "ra": 5.0, "dec": 6.0})
     assert int(plain.sel(x=1.2, method="nearest").a) == 2
-    with pytest.raises(ValueError, match="set_xindex"):
+    with pytest.raises((ValueError, KeyError), match="index"):
         plain.sel(ra=5.0, dec=6.0, method="nearest")
     with pytest.raises(KeyError):
         plain.sel(nothing=1)

@@ -215,7 +215,7 @@ def test_cuts_across_the_sky(files):
         (lambda a: a.assign_coords(frequency=a.frequency / 1e9), "not that of the file"),
         (lambda a: a.isel(frequency=[0, 1, 5]), "evenly spaced"),
         (lambda a: a.isel(x=slice(0, 0)), "left"),
-        (lambda a: a.mean(("x", "y", "frequency", "stokes")), "left"),
+        (lambda a: a.mean(("x", "y", "frequency", "stokes"), keep_attrs=True), "left"),
     ],
 )
 def test_what_a_wcs_cannot_express(files, spoil, words):
