@@ -49,8 +49,8 @@ def from_votable(
     -------
     dask.array.Array
         Shape ``(row, *cell)``, native byte order; object for texts and for arrays of variable length. Nulls are NaN in floating
-        point, the declared value in integers, else the lowest integer (255 of unsigned bytes), with a ``DataWarning``. Rows of
-        TABLEDATA and rows of varying size are counted, once.
+        point, the declared value in integers, else a value that no row has, with a ``DataWarning``. Rows of TABLEDATA and rows of
+        varying size are counted, once.
 
     Raises
     ------
