@@ -9,7 +9,7 @@ import rasterio
 from astropy.io import fits
 
 import scichunk
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
 from tests.children import run
 from tests.fits_tables import header, padded
 from tests.formats.test_hostile_geotiff import BASE, tiff
@@ -159,3 +159,17 @@ def test_complaints_of_gdal_about_something_else():
     plain = tiff({tag: value for tag, value in tags.items() if tag != 34735}, bytes(range(96)))
     assert "reference" in str(scichunk.info(data))
     np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), scichunk.from_geotiff(plain).compute())
+
+
+@pytest.mark.parametrize("long", [5, 1 << 40, 1 << 62, 10**30])
+def test_images_without_pixels_whose_other_axes_are_long(long):
+    """Nothing is made for each row of an image that has no columns; axes beyond 64 bits are beyond any file."""
+    for sizes in ((0, long), (long, 0), (0, long, 2)):
+        axes = [(f"NAXIS{i}", n) for i, n in enumerate(sizes, 1)]
+        data = header(("SIMPLE", True), ("BITPIX", -32), ("NAXIS", len(sizes)), *axes)
+        if long > 1 << 48:
+            with pytest.raises(LimitExceeded, match="beyond any file"):
+                scichunk.info(data)
+        else:
+            assert scichunk.info(data).arrays[0].shape == sizes[::-1]
+            assert scichunk.from_fits(data)[..., :9].compute().size == 0
