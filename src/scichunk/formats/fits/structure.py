@@ -18,7 +18,7 @@ __all__ = ["BLOCK", "HDU", "Structure"]
 
 BLOCK: Final = 2880
 _LONGEST_AXIS: Final = 1 << 48
-"""Pixels of an axis: as many would be 256 TiB; but beside an axis of 0 a header can name any number."""
+"""Pixels along an axis of an image: as many would be 256 TiB; but beside an axis of 0 a header can name any number."""
 _BITPIX: Final = (8, 16, 32, 64, -32, -64)
 _AHEAD: Final = 48  # headers that are fetched at once where HDUs look alike
 _STEP: Final = 4 * BLOCK
@@ -170,7 +170,7 @@ class Structure:
             msg = f"impossible sizes: BITPIX {bitpix}, axes {axes}, PCOUNT {pcount}, GCOUNT {gcount}"
             raise FormatError(msg)
         values = math.prod(axes[1:] if groups else axes) if axes else 0
-        if values > 1 << 62 or max(axes, default=0) > _LONGEST_AXIS:
+        if max([values, *axes]) > 1 << 62:
             msg = f"axes {axes} are beyond any file"
             raise LimitExceeded(msg)
         if index == 0 and not groups:
