@@ -9,7 +9,7 @@ import rasterio
 from astropy.io import fits
 
 import scichunk
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
 from tests.children import run
 from tests.fits_tables import header, padded
 from tests.formats.test_hostile_geotiff import BASE, tiff
@@ -152,10 +152,30 @@ def test_quantised_tiles_of_twice_as_many_bytes_as_pixels_have(algorithm):
 
 
 def test_complaints_of_gdal_about_something_else():
-    """rasterio tells of GeoKeys without their text when it is asked for colours; the pixels are as sound as before."""
-    keys = (3, [1, 1, 0, 1, 1026, 34737, 5, 0])
-    tags = BASE | {258: (3, [12]), 279: (4, [96]), 34735: keys}
+    """rasterio tells of GeoKeys whose text is cut off when it is asked for colours; the pixels are as sound as before."""
+    text = [*b"WGS 84 / UTM zone 32N|WGS 84|", 0]
+    keys = [1, 1, 0, 1, 1026, 34737, len(text) - 1, 0]
+    tie = struct.pack("<6d", 0, 0, 0, 5, 6, 0)
+    tags = BASE | {258: (3, [12]), 279: (4, [96]), 33922: (1, list(tie)), 34735: (3, keys), 34737: (1, text)}
     data = tiff(tags, bytes(range(96)))
-    plain = tiff({tag: value for tag, value in tags.items() if tag != 34735}, bytes(range(96)))
-    assert "reference" in str(scichunk.info(data))
-    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), scichunk.from_geotiff(plain).compute())
+    for tag, kind, count in ((33922, 12, 6), (34737, 2, len(text))):  # what the maker of files writes as bytes
+        at = data.index(struct.pack("<HH", tag, 1))
+        data = data[:at] + struct.pack("<HHI", tag, kind, count) + data[at + 8 :]
+    plain = tiff({tag: value for tag, value in tags.items() if tag < 33922}, bytes(range(96)))
+    np.testing.assert_array_equal(scichunk.from_geotiff(data[:-20]).compute(), scichunk.from_geotiff(plain).compute())
+    with pytest.raises(FormatError, match="outside the file"):
+        scichunk.info(data[:-20])
+
+
+@pytest.mark.parametrize("long", [5, 1 << 40, 1 << 62, 10**30])
+def test_images_without_pixels_whose_other_axes_are_long(long):
+    """Nothing is made for each row of an image that has no columns; axes beyond 64 bits are beyond any file."""
+    for sizes in ((0, long), (long, 0), (0, long, 2)):
+        axes = [(f"NAXIS{i}", n) for i, n in enumerate(sizes, 1)]
+        data = header(("SIMPLE", True), ("BITPIX", -32), ("NAXIS", len(sizes)), *axes)
+        if long > 1 << 48:
+            with pytest.raises(LimitExceeded, match="beyond any file"):
+                scichunk.info(data)
+        else:
+            assert scichunk.info(data).arrays[0].shape == sizes[::-1]
+            assert scichunk.from_fits(data)[..., :9].compute().size == 0

@@ -17,6 +17,8 @@ from scichunk.sources import ByteSource
 __all__ = ["BLOCK", "HDU", "Structure"]
 
 BLOCK: Final = 2880
+_LONGEST_AXIS: Final = 1 << 48
+"""Pixels along an axis of an image: as many would be 256 TiB; but beside an axis of 0 a header can name any number."""
 _BITPIX: Final = (8, 16, 32, 64, -32, -64)
 _AHEAD: Final = 48  # headers that are fetched at once where HDUs look alike
 _STEP: Final = 4 * BLOCK
@@ -68,6 +70,9 @@ class HDU:
         """Shape of the image in NumPy's order."""
         prefix = "ZNAXIS" if self.kind == "compressed" else "NAXIS"
         axes = [self.cards.integer(f"{prefix}{i}") for i in range(self.cards.integer(prefix), 0, -1)]
+        if max(axes, default=0) > _LONGEST_AXIS:
+            msg = f"axes {axes[::-1]} are beyond any file"
+            raise LimitExceeded(msg)
         if self.kind == "groups":
             return (self.cards.integer("GCOUNT", 1), *axes[:-1])
         return tuple(axes)
@@ -165,7 +170,7 @@ class Structure:
             msg = f"impossible sizes: BITPIX {bitpix}, axes {axes}, PCOUNT {pcount}, GCOUNT {gcount}"
             raise FormatError(msg)
         values = math.prod(axes[1:] if groups else axes) if axes else 0
-        if values > 1 << 62:
+        if max([values, *axes]) > 1 << 62:
             msg = f"axes {axes} are beyond any file"
             raise LimitExceeded(msg)
         if index == 0 and not groups:

@@ -168,18 +168,22 @@ def _facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple[str,
     from rasterio._err import CPLE_BaseError  # not public, but what escapes
     from rasterio.errors import RasterioError
 
-    for last in (False, True):
-        try:
-            dtype = dataset_dtype(dataset.dtypes)
-            rows, columns = dataset.block_shapes[0]
-            shape = (dataset.count, dataset.height, dataset.width)
-            interleaved = dataset.profile.get("interleave") == "pixel"
-            colours = tuple(c.name for c in dataset.colorinterp)
-        except (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, IndexError) as error:
-            if last:
-                msg = f"rasterio cannot say what is in it: {error}"
-                raise FormatError(msg, url=url, tried="reference (rasterio)") from error
-        else:
-            break
+    refusals = (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, IndexError)
+    try:
+        return _ask(dataset)
+    except refusals:
+        pass
+    try:
+        return _ask(dataset)
+    except refusals as error:
+        msg = f"rasterio cannot say what is in it: {error}"
+        raise FormatError(msg, url=url, tried="reference (rasterio)") from error
+
+
+def _ask(dataset: Any) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
+    rows, columns = dataset.block_shapes[0]
+    shape = (dataset.count, dataset.height, dataset.width)
+    interleaved = dataset.profile.get("interleave") == "pixel"
+    colours = tuple(c.name for c in dataset.colorinterp)
     grid = ChunkGrid(shape, (shape[0] if interleaved else 1, max(1, rows), max(1, columns)))
-    return dtype, grid, colours
+    return dataset_dtype(dataset.dtypes), grid, colours

@@ -105,6 +105,8 @@ def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
             break
         edges[axis] = max(1, shape[axis])  # rows are never cut
         inner *= max(1, shape[axis])
+    if 0 in shape:  # nothing to cut, however long the other axes are
+        edges = [max(1, length) for length in shape]
     grid = ChunkGrid(shape, tuple(edges))
     starts, lengths = _slabs(grid, size, hdu.data)
     stored = np.dtype(f">f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f">i{size}")
