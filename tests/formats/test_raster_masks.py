@@ -205,3 +205,11 @@ def test_info_lists_masks(tmp_path, external):
 def test_info_lists_no_mask_where_there_is_none(tmp_path):
     write(tmp_path / "image.tif")
     assert "mask" not in scichunk.info(tmp_path / "image.tif").arrays[0].notes
+
+
+def test_masks_lie_on_the_grid_of_the_image(tmp_path):
+    write(tmp_path / "image.tif", mask=MASK)
+    raw = xr.open_dataset(tmp_path / "image.tif", engine="geotiff", mask_and_scale=False)
+    assert raw["mask"].encoding["grid_mapping"] == raw.band_data.encoding["grid_mapping"] == "spatial_ref"
+    plain = xr.open_dataset(tmp_path / "image.tif", engine="geotiff", decode_cf=False)
+    assert plain["mask"].attrs["grid_mapping"] == "spatial_ref"

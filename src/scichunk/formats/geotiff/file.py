@@ -132,7 +132,7 @@ class GeoTIFFFile(FileBase):
             place = ("mask", page, level)
             source = self.array(place)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
-            encoding = {"reader": source.reader}
+            encoding = {"grid_mapping": "spatial_ref", "reader": source.reader}
             variables.append(ArrayVar("mask", ("y", "x"), place, source, attrs, encoding, absent=255, stored=True))
         full = self.structure.page(page).image
         return nodes.build(variables, metadata, image, full, variables[0].source.shape)
