@@ -179,3 +179,20 @@ def test_images_without_pixels_whose_other_axes_are_long(long):
         else:
             assert scichunk.info(data).arrays[0].shape == sizes[::-1]
             assert scichunk.from_fits(data)[..., :9].compute().size == 0
+
+
+@pytest.mark.parametrize("algorithm", ["RICE_1", "GZIP_1", "HCOMPRESS_1", "PLIO_1", "NOCOMPRESS"])
+@pytest.mark.parametrize("blank", [10**19, -(10**25)])
+def test_blanks_that_no_stored_integer_equals(algorithm, blank):
+    image, file = np.arange(64, dtype="i4").reshape(8, 8), io.BytesIO()
+    hdu = fits.CompImageHDU(image, compression_type=algorithm, tile_shape=(4, 8))
+    hdu.header["ZBLANK"] = 12345
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    with fits.open(io.BytesIO(file.getvalue()), disable_image_compression=True) as raw:
+        raw[1].header["ZBLANK"] = 12345
+        file = io.BytesIO()
+        raw.writeto(file)
+    data = file.getvalue()
+    at = data.index(b"ZBLANK  =")
+    data = data[: at + 10] + str(blank).rjust(30).encode() + b" " * 40 + data[at + 80 :]
+    np.testing.assert_array_equal(scichunk.from_fits(data).compute(), image)

@@ -213,8 +213,9 @@ class TileCodec:
             self._rescale(batch, out)
         elif out.dtype.kind == "f":
             scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.offset)
-            blank = np.int64(scaling.blank if scaling.blank is not None else 0)
-            kernels_place.place_scaled(words, *table, scale, zero, blank, scaling.blank is not None, flat)
+            known = scaling.blank is not None and abs(scaling.blank) < 1 << 63  # no stored integer is beyond
+            blank = np.int64(scaling.blank if scaling.blank is not None and known else 0)
+            kernels_place.place_scaled(words, *table, scale, zero, blank, known, flat)
         else:
             flip = np.uint64(scaling.flip).astype(np.int64)
             kernels_place.place_cast(words, *table, flip, flat)
