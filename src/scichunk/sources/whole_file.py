@@ -106,18 +106,18 @@ def expand(source: ByteSource) -> ByteSource:
 def _pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
     """What is in the file, in pieces of bounded size."""
     if kind == "gzip":
-        return _members(source, lambda: zlib.decompressobj(31))
+        return _members(kind, source, lambda: zlib.decompressobj(31))
     if kind == "bzip2":
-        return _members(source, bz2.BZ2Decompressor)
+        return _members(kind, source, bz2.BZ2Decompressor)
     if kind == "xz":
-        return _members(source, lambda: lzma.LZMADecompressor(memlimit=1 << 30))
+        return _members(kind, source, lambda: lzma.LZMADecompressor(memlimit=1 << 30))
     whole = bytes(source.read_ranges([0], [source.fingerprint.size])[0])
     if kind == "zip":
         return _zip(whole)
     return _zstd(whole) if kind == "zstd" else _compress(whole)
 
 
-def _members(source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
+def _members(kind: str, source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
     """Streams one after another; zeros or other bytes after the last are ignored."""
     size, at, data, stream, done = source.fingerprint.size, 0, b"", start(), 0
     begun = False
@@ -140,11 +140,11 @@ def _members(source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
         raise
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
         if begun or not done:
-            msg = f"compressed data are corrupt: {error}"
+            msg = f"compressed data ({kind}) are corrupt: {error}"
             raise FormatError(msg) from error
         return
     if begun or not done:
-        msg = "compressed data end too early"
+        msg = f"compressed data ({kind}) end too early"
         raise FormatError(msg)
 
 
