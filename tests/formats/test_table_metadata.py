@@ -118,15 +118,19 @@ def test_attributes_of_frames_go_into_json_and_stay_small(catalogue):
 
 ERRORS = {
     "no table": NOTHING.format("", "", status("ERROR", "column foo\nnot found")),
-    "before the table": stars(status("ERROR", "column foo not found")).decode(),
-    "behind the table": stars(status("OK"), "", status("ERROR", "column foo not found")).decode(),
-    "within the table": stars("", status("error", "column foo not found")).decode(),
     "above": NOTHING.format("", status("ERROR", "column foo not found"), ""),
     "only a value": NOTHING.format("", '<INFO ID="Error" name="Error" value="column foo not found"/>', ""),
     "only a text": NOTHING.format("", "", '<INFO name="Errors"> column foo not found </INFO>'),
     "a parameter": NOTHING.format(
         '<PARAM name="Error" datatype="char" arraysize="*" value="column foo not found"/>', "", ""
     ),
+}
+
+
+BESIDE = {
+    "before the table": stars(status("ERROR", "column foo not found")).decode(),
+    "behind the table": stars(status("OK"), "", status("ERROR", "column foo not found")).decode(),
+    "within the table": stars("", status("error", "column foo not found")).decode(),
 }
 
 
@@ -146,6 +150,21 @@ def test_errors_of_services_are_errors_with_their_text(text):
     except FormatError as error:
         told = str(error)
     assert "column foo not found" in told
+
+
+@pytest.mark.parametrize("text", ERRORS.values(), ids=ERRORS)
+def test_trees_of_errors_are_empty_and_warn(text):
+    with pytest.warns(DataWarning, match="the service answered with an error, .*: column foo not found"):
+        tree = xr.open_datatree(text.encode(), engine="votable")
+    assert not any(node.variables for node in tree.subtree)
+
+
+@pytest.mark.parametrize("text", BESIDE.values(), ids=BESIDE)
+def test_errors_beside_a_table_warn_with_their_text(text):
+    for read in (scichunk.read_votable, scichunk.open, lambda b: xr.open_dataset(b, engine="votable")):
+        scichunk.clear_caches()
+        with pytest.warns(DataWarning, match="the service answered with an error: column foo not found"):
+            read(text.encode())
 
 
 def test_the_header_of_an_error_can_be_looked_at():

@@ -192,3 +192,12 @@ def test_content_refers_to_nothing_elsewhere(href):
 def test_undefined_booleans_are_said():
     with pytest.warns(DataWarning, match="declares no value"):
         assert dataset(raw(one("boolean", "T", "?", "F"))).a.values.tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("datatype", INTEGERS)
+def test_arrays_of_stored_integers_have_astropys_value_for_null(datatype):
+    info = np.iinfo(INTEGERS[datatype])
+    want = info.min or info.max
+    with pytest.warns(DataWarning, match=f"they become {want}, as in astropy"):
+        array = scichunk.from_votable(raw(one(datatype, "1", "", "3")), "a")
+    assert array.compute().tolist() == [1, want, 3]

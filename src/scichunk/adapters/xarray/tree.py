@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from xarray import DataTree
 
+from scichunk.adapters.opening import open_any
 from scichunk.sources import locate
 
 __all__ = ["open"]
@@ -30,7 +31,7 @@ def open(url: Any, **kwargs: Any) -> DataTree:  # noqa: A001  # the name is the 
     Raises
     ------
     FormatError
-        If it is a file of no known format, or a corrupt one.
+        If it is a file of no known format, or a corrupt one; or if a service sent an error instead of a table, with its text.
     SourceError
         If it is missing or cannot be read.
     """
@@ -39,4 +40,9 @@ def open(url: Any, **kwargs: Any) -> DataTree:  # noqa: A001  # the name is the 
     kwargs = {"engine": "scichunk", "chunks": {}, **kwargs}
     # Content has one digest then, instead of one for each group, and xarray takes no bytes where there are chunks.
     target = url if isinstance(url, str | os.PathLike) else locate(url, kwargs.get("storage_options"))
-    return xr.open_datatree(cast("Any", target), **kwargs)
+    tree = xr.open_datatree(cast("Any", target), **kwargs)
+    if not any(
+        node.variables for node in tree.subtree
+    ):  # where a service sent an error instead, its format raises that
+        open_any(None, target, kwargs.get("storage_options")).file.node("/")
+    return tree

@@ -17,8 +17,8 @@ from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.markup import is_near
 from scichunk.formats.votable.metadata import document_attributes, group_names
-from scichunk.formats.votable.nulls import Fill, FilledTable, find_fills, undeclared
-from scichunk.formats.votable.status import check_status, warn_if_cut
+from scichunk.formats.votable.nulls import Fill, FilledTable, find_fills, outermost, undeclared
+from scichunk.formats.votable.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.sources import ByteSource, Location
@@ -63,12 +63,16 @@ class VOTableFile(FileBase):
         self._lock = threading.RLock()
 
     def groups(self) -> list[str]:
-        """Return ``/NAME`` of every table; only ``/`` where there is one."""
+        """Return ``/NAME`` of every table; only ``/`` where there is one; none where a service sent an error instead."""
         self.document.find_all()
-        return list(self._named()) or ["/"]
+        if not any(t.fields for t in self.document.tables):
+            return []
+        return list(self._named())
 
     def root(self) -> Mapping[str, Any]:
         """Return what the document says as a whole."""
+        if not any(t.fields for t in self.document.tables):
+            warn_of_error(self.document.tables, self.document.root, self.document.source.url)
         return document_attributes(self.document.root)
 
     def header(self) -> Any:
@@ -166,9 +170,13 @@ class VOTableFile(FileBase):
             raise FormatError(msg, url=self.document.source.url)
         found = self.find(table)
         self._warn_if_cut(found)
-        fill = self._fills(found.index).get(column)
-        if fill is not None:
-            msg = f"column {column!r} has nulls and declares no value for them: they become {fill} [{self.document.source.url}]"
+        fill: Fill | None = None
+        if column in self._fills(found.index):
+            fill = outermost(self.table(("table", found.index)).columns, column)
+            msg = (
+                f"column {column!r} has nulls and declares no value for them: they become {fill}, as in astropy; frames and "
+                f"datasets mask them [{self.document.source.url}]"
+            )
             warnings.warn(msg, DataWarning, stacklevel=4)
         return ("column", table, column, False, fill), None
 

@@ -22,7 +22,7 @@ from scichunk.tables.arrow import arrow_type, to_numpy
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["NAN", "Fill", "FilledTable", "find_fills", "undeclared"]
+__all__ = ["NAN", "Fill", "FilledTable", "find_fills", "outermost", "undeclared"]
 
 Fill = int | str
 """A value that stands for null, or :data:`NAN`."""
@@ -70,6 +70,12 @@ def _look(table: TableSource, names: list[str]) -> dict[str, Fill]:
         for name, array in zip(names, batch.columns, strict=True):
             seen[name].add(array)
     return {name: known.fill() for name, known in seen.items() if known.nulls}
+
+
+def outermost(columns: Sequence[Column], name: str) -> int:
+    """Return what astropy stores for a null that a document has no value for: the lowest integer, the highest of unsigned ones."""
+    info = np.iinfo(next(c.dtype for c in columns if c.name == name))
+    return int(info.min or info.max)
 
 
 class _Seen:

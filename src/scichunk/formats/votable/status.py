@@ -10,7 +10,7 @@ from scichunk.errors import DataWarning, FormatError
 from scichunk.formats.votable.elements import Element
 from scichunk.formats.votable.structure import Table
 
-__all__ = ["check_status", "text_of", "warn_if_cut"]
+__all__ = ["check_status", "text_of", "warn_if_cut", "warn_of_error"]
 
 _STATUS: Final = "query_status"
 _ERROR: Final = frozenset({"error", "errors"})
@@ -39,17 +39,45 @@ def check_status(tables: Sequence[Table], root: Element, table: Table | None, ur
     Raises
     ------
     FormatError
+        With the text of the service, where there is no column to read.
+
+    Warns
+    -----
+    DataWarning
+        With the text of the service, where it gives columns nevertheless.
+    """
+    said = _error(tables, root, table)
+    if said is None:
+        return
+    msg = f"the service answered with an error: {said or 'it does not say which'}"
+    if table is None or not table.fields:
+        raise FormatError(msg, url=url)
+    warnings.warn(f"{msg}; what it sent beside that is read [{url}]", DataWarning, stacklevel=5)
+
+
+def warn_of_error(tables: Sequence[Table], root: Element, url: str) -> None:
+    """Warn of the error of a service where a document is opened as a tree, which is empty then.
+
+    Warns
+    -----
+    DataWarning
         With the text of the service.
     """
+    said = _error(tables, root, None)
+    if said is not None:
+        msg = f"the service answered with an error, there is nothing to read: {said or 'it does not say which'} [{url}]"
+        warnings.warn(msg, DataWarning, stacklevel=5)
+
+
+def _error(tables: Sequence[Table], root: Element, table: Table | None) -> str | None:
+    """What a service says of its failure; None where it says nothing of one."""
     scopes = [root] if table is None else [root, *table.resource, table.element]
     holders = {id(r) for t in tables for r in t.resource}
     scopes += [r for r in _resources(root) if table is None or _is_result(r, holders)]
     said = [text for scope in scopes for word, text in _statuses(scope) if word == "ERROR"]
     if not said and not any(t.fields for t in tables):
         said = [text for scope in _everything(root) for text in _older_errors(scope)]
-    if said:
-        msg = f"the service answered with an error: {said[-1] or 'it does not say which'}"
-        raise FormatError(msg, url=url)
+    return said[-1] if said else None
 
 
 def warn_if_cut(table: Table, root: Element, url: str) -> None:
