@@ -30,10 +30,12 @@ class Guarded:
         self.__dict__.update(inner=inner, url=url)
 
     def __getattr__(self, name: str) -> Any:
-        inner, url = self.__dict__["inner"], self.__dict__["url"]
-        with guarded(url, let=(AttributeError,)):  # it says that there is no such attribute
-            value = getattr(inner, name)
-        return _guard(value, name, url) if callable(value) else value
+        try:
+            value = getattr(self.__dict__["inner"], name)
+        except Exception:
+            with guarded(self.__dict__["url"], let=(AttributeError,)):  # that says that there is no such attribute
+                raise
+        return _guard(value, name, self.__dict__["url"]) if callable(value) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.__dict__["inner"], name, value)
@@ -43,11 +45,12 @@ class Guarded:
 
 
 def _guard(method: Callable[..., Any], name: str, url: str) -> Callable[..., Any]:
-    let = (TypeError,) if name in _SELECTING else ()
-
     def call(*args: Any, **kwargs: Any) -> Any:
-        with guarded(url, let):
+        try:
             found = method(*args, **kwargs)
+        except Exception:  # entering the guard beforehand would cost more than the rest of a call that goes well
+            with guarded(url, (TypeError,) if name in _SELECTING else ()):
+                raise
         return Guarded(found, url) if name in _OPENING else found
 
     return call

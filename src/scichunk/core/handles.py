@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
-from typing import cast
+from typing import Final, cast
 
 from scichunk.core import registry
 from scichunk.core.arrays import ArraySource
@@ -19,6 +19,9 @@ from scichunk.sources import ByteSource, Fingerprint, Location
 from scichunk.sources.whole_file import compression, expand
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
+
+_HEAD_BYTES: Final = 4096
+"""As many are handed to ``sniff``."""
 
 
 def open_file(
@@ -71,21 +74,20 @@ def _open(format_name: str, location: Location, expected: Fingerprint, source: B
 
 
 def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
-    spec = registry.get(format_name)
-    head = source.head()
-    inner = source
+    spec, head = registry.get(format_name), source.head()
     with guarded(source.url):
-        if compression(head) is not None and not spec.sniff(
-            bytes(head[:4096])
-        ):  # else the format knows what to do with it
-            inner = expand(source)
-        file = spec.open_file(location, source=inner)
+        packed = compression(head) is not None and not spec.sniff(
+            bytes(head[:_HEAD_BYTES])
+        )  # else the format takes it as it is
+        file = spec.open_file(location, source=expand(source) if packed else source)
     file.fingerprint, file.alone = version, version == source.fingerprint
     return cast("OpenFile", Guarded(file, source.url))
 
 
 _shares: Counter[FileKey] = Counter()
-_lock = threading.RLock()  # a share may be collected while this thread holds it
+_left: deque[FileKey] = deque()
+"""Shares that the garbage collector has taken: it runs at any point of any thread, also where the lock is held."""
+_lock = threading.Lock()
 
 
 class Share:
@@ -103,32 +105,47 @@ class Share:
         self._key: FileKey | None = FileKey(location.key, fingerprint)
         with _lock:
             _shares[self._key] += 1
+        _tidy()
 
     def close(self) -> None:
         """Give the share up; once."""
-        key = self._give_up()
+        _tidy()
+        key, self._key = self._key, None
         if key is not None:
-            forget(key)
+            with _lock:
+                last = _take_from(key)
+            if last:
+                forget(key)
 
     def __del__(self) -> None:
-        self._give_up()
+        key, self._key = self._key, None
+        if key is not None:
+            _left.append(key)
+            _tidy()
 
-    def _give_up(self) -> FileKey | None:
-        """Return the file if this was its last share."""
-        with _lock:
-            key, self._key = self._key, None
-            if key is None:
-                return None
-            _shares[key] -= 1
-            if _shares[key] > 0:
-                return None
-            del _shares[key]
-            return key
+
+def _take_from(key: FileKey) -> bool:
+    """Count one share less; whether it was the last one. The lock is held."""
+    _shares[key] -= 1
+    if _shares[key] > 0:
+        return False
+    del _shares[key]
+    return True
+
+
+def _tidy() -> None:
+    """Count the shares that are gone, unless the lock is held: then whoever comes next does."""
+    while _left and _lock.acquire(blocking=False):
+        try:
+            while _left:
+                _take_from(_left.popleft())
+        finally:
+            _lock.release()
 
 
 def _after_fork() -> None:
     global _lock  # noqa: PLW0603  # it may have been held by a thread that is not there any more
-    _lock = threading.RLock()
+    _lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):

@@ -29,6 +29,8 @@ class HeaderReader:
         self.size = source.fingerprint.size
         self._head = source.head()
         self._head_size = len(self._head)
+        self._recent = 0, self._head_size, self._head
+        """First byte, byte behind the last, and data of the window that was read last: one value, so that no lock is needed."""
         self._starts = [0]
         """Where the windows begin. Both their starts and their ends ascend, so that of those that begin before a place the last
         reaches furthest."""
@@ -51,12 +53,16 @@ class HeaderReader:
         """
         if start >= 0 and stop <= self._head_size:  # nearly always, and a file has dozens of tags
             return self._head[start:stop]
+        first, end, data = self._recent
+        if first <= start and stop <= end:
+            return data[start - first : stop - first]
         ahead = min(self.size, max(stop, start + _READ_AHEAD))
         with self._lock:
             i = bisect.bisect_right(self._starts, start)
             if i:
                 first, data = self._starts[i - 1], self._windows[i - 1]
                 if stop <= first + len(data):
+                    self._recent = first, first + len(data), data
                     return data[start - first : stop - first]
             if start < 0 or stop > self.size:
                 msg = f"header bytes {start} to {stop} lie outside the file of {self.size} bytes"
@@ -70,6 +76,7 @@ class HeaderReader:
         data = memoryview(bytes(self.source.read_ranges([start], [ahead])[0]))
         with self._lock:
             self._insert(start, data)
+        self._recent = start, ahead, data
         return data[: stop - start]
 
     def _insert(self, start: int, data: memoryview) -> None:

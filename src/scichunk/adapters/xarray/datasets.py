@@ -135,19 +135,25 @@ def build_dataset(
             variables[name] = coordinate_variable(coordinate)
     attrs: Any = dict(node.attrs)
     if flags.decode_times or flags.decode_timedelta:
-        if any(may_be_time(v) for v in variables.values()):
-            variables, attrs = with_times(variables, attrs, flags, location.url)
+        timed = {n: v for n, v in variables.items() if may_be_time(v)}
+        if timed:
+            decoded, attrs = with_times(timed, attrs, flags, location.url)
+            variables |= decoded
         for variable in variables.values():  # as xarray's decoding leaves it behind
             variable.encoding.setdefault("dtype", variable.dtype)
-    ds = xr.Dataset(variables, attrs=attrs)
-    ds = ds.set_coords([n for n in node.coords if n in ds.variables])
+    made: dict[str, xr.Variable] = {}
+    if node.sky and variables and coords != "none":
+        from scichunk.adapters.xarray.sky import TABLES, sky_coordinates
+
+        tables = next((str(v.attrs[TABLES]) for v in variables.values() if TABLES in v.attrs), "")
+        shape, celestial = node.arrays[0].source.shape, coords == "celestial"
+        made = sky_coordinates(node.sky, shape, tables, variables, celestial=celestial)
+    # all at once: each coordinate that is assigned later is aligned with the others, at 0.3 ms a time
+    made |= {name: variables.pop(name) for name in node.coords if name in variables}
+    ds = xr.Dataset(variables, made, attrs)
     for name, coordinate in ranges.items():
         ds = ds.assign_coords(linear_coordinates(name, coordinate.values))
         ds[name].attrs.update(coordinate.attrs)
-    if node.sky and variables and coords != "none":
-        from scichunk.adapters.xarray.sky import with_sky
-
-        ds = with_sky(ds, node.sky, node.arrays[0].source.shape, celestial=coords == "celestial")
     ds.attrs = storable(ds.attrs)
     for variable in ds.variables.values():
         variable.attrs = storable(variable.attrs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Container, Hashable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -16,7 +16,7 @@ from scichunk.errors import FormatError, ScichunkError
 from scichunk.sky.subgrid import Grid, sub_grid
 from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape
 
-__all__ = ["HEADER", "HEADERS", "TABLES", "Image", "image_of", "is_reference", "wcs", "with_skies", "with_sky"]
+__all__ = ["HEADER", "HEADERS", "TABLES", "Image", "image_of", "is_reference", "sky_coordinates", "wcs", "with_skies"]
 
 HEADER: Final = "fits_header"
 """Attribute of variables: cards of 80 characters, without line ends."""
@@ -33,34 +33,35 @@ _SNAP: Final = 60
 Floats = npt.NDArray[np.float64]
 
 
-def with_sky(ds: xr.Dataset, header: str, shape: tuple[int, ...], *, celestial: bool) -> xr.Dataset:
-    """Add the coordinates of an image of the sky: pixel numbers, and the reference point or positions that are still to be computed.
+def sky_coordinates(
+    header: str, shape: tuple[int, ...], tables: str, taken: Container[str], *, celestial: bool
+) -> dict[str, xr.Variable]:
+    """Make the coordinates of an image of the sky: pixel numbers, and the reference point or positions that are still to be computed.
 
     Parameters
     ----------
-    ds
-        The image, without coordinates of the sky.
-    header, shape
+    header, shape, tables
         Of the image.
+    taken
+        Names that are given to something else: there are no coordinates then.
     celestial
         Longitude and latitude of every pixel, computed when they are read, instead of the reference point.
     """
     axes = axes_of(header, shape)
-    if axes.sky is None or set(axes.names) & set(ds.variables):
-        return ds
-    ds = _with_pixels(ds, axes, shape)
+    if axes.sky is None or any(name in taken for name in axes.names):
+        return {}
+    found = _pixel_numbers(axes, shape)
     if not celestial:
-        return ds.assign_coords(_reference_point(axes, (), axes.reference))
+        return found | _reference_point(axes, (), axes.reference)
     from scichunk.adapters.xarray.lazy import LazyCoordinate
 
     lon, lat = axes.sky
     sizes = dict(zip(axes.dims, shape, strict=True))
-    tables = next((str(v.attrs[TABLES]) for v in ds.data_vars.values() if TABLES in v.attrs), "")
     for i, name in enumerate(axes.names):
         values = SkyCoordinate(header, axes, (sizes[lat], sizes[lon]), latitude=bool(i), tables=tables)
         lazy = LazilyIndexedArray(LazyCoordinate(values))
-        ds = ds.assign_coords({name: xr.Variable((lat, lon), lazy, {"units": "deg"})})
-    return ds
+        found[name] = xr.Variable((lat, lon), lazy, {"units": "deg"})
+    return found
 
 
 def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -> xr.Dataset:
@@ -81,26 +82,26 @@ def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -
     taken = {*axes.names, HEADERS} & set(ds.variables)
     if axes.sky is None or taken:
         return ds
-    ds = _with_pixels(ds, axes, shape)
     count = ds.sizes[dim]
     points = [axes_of(skies[i][0], shape).reference if i in skies else (np.nan, np.nan) for i in range(count)]
     lon, lat = np.array(points, np.float64).T
-    ds = ds.assign_coords(_reference_point(axes, (dim,), (lon, lat)))
+    made = _pixel_numbers(axes, shape) | _reference_point(axes, (dim,), (lon, lat))
     for part, name in enumerate((HEADERS, TABLES)):
         texts = [skies[i][part] if i in skies else "" for i in range(count)]
         if any(texts):
             attrs = {"long_name": "cards that place the pixels" if name == HEADERS else "tables that they refer to"}
-            ds = ds.assign_coords({name: xr.Variable((dim,), np.array(texts, dtype=object), attrs)})
-    return ds
+            made[name] = xr.Variable((dim,), np.array(texts, dtype=object), attrs)
+    return ds.assign_coords(made)
 
 
-def _with_pixels(ds: xr.Dataset, axes: Axes, shape: tuple[int, ...]) -> xr.Dataset:
-    """Add pixel numbers along the dimensions of the sky."""
+def _pixel_numbers(axes: Axes, shape: tuple[int, ...]) -> dict[str, xr.Variable]:
+    """Make the coordinates along the dimensions of the sky."""
     sizes = dict(zip(axes.dims, shape, strict=True))
+    found = {}
     for dim in axes.sky or ():
         attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
-        ds = ds.assign_coords({dim: xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)})
-    return ds
+        found[dim] = xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)
+    return found
 
 
 def _reference_point(axes: Axes, dims: tuple[Hashable, ...], values: tuple[Any, Any]) -> dict[str, xr.Variable]:
