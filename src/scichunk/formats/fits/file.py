@@ -21,6 +21,7 @@ from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
+from scichunk.tables.nulls import filled
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -101,8 +102,10 @@ class FITSFile(FileBase):
         hdu = self._of_group(group)
         if hdu.is_table:
             table = self.table(("table", hdu.index))
-            attrs = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}
-            return table_node(table, lambda column, raw: ("column", hdu.index, column, raw), attrs)
+            attrs, fills = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}, table.fills()
+            return table_node(
+                filled(table, fills), lambda column, raw: ("column", hdu.index, column, raw, fills.get(column)), attrs
+            )
         place, raw = (("hdu", hdu.index, "auto", False), ("hdu", hdu.index, "auto", True))
         source = self.array(place)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
@@ -127,7 +130,7 @@ class FITSFile(FileBase):
         return named[name] if name in named else alike[0]
 
     def array(self, place: ArrayId) -> ArraySource:
-        """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw)`` of a table.
+        """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw, fill)`` of a table.
 
         Raises
         ------
@@ -139,8 +142,9 @@ class FITSFile(FileBase):
         with self._lock:
             if place not in self._arrays:
                 if place[0] == "column":
-                    _, which, column, raw = place
-                    return ColumnArray(self.table(("table", which)), column, raw=raw)
+                    _, which, column, raw, fill = place
+                    table = filled(self.table(("table", which)), {} if fill is None else {column: fill})
+                    return ColumnArray(table, column, raw=raw)
                 _, which, reader, raw = place
                 hdu = self.find(which)
                 with located(url=self.source.url, part=f"HDU {hdu.index}"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from scichunk import options
 from scichunk.core.arrays import ArraySource
@@ -17,7 +17,6 @@ from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.markup import is_near
 from scichunk.formats.votable.metadata import document_attributes, group_names
-from scichunk.formats.votable.nulls import Fill, FilledTable, find_fills, outermost, undeclared
 from scichunk.formats.votable.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
@@ -25,13 +24,12 @@ from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
+from scichunk.tables.nulls import LOOKED_AT, NAN, Fill, filled, find_fills, undeclared
 
 __all__ = ["VOTableFile", "open_file"]
 
 _MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
-"""Serializations in which any cell may be null, whatever its type."""
-_LOOKED_AT: Final = 1 << 28
-"""Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
+"""Serializations in which any cell may be null, whatever its type; booleans may be so in all."""
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> VOTableFile:
@@ -127,10 +125,7 @@ class VOTableFile(FileBase):
             index = named[name].index
         table, fills = self.table(("table", index)), self._fills(index)
         self._warn_if_cut(self.document.tables[index])
-        return table_node(
-            cast("TableSource", FilledTable(table, fills)),
-            lambda column, raw: ("column", index, column, raw, fills.get(column)),
-        )
+        return table_node(filled(table, fills), lambda column, raw: ("column", index, column, raw, fills.get(column)))
 
     def table(self, place: ArrayId) -> TableSource:
         """Return the table ``("table", which)``; a third value says what becomes of errors, a fourth asks for astropy's values.
@@ -156,9 +151,7 @@ class VOTableFile(FileBase):
             if place not in self._arrays:
                 _, which, column, raw, fill = place
                 self.document.hold()
-                table = self.table(("table", which))
-                if fill is not None:
-                    table = cast("TableSource", FilledTable(table, {column: fill}))
+                table = filled(self.table(("table", which)), {} if fill is None else {column: fill})
                 with located(url=self.document.source.url):
                     self._arrays[place] = ColumnArray(table, column, raw=raw)
             return self._arrays[place]
@@ -170,12 +163,11 @@ class VOTableFile(FileBase):
             raise FormatError(msg, url=self.document.source.url)
         found = self.find(table)
         self._warn_if_cut(found)
-        fill: Fill | None = None
-        if column in self._fills(found.index):
-            fill = outermost(self.table(("table", found.index)).columns, column)
+        fill = NAN if column in self._fills(found.index) else None
+        if fill:
             msg = (
-                f"column {column!r} has nulls and declares no value for them: they become {fill}, as in astropy; frames and "
-                f"datasets mask them [{self.document.source.url}]"
+                f"column {column!r} has nulls and declares no value for them: they become NaN, and the others floating point "
+                f"[{self.document.source.url}]"
             )
             warnings.warn(msg, DataWarning, stacklevel=4)
         return ("column", table, column, False, fill), None
@@ -231,13 +223,13 @@ class VOTableFile(FileBase):
             if index not in self._nulls:
                 table = self.document.tables[index]
                 found = self.table(("table", index))
-                limit = _LOOKED_AT if is_near(self.document.source) else options.get().scan_bytes
-                few = (found.nbytes or 0) <= limit and table.serialization in _MASKED
-                if few and undeclared(found.columns):
+                limit = options.get().scan_bytes
+                limit = max(limit, LOOKED_AT) if is_near(self.document.source) else limit
+                kinds = "iub" if table.serialization in _MASKED else "b"
+                names = undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
+                if names:
                     self.document.hold()
-                    self._nulls[index] = find_fills(found)
-                else:
-                    self._nulls[index] = {}
+                self._nulls[index] = find_fills(found, names)
             return self._nulls[index]
 
     def _check_status(self, table: Table | None) -> None:
