@@ -8,6 +8,7 @@ from typing import Any
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from scichunk.adapters.following import import_after
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.xarray import selecting
 
@@ -55,3 +56,6 @@ class LazyCoordinate(BackendArray):
     async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
         """Compute in a thread: nothing is waited for, but the event loop goes on."""
         return await asyncio.to_thread(self.__getitem__, key)
+
+
+import_after("dask", "scichunk.adapters.xarray.tokens")
