@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node
 from scichunk.errors import ScichunkError
+from scichunk.formats.geotiff.array_ids import MaskId, PageId
 from scichunk.formats.geotiff.structure import Image
 from scichunk.raster.affine import Affine6, scaled
 from scichunk.raster.gdal import RasterMetadata
@@ -48,7 +49,7 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
     """Describe the arrays of all groups; one that cannot be read says why."""
     found = []
     for group in file.groups():
-        page, level = file.place(group)
+        page, level = file.locate(group)
         image = file.image(page, level)
         rows, columns = image.block
         notes: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
@@ -56,7 +57,7 @@ def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
         dtype, codec, stored = "?", "?", None
         native: tuple[int, ...] = (image.samples, rows, columns)
         try:
-            source = file.array(("page", page, level, "auto"))
+            source = file.array(PageId(page, level))
             shape, dtype, codec, reader = source.shape, str(source.dtype), codec_name(source, image), source.reader
             native = source.grid.chunk_shape
             if isinstance(source, IndexedArray):
@@ -84,7 +85,7 @@ def _mask_note(file: GeoTIFFFile, page: int, level: int) -> dict[str, Any]:
     source, image = there
     where = "this file" if source is file.source else public_url(source.url)
     try:
-        array = file.array(("mask", page, level))
+        array = file.array(MaskId(page, level))
     except ScichunkError as error:
         return {"mask": f"cannot be read: {error.message} [{where}]"}
     chunk = " x ".join(str(n) for n in array.grid.chunk_shape)

@@ -11,6 +11,7 @@ from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import StagedArray
 from scichunk.errors import ScichunkError
+from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.raster.affine import Affine6, scaled, shifted
@@ -30,14 +31,14 @@ def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
     coords: dict[str, Coordinate] = {}
     for number, group in enumerate(structure.groups):
         names = naming(number)
-        place = ("image", number, reduce, "auto", expand)
-        source = file.array(place)
+        array_id = ImageId(number, reduce, expand=expand)
+        source = file.array(array_id)
         mine = pick(metadata, group.components)
         masked = None
         if is_masked(mine, source.shape[0], source.dtype):
-            where = ("masked", number, reduce, "auto", expand)
+            where = DecodedId(number, reduce, expand=expand)
             masked = Masked(where, file.array(where))
-        var = band_data(source, place, mine, codec_name(source), names, masked=masked)
+        var = band_data(source, array_id, mine, codec_name(source), names, masked=masked)
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
         found = coordinates(mine, transform, source.shape, names)
@@ -96,7 +97,7 @@ def _describe(file: JPEG2000File, path: str, reduce: int, number: int) -> ArrayI
     shape: tuple[int, ...] = structure.shape(group, reduce)
     native, dtype, codec = shape, "?", "?"
     try:
-        source = file.array(("image", number, reduce, "auto", False))
+        source = file.array(ImageId(number, reduce))
         native, dtype, codec, reader = source.grid.chunk_shape, str(source.dtype), codec_name(source), source.reader
     except ScichunkError as error:
         reader = f"cannot be read: {error.message}"
