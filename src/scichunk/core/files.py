@@ -256,7 +256,7 @@ class FormatFile(FileBase):
             node = self.node(group)
             for var in node.arrays:
                 if var.array_id == array_id:
-                    return Layout.of(var, node)
+                    return layout_of(var, node)
         msg = f"there is no array {array_id!r}"
         raise FormatError(msg, url=self.source.url)
 
@@ -269,6 +269,18 @@ class FormatFile(FileBase):
         if group.strip("/"):
             msg = f"there is no group {group!r}; the file has {', '.join(self.groups())}"
             raise GroupNotFound(msg, url=self.source.url)
+
+
+def layout_of(var: ArrayVar, node: Node) -> Layout:
+    """Make the layout of any array from what its node says: CF attributes and the coordinates of its dimensions."""
+    named = ("_FillValue", "scale_factor", "add_offset", "units")
+    meaning: dict[str, Any] = {name: var.attrs[name] for name in named if name in var.attrs}
+    if var.cf_by_band:
+        meaning["CF attributes of the bands"] = [dict(cf) for cf in var.cf_by_band]
+    for name, coordinate in node.coords.items():
+        if coordinate.dims and set(coordinate.dims) <= set(var.dims):
+            meaning[f"coordinate {name}"] = coordinate.values
+    return Layout(var.source.shape, str(var.source.dtype), None, meaning, {}, var.attrs.get("_FillValue"))
 
 
 def close_arrays(arrays: Iterable[ArraySource]) -> None:

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Hashable, Mapping
 from dataclasses import replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 
@@ -23,8 +23,9 @@ from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import PlaneArray
-from scichunk.raster.variables import Masked, band_data, is_masked, masked_source, raster_layout
+from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
+from scichunk.sources.base import public_url
 
 __all__ = ["GeoTIFFFile", "open_file"]
 
@@ -251,7 +252,19 @@ class GeoTIFFFile(FileBase):
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
-        return nodes.describe(self)
+        return [self._describe(group) for group in self.groups()]
+
+    def _describe(self, group: str) -> ArrayInfo:
+        page, level = self.locate(group)
+        image, notes = self.image(page, level), dict[str, Any]()
+        mask = self.mask_image(page, level)
+        if mask is not None:
+            where = "this file" if mask[0] is self.source else public_url(mask[0].url)
+            notes["mask"] = nodes.describe_mask(mask[1], where, lambda: self.array(MaskId(page, level)))
+        if page == 0 and level == NO_OVERVIEW:
+            metadata = self.metadata(0)
+            notes |= {"crs": crs_name(metadata), "transform": list(metadata.transform)}
+        return nodes.describe(group, image, lambda: self.array(PageId(page, level)), notes)
 
     def _open_array(self, which: PageId) -> ArraySource:
         image = self.image(which.page, which.overview)

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from dataclasses import replace
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from scichunk.codecs.codestream import MainHeader
 from scichunk.core.arrays import ArraySource
@@ -106,7 +106,7 @@ class JPEG2000File(FileBase):
     def node(self, group: str = "/") -> Node:
         """Build the node of the full image, or of a reduced one."""
         reduce, expand = self.level(group)
-        return nodes.build(self, reduce, expand=expand)
+        return nodes.build(self.structure, self.metadata(), self.array, reduce, expand=expand)
 
     def metadata(self) -> RasterMetadata:
         """Return what GDAL says of the image, one entry for each component."""
@@ -219,4 +219,12 @@ class JPEG2000File(FileBase):
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
-        return nodes.describe(self)
+        numbers = range(len(self.structure.groups))
+        return [self._describe(path, number) for path in self.groups() for number in numbers]
+
+    def _describe(self, path: str, number: int) -> ArrayInfo:
+        reduce, notes = self.level(path)[0], dict[str, Any]()
+        if not reduce and not number:
+            parts = self.parts.known
+            notes = nodes.notes_of(self.structure, self.metadata(), parts.found if parts else "")
+        return nodes.describe(self.structure, path, ImageId(number, reduce), self.array, notes)
