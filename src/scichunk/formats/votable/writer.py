@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -14,16 +12,13 @@ import numpy as np
 from scichunk.core.tables import TableStream
 from scichunk.formats.votable.header import write_header
 from scichunk.formats.votable.out_fields import OutField
-from scichunk.sources.output import open_output, scratch_folder
-from scichunk.tables.writing import spooled
+from scichunk.tables.writing import append, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["write_table"]
 
-_ROWS: Final = 1 << 16
-_COPY: Final = 1 << 20
 _LINE: Final = 48  # bytes of a line of 64 letters
 _DATA: Final = '<DATA>\n<BINARY2>\n<STREAM encoding="base64">\n', "</STREAM>\n</BINARY2>\n</DATA>"
 
@@ -51,35 +46,23 @@ def write_table(
         If the file exists, or cannot be written.
     """
     fields = [OutField(c) for c in stream.columns]
-    folder = scratch_folder(path)
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(open_output(path, overwrite=overwrite, storage_options=storage_options))
-        batches: Iterator[pa.RecordBatch] = iter(stream.batches)
-        if not all(f.settled for f in fields):
-            batches = spooled(batches, fields, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
-        for field in fields:
-            field.settle()
-        body = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        rows = _body(body, fields, batches)
+    with writing(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, body, parts):
+        rows = _body(body, fields, parts)
         before, after = write_header(stream.attrs, fields, rows=rows, name=name)
         file.write((before + _DATA[0]).encode())
-        body.seek(0)
-        while piece := body.read(_COPY):
-            file.write(piece)
+        append(file, body)
         file.write((_DATA[1] + after).encode())
 
 
-def _body(out: IO[bytes], fields: Sequence[OutField], batches: Iterator[pa.RecordBatch]) -> int:
+def _body(out: IO[bytes], fields: Sequence[OutField], parts: Iterator[pa.RecordBatch]) -> int:
     """Write the lines of base64; returns the rows."""
     rows, rest = 0, b""
-    for batch in batches:
-        for first in range(0, batch.num_rows, _ROWS):
-            part = batch.slice(first, _ROWS)
-            rest += _rows(fields, part)
-            whole = len(rest) // _LINE * _LINE
-            _lines(out, rest[:whole])
-            rest = rest[whole:]
-            rows += part.num_rows
+    for part in parts:
+        rest += _rows(fields, part)
+        whole = len(rest) // _LINE * _LINE
+        _lines(out, rest[:whole])
+        rest = rest[whole:]
+        rows += part.num_rows
     _lines(out, rest)
     return rows
 
