@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.files import ColumnId
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.tables.arrow import arrow_type, to_numpy
@@ -23,7 +24,18 @@ from scichunk.tables.arrow import arrow_type, to_numpy
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["LOGICAL", "LOOKED_AT", "NAN", "REFUSED", "Fill", "filled", "find_fills", "undeclared", "without_value"]
+__all__ = [
+    "LOGICAL",
+    "LOOKED_AT",
+    "NAN",
+    "REFUSED",
+    "Fill",
+    "FilledColumnId",
+    "filled",
+    "find_fills",
+    "undeclared",
+    "without_value",
+]
 
 Fill = int | str
 """A value that stands for null, or :data:`NAN`, or :data:`REFUSED`."""
@@ -39,6 +51,18 @@ _NULL: Final = -1
 """What stands for null among booleans."""
 _SMALL: Final = 16
 """Bits of integers of which all values are kept in mind."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilledColumnId(ColumnId):
+    """A column, with a value for nulls that the file has none for; it travels here, so that workers do not look for it again."""
+
+    fill: Fill | None = None
+
+    @property
+    def fills(self) -> dict[str, Fill]:
+        """What :func:`filled` takes."""
+        return {} if self.fill is None else {self.column: self.fill}
 
 
 def undeclared(columns: Sequence[Column], kinds: str) -> list[str]:
