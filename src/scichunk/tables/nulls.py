@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOGICAL",
-    "LOOKED_AT",
     "NAN",
     "REFUSED",
     "Fill",
@@ -45,8 +44,6 @@ REFUSED: Final = "refused"
 """None was found, or nobody looked: a null that is met is an error."""
 LOGICAL: Final = "logical"
 """Key of the encoding of booleans that are stored as integers, so that writers make booleans of them again."""
-LOOKED_AT: Final = 1 << 28
-"""Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 _NULL: Final = -1
 """What stands for null among booleans."""
 _SMALL: Final = 16

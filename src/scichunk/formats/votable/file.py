@@ -25,12 +25,15 @@ from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
-from scichunk.tables.nulls import LOOKED_AT, NAN, Fill, FilledColumnId, filled, find_fills, undeclared
+from scichunk.tables.nulls import NAN, Fill, FilledColumnId, filled, find_fills, undeclared
 
 __all__ = ["VOTableFile", "open_file"]
 
 _MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
 """Serializations in which any cell may be null, whatever its type; booleans may be so in all."""
+
+_LOOKED_AT: Final = 1 << 28
+"""Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> VOTableFile:
@@ -228,7 +231,7 @@ class VOTableFile(FileBase):
                 table = self.document.tables[index]
                 found = self.table(TableId(index))
                 limit = options.get().scan_bytes
-                limit = max(limit, LOOKED_AT) if is_near(self.document.source) else limit
+                limit = max(limit, _LOOKED_AT) if is_near(self.document.source) else limit
                 kinds = "iub" if table.serialization in _MASKED else "b"
                 names = undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
                 if names:

@@ -24,12 +24,14 @@ from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import HeldSource
-from scichunk.tables.nulls import LOOKED_AT, REFUSED, Fill, find_fills
+from scichunk.tables.nulls import REFUSED, Fill, find_fills
 
 __all__ = ["FITSTable"]
 
 _CHUNK: Final = 1 << 22
 """Bytes of rows that make a native chunk of a column."""
+_LOOKED_AT: Final = 1 << 25
+"""Bytes of a file on this machine whose logicals are looked through for undefined ones when a dataset is made."""
 _MOST_PARTS: Final = 1 << 20
 
 
@@ -98,11 +100,12 @@ class FITSTable:
         return {key: value for key, value in found.items() if not is_column_keyword(key)}
 
     def fills(self) -> dict[str, Fill]:
-        """What becomes of undefined logicals in arrays, by column: a value, or an error where none was found, or the table is too long."""
+        """What becomes of undefined logicals in arrays, by column: a value, or an error where none was found, or the file is too long."""
         with self._looking:
             if self._fills is None:
                 limit = options.get().scan_bytes
-                few = self.hdu.nbytes <= (max(limit, LOOKED_AT) if self.source.is_cheap else limit)
+                # by the size of the file, not of the table: opening a tree of many tables must not read them all
+                few = self.source.fingerprint.size <= (max(limit, _LOOKED_AT) if self.source.is_cheap else limit)
                 names = [f.name for f in self.layout.fields if f.code == "L" and f.cell is not None]
                 self._fills = dict.fromkeys(names, REFUSED)
                 if few:
