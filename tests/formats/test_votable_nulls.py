@@ -267,6 +267,16 @@ def test_arrays_are_promoted(datatype, kind):
     np.testing.assert_array_equal(array, [1, np.nan, 1])
 
 
+@pytest.mark.parametrize("version", ["1.1", "1.4"])
+def test_arrays_have_the_nearest_of_integers_beyond_their_type(version):
+    with pytest.warns(DataWarning, match="beyond its type: they become the nearest"):
+        array = scichunk.from_votable(raw(one("unsignedByte", "1", "256", "3", version=version)), "a")
+    assert (array.dtype, array.compute().tolist()) == (np.uint8, [1, 255, 3])
+    with pytest.warns(DataWarning, match="become NaN"):
+        array = scichunk.from_votable(raw(one("unsignedByte", "1", "256", "", version=version)), "a")
+    np.testing.assert_array_equal(array, [1, np.nan, np.nan])
+
+
 def test_a_stack_takes_no_value_for_null_that_occurs(tmp_path):
     (tmp_path / "0.vot").write_bytes(binary2("unsignedByte", [1, 7, 3], [0, 1, 0]))
     (tmp_path / "1.vot").write_bytes(binary2("unsignedByte", [1, 7, 3], [1, 0, 0]))

@@ -77,7 +77,7 @@ WRONG = {
     "columns": (_call("read_table", DATA + "catalogue.fits", columns=5), TypeError, "columns must be .*got 5"),
     "blocksize": (_call("read_table", DATA + "catalogue.fits", blocksize="x"), ValueError, "blocksize must be .*got 'x'"),
     "blocksize of no kind": (_call("read_votable", VOT, blocksize=[1]), TypeError, "blocksize must be"),
-    "wcs of a number": (_call("wcs", 5), TypeError, "expected a DataArray or a Dataset, got int"),
+    "wcs of a number": (_call("wcs", 5), TypeError, "expected a DataArray, a Dataset or a node of a DataTree, got int"),
     "nothing to stack": (_call("open_stack", [TIFF], drop_variables="band_data"), ValueError, "no variable"),
 }  # fmt: skip
 

@@ -32,6 +32,8 @@ __all__ = ["VOTableFile", "open_file"]
 _MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
 """Serializations in which any cell may be null, whatever its type; booleans may be so in all."""
 
+_NEAREST: Final = "nearest"
+"""Of integers beyond their type arrays have the nearest, if nothing else in the column calls for NaN."""
 _LOOKED_AT: Final = 1 << 28
 """Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 
@@ -156,7 +158,10 @@ class VOTableFile(FileBase):
             if array_id not in self._arrays:
                 which = cast("FilledColumnId", array_id)
                 self.document.hold()
-                table = filled(self.table(TableId(which.table)), which.fills)
+                if which.fill == _NEAREST:
+                    table = self.table(VOTableId(which.table, _NEAREST))
+                else:
+                    table = filled(self.table(TableId(which.table)), which.fills)
                 with located(url=self.document.source.url):
                     self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw)
             return self._arrays[array_id]
@@ -168,12 +173,13 @@ class VOTableFile(FileBase):
             raise FormatError(msg, url=self.document.source.url)
         found = self.find(table)
         self._warn_if_cut(found)
-        fill = NAN if column in self._fills(found.index) else None
-        if fill:
-            msg = (
-                f"column {column!r} has nulls and declares no value for them: they become NaN, and the others floating point "
-                f"[{self.document.source.url}]"
-            )
+        fill: Fill | None = None
+        if column in self._fills(found.index):
+            lost = find_fills(self.table(VOTableId(table, _NEAREST)), [column])
+            fill = NAN if lost else _NEAREST
+            said = "nulls and declares no value for them: they become NaN, and the others floating point"
+            said = said if lost else "integers beyond its type: they become the nearest"
+            msg = f"column {column!r} has {said} [{self.document.source.url}]"
             warnings.warn(msg, DataWarning, stacklevel=4)
         return FilledColumnId(table, column, fill=fill), None
 
@@ -213,7 +219,7 @@ class VOTableFile(FileBase):
         self._check_status(table)
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
-        policy = Policy(on_error, compat, new)
+        policy = Policy("raise", astropy_compat=True) if on_error == _NEAREST else Policy(on_error, compat, new)
         findings = Findings(self.document.source.url, _label(table))
         if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
