@@ -11,7 +11,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
 from tests.children import run
-from tests.fits_tables import header, padded
+from tests.fits_tables import PRIMARY, header, padded
 from tests.formats.test_hostile_geotiff import BASE, tiff
 from tests.votable_docs import binary
 
@@ -196,3 +196,39 @@ def test_blanks_that_no_stored_integer_equals(algorithm, blank):
     at = data.index(b"ZBLANK  =")
     data = data[: at + 10] + str(blank).rjust(30).encode() + b" " * 40 + data[at + 80 :]
     np.testing.assert_array_equal(scichunk.from_fits(data).compute(), image)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_wrong"),
+    [("BITPIX", 16, True), ("NAXIS", 1, True), ("NAXIS1", 7, True), ("PCOUNT", 5, True), ("BITPIX", -32, False)],
+)
+def test_sizes_that_a_header_says_twice(name, value, is_wrong):
+    """Libraries take one or the other value, and then read other bytes for the pixels."""
+    cards = [
+        ("XTENSION", "IMAGE"),
+        ("BITPIX", -32),
+        ("NAXIS", 2),
+        ("NAXIS1", 5),
+        ("NAXIS2", 3),
+        ("PCOUNT", 0),
+        ("GCOUNT", 1),
+    ]
+    image = np.arange(15, dtype=">f4")
+    data = PRIMARY + header(*cards, (name, value)) + padded(image.tobytes())
+    if is_wrong:
+        with pytest.raises(FormatError, match=f"{name} is there twice"):
+            scichunk.from_fits(data)
+    else:
+        np.testing.assert_array_equal(scichunk.from_fits(data).compute(), image.reshape(3, 5))
+
+
+@pytest.mark.parametrize("gap", [-1, 10**5, 2**63, 10**30])
+def test_heaps_that_begin_outside_of_their_table(gap):
+    rows = struct.pack(">iii", 2, 0, 7) * 3
+    cards = [("XTENSION", "BINTABLE"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", 12), ("NAXIS2", 3), ("PCOUNT", 64), ("GCOUNT", 1),
+             ("TFIELDS", 2), ("THEAP", gap)]  # fmt: skip
+    variable = PRIMARY + header(*cards, ("TFORM1", "1PJ(3)"), ("TFORM2", "J")) + padded(rows + bytes(64))
+    with pytest.raises(FormatError, match="THEAP"):
+        scichunk.read_fits_table(variable)
+    fixed = PRIMARY + header(*cards, ("TFORM1", "2J"), ("TFORM2", "J")) + padded(rows + bytes(64))
+    assert scichunk.read_fits_table(fixed).compute().iloc[:, 1].tolist() == [7, 7, 7]
