@@ -82,83 +82,74 @@ def _dataset(engine: str) -> Callable[[bytes], None]:
     return dataset
 
 
-def _geotiff() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], Any]]]:
-    import scichunk
+Read = Callable[[bytes], Any]
+
+
+def _images(read: Callable[..., Any]) -> dict[str, Read]:
+    """Ways that all formats of images have."""
 
     def pixels(data):
-        return _corner(scichunk.from_geotiff(data))
+        return _corner(read(data))
 
     def inner(data):
-        _inner(scichunk.from_geotiff(data))
+        _inner(read(data))
 
     def whole(data):
-        _whole(scichunk.from_geotiff, data)
+        _whole(read, data)
 
     def reference(data):
-        _corner(scichunk.from_geotiff(data, reader="reference"))
+        _corner(read(data, reader="reference"))
+
+    return {way.__name__: way for way in (pixels, inner, whole, reference)}
+
+
+def _geotiff() -> tuple[list[Read], list[Read]]:
+    from scichunk import from_geotiff
 
     def overview(data):
-        _corner(scichunk.from_geotiff(data, overview=0))
+        _corner(from_geotiff(data, overview=0))
 
     def last_band(data):
-        array = scichunk.from_geotiff(data)
-        _corner(scichunk.from_geotiff(data, bands=[array.shape[0] - 1]))
+        array = from_geotiff(data)
+        _corner(from_geotiff(data, bands=[array.shape[0] - 1]))
 
-    return [pixels, whole], [inner, reference, overview, last_band, _dataset("geotiff"), _tree, _info]
+    way = _images(from_geotiff)
+    others = [way["inner"], way["reference"], overview, last_band, _dataset("geotiff"), _tree, _info]
+    return [way["pixels"], way["whole"]], others
 
 
-def _jpeg2000() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], Any]]]:
-    import scichunk
-
-    def pixels(data):
-        return _corner(scichunk.from_jpeg2000(data))
-
-    def inner(data):
-        _inner(scichunk.from_jpeg2000(data))
-
-    def whole(data):
-        _whole(scichunk.from_jpeg2000, data)
-
-    def reference(data):
-        _corner(scichunk.from_jpeg2000(data, reader="reference"))
+def _jpeg2000() -> tuple[list[Read], list[Read]]:
+    from scichunk import from_jpeg2000
 
     def reduced(data):
-        _inner(scichunk.from_jpeg2000(data, reduce=1))
+        _inner(from_jpeg2000(data, reduce=1))
 
     def expanded(data):
-        _corner(scichunk.from_jpeg2000(data, expand=True))
+        _corner(from_jpeg2000(data, expand=True))
 
-    return [pixels, inner], [whole, reference, reduced, expanded, _dataset("jpeg2000"), _tree, _info]
+    way = _images(from_jpeg2000)
+    others = [way["whole"], way["reference"], reduced, expanded, _dataset("jpeg2000"), _tree, _info]
+    return [way["pixels"], way["inner"]], others
 
 
-def _fits() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], Any]]]:
-    import scichunk
-
-    def pixels(data):
-        return _corner(scichunk.from_fits(data))
-
-    def inner(data):
-        _inner(scichunk.from_fits(data))
+def _fits() -> tuple[list[Read], list[Read]]:
+    from scichunk import from_fits, read_fits_table, to_qtable
 
     def raw(data):
-        _corner(scichunk.from_fits(data, raw=True))
-
-    def whole(data):
-        _whole(scichunk.from_fits, data)
-
-    def reference(data):
-        _corner(scichunk.from_fits(data, reader="reference"))
+        _corner(from_fits(data, raw=True))
 
     def rows(data):
-        return _columns(scichunk.read_fits_table(data).head(ROWS, npartitions=-1))
+        return _columns(read_fits_table(data).head(ROWS, npartitions=-1))
 
     def qtable(data):
-        scichunk.to_qtable(scichunk.read_fits_table(data))
+        to_qtable(read_fits_table(data))
 
-    return [pixels, rows], [inner, raw, whole, reference, qtable, _dataset("fits"), _tree, _info]
+    way = _images(from_fits)
+    others = [way["inner"], raw, way["whole"], way["reference"], qtable, _dataset("fits"), _tree, _info]
+    return [way["pixels"], rows], others
 
 
-def _votable() -> tuple[list[Callable[[bytes], Any]], list[Callable[[bytes], Any]]]:
+def _votable() -> tuple[list[Read], list[Read]]:
     import scichunk
 
     def rows(data):

@@ -204,22 +204,18 @@ def test_blanks_that_no_stored_integer_equals(algorithm, blank):
 )
 def test_sizes_that_a_header_says_twice(name, value, is_wrong):
     """Libraries take one or the other value, and then read other bytes for the pixels."""
-    cards = [
-        ("XTENSION", "IMAGE"),
-        ("BITPIX", -32),
-        ("NAXIS", 2),
-        ("NAXIS1", 5),
-        ("NAXIS2", 3),
-        ("PCOUNT", 0),
-        ("GCOUNT", 1),
-    ]
+    cards = [("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", 5), ("NAXIS2", 3), ("PCOUNT", 0), ("GCOUNT", 1)]
     image = np.arange(15, dtype=">f4")
-    data = PRIMARY + header(*cards, (name, value)) + padded(image.tobytes())
+    data = header(("SIMPLE", True), *cards, (name, value)) + padded(image.tobytes())
+    later = PRIMARY + header(("XTENSION", "IMAGE"), *cards, (name, value)) + padded(image.tobytes())
     if is_wrong:
         with pytest.raises(FormatError, match=f"{name} is there twice"):
             scichunk.from_fits(data)
+        with pytest.raises(FormatError), pytest.warns(MetadataWarning, match=f"HDU 0.*left out: {name} is there twice"):
+            scichunk.from_fits(later)
     else:
         np.testing.assert_array_equal(scichunk.from_fits(data).compute(), image.reshape(3, 5))
+        np.testing.assert_array_equal(scichunk.from_fits(later).compute(), image.reshape(3, 5))
 
 
 @pytest.mark.parametrize("gap", [-1, 10**5, 2**63, 10**30])

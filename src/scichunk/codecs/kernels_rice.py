@@ -183,11 +183,13 @@ def _decode(
 ) -> None:
     """:func:`decode` of data of 8 bytes at least."""
     t, together = 0, True
+    known = size == 1 or size == 2 or size == 4  # noqa: PLR1714  # numba; places in the tables of bits
+    block = min(block, max(1, out.size))  # the first of the next block may wrap around
     for i in range(offsets.size):
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         inside = size <= lengths[i] <= data.size and 0 <= offsets[i] <= data.size - lengths[i]
         inside = inside and 0 <= counts[i] <= out.size and 0 <= places[i] <= out.size - counts[i]
-        status[i] = 0 if inside and block > 0 and data.size >= _LEAST else 1
+        status[i] = 0 if inside and known and block > 0 and data.size >= _LEAST else 1
     while t < offsets.size:
         u = t
         if together and t + 1 < offsets.size and counts[t] == counts[t + 1] and status[t] == status[t + 1]:

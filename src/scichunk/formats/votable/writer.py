@@ -14,6 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from scichunk.core.tables import TableStream
+from scichunk.errors import FormatError
 from scichunk.formats.votable.out_fields import OutField
 from scichunk.formats.votable.rewrite import rewrite
 from scichunk.sources.output import open_output, scratch_folder
@@ -125,7 +126,9 @@ def _rows(fields: Sequence[OutField], batch: pa.RecordBatch) -> bytes:
     place = np.cumsum(widths) - widths
     out = np.empty(int(widths.sum()), np.uint8)
     for (data, _), size in zip(pieces, sizes, strict=True):
-        scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), place, out)
+        if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), place, out):
+            msg = "fields whose bytes are not as many as their sizes say"
+            raise FormatError(msg)
         place = place + size
     return out.tobytes()
 
