@@ -14,28 +14,37 @@ _MOST_BYTES = 1 << 24
 """Arrays up to this size are read whole."""
 
 Way = Callable[[], Any]
+Read = Callable[[bytes], Any]
 
 
 def ways(kind: str, data: bytes, number: int) -> Iterator[tuple[str, Way]]:
     """Yield name and function of each way to read a file; what the functions return is compared by the name.
 
-    Those that are always gone come first; of the others, which cost more, the number of the mutant picks some.
+    Those that are always gone come first; of the others, which cost more, the number of the mutant picks some. Of ten mutants nine
+    are read without dask, whose graphs take six times as long as what is tried here.
     """
+    if number % 10:
+        yield from ((way.__name__, lambda way=way: way(data)) for way in _direct(kind))
+        return
     always, others = _WAYS[kind]
     yield from ((way.__name__, lambda way=way: way(data)) for way in always)
     for way in random.Random(number).sample(others, 2):
         yield way.__name__, lambda way=way: way(data)
 
 
+def _values_of(found: Any) -> np.ndarray:
+    return np.asarray(found if isinstance(found, np.ndarray) else found.compute(scheduler="synchronous"))
+
+
 def _corner(array: Any) -> np.ndarray:
     shape = array.shape
     lead = tuple(slice(0, BANDS) for _ in shape[:-2])
-    return np.asarray(array[(*lead, *(slice(0, EDGE) for _ in shape[-2:]))].compute(scheduler="synchronous"))
+    return _values_of(array[(*lead, *(slice(0, EDGE) for _ in shape[-2:]))])
 
 
 def _inner(array: Any) -> None:
-    array[tuple(slice(n // 3, n // 3 + 50, 3) for n in array.shape)].compute(scheduler="synchronous")
-    array[tuple(slice(max(0, n - 9), n) for n in array.shape)].compute(scheduler="synchronous")
+    _values_of(array[tuple(slice(n // 3, n // 3 + 50, 3) for n in array.shape)])
+    _values_of(array[tuple(slice(max(0, n - 9), n) for n in array.shape)])
 
 
 def _whole(read: Callable[..., Any], data: bytes) -> None:
@@ -82,7 +91,29 @@ def _dataset(engine: str) -> Callable[[bytes], None]:
     return dataset
 
 
-Read = Callable[[bytes], Any]
+def _direct(kind: str) -> list[Read]:
+    """The readers that dask would call, and nothing around them."""
+    from scichunk.adapters.dask.frames import ReadRows
+    from scichunk.adapters.opening import lazy_array, open_any
+    from scichunk.core.handles import TableHandle
+
+    def pixels(data):
+        return _corner(lazy_array(open_any(kind, data), {}, "pixels"))
+
+    def inner(data):
+        _inner(lazy_array(open_any(kind, data), {}, "inner"))
+
+    def rows(data):
+        opened = open_any(kind, data)
+        place = opened.file.find_table()
+        read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, place))
+        parts = [(p.start, p.stop, p.first_byte, p.last_byte) for p in read.handle.resolve().partitions(1 << 26)]
+        frames = [read(part) for part in parts[:50]]
+        return _columns(pd.concat(frames).head(ROWS)) if frames else None
+
+    import pandas as pd
+
+    return {"fits": [pixels, inner, rows], "votable": [rows]}.get(kind, [pixels, inner])
 
 
 def _images(read: Callable[..., Any]) -> dict[str, Read]:
