@@ -228,3 +228,16 @@ def test_heaps_that_begin_outside_of_their_table(gap):
         scichunk.read_fits_table(variable)
     fixed = PRIMARY + header(*cards, ("TFORM1", "2J"), ("TFORM2", "J")) + padded(rows + bytes(64))
     assert scichunk.read_fits_table(fixed).compute().iloc[:, 1].tolist() == [7, 7, 7]
+
+
+def test_many_bands_of_a_strip_that_is_not_there():
+    """GDAL takes a millisecond of each band to find that out; work is counted by what rasterio is asked for, so this is bounded."""
+    bands = 50_000
+    data = tiff(BASE | {277: (3, [bands])}, bytes(64))
+    code = f"from_file = scichunk.from_geotiff({data!r}, chunks='native')\nprint(outcome(lambda: from_file[:, :1]).partition(':')[0])"
+    assert run(code, seconds=40) == ["FormatError"]
+    whole = np.arange(4 * 600, dtype="u1").reshape(2, 2, 600)
+    sound = tiff({256: (4, [2]), 257: (4, [2]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1]), 273: (4, [8]), 277: (3, [600]), 278: (4, [2]),
+                  279: (4, [2400])}, whole.tobytes())  # fmt: skip
+    found = scichunk.from_geotiff(sound, reader="reference").compute()
+    np.testing.assert_array_equal(found, whole.transpose(2, 0, 1))

@@ -37,8 +37,10 @@ def join(
 ) -> None:
     """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2).
 
-    One byte is unsigned, more are signed.
+    One byte is unsigned, more are signed; of more than eight there are none.
     """
+    if size < 1 or size > 8:
+        return
     for t in range(starts.size):
         n = counts[t]
         if (
