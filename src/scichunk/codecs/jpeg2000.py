@@ -185,23 +185,22 @@ class TileCodec:
         tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
         places = [self._samples(tile, c) for c in range(count)]
         if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1:
-            self._left("components of several sizes", there=False)
+            raise _refusal("components of several sizes")
         arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
         try:
             image: Array = imagecodecs.jpeg2k_decode(data, **arguments)
-        except Exception as error:  # noqa: BLE001  # imagecodecs raises a class for each codec
-            self._left(str(error), there=False)
+        except Exception as error:  # imagecodecs raises a class for each codec
+            raise _refusal(str(error)) from error
         image = image[..., None] if image.ndim == 2 else image
         if image.dtype.kind not in "iu" or image.shape != (*shape[1:], count):
-            self._left(f"an image of {image.shape}, not {(*shape[1:], count)}", there=False)
+            raise _refusal(f"an image of {image.shape}, not {(*shape[1:], count)}")
         for band, component in enumerate(self._wanted(window)):
             np.copyto(out[band], image[window[1], window[2], component], casting="unsafe")
 
     def _left(self, why: str, *, there: bool) -> bool:
         """Leave a tile to OpenJPEG, or refuse it where that is not there."""
         if not there:
-            msg = f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library"
-            raise UnsupportedFeature(msg)
+            raise _refusal(why)
         return False
 
     def _check_cost(self, header: MainHeader) -> None:
@@ -218,6 +217,10 @@ class TileCodec:
     @cached_property
     def _blocks(self) -> int:
         return _count_blocks(self.header)
+
+
+def _refusal(why: str) -> UnsupportedFeature:
+    return UnsupportedFeature(f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library")
 
 
 def _count_blocks(header: MainHeader) -> int:
