@@ -185,7 +185,8 @@ class TileCodec:
         tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
         places = [self._samples(tile, c) for c in range(count)]
         if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1:
-            raise _refusal("components of several sizes")
+            msg = "components of several sizes"
+            raise _refusal(msg)
         arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
         try:
             image: Array = imagecodecs.jpeg2k_decode(data, **arguments)
@@ -193,7 +194,8 @@ class TileCodec:
             raise _refusal(str(error)) from error
         image = image[..., None] if image.ndim == 2 else image
         if image.dtype.kind not in "iu" or image.shape != (*shape[1:], count):
-            raise _refusal(f"an image of {image.shape}, not {(*shape[1:], count)}")
+            msg = f"an image of {image.shape}, not {(*shape[1:], count)}"
+            raise _refusal(msg)
         for band, component in enumerate(self._wanted(window)):
             np.copyto(out[band], image[window[1], window[2], component], casting="unsafe")
 
