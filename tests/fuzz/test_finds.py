@@ -241,3 +241,40 @@ def test_many_bands_of_a_strip_that_is_not_there():
                   279: (4, [2400])}, whole.tobytes())  # fmt: skip
     found = scichunk.from_geotiff(sound, reader="reference").compute()
     np.testing.assert_array_equal(found, whole.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("low", [25, 26, 28, 30])
+def test_rice_codes_of_more_low_bits_than_there_are(low):
+    """The five bits before a block say 0 to 24 low bits, or 25 for plain differences; decoders disagree on what others mean."""
+    image, file = np.random.default_rng(2).integers(-(1 << 30), 1 << 30, (1, 32)).astype("i4"), io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, compression_type="RICE_1", tile_shape=(1, 32))]).writeto(
+        file
+    )
+    data = bytearray(file.getvalue())
+    with fits.open(io.BytesIO(bytes(data)), disable_image_compression=True) as raw:
+        at = raw[1]._data_offset + 8 * (raw[1].columns.dtype.itemsize // 8)
+    assert data[at : at + 4] == image[0, :1].astype(">i4").tobytes()
+    data[at + 4] = (low + 1) << 3 | data[at + 4] & 7
+    if low == 25:
+        np.testing.assert_array_equal(scichunk.from_fits(bytes(data)).compute(), image)
+    else:
+        with pytest.raises(FormatError, match="tile 0"):
+            scichunk.from_fits(bytes(data)).compute()
+
+
+def test_numbers_of_samples_that_are_no_numbers():
+    """SampleFormat as doubles, of which one is NaN."""
+    data = tiff(
+        BASE | {277: (3, [3]), 258: (3, [8, 8, 8]), 279: (4, [192]), 339: (12, [1, float("nan"), float("inf")])},
+        bytes(range(192)),
+    )
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute()[:, 0, 0], [0, 1, 2])
+
+
+def test_a_first_image_that_says_that_it_is_a_mask():
+    """There is none that it could be the mask of: its pixels are what is stored, as GDAL has them."""
+    data = tiff(BASE | {254: (4, [4]), 258: (3, [1]), 262: (3, [4]), 279: (4, [8])}, bytes([0b10110001] * 8))
+    with rasterio.MemoryFile(data) as memory, memory.open() as ds:
+        want = ds.read()
+    assert want.max() == 1
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), want)

@@ -67,6 +67,8 @@ def _block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, 
             out[Word(first + i)] = _peek(data, bit) >> Word(64 - width)
             bit += width
         return bit if bit <= 8 * end else np.int64(-1)
+    if low > _RAW[size]:  # there are no such codes
+        return np.int64(-1)
     for i in range(first, first + n):
         code = Word(0)
         if low >= 0:
