@@ -44,6 +44,8 @@ class FsspecSource(RemoteSource):
         Gives the file system, and the path on it.
     url
         The file as the user named it.
+    storage_options
+        Of the file system, whose texts are masked in messages.
 
     Raises
     ------
@@ -51,8 +53,10 @@ class FsspecSource(RemoteSource):
         If there is no such file, or it cannot be reached.
     """
 
-    def __init__(self, make: Callable[[], tuple[AbstractFileSystem, str]], url: str) -> None:
-        super().__init__(url)
+    def __init__(
+        self, make: Callable[[], tuple[AbstractFileSystem, str]], url: str, storage_options: Any = None
+    ) -> None:
+        super().__init__(url, storage_options)
         self._make = make
         self._fs: Any = None
         self._path = ""
@@ -63,12 +67,12 @@ class FsspecSource(RemoteSource):
     def from_url(cls, url: str, storage_options: Mapping[str, Any]) -> FsspecSource:
         """Open an fsspec URL, chained ones included."""
         options = dict(storage_options)
-        return cls(lambda: fsspec.core.url_to_fs(url, **options), url)
+        return cls(lambda: fsspec.core.url_to_fs(url, **options), url, options)
 
     @classmethod
     def from_fs(cls, fs: AbstractFileSystem, path: str, url: str) -> FsspecSource:
         """Open a file of a file system that the user has made."""
-        return cls(lambda: (fs, path), url)
+        return cls(lambda: (fs, path), url, getattr(fs, "storage_options", None))
 
     async def connect(self) -> None:
         """Make the file system, in a thread, since archives are opened by that.
@@ -121,7 +125,10 @@ class FsspecSource(RemoteSource):
         try:
             return self._read_here(starts, stops)
         except Exception as error:  # noqa: BLE001  # whatever a file system raises; raised again as one of ours
-            failure = error_of(error, self._secret_url, "cannot be read", f"bytes {min(starts)} to {max(stops)}")
+            failure = error_of(
+                error, self._secret_url, "cannot be read",
+                part=f"bytes {min(starts)} to {max(stops)}", hidden=self._hidden,
+            )  # fmt: skip
         raise failure
 
     def _read_here(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:

@@ -9,14 +9,17 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import IO, Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any, Final, TypeVar
 
 from scichunk.errors import SourceError
-from scichunk.sources.base import public_url
+from scichunk.sources.base import public_url, secret_texts
+from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of
 
 __all__ = ["open_output", "scratch_folder"]
+
+T = TypeVar("T")
 
 _COPY_BYTES: Final = 1 << 22
 _RANDOM_BYTES: Final = 6
@@ -61,7 +64,7 @@ def open_output(
     """
     path = _local_path(target)
     if path is None:
-        with _remote(os.fspath(target), overwrite, dict(storage_options or {})) as file:
+        with _remote(os.fspath(target), overwrite, checked_options(storage_options)) as file:
             yield file
     else:
         with _local(path, overwrite) as file:
@@ -207,18 +210,29 @@ def _remove(path: str) -> None:
 def _remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[bytes]]:
     import fsspec
 
-    try:
+    def find() -> tuple[Any, str, bool]:
         fs, path = fsspec.core.url_to_fs(url, **options)
-        there = not overwrite and fs.exists(path)
-    except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
-        raise error_of(error, url, "cannot be written") from None
+        return fs, path, not overwrite and fs.exists(path)
+
+    fs, path, there = _done(find, url, options)
     if there:
         raise _exists(public_url(url))
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        try:
+
+        def send() -> None:
             with fs.open(path, "wb") as out:
                 shutil.copyfileobj(file, out, _COPY_BYTES)
-        except Exception as error:  # noqa: BLE001  # as above
-            raise error_of(error, url, "cannot be written") from None
+
+        _done(send, url, options)
+
+
+def _done(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
+    """Return what work returns; its errors are told without secrets, and without the errors that stand behind them."""
+    failure: Exception | None = None
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
+        failure = error_of(error, url, "cannot be written", hidden=secret_texts(options))
+    raise failure
