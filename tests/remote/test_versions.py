@@ -9,6 +9,7 @@ import zipfile
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.io import fits
 from fsspec.implementations.memory import MemoryFileSystem
@@ -178,6 +179,21 @@ def test_objects_of_s3_that_are_replaced(by, bucket):
     with pytest.raises(SourceError, match=CHANGED):
         array.compute(scheduler="synchronous")
     np.testing.assert_array_equal(scichunk.from_fits(url, storage_options=options), PIXELS + 1)
+
+
+@pytest.mark.parametrize("writer", ["fits", "votable"])
+def test_tables_on_s3(writer, bucket):
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    url, options = f"s3://bkt/t.{writer}", {"key": "a", "secret": "b", "endpoint_url": bucket[1]}
+    write = {"fits": scichunk.write_fits_table, "votable": scichunk.write_votable}[writer]
+    write(pa.table({"a": np.arange(5)}), url, storage_options=options)
+    with pytest.raises(SourceError, match="exists already"):
+        write(pa.table({"a": np.arange(6)}), url, storage_options=options)
+    assert scichunk.read_table(url, storage_options=options).compute().a.tolist() == [0, 1, 2, 3, 4]
+    write(pa.table({"a": np.arange(6)}), url, storage_options=options, overwrite=True)
+    assert len(scichunk.read_table(url, storage_options=options)) == 6
+    with pytest.raises(MissingFile), scichunk.options.set(retries=0):
+        write(pa.table({"a": np.arange(6)}), "s3://none/t", storage_options=options)
 
 
 def test_members_of_archives_with_equal_dates_and_lengths(tmp_path):

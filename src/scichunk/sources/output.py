@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
@@ -23,8 +24,8 @@ T = TypeVar("T")
 
 _COPY_BYTES: Final = 1 << 22
 _RANDOM_BYTES: Final = 6
-_NAME_LETTERS: Final = 64
-"""Of the target's name in that of the temporary file, which must not become too long."""
+_NAME_BYTES: Final = 64
+"""Longer names are not part of that of the temporary file, which must not become too long."""
 _TRIES: Final = 8
 
 
@@ -95,7 +96,7 @@ def _local_path(target: str | os.PathLike[str]) -> str | None:
 @contextlib.contextmanager
 def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
     try:
-        mode = _mode(path, overwrite)
+        replaced = _look(path, overwrite)
         number, temporary = _create(path)
     except (OSError, ValueError) as error:
         if isinstance(error, SourceError):
@@ -104,8 +105,8 @@ def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
         raise SourceError(msg, url=path) from error
     try:
         with os.fdopen(number, "w+b") as file:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(number, mode)
+            if replaced is not None and hasattr(os, "fchmod"):
+                _make_alike(number, replaced)
             yield file
             file.flush()
             os.fsync(number)
@@ -142,8 +143,8 @@ def _exists(name: str) -> SourceError:
     return SourceError(msg, url=name)
 
 
-def _mode(path: str, overwrite: bool) -> int | None:
-    """Permissions of the file that will be replaced; None where there is none."""
+def _look(path: str, overwrite: bool) -> os.stat_result | None:
+    """Look at the file that will be replaced; None where there is none."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -153,13 +154,25 @@ def _mode(path: str, overwrite: bool) -> int | None:
         raise SourceError(msg, url=path)
     if not overwrite:
         raise _exists(path)
-    return stat.S_IMODE(found.st_mode)
+    return found
+
+
+def _make_alike(number: int, replaced: os.stat_result) -> None:
+    """Give a new file the owner, group and mode of the one that it replaces, as far as this user may."""
+    own = os.fstat(number)
+    for user, group in ((replaced.st_uid, -1), (-1, replaced.st_gid)):
+        if user not in {-1, own.st_uid} or group not in {-1, own.st_gid}:
+            with contextlib.suppress(PermissionError):
+                os.fchown(number, user, group)
+    os.fchmod(number, stat.S_IMODE(replaced.st_mode))  # behind the owner, a change of which takes bits away
 
 
 def _create(path: str) -> tuple[int, str]:
     """Open a new file beside the target, locked as long as its writer lives, and remove those of writers that do not."""
     folder, name = os.path.split(path)
-    stem = f".{name[:_NAME_LETTERS]}-"
+    known = os.fsencode(name)
+    stem = name if len(known) <= _NAME_BYTES else hashlib.blake2b(known, digest_size=16).hexdigest()
+    stem = f".{stem}-"
     _remove_abandoned(folder, re.compile(re.escape(stem) + f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}\\.part"))
     for _ in range(_TRIES):
         temporary = os.path.join(folder, f"{stem}{secrets.token_hex(_RANDOM_BYTES)}.part")
@@ -234,5 +247,7 @@ def _done(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
     try:
         return work()
     except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
+        if isinstance(error, NotImplementedError) and not str(error):
+            error = NotImplementedError("storage of this kind can be read, but not be written")
         failure = error_of(error, url, "cannot be written", hidden=secret_texts(options))
     raise failure
