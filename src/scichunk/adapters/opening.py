@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scichunk import options
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
@@ -18,7 +19,7 @@ from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.base import secret_texts
 from scichunk.sources.location import checked_options
-from scichunk.sources.retrying import error_of
+from scichunk.sources.retrying import error_of, within
 from scichunk.sources.whole_file import expanded_head
 
 __all__ = ["Opened", "dims_of", "expand_names", "find_format", "lazy_array", "open_any", "sniffed"]
@@ -164,8 +165,9 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     if "*" not in pattern:
         return [names]
     given, failure = checked_options(storage_options), None
+    is_here = "://" not in pattern and "store" not in given
     try:
-        found = _matching(pattern, given)
+        found = _matching(pattern, given) if is_here else within(options.get(), lambda: _matching(pattern, given))
     except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
         failure = error_of(error, pattern, "the pattern cannot be looked up", hidden=secret_texts(given))
     if failure is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from scichunk.lru import generation
 from scichunk.sources.base import check_ranges
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
-from scichunk.sources.retrying import TryAgain, error_of
+from scichunk.sources.retrying import TryAgain, error_of, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -79,9 +78,9 @@ class FsspecSource(RemoteSource):
 
         In a forked child it is made anew: its connections and open files are shared with the parent.
         """
-        self._fs, self._path = await asyncio.to_thread(self._make)
+        self._fs, self._path = await in_thread(self._make)
         if generation():
-            self._fs = await asyncio.to_thread(_made_again, self._fs)
+            self._fs = await in_thread(_made_again, self._fs)
         self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
         kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
         self.is_cheap = not {"file", "local", "memory"}.isdisjoint(kinds)
@@ -152,7 +151,7 @@ class FsspecSource(RemoteSource):
     async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
-        return await asyncio.to_thread(getattr(self._fs, method), *args, **kwargs)
+        return await in_thread(getattr(self._fs, method), *args, **kwargs)
 
 
 def _version(found: Mapping[str, Any]) -> str:

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Final, TypeVar
 
 from scichunk.errors import SourceError
+from scichunk.options import get
 from scichunk.sources.base import public_url, secret_texts
 from scichunk.sources.location import checked_options
-from scichunk.sources.retrying import error_of
+from scichunk.sources.retrying import error_of, within
 
 __all__ = ["open_output", "scratch_folder"]
 
@@ -227,7 +228,7 @@ def _remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[b
         fs, path = fsspec.core.url_to_fs(url, **options)
         return fs, path, not overwrite and fs.exists(path)
 
-    fs, path, there = _done(find, url, options)
+    fs, path, there = _done(lambda: within(get(), find), url, options)
     if there:
         raise _exists(public_url(url))
     with tempfile.TemporaryFile() as file:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import email.utils
 import random
+import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from scichunk.errors import MissingFile, ScichunkError, SourceError
 from scichunk.options import Options
 from scichunk.sources.base import public_url, without_secrets
 
-__all__ = ["Request", "TryAgain", "error_of", "seconds_to_wait"]
+__all__ = ["Request", "TryAgain", "error_of", "in_thread", "seconds_to_wait", "within"]
 
 T = TypeVar("T")
 
@@ -108,6 +110,51 @@ class Request:
             msg = f"cannot be {self.verb}: no answer within {limits.timeout:g} s (options.timeout)"
             return SourceError(msg, url=self.name, part=self.part)
         return error_of(error, self.url, f"cannot be {self.verb}", part=self.part, hidden=self.hidden)
+
+
+def _started(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+    """Start work in a thread of its own, for which Python does not wait when it ends.
+
+    Threads of pools, those of :func:`asyncio.to_thread` among them, are waited for: a server that never answers would keep the process
+    from ending, and as many hung requests as the pool has threads would stop all others.
+    """
+    found: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        if not found.set_running_or_notify_cancel():
+            return
+        try:
+            result = work(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
+            found.set_exception(error)
+        else:
+            found.set_result(result)
+
+    threading.Thread(target=run, name="scichunk-request", daemon=True).start()
+    return found
+
+
+async def in_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Return what a function returns that may never do so: the caller bounds the time."""
+    return await asyncio.wrap_future(_started(work, *args, **kwargs))
+
+
+def within(limits: Options, work: Callable[[], T]) -> T:
+    """Return what a function returns that asks a storage something, within the time that all tries of a request may take.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer.
+    """
+    seconds = limits.timeout * (limits.retries + 1)
+    try:
+        return _started(work).result(seconds)
+    except concurrent.futures.TimeoutError as error:
+        if str(error):
+            raise
+        msg = f"no answer within {seconds:g} s (options.timeout, options.retries)"
+        raise TimeoutError(msg) from None
 
 
 def error_of(
