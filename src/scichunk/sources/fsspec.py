@@ -105,7 +105,13 @@ class FsspecSource(RemoteSource):
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # a file system reads what it is told
         """One ``cat_file``."""
-        body = await self._call("cat_file", self._path, start=start, end=stop)
+        try:
+            body = await self._call("cat_file", self._path, start=start, end=stop)
+        except FileNotFoundError:  # caches of fsspec tell every failure of the storage behind them so
+            self._fs.invalidate_cache(self._path)
+            await self._info()
+            msg = "the file is there, and could not be fetched"
+            raise TryAgain(msg) from None
         return body if isinstance(body, bytes) else bytes(body)
 
     async def check(self) -> None:

@@ -87,8 +87,8 @@ class HttpSource(RemoteSource):
     async def fetch_head(self, limits: Options) -> Head:
         """One GET, which brings length and version too."""
         found = await self._get(0, limits.head_bytes, limits)
-        # a weak one never matches (RFC 9110, section 13.1.1), and one without quotes is none
-        self._etag = found.etag if found.etag.startswith('"') else ""
+        # a weak one never matches (RFC 9110, section 13.1.1), one without quotes is none, and others than ASCII do not come back alike
+        self._etag = found.etag if found.etag.startswith('"') and found.etag.isascii() else ""
         return Head(found.data, found.size, found.tag)
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:

@@ -158,9 +158,11 @@ class Location:
                 tag = tag_with_head(tag, memoryview(target)[: get().head_bytes])
             return BytesSource(target, tag=tag)
         if isinstance(target, tuple):
+            fs, path = target
+            if _is_plain_http(fs):  # whose own requests show neither which bytes came nor of which version they are
+                return _open_url(path, dict(fs.storage_options), same_host=self.same_host)
             from scichunk.sources.fsspec import FsspecSource
 
-            fs, path = target
             return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)))
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
@@ -198,6 +200,13 @@ def _from_content(data: Any, options: Mapping[str, Any] | None, key: str) -> Loc
     whole = view.obj  # the bytes themselves, if they came as a buffer within this process; or a larger message
     same = isinstance(whole, bytes) and len(whole) == view.nbytes
     return Location(whole if same else bytes(view), options, key)
+
+
+def _is_plain_http(fs: Any) -> bool:
+    """Whether a file system is fsspec's own for web servers, made of options alone."""
+    kind = type(fs)
+    own = (kind.__module__, kind.__name__) == ("fsspec.implementations.http", "HTTPFileSystem")
+    return own and not fs.storage_args and not fs.asynchronous
 
 
 def _open_url(url: str, given: dict[str, Any], *, same_host: bool) -> ByteSource:
