@@ -11,14 +11,14 @@ from scichunk import options
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
-from scichunk.core.tables import TableSource
+from scichunk.core.tables import Column, TableSource
 from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.array_ids import FilledColumnId, VOTableId
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.markup import is_near
 from scichunk.formats.votable.metadata import document_attributes, group_names
-from scichunk.formats.votable.nulls import Fill, FilledTable, find_fills, outermost, undeclared
+from scichunk.formats.votable.nulls import Fill, FilledTable, filled, find_fills, outermost, undeclared
 from scichunk.formats.votable.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
@@ -59,6 +59,7 @@ class VOTableFile(FileBase):
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._arrays: dict[ArrayId, ArraySource] = {}
+        self._columns: dict[int | str, dict[str, Column]] = {}
         self._groups: dict[str, Table] = {}
         self._nulls: dict[int, dict[str, Fill]] = {}
         self._lock = threading.RLock()
@@ -159,11 +160,19 @@ class VOTableFile(FileBase):
                 which = cast("FilledColumnId", array_id)
                 self.document.hold()
                 table = self.table(TableId(which.table))
+                known = self._columns_of(which.table, table).get(which.column)
                 if which.fill is not None:
                     table = cast("TableSource", FilledTable(table, {which.column: which.fill}))
+                    known = None if known is None else filled(known, which.fill)
                 with located(url=self.document.source.url):
-                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw)
+                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw, column=known)
             return self._arrays[array_id]
+
+    def _columns_of(self, which: int | str, table: TableSource) -> dict[str, Column]:
+        """Columns by name, made once: a search for each would take minutes where there are many thousands."""
+        if which not in self._columns:
+            self._columns[which] = {c.name: c for c in reversed(table.columns)}
+        return self._columns[which]
 
     def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return a column."""

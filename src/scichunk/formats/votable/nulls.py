@@ -22,7 +22,7 @@ from scichunk.tables.arrow import arrow_type, to_numpy
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["NAN", "Fill", "FilledTable", "find_fills", "outermost", "undeclared"]
+__all__ = ["NAN", "Fill", "FilledTable", "filled", "find_fills", "outermost", "undeclared"]
 
 Fill = int | str
 """A value that stands for null, or :data:`NAN`."""
@@ -133,18 +133,19 @@ class FilledTable:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """All columns; those with nulls have a value for it, or are floating point."""
-        return tuple(c if c.name not in self._fills else _filled(c, self._fills[c.name]) for c in self._table.columns)
+        return tuple(c if c.name not in self._fills else filled(c, self._fills[c.name]) for c in self._table.columns)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
         """Read rows of one column in NumPy form."""
         if name not in self._fills or stop <= start:
             return self._table.read_column(name, start, stop, raw=raw)
-        column = next(c for c in self.columns if c.name == name)
+        column = filled(next(c for c in self._table.columns if c.name == name), self._fills[name])
         array = self._table.read_rows(Rows(start, stop), [name]).column(0)
         return to_numpy(array if self._fills[name] != NAN else array.cast(column.type, safe=False), column)
 
 
-def _filled(column: Column, fill: Fill) -> Column:
+def filled(column: Column, fill: Fill) -> Column:
+    """Return a column with a value for null, or in floating point."""
     if isinstance(fill, int):
         return replace(column, null=column.dtype.type(fill))
     dtype = np.dtype("f8")

@@ -212,9 +212,13 @@ class VOTable:
             return np.empty((0, *(column.cell or ())), column.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {field.name: number for number, field in reversed(list(enumerate(self.fields)))}
+
     def _number(self, name: str) -> int:
-        for number, field in enumerate(self.fields):
-            if field.name == name:
-                return number
+        number = self._numbers.get(name)
+        if number is not None:
+            return number
         msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"
         raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
