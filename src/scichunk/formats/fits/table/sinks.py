@@ -73,18 +73,13 @@ class _Numbers:
     ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
         self.out = empty((rows, *(field.cell or ())), dtype)
-        marked = field.code == "L" or (nulls and field.null is not None and field.code in "BIJK")
+        marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
         self.mask = np.zeros(self.out.shape, bool) if marked else None
 
     def put(self, block: Block, at: int) -> None:
         end = at + block.stop - block.start
         mask = None if self.mask is None else self.mask[at:end]
         numbers(self.field, block.rows[self.field.number], self.out[at:end], mask, raw=self.raw)
-
-    @property
-    def undefined(self) -> int:
-        """How many logicals are neither true nor false, which NumPy's cannot say."""
-        return 0 if self.mask is None or self.nulls else int(self.mask.sum())
 
     def finish(self) -> Any:
         return from_numpy(self.out, self.mask) if self.nulls else self.out
