@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scichunk.core.files import Coordinate
 from scichunk.core.selection import parse_key
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError
-from scichunk.lru import LRU
+from scichunk.lru import LRU, memory_of
 from scichunk.quiet import alone, quiet
 from scichunk.sky.axes import Axes, axes_of, image_shape
 from scichunk.sky.tables import needs_tables, unpack
@@ -38,7 +38,15 @@ __all__ = [
 _MOST: Final = 1 << 24  # longer axes get no coordinates in memory
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
-_KNOWN: LRU[Any] = LRU(lambda: 64)
+_WCS_BYTES: Final = 1 << 15
+"""Memory of a WCS without tables, measured; what it makes of its header is about as long as that."""
+_KNOWN: LRU[Any] = LRU(
+    lambda: 1 << 24,
+    lambda _: _WCS_BYTES,
+    weigh_key=lambda key: 4 * memory_of(key),
+    most=lambda: 64,
+    name="world coordinates",
+)
 
 
 def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types

@@ -240,6 +240,11 @@ class ExpandedSource:
         return self.content.batch_bytes
 
     @property
+    def held_bytes(self) -> int:
+        """The content, if it lies in memory."""
+        return int(getattr(self._content, "held_bytes", 0))
+
+    @property
     def content(self) -> ByteSource:
         """The content, in memory or in a temporary file."""
         with self._lock:

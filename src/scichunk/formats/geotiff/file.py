@@ -60,12 +60,16 @@ class GeoTIFFFile(FileBase):
         super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
-        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
         self._siblings: list[Location] | None = None
         self._mask_file: tuple[ByteSource | None, list[Image]] | None = None
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, of directories and their values, and of the indexes of arrays."""
+        return super().held_bytes + self.structure.reader.held_bytes
 
     def groups(self) -> list[str]:
         """Return ``/page_0``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...; only ``/`` where there is one image.

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources import ByteSource, Location
@@ -84,6 +85,11 @@ class ParquetTable:
         self.nbytes: int | None = self._source.fingerprint.size
         widest = max(1, *(self._width(i, None) for i in range(len(counts))), 1)
         self.row_group = max(1, min(max(counts, default=1), options.get().max_chunk_bytes // widest))
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source."""
+        return held_bytes(self._source)
 
     @cached_property
     def _leaves(self) -> list[str]:
