@@ -27,6 +27,8 @@ __all__ = ["RasterioArray", "RasterioWindows", "dataset_dtype", "open_reference"
 Array = npt.NDArray[Any]
 _MOST_BLOCKS: Final = 1 << 16
 """Blocks that are looked at to see whether they are there."""
+_MOST_BAND_PAIRS: Final = 1 << 27
+"""Bands that are read times bands that there are, where a block holds all of them: GDAL goes through all for each, 47 ns a pair."""
 _handles: Final = HandlePool(lambda dataset: dataset.close())
 
 
@@ -89,6 +91,13 @@ class RasterioWindows:
         of_kind = {kind: dataset_dtype((kind,)).itemsize for kind in set(dataset.dtypes)}
         sizes = [of_kind[kind] for kind in dataset.dtypes]
         together = dataset.profile.get("interleave") == "pixel"
+        pairs = (window[0].stop - window[0].start) * dataset.count
+        if together and pairs > _MOST_BAND_PAIRS:
+            msg = (
+                f"GDAL would have to go through {dataset.count} bands for each of {window[0].stop - window[0].start}, "
+                f"{pairs} in all, more than {_MOST_BAND_PAIRS}; pick some by bands="
+            )
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
         edges = max(dataset.block_shapes, key=math.prod)
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))

@@ -22,7 +22,16 @@ from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
 from scichunk.sources import ByteSource
 
-__all__ = ["Settings", "build_index", "check_compression", "image_scaling", "is_dithered", "is_smooth", "tile_shape"]
+__all__ = [
+    "Settings",
+    "build_index",
+    "check_compression",
+    "image_scaling",
+    "is_dithered",
+    "is_smooth",
+    "read_places",
+    "tile_shape",
+]
 
 _SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
@@ -218,6 +227,23 @@ def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np
         raise LimitExceeded(msg)
     data = bytes(source.read_ranges([hdu.data], [hdu.data + nbytes])[0])
     return np.frombuffer(data, np.uint8).reshape(rows, width), columns
+
+
+def read_places(
+    hdu: HDU, source: ByteSource, tiles: int
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
+    """Read first byte, length, and kind of each tile: compressed, else gzipped, else as it is.
+
+    Raises
+    ------
+    FormatError, LimitExceeded
+        If the table of the tiles is impossible, has fewer rows, or is too large.
+    """
+    rows = hdu.cards.integer("NAXIS2")
+    if tiles > rows:
+        msg = f"{tiles} tiles, but only {rows} rows"
+        raise FormatError(msg)
+    return _descriptors(hdu, *_read_table(hdu, source, tiles))
 
 
 def _field(table: npt.NDArray[np.uint8], column: _Column, dtype: str) -> npt.NDArray[Any]:
