@@ -14,6 +14,8 @@ from scichunk.errors import LimitExceeded, PerformanceWarning
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 
 _LARGEST = 1 << 31
+_MOST_CHUNKS = 1 << 18
+"""Chunks that are merged to larger ones beyond this number: dask goes through all of them for each read."""
 _MOST_LENGTHS = 1 << 22
 """Most chunks along one axis: dask lists the length of each, in 50 bytes and a third of a microsecond (40 million: 2 GB, 14 s)."""
 Chunks = tuple[tuple[int, ...], ...]
@@ -64,6 +66,7 @@ def _aligned(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, 
 
 def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
+    target = max(target, math.prod(grid.shape) * itemsize // _MOST_CHUNKS)
     native = [max(1, n) for n in grid.chunk_shape]
     regular = [isinstance(edge, int) for edge in grid.edges]
     while math.prod(native) * itemsize > max(

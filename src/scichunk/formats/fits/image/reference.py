@@ -12,7 +12,8 @@ from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
-from scichunk.formats.fits.image.manifest import check_compression, is_dithered, tile_shape
+from scichunk.formats.fits.image.manifest import tile_shape
+from scichunk.formats.fits.image.parameters import check_compression, is_dithered
 from scichunk.formats.fits.image.tile_heads import TileHeads
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.quiet import alone, quiet
