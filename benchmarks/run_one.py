@@ -33,6 +33,7 @@ def reset_peak():
 def decode_alone(path):
     """The codec of a GeoTIFF on all its tiles, each into the same warm memory."""
     from scichunk.core.handles import open_file
+    from scichunk.core.manifest import EncodedChunk
     from scichunk.sources import locate
 
     index = open_file("geotiff", locate(path)).array(("page", 0, -1, "indexed")).index
@@ -41,10 +42,10 @@ def decode_alone(path):
     shape = index.grid.chunk_shape
     out, window = np.empty(shape, index.dtype), tuple(slice(0, n, 1) for n in shape)
     jobs = [(i, data[int(s) : int(s + n)]) for i, (s, n) in enumerate(zip(index.starts, index.lengths, strict=True))]
-    index.codec.decode_into(jobs[0][1], out, shape, window, 0, 0)
+    index.codec.decode(EncodedChunk(jobs[0][1], shape), out, window)
     cpu = time.process_time()
     for number, part in jobs:
-        index.codec.decode_into(part, out, shape, window, 0, number)
+        index.codec.decode(EncodedChunk(part, shape, number), out, window)
     cpu = time.process_time() - cpu
     print(json.dumps({"wall": cpu, "cpu": cpu, "gb": out.nbytes * len(jobs) / 1e9}))
 

@@ -191,21 +191,15 @@ def written(da, path):
     )
 
 
-@pytest.mark.parametrize("decoded", [True, False], ids=["decoded", "raw"])
-@pytest.mark.parametrize("name", manifest("geotiff"))
-def test_geotiff(tmp_path, name, decoded):
-    with alarm():
-        found, ours = compare(name, "geotiff", decoded)
-        if decoded:
-            found += written(ours, tmp_path / "out.tif")
-    assert not found
+ENGINES = {"geotiff": "geotiff", "jp2": "jpeg2000"}
+"""By folder of the corpus."""
 
 
 @pytest.mark.parametrize("decoded", [True, False], ids=["decoded", "raw"])
-@pytest.mark.parametrize("name", manifest("jp2"))
-def test_jpeg2000(tmp_path, name, decoded):
+@pytest.mark.parametrize(("folder", "name"), [(folder, name) for folder in ENGINES for name in manifest(folder)])
+def test_accessors(tmp_path, folder, name, decoded):
     with alarm():
-        found, ours = compare(name, "jpeg2000", decoded)
+        found, ours = compare(name, ENGINES[folder], decoded)
         if decoded:
             found += written(ours, tmp_path / "out.tif")
     assert not found

@@ -173,7 +173,23 @@ def test_numbers_of_rows_take_no_memory(rows, quote):
     assert (found.nrows, found.name, found.ID, len(found.array)) == (rows, "t", "b", 0)
 
 
-# ---------------------------------------------------------------- TIFF: very many bands through GDAL
+# ---------------------------------------------------------------- TIFF: very large blocks, very many bands through GDAL
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize(("kind", "nodata"), [("uint8", 7), ("int16", -3), ("float32", np.nan), ("uint8", None)])
+def test_absent_blocks_of_any_size_take_the_memory_of_the_window(tmp_path, kind, nodata):
+    """A block of 2**32 pixels that is not in the file: GDAL would make room for it, and fill it."""
+    import rasterio
+
+    edges = {"width": 1 << 18, "height": 1 << 17, "blockxsize": 1 << 16, "blockysize": 1 << 16}
+    profile = {"count": 2, "dtype": kind, "tiled": True, "SPARSE_OK": True, "nodata": nodata, "interleave": "band"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", **edges, **profile):
+        pass
+    read = f"print(scichunk.from_geotiff({str(tmp_path / 'a.tif')!r}, reader='reference')[:, 9:12, -3:].compute().tolist())"
+    value = 0 if nodata is None else nodata
+    want = np.full((2, 3, 3), value, kind).tolist()
+    assert outcomes(read, gib=4) == [str(want)]
 
 
 def test_bands_that_gdal_would_go_through_again_and_again():

@@ -15,14 +15,14 @@ TRIGGER = 0xEE
 def _into_plain_pixels(fault: Callable[[Any], None]) -> None:
     from scichunk.codecs.raw import RawCodec
 
-    decode = RawCodec.decode_into
+    decode = RawCodec.decode
 
-    def planted(self, data, out, *args, **kwargs):
-        decode(self, data, out, *args, **kwargs)
+    def planted(self, chunk, out, window):
+        decode(self, chunk, out, window)
         if out.size and out.dtype.itemsize == 1 and out.flat[0] == TRIGGER:
             fault(out)
 
-    RawCodec.decode_into = planted
+    RawCodec.decode = planted
 
 
 def crash() -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from scichunk.buffers import borrow
 from scichunk.codecs.decompress import check_block, decompress
+from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError
 
 __all__ = ["BitCodec"]
@@ -39,20 +40,9 @@ class BitCodec:
         """For people."""
         return f"{self.codec.upper() or 'uncompressed'}, 1 bit"
 
-    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
-        """A block is needed whole: rows are so short that parts would save nothing."""
-
-    def decode_into(
-        self,
-        data: memoryview,
-        out: npt.NDArray[Any],
-        shape: tuple[int, ...],
-        window: tuple[slice, ...],
-        skipped: int,
-        number: int,
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: npt.NDArray[Any], window: tuple[slice, ...]) -> None:
         """Decompress and unpack."""
-        del skipped, number
+        data, shape = chunk.data, chunk.shape
         height, width = self.padded or shape[1:]
         check_block(height * width)  # a byte for each pixel, once unpacked
         line = -(-width // 8)

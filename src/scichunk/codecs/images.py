@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scichunk.codecs.decompress import check_block, decompress_at_most
 from scichunk.codecs.image_heads import check_size
+from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, ScichunkError
 
 __all__ = ["ImageCodec"]
@@ -50,20 +51,9 @@ class ImageCodec:
         """For people."""
         return self.codec.upper() + (f" in {self.outer.upper()}" if self.outer else "")
 
-    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
-        """A compressed block is needed whole."""
-
-    def decode_into(
-        self,
-        data: memoryview,
-        out: Array,
-        shape: tuple[int, ...],
-        window: tuple[slice, ...],
-        skipped: int,
-        number: int,
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: Array, window: tuple[slice, ...]) -> None:
         """Decode the image and copy the window."""
-        del skipped, number
+        data, shape = chunk.data, chunk.shape
         height, width = self.padded or shape[1:]
         pixel_bytes = shape[0] * self.dtype.itemsize
         check_block(height * width * pixel_bytes)

@@ -15,6 +15,7 @@ from scichunk.buffers import borrow
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.tilestream import header_of_tile
+from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
 __all__ = ["TileCodec", "sample_type"]
@@ -72,9 +73,6 @@ class TileCodec:
         """Whether a window costs only that window: not in HTJ2K, whose windows OpenJPEG decodes to grey."""
         return not self.header.high_throughput and openjpeg.shared_path() is not None
 
-    def subrange(self, shape: tuple[int, ...], window: Window) -> None:
-        """What is needed of a tile is collected before."""
-
     def bounds(self, number: int, component: int) -> tuple[int, int, int, int]:
         """(x0, y0, x1, y1) of a chunk's samples of a component, halved (B.3, B.5)."""
         return self._samples(self.header.size.tile(int(self.tiles[number])), component)
@@ -101,43 +99,39 @@ class TileCodec:
             min(ty1, (y + rows.stop) * by_y),
         )
 
-    def decode_into(
-        self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, skipped: int, number: int
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: Array, window: Window) -> None:
         """Decode a window of a tile."""
-        del skipped
-        header = header_of_tile(self.header, data)
+        header = header_of_tile(self.header, chunk.data)
         self._check_cost(header)
         high, there = self.header.high_throughput, openjpeg.shared_path() is not None
-        if (not there or (high and self.header.lossless)) and self._whole(data, out, shape, window, number):
+        if (not there or (high and self.header.lossless)) and self._whole(chunk, out, window):
             return
         if high:
             try:
-                self._area(data, out, shape, window, number, transform=header.transform)
+                self._area(chunk, out, window, transform=header.transform)
             except FormatError:
-                if self.header.lossless or not self._whole(data, out, shape, window, number):
+                if self.header.lossless or not self._whole(chunk, out, window):
                     raise
             return
         rows = window[1]
-        height = max(1, _AT_ONCE // max(1, shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
+        height = max(1, _AT_ONCE // max(1, chunk.shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
         if rows.stop - rows.start <= height or not self.partial:
-            self._area(data, out, shape, window, number, transform=header.transform)
+            self._area(chunk, out, window, transform=header.transform)
             return
         step, done = rows.step or 1, 0
         for first in range(rows.start, rows.stop, height * step):
             part = slice(first, min(rows.stop, first + height * step), step)
             count = len(range(part.start, part.stop, step))
             lines = out[:, done : done + count]
-            self._area(data, lines, shape, (window[0], part, window[2]), number, transform=header.transform)
+            self._area(chunk, lines, (window[0], part, window[2]), transform=header.transform)
             done += count
 
     def _wanted(self, window: Window) -> list[int]:
         return [self.components[i] for i in range(len(self.components))[window[0]]]
 
-    def _area(
-        self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int, *, transform: bool
-    ) -> None:
+    def _area(self, chunk: EncodedChunk, out: Array, window: Window, *, transform: bool) -> None:
         """Decode through OpenJPEG; ``transform``: whether the tile's own header has a component transform."""
+        data, shape, number, _ = chunk
         rows, columns = window[1:]
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
         by_area = self.partial and not complete
@@ -164,13 +158,14 @@ class TileCodec:
                 if plane is not None:
                     np.copyto(out[band], plane[inside], casting="unsafe")
 
-    def _whole(self, data: memoryview, out: Array, shape: tuple[int, ...], window: Window, number: int) -> bool:
+    def _whole(self, chunk: EncodedChunk, out: Array, window: Window) -> bool:
         """Decode all of a tile through OpenJPH (HTJ2K) or imagecodecs; whether that is possible.
 
         OpenJPH does not clip: what 9/7 overshoots wraps around, so that OpenJPEG comes first there.
         """
         import imagecodecs
 
+        data, shape, number, _ = chunk
         high, there = self.header.high_throughput, openjpeg.shared_path() is not None
         tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
         places = [self._samples(tile, c) for c in range(count)]

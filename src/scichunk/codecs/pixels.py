@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scichunk.buffers import borrow
 from scichunk.codecs.decompress import check_block, decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
+from scichunk.core.manifest import EncodedChunk
 
 __all__ = ["PixelCodec"]
 
@@ -45,20 +46,9 @@ class PixelCodec:
         """For people."""
         return self.codec.upper() + (f", predictor {self.predictor}" if self.predictor > 1 else "")
 
-    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
-        """A compressed block is needed whole."""
-
-    def decode_into(
-        self,
-        data: memoryview,
-        out: Array,
-        shape: tuple[int, ...],
-        window: tuple[slice, ...],
-        skipped: int,
-        number: int,
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: Array, window: tuple[slice, ...]) -> None:
         """Decompress, undo the predictor into the output where that is possible, else into scratch memory."""
-        del skipped, number
+        data, shape = chunk.data, chunk.shape
         samples = shape[0]
         height, width = self.padded or shape[1:]
         line = width * samples * self.stored.itemsize

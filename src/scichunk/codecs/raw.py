@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError
 
 __all__ = ["RawCodec"]
@@ -45,17 +46,9 @@ class RawCodec:
                 return first + window[axis].start * row, first + window[axis].stop * row
         return first, first + size
 
-    def decode_into(
-        self,
-        data: memoryview,
-        out: npt.NDArray[Any],
-        shape: tuple[int, ...],
-        window: tuple[slice, ...],
-        skipped: int,
-        number: int,
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: npt.NDArray[Any], window: tuple[slice, ...]) -> None:
         """Copy a window, swapping bytes on the way."""
-        del number
+        data, shape, _, skipped = chunk
         full = list(self.padded or shape)
         inside = list(window)
         for axis in self.order:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scichunk.buffers import KEEP, borrow
 from scichunk.codecs.scaling import Scaling
 from scichunk.core.batches import Batch, Rows, plan_rows
+from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, located
 
 __all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]
@@ -64,20 +65,9 @@ class TileCodec:
         quantised = "" if self.scales is None else f", quantised{f' with dither {self.dither}' if self.dither else ''}"
         return self.algorithm + quantised
 
-    def subrange(self, shape: tuple[int, ...], window: tuple[slice, ...]) -> None:
-        """A compressed tile is needed whole."""
-
-    def decode_into(
-        self,
-        data: memoryview,
-        out: Array,
-        shape: tuple[int, ...],
-        window: tuple[slice, ...],
-        skipped: int,
-        number: int,
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: Array, window: tuple[slice, ...]) -> None:
         """Decode one tile, whole, and copy the window."""
-        del skipped
+        data, shape, number, _ = chunk
         whole = np.empty(shape, self.scaling.dtype)
         size = np.array([shape], np.int64)
         zero = np.zeros_like(size)

@@ -17,7 +17,7 @@ from scichunk.core.batches import Batch, plan_batch
 from scichunk.core.cache import gate, key_of, tiles
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.limits import check_decoded
-from scichunk.core.manifest import BatchCodec, ChunkManifest
+from scichunk.core.manifest import BatchCodec, ChunkManifest, EncodedChunk
 from scichunk.core.placing import assign, bounding, relative, take
 from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, located
@@ -192,24 +192,24 @@ class IndexedArray:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
         index, jobs = self.index, []
         starts, lengths, codec = index.starts, index.lengths, index.codec
+        subrange = getattr(codec, "subrange", None)  # a PartialCodec has it
         for piece in pieces:
             number = self.index.grid.flat(piece.chunk)
             length = int(lengths[number])
             if not length:
-                assign(out, piece.target, points, index.fill)
+                assign(out, piece.target, index.fill)
                 continue
             shape = self._chunk_shape(piece.chunk)
             window = tuple(bounding(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
-                assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
+                assign(out, piece.target, take(cast("Array", tile), piece.source, points))
                 continue
             if keep or not codec.partial:
                 self._check_size(number)
             start = int(starts[number])
-            sub = None if keep else codec.subrange(shape, window)
-            first, last = sub or (0, length)
+            first, last = (subrange and not keep and subrange(shape, window)) or (0, length)
             if last > length:
                 msg = f"{length} bytes are too few for its shape {shape}"
                 raise FormatError(msg, url=self._source.url, part=self._part(number))
@@ -239,22 +239,23 @@ class IndexedArray:
                 self._place(job, data, out, points)
 
     def _place(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
-        codec, piece, shape = self.index.codec, job.piece, job.shape
+        codec, piece = self.index.codec, job.piece
+        chunk = EncodedChunk(data, job.shape, job.number, job.skipped)
         plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
             tile = tiles.get((*self._key, job.number))
             if tile is None:
-                fresh = np.empty(shape, self.dtype)
-                codec.decode_into(data, fresh, shape, tuple(slice(0, n, 1) for n in shape), job.skipped, job.number)
+                fresh = np.empty(job.shape, self.dtype)
+                codec.decode(chunk, fresh, tuple(slice(0, n, 1) for n in job.shape))
                 tile = tiles.put((*self._key, job.number), fresh)
-            assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
+            assign(out, piece.target, take(cast("Array", tile), piece.source, points))
         elif plain:
-            codec.decode_into(data, out[piece.target], shape, job.window, job.skipped, job.number)
+            codec.decode(chunk, out[piece.target], job.window)
         else:
             part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
-            codec.decode_into(data, part, shape, job.window, job.skipped, job.number)
+            codec.decode(chunk, part, job.window)
             inside = tuple(relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
-            assign(out, piece.target, points, take(part, inside, points))
+            assign(out, piece.target, take(part, inside, points))
 
     def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
         bounds = [self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk)]
@@ -340,7 +341,7 @@ class WindowArray:
             part = self._window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
             whole = tuple(slice(w.start, w.stop, 1) for w in window)
             inside = tuple(relative(s, w) for s, w in zip(piece.source, whole, strict=True))
-            assign(out, piece.target, points, take(part, inside, points))
+            assign(out, piece.target, take(part, inside, points))
 
 
 class ReferenceArray(WindowArray):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +11,22 @@ import numpy.typing as npt
 from scichunk.core.batches import Batch
 from scichunk.core.grid import ChunkGrid
 
-__all__ = ["BatchCodec", "ChunkManifest", "Codec"]
+__all__ = ["BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec"]
 
 Window = tuple[slice, ...]
+
+
+class EncodedChunk(NamedTuple):
+    """The bytes of one native chunk, and what a codec must know of it beside them."""
+
+    data: memoryview
+    """The encoded chunk, or the part of it that :meth:`PartialCodec.subrange` asked for."""
+    shape: tuple[int, ...]
+    """Shape of the decoded chunk, clipped to the array."""
+    number: int = 0
+    """Number of the chunk in C order of the grid, for codecs that have parameters for each chunk."""
+    skipped: int = 0
+    """Bytes of the chunk that lie before ``data``; 0 unless the codec has a ``subrange``."""
 
 
 class Codec(Protocol):
@@ -29,41 +42,31 @@ class Codec(Protocol):
         """Whether a window of a chunk costs (nearly) only that window, so that decoded chunks need not be kept."""
         ...
 
-    def subrange(self, shape: tuple[int, ...], window: Window) -> tuple[int, int] | None:
-        """Bytes of the encoded chunk, relative to its start, that a window needs; None for all."""
-        ...
-
-    def decode_into(
-        self,
-        data: memoryview,
-        out: npt.NDArray[np.generic],
-        shape: tuple[int, ...],
-        window: Window,
-        skipped: int,
-        number: int,
-    ) -> None:
+    def decode(self, chunk: EncodedChunk, out: npt.NDArray[np.generic], window: Window) -> None:
         """Decode a window of a chunk.
 
         Parameters
         ----------
-        data
-            The encoded chunk, or the part that ``subrange`` asked for.
+        chunk
+            The encoded chunk.
         out
             Where the window goes; any strides, native byte order.
-        shape
-            Shape of the chunk, clipped to the array.
         window
-            Ascending slices within ``shape``, steps allowed.
-        skipped
-            Bytes of the chunk that lie before ``data``.
-        number
-            Of the chunk, for codecs with parameters of each.
+            Ascending slices within ``chunk.shape``, steps allowed.
 
         Raises
         ------
         FormatError
             If the bytes are corrupt or too few.
         """
+        ...
+
+
+class PartialCodec(Codec, Protocol):
+    """A codec that needs only some bytes of a chunk for a window of it."""
+
+    def subrange(self, shape: tuple[int, ...], window: Window) -> tuple[int, int] | None:
+        """Bytes of the encoded chunk, relative to its start, that a window needs; None for all."""
         ...
 
 

@@ -50,9 +50,8 @@ def _outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
     return array
 
 
-def assign(out: Array, target: tuple[slice | Positions, ...], points: tuple[int, ...], value: Any) -> None:
+def assign(out: Array, target: tuple[slice | Positions, ...], value: Any) -> None:
     """Put values at an orthogonal target (with points, the first selector is an array along the points)."""
-    del points
     if all(isinstance(t, slice) for t in target):
         out[target] = value
         return

@@ -101,7 +101,7 @@ class StagedArray(IndexedArray):
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
-                assign(out, piece.target, points, take(cast("Array", tile), piece.source, points))
+                assign(out, piece.target, take(cast("Array", tile), piece.source, points))
                 continue
             if not codec.partial:
                 self._check_size(number)
@@ -181,7 +181,7 @@ class StagedArray(IndexedArray):
             found = data[i]
             data[i] = None  # given back as soon as it is decoded
             if found is None:
-                assign(out, job.piece.target, points, self.index.fill)
+                assign(out, job.piece.target, self.index.fill)
             else:
                 self._decode([job], [_joined(found)], out, points)
 

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.location import Location, locate
+from scichunk.sources.part import PartSource
 
-__all__ = ["ByteSource", "Fingerprint", "Location", "locate"]
+__all__ = ["ByteSource", "Fingerprint", "Location", "PartSource", "locate"]

@@ -86,8 +86,11 @@ class RasterioWindows:
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
 
-    def _check_size(self, dataset: Any, window: tuple[slice, ...]) -> None:
-        """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either."""
+    def _fits(self, dataset: Any, window: tuple[slice, ...]) -> bool:
+        """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either.
+
+        Whether GDAL may read the window: if not, none of its blocks is in the file, and each is beyond the limit.
+        """
         of_kind = {kind: dataset_dtype((kind,)).itemsize for kind in set(dataset.dtypes)}
         sizes = [of_kind[kind] for kind in dataset.dtypes]
         together = dataset.profile.get("interleave") == "pixel"
@@ -101,13 +104,15 @@ class RasterioWindows:
         edges = max(dataset.block_shapes, key=math.prod)
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))
-        if size <= limit < block and not _all_absent(dataset, window, edges):
+        fits = block <= limit
+        if size <= limit and not fits and not _all_absent(dataset, window, edges):
             size = block
         if size > limit:
             msg = (
                 f"GDAL would have to decode {size} bytes at once, beyond the limit of {limit} (options.max_chunk_bytes)"
             )
             raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+        return fits
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
@@ -118,7 +123,8 @@ class RasterioWindows:
         place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
             with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
-                self._check_size(dataset, window)
+                if not self._fits(dataset, window):
+                    return _filled(dataset, window)
                 bands = list(range(window[0].start + 1, window[0].stop + 1))
                 several = len(set(dataset.dtypes)) > 1
                 kind = dataset_dtype(dataset.dtypes) if several else None
@@ -129,6 +135,21 @@ class RasterioWindows:
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
+
+
+def _filled(dataset: Any, window: tuple[slice, ...]) -> Array:
+    """A window of blocks that are not in the file, as GDAL fills them: with the nodata value of the band, else with 0."""
+    kind = dataset_dtype(dataset.dtypes)
+    found = np.zeros(tuple(s.stop - s.start for s in window), kind)
+    for band, nodata in zip(found, dataset.nodatavals[window[0]], strict=True):
+        if nodata is None or (kind.kind in "iu" and math.isnan(nodata)):
+            continue
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            band[...] = int(min(max(math.floor(nodata + 0.5), limits.min), limits.max))
+        else:
+            band[...] = nodata
+    return found
 
 
 def _all_absent(dataset: Any, window: tuple[slice, ...], edges: tuple[int, int]) -> bool:

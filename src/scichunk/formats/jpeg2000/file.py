@@ -17,7 +17,8 @@ from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
-from scichunk.formats.jpeg2000.manifest import PartTable, TileCollector, build_index, planning_grid
+from scichunk.formats.jpeg2000.collector import PartTable, TileCollector
+from scichunk.formats.jpeg2000.manifest import build_index, planning_grid
 from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
@@ -56,7 +57,7 @@ class JPEG2000File(FileBase):
             self.structure = read_structure(source)
             self.levels = self.header.levels
             self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
-        self.parts = PartTable(self.structure, source)
+        self.parts = PartTable(self.structure.codestream, source)
         self._metadata: RasterMetadata | None = None
         self._lock = threading.RLock()
 
@@ -195,7 +196,7 @@ class JPEG2000File(FileBase):
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
         head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
-        collector = TileCollector(self.structure, codec, self.parts, key_of(self.source), head)
+        collector = TileCollector(codec, self.parts, key_of(self.source), head)
         grid = planning_grid(index.grid, partial=codec.partial)
         return StagedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
 

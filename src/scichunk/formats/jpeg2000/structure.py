@@ -11,6 +11,7 @@ from typing import Final
 from scichunk.codecs.codestream import MainHeader, ceil_div, main_header
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, UnsupportedFeature
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk
+from scichunk.formats.jpeg2000.tiles import Codestream
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
 
@@ -42,6 +43,11 @@ class Structure:
     start: int
     """First byte of the codestream."""
     stop: int
+
+    @cached_property
+    def codestream(self) -> Codestream:
+        """The codestream, for the collector of its tiles."""
+        return Codestream(self.header, self.start, self.stop)
 
     @cached_property
     def image(self) -> ImageHeader:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs.codestream import MainHeader
 from scichunk.errors import FormatError, LimitExceeded
-from scichunk.formats.jpeg2000.structure import Structure
 from scichunk.sources import ByteSource
 
-__all__ = ["SOT_BYTES", "TileParts", "find_parts", "parse_sot"]
+__all__ = ["SOT_BYTES", "Codestream", "TileParts", "find_parts", "parse_sot"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -24,6 +24,22 @@ _MOST_PARTS: Final = 1 << 20
 _WINDOW: Final = 1 << 16
 _CHAINS: Final = 16
 _SEARCH: Final = 1 << 19
+
+
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """A codestream within a file: a JPEG 2000 file, or any other that holds one."""
+
+    header: MainHeader = field(repr=False)
+    start: int
+    """First byte, that of SOC."""
+    stop: int
+    """First byte behind it."""
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self.header.size.across * self.header.size.down
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +70,13 @@ def parse_sot(data: bytes | memoryview) -> tuple[int, int] | None:
     return (tile, length) if marker == 0xFF90 and size == 10 else None
 
 
-def find_parts(structure: Structure, source: ByteSource, *, trust: bool = True) -> TileParts:
+def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True) -> TileParts:
     """Find all tile-parts.
 
     Parameters
     ----------
-    structure
-        Of the file.
+    codestream
+        Where it lies, and its main header.
     source
         The file.
     trust
@@ -71,31 +87,27 @@ def find_parts(structure: Structure, source: ByteSource, *, trust: bool = True) 
     FormatError
         If there is no tile-part at all.
     """
-    first = structure.start + structure.header.length
-    lengths = structure.header.lengths
-    if trust and lengths and _ends_well(structure, source, first + sum(n for _, n in lengths)):
+    first = codestream.start + codestream.header.length
+    lengths = codestream.header.lengths
+    if trust and lengths and _ends_well(codestream, source, first + sum(n for _, n in lengths)):
         tiles = [t for t, _ in lengths]
-        if min(tiles) >= 0 and max(tiles) < _count(structure):
+        if min(tiles) >= 0 and max(tiles) < codestream.tiles:
             bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
-            return _table(structure, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
-    known = {} if source.is_cheap or _count(structure) <= _CHAINS else _chains(structure, source, first)
-    return _hop(structure, source, first, known)
+            return _table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
+    known = {} if source.is_cheap or codestream.tiles <= _CHAINS else _chains(codestream, source, first)
+    return _hop(codestream, source, first, known)
 
 
-def _count(structure: Structure) -> int:
-    return structure.header.size.across * structure.header.size.down
-
-
-def _ends_well(structure: Structure, source: ByteSource, end: int) -> bool:
+def _ends_well(codestream: Codestream, source: ByteSource, end: int) -> bool:
     """Whether EOC is where the tile-parts are said to end."""
-    if end + 2 == structure.stop:
+    if end + 2 == codestream.stop:
         return True  # a wrong TLM that ends there is noticed when a tile is read
-    return end + 2 < structure.stop and bytes(source.read_ranges([end], [end + 2])[0]) == b"\xff\xd9"
+    return end + 2 < codestream.stop and bytes(source.read_ranges([end], [end + 2])[0]) == b"\xff\xd9"
 
 
-def _hop(structure: Structure, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
+def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
     """Go from one tile-part to the next by its length."""
-    stop, size = structure.stop, source.fingerprint.size
+    stop, size = codestream.stop, source.fingerprint.size
     tiles: list[int] = []
     starts: list[int] = []
     stops: list[int] = []
@@ -117,7 +129,7 @@ def _hop(structure: Structure, source: ByteSource, at: int, known: dict[int, tup
         if length == 0:  # up to EOC
             length = stop - at - (2 if _ends(source, stop) else 0)
             complete = True
-        if tile >= _count(structure) or (length < 14 and length != SOT_BYTES):
+        if tile >= codestream.tiles or (length < 14 and length != SOT_BYTES):
             break
         ahead = _WINDOW if length < _WINDOW // 8 else SOT_BYTES
         tiles.append(tile)
@@ -132,7 +144,7 @@ def _hop(structure: Structure, source: ByteSource, at: int, known: dict[int, tup
     if not tiles:
         msg = f"no tile-part at byte {at}"
         raise FormatError(msg)
-    return _table(structure, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts")
+    return _table(codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts")
 
 
 def _ends(source: ByteSource, stop: int) -> bool:
@@ -140,27 +152,27 @@ def _ends(source: ByteSource, stop: int) -> bool:
 
 
 def _table(
-    structure: Structure, tiles: IntArray, starts: IntArray, stops: IntArray, *, complete: bool, found: str
+    codestream: Codestream, tiles: IntArray, starts: IntArray, stops: IntArray, *, complete: bool, found: str
 ) -> TileParts:
     order = np.argsort(tiles, kind="stable")
-    first = np.searchsorted(tiles[order], np.arange(_count(structure) + 1))
+    first = np.searchsorted(tiles[order], np.arange(codestream.tiles + 1))
     return TileParts(first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, found)
 
 
-def _chains(structure: Structure, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
+def _chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
     """Tile-parts by place, found by several chains at once, one request for all of them a round.
 
     Each begins at the first SOT behind its place: in the data of packets no byte behind FF is above 8F (B.10.1). What is
     found elsewhere (in a comment) does no harm, since only what the first chain leads to counts.
     """
-    stop = min(structure.stop, source.fingerprint.size)
-    count = min(_CHAINS, max(2, _count(structure) // 5))
+    stop = min(codestream.stop, source.fingerprint.size)
+    count = min(_CHAINS, max(2, codestream.tiles // 5))
     step = (stop - first) // count
     known: dict[int, tuple[int, int]] = {}
-    window = max(_WINDOW, min(_SEARCH, (stop - first) // _count(structure) // 4))
+    window = max(_WINDOW, min(_SEARCH, (stop - first) // codestream.tiles // 4))
     heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop, window)]
     origins = set(heads)
-    for _ in range(_count(structure) + 1):
+    for _ in range(codestream.tiles + 1):
         heads = [h for h in heads if h not in known and h + SOT_BYTES <= stop]
         if not heads:
             break

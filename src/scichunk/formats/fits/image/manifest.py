@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -21,6 +19,8 @@ from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.parameters import check_compression
 from scichunk.formats.fits.structure import HDU
+from scichunk.formats.fits.table.layout import Field, read_layout
+from scichunk.formats.fits.table.rows import nbytes_of, stored_descriptors
 from scichunk.sources import ByteSource
 
 __all__ = ["build_index", "image_scaling", "is_smooth", "read_places", "tile_shape"]
@@ -28,22 +28,12 @@ __all__ = ["build_index", "image_scaling", "is_smooth", "read_places", "tile_sha
 _SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
 _MOST_SLABS: Final = 1 << 16
-_TFORM: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])([LXBIJKAEDCM]?)")
-_SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16}
+_NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
+"""Stored types of numbers by letter of TFORM."""
 _MOST_HEAP: Final = 1 << 56
 """Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
 _FAR: Final = 1 << 62
 """Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    offset: int
-    """First byte within a row."""
-    code: str
-    """Letter of TFORM: P and Q are descriptors."""
-    element: int
-    """Bytes of an element (of the heap, for descriptors)."""
 
 
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
@@ -142,14 +132,14 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
     if grid.size > cards.integer("NAXIS2"):
         msg = f"{grid.size} tiles, but only {cards.integer('NAXIS2')} rows"
         raise FormatError(msg)
-    table, columns = _read_table(hdu, source, grid.size)
-    starts, lengths, kinds = _descriptors(hdu, table, columns)
-    if hdu.bitpix > 0 and "ZBLANK" in columns:
+    table, fields = _read_table(hdu, source, grid.size)
+    starts, lengths, kinds = _descriptors(hdu, table, fields)
+    if hdu.bitpix > 0 and "ZBLANK" in fields:
         msg = "integers with a column ZBLANK"
         raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
-    scales = _per_tile(cards, "ZSCALE", table, columns) if hdu.bitpix < 0 else None
+    scales = _per_tile(cards, "ZSCALE", table, fields) if hdu.bitpix < 0 else None
     codec = TileCodec(
         algorithm=algorithm,
         stored=stored,
@@ -158,8 +148,8 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
         scales=scales,
-        zeros=_per_tile(cards, "ZZERO", table, columns) if hdu.bitpix < 0 else None,
-        blanks=_blanks(cards, table, columns) if hdu.bitpix < 0 else None,
+        zeros=_per_tile(cards, "ZZERO", table, fields) if hdu.bitpix < 0 else None,
+        blanks=_blanks(cards, table, fields) if hdu.bitpix < 0 else None,
         dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.integer("ZDITHER0", 1),
     )
@@ -187,34 +177,16 @@ def tile_shape(hdu: HDU) -> tuple[int, ...]:
     return tuple(edges)
 
 
-def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np.uint8], dict[str, _Column]]:
-    """Rows of the table as bytes, and where its columns are."""
-    cards = hdu.cards
-    width = cards.integer("NAXIS1")
-    columns, at = {}, 0
-    for i in range(1, cards.integer("TFIELDS", 0) + 1):
-        form = _TFORM.match(cards.string(f"TFORM{i}").strip().upper())
-        if form is None:
-            msg = f"TFORM{i} is {cards.string(f'TFORM{i}')!r}"
-            raise FormatError(msg)
-        repeat, code, heap = int(form[1] or 1), form[2], form[3]
-        if code in "PQ":
-            size, element = (8 if code == "P" else 16) * repeat, _SIZES.get(heap, 1)
-        else:
-            element = _SIZES[code]
-            size = -(-repeat // 8) if code == "X" else repeat * element
-        if repeat:
-            columns[cards.string(f"TTYPE{i}").strip().upper()] = _Column(at, code, element)
-        at += size
-    if at > width:
-        msg = f"columns of {at} bytes in rows of {width}"
-        raise FormatError(msg)
-    nbytes = width * rows
+def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np.uint8], dict[str, Field]]:
+    """Rows of the table as bytes, shape (rows, bytes of a row), and its fields by name."""
+    layout = read_layout(hdu)
+    nbytes = layout.width * rows
     if nbytes > options.get().max_header_bytes:
         msg = f"a table of {nbytes} bytes for {rows} tiles (options.max_header_bytes)"
         raise LimitExceeded(msg)
     data = bytes(source.read_ranges([hdu.data], [hdu.data + nbytes])[0])
-    return np.frombuffer(data, np.uint8).reshape(rows, width), columns
+    fields = {field.name.upper(): field for field in layout.fields if field.repeat}
+    return np.frombuffer(data, np.uint8).reshape(rows, layout.width), fields
 
 
 def read_places(
@@ -234,13 +206,14 @@ def read_places(
     return _descriptors(hdu, *_read_table(hdu, source, tiles))
 
 
-def _field(table: npt.NDArray[np.uint8], column: _Column, dtype: str) -> npt.NDArray[Any]:
-    size = np.dtype(dtype).itemsize
-    return np.ascontiguousarray(table[:, column.offset : column.offset + size]).view(dtype)[:, 0]
+def _numbers(table: npt.NDArray[np.uint8], field: Field) -> npt.NDArray[Any]:
+    """Values of a field of one number in a row; shape (rows,)."""
+    dtype = np.dtype(_NUMBERS[field.code])
+    return np.ascontiguousarray(table[:, field.offset : field.offset + dtype.itemsize]).view(dtype)[:, 0]
 
 
 def _descriptors(
-    hdu: HDU, table: npt.NDArray[np.uint8], columns: dict[str, _Column]
+    hdu: HDU, table: npt.NDArray[np.uint8], fields: dict[str, Field]
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
     """First byte, length, and kind of each tile: compressed, else gzipped, else as it is."""
     rows = len(table)
@@ -253,26 +226,21 @@ def _descriptors(
         raise FormatError(msg)
     heap = hdu.data + gap
     names = (("COMPRESSED_DATA", 0), ("GZIP_COMPRESSED_DATA", GZIPPED), ("UNCOMPRESSED_DATA", UNCOMPRESSED))
-    if names[0][0] not in columns:
+    if names[0][0] not in fields:
         msg = "the table has no column COMPRESSED_DATA"
         raise FormatError(msg)
     for name, kind in names:
-        column = columns.get(name)
+        field = fields.get(name)
         left = lengths == 0
-        if column is None or not left.any():
+        if field is None or not left.any():
             continue
-        if column.code not in "PQ":
+        if not field.descriptor:
             msg = f"the column {name} is no array descriptor"
             raise FormatError(msg)
-        word = (
-            ">u4" if column.code == "P" else ">i8"
-        )  # signed by the standard; beyond 2 GB writers use the sign as a bit
-        size = np.dtype(word).itemsize
-        count = _field(table, column, word).astype(np.int64)
-        offset = _field(table, _Column(column.offset + size, "", 0), word).astype(np.int64)
+        count, offset = stored_descriptors(field, (table, field.offset))
         bad = (count < 0) | (offset < 0) | (count > most) | (offset > most)
         here = left & ((count > 0) | bad)
-        lengths[here] = np.where(bad, 1, count * column.element)[here]
+        lengths[here] = np.where(bad, 1, nbytes_of(field, count))[here]
         starts[here] = np.where(bad, _FAR, heap + offset)[here]
         kinds[here] = kind
     missing = lengths == 0
@@ -281,30 +249,28 @@ def _descriptors(
 
 
 def _per_tile(
-    cards: Cards, name: str, table: npt.NDArray[np.uint8], columns: dict[str, _Column]
+    cards: Cards, name: str, table: npt.NDArray[np.uint8], fields: dict[str, Field]
 ) -> npt.NDArray[np.float64] | None:
     """ZSCALE or ZZERO: a column, or a keyword for all tiles."""
-    column = columns.get(name)
-    if column is not None:
-        word = {"E": ">f4", "D": ">f8"}.get(column.code)
-        if word is None:
+    field = fields.get(name)
+    if field is not None:
+        if field.code not in "ED" or field.descriptor:
             msg = f"the column {name} is not floating point"
             raise FormatError(msg)
-        return _field(table, column, word).astype(np.float64)
+        return _numbers(table, field).astype(np.float64)
     if name in cards:
         return np.full(len(table), float(cards.number(name, 0)))
     return None
 
 
-def _blanks(cards: Cards, table: npt.NDArray[np.uint8], columns: dict[str, _Column]) -> npt.NDArray[np.int64] | None:
+def _blanks(cards: Cards, table: npt.NDArray[np.uint8], fields: dict[str, Field]) -> npt.NDArray[np.int64] | None:
     """ZBLANK: a column, or a keyword for all tiles (BLANK if there is none)."""
-    column = columns.get("ZBLANK")
-    if column is not None:
-        word = {"I": ">i2", "J": ">i4", "K": ">i8", "B": "u1"}.get(column.code)
-        if word is None:
+    field = fields.get("ZBLANK")
+    if field is not None:
+        if field.code not in "BIJK" or field.descriptor:
             msg = "the column ZBLANK holds no integers"
             raise FormatError(msg)
-        return _field(table, column, word).astype(np.int64)
+        return _numbers(table, field).astype(np.int64)
     for name in ("ZBLANK", "BLANK"):
         value = cards.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:

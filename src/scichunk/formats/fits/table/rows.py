@@ -27,6 +27,7 @@ __all__ = [
     "plain_blocks",
     "read_heap",
     "rows_in_group",
+    "stored_descriptors",
 ]
 
 Bytes = npt.NDArray[np.uint8]
@@ -126,6 +127,16 @@ def _fetch(source: ByteSource, layout: Layout, cuts: list[int], low: int, high: 
         yield out
 
 
+def stored_descriptors(field: Field, rows: Rows2D) -> tuple[Ints, Ints]:
+    """Return counts of elements and offsets in the heap as the descriptors have them, in native order, unchecked; shape (rows,)."""
+    data, at = rows
+    word = (
+        ">u4" if field.descriptor == 8 else ">i8"
+    )  # signed by the standard; beyond 2 GB writers use the sign as a bit
+    pair = data[:, at : at + field.descriptor].view(word).astype(np.int64)
+    return np.ascontiguousarray(pair[:, 0]), np.ascontiguousarray(pair[:, 1])
+
+
 def descriptors(field: Field, rows: Rows2D, first_row: int, layout: Layout) -> tuple[Ints, Ints]:
     """Check array descriptors (FITS 4.0, section 7.3.5).
 
@@ -139,12 +150,7 @@ def descriptors(field: Field, rows: Rows2D, first_row: int, layout: Layout) -> t
     FormatError
         Naming the row whose array is outside the heap.
     """
-    data, at = rows
-    word = (
-        ">u4" if field.descriptor == 8 else ">i8"
-    )  # signed by the standard; beyond 2 GB writers use the sign as a bit
-    pair = data[:, at : at + field.descriptor].view(word).astype(np.int64)
-    counts, offsets = np.ascontiguousarray(pair[:, 0]), np.ascontiguousarray(pair[:, 1])
+    counts, offsets = stored_descriptors(field, rows)
     size = SIZES[field.code]
     room = max(0, layout.heap_end - layout.heap)
     most = room // size * (8 if field.code == "X" else 1)
