@@ -34,9 +34,10 @@ def decode_alone(path):
     """The codec of a GeoTIFF on all its tiles, each into the same warm memory."""
     from scichunk.core.handles import open_file
     from scichunk.core.manifest import EncodedChunk
+    from scichunk.formats.geotiff.array_ids import PageId
     from scichunk.sources import locate
 
-    index = open_file("geotiff", locate(path)).array(("page", 0, -1, "indexed")).index
+    index = open_file("geotiff", locate(path)).array(PageId(0, reader="indexed")).index
     with open(path, "rb") as file:
         data = memoryview(file.read())
     shape = index.grid.chunk_shape

@@ -112,11 +112,12 @@ def ours(path, columns=None, **kwargs):
 
 
 def ours_rows(path, start, stop):
+    from scichunk.core.files import TableId
     from scichunk.core.handles import open_file
     from scichunk.core.tables import Rows
     from scichunk.sources import locate
 
-    return open_file("fits", locate(path)).table(("table", None)).read_rows(Rows(start, stop))
+    return open_file("fits", locate(path)).table(TableId()).read_rows(Rows(start, stop))
 
 
 def astropy_lists(path):

@@ -132,12 +132,13 @@ def latencies(folder, rows):
     lines.append(
         f"| open, BINARY2 of {inline.stat().st_size >> 20} MB | {best(lambda: scichunk.read_votable(inline)):.1f} |"
     )
+    from scichunk.core.files import TableId
     from scichunk.core.handles import open_file
     from scichunk.core.tables import Rows
     from scichunk.sources import locate
 
     def rows_of(path):
-        return open_file("votable", locate(path)).table(("table", 0)).read_rows(Rows(middle.start, middle.stop))
+        return open_file("votable", locate(path)).table(TableId(0)).read_rows(Rows(middle.start, middle.stop))
 
     lines.append(
         f"| 100 rows in the middle of the BINARY2 table, file opened anew | {best(lambda: rows_of(inline)):.1f} |"

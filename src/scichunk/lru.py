@@ -189,6 +189,10 @@ class LRU(Generic[T]):
                 self._flights.pop(key, None)
             if mine.done is not None:
                 mine.done.set()
+            if (
+                mine.error is not None
+            ):  # else error, traceback, this frame and the flight would hold each other, and all
+                del flight, mine  # that the frames of the traceback hold, until the garbage collector comes
         return cast("T", mine.value)
 
     def _wait(self, flight: _Flight, make: Callable[[], T]) -> T:

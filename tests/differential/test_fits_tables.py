@@ -8,6 +8,7 @@ import pytest
 from astropy.io import fits
 
 import scichunk
+from scichunk.core.files import TableId
 from scichunk.core.handles import open_file
 from scichunk.core.tables import Rows
 from scichunk.sources import locate
@@ -65,7 +66,7 @@ def test_random_tables(seed):
         elif code in "IJK" and rng.random() < 0.3:
             cards[f"TZERO{number}"] = {"I": 1 << 15, "J": 1 << 31, "K": 1 << 63}[code]
     data = table(forms, columns(*arrays), count, heap, gap=int(rng.choice([0, 0, 5])), **cards)
-    ours = open_file("fits", locate(data)).table(("table", None))
+    ours = open_file("fits", locate(data)).table(TableId())
     batch = ours.read_rows(Rows(0, count))
     batch.validate(full=True)
     start, stop = sorted(rng.integers(0, count + 1, 2).tolist())
@@ -107,8 +108,8 @@ def test_real_tables(part, tmp_path):
                 frame = scichunk.read_fits_table(CORPUS / name, hdu=hdu)
                 copy = tmp_path / f"{compared}.fits"
                 scichunk.write_fits_table(frame, copy)
-                one = open_file("fits", locate(CORPUS / name)).table(("table", hdu))
-                two = open_file("fits", locate(copy)).table(("table", None))
+                one = open_file("fits", locate(CORPUS / name)).table(TableId(hdu))
+                two = open_file("fits", locate(copy)).table(TableId())
                 assert [c.attrs for c in one.columns] == [c.attrs for c in two.columns], name
                 first, second = (t.read_rows(Rows(0, t.n_rows)) for t in (one, two))
                 for column in one.columns:

@@ -14,6 +14,7 @@ from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file
 from scichunk.core.selection import Span, parse_key
 from scichunk.core.staged import StagedArray
+from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.formats.jpeg2000.tile_packets import Thresholds
 from scichunk.sources import locate
 from tests.jpeg2000_files import ORDERS, decode, encode, reorder, repack, texture
@@ -34,7 +35,7 @@ def thresholds(request):
 def opened(data, thresholds, *, reduce=0, group=0):
     """Open a group of components as an array that is read by packets or by tiles."""
     file = open_file("jpeg2000", locate(data))
-    array = file.array(("image", group, reduce, "indexed", False))
+    array = file.array(ImageId(group, reduce, "indexed"))
     collector = dataclasses.replace(array.collector, thresholds=thresholds)
     return StagedArray(array.index, file.source, ("test", group, reduce), collector, array.grid)
 

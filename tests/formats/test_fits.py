@@ -17,6 +17,7 @@ import xarray as xr
 from astropy.io import fits
 
 import scichunk
+from scichunk.formats.fits.array_ids import HDUId
 from scichunk.formats.fits.cards import Cards
 from scichunk.testing import RangeServer, mutations
 
@@ -204,7 +205,7 @@ def test_a_corrupt_tile_names_itself_and_the_others_still_read():
     from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
-    index = open_file("fits", locate(path)).array(("hdu", "HCOMP", "auto", False)).index
+    index = open_file("fits", locate(path)).array(HDUId("HCOMP")).index
     data = bytearray(path.read_bytes())
     start = int(index.starts[4])
     data[start : start + 2] = b"\0\0"

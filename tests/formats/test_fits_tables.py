@@ -18,6 +18,7 @@ from astropy.io import fits
 import scichunk
 from scichunk import errors
 from scichunk.core.cache import files
+from scichunk.core.files import TableId
 from scichunk.core.handles import open_file
 from scichunk.core.tables import Rows
 from scichunk.sources import locate
@@ -41,7 +42,7 @@ RNG = np.random.default_rng(5)
 
 
 def source(data, which=None):
-    return open_file("fits", locate(data)).table(("table", which))
+    return open_file("fits", locate(data)).table(TableId(which))
 
 
 def same(found, wanted, null=None):
@@ -646,7 +647,7 @@ def attempt(data):
             file = open_file("fits", locate(data))
             for hdu in file.structure.all():
                 if hdu.is_table:
-                    one = file.table(("table", hdu.index))
+                    one = file.table(TableId(hdu.index))
                     for part in one.partitions(1 << 16)[:4]:
                         one.read_rows(part).validate(full=True)
                     for column in one.columns[:3]:

@@ -20,6 +20,7 @@ import scichunk
 from scichunk.adapters.cli import main
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core.handles import Handle, open_file
+from scichunk.formats.geotiff.array_ids import PageId
 from scichunk.sources import locate
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -323,9 +324,7 @@ def test_a_window_of_ten_million_chunks_costs_its_own_chunks():
     class Huge(LazyArray):
         source = made_up
 
-    lazy = Huge(
-        Handle("geotiff", locate(STACK[0]), open_file("geotiff", locate(STACK[0])).fingerprint, ("page", 0, -1, "auto"))
-    )
+    lazy = Huge(Handle("geotiff", locate(STACK[0]), open_file("geotiff", locate(STACK[0])).fingerprint, PageId(0)))
     array = to_dask(lazy, "native")
     assert array.npartitions > 10_000_000
     window = array[0, 600:1200, 600:1200]

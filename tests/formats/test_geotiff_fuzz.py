@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 import scichunk
+from scichunk.formats.geotiff.array_ids import PageId
 from scichunk.testing import mutations
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -131,7 +132,7 @@ def test_a_cut_tile_names_itself_and_the_others_still_read():
     from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
-    index = open_file("geotiff", locate(path)).array(("page", 0, -1, "auto")).index
+    index = open_file("geotiff", locate(path)).array(PageId(0)).index
     start = int(index.starts[4])
     data[start : start + 40] = b"\xff" * 40
     array = scichunk.from_geotiff(bytes(data), chunks="native")

@@ -173,6 +173,82 @@ def test_numbers_of_rows_take_no_memory(rows, quote):
     assert (found.nrows, found.name, found.ID, len(found.array)) == (rows, "t", "b", 0)
 
 
+# ---------------------------------------------------------------- Parquet within VOTable, and texts in cells
+
+
+@pytest.mark.parametrize("length", [1 << 19, 1 << 14])
+def test_texts_of_any_length_that_are_stored_once(length):
+    """8192 rows, which are a batch, of a text of half a megabyte: 4 GiB of a document of some kilobytes."""
+    import pyarrow as pa
+
+    from tests.formats.test_hostile_sizes import parquet
+
+    data, few = (parquet(pa.table({"a": pa.array(["x" * length] * n)})) for n in (8192, 3))
+    assert len(data) < 1 << 14
+    read = f"scichunk.read_votable({data!r}).compute()"
+    before = f"scichunk.read_votable({few!r}).compute(); scichunk.options.set(max_chunk_bytes=1 << 26)"
+    code = MEMORY.format(before=before, read=read, error="LimitExceeded", most=64, match="max_chunk_bytes")
+    assert outcomes(code) == ["True True"]
+    assert scichunk.read_votable(few)["a"].compute().tolist() == ["x" * length] * 3
+
+
+def test_texts_that_are_stored_once_are_read():
+    import pyarrow as pa
+
+    from tests.formats.test_hostile_sizes import parquet
+
+    texts = [None if i % 7 == 3 else "abcdefgh"[: i % 9] for i in range(30_000)]
+    found = scichunk.read_votable(
+        parquet(pa.table({"a": pa.array(texts), "b": np.arange(30_000)}), row_group_size=11_000)
+    )
+    column = found["a"].compute()
+    assert column.astype(object).where(column.notna(), None).tolist() == texts
+    assert found["b"].compute().tolist() == list(range(30_000))
+
+
+def test_lists_of_equal_values():
+    import pyarrow as pa
+
+    from tests.formats.test_hostile_sizes import parquet
+
+    data = parquet(pa.table({"a": pa.array([[0.0] * 1_000_000] * 40)}))
+    few = parquet(pa.table({"a": pa.array([[0.0, 1.0]] * 4)}))
+    read = f"scichunk.from_votable({data!r}, column='a', chunks=-1).compute()"
+    before = f"scichunk.read_votable({few!r}).compute(); scichunk.options.set(max_chunk_bytes=1 << 26)"
+    code = MEMORY.format(before=before, read=read, error="LimitExceeded", most=64, match="max_chunk_bytes")
+    assert outcomes(code) == ["True True"]
+
+
+@pytest.mark.parametrize("kind", ["double", "doubleComplex"])
+def test_cells_of_items_larger_than_any(kind):
+    data = doc("<TR><TD>1 2</TD></TR>" * 3, f'<FIELD name="a" datatype="{kind}" arraysize="2147483647x*"/>').encode()
+    with pytest.raises(FormatError, match="a multiple of"):
+        scichunk.read_votable(data).compute()
+
+
+# ---------------------------------------------------------------- errors
+
+
+def test_an_error_holds_nothing_once_it_is_gone():
+    """What was expanded before a limit was met lies in frames of its traceback: these must not hold each other."""
+    import gc
+    import tracemalloc
+
+    data = gzip.compress(bytes(b"SIMPLE  =                    T".ljust(80)) + bytes(1 << 25))
+    gc.collect()
+    gc.disable()
+    tracemalloc.start()
+    try:
+        with scichunk.options.set(max_expanded_bytes=1 << 24):
+            for _ in range(4):
+                with pytest.raises(LimitExceeded, match="max_expanded_bytes"):
+                    scichunk.from_fits(data)
+        assert tracemalloc.get_traced_memory()[0] < 1 << 23
+    finally:
+        tracemalloc.stop()
+        gc.enable()
+
+
 # ---------------------------------------------------------------- TIFF: very large blocks, very many bands through GDAL
 
 
@@ -198,3 +274,28 @@ def test_bands_that_gdal_would_go_through_again_and_again():
     array = scichunk.from_geotiff(data, reader="reference")
     with pytest.raises(LimitExceeded, match=r"65535 bands.*bands="):
         array[:, :1, :1].compute()
+
+
+@pytest.mark.parametrize("size", [16_000, 8])
+def test_strips_of_whole_images_are_not_divided(size):
+    """GDAL says that an image of one strip has blocks of one row; WEBP is decoded as a whole."""
+    from tests.formats.test_hostile_geotiff import larger_webp
+
+    image = larger_webp(size, size)
+    tags = {
+        256: (4, size),
+        257: (4, size),
+        258: (3, 8, 8, 8),
+        259: (3, 50001),
+        262: (3, 2),
+        277: (3, 3),
+        278: (4, size),
+    }
+    data = tiff(PLAIN | tags | {279: (4, len(image))}, image)
+    with scichunk.options.set(max_chunk_bytes=1 << 26):
+        array = scichunk.from_geotiff(data, reader="reference")[:, :1, :1]
+        if size == 8:
+            assert array.compute().shape == (3, 1, 1)
+        else:
+            with pytest.raises(LimitExceeded, match="GDAL would have to decode 768000000 bytes"):
+                array.compute()

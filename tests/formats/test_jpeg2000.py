@@ -19,6 +19,7 @@ import scichunk
 from scichunk.core.cache import files
 from scichunk.core.handles import open_file
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError, UnsupportedFeature
+from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.formats.jpeg2000.metadata import GEOJP2
 from scichunk.formats.jpeg2000.reference import lent
 from scichunk.sources import locate
@@ -239,7 +240,7 @@ def test_readers_are_thin_and_survive_pickling():
 
 @pytest.mark.parametrize("name", ["band_tlm_plt.jp2", "high_throughput.jph"])
 def test_threads(name):
-    array = open_file("jpeg2000", locate(DATA / name)).array(("image", 0, 0, "auto", False))
+    array = open_file("jpeg2000", locate(DATA / name)).array(ImageId())
     from scichunk.core.selection import Span
 
     want = decode((DATA / name).read_bytes())[0]

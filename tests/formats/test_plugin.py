@@ -14,6 +14,7 @@ import xarray as xr
 from xarray.backends.plugins import refresh_engines
 
 import scichunk
+from scichunk.core.files import ArrayId
 from scichunk.testing import CHECKS, Case, check_format
 
 PLUGIN = Path(__file__).parents[1] / "plugins" / "envi"
@@ -183,7 +184,7 @@ def test_each_check_finds_its_fault(tmp_path, monkeypatch, fault):
             if fault == "damage" and self.fingerprint.size < 200_000:
                 raise IndexError("too short")
             found = super().node("/" if fault == "any group" else group)
-            image = dataclasses.replace(found.arrays[0], source=self.array(("image",)))
+            image = dataclasses.replace(found.arrays[0], source=self.array(ArrayId()))
             return dataclasses.replace(found, arrays=(image,))
 
         def describe(self):

@@ -13,6 +13,7 @@ from rasterio.shutil import copy
 import scichunk
 from scichunk import errors
 from scichunk.core.cache import files
+from scichunk.formats.geotiff.array_ids import PageId
 from scichunk.testing import RangeServer
 
 SIDE, TILE = 2048, 256
@@ -49,7 +50,7 @@ def tile_bytes(server, chunks):
     from scichunk.core.handles import open_file
     from scichunk.sources import locate
 
-    source = open_file("geotiff", locate(server.url("cog.tif"))).array(("page", 0, -1, "auto"))
+    source = open_file("geotiff", locate(server.url("cog.tif"))).array(PageId(0))
     return [int(source.index.lengths[n]) for n in chunks]
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from scichunk.core.files import ColumnId
 from scichunk.core.selection import Span
 from scichunk.core.tables import Column, Rows, unique_names
 from scichunk.errors import FormatError, LimitExceeded
@@ -122,7 +123,7 @@ def test_columns_are_arrays():
 
 def test_nodes_name_the_dimensions_of_cells():
     table = Memory()
-    node = table_node(table, lambda name, raw: ("column", 0, name, raw))
+    node = table_node(table, lambda name, raw: ColumnId(0, name, raw))
     assert [v.dims for v in node.arrays] == [("row",), ("row", "v_1", "v_2")]
     columns = [Column("v", pa.null(), np.dtype("f4"), (2,)), Column("v_1", pa.null(), np.dtype("f4"))]
     assert cell_dims(columns)["v"] == ("v_1_",)

@@ -106,7 +106,7 @@ class Found:
 
 def read_headers(
     stack: Stack,
-    places: Mapping[str, ArrayId],
+    array_ids: Mapping[str, ArrayId],
     headers: Headers,
     rules: Rules,
     label: Callable[[OpenFile], Any] | None = None,
@@ -115,7 +115,7 @@ def read_headers(
 
     Parameters
     ----------
-    stack, places
+    stack, array_ids
         Which arrays of which files.
     headers
         ``"all"``; with ``"first"`` files are looked at only for their labels.
@@ -135,21 +135,21 @@ def read_headers(
     skies: dict[int, tuple[str, str]] = {}
     if headers == "all" or label is not None:
         numbers = [n for n in range(len(marks)) if n not in bad]
-        look = _Look(stack, places if headers == "all" else {}, rules.group, label)
+        look = _Look(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
         for number, found in zip(numbers, together(look, numbers, remote=remote), strict=True):
             if isinstance(found, ScichunkError):
                 bad[number] = found
             else:
-                marks[number], place, names, labels[number] = found
-                elsewhere = elsewhere or place.elsewhere
-                if place.sky is not None:
-                    skies[number] = place.sky
+                marks[number], pointing, names, labels[number] = found
+                elsewhere = elsewhere or pointing.elsewhere
+                if pointing.sky is not None:
+                    skies[number] = pointing.sky
                 optional |= {name: number for name in names if name not in optional}
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
             warnings.warn(msg, DataWarning, stacklevel=3)
-            skies = _skies(stack, places, skies, [n for n in numbers if n not in bad])
+            skies = _skies(stack, array_ids, skies, [n for n in numbers if n not in bad])
     if len(bad) == len(marks):
         raise bad[0]
     _tell(stack, bad, rules)
@@ -161,10 +161,10 @@ def read_headers(
 
 
 def _skies(
-    stack: Stack, places: Mapping[str, ArrayId], known: Mapping[int, tuple[str, str]], numbers: list[int]
+    stack: Stack, array_ids: Mapping[str, ArrayId], known: Mapping[int, tuple[str, str]], numbers: list[int]
 ) -> dict[int, tuple[str, str]]:
     """What places the pixels of each file; those that were not looked at closely are like the first."""
-    layouts = (stack.first.file.layout(place) for place in places.values())
+    layouts = (stack.first.file.layout(array_id) for array_id in array_ids.values())
     first = next((layout.sky for layout in layouts if layout.sky is not None), None)
     found = {} if first is None else dict.fromkeys(numbers, first)
     return found | {n: sky for n, sky in known.items() if n in numbers}
@@ -196,12 +196,12 @@ class _Look:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
     def __init__(
-        self, stack: Stack, places: Mapping[str, ArrayId], group: str, label: Callable[[OpenFile], Any] | None
+        self, stack: Stack, array_ids: Mapping[str, ArrayId], group: str, label: Callable[[OpenFile], Any] | None
     ) -> None:
-        self._stack, self._places, self._group, self._label = stack, places, group, label
+        self._stack, self._array_ids, self._group, self._label = stack, array_ids, group, label
         file = stack.first.file
         self._keep = len(stack.locations) <= options.get().cached_files
-        self._signatures = {name: file.signature(place) for name, place in places.items()}
+        self._signatures = {name: file.signature(array_id) for name, array_id in array_ids.items()}
 
     def __call__(self, number: int) -> tuple[Fingerprint, _Pointing, list[str], Any] | ScichunkError:
         """Open a file; return its version, where it points elsewhere, what it has that others may lack, and its label.
@@ -226,10 +226,10 @@ class _Look:
 
     def _compare(self, file: OpenFile) -> _Pointing:
         first, elsewhere, sky = self._stack.first, "", None
-        for name, place in self._places.items():
-            if file.signature(place) == self._signatures[name]:
+        for name, array_id in self._array_ids.items():
+            if file.signature(array_id) == self._signatures[name]:
                 continue
-            mine, theirs = first.file.layout(place), file.layout(place)
+            mine, theirs = first.file.layout(array_id), file.layout(array_id)
             difference = mine.difference(theirs)
             if difference:
                 msg = f"does not align with the first file, {first.location.url}: {difference}"

@@ -83,7 +83,7 @@ class LazyArray:
         return chunks if self.bands is None else (min(chunks[0], len(self.bands)), *chunks[1:])
 
     def __repr__(self) -> str:
-        return f"<scichunk.LazyArray {self.handle.location.url} {self.handle.place} {self.shape} {self.dtype}, {self.source.reader}>"
+        return f"<scichunk.LazyArray {self.handle.location.url} {self.handle.array_id} {self.shape} {self.dtype}, {self.source.reader}>"
 
     def __getitem__(self, key: Any) -> Array:
         region = self._region(key)
@@ -153,7 +153,7 @@ class LazyArray:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         h, mark = self.handle, self.handle.fingerprint
-        token = ("scichunk", h.format, h.location.key, mark.size, mark.tag, h.place, self.bands, self.decoding)
+        token = ("scichunk", h.format, h.location.key, mark.size, mark.tag, h.array_id, self.bands, self.decoding)
         return (*token, self.limits) if self.limits else token  # one task serves all arrays of a name
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -162,15 +162,15 @@ class LazyArray:
         steps = None
         if self.decoding:
             steps = (self.decoding.dtype, tuple((s.dtype, s.fill, s.scale, s.offset) for s in self.decoding.steps))
-        return _rebuild, (h.format, h.location, mark, h.place, (self.bands, steps, self.limits))
+        return _rebuild, (h.format, h.location, mark, h.array_id, (self.bands, steps, self.limits))
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: ArrayId, how: Any) -> LazyArray:
+def _rebuild(format_name: str, location: Location, mark: tuple[int, str], array_id: ArrayId, how: Any) -> LazyArray:
     from scichunk.raster.cf import Step
 
     bands, steps, limits = how
     decoding = Decoding(steps[0], tuple(Step(*s) for s in steps[1])) if steps else None
-    return LazyArray(Handle(format_name, location, Fingerprint(*mark), place), bands, decoding, limits)
+    return LazyArray(Handle(format_name, location, Fingerprint(*mark), array_id), bands, decoding, limits)
 
 
 def _positions(axis: Axis) -> Positions:

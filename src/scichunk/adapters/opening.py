@@ -93,7 +93,7 @@ def sniffed(location: Location, source: ByteSource) -> str:
     return spec.name
 
 
-def dims_of(file: OpenFile, place: ArrayId) -> tuple[str, ...]:
+def dims_of(file: OpenFile, array_id: ArrayId) -> tuple[str, ...]:
     """Return the names of an array's dimensions: by the file's own method ``dims``, or from the group that holds the array.
 
     Raises
@@ -103,10 +103,10 @@ def dims_of(file: OpenFile, place: ArrayId) -> tuple[str, ...]:
     """
     own = getattr(file, "dims", None)
     if own is not None:
-        return tuple(own(place))
+        return tuple(own(array_id))
     for group in file.groups():
         for var in file.node(group).arrays:
-            if place in {var.place, None if var.raw is None else var.raw.place}:
+            if array_id in {var.array_id, None if var.raw is None else var.raw.array_id}:
                 return var.dims
     msg = "the dimensions of this array have no names: give chunks by the numbers of axes"
     raise ValueError(msg)
@@ -123,9 +123,9 @@ def find_format(source: ByteSource) -> registry.FormatSpec | None:
 def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArray:
     """Return the reader of the array that the user's words pick."""
     file = opened.file
-    place, bands = file.find_array(**opened.selectors(given, "array", where))
-    picked = None if bands is None else positions(bands, file.array(place).shape[0])
-    return LazyArray(Handle(opened.format, opened.location, file.fingerprint, place), picked)
+    array_id, bands = file.find_array(**opened.selectors(given, "array", where))
+    picked = None if bands is None else positions(bands, file.array(array_id).shape[0])
+    return LazyArray(Handle(opened.format, opened.location, file.fingerprint, array_id), picked)
 
 
 def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -> list[Any]:

@@ -14,10 +14,47 @@ from scichunk.core.tables import TableSource
 from scichunk.errors import FormatError, GroupNotFound
 from scichunk.sources import ByteSource, Fingerprint, Location
 
-__all__ = ["ArrayId", "ArrayInfo", "ArrayVar", "Coordinate", "FileBase", "FormatFile", "Node", "OpenFile", "TableFile"]
+__all__ = [
+    "ArrayId",
+    "ArrayInfo",
+    "ArrayVar",
+    "ColumnId",
+    "Coordinate",
+    "FileBase",
+    "FormatFile",
+    "Node",
+    "OpenFile",
+    "TableFile",
+    "TableId",
+]
 
-ArrayId = tuple[Any, ...]
-"""Which array of a file, in small values that pickle: ``("page", 0)``; ``("table", which)`` and ``("column", which, name, raw)``."""
+
+@dataclass(frozen=True, slots=True)
+class ArrayId:
+    """Which array or table of a file, in small values that pickle.
+
+    A format derives a class for each kind of array that its files have; nobody else looks into it. It compares by its values, and is
+    part of keys and tokens. Of a file of one array this class says all.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class TableId(ArrayId):
+    """A table."""
+
+    table: Any = None
+    """In the format's own words: a number, a name; None for the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnId(ArrayId):
+    """A column of a table."""
+
+    table: Any
+    column: str
+    raw: bool = False
+    """Values as they are stored."""
+
 
 __getattr__ = old_names(__name__, {"Place": "ArrayId"})
 
@@ -28,7 +65,7 @@ class ArrayVar:
 
     name: str
     dims: tuple[str, ...]
-    place: ArrayId
+    array_id: ArrayId
     source: ArraySource
     attrs: Mapping[str, Any] = field(default_factory=dict)
     """CF attributes of the raw values; ``_FillValue``, ``scale_factor`` and ``add_offset`` hold for all of them."""
@@ -116,15 +153,15 @@ class OpenFile(Protocol):
         """Return the attributes of the file as a whole."""
         ...
 
-    def array(self, place: ArrayId) -> ArraySource:
+    def array(self, array_id: ArrayId) -> ArraySource:
         """Return one array."""
         ...
 
-    def signature(self, place: ArrayId) -> object:
+    def signature(self, array_id: ArrayId) -> object:
         """Return something cheap that is equal only where :meth:`layout` is: the bytes of the tags that matter, for example."""
         ...
 
-    def layout(self, place: ArrayId) -> Layout:
+    def layout(self, array_id: ArrayId) -> Layout:
         """Return what must agree for arrays of two files to be stacked."""
         ...
 
@@ -144,7 +181,7 @@ class TableFile(Protocol):
         """Translate the format's own words to a table."""
         ...
 
-    def table(self, place: ArrayId) -> TableSource:
+    def table(self, array_id: ArrayId) -> TableSource:
         """Return a table."""
         ...
 
@@ -177,9 +214,9 @@ class FileBase:
         del group
         return {}
 
-    def signature(self, place: ArrayId) -> object:
+    def signature(self, array_id: ArrayId) -> object:
         """Return something that equals nothing else: layouts are compared."""
-        del place
+        del array_id
         return object()
 
     def close(self) -> None:
@@ -220,25 +257,25 @@ class FormatFile(FileBase):
         if not arrays:
             msg = "there is no array in it"
             raise FormatError(msg, url=self.source.url)
-        return arrays[0].place, bands
+        return arrays[0].array_id, bands
 
-    def array(self, place: ArrayId) -> ArraySource:
+    def array(self, array_id: ArrayId) -> ArraySource:
         """Return an array of a node."""
         for group in self.groups():
             for var in self.node(group).arrays:
-                if var.place == place:
+                if var.array_id == array_id:
                     return var.source
-        msg = f"there is no array {place!r}"
+        msg = f"there is no array {array_id!r}"
         raise FormatError(msg, url=self.source.url)
 
-    def layout(self, place: ArrayId) -> Layout:
+    def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type, and what the node says of the array."""
         for group in self.groups():
             node = self.node(group)
             for var in node.arrays:
-                if var.place == place:
-                    return Layout.of(var, node)
-        msg = f"there is no array {place!r}"
+                if var.array_id == array_id:
+                    return layout_of(var, node)
+        msg = f"there is no array {array_id!r}"
         raise FormatError(msg, url=self.source.url)
 
     def describe(self) -> list[ArrayInfo]:
@@ -250,6 +287,18 @@ class FormatFile(FileBase):
         if group.strip("/"):
             msg = f"there is no group {group!r}; the file has {', '.join(self.groups())}"
             raise GroupNotFound(msg, url=self.source.url)
+
+
+def layout_of(var: ArrayVar, node: Node) -> Layout:
+    """Make the layout of any array from what its node says: CF attributes and the coordinates of its dimensions."""
+    named = ("_FillValue", "scale_factor", "add_offset", "units")
+    meaning: dict[str, Any] = {name: var.attrs[name] for name in named if name in var.attrs}
+    if var.cf_by_band:
+        meaning["CF attributes of the bands"] = [dict(cf) for cf in var.cf_by_band]
+    for name, coordinate in node.coords.items():
+        if coordinate.dims and set(coordinate.dims) <= set(var.dims):
+            meaning[f"coordinate {name}"] = coordinate.values
+    return Layout(var.source.shape, str(var.source.dtype), None, meaning, {}, var.attrs.get("_FillValue"))
 
 
 def close_arrays(arrays: Iterable[ArraySource]) -> None:

@@ -159,23 +159,23 @@ class Handle:
     format: str
     location: Location
     fingerprint: Fingerprint
-    place: ArrayId
+    array_id: ArrayId
 
     def resolve(self) -> ArraySource:
         """Return the array, opening the file in this process if need be."""
-        return open_file(self.format, self.location, self.fingerprint).array(self.place)
+        return open_file(self.format, self.location, self.fingerprint).array(self.array_id)
 
 
 @dataclass(frozen=True, slots=True)
 class TableHandle:
-    """A table by name: ``place`` is ``("table", which)``."""
+    """A table by name."""
 
     format: str
     location: Location
     fingerprint: Fingerprint
-    place: ArrayId
+    array_id: ArrayId
 
     def resolve(self) -> TableSource:
         """Return the table, opening the file in this process if need be."""
         file = open_file(self.format, self.location, self.fingerprint)
-        return cast("TableFile", file).table(self.place)
+        return cast("TableFile", file).table(self.array_id)

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from scichunk.core.files import ArrayVar, Node
 
 __all__ = ["Grid", "Layout"]
 
@@ -80,18 +77,6 @@ class Layout:
     pointing: Mapping[str, Any] = field(default_factory=dict)
     fill: Any = None
     sky: tuple[str, str] | None = None
-
-    @classmethod
-    def of(cls, var: ArrayVar, node: Node) -> Layout:
-        """Make the layout of any array from what its node says: CF attributes and the coordinates of its dimensions."""
-        named = ("_FillValue", "scale_factor", "add_offset", "units")
-        meaning: dict[str, Any] = {name: var.attrs[name] for name in named if name in var.attrs}
-        if var.cf_by_band:
-            meaning["CF attributes of the bands"] = [dict(cf) for cf in var.cf_by_band]
-        for name, coordinate in node.coords.items():
-            if coordinate.dims and set(coordinate.dims) <= set(var.dims):
-                meaning[f"coordinate {name}"] = coordinate.values
-        return cls(var.source.shape, str(var.source.dtype), None, meaning, {}, var.attrs.get("_FillValue"))
 
     def difference(self, other: Layout) -> str:
         """Say what keeps another array from lying on this one; empty if nothing does."""

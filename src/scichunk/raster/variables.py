@@ -50,7 +50,7 @@ DEFAULT_NAMING: Final = Naming("band_data", ("band", "y", "x"))
 class Masked:
     """Where a raster says by a mask or an alpha band that there is no data."""
 
-    place: ArrayId
+    array_id: ArrayId
     """Of the decoded array with NaN there."""
     source: ArraySource
 
@@ -103,7 +103,7 @@ def masked_source(pixels: ArraySource, metadata: RasterMetadata, mask: ArraySour
 
 def band_data(
     source: ArraySource,
-    place: ArrayId,
+    array_id: ArrayId,
     metadata: RasterMetadata,
     codec: str,
     naming: Naming = DEFAULT_NAMING,
@@ -116,7 +116,7 @@ def band_data(
     ----------
     source
         The pixels.
-    place
+    array_id
         Of the array in its file.
     metadata
         Of the raster, one entry a band.
@@ -150,7 +150,7 @@ def band_data(
     encoding: dict[str, Any] = {"grid_mapping": "spatial_ref", "reader": source.reader, "codec": codec}
     complex_integers = metadata.dtype.startswith("complex_int")  # NumPy has none, but rioxarray writes them again
     encoding["rasterio_dtype"] = metadata.dtype if complex_integers else str(source.dtype)
-    plain = ArrayVar(naming.variable, naming.dims, place, source, attrs, encoding, () if uniform else tuple(cf))
+    plain = ArrayVar(naming.variable, naming.dims, array_id, source, attrs, encoding, () if uniform else tuple(cf))
     if masked is None:
         return plain
     left = {k: v for k, v in attrs.items() if k not in _CF_KEYS}
@@ -158,7 +158,7 @@ def band_data(
         "_FillValue" in c for c in cf
     ):  # what the file declares says nothing of decoded values, in which NaN is missing
         encoding = encoding | {"_FillValue": np.dtype(masked.source.dtype).type(np.nan)}
-    return ArrayVar(naming.variable, naming.dims, masked.place, masked.source, left, encoding, raw=plain)
+    return ArrayVar(naming.variable, naming.dims, masked.array_id, masked.source, left, encoding, raw=plain)
 
 
 def _unlike(metadata: RasterMetadata) -> dict[str, Any]:

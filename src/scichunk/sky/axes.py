@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from scichunk.errors import FormatError, ScichunkError
+from scichunk.sky.wcs_objects import reference_point
 
 __all__ = ["Axes", "axes_of", "image_shape"]
 
@@ -139,8 +140,6 @@ def _dimensions(kinds: dict[int, str], n: int, sky: tuple[int, int]) -> tuple[st
 
 def _reference_of_wcs(header: str) -> tuple[float, float]:
     """Longitude and latitude of the reference pixel, where the cards alone do not say them."""
-    from scichunk.sky.wcs import reference_point
-
     try:
         return reference_point(header)
     except ScichunkError:  # who asks for more than a name meets it again

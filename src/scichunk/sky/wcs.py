@@ -6,7 +6,6 @@ sky coordinates are computed for what is asked.
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import Any, Final
 
@@ -16,11 +15,10 @@ import numpy.typing as npt
 from scichunk.core.files import Coordinate
 from scichunk.core.selection import parse_key
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError
-from scichunk.lru import LRU, memory_of
 from scichunk.quiet import alone, quiet
 from scichunk.sky.axes import Axes, axes_of, image_shape
-from scichunk.sky.tables import needs_tables, unpack
 from scichunk.sky.times import time_coordinate
+from scichunk.sky.wcs_objects import celestial_of, find_wcs, frame_of, reference_point
 
 __all__ = [
     "Axes",
@@ -36,60 +34,6 @@ __all__ = [
 ]
 
 _MOST: Final = 1 << 24  # longer axes get no coordinates in memory
-_UNPRINTABLE: Final = re.compile(r"[^ -~]")
-
-_WCS_BYTES: Final = 1 << 15
-"""Memory of a WCS without tables, measured; what it makes of its header is about as long as that."""
-_KNOWN: LRU[Any] = LRU(
-    lambda: 1 << 24,
-    lambda _: _WCS_BYTES,
-    weigh_key=lambda key: 4 * memory_of(key),
-    most=lambda: 64,
-    name="world coordinates",
-)
-
-
-def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
-    """Build the astropy WCS of a header, or take it from this process' cache; do not change it.
-
-    Parameters
-    ----------
-    header
-        Cards of 80 characters, without line ends.
-    tables
-        What :func:`scichunk.sky.tables.pack` made of the tables that the header refers to (-TAB, lookup tables). They are part
-        of the key of the cache: equal headers of two files may have different tables.
-
-    Raises
-    ------
-    FormatError
-        If astropy cannot build it, or tables are missing.
-    """
-    key = (header, tables)
-    known = _KNOWN.get(key)
-    if known is not None:
-        return known
-    if not tables and needs_tables(header):
-        msg = (
-            "the world coordinates need tables of the file, which are not in the attributes (wcs_tables): open it again"
-        )
-        raise FormatError(msg)
-    from astropy.io import fits
-    from astropy.wcs import WCS
-
-    try:
-        with alone(), quiet():  # astropy mends headers, and says so at each of them
-            # wcslib takes printable characters only, and the others never matter to it
-            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", header))
-            hdus = fits.open(unpack(tables), memmap=False) if tables else None
-            made = WCS(cards, fobj=hdus)
-            made.wcs.set()
-    except ScichunkError:
-        raise
-    except Exception as error:  # wcslib and astropy raise whatever they meet
-        msg = f"astropy cannot build the world coordinates: {type(error).__name__}: {str(error).strip()}"
-        raise FormatError(msg) from error
-    return _KNOWN.put(key, made)
 
 
 def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "") -> dict[str, Coordinate]:
@@ -169,51 +113,12 @@ def _unit(unit: Any) -> str:
         return str(units.Unit(text).to_string())
 
 
-def frame_of(header: str, tables: str = "") -> Any:  # astropy has no types
-    """Return the celestial frame of astropy that longitudes and latitudes of a header are given in.
-
-    Raises
-    ------
-    FormatError
-        If astropy knows none: coordinates on the Sun or on planets, without the package that adds them.
-    """
-    from astropy.wcs.utils import wcs_to_celestial_frame
-
-    wcs = find_wcs(header, tables)
-    try:
-        with alone(), quiet():
-            return wcs_to_celestial_frame(wcs)
-    except Exception as error:
-        msg = f"astropy has no celestial frame for {', '.join(wcs.wcs.ctype)}: give longitudes and latitudes"
-        raise FormatError(msg) from error
-
-
-def reference_point(header: str) -> tuple[float, float]:
-    """Longitude and latitude of the reference pixel in degrees.
-
-    Raises
-    ------
-    FormatError
-        If astropy cannot compute them.
-    """
-    try:
-        with alone():
-            wcs = _celestial(header, "")
-            world = wcs.all_pix2world([wcs.wcs.crpix], 1)[0]
-            return float(world[wcs.wcs.lng]), float(world[wcs.wcs.lat])
-    except ScichunkError:
-        raise
-    except Exception as error:  # wcslib and astropy raise whatever they meet
-        msg = f"astropy cannot compute the reference point: {type(error).__name__}: {error}"
-        raise FormatError(msg) from error
-
-
 def sky_values(
     header: str, axes: Axes, lon_pixels: npt.NDArray[Any], lat_pixels: npt.NDArray[Any], tables: str = ""
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Longitude and latitude in degrees of 0-based positions along the dimensions of ``axes.sky``."""
     with alone(), np.errstate(all="ignore"):
-        wcs = _celestial(header, tables)
+        wcs = celestial_of(header, tables)
         if _swapped(axes):
             lon_pixels, lat_pixels = lat_pixels, lon_pixels
         world = (
@@ -230,7 +135,7 @@ def sky_pixels(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """0-based positions along the dimensions of ``axes.sky`` of longitudes and latitudes in degrees; NaN where there are none."""
     with alone(), np.errstate(all="ignore"):
-        wcs = _celestial(header, tables)
+        wcs = celestial_of(header, tables)
         world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
         pixels = _to_pixels(wcs, *world)
     first, second = (np.asarray(p, np.float64) for p in pixels)
@@ -255,13 +160,6 @@ def _to_pixels(wcs: Any, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> A
                 if bad is not None:
                     found[bad] = np.nan
             return found[:, 0].reshape(shape), found[:, 1].reshape(shape)
-
-
-def _celestial(header: str, tables: str) -> Any:
-    """The celestial part of a WCS; kept, since taking it apart costs as much as building it."""
-    key = (header, tables, "celestial")
-    known = _KNOWN.get(key)
-    return known if known is not None else _KNOWN.put(key, find_wcs(header, tables).celestial)
 
 
 def _swapped(axes: Axes) -> bool:

@@ -280,6 +280,7 @@ def _collect(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
         for piece in pieces:
             size += len(piece)
             if size > limit:
+                kept.clear()
                 msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
                 raise LimitExceeded(msg)
             if spill is None and size > _IN_MEMORY:

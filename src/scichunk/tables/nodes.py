@@ -18,7 +18,7 @@ _OBJECT: Final = 64  # bytes of a text or a short array, for planning
 
 
 def table_node(
-    table: TableSource, place: Callable[[str, bool], ArrayId], attrs: Mapping[str, Any] | None = None
+    table: TableSource, array_id: Callable[[str, bool], ArrayId], attrs: Mapping[str, Any] | None = None
 ) -> Node:
     """Make the node of a table.
 
@@ -26,7 +26,7 @@ def table_node(
     ----------
     table
         Its rows are counted if their number is not known.
-    place
+    array_id
         Called with the name of a column and whether stored values are wanted; what ``OpenFile.array`` takes.
     attrs
         Of the dataset; by default those of the table.
@@ -34,7 +34,7 @@ def table_node(
     dims, names = cell_dims(table.columns), variable_names(table.columns)
     rows = _rows_together(table)
     arrays = tuple(
-        _variable(table, c, place, name=names[c.name], dims=(ROW, *dims[c.name]), rows=rows) for c in table.columns
+        _variable(table, c, array_id, name=names[c.name], dims=(ROW, *dims[c.name]), rows=rows) for c in table.columns
     )
     return Node(arrays, {}, dict(table.attrs if attrs is None else attrs))
 
@@ -67,7 +67,7 @@ def _rows_together(table: TableSource) -> int:
 def _variable(
     table: TableSource,
     column: Column,
-    place: Callable[[str, bool], ArrayId],
+    array_id: Callable[[str, bool], ArrayId],
     *,
     name: str,
     dims: tuple[str, ...],
@@ -79,12 +79,12 @@ def _variable(
     if name != column.name:
         encoding["column"] = column.name
     if column.raw is not None:
-        form, where = column.raw, place(column.name, True)
+        form, where = column.raw, array_id(column.name, True)
         source = ColumnArray(table, column.name, raw=True)
         raw = ArrayVar(name, dims, where, source, _attrs(form), encoding | dict(form.encoding))
     source = ColumnArray(table, column.name)
     encoding |= dict(column.encoding)
-    return ArrayVar(name, dims, place(column.name, False), source, _attrs(column), encoding, raw=raw)
+    return ArrayVar(name, dims, array_id(column.name, False), source, _attrs(column), encoding, raw=raw)
 
 
 def _attrs(column: Column) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import numpy as np
 from scichunk import options
 from scichunk.codecs.raw import RawCodec
 from scichunk.core.arrays import IndexedArray
-from scichunk.core.files import FormatFile, Node
+from scichunk.core.files import ArrayId, FormatFile, Node
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.core.registry import FormatSpec
@@ -36,7 +36,7 @@ class ENVIFile(FormatFile):
     def node(self, group="/"):
         self.check_group(group)
         metadata = empty_metadata(self.image.shape[0])
-        image = band_data(self.image, ("image",), metadata, "uncompressed")
+        image = band_data(self.image, ArrayId(), metadata, "uncompressed")
         attrs = {"description": self.header.get("description", "")}
         return Node((image,), coordinates(metadata, self.transform, self.image.shape), attrs)
 

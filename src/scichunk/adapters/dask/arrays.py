@@ -74,7 +74,7 @@ def from_file(
     """
     opened = open_any(format, url, storage_options)
     lazy = lazy_array(opened, selectors, "from_file")
-    return to_dask(lazy, chunks, lambda: dims_of(opened.file, lazy.handle.place))
+    return to_dask(lazy, chunks, lambda: dims_of(opened.file, lazy.handle.array_id))
 
 
 def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tuple) -> da.Array:

@@ -97,11 +97,11 @@ def read_table(
         msg = f"files of the format {opened.format} hold no tables: scichunk.from_file reads arrays"
         raise FormatError(msg, url=opened.location.url)
     given = opened.selectors(selectors, "table", "read_table")
-    place = cast("TableFile", opened.file).find_table(**given)
+    array_id = cast("TableFile", opened.file).find_table(**given)
     size, wanted = _checked_size(blocksize), _Wanted(columns, filters, given)
     if len(names) == 1:
-        return _one(opened, place, wanted, size)
-    return _many(opened, [locate(n, storage_options) for n in names], place, wanted, size)
+        return _one(opened, array_id, wanted, size)
+    return _many(opened, [locate(n, storage_options) for n in names], array_id, wanted, size)
 
 
 class _Wanted:
@@ -200,7 +200,7 @@ class ReadRows:
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         h = self.handle
         mark = (h.fingerprint.size, h.fingerprint.tag)
-        return ("scichunk", h.format, h.location.key, *mark, h.place, self.filters, self.limits)
+        return ("scichunk", h.format, h.location.key, *mark, h.array_id, self.filters, self.limits)
 
     def __reduce__(self) -> tuple[Any, ...]:
         h = self.handle
@@ -208,22 +208,22 @@ class ReadRows:
             h.format,
             h.location,
             (h.fingerprint.size, h.fingerprint.tag),
-            h.place,
+            h.array_id,
             (self.filters, self.limits),
         )
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], place: ArrayId, how: Any) -> ReadRows:
-    return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), place), *how)
+def _rebuild(format_name: str, location: Location, mark: tuple[int, str], array_id: ArrayId, how: Any) -> ReadRows:
+    return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), array_id), *how)
 
 
 class ReadManyRows:
     """Reads one partition of the tables of many files."""
 
     def __init__(
-        self, format_name: str, files: Files, place: ArrayId, filters: Any, limits: options.Snapshot | None = None
+        self, format_name: str, files: Files, array_id: ArrayId, filters: Any, limits: options.Snapshot | None = None
     ) -> None:
-        self.format_name, self.files, self.place, self.filters = format_name, files, place, filters
+        self.format_name, self.files, self.array_id, self.filters = format_name, files, array_id, filters
         self.limits = options.snapshot() if limits is None else limits
         self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
 
@@ -233,18 +233,18 @@ class ReadManyRows:
             self._unpacked = self.files.unpack()
         location, mark = self._unpacked[part[0]]
         with options.frozen(self.limits):
-            table = cast("TableFile", open_file(self.format_name, location, mark)).table(self.place)
+            table = cast("TableFile", open_file(self.format_name, location, mark)).table(self.array_id)
             return to_frame(table, Rows(*part[1:]), columns, self.filters)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return ("scichunk", self.format_name, self.files.__dask_tokenize__(), self.place, self.filters, self.limits)
+        return ("scichunk", self.format_name, self.files.__dask_tokenize__(), self.array_id, self.filters, self.limits)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ReadManyRows, (self.format_name, self.files, self.place, self.filters, self.limits)
+        return ReadManyRows, (self.format_name, self.files, self.array_id, self.filters, self.limits)
 
 
-def _one(opened: Opened, place: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
-    read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, place), wanted.filters)
+def _one(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
+    read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, array_id), wanted.filters)
     table = read.handle.resolve()
     wanted.check(table, opened.location.url)
     parts = _partitions(table, size)
@@ -253,11 +253,13 @@ def _one(opened: Opened, place: ArrayId, wanted: _Wanted, size: int | None) -> d
     return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
-def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
+def _many(
+    opened: Opened, locations: list[Location], array_id: ArrayId, wanted: _Wanted, size: int | None
+) -> dd.DataFrame:
     if not all(isinstance(loc.target, str) for loc in locations):
         msg = "many files are named by paths or URLs"
         raise TypeError(msg)
-    first = cast("TableFile", opened.file).table(place)
+    first = cast("TableFile", opened.file).table(array_id)
     wanted.check(first, opened.location.url)
 
     def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]]]:
@@ -265,7 +267,7 @@ def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wa
         file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
             cast("TableFile", file).find_table(**wanted.selectors)  # which warns of tables that a service has cut
-            table = cast("TableFile", file).table(place)
+            table = cast("TableFile", file).table(array_id)
             _check_alike(first, table, opened.location.url)
             parts = _partitions(table, size)
         return file.fingerprint, [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
@@ -273,7 +275,7 @@ def _many(opened: Opened, locations: list[Location], place: ArrayId, wanted: _Wa
     found = together(look, range(len(locations)), remote=locations[0].local_path is None)
     files = Files.pack(locations, [mark for mark, _ in found])
     parts = [part for _, some in found for part in some]
-    read = ReadManyRows(opened.format, files, place, wanted.filters)
+    read = ReadManyRows(opened.format, files, array_id, wanted.filters)
     return _from_map(read, parts, opened, first, columns=wanted.columns)
 
 

@@ -40,7 +40,7 @@ class StackArray:
 
     Parameters
     ----------
-    format_name, files, place
+    format_name, files, array_id
         Which arrays.
     shape, dtype
         Of one file's array.
@@ -52,11 +52,11 @@ class StackArray:
         self,
         format_name: str,
         files: Files,
-        place: ArrayId,
+        array_id: ArrayId,
         form: tuple[tuple[int, ...], np.dtype[Any]],
         rules: Rules,
     ) -> None:
-        self.format_name, self.files, self.place, self.rules = format_name, files, place, rules
+        self.format_name, self.files, self.array_id, self.rules = format_name, files, array_id, rules
         self.shape = (len(files), *form[0])
         self.dtype, self.ndim = form[1], len(self.shape)
         self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
@@ -97,9 +97,9 @@ class StackArray:
 
     def _source(self, location: Location, mark: Fingerprint | None) -> Any:
         file = open_file(self.format_name, location, mark)
-        if self.rules.absent is not None and self.place not in file.optional(self.rules.group).values():
+        if self.rules.absent is not None and self.array_id not in file.optional(self.rules.group).values():
             return None
-        source = file.array(self.place)
+        source = file.array(self.array_id)
         if source.shape != self.shape[1:] or source.dtype != self.dtype:
             msg = f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
             raise FormatError(msg, url=location.url)
@@ -111,10 +111,10 @@ class StackArray:
         return self.rules.fill
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return ("scichunk-stack", self.format_name, self.files.__dask_tokenize__(), self.place, repr(self.rules))
+        return ("scichunk-stack", self.format_name, self.files.__dask_tokenize__(), self.array_id, repr(self.rules))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StackArray, (self.format_name, self.files, self.place, (self.shape[1:], self.dtype), self.rules)
+        return StackArray, (self.format_name, self.files, self.array_id, (self.shape[1:], self.dtype), self.rules)
 
 
 def _no_fill(dtype: np.dtype[Any]) -> ValueError:
@@ -185,20 +185,20 @@ def from_files(
     rules = Rules(errors, fill, limits=options.snapshot())
     rules.check()
     stack = open_first(urls, format, rules, storage_options)
-    place, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
-    found = read_headers(stack, {"": place}, headers, rules)
-    source = stack.first.file.array(place)
+    array_id, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
+    found = read_headers(stack, {"": array_id}, headers, rules)
+    source = stack.first.file.array(array_id)
     if isinstance(chunks, Mapping) and chunks:
-        dims = ("file", *dims_of(stack.first.file, place))
+        dims = ("file", *dims_of(stack.first.file, array_id))
         grid = ChunkGrid((len(stack.locations), *source.shape), (1, *source.grid.edges))
         chunks = sizes_by_name({"file": 1, **chunks}, dims, grid, source.dtype.itemsize)
-    array = stack_to_dask(make_array(stack, place, found.marks, rules), source.grid, chunks)
+    array = stack_to_dask(make_array(stack, array_id, found.marks, rules), source.grid, chunks)
     return array if bands is None else array[:, list(bands)]
 
 
 def make_array(
     stack: Stack,
-    place: ArrayId,
+    array_id: ArrayId,
     marks: Sequence[Fingerprint | None],
     rules: Rules,
     file: OpenFile | None = None,
@@ -207,25 +207,25 @@ def make_array(
 
     Parameters
     ----------
-    stack, place, marks, rules
+    stack, array_id, marks, rules
         Which arrays of which files, and what becomes of bad ones.
     file
         A file that has the array; by default the first.
     """
     file = file or stack.first.file
-    source = file.array(place)
+    source = file.array(array_id)
     dtype = np.dtype(source.dtype)
     fill = rules.fill
     if fill is not None:
         _check_fill(fill, dtype)
     elif rules.errors != "raise":
-        fill = file.layout(place).fill
+        fill = file.layout(array_id).fill
         if fill is None:
             fill = _MISSING.get(dtype.kind)
         if fill is None and BAD in marks:
             raise _no_fill(dtype)
     held = Rules(rules.errors, _plain(fill), rules.absent, rules.group, rules.limits)
-    return StackArray(stack.format, Files.pack(stack.locations, marks), place, (source.shape, dtype), held)
+    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, (source.shape, dtype), held)
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:

@@ -121,7 +121,7 @@ def build_dataset(
     node = file.node(group)
     dropped = names_in("drop_variables", drop)
     variables: Any = {
-        v.name: lazy_variable(v, Handle(opened.format, location, file.fingerprint, v.place), flags)
+        v.name: lazy_variable(v, Handle(opened.format, location, file.fingerprint, v.array_id), flags)
         for v in chosen_arrays(node.arrays, flags)
         if v.name not in dropped
     }

@@ -1,4 +1,4 @@
-"""Lazily read arrays and computed coordinates in the form that xarray indexes."""
+"""Lazily read arrays in the form that xarray indexes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xarray.core import indexing
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.xarray import selecting
 
-__all__ = ["LazyCoordinate", "LazyVariable"]
+__all__ = ["LazyVariable"]
 
 selecting.install()  # where a dataset of ours is opened, or arrives by pickle
 
@@ -37,21 +37,3 @@ class LazyVariable(BackendArray):
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return self.array.__dask_tokenize__()
-
-
-class LazyCoordinate(BackendArray):
-    """Gives a computed coordinate (of a rotated raster) to xarray."""
-
-    __slots__ = ("array", "dtype", "shape")
-
-    def __init__(self, array: Any) -> None:
-        self.array, self.shape, self.dtype = array, array.shape, array.dtype
-
-    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
-        return indexing.explicit_indexing_adapter(
-            key, self.shape, indexing.IndexingSupport.OUTER, self.array.__getitem__
-        )
-
-    async def async_getitem(self, key: indexing.ExplicitIndexer) -> Any:
-        """Compute in a thread: nothing is waited for, but the event loop goes on."""
-        return await asyncio.to_thread(self.__getitem__, key)

@@ -53,7 +53,7 @@ def sky_coordinates(
     found = _pixel_numbers(axes, shape)
     if not celestial:
         return found | _reference_point(axes, (), axes.reference)
-    from scichunk.adapters.xarray.lazy import LazyCoordinate
+    from scichunk.adapters.xarray.computed import LazyCoordinate
 
     lon, lat = axes.sky
     sizes = dict(zip(axes.dims, shape, strict=True))

@@ -113,7 +113,7 @@ def open_stack(
     path = which.group_of(stack.first) or "/"
     rules = replace(rules, group=path)
     dropped = names_in("drop_variables", drop_variables)
-    required = {v.name: v.place for v in _kept(stack.first.file, path, dropped, flags) if v.absent is None}
+    required = {v.name: v.array_id for v in _kept(stack.first.file, path, dropped, flags) if v.absent is None}
     if not required:
         msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
         raise ValueError(msg)
@@ -130,7 +130,7 @@ def open_stack(
     variables: dict[str, xr.Variable] = {}
     for name, var in arrays.items():
         own_rules = replace(rules, absent=var.absent, fill=_fill(fill, var, fullest))
-        made = make_array(stack, var.place, found.marks, own_rules, fullest)
+        made = make_array(stack, var.array_id, found.marks, own_rules, fullest)
         variables[name] = _variable(stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags))
         if found.elsewhere:  # they place the pixels of one file only
             for attribute in ("fits_header", TABLES):
@@ -172,7 +172,7 @@ def _fill(fill: Any, var: ArrayVar, file: OpenFile) -> Any:
     if var.absent is not None or var.source.dtype.kind not in "biufc":
         return None
     if var.raw is not None:  # a mask says that there is no data, whatever is stored
-        declared = file.layout(var.place).fill
+        declared = file.layout(var.array_id).fill
         return declared if isinstance(declared, float) and np.isnan(declared) else fill
     return fill
 

@@ -13,7 +13,8 @@ from xarray import conventions
 from xarray.core import indexing
 
 from scichunk.adapters.lazy import LazyArray
-from scichunk.adapters.xarray.lazy import LazyCoordinate, LazyVariable
+from scichunk.adapters.xarray.computed import LazyCoordinate
+from scichunk.adapters.xarray.lazy import LazyVariable
 from scichunk.core.files import ArrayVar, Coordinate
 from scichunk.core.handles import Handle
 from scichunk.core.planning import preferred_chunks

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from scichunk.core.arrays import ArraySource, IndexedArray
-from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays
+from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
+from scichunk.formats.fits.array_ids import HDUId, Selector
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling
 from scichunk.formats.fits.image.reference import open_reference
@@ -23,8 +24,6 @@ from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
 
 __all__ = ["FITSFile", "open_file"]
-
-Selector = int | str | tuple[str, int] | None
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> FITSFile:
@@ -104,14 +103,14 @@ class FITSFile(FileBase):
         """Build the node of an image or a table."""
         hdu = self._of_group(group)
         if hdu.is_table:
-            table = self.table(("table", hdu.index))
+            table = self.table(TableId(hdu.index))
             attrs = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}
-            return table_node(table, lambda column, raw: ("column", hdu.index, column, raw), attrs)
-        place, raw = (("hdu", hdu.index, "auto", False), ("hdu", hdu.index, "auto", True))
-        source = self.array(place)
+            return table_node(table, lambda column, raw: ColumnId(hdu.index, column, raw), attrs)
+        array_id, raw = HDUId(hdu.index), HDUId(hdu.index, raw=True)
+        source = self.array(array_id)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
-        other = (place, source) if plain else (raw, self.array(raw))
-        return nodes.build(hdu, (place, source), other, world_of(hdu, self.structure), self._inherited(hdu))
+        other = (array_id, source) if plain else (raw, self.array(raw))
+        return nodes.build(hdu, (array_id, source), other, world_of(hdu, self.structure), self._inherited(hdu))
 
     def _inherited(self, hdu: HDU) -> Mapping[str, Any]:
         return nodes.inherited(hdu.cards, self.structure[0].cards) if hdu.index else {}
@@ -130,8 +129,8 @@ class FITSFile(FileBase):
             raise GroupNotFound.among(group, self.groups(), url=self.source.url)
         return named[name] if name in named else alike[0]
 
-    def array(self, place: ArrayId) -> ArraySource:
-        """Return the pixels of ``("hdu", number or name, reader, raw)``, or ``("column", hdu, name, raw)`` of a table.
+    def array(self, array_id: ArrayId) -> ArraySource:
+        """Return the pixels of an image, or a column of a table.
 
         Raises
         ------
@@ -141,18 +140,17 @@ class FITSFile(FileBase):
             If no reader, or not the one asked for, can decode it.
         """
         with self._lock:
-            if place not in self._arrays:
-                if place[0] == "column":
-                    _, which, column, raw = place
-                    return ColumnArray(self.table(("table", which)), column, raw=raw)
-                _, which, reader, raw = place
-                hdu = self.find(which)
+            if array_id not in self._arrays:
+                if isinstance(array_id, ColumnId):
+                    return ColumnArray(self.table(TableId(array_id.table)), array_id.column, raw=array_id.raw)
+                which = cast("HDUId", array_id)
+                hdu = self.find(which.hdu)
                 with located(url=self.source.url, part=f"HDU {hdu.index}"):
-                    self._arrays[place] = self._open(hdu, reader, raw=raw)
-            return self._arrays[place]
+                    self._arrays[array_id] = self._open(hdu, which.reader, raw=which.raw)
+            return self._arrays[array_id]
 
-    def table(self, place: ArrayId) -> FITSTable:
-        """Return the table ``("table", number or name)``; ``("table", None)``: the first.
+    def table(self, array_id: ArrayId) -> FITSTable:
+        """Return a table.
 
         Needs nothing but the bytes of the file: other formats that hold FITS tables reach it through the registry, with a
         location of bytes or of a file of its own.
@@ -165,7 +163,7 @@ class FITSFile(FileBase):
             If it has columns of a form that is not known.
         """
         with self._lock:
-            hdu = self.find(place[1], "table")
+            hdu = self.find(cast("TableId", array_id).table, "table")
             if not hdu.is_table:
                 msg = f"no table, but {hdu.kind}"
                 raise FormatError(msg, url=self.source.url, part=f"HDU {hdu.index}")
@@ -179,37 +177,39 @@ class FITSFile(FileBase):
         self, *, hdu: Selector = None, raw: bool = False, reader: str = "auto"
     ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the pixels of an image."""
-        return ("hdu", hdu, reader, raw), None
+        return HDUId(hdu, reader, raw), None
 
     def find_table(self, *, hdu: Selector = None) -> ArrayId:
         """Return a table."""
-        return ("table", hdu)
+        return TableId(hdu)
 
-    def dims(self, place: ArrayId) -> tuple[str, ...]:
+    def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of an array's dimensions."""
-        if place[0] == "column":
-            return column_dims(self.table(("table", place[1])), place[2])
-        return axes(self.find(place[1])).dims
+        if isinstance(array_id, ColumnId):
+            return column_dims(self.table(TableId(array_id.table)), array_id.column)
+        return axes(self.find(cast("HDUId", array_id).hdu)).dims
 
-    def signature(self, place: ArrayId) -> object:
+    def signature(self, array_id: ArrayId) -> object:
         """Return the cards that say what values mean and where pixels lie; of columns, something that equals nothing else."""
-        if place[0] == "column":
+        if isinstance(array_id, ColumnId):
             return object()
-        hdu = self.find(place[1])
+        hdu = self.find(cast("HDUId", array_id).hdu)
         cards = placing_cards(hdu.cards)
         if needs_tables(header_text(hdu)):
             return object()  # equal cards may refer to tables that differ
         return hdu.shape, hdu.bitpix, image_scaling(hdu), cards
 
-    def layout(self, place: ArrayId) -> Layout:
+    def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type, scaling and world coordinates of an image, or shape, type and unit of a column."""
-        source = self.array(place)
-        if place[0] == "column":
-            return column_layout(self.table(("table", place[1])), source, place[2], raw=place[3])
-        hdu = self.find(place[1])
+        source = self.array(array_id)
+        if isinstance(array_id, ColumnId):
+            table = self.table(TableId(array_id.table))
+            return column_layout(table, source, array_id.column, raw=array_id.raw)
+        which = cast("HDUId", array_id)
+        hdu = self.find(which.hdu)
         scaling = image_scaling(hdu)  # of stored values too: what is said of them is to hold for all files of a stack
         meaning = {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank, "unit": hdu.cards.get("BUNIT")}
-        found = Layout(source.shape, str(source.dtype), None, meaning, fill=scaling.blank if place[3] else None)
+        found = Layout(source.shape, str(source.dtype), None, meaning, fill=scaling.blank if which.raw else None)
         return with_world(found, hdu, self.structure)
 
     def close(self) -> None:
@@ -229,8 +229,8 @@ class FITSFile(FileBase):
             return ArrayInfo("/" + label, hdu.kind, (), (), "", (), "", "", hdu.nbytes, notes)
         try:
             if hdu.is_table:
-                return table_info(self.table(("table", hdu.index)), "/" + label, "table", notes)
-            source = self.array(("hdu", hdu.index, "auto", False))
+                return table_info(self.table(TableId(hdu.index)), "/" + label, "table", notes)
+            source = self.array(HDUId(hdu.index))
         except ScichunkError as error:
             name, reader = nodes.variable_name(hdu), f"cannot be read: {error.message}"
             return ArrayInfo("/" + label, name, (), (), "?", (), "?", reader, None, notes)

@@ -16,20 +16,23 @@ from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, FileBase, Node, cl
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import beside, nodes
+from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, MaskId, PageId
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Image, Page, read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import PlaneArray
-from scichunk.raster.variables import Masked, band_data, is_masked, masked_source, raster_layout
+from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
+from scichunk.sources.base import public_url
 
 __all__ = ["GeoTIFFFile", "open_file"]
 
-NO_OVERVIEW: Final = -1
 _ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA, RPCs."""
+_WHOLE: Final = frozenset({33003, 33005, 34712, 34887, 50001, 50002})
+"""Compressions by codecs of whole images: JPEG 2000 (three numbers), LERC, WEBP, JPEG XL."""
 _SCALING: Final = re.compile(rb"<Item\s(?=[^>]*\brole\s*=\s*[\"'](?:scale|offset|unittype))[^>]*>[^<]*")
 
 
@@ -83,7 +86,7 @@ class GeoTIFFFile(FileBase):
             found += [f"{prefix}overview_{i}" for i in range(1, len(self.overviews(number)) + 1)]
         return found if len(found) > 1 else ["/"]
 
-    def place(self, group: str) -> tuple[int, int]:
+    def locate(self, group: str) -> tuple[int, int]:
         """Translate a group's path to (page, overview); overview -1 is the full image. ``/page_0`` is ``/``.
 
         Raises
@@ -124,33 +127,33 @@ class GeoTIFFFile(FileBase):
         reader: str = "auto",
     ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the pixels of a page, or of an overview of it."""
-        return ("page", page, NO_OVERVIEW if overview is None else overview, reader), bands
+        return PageId(page, NO_OVERVIEW if overview is None else overview, reader), bands
 
     def node(self, group: str = "/") -> Node:
         """Build the node of a page or overview."""
-        page, level = self.place(group)
+        page, level = self.locate(group)
         image = self.image(page, level)
         metadata = self.metadata(page)
         variables = [self._variable(page, level, metadata)]
         if self.mask_image(page, level) is not None:
-            place = ("mask", page, level)
-            source = self.array(place)
+            array_id = MaskId(page, level)
+            source = self.array(array_id)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
             encoding = {"grid_mapping": "spatial_ref", "reader": source.reader}
-            variables.append(ArrayVar("mask", ("y", "x"), place, source, attrs, encoding, absent=255, stored=True))
+            variables.append(ArrayVar("mask", ("y", "x"), array_id, source, attrs, encoding, absent=255, stored=True))
         full = self.structure.page(page).image
         return nodes.build(variables, metadata, image, full, variables[0].source.shape)
 
     def _variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
-        place = ("page", page, level, "auto")
-        source = self.array(place)
+        array_id = PageId(page, level)
+        source = self.array(array_id)
         metadata = _with_colours(metadata, source)
         masked = None
         if self.mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
-            where = ("masked", page, level)
+            where = DecodedId(page, level)
             masked = Masked(where, self.array(where))
         codec = nodes.codec_name(source, self.image(page, level))
-        return band_data(source, place, metadata, codec, masked=masked)
+        return band_data(source, array_id, metadata, codec, masked=masked)
 
     def image(self, page: int, level: int = NO_OVERVIEW) -> Image:
         """Return the directory of a page or overview.
@@ -186,8 +189,8 @@ class GeoTIFFFile(FileBase):
                 check_placed(self._metadata[page], self.source.url)
             return self._metadata[page]
 
-    def array(self, place: ArrayId) -> ArraySource:
-        """Return the pixels of ``("page", page, overview, reader)``, or of ``("mask", page)``.
+    def array(self, array_id: ArrayId) -> ArraySource:
+        """Return the pixels of an image: stored ones of a :class:`PageId`, decoded ones of a :class:`DecodedId`, or its mask.
 
         Raises
         ------
@@ -197,43 +200,55 @@ class GeoTIFFFile(FileBase):
             If no reader, or not the one asked for, can decode it.
         """
         with self._lock:
-            if place not in self._arrays:
-                with located(url=self.source.url, part=_part(place)):
-                    make = {"mask": self._mask, "masked": self._masked}.get(place[0], self._open_array)
-                    self._arrays[place] = make(*place[1:])
-            return self._arrays[place]
+            if array_id not in self._arrays:
+                with located(url=self.source.url, part=str(array_id)):
+                    self._arrays[array_id] = self._make(array_id)
+            return self._arrays[array_id]
 
-    def dims(self, place: ArrayId) -> tuple[str, ...]:
+    def _make(self, array_id: ArrayId) -> ArraySource:
+        if isinstance(array_id, MaskId):
+            return self._mask(array_id.page, array_id.overview)
+        if isinstance(array_id, DecodedId):
+            return self._masked(array_id.page, array_id.overview)
+        return self._open_array(cast("PageId", array_id))
+
+    def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of an array's dimensions."""
-        return ("y", "x") if place[0] == "mask" else ("band", "y", "x")
+        return ("y", "x") if isinstance(array_id, MaskId) else ("band", "y", "x")
 
     def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return the mask, if the image has one."""
-        page, level = self.place(group)
-        return {} if self.mask_image(page, level) is None else {"mask": ("mask", page, level)}
+        page, level = self.locate(group)
+        return {} if self.mask_image(page, level) is None else {"mask": MaskId(page, level)}
 
-    def signature(self, place: ArrayId) -> object:
+    def signature(self, array_id: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
-        if place[0] == "mask":
-            image = self.image(place[1])
+        which = cast("ImageId", array_id)
+        if isinstance(which, MaskId):
+            image = self.image(which.page)
             return "mask", image.height, image.width
-        image = self.image(*place[1:3])
-        d = self.image(place[1]).directory
+        image = self.image(which.page, which.overview)
+        d = self.image(which.page).directory
         found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
         found += [bytes(d.raw(code)) if code in d.tags else None for code in _ALIGNED]
         found.append(_SCALING.findall(d.raw(42112)) if 42112 in d.tags else None)
         if self._beside_it():
-            found.append(self.metadata(place[1]))
+            found.append(self.metadata(which.page))
         return found
 
-    def layout(self, place: ArrayId) -> Layout:
+    def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type, grid, coordinate system, nodata and scaling of an image."""
-        source = self.array(place)
-        if place[0] == "mask":
+        source = self.array(array_id)
+        which = cast("ImageId", array_id)
+        if isinstance(which, MaskId):
             return Layout(source.shape, str(source.dtype), fill=0)
-        metadata, image, full = self.metadata(place[1]), self.image(*place[1:3]), self.image(place[1])
+        metadata, image, full = (
+            self.metadata(which.page),
+            self.image(which.page, which.overview),
+            self.image(which.page),
+        )
         found = raster_layout(source, metadata, nodes.transform_of(metadata, image, full))
-        return replace(found, fill=np.nan) if place[0] == "masked" else found
+        return replace(found, fill=np.nan) if isinstance(which, DecodedId) else found
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
@@ -243,17 +258,29 @@ class GeoTIFFFile(FileBase):
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
-        return nodes.describe(self)
+        return [self._describe(group) for group in self.groups()]
 
-    def _open_array(self, page: int, level: int, reader: str) -> ArraySource:
-        image = self.image(page, level)
+    def _describe(self, group: str) -> ArrayInfo:
+        page, level = self.locate(group)
+        image, notes = self.image(page, level), dict[str, Any]()
+        mask = self.mask_image(page, level)
+        if mask is not None:
+            where = "this file" if mask[0] is self.source else public_url(mask[0].url)
+            notes["mask"] = nodes.describe_mask(mask[1], where, lambda: self.array(MaskId(page, level)))
+        if page == 0 and level == NO_OVERVIEW:
+            metadata = self.metadata(0)
+            notes |= {"crs": crs_name(metadata), "transform": list(metadata.transform)}
+        return nodes.describe(group, image, lambda: self.array(PageId(page, level)), notes)
+
+    def _open_array(self, which: PageId) -> ArraySource:
+        image = self.image(which.page, which.overview)
         external = image.directory.reader is not self.structure.reader
         source = self._beside()[0] if external else self.source
-        return self._open_image(source, image, reader, ("geotiff", page, level))
+        return self._open_image(source, image, which.reader, ("geotiff", which.page, which.overview))
 
     def _open_image(self, source: ByteSource, image: Image, reader: str, name: tuple[Hashable, ...]) -> ArraySource:
         """Open the pixels of a directory by the own decoders, else through the reference library."""
-        part = _part(("page", *name[1:])) if len(name) == 3 else "mask"
+        part = str(PageId(*cast("tuple[int, int]", name[1:]))) if len(name) == 3 else "mask"
         why = "asked for"
         if reader != "reference":
             try:
@@ -265,7 +292,7 @@ class GeoTIFFFile(FileBase):
             else:
                 return IndexedArray(index, source, name)
         first = image is self.structure.first
-        return open_reference(source, None if first else image.directory.offset, why, part)
+        return open_reference(source, None if first else image.directory.offset, why, part, _undivided(image))
 
     def _fill(self, image: Image, name: tuple[Hashable, ...]) -> complex:
         """Value of absent tiles: the nodata of the page, also in its reduced images; 0 of masks and of single bits."""
@@ -275,9 +302,9 @@ class GeoTIFFFile(FileBase):
 
     def _masked(self, page: int, level: int) -> ArraySource:
         """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
-        pixels = self.array(("page", page, level, "auto"))
+        pixels = self.array(PageId(page, level))
         metadata = self.metadata(page)
-        mask = None if self.mask_image(page, level) is None else self.array(("mask", page, level))
+        mask = None if self.mask_image(page, level) is None else self.array(MaskId(page, level))
         return masked_source(pixels, _with_colours(metadata, pixels), mask)
 
     def mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
@@ -334,14 +361,15 @@ class GeoTIFFFile(FileBase):
             return self._external
 
 
+def _undivided(image: Image) -> int:
+    """Bytes of a block that its codec decodes as a whole; 0 where rows can be decoded one by one, or nobody knows."""
+    if image.compression not in _WHOLE:
+        return 0
+    rows, columns = image.block
+    return rows * columns * (image.samples if image.planar == 1 else 1) * -(-max(image.bits, default=8) // 8)
+
+
 def _with_colours(metadata: RasterMetadata, source: ArraySource) -> RasterMetadata:
     """Metadata with the colours that the reference library makes of an image: of CMYK red, green, blue and alpha."""
     colours = source.colorinterp if isinstance(source, RasterioArray) else ()
     return replace(metadata, colorinterp=colours) if colours and not metadata.colorinterp else metadata
-
-
-def _part(place: tuple[Any, ...]) -> str:
-    kind, page, level = place[:3]
-    return f"{'mask of ' if kind == 'mask' else ''}page {page}" + (
-        f", overview {level}" if level != NO_OVERVIEW else ""
-    )

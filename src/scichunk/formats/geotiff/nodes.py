@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node
@@ -11,13 +11,9 @@ from scichunk.errors import ScichunkError
 from scichunk.formats.geotiff.structure import Image
 from scichunk.raster.affine import Affine6, scaled
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.variables import coordinates, crs_name
-from scichunk.sources.base import public_url
+from scichunk.raster.variables import coordinates
 
-if TYPE_CHECKING:
-    from scichunk.formats.geotiff.file import GeoTIFFFile
-
-__all__ = ["build", "codec_name", "describe", "transform_of"]
+__all__ = ["build", "codec_name", "describe", "describe_mask", "transform_of"]
 
 
 def build(
@@ -44,50 +40,33 @@ def codec_name(source: ArraySource, image: Image) -> str:
     return known.get(image.compression, f"compression {image.compression}")
 
 
-def describe(file: GeoTIFFFile) -> list[ArrayInfo]:
-    """Describe the arrays of all groups; one that cannot be read says why."""
-    found = []
-    for group in file.groups():
-        page, level = file.place(group)
-        image = file.image(page, level)
-        rows, columns = image.block
-        notes: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
-        shape: tuple[int, ...] = (image.samples, image.height, image.width)
-        dtype, codec, stored = "?", "?", None
-        native: tuple[int, ...] = (image.samples, rows, columns)
-        try:
-            source = file.array(("page", page, level, "auto"))
-            shape, dtype, codec, reader = source.shape, str(source.dtype), codec_name(source, image), source.reader
-            native = source.grid.chunk_shape
-            if isinstance(source, IndexedArray):
-                stored = int(source.index.lengths.sum())
-                absent = int((source.index.lengths == 0).sum())
-                notes |= {"absent": absent} if absent else {}
-        except ScichunkError as error:
-            reader = f"cannot be read: {error.message}"
-        notes |= _mask_note(file, page, level)
-        if page == 0 and level < 0:
-            metadata = file.metadata(0)
-            notes["crs"] = crs_name(metadata)
-            notes["transform"] = list(metadata.transform)
-        found.append(
-            ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, notes)
-        )
-    return found
-
-
-def _mask_note(file: GeoTIFFFile, page: int, level: int) -> dict[str, Any]:
-    """Say which mask an image has: within the file, or in an ``.msk`` beside it."""
-    there = file.mask_image(page, level)
-    if there is None:
-        return {}
-    source, image = there
-    where = "this file" if source is file.source else public_url(source.url)
+def describe(group: str, image: Image, open_pixels: Callable[[], ArraySource], notes: Mapping[str, Any]) -> ArrayInfo:
+    """Describe the pixels of an image; those that cannot be read say why."""
+    rows, columns = image.block
+    said: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
+    shape: tuple[int, ...] = (image.samples, image.height, image.width)
+    dtype, codec, stored = "?", "?", None
+    native: tuple[int, ...] = (image.samples, rows, columns)
     try:
-        array = file.array(("mask", page, level))
+        source = open_pixels()
+        shape, dtype, codec, reader = source.shape, str(source.dtype), codec_name(source, image), source.reader
+        native = source.grid.chunk_shape
+        if isinstance(source, IndexedArray):
+            stored = int(source.index.lengths.sum())
+            absent = int((source.index.lengths == 0).sum())
+            said |= {"absent": absent} if absent else {}
     except ScichunkError as error:
-        return {"mask": f"cannot be read: {error.message} [{where}]"}
+        reader = f"cannot be read: {error.message}"
+    said |= notes
+    return ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, said)
+
+
+def describe_mask(image: Image, where: str, open_mask: Callable[[], ArraySource]) -> str:
+    """Describe the mask of an image, and where it is: within the file, or beside it."""
+    try:
+        array = open_mask()
+    except ScichunkError as error:
+        return f"cannot be read: {error.message} [{where}]"
     chunk = " x ".join(str(n) for n in array.grid.chunk_shape)
-    return {
-        "mask": f"{image.height} x {image.width}, chunks {chunk}, {codec_name(array, image)}, reader {array.reader}, in {where}"
-    }
+    codec = codec_name(array, image)
+    return f"{image.height} x {image.width}, chunks {chunk}, {codec}, reader {array.reader}, in {where}"

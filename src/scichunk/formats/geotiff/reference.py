@@ -50,10 +50,15 @@ class RasterioWindows:
         The file; copied to a temporary file unless it is local.
     offset
         Where the directory lies; None for the first one.
+    why
+        Why it is read by rasterio.
+    least
+        Bytes that are decoded at once at least. GDAL says that strips have one row each where it reads an image of one strip, which
+        codecs of whole images decode as a whole nevertheless.
     """
 
-    def __init__(self, source: ByteSource, offset: int | None, why: str) -> None:
-        self._url, self._offset = source.url, offset
+    def __init__(self, source: ByteSource, offset: int | None, why: str, least: int = 0) -> None:
+        self._url, self._offset, self._least = source.url, offset, least
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
@@ -104,6 +109,7 @@ class RasterioWindows:
         edges = max(dataset.block_shapes, key=math.prod)
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))
+        block = max(block, self._least)
         fits = block <= limit
         if size <= limit and not fits and not _all_absent(dataset, window, edges):
             size = block
@@ -172,8 +178,17 @@ class RasterioArray(ReferenceArray):
     colorinterp: tuple[str, ...] = ()
 
 
-def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> RasterioArray:
+def open_reference(source: ByteSource, offset: int | None, why: str, part: str, least: int = 0) -> RasterioArray:
     """Serve a directory's pixels through rasterio.
+
+    Parameters
+    ----------
+    source, offset, why
+        As in :class:`RasterioWindows`.
+    part
+        What the directory is, for errors.
+    least
+        Bytes that are decoded at once at least, whatever blocks GDAL speaks of.
 
     Raises
     ------
@@ -181,7 +196,7 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
         If rasterio cannot open it.
     """
     with located(part=part):
-        windows = RasterioWindows(source, offset, why)
+        windows = RasterioWindows(source, offset, why, least)
         with windows.dataset() as dataset:
             dtype, grid, colours = _facts(dataset, source.url)
     found = RasterioArray(grid, dtype, why, windows)

@@ -6,7 +6,7 @@ import os
 import re
 import threading
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final, cast
 
 from scichunk.codecs.codestream import MainHeader
 from scichunk.core.arrays import ArraySource
@@ -16,6 +16,7 @@ from scichunk.core.layout import Layout
 from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
+from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
 from scichunk.formats.jpeg2000.collector import PartTable, TileCollector
 from scichunk.formats.jpeg2000.manifest import build_index, planning_grid
@@ -111,7 +112,7 @@ class JPEG2000File(FileBase):
     def node(self, group: str = "/") -> Node:
         """Build the node of the full image, or of a reduced one."""
         reduce, expand = self.level(group)
-        return nodes.build(self, reduce, expand=expand)
+        return nodes.build(self.structure, self.metadata(), self.array, reduce, expand=expand)
 
     def metadata(self) -> RasterMetadata:
         """Return what GDAL says of the image, one entry for each component."""
@@ -138,7 +139,7 @@ class JPEG2000File(FileBase):
         bands
             Components of the codestream (channels, with ``expand``); None for all.
         reduce, reader, expand
-            As in the place of an array.
+            As in the id of an array.
 
         Raises
         ------
@@ -147,18 +148,18 @@ class JPEG2000File(FileBase):
         """
         groups = self.structure.groups
         if len(groups) == 1 or expand:
-            return ("image", 0, reduce, reader, expand), bands
+            return ImageId(0, reduce, reader, expand), bands
         total = len(self.header.size.components)
         wanted = positions(bands, total) or tuple(range(total))
         for number, group in enumerate(groups):
             if all(c in group.components for c in wanted):
-                return ("image", number, reduce, reader, expand), tuple(group.components.index(c) for c in wanted)
+                return ImageId(number, reduce, reader, expand), tuple(group.components.index(c) for c in wanted)
         sizes = "; ".join(f"{g.components}: {self.structure.shape(g, reduce)[1:]}" for g in groups[:4])
         msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
         raise UnsupportedFeature(msg, url=self.source.url)
 
-    def array(self, place: ArrayId) -> ArraySource:
-        """Return the pixels of ``("image", group, reduce, reader, expand)``.
+    def array(self, array_id: ArrayId) -> ArraySource:
+        """Return the pixels of an image.
 
         Raises
         ------
@@ -168,51 +169,52 @@ class JPEG2000File(FileBase):
             If no reader, or not the one asked for, can decode it.
         """
         with self._lock:
-            if place not in self._arrays:
-                kind, number, reduce, reader, expand = place
-                make = self._masked if kind == "masked" else self._open_array
-                with located(url=self.source.url, part=f"reduce {reduce}" if reduce else None):
-                    self._arrays[place] = make(number, reduce, reader, expand=expand)
-            return self._arrays[place]
+            if array_id not in self._arrays:
+                which = cast("ImageId", array_id)
+                make = self._masked if isinstance(which, DecodedId) else self._open_array
+                with located(url=self.source.url, part=f"reduce {which.reduce}" if which.reduce else None):
+                    self._arrays[array_id] = make(which)
+            return self._arrays[array_id]
 
-    def _masked(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
+    def _masked(self, which: ImageId) -> ArraySource:
         """Decoded pixels with NaN where the alpha channel says that there is no data."""
-        pixels = self.array(("image", number, reduce, reader, expand))
-        metadata = pick(self.metadata(), self.structure.groups[number].components)
+        pixels = self.array(ImageId(which.group, which.reduce, which.reader, which.expand))
+        metadata = pick(self.metadata(), self.structure.groups[which.group].components)
         return masked_source(pixels, metadata)
 
-    def _open_array(self, number: int, reduce: int, reader: str, *, expand: bool) -> ArraySource:
-        group = self.structure.groups[number]
-        if expand:
+    def _open_array(self, which: ImageId) -> ArraySource:
+        group, reduce = self.structure.groups[which.group], which.reduce
+        if which.expand:
             if len(self.structure.groups) > 1:
                 msg = "channels of components of several sizes"
                 raise UnsupportedFeature(msg)
             image = self.structure.image
-            inner = self.array(("image", number, reduce, reader, False))
+            inner = self.array(ImageId(which.group, reduce, which.reader))
             table = image.palette.table if image.palette is not None else None
             return ChannelArray(inner, channels(image, len(group.components)), table)
-        if reader == "reference":
+        if which.reader == "reference":
             build_index(self.structure, group, reduce)  # the same errors for levels that are not there
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
         head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
         collector = TileCollector(codec, self.parts, key_of(self.source), head)
         grid = planning_grid(index.grid, partial=codec.partial)
-        return StagedArray(index, self.source, ("jpeg2000", number, reduce), collector, grid)
+        return StagedArray(index, self.source, ("jpeg2000", which.group, reduce), collector, grid)
 
-    def dims(self, place: ArrayId) -> tuple[str, ...]:
+    def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of an array's dimensions."""
-        return nodes.naming(place[1]).dims
+        return nodes.naming(cast("ImageId", array_id).group).dims
 
-    def signature(self, place: ArrayId) -> object:
+    def signature(self, array_id: ArrayId) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""
-        return self.layout(place)
+        return self.layout(array_id)
 
-    def layout(self, place: ArrayId) -> Layout:
+    def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type, depth, grid and coordinate system of an image."""
-        group, metadata = self.structure.groups[place[1]], self.metadata()
-        source = self.array(place)
-        transform = nodes.place_on_grid(self.structure, group, metadata.transform, place[2])
+        which = cast("ImageId", array_id)
+        group, metadata = self.structure.groups[which.group], self.metadata()
+        source = self.array(array_id)
+        transform = nodes.place_on_grid(self.structure, group, metadata.transform, which.reduce)
         found = raster_layout(source, pick(metadata, group.components), transform)
         return replace(found, meaning={**found.meaning, "bits": group.bits, "signed": group.signed})
 
@@ -223,4 +225,12 @@ class JPEG2000File(FileBase):
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
-        return nodes.describe(self)
+        numbers = range(len(self.structure.groups))
+        return [self._describe(path, number) for path in self.groups() for number in numbers]
+
+    def _describe(self, path: str, number: int) -> ArrayInfo:
+        reduce, notes = self.level(path)[0], dict[str, Any]()
+        if not reduce and not number:
+            parts = self.parts.known
+            notes = nodes.notes_of(self.structure, self.metadata(), parts.found if parts else "")
+        return nodes.describe(self.structure, path, ImageId(number, reduce), self.array, notes)

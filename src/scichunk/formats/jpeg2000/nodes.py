@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scichunk.codecs import openjpeg
 from scichunk.codecs.codestream import ceil_div
@@ -11,33 +12,37 @@ from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import StagedArray
 from scichunk.errors import ScichunkError
+from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
 from scichunk.formats.jpeg2000.structure import Group, Structure
 from scichunk.raster.affine import Affine6, scaled, shifted
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import Masked, Naming, band_data, coordinates, crs_name, is_masked
 
-if TYPE_CHECKING:
-    from scichunk.formats.jpeg2000.file import JPEG2000File
-
-__all__ = ["build", "describe", "naming"]
+__all__ = ["build", "describe", "naming", "notes_of"]
 
 
-def build(file: JPEG2000File, reduce: int, *, expand: bool) -> Node:
+def build(
+    structure: Structure,
+    metadata: RasterMetadata,
+    array: Callable[[ImageId], ArraySource],
+    reduce: int,
+    *,
+    expand: bool,
+) -> Node:
     """Build the node of the full image (``reduce=0``) or of a reduced one: a variable for each group of components."""
-    structure, metadata = file.structure, file.metadata()
     arrays: list[ArrayVar] = []
     coords: dict[str, Coordinate] = {}
     for number, group in enumerate(structure.groups):
         names = naming(number)
-        place = ("image", number, reduce, "auto", expand)
-        source = file.array(place)
+        array_id = ImageId(number, reduce, expand=expand)
+        source = array(array_id)
         mine = pick(metadata, group.components)
         masked = None
         if is_masked(mine, source.shape[0], source.dtype):
-            where = ("masked", number, reduce, "auto", expand)
-            masked = Masked(where, file.array(where))
-        var = band_data(source, place, mine, codec_name(source), names, masked=masked)
+            where = DecodedId(number, reduce, expand=expand)
+            masked = Masked(where, array(where))
+        var = band_data(source, array_id, mine, codec_name(source), names, masked=masked)
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
         transform = place_on_grid(structure, group, metadata.transform, reduce)
         found = coordinates(mine, transform, source.shape, names)
@@ -84,38 +89,29 @@ def codec_name(source: ArraySource) -> str:
     return source.index.codec.name if isinstance(source, StagedArray) else "JPEG 2000"
 
 
-def describe(file: JPEG2000File) -> list[ArrayInfo]:
-    """Describe the arrays of all groups; one that cannot be read says why."""
-    numbers = range(len(file.structure.groups))
-    return [_describe(file, path, file.level(path)[0], number) for path in file.groups() for number in numbers]
-
-
-def _describe(file: JPEG2000File, path: str, reduce: int, number: int) -> ArrayInfo:
-    structure = file.structure
-    group, names = structure.groups[number], naming(number)
-    shape: tuple[int, ...] = structure.shape(group, reduce)
+def describe(
+    structure: Structure, path: str, which: ImageId, array: Callable[[ImageId], ArraySource], notes: Mapping[str, Any]
+) -> ArrayInfo:
+    """Describe the samples of a group of components; those that cannot be read say why."""
+    group, names = structure.groups[which.group], naming(which.group)
+    shape: tuple[int, ...] = structure.shape(group, which.reduce)
     native, dtype, codec = shape, "?", "?"
     try:
-        source = file.array(("image", number, reduce, "auto", False))
+        source = array(which)
         native, dtype, codec, reader = source.grid.chunk_shape, str(source.dtype), codec_name(source), source.reader
     except ScichunkError as error:
         reader = f"cannot be read: {error.message}"
-    notes: dict[str, Any] = {}
-    stored = None
-    if not reduce and not number:
-        stored = structure.stop - structure.start
-        notes = _notes(file, file.metadata())
+    stored = None if which.reduce or which.group else structure.stop - structure.start
     return ArrayInfo(path, names.variable, names.dims, shape, dtype, native, codec, reader, stored, notes)
 
 
-def _notes(file: JPEG2000File, metadata: RasterMetadata) -> dict[str, Any]:
-    structure = file.structure
+def notes_of(structure: Structure, metadata: RasterMetadata, tile_index: str) -> dict[str, Any]:
+    """What is said of a file as a whole; ``tile_index``: how its tile-parts were found, empty if nobody has looked yet."""
     header, size = structure.header, structure.header.size
-    parts = file.parts.known
     notes: dict[str, Any] = {
         "tiles": f"{size.down} x {size.across} of {size.tile_y} x {size.tile_x}, {len(size.components)} components",
         "coding": f"{header.levels} levels, {header.layers} layers, {header.order}",
-        "tile index": parts.found if parts else "TLM" if header.lengths else "by tile-parts, on first read",
+        "tile index": tile_index or ("TLM" if header.lengths else "by tile-parts, on first read"),
         "decoder": openjpeg.label(),
         "crs": crs_name(metadata),
         "transform": list(metadata.transform),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core import registry
 from scichunk.core.cache import held_bytes
-from scichunk.core.files import TableFile
+from scichunk.core.files import TableFile, TableId
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.votable.columns import declared_null
@@ -74,7 +74,7 @@ def _target(location: Location, document: Document, table: Table) -> Location:
 
 def _fits(where: Location, table: Table) -> TableSource:
     file = cast("TableFile", registry.get("fits").open_file(where))
-    return file.table(("table", table.extension))
+    return file.table(TableId(table.extension))
 
 
 class Overlay:

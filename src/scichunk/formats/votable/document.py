@@ -191,7 +191,7 @@ class Document:
 
     def _parse(self) -> None:
         self._kept = []
-        self.root = parse(self._texts(), self.source.url, cut=bool(self.truncated))
+        self.root = parse(self._texts(), self.source.url, root="VOTABLE", cut=bool(self.truncated))
         self.tables = tables(self.root)
         count = sum(t.body is not None for t in self.tables)
         if count != len(self.bodies):

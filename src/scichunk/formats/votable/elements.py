@@ -24,6 +24,18 @@ class Element:
     attributes: dict[str, str]
     children: list[Element] = field(default_factory=list)
     text: str = ""
+    prefixed: str = ""
+    """Its name as it stands in the document, if that has a prefix."""
+    prefixed_attributes: dict[str, str] | None = None
+    """Its attributes as they stand there, if one of them has."""
+
+    @property
+    def as_written(self) -> tuple[str, dict[str, str]]:
+        """Name and attributes as they stand in the document."""
+        return (
+            self.prefixed or self.tag,
+            self.attributes if self.prefixed_attributes is None else self.prefixed_attributes,
+        )
 
     def get(self, name: str, default: str = "") -> str:
         """Return an attribute."""
@@ -46,7 +58,8 @@ class Element:
 class _Builder:
     """Handlers of expat."""
 
-    def __init__(self) -> None:
+    def __init__(self, expected: str) -> None:
+        self.expected = expected
         self.root: Element | None = None
         self.open: list[Element] = []
         self.parts: list[list[str]] = []
@@ -63,13 +76,18 @@ class _Builder:
         if sum(map(len, attributes.values())) > _ATTRIBUTE:
             msg = f"attributes of more than {_ATTRIBUTE} characters"
             raise LimitExceeded(msg)
-        element = Element(name.rpartition(":")[2], {k.rpartition(":")[2]: v for k, v in attributes.items()})
+        element = Element(name.rpartition(":")[2], attributes)
+        if ":" in name:
+            element.prefixed = name
+        if any(":" in k for k in attributes):
+            element.attributes = {k.rpartition(":")[2]: v for k, v in attributes.items()}
+            element.prefixed_attributes = attributes
         if self.open:
             self.open[-1].children.append(element)
         else:
             self.root = element
-            if element.tag != "VOTABLE":
-                msg = f"the document is no VOTable: its root is {name}"
+            if self.expected and element.tag != self.expected:
+                msg = f"the document is no {self.expected}: its root is {name}"
                 raise FormatError(msg)
         self.open.append(element)
         self.parts.append([])
@@ -93,7 +111,7 @@ class _Builder:
         raise FormatError(msg)
 
 
-def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Element:
+def parse(pieces: list[tuple[int, str]], url: str, *, root: str = "", cut: bool = False) -> Element:
     """Read a document.
 
     Parameters
@@ -102,17 +120,19 @@ def parse(pieces: list[tuple[int, str]], url: str, *, cut: bool = False) -> Elem
         Where each piece begins in the file, and its text; the bodies of tables left out.
     url
         For messages.
+    root
+        The name that its root must have.
     cut
         The document ends early; elements may be left open.
 
     Raises
     ------
     FormatError
-        If it is not well formed, no VOTable, or declares entities.
+        If it is not well formed, has another root, or declares entities.
     LimitExceeded
         If it is nested too deep, or has too many elements or too long attributes.
     """
-    builder = _Builder()
+    builder = _Builder(root)
     parser = expat.ParserCreate("utf-8")  # whatever the document declares: texts have been decoded
     parser.buffer_text = True
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)

@@ -10,10 +10,11 @@ from typing import Any, Final, cast
 from scichunk import options
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import held_bytes
-from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node
+from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
 from scichunk.core.tables import TableSource
 from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
+from scichunk.formats.votable.array_ids import FilledColumnId, VOTableId
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.markup import is_near
@@ -131,24 +132,25 @@ class VOTableFile(FileBase):
             if name not in named:
                 raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
             index = named[name].index
-        table, fills = self.table(("table", index)), self._fills(index)
+        table, fills = self.table(TableId(index)), self._fills(index)
         self._warn_if_cut(self.document.tables[index])
         return table_node(
             cast("TableSource", FilledTable(table, fills)),
-            lambda column, raw: ("column", index, column, raw, fills.get(column)),
+            lambda column, raw: FilledColumnId(index, column, raw, fills.get(column)),
         )
 
-    def table(self, place: ArrayId) -> TableSource:
-        """Return the table ``("table", which)``; a third value says what becomes of errors, a fourth asks for astropy's values.
+    def table(self, array_id: ArrayId) -> TableSource:
+        """Return a table; a :class:`VOTableId` says what becomes of errors.
 
         Raises
         ------
         FormatError, UnsupportedFeature, LimitExceeded
             If there is no such table, or it cannot be opened.
         """
-        which = place[1]
-        on_error, compat = (str(place[2]), bool(place[3])) if len(place) > 2 else ("raise", False)
-        table = self.find(which)
+        on_error, compat = "raise", False
+        if isinstance(array_id, VOTableId):
+            on_error, compat = array_id.on_error, array_id.astropy_compat
+        table = self.find(cast("TableId", array_id).table)
         key = (table.index, on_error, compat)
         with self._lock:
             if key not in self._tables:
@@ -156,18 +158,18 @@ class VOTableFile(FileBase):
                     self._tables[key] = self._open(table, on_error, compat)
             return self._tables[key]
 
-    def array(self, place: ArrayId) -> ArraySource:
-        """Return a column, ``("column", which, name, raw, fill)``; the fill stands for nulls that the document has no value for."""
+    def array(self, array_id: ArrayId) -> ArraySource:
+        """Return a column."""
         with self._lock:
-            if place not in self._arrays:
-                _, which, column, raw, fill = place
+            if array_id not in self._arrays:
+                which = cast("FilledColumnId", array_id)
                 self.document.hold()
-                table = self.table(("table", which))
-                if fill is not None:
-                    table = cast("TableSource", FilledTable(table, {column: fill}))
+                table = self.table(TableId(which.table))
+                if which.fill is not None:
+                    table = cast("TableSource", FilledTable(table, {which.column: which.fill}))
                 with located(url=self.document.source.url):
-                    self._arrays[place] = ColumnArray(table, column, raw=raw)
-            return self._arrays[place]
+                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw)
+            return self._arrays[array_id]
 
     def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return a column."""
@@ -178,26 +180,28 @@ class VOTableFile(FileBase):
         self._warn_if_cut(found)
         fill: Fill | None = None
         if column in self._fills(found.index):
-            fill = outermost(self.table(("table", found.index)).columns, column)
+            fill = outermost(self.table(TableId(found.index)).columns, column)
             msg = (
                 f"column {column!r} has nulls and declares no value for them: they become {fill}, as in astropy; frames and "
                 f"datasets mask them [{self.document.source.url}]"
             )
             warnings.warn(msg, DataWarning, stacklevel=4)
-        return ("column", table, column, False, fill), None
+        return FilledColumnId(table, column, fill=fill), None
 
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:
         """Return a table."""
         self._warn_if_cut(self.find(table))
-        return ("table", table, on_error, astropy_compat)
+        return VOTableId(table, on_error, astropy_compat)
 
-    def dims(self, place: ArrayId) -> tuple[str, ...]:
+    def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of a column's dimensions."""
-        return column_dims(self.table(("table", place[1])), place[2])
+        which = cast("ColumnId", array_id)
+        return column_dims(self.table(TableId(which.table)), which.column)
 
-    def layout(self, place: ArrayId) -> Layout:
+    def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type and unit of a column."""
-        return column_layout(self.table(("table", place[1])), self.array(place), place[2])
+        which = cast("ColumnId", array_id)
+        return column_layout(self.table(TableId(which.table)), self.array(which), which.column)
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every table, without counting rows."""
@@ -209,7 +213,7 @@ class VOTableFile(FileBase):
     def _describe(self, group: str, table: Table) -> ArrayInfo:
         label = table.name or table.identifier or f"table {table.index}"
         try:
-            found = self.table(("table", table.index))
+            found = self.table(TableId(table.index))
             met = found.findings.summary() if isinstance(found, VOTable) else {}
             return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:
@@ -236,7 +240,7 @@ class VOTableFile(FileBase):
         with self._lock:
             if index not in self._nulls:
                 table = self.document.tables[index]
-                found = self.table(("table", index))
+                found = self.table(TableId(index))
                 limit = _LOOKED_AT if is_near(self.document.source) else options.get().scan_bytes
                 few = (found.nbytes or 0) <= limit and table.serialization in _MASKED
                 if few and undeclared(found.columns):

@@ -41,7 +41,20 @@ _DATATYPES: Final = {
     "c8": "floatComplex",
     "c16": "doubleComplex",
 }
+_INTEGERS: Final = {"unsignedByte", "short", "int", "long"}
 _STORED: Final = {"short": "i2", "int": "i4", "long": "i8", "unsignedByte": "u1", "float": "f4", "double": "f8"}
+
+
+def _stored_null(null: Any, datatype: str) -> int | None:
+    """The value that stands for null, if the datatype is one of integers and holds it: documents declare others too."""
+    if null is None or datatype not in _INTEGERS:
+        return None
+    try:
+        value = int(str(null), 0)
+    except ValueError:
+        return None
+    limits = np.iinfo(_STORED[datatype])
+    return value if limits.min <= value <= limits.max else None
 
 
 class OutField:
@@ -75,7 +88,7 @@ class OutField:
         said = dict(column.encoding)
         before = str(said.get("votable_datatype", ""))
         self.datatype = "" if self.text else _DATATYPES[f"{dtype.kind}{dtype.itemsize}"]
-        self.null = said.get("null", column.null) if self.datatype in {"unsignedByte", "short", "int", "long"} else None
+        self.null = _stored_null(said.get("null", column.null), self.datatype)
         self.ascii, self.longest = True, 0
         self._wants_null = self._clash = False
         if self.text:
@@ -88,7 +101,7 @@ class OutField:
     @property
     def settled(self) -> bool:
         """Whether the FIELD is known before the values are."""
-        whole = self.datatype in {"unsignedByte", "short", "int", "long"}
+        whole = self.datatype in _INTEGERS
         return not self.text and not (whole and self.null is None and (self.cell or self.variable))
 
     @property
@@ -249,13 +262,14 @@ class OutField:
         import pyarrow as pa
 
         stored = np.dtype(_STORED[self.datatype])
-        if flat.null_count:
-            fill: Any = math.nan if stored.kind == "f" else int(self.null) if self.null is not None else 0
-            flat = flat.fill_null(pa.scalar(fill).cast(flat.type))
-        values = np.asarray(flat)
-        if values.dtype.kind == "u" and values.dtype.itemsize == 8 and values.size and int(values.max()) >= 1 << 63:
+        if pa.types.is_uint64(flat.type) and int(np.asarray(flat.drop_null()).max(initial=0)) >= 1 << 63:
             msg = "integers beyond 2**63 - 1 have no form in VOTable"
             raise FormatError(msg, part=f"column {self.name!r}")
+        if flat.null_count:  # the null need not be a value of the column's own, smaller type
+            kind = pa.from_numpy_dtype(stored)
+            fill = math.nan if stored.kind == "f" else self.null or 0
+            flat = flat.cast(kind).fill_null(pa.scalar(fill, kind))
+        values = np.asarray(flat)
         return values.astype(stored.newbyteorder(">")).view(np.uint8)
 
     def _whole_rows(self, flat: pa.Array) -> bool:

@@ -81,7 +81,7 @@ def build(
         own["units"] = cards.string("BUNIT").strip()
     if cards.string("BTYPE"):
         own["long_name"] = cards.string("BTYPE").strip()
-    place, source = values
+    array_id, source = values
     encoding = {"reader": source.reader, "codec": codec_name(source, hdu), "bitpix": hdu.bitpix}
     scaling = image_scaling(hdu)
     untouched = None
@@ -89,7 +89,7 @@ def build(
         dtype = stored[1].dtype
         untouched = ArrayVar(name, named.dims, *stored, own | _cf(scaling, dtype), encoding)
         encoding = encoding | _stored(hdu, source)
-    variable = ArrayVar(name, named.dims, place, source, own, encoding, raw=untouched)
+    variable = ArrayVar(name, named.dims, array_id, source, own, encoding, raw=untouched)
     return Node((variable,), world.coords, {**attrs, **attributes(cards)}, world.header if named.sky else "")
 
 

@@ -269,13 +269,14 @@ def field_for(column: Column) -> OutField:
         code = "X"
     found = OutField(column, code, tuple(cell), variable, dtype)
     if dtype.kind in "iu" and not variable:
+        info = np.iinfo(dtype)
+        low, high = int(info.min), int(info.max)
         if column.null is not None:
             found.null = int(column.null)
         elif (said := column.encoding.get("tnull")) is not None and "tscal" not in column.encoding:
             found.null = int(said) + found.zero
-        else:
-            info = np.iinfo(dtype)
-            low, high = int(info.min), int(info.max)
+        if found.null is None or not low <= found.null <= high:  # headers declare values that the type does not have
+            found.null = None
             found.candidates = [*range(low, low + _CANDIDATES), *range(high, high - _CANDIDATES, -1)]
     return found
 

@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -19,8 +18,7 @@ from scichunk.formats.fits.structure import BLOCK
 from scichunk.formats.fits.table.column_writers import OutField, field_for
 from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
 from scichunk.quiet import quiet
-from scichunk.sources.output import open_output, scratch_folder
-from scichunk.tables.writing import spooled
+from scichunk.tables.writing import append, writing
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,8 +30,6 @@ _STRUCTURAL: Final = re.compile(
     r"Z(?:TABLE|NAXIS\d+|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
 )
 _STEM: Final = re.compile(r"T[A-Z]{2,5}|\d[A-Z]{2,5}")
-_ROWS: Final = 1 << 16
-_COPY: Final = 1 << 20
 
 
 def write_table(
@@ -59,29 +55,19 @@ def write_table(
         If the file exists, or cannot be written.
     """
     fields = [field_for(c) for c in stream.columns]
-    folder = scratch_folder(path)
-    with contextlib.ExitStack() as stack:
-        batches: Iterator[pa.RecordBatch] = iter(stream.batches)
-        file = stack.enter_context(open_output(path, overwrite=overwrite, storage_options=storage_options))
-        if not all(f.settled for f in fields):
-            spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-            batches = spooled(batches, fields, spool)
-        for f in fields:
-            f.settle()
-        heap = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        _write(file, heap, fields, batches, attrs=stream.attrs, extname=extname)
+    with writing(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, heap, parts):
+        _write((file, heap), fields, parts, attrs=stream.attrs, extname=extname)
 
 
 def _write(
-    file: IO[bytes],
-    heap: IO[bytes],
+    files: tuple[IO[bytes], IO[bytes]],
     fields: Sequence[OutField],
-    batches: Iterator[pa.RecordBatch],
+    parts: Iterator[pa.RecordBatch],
     *,
     attrs: Mapping[str, Any],
     extname: str | None,
 ) -> None:
-    width = 0
+    (file, heap), width = files, 0
     for out in fields:
         out.offset = width
         width += out.width
@@ -90,19 +76,15 @@ def _write(
     size = len(_header(base, fields, width, 1 << 62, 1 << 62))  # as long as it can get
     file.write(_primary() + b" " * size)
     rows = heaped = 0
-    for batch in batches:
-        for first in range(0, batch.num_rows, _ROWS):
-            part = batch.slice(first, _ROWS)
-            block = np.zeros((part.num_rows, width), np.uint8)
-            for out, array in zip(fields, part.columns, strict=True):
-                data = out.put(array, block, heaped)
-                heap.write(data)
-                heaped += len(data)
-            file.write(block.tobytes())
-            rows += part.num_rows
-    heap.seek(0)
-    while piece := heap.read(_COPY):
-        file.write(piece)
+    for part in parts:
+        block = np.zeros((part.num_rows, width), np.uint8)
+        for out, array in zip(fields, part.columns, strict=True):
+            data = out.put(array, block, heaped)
+            heap.write(data)
+            heaped += len(data)
+        file.write(block.tobytes())
+        rows += part.num_rows
+    append(file, heap)
     file.write(b"\0" * (-(rows * width + heaped) % BLOCK))
     file.seek(start)
     file.write(_header(base, fields, width, rows, heaped).ljust(size))

@@ -1,0 +1,114 @@
+"""WCS objects of astropy, built from the text of a header and kept for it. A WCS takes milliseconds to build."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from scichunk.errors import FormatError, ScichunkError
+from scichunk.lru import LRU, memory_of
+from scichunk.quiet import alone, quiet
+from scichunk.sky.tables import needs_tables, unpack
+
+__all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
+
+_UNPRINTABLE: Final = re.compile(r"[^ -~]")
+
+_WCS_BYTES: Final = 1 << 15
+"""Memory of a WCS without tables, measured; what it makes of its header is about as long as that."""
+_KNOWN: LRU[Any] = LRU(
+    lambda: 1 << 24,
+    lambda _: _WCS_BYTES,
+    weigh_key=lambda key: 4 * memory_of(key),
+    most=lambda: 64,
+    name="world coordinates",
+)
+
+
+def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
+    """Build the astropy WCS of a header, or take it from this process' cache; do not change it.
+
+    Parameters
+    ----------
+    header
+        Cards of 80 characters, without line ends.
+    tables
+        What :func:`scichunk.sky.tables.pack` made of the tables that the header refers to (-TAB, lookup tables). They are part
+        of the key of the cache: equal headers of two files may have different tables.
+
+    Raises
+    ------
+    FormatError
+        If astropy cannot build it, or tables are missing.
+    """
+    key = (header, tables)
+    known = _KNOWN.get(key)
+    if known is not None:
+        return known
+    if not tables and needs_tables(header):
+        msg = (
+            "the world coordinates need tables of the file, which are not in the attributes (wcs_tables): open it again"
+        )
+        raise FormatError(msg)
+    from astropy.io import fits
+    from astropy.wcs import WCS
+
+    try:
+        with alone(), quiet():  # astropy mends headers, and says so at each of them
+            # wcslib takes printable characters only, and the others never matter to it
+            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", header))
+            hdus = fits.open(unpack(tables), memmap=False) if tables else None
+            made = WCS(cards, fobj=hdus)
+            made.wcs.set()
+    except ScichunkError:
+        raise
+    except Exception as error:  # wcslib and astropy raise whatever they meet
+        msg = f"astropy cannot build the world coordinates: {type(error).__name__}: {str(error).strip()}"
+        raise FormatError(msg) from error
+    return _KNOWN.put(key, made)
+
+
+def celestial_of(header: str, tables: str) -> Any:
+    """The celestial part of a WCS; kept, since taking it apart costs as much as building it."""
+    key = (header, tables, "celestial")
+    known = _KNOWN.get(key)
+    return known if known is not None else _KNOWN.put(key, find_wcs(header, tables).celestial)
+
+
+def frame_of(header: str, tables: str = "") -> Any:  # astropy has no types
+    """Return the celestial frame of astropy that longitudes and latitudes of a header are given in.
+
+    Raises
+    ------
+    FormatError
+        If astropy knows none: coordinates on the Sun or on planets, without the package that adds them.
+    """
+    from astropy.wcs.utils import wcs_to_celestial_frame
+
+    wcs = find_wcs(header, tables)
+    try:
+        with alone(), quiet():
+            return wcs_to_celestial_frame(wcs)
+    except Exception as error:
+        msg = f"astropy has no celestial frame for {', '.join(wcs.wcs.ctype)}: give longitudes and latitudes"
+        raise FormatError(msg) from error
+
+
+def reference_point(header: str) -> tuple[float, float]:
+    """Longitude and latitude of the reference pixel in degrees.
+
+    Raises
+    ------
+    FormatError
+        If astropy cannot compute them.
+    """
+    try:
+        with alone():
+            wcs = celestial_of(header, "")
+            world = wcs.all_pix2world([wcs.wcs.crpix], 1)[0]
+            return float(world[wcs.wcs.lng]), float(world[wcs.wcs.lat])
+    except ScichunkError:
+        raise
+    except Exception as error:  # wcslib and astropy raise whatever they meet
+        msg = f"astropy cannot compute the reference point: {type(error).__name__}: {error}"
+        raise FormatError(msg) from error

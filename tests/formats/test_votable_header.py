@@ -1,0 +1,96 @@
+"""Headers that tables came with are written anew from their tree."""
+
+import xml.etree.ElementTree as ET
+
+import astropy.io.votable
+import pytest
+import xarray as xr
+
+import scichunk
+
+PREFIXED = """<?xml version="1.0" encoding="ISO-8859-1"?>
+<!DOCTYPE v:VOTABLE SYSTEM "http://us-vo.org/xml/VOTable.dtd">
+<!-- <TABLE> in a comment -->
+<v:VOTABLE version="v1.1" xmlns:v="http://www.ivoa.net/xml/VOTable/v1.1" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance"
+  xsi:schemaLocation="http://www.ivoa.net/xml/VOTable/v1.1 http://www.ivoa.net/xml/VOTable/v1.1">
+ <v:DESCRIPTION>a &lt; b &amp; "c" \u00e9</v:DESCRIPTION>
+ <v:RESOURCE name='R"1"' type="results">
+  <v:INFO name="QUERY_STATUS" value="OK">fine &gt; good</v:INFO>
+  <v:TABLE name="other"><v:FIELD name="z" datatype="int"/>
+   <v:DATA><v:TABLEDATA><v:TR><v:TD>1</v:TD></v:TR></v:TABLEDATA></v:DATA></v:TABLE>
+  <v:TABLE name="stars" ID="t1" nrows="99">
+   <v:DESCRIPTION>of stars</v:DESCRIPTION>
+   <v:GROUP name="g"><v:FIELDref ref="a1"/></v:GROUP>
+   <v:FIELD name="a" ID="a1" datatype="int" unit="m" ucd="pos"><v:DESCRIPTION>of a</v:DESCRIPTION>
+    <v:VALUES null="-1"><v:MIN value="0"/></v:VALUES></v:FIELD>
+   <v:FIELD name="b" datatype="double"/>
+   <v:PARAM name="p" datatype="char" arraysize="*" value="x &lt; 'y'"/>
+   <v:LINK href="http://example.org/?a=1&amp;b=2"/>
+   <v:DATA><v:TABLEDATA><v:TR><v:TD>5</v:TD><v:TD>0.5</v:TD></v:TR></v:TABLEDATA></v:DATA>
+   <v:INFO name="after" value="the data"/>
+  </v:TABLE>
+  <v:RESOURCE type="meta"><v:PARAM name="inner" datatype="int" value="7"/></v:RESOURCE>
+ </v:RESOURCE>
+ <v:INFO name="last" value="of all"/>
+</v:VOTABLE>
+"""
+
+
+@pytest.fixture
+def written(tmp_path):
+    (tmp_path / "in.vot").write_bytes(PREFIXED.encode("latin-1"))
+    with xr.open_dataset(tmp_path / "in.vot", engine="votable", group="stars") as ds:
+        more = ds.load().assign(c=ds["b"] * 2)
+    scichunk.write_votable(more, tmp_path / "out.vot")
+    return tmp_path / "out.vot"
+
+
+def names(element):
+    return [(child.tag.rpartition("}")[2], child.get("name")) for child in element]
+
+
+def test_elements_keep_their_order_their_prefix_and_what_they_say(written):
+    root = ET.parse(written).getroot()
+    space = "{http://www.ivoa.net/xml/VOTable/v1.3}"
+    assert root.tag == space + "VOTABLE"
+    assert root.get("version") == "1.4"
+    assert names(root) == [("DESCRIPTION", None), ("RESOURCE", 'R"1"'), ("INFO", "last")]
+    assert root[0].text == 'a < b & "c" \u00e9'
+    resource = root[1]
+    assert names(resource) == [("INFO", "QUERY_STATUS"), ("TABLE", "other"), ("TABLE", "stars"), ("RESOURCE", None)]
+    assert resource[0].text == "fine > good"
+    assert names(resource[1]) == [("FIELD", "z")]  # without its data
+    table = resource[2]
+    assert table.get("nrows") == "1"
+    assert names(table) == [
+        ("DESCRIPTION", None),
+        ("GROUP", "g"),
+        ("FIELD", "a"),
+        ("FIELD", "b"),
+        ("FIELD", "c"),
+        ("PARAM", "p"),
+        ("LINK", None),
+        ("DATA", None),
+        ("INFO", "after"),
+    ]
+    assert table[5].get("value") == "x < 'y'"
+    assert table[6].get("href") == "http://example.org/?a=1&b=2"
+    text = written.read_text("utf-8")
+    assert "DOCTYPE" not in text
+    assert "in a comment" not in text
+
+
+def test_astropy_reads_it(written):
+    found = astropy.io.votable.parse_single_table(written)
+    other = astropy.io.votable.parse(written).get_table_by_index(1)
+    assert found.name == "other"
+    assert other.array["a"].tolist() == [5]
+    assert other.array["c"].tolist() == [1.0]
+    assert str(other.get_field_by_id("a1").unit) == "m"
+    assert other.get_field_by_id("a1").values.null == -1
+
+
+def test_it_can_be_written_again(written, tmp_path):
+    with xr.open_dataset(written, engine="votable", group="stars") as ds:
+        scichunk.write_votable(ds.load(), tmp_path / "again.vot")
+    assert (tmp_path / "again.vot").read_bytes() == written.read_bytes()
