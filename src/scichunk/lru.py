@@ -167,13 +167,12 @@ class LRU(Generic[T]):
 
         A thread that asks again for what it is making, makes it itself.
         """
+        mine = _Flight()
         with self._lock:
             known, gone = self._use(key)
-            if known is None:
-                mine = _Flight()
-                flight = self._flights.setdefault(key, mine)
-                if flight is not mine and flight.done is None:
-                    flight.done = threading.Event()
+            flight = mine if known is not None else self._flights.setdefault(key, mine)
+            if flight is not mine and flight.done is None:
+                flight.done = threading.Event()
         if known is not None:
             self._release(gone)
             return known
@@ -189,10 +188,8 @@ class LRU(Generic[T]):
                 self._flights.pop(key, None)
             if mine.done is not None:
                 mine.done.set()
-            if (
-                mine.error is not None
-            ):  # else error, traceback, this frame and the flight would hold each other, and all
-                del flight, mine  # that the frames of the traceback hold, until the garbage collector comes
+            else:  # nobody asks for the error; it, its traceback, this frame and the flight would hold each other, and all that
+                mine.error = None  # other frames of the traceback hold, until the garbage collector comes
         return cast("T", mine.value)
 
     def _wait(self, flight: _Flight, make: Callable[[], T]) -> T:

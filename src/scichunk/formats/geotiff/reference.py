@@ -110,7 +110,7 @@ class RasterioWindows:
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))
         block = max(block, self._least)
-        fits = block <= limit
+        fits = bool(block <= limit)
         if size <= limit and not fits and not _all_absent(dataset, window, edges):
             size = block
         if size > limit:
