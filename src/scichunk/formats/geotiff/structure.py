@@ -20,6 +20,8 @@ __all__ = ["Image", "Page", "Structure", "read_structure"]
 REDUCED, MASK = 1, 4
 _MOST_PIXELS: Final = (1 << 32) - 1
 """ImageWidth and ImageLength are LONGs (TIFF 6.0, section 8), in BigTIFF too."""
+_TAG_BYTES: Final = 420
+"""Memory of an entry of a directory, measured."""
 _MOST_SAMPLES: Final = 65_535
 """SamplesPerPixel is a SHORT (TIFF 6.0, section 8), so no reader has more; metadata have an entry for each."""
 
@@ -168,6 +170,7 @@ class Structure:
                         continue
                     self.problem = error
                     return
+                self.reader.parsed_bytes += _TAG_BYTES * len(directory.tags)
                 yield image, None
                 if not sub:
                     current = directory

@@ -39,6 +39,12 @@ class PartTable:
         """The tile-parts, if they have been looked for."""
         return self._parts
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the places, once they are known."""
+        parts = self._parts
+        return 0 if parts is None else parts.first.nbytes + 3 * parts.starts.nbytes
+
     def get(self) -> TileParts:
         """Return the tile-parts."""
         with self._lock:  # one search a process; decoding holds no lock

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.columns import Part
@@ -46,6 +47,11 @@ class _BinaryRows:
         self.bits = np.array([s[0] for s in sizes], np.int64)
         self.numbers = np.array([s[1] for s in sizes], np.int64)
         self.piece = max(_PIECE, min(stream.batch_bytes, 1 << 25)) if not stream.near else _PIECE
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the stream."""
+        return held_bytes(self.stream)
 
     @property
     def nbytes(self) -> int:
@@ -185,6 +191,11 @@ class VariableRows(_BinaryRows):
                 return int(at) if size < self.stream.size and rows > 0 else -1
             if at >= size:
                 return size if size < self.stream.size or self.declared in {None, rows} else -1
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the stream, and of the places of rows."""
+        return super().held_bytes + 160 * len(self._places)
 
     @property
     def n_rows(self) -> int | None:

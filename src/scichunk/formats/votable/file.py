@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from scichunk import options
 from scichunk.core.arrays import ArraySource
+from scichunk.core.cache import held_bytes
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
 from scichunk.core.tables import Column, TableSource
@@ -59,11 +60,16 @@ class VOTableFile(FileBase):
         self.source = expand(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
-        self._arrays: dict[ArrayId, ArraySource] = {}
         self._columns: dict[int | str, dict[str, Column]] = {}
         self._groups: dict[str, Table] = {}
         self._nulls: dict[int, dict[str, Fill]] = {}
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, of what is around the rows, and of tables: their streams, and the places of their rows."""
+        tables = sum(map(held_bytes, list(self._tables.values())))
+        return super().held_bytes + self.document.held_bytes + tables
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every table; only ``/`` where there is one; none where a service sent an error instead."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
 from scichunk.formats.votable.columns import Part, column_of, join_arrow
@@ -97,6 +98,11 @@ class VOTable:
 
     def __init__(self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Findings) -> None:
         self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that reading rows takes for good: places of rows, streams that were decoded."""
+        return held_bytes(self.rows)
 
     @property
     def fields(self) -> tuple[Field, ...]:
