@@ -165,6 +165,7 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     if "*" not in pattern:
         return [names]
     given, failure = checked_options(storage_options), None
+    found: Sequence[Any] = ()
     is_here = "://" not in pattern and "store" not in given
     try:
         found = _matching(pattern, given) if is_here else within(options.get(), lambda: _matching(pattern, given))

@@ -134,7 +134,7 @@ def _beside_content(location: Location, href: str, allowed: bool) -> Location:
     if path.startswith(("/", "..")):
         _refuse(href)
     fs, own = location.target if isinstance(location.target, tuple) else (None, "")
-    if own.startswith(("http://", "https://")):  # as a URL, so that redirects are looked at
+    if fs is not None and own.startswith(("http://", "https://")):  # as a URL, so that redirects are looked at
         return _beside(Location(own, fs.storage_options), own, href, allowed)
     found = location.sibling(path) if "/" not in path else None
     if found is None:
