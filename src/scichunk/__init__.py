@@ -14,6 +14,7 @@ from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
     from scichunk import formats
+    from scichunk.adapters.caches import CacheInfo, CacheReport, cache_info
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
     from scichunk.adapters.dask.frames import read_table
@@ -33,8 +34,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CacheInfo",
+    "CacheReport",
     "FileInfo",
     "__version__",
+    "cache_info",
     "clear_caches",
     "columns",
     "errors",
@@ -63,6 +67,9 @@ __all__ = [
 ]
 
 _WHERE = {
+    "CacheInfo": "scichunk.adapters.caches",
+    "CacheReport": "scichunk.adapters.caches",
+    "cache_info": "scichunk.adapters.caches",
     "FileInfo": "scichunk.adapters.info",
     "clear_caches": "scichunk.lru",
     "columns": "scichunk.adapters.columns",

@@ -31,6 +31,7 @@ __all__ = [
     "Fill",
     "FilledColumnId",
     "filled",
+    "filled_column",
     "find_fills",
     "undeclared",
     "without_value",
@@ -194,13 +195,15 @@ class _FilledTable:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """All columns; those with nulls have a value for it, or are floating point."""
-        return tuple(c if c.name not in self._fills else _filled(c, self._fills[c.name]) for c in self._table.columns)
+        return tuple(
+            c if c.name not in self._fills else filled_column(c, self._fills[c.name]) for c in self._table.columns
+        )
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
         """Read rows of one column in NumPy form."""
         if name not in self._fills or stop <= start:
             return self._table.read_column(name, start, stop, raw=raw)
-        column = next(c for c in self.columns if c.name == name)
+        column = filled_column(next(c for c in self._table.columns if c.name == name), self._fills[name])
         array = self._table.read_rows(Rows(start, stop), [name]).column(0)
         if self._fills[name] == REFUSED and _count_nulls(array):
             raise without_value(name, "scichunk.read_table").at(part=f"rows {start} to {stop}")
@@ -223,7 +226,8 @@ def _check_free(column: Column, array: pa.Array) -> None:
         raise FormatError(msg)
 
 
-def _filled(column: Column, fill: Fill) -> Column:
+def filled_column(column: Column, fill: Fill) -> Column:
+    """Return a column with a value for null, or in floating point."""
     if fill == REFUSED:
         return column
     if fill == NAN:  # what xarray makes of integers of that size

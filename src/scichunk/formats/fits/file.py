@@ -47,10 +47,14 @@ class FITSFile(FileBase):
         super().__init__(location, source)
         self.source = expand(source)
         self.structure = Structure(self.source)
-        self._arrays: dict[ArrayId, ArraySource] = {}
         self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, of headers, and of the indexes of arrays."""
+        return super().held_bytes + self.structure.held_bytes
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every image and table; only ``/`` where there is one HDU."""

@@ -31,6 +31,8 @@ __all__ = ["GeoTIFFFile", "open_file"]
 
 _ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA, RPCs."""
+_WHOLE: Final = frozenset({33003, 33005, 34712, 34887, 50001, 50002})
+"""Compressions by codecs of whole images: JPEG 2000 (three numbers), LERC, WEBP, JPEG XL."""
 _SCALING: Final = re.compile(rb"<Item\s(?=[^>]*\brole\s*=\s*[\"'](?:scale|offset|unittype))[^>]*>[^<]*")
 
 
@@ -61,12 +63,16 @@ class GeoTIFFFile(FileBase):
         super().__init__(location, source)
         with located(url=source.url):
             self.structure = read_structure(source)
-        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
         self._siblings: list[Location] | None = None
         self._mask_file: list[tuple[ByteSource, Image]] | None = None
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, of directories and their values, and of the indexes of arrays."""
+        return super().held_bytes + self.structure.reader.held_bytes
 
     def groups(self) -> list[str]:
         """Return ``/page_0``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...; only ``/`` where there is one image.
@@ -287,7 +293,7 @@ class GeoTIFFFile(FileBase):
             else:
                 return IndexedArray(index, source, name)
         first = image is self.structure.first
-        return open_reference(source, None if first else image.directory.offset, why, part)
+        return open_reference(source, None if first else image.directory.offset, why, part, _undivided(image))
 
     def _fill(self, image: Image, name: tuple[Hashable, ...]) -> complex:
         """Value of absent tiles: the nodata of the page, also in its reduced images; 0 of masks and of single bits."""
@@ -355,6 +361,14 @@ class GeoTIFFFile(FileBase):
                     pages: list[Page] = read_structure(source).pages
                     self._external = (source, [i for p in pages for i in (p.image, *p.overviews) if not i.is_mask])
             return self._external
+
+
+def _undivided(image: Image) -> int:
+    """Bytes of a block that its codec decodes as a whole; 0 where rows can be decoded one by one, or nobody knows."""
+    if image.compression not in _WHOLE:
+        return 0
+    rows, columns = image.block
+    return rows * columns * (image.samples if image.planar == 1 else 1) * -(-max(image.bits, default=8) // 8)
 
 
 def _with_colours(metadata: RasterMetadata, source: ArraySource) -> RasterMetadata:

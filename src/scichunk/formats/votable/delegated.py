@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.core import registry
+from scichunk.core.cache import held_bytes
 from scichunk.core.files import TableFile, TableId
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
@@ -97,6 +98,11 @@ class Overlay:
         else:
             by_name = {f.name: f for f in fields}
             self._fields = [by_name.get(c.name) for c in inner.columns]
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the file that it is in, where that is within the document."""
+        return held_bytes(self.inner)
 
     @property
     def columns(self) -> tuple[Column, ...]:

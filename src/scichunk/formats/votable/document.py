@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import threading
 from collections.abc import Iterator
 from typing import Final
@@ -14,6 +15,7 @@ from scichunk.formats.votable.held import HoldableSource
 from scichunk.formats.votable.markup import Body, declared_encoding, find_end, is_near, next_body, read
 from scichunk.formats.votable.structure import Table, tables
 from scichunk.sources import ByteSource
+from scichunk.sources.base import public_reference
 from scichunk.sources.whole_file import ExpandedSource
 
 __all__ = ["Document", "open_document"]
@@ -21,6 +23,10 @@ __all__ = ["Document", "open_document"]
 _TAIL: Final = 1 << 16
 _NEAR: Final = 1 << 22
 _STEP: Final = 1 << 20
+_PARSED: Final = 40
+"""Memory for each byte of the text around the rows, measured with fields of 40 bytes."""
+
+_STREAM: Final = re.compile(r"""(<(?:[\w.-]+:)?STREAM\b[^<>]*?\bhref\s*=\s*)("[^"<]*"|'[^'<]*')""")
 
 Pieces = list[tuple[int, int]]
 
@@ -56,6 +62,11 @@ def _transcoded(source: ByteSource, encoding: str) -> Iterator[bytes]:
         raise FormatError(msg, url=source.url) from None
 
 
+def _masked(found: re.Match[str]) -> str:
+    quote = found[2][0]
+    return f"{found[1]}{quote}{public_reference(found[2][1:-1])}{quote}"
+
+
 class Document:
     """Elements, tables and bodies; complete or, for large files, as far as head and tail show.
 
@@ -82,6 +93,11 @@ class Document:
         with located(url=source.url):
             self._open()
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of elements and fields, from the length of their text."""
+        return _PARSED * sum(stop - start for start, stop in self._pieces) + len(self._tail)
+
     def hold(self) -> None:
         """Keep a small document that is far away in memory: its columns will be asked for one by one."""
         if isinstance(self.source, HoldableSource):
@@ -95,8 +111,8 @@ class Document:
                 self._parse()
 
     def header(self) -> str:
-        """Return the document without the bodies of its tables."""
-        return "".join(text for _, text in self._texts())
+        """Return the document without the bodies of its tables, and without what may be secret of where they lie."""
+        return _STREAM.sub(_masked, "".join(text for _, text in self._texts()))
 
     def _open(self) -> None:
         source, size = self.source, self.source.fingerprint.size

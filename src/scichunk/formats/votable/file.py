@@ -9,9 +9,10 @@ from typing import Any, Final, cast
 
 from scichunk import options
 from scichunk.core.arrays import ArraySource
+from scichunk.core.cache import held_bytes
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
-from scichunk.core.tables import TableSource
+from scichunk.core.tables import Column, TableSource
 from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.array_ids import VOTableId
 from scichunk.formats.votable.document import open_document
@@ -25,7 +26,7 @@ from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
-from scichunk.tables.nulls import NAN, Fill, FilledColumnId, filled, find_fills, undeclared
+from scichunk.tables.nulls import NAN, Fill, FilledColumnId, filled, filled_column, find_fills, undeclared
 
 __all__ = ["VOTableFile", "open_file"]
 
@@ -61,10 +62,16 @@ class VOTableFile(FileBase):
         self.source = expand(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
-        self._arrays: dict[ArrayId, ArraySource] = {}
+        self._columns: dict[int | str, dict[str, Column]] = {}
         self._groups: dict[str, Table] = {}
         self._nulls: dict[int, dict[str, Fill]] = {}
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, of what is around the rows, and of tables: their streams, and the places of their rows."""
+        tables = sum(map(held_bytes, list(self._tables.values())))
+        return super().held_bytes + self.document.held_bytes + tables
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every table; only ``/`` where there is one; none where a service sent an error instead."""
@@ -158,13 +165,22 @@ class VOTableFile(FileBase):
             if array_id not in self._arrays:
                 which = cast("FilledColumnId", array_id)
                 self.document.hold()
-                if which.fill == _NEAREST:
-                    table = self.table(VOTableId(which.table, _NEAREST))
-                else:
-                    table = filled(self.table(TableId(which.table)), which.fills)
+                nearest = which.fill == _NEAREST
+                table = self.table(VOTableId(which.table, _NEAREST) if nearest else TableId(which.table))
+                fills = {} if nearest else which.fills
+                known = self._columns_of(which.table, table).get(which.column)
+                if known is not None and fills:
+                    known = filled_column(known, fills[which.column])
+                table = filled(table, fills)
                 with located(url=self.document.source.url):
-                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw)
+                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw, column=known)
             return self._arrays[array_id]
+
+    def _columns_of(self, which: int | str, table: TableSource) -> dict[str, Column]:
+        """Columns by name, made once: a search for each would take minutes where there are many thousands."""
+        if which not in self._columns:
+            self._columns[which] = {c.name: c for c in reversed(table.columns)}
+        return self._columns[which]
 
     def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return a column."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
 from scichunk.formats.votable.columns import Part, column_of, join_arrow
@@ -97,6 +98,11 @@ class VOTable:
 
     def __init__(self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Findings) -> None:
         self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that reading rows takes for good: places of rows, streams that were decoded."""
+        return held_bytes(self.rows)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -212,9 +218,13 @@ class VOTable:
             return np.empty((0, *(column.cell or ())), column.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {field.name: number for number, field in reversed(list(enumerate(self.fields)))}
+
     def _number(self, name: str) -> int:
-        for number, field in enumerate(self.fields):
-            if field.name == name:
-                return number
+        number = self._numbers.get(name)
+        if number is not None:
+            return number
         msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"
         raise FormatError(msg, url=self.document.source.url, part=self.findings.part)

@@ -152,6 +152,9 @@ class _Texts:
         """Texts beyond ASCII: in UTF-8 they may be longer than in Latin-1."""
         texts = [t.encode() for t in decoded(self.field, rows, self.count)]
         joined = np.frombuffer(b"".join(texts), np.uint8)
+        if self.at + joined.size > np.iinfo(np.int32).max:
+            msg = f"the texts of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
+            raise FormatError(msg)
         room = self.at + joined.size + len(self.ends) * self.field.text - len(texts) * self.field.text
         if room > self.out.size:
             self.out = np.concatenate([self.out, np.empty(room - self.out.size, np.uint8)])

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.core.cache import key_of, tiles
+from scichunk.core.cache import held_bytes, key_of, tiles
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.image.nodes import attributes
@@ -64,6 +64,11 @@ class FITSTable:
         self.n_rows = self.layout.rows
         said = header_attrs(hdu.cards, self.layout.fields)
         self.columns = tuple(column_of(f, a) for f, a in zip(self.layout.fields, said, strict=True))
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source."""
+        return held_bytes(self.source)
 
     @cached_property
     def schema(self) -> Any:
