@@ -11,7 +11,7 @@ QUICK_TESTS := -m "not slow" $(wildcard tests/unit tests/formats)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL: # two targets would write into one environment
-.PHONY: demo test test-quick test-second test-oldest fuzz lint format types bench docs clean
+.PHONY: demo test test-quick test-second test-oldest fuzz fuzz-memory lint format types bench docs clean
 
 # opens the bundled files through every engine and draws demo-out/quicklook.png
 demo: .venv/demo.done
@@ -50,6 +50,11 @@ FUZZ_ONLY ?=
 fuzz: .venv/test.done
 	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS) \
 	    $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) $(if $(FUZZ_ONLY),--only $(FUZZ_ONLY))
+
+# how much memory hostile files and mutants take
+FUZZ_MEMORY_MUTANTS ?= 10000
+fuzz-memory: .venv/test.done
+	$(BIN)/python -m tests.fuzz.memory --count $(FUZZ_MEMORY_MUTANTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 lint: .venv/dev.done
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Lazy, chunked Dask and xarray readers for scientific formats.
 
-Importing scichunk imports no reference library: everything is loaded on first use.
+Importing scichunk imports no reference library: everything is loaded on first use. The accessor ``sky`` of xarray is there as soon as
+xarray is imported too, in whichever order.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scichunk import errors, options
+from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
     from scichunk import formats
+    from scichunk.adapters.caches import CacheInfo, CacheReport, cache_info
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
     from scichunk.adapters.dask.frames import read_table
@@ -31,8 +34,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "CacheInfo",
+    "CacheReport",
     "FileInfo",
     "__version__",
+    "cache_info",
     "clear_caches",
     "columns",
     "errors",
@@ -61,6 +67,9 @@ __all__ = [
 ]
 
 _WHERE = {
+    "CacheInfo": "scichunk.adapters.caches",
+    "CacheReport": "scichunk.adapters.caches",
+    "cache_info": "scichunk.adapters.caches",
     "FileInfo": "scichunk.adapters.info",
     "clear_caches": "scichunk.lru",
     "columns": "scichunk.adapters.columns",
@@ -85,6 +94,9 @@ _WHERE = {
     "write_fits_table": "scichunk.formats.fits.api",
     "write_votable": "scichunk.formats.votable.api",
 }
+
+
+import_after("xarray", "scichunk.adapters.xarray")  # which registers the accessor ``sky``
 
 
 def __getattr__(name: str) -> Any:  # PEP 562

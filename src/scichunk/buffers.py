@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.lru import on_clear
 
-__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "release", "result"]
+__all__ = ["KEEP", "LARGE", "borrow", "cached_blocks", "freed", "release", "result"]
 
 KEEP = 1 << 26
 """Larger scratch buffers are given back at once."""
@@ -81,6 +81,12 @@ def release() -> None:
     """Give back the memory of freed results, and the buffers that this thread borrowed."""
     _freed.clear()
     _local.__dict__.clear()
+
+
+def freed() -> tuple[int, int]:
+    """Return how many freed results are kept for the next ones, and their bytes."""
+    kept = [buffer.size for buffer in _freed.copy()]
+    return len(kept), sum(kept)
 
 
 def cached_blocks(source: Array, out: Array) -> Iterator[tuple[Array, Array]]:

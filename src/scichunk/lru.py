@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Generic, TypeVar, cast
 
 from scichunk.errors import ScichunkError
 
-__all__ = ["LRU", "clear_caches", "generation", "on_clear"]
+__all__ = ["LRU", "clear_caches", "generation", "memory_of", "named_caches", "on_clear"]
 
 T = TypeVar("T")
 
@@ -32,6 +34,31 @@ class _Flight:
 _all: weakref.WeakSet[LRU[Any]] = weakref.WeakSet()
 
 
+def _one(value: object) -> int:
+    del value
+    return 1
+
+
+def _nothing(key: object) -> int:
+    del key
+    return 0
+
+
+def memory_of(value: Any) -> int:
+    """Return the memory of texts, numbers, arrays and of what is made of them, by going through it: for small things."""
+    size, left = 0, [value]
+    while left:
+        value = left.pop()
+        size += sys.getsizeof(value)
+        if isinstance(value, Mapping):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, tuple | list | frozenset):
+            left += value
+        elif dataclasses.is_dataclass(value):
+            left += [getattr(value, field.name) for field in dataclasses.fields(value)]
+    return size
+
+
 class LRU(Generic[T]):
     """Least recently used values up to a total weight, safe in threads; one thread makes a value, others wait for it.
 
@@ -40,20 +67,38 @@ class LRU(Generic[T]):
     limit
         Called for the largest total weight, so that a change of options takes effect at once.
     weigh
-        Weight of one value.
+        Weight of one value, in bytes; by default each weighs 1, so that they are counted.
     let_go
         Called with each value that falls out or is dropped, without any lock held.
+    weigh_key
+        What the key of a value adds to its weight.
+    name
+        What it holds, for :func:`scichunk.cache_info`; caches without a name are not told.
+    most
+        Called for the largest number of values, where their weight is not their number.
+    grows
+        Values grow while they are used: one is weighed again when another one is asked for. The one that was used last stays,
+        whatever it weighs, unless nothing may be kept: each of its uses would make it anew.
     """
 
     def __init__(
         self,
         limit: Callable[[], int],
-        weigh: Callable[[T], int] = lambda _: 1,
+        weigh: Callable[[T], int] = _one,
         let_go: Callable[[T], None] | None = None,
+        *,
+        weigh_key: Callable[[Any], int] = _nothing,
+        name: str = "",
+        most: Callable[[], int] | None = None,
+        grows: bool = False,
     ) -> None:
         self._limit, self._weigh, self._let_go = limit, weigh, let_go
+        self._weigh_key, self.name, self._most, self._grows = weigh_key, name, most, grows
         self._values: OrderedDict[Hashable, T] = OrderedDict()
+        self._weights: dict[Hashable, int] = {}
         self._weight = 0
+        self._used: tuple[Hashable, T | None] = (None, None)
+        """The value that may have grown since it was weighed, with its key."""
         self._lock = threading.Lock()
         self._flights: dict[Hashable, _Flight] = {}
         self._left: deque[Hashable] = deque()
@@ -63,26 +108,55 @@ class LRU(Generic[T]):
     def get(self, key: Hashable) -> T | None:
         """Return the value, now the most recently used, or None."""
         with self._lock:
-            value = self._values.get(key)
-            if value is not None:
-                self._values.move_to_end(key)
+            value, gone = self._use(key)
+        self._release(gone)
         if self._left:
             self._tidy()
         return value
 
+    def _use(self, key: Hashable) -> tuple[T | None, list[T]]:
+        """The value, and those that fall out since the one that was used before has grown. The lock is held."""
+        value = self._values.get(key)
+        if value is None:
+            return None, []
+        self._values.move_to_end(key)
+        if not self._grows or value is self._used[1]:
+            return value, []
+        self._weigh_used()
+        self._used = key, value
+        return value, self._shrink() if self._weight > self._limit() else []
+
+    def _weigh_used(self) -> None:
+        """Weigh the value that was used last again. The lock is held."""
+        key, value = self._used
+        if value is not None:
+            weight = self._weigh(value) + self._weigh_key(key)
+            self._weight += weight - self._weights[key]
+            self._weights[key] = weight
+
+    def _shrink(self) -> list[T]:
+        """Take out the oldest beyond the limits. The lock is held."""
+        limit, most, gone = self._limit(), None if self._most is None else self._most(), []
+        while self._values and (self._weight > limit or (most is not None and len(self._values) > most)):
+            if self._grows and len(self._values) == 1 and limit and most != 0:
+                break
+            gone.append(cast("T", self._pop(next(iter(self._values)))))
+        return gone
+
     def put(self, key: Hashable, value: T) -> T:
         """Keep a value, drop the oldest beyond the limit; returns the value that is kept under the key."""
-        weight, limit, gone = self._weigh(value), self._limit(), []
+        weight = self._weigh(value) + self._weigh_key(key)
+        gone: list[T] = []
         with self._lock:
             if key in self._values:
                 return self._values[key]
-            if weight <= limit:
-                self._values[key] = value
+            if self._grows:
+                self._weigh_used()
+                self._used = key, value
+            if self._grows or weight <= self._limit():
+                self._values[key], self._weights[key] = value, weight
                 self._weight += weight
-                while self._weight > limit:
-                    oldest = self._values.popitem(last=False)[1]
-                    self._weight -= self._weigh(oldest)
-                    gone.append(oldest)
+                gone = self._shrink()
         self._release(gone)
         if self._left:
             self._tidy()
@@ -93,15 +167,15 @@ class LRU(Generic[T]):
 
         A thread that asks again for what it is making, makes it itself.
         """
+        mine = _Flight()
         with self._lock:
-            known = self._values.get(key)
-            if known is not None:
-                self._values.move_to_end(key)
-                return known
-            mine = _Flight()
-            flight = self._flights.setdefault(key, mine)
+            known, gone = self._use(key)
+            flight = mine if known is not None else self._flights.setdefault(key, mine)
             if flight is not mine and flight.done is None:
                 flight.done = threading.Event()
+        if known is not None:
+            self._release(gone)
+            return known
         if flight is not mine:
             return self._wait(flight, make)
         try:
@@ -114,6 +188,8 @@ class LRU(Generic[T]):
                 self._flights.pop(key, None)
             if mine.done is not None:
                 mine.done.set()
+            else:  # nobody asks for the error; it, its traceback, this frame and the flight would hold each other, and all that
+                mine.error = None  # other frames of the traceback hold, until the garbage collector comes
         return cast("T", mine.value)
 
     def _wait(self, flight: _Flight, make: Callable[[], T]) -> T:
@@ -127,8 +203,7 @@ class LRU(Generic[T]):
     def drop(self, is_meant: Callable[[Hashable], bool]) -> None:
         """Forget the values of some keys."""
         with self._lock:
-            gone = [self._values.pop(key) for key in [k for k in self._values if is_meant(k)]]
-            self._weight -= sum(self._weigh(v) for v in gone)
+            gone = [cast("T", self._pop(key)) for key in [k for k in self._values if is_meant(k)]]
         self._release(gone)
 
     def pop(self, key: Hashable) -> T | None:
@@ -142,7 +217,9 @@ class LRU(Generic[T]):
     def _pop(self, key: Hashable) -> T | None:
         value = self._values.pop(key, None)
         if value is not None:
-            self._weight -= self._weigh(value)
+            self._weight -= self._weights.pop(key)
+            if value is self._used[1]:
+                self._used = None, None
         return value
 
     def leave(self, key: Hashable) -> None:
@@ -170,13 +247,14 @@ class LRU(Generic[T]):
         with self._lock:
             gone = list(self._values.values())
             self._values.clear()
-            self._weight = 0
+            self._weights.clear()
+            self._weight, self._used = 0, (None, None)
         self._release(gone)
 
     def abandon(self) -> None:
         """Start anew in a forked child: locks and flights belong to threads that are not there."""
-        self._values, self._flights, self._weight = OrderedDict(), {}, 0
-        self._lock, self._left = threading.Lock(), deque()
+        self._values, self._flights, self._weights, self._weight = OrderedDict(), {}, {}, 0
+        self._lock, self._left, self._used = threading.Lock(), deque(), (None, None)
 
     def _release(self, gone: list[T]) -> None:
         if self._let_go is not None:
@@ -185,6 +263,28 @@ class LRU(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+    def use(self) -> tuple[int, int, int | None, int | None]:
+        """Return the number of values and their weight, and the most of both: of those that are counted, neither weight is known.
+
+        Returns
+        -------
+        entries, weight : int
+            All values are weighed anew where they grow; 0 for those that are counted.
+        most_entries, most_weight : int or None
+        """
+        with self._lock:
+            if self._weigh is _one:
+                return len(self._values), 0, self._limit(), None
+            if self._grows:
+                self._weights = {key: self._weigh(value) + self._weigh_key(key) for key, value in self._values.items()}
+                self._weight = sum(self._weights.values())
+            return len(self._values), self._weight, None if self._most is None else self._most(), self._limit()
+
+
+def named_caches() -> list[LRU[Any]]:
+    """Return the caches of this process that have a name."""
+    return sorted((cache for cache in list(_all) if cache.name), key=lambda cache: cache.name)
 
 
 def _copied(error: BaseException) -> BaseException:

@@ -70,6 +70,9 @@ class Options:
     """Seconds that one remote request may take."""
     cached_files: int = 256
     """How many opened files (headers, indexes) one process remembers."""
+    cached_file_bytes: int = 1 << 29
+    """Memory of the opened files that one process remembers: headers, indexes of chunks, content given as bytes or expanded. The one
+    that was used last is remembered whatever it takes."""
     cached_handles: int = 64
     """Open handles of reference libraries that one process keeps for the next reads, whatever the number of files and threads."""
     cached_tile_bytes: int = 1 << 26
@@ -88,10 +91,11 @@ class Options:
 
 
 _ZERO_ALLOWED: Final = frozenset({
-    "retries", "retry_wait", "range_gap", "cached_files", "cached_tile_bytes", "warm_bytes", "scan_bytes", "gdal_cache_bytes",
+    "retries", "retry_wait", "range_gap", "cached_files", "cached_file_bytes", "cached_tile_bytes", "warm_bytes", "scan_bytes",
+    "gdal_cache_bytes",
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
-    "cached_files", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
+    "cached_files", "cached_file_bytes", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
 })  # fmt: skip
 """Options that do not travel with readers."""
 _WORDS: Final = {

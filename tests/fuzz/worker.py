@@ -13,7 +13,9 @@ import re
 import resource
 import struct
 import sys
+import time
 import traceback
+import tracemalloc
 import warnings
 from typing import Any, BinaryIO
 
@@ -49,6 +51,12 @@ def resident_peak() -> int:
     """Largest resident memory since :func:`forget_peak`, MiB."""
     with open("/proc/self/status", encoding="ascii") as file:
         return int(re.search(r"VmHWM:\s+(\d+) kB", file.read())[1]) >> 10
+
+
+def resident() -> int:
+    """Resident memory at this moment, MiB."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(re.search(r"VmRSS:\s+(\d+) kB", file.read())[1]) >> 10
 
 
 def forget_peak() -> None:
@@ -89,7 +97,9 @@ def ours(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
 
     values, errors, find = {}, 0, None
     forget_peak()
-    before = resident_peak()
+    before, began = resident_peak(), time.process_time()
+    if tracemalloc.is_tracing():
+        tracemalloc.reset_peak()
     for name, way in readers.ways(kind, data, number):
         tell(name)
         try:
@@ -102,7 +112,9 @@ def ours(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
         after = resident_peak()
         if after - before > GROWTH_MIB:
             find = find or ("memory", f"{name}: {after - before} MiB", "")
-    return {"values": values, "errors": errors, "find": find}
+    used = {"peak": resident_peak(), "resident": resident(), "seconds": time.process_time() - began}
+    traced = tracemalloc.get_traced_memory()[1] >> 20 if tracemalloc.is_tracing() else 0
+    return {"values": values, "errors": errors, "find": find, "used": used | {"traced": traced}}
 
 
 def theirs(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
@@ -128,9 +140,12 @@ def prepare(role: str) -> None:
     import scichunk
 
     dask.config.set(scheduler="synchronous")
-    scichunk.options.set(
-        max_chunk_bytes=1 << 26, max_header_bytes=1 << 26, max_expanded_bytes=1 << 26, retries=0, timeout=2
-    )
+    if os.environ.get("FUZZ_LIMITS") == "default":
+        tracemalloc.start()
+    else:
+        scichunk.options.set(
+            max_chunk_bytes=1 << 26, max_header_bytes=1 << 26, max_expanded_bytes=1 << 26, retries=0, timeout=2
+        )
     plant = os.environ.get("FUZZ_PLANT")
     if plant and role == "ours":
         from tests.fuzz import plants
@@ -147,10 +162,11 @@ def main() -> None:
     send(pipe_out, ("ready", os.getpid()))
     while True:
         try:
-            kind, data, number = receive(pipe_in)
+            kind, mutants = receive(pipe_in)
         except EOFError:
             return
-        send(pipe_out, ("done", act(kind, data, number, lambda name: send(pipe_out, ("way", name)))))
+        for data, number in mutants:
+            send(pipe_out, ("done", act(kind, data, number, lambda name: send(pipe_out, ("way", name)))))
 
 
 if __name__ == "__main__":

@@ -164,10 +164,9 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     pattern = str(names)
     if "*" not in pattern:
         return [names]
-    given = checked_options(storage_options)
+    given, failure = checked_options(storage_options), None
+    found: Sequence[Any] = ()
     is_here = "://" not in pattern and "store" not in given
-    found: Sequence[str] = ()
-    failure: ScichunkError | None = None
     try:
         found = _matching(pattern, given) if is_here else within(options.get(), lambda: _matching(pattern, given))
     except Exception as error:  # noqa: BLE001  # each file system raises classes of its own

@@ -101,6 +101,11 @@ class IndexedArray:
         self.index, self._source, self._key = index, source, (key_of(source), *name)
         self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the chunk index."""
+        return self.index.held_bytes
+
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region into ``out`` (or a new array) of its shape.
 

@@ -6,12 +6,13 @@ import asyncio
 import weakref
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Final
 
 from scichunk import options
 from scichunk.lru import LRU
 from scichunk.sources.base import ByteSource, Fingerprint
 
-__all__ = ["FileKey", "files", "forget", "gate", "key_of", "tiles"]
+__all__ = ["FileKey", "files", "forget", "gate", "held_bytes", "key_of", "tiles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,28 @@ def _close(file: object) -> None:
         close()
 
 
-files: LRU[object] = LRU(lambda: options.get().cached_files, let_go=_close)
+_LEAST_BYTES: Final = 1 << 14
+"""What an opened file of a few tags takes, measured; files of plug-ins that do not say what they hold count as that."""
+
+
+def held_bytes(thing: object) -> int:
+    """Return what something says of its memory, see :attr:`scichunk.core.files.OpenFile.held_bytes`; 0 if it says nothing."""
+    return int(getattr(thing, "held_bytes", 0))
+
+
+files: LRU[object] = LRU(
+    lambda: options.get().cached_file_bytes,
+    lambda file: _LEAST_BYTES + held_bytes(file),
+    let_go=_close,
+    name="opened files",
+    most=lambda: options.get().cached_files,
+    grows=True,
+)
 """Opened files (source, structure, indexes) by :class:`FileKey` and format."""
 
-tiles: LRU[object] = LRU(lambda: options.get().cached_tile_bytes, lambda a: int(getattr(a, "nbytes", 1)))
+tiles: LRU[object] = LRU(
+    lambda: options.get().cached_tile_bytes, lambda a: int(getattr(a, "nbytes", 1 << 10)), name="decoded chunks"
+)
 """Decoded native chunks of which a read used only a part, by :class:`FileKey` and array."""
 
 

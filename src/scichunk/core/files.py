@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from scichunk.core.arrays import ArraySource, WindowArray
+from scichunk.core.cache import held_bytes
 from scichunk.core.layout import Layout
 from scichunk.core.renamed import old_names
 from scichunk.core.tables import TableSource
@@ -123,6 +124,11 @@ class OpenFile(Protocol):
     alone: bool | None
     """Whether no file lies beside it that belongs to it; set by who opens it, None if nobody has looked."""
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that it takes, about: headers, indexes, content that is in memory. Cheap, as it is asked for at each opening."""
+        ...
+
     def groups(self) -> list[str]:
         """Paths of all groups, ``"/"`` first, in file order."""
         ...
@@ -186,6 +192,18 @@ class FileBase:
     def __init__(self, location: Location, source: ByteSource) -> None:
         self.location, self.source, self.fingerprint = location, source, source.fingerprint
         self.alone: bool | None = None
+        self._arrays: dict[ArrayId, ArraySource] = {}
+        """Arrays that were made, for formats that keep them."""
+        self._counted = 0, 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, and of the indexes of the arrays that were made."""
+        count, size = self._counted
+        if len(self._arrays) != count:
+            arrays = list(self._arrays.values())
+            self._counted = count, size = len(arrays), sum(map(held_bytes, arrays))
+        return held_bytes(self.source) + size
 
     def root(self) -> Mapping[str, Any]:
         """Return nothing: everything is said of the group."""

@@ -9,11 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import PerformanceWarning
+from scichunk.errors import LimitExceeded, PerformanceWarning
 
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 
 _LARGEST = 1 << 31
+_MOST_CHUNKS = 1 << 18
+"""Chunks that are merged to larger ones beyond this number: dask goes through all of them for each read."""
+_MOST_LENGTHS = 1 << 22
+"""Most chunks along one axis: dask lists the length of each, in 50 bytes and a third of a microsecond (40 million: 2 GB, 14 s)."""
 Chunks = tuple[tuple[int, ...], ...]
 
 
@@ -62,6 +66,7 @@ def _aligned(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, 
 
 def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
+    target = max(target, math.prod(grid.shape) * itemsize // _MOST_CHUNKS)
     native = [max(1, n) for n in grid.chunk_shape]
     regular = [isinstance(edge, int) for edge in grid.edges]
     while math.prod(native) * itemsize > max(
@@ -140,6 +145,13 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     Returns
     -------
     tuple of tuples of int
+
+    Raises
+    ------
+    LimitExceeded
+        If they are more along an axis than dask can list.
+    ValueError
+        If they are none.
     """
     from dask.array.core import normalize_chunks
     from dask.utils import parse_bytes
@@ -163,6 +175,7 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
         sizes = tuple(max(1, min(s, n)) if isinstance(s, int) else s for s, n in zip(sizes, grid.shape, strict=True))
     else:
         sizes = chunks
+    _check_count(sizes, grid.shape)
     try:
         found: Chunks = normalize_chunks(
             sizes, grid.shape, limit=target, dtype=f"V{itemsize}", previous_chunks=auto_chunks(grid, itemsize, 0)
@@ -172,6 +185,23 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     if sizes is chunks:
         _warn_if_misaligned(found, grid, itemsize, target)
     return found
+
+
+def _check_count(sizes: Any, shape: tuple[int, ...]) -> None:
+    """Refuse lengths of chunks that would be repeated too often; anything else is looked at by dask."""
+    if isinstance(sizes, int):
+        sizes = (sizes,) * len(shape)
+    pairs = sizes.items() if isinstance(sizes, Mapping) else enumerate(sizes) if isinstance(sizes, tuple | list) else ()
+    for axis, size in pairs:
+        if not (isinstance(axis, int) and isinstance(size, int) and 0 <= axis < len(shape)) or size < 1:
+            continue
+        count = -(-shape[axis] // size)
+        if count > _MOST_LENGTHS:
+            msg = (
+                f"{count} chunks of {size} along axis {axis}, of which dask would list each; "
+                'chunks="auto" or a size such as "64MiB" merges them'
+            )
+            raise LimitExceeded(msg)
 
 
 def _wrong(chunks: Any, grid: ChunkGrid) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from scichunk.lru import on_clear
+from scichunk.lru import LRU, memory_of
 from scichunk.raster.affine import Affine6
 
 __all__ = ["CRSValue", "axis_attrs", "grid_mapping"]
@@ -22,7 +22,7 @@ def grid_mapping(wkt: str, transform: Affine6 | None) -> dict[str, Any]:
     transform
         Of the raster; written as GDAL's six numbers to ``GeoTransform``.
     """
-    attrs: dict[str, Any] = dict(_cf(wkt)) if wkt else {}
+    attrs: dict[str, Any] = dict(_cached(_cf, wkt)) if wkt else {}
     if transform is not None:
         a, b, c, d, e, f = transform
         attrs["GeoTransform"] = " ".join(repr(float(n)) for n in (c, a, b, f, d, e))
@@ -36,7 +36,9 @@ class CRSValue:
     wkt: str
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, CRSValue) and (self.wkt == other.wkt or _same_system(self.wkt, other.wkt))
+        return isinstance(other, CRSValue) and (
+            self.wkt == other.wkt or bool(_cached(_same_system, self.wkt, other.wkt))
+        )
 
     def __hash__(self) -> int:
         return hash(bool(self.wkt))
@@ -45,7 +47,17 @@ class CRSValue:
         return self.wkt.split('"')[1] if self.wkt.count('"') > 1 else "none"
 
 
-@lru_cache(256)
+_known: LRU[Any] = LRU(
+    lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 512, name="coordinate reference systems"
+)
+"""What PROJ says of the texts of systems, by the function that asks it and the texts."""
+
+
+def _cached(ask: Callable[..., Any], *texts: str) -> Any:
+    found = _known.get((ask, *texts))
+    return _known.put((ask, *texts), ask(*texts)) if found is None else found
+
+
 def _same_system(one: str, other: str) -> bool:
     if not one or not other:
         return False
@@ -60,10 +72,10 @@ def _same_system(one: str, other: str) -> bool:
 
 def axis_attrs(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
     """Attributes of the x and y coordinates."""
-    return _axes(wkt)
+    found: tuple[dict[str, str], dict[str, str]] = _cached(_axes, wkt)
+    return found
 
 
-@lru_cache(256)
 def _cf(wkt: str) -> dict[str, Any]:
     import pyproj
     from pyproj.exceptions import CRSError
@@ -78,7 +90,6 @@ def _cf(wkt: str) -> dict[str, Any]:
     return found
 
 
-@lru_cache(256)
 def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
     x, y = {"axis": "X"}, {"axis": "Y"}
     if not wkt:
@@ -98,7 +109,3 @@ def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
         x |= {"long_name": "x coordinate of projection", "standard_name": "projection_x_coordinate", "units": unit}
         y |= {"long_name": "y coordinate of projection", "standard_name": "projection_y_coordinate", "units": unit}
     return x, y
-
-
-on_clear(_cf.cache_clear)
-on_clear(_axes.cache_clear)

@@ -6,7 +6,7 @@ import re
 from typing import Any, Final
 
 from scichunk.errors import FormatError, ScichunkError
-from scichunk.lru import LRU
+from scichunk.lru import LRU, memory_of
 from scichunk.quiet import alone, quiet
 from scichunk.sky.tables import needs_tables, unpack
 
@@ -14,7 +14,15 @@ __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 
-_KNOWN: LRU[Any] = LRU(lambda: 64)
+_WCS_BYTES: Final = 1 << 15
+"""Memory of a WCS without tables, measured; what it makes of its header is about as long as that."""
+_KNOWN: LRU[Any] = LRU(
+    lambda: 1 << 24,
+    lambda _: _WCS_BYTES,
+    weigh_key=lambda key: 4 * memory_of(key),
+    most=lambda: 64,
+    name="world coordinates",
+)
 
 
 def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types

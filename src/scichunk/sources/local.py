@@ -79,7 +79,7 @@ class _Descriptor:
         close(self.number)
 
 
-_descriptors: LRU[_Descriptor] = LRU(lambda: options.get().cached_files)
+_descriptors: LRU[_Descriptor] = LRU(lambda: options.get().cached_files, name="descriptors of local files")
 """Open local files, so that no number of arrays and threads uses up the descriptors of the process."""
 
 

@@ -41,6 +41,11 @@ class BytesSource:
         """Nothing is copied, so everything may come at once."""
         return 1 << 62
 
+    @property
+    def held_bytes(self) -> int:
+        """All of it."""
+        return len(self._data)
+
     def head(self) -> memoryview:
         """Return the first bytes."""
         return self._data[: options.get().head_bytes]

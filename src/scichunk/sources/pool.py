@@ -16,11 +16,16 @@ from scichunk import options
 from scichunk.lru import on_clear
 from scichunk.sources.local import close_idle_files
 
-__all__ = ["HandlePool"]
+__all__ = ["HandlePool", "count_idle"]
 
 _pools: weakref.WeakSet[HandlePool] = weakref.WeakSet()
 _inherited: list[Any] = []
 """Handles of the parent process: closing or reading one here would move the position that both share."""
+
+
+def count_idle() -> int:
+    """Return how many handles of all pools are open and not lent."""
+    return sum(pool.idle for pool in list(_pools))
 
 
 class HandlePool:
@@ -63,6 +68,11 @@ class HandlePool:
             self._close(handle)
             raise
         self._give_back(owner, handle)
+
+    @property
+    def idle(self) -> int:
+        """How many handles are open and not lent."""
+        return len(self._idle)
 
     def discard(self, owner: Hashable) -> None:
         """Close the idle handles of an owner."""

@@ -38,8 +38,15 @@ class HeaderReader:
         self._order: dict[int, None] = {}
         """Starts of the windows behind the first one, the oldest first."""
         self._kept = 0
+        self.parsed_bytes = 0
+        """What was made of them and is kept: counted by those who keep it."""
         self._left = options.get().max_header_bytes
         self._lock = threading.Lock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the windows, and of what was made of them."""
+        return self._head_size + self._kept + self.parsed_bytes
 
     def get(self, start: int, stop: int) -> memoryview:
         """Return bytes ``[start, stop)``.

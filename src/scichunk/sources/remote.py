@@ -98,6 +98,11 @@ class RemoteSource(ABC):
     async def check(self) -> None:  # noqa: B027  # not needed where each answer says its version
         """Raise SourceError if the file has changed; called after each batch."""
 
+    @property
+    def held_bytes(self) -> int:
+        """What is known of the file: its head, or all of it."""
+        return len(self._known)
+
     def head(self) -> memoryview:
         """Return the first bytes, read when the source was opened."""
         return self._known[: options.get().head_bytes]

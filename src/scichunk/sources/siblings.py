@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from scichunk.errors import MissingFile, SourceError
-from scichunk.lru import LRU
+from scichunk.lru import LRU, memory_of
 from scichunk.sources.base import Fingerprint
 from scichunk.sources.local import stat_file
 
@@ -31,7 +31,9 @@ class _Listing:
     names: frozenset[str]
 
 
-_listings: LRU[_Listing] = LRU(lambda: 256)
+_listings: LRU[_Listing] = LRU(
+    lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="names in folders"
+)
 
 
 def existing(path: str, names: Sequence[str]) -> list[str]:

@@ -240,6 +240,11 @@ class ExpandedSource:
         return self.content.batch_bytes
 
     @property
+    def held_bytes(self) -> int:
+        """The content, if it lies in memory."""
+        return int(getattr(self._content, "held_bytes", 0))
+
+    @property
     def content(self) -> ByteSource:
         """The content, in memory or in a temporary file."""
         with self._lock:
@@ -275,6 +280,7 @@ def _collect(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
         for piece in pieces:
             size += len(piece)
             if size > limit:
+                kept.clear()
                 msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
                 raise LimitExceeded(msg)
             if spill is None and size > _IN_MEMORY:

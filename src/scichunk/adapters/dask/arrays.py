@@ -12,6 +12,7 @@ from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.opening import dims_of, lazy_array, open_any
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.planning import resolve_chunks, sizes_by_name
+from scichunk.errors import located
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -92,8 +93,9 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, Mapping) and chunks:
         chunks = sizes_by_name(chunks, dims(), grid, lazy.dtype.itemsize)
-    found = resolve_chunks(chunks, grid, lazy.dtype.itemsize, target)
     url = lazy.handle.location.url
+    with located(url=url):
+        found = resolve_chunks(chunks, grid, lazy.dtype.itemsize, target)
     stem = url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
     # Content is a task of its own, so that it travels once. Dask then lists all keys, which for very many chunks would fill the memory.
     alone = lazy.handle.location.is_content and math.prod(len(c) for c in found) <= _MOST_KEYS

@@ -139,8 +139,9 @@ def build_dataset(
         if timed:
             decoded, attrs = with_times(timed, attrs, flags, location.url)
             variables |= decoded
-        for variable in variables.values():  # as xarray's decoding leaves it behind
-            variable.encoding.setdefault("dtype", variable.dtype)
+        for variable in variables.values():  # as xarray's decoding leaves it behind; no file holds a datetime64
+            if variable.dtype.kind not in "mM":
+                variable.encoding.setdefault("dtype", variable.dtype)
     made: dict[str, xr.Variable] = {}
     if node.sky and variables and coords != "none":
         from scichunk.adapters.xarray.sky import TABLES, sky_coordinates

@@ -22,6 +22,8 @@ _LONGEST_AXIS: Final = 1 << 48
 _BITPIX: Final = (8, 16, 32, 64, -32, -64)
 _AHEAD: Final = 48  # headers that are fetched at once where HDUs look alike
 _STEP: Final = 4 * BLOCK
+_PARSED: Final = 4
+"""Memory of a header for each of its bytes, with the places of its cards, measured."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Structure:
         self.size = source.fingerprint.size
         self._head: memoryview | None = source.head()
         self._found: list[HDU] = []
+        self.held_bytes = len(self._head)
+        """Memory of headers."""
         self._ahead: dict[int, memoryview] = {}
         self._done = False
         self._lock = threading.RLock()
@@ -151,6 +155,7 @@ class Structure:
             self._done = True
             return False
         self._found.append(hdu)
+        self.held_bytes += _PARSED * len(hdu.cards.text)
         return True
 
     def _parse(self, index: int, at: int) -> HDU | None:

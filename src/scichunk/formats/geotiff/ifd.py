@@ -92,6 +92,7 @@ class Directory:
                 with np.errstate(all="ignore"):
                     found = found[::2] / found[1::2]
             self._values[code] = found
+            self.reader.parsed_bytes += found.nbytes
         return self._values[code]
 
     def integer(self, code: int, default: int) -> int:

@@ -14,7 +14,7 @@ from scichunk.errors import MetadataWarning
 from scichunk.formats.geotiff.ifd import LAYOUT
 from scichunk.formats.geotiff.structure import Image
 from scichunk.formats.geotiff.stub import MAX_TAG, TELLING, make_stub
-from scichunk.lru import LRU
+from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 from scichunk.raster.texts import metadata_problems, number_problem, pam_problems
 from scichunk.sources import Location
@@ -29,7 +29,9 @@ _NAMES: Final = {
 }  # fmt: skip
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
 """What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
-_known: LRU[RasterMetadata] = LRU(lambda: 256)
+_known: LRU[RasterMetadata] = LRU(
+    lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="metadata of GeoTIFF"
+)
 
 
 def read_metadata(image: Image, path: str | None, beside: Sequence[Location] = ()) -> RasterMetadata:

@@ -27,6 +27,10 @@ __all__ = ["RasterioArray", "RasterioWindows", "dataset_dtype", "open_reference"
 Array = npt.NDArray[Any]
 _MOST_BLOCKS: Final = 1 << 16
 """Blocks that are looked at to see whether they are there."""
+_BANDS_AT_ONCE: Final = 256
+"""Of a block that cannot be decoded GDAL tries each band of a call anew, a millisecond each; so calls are bounded."""
+_MOST_BAND_PAIRS: Final = 1 << 27
+"""Bands that are read times bands that there are, where a block holds all of them: GDAL goes through all for each, 47 ns a pair."""
 _handles: Final = HandlePool(lambda dataset: dataset.close())
 
 
@@ -48,10 +52,15 @@ class RasterioWindows:
         The file; copied to a temporary file unless it is local.
     offset
         Where the directory lies; None for the first one.
+    why
+        Why it is read by rasterio.
+    least
+        Bytes that are decoded at once at least. GDAL says that strips have one row each where it reads an image of one strip, which
+        codecs of whole images decode as a whole nevertheless.
     """
 
-    def __init__(self, source: ByteSource, offset: int | None, why: str) -> None:
-        self._url, self._offset = source.url, offset
+    def __init__(self, source: ByteSource, offset: int | None, why: str, least: int = 0) -> None:
+        self._url, self._offset, self._least = source.url, offset, least
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
@@ -84,21 +93,34 @@ class RasterioWindows:
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
 
-    def _check_size(self, dataset: Any, window: tuple[slice, ...]) -> None:
-        """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either."""
+    def _fits(self, dataset: Any, window: tuple[slice, ...]) -> bool:
+        """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either.
+
+        Whether GDAL may read the window: if not, none of its blocks is in the file, and each is beyond the limit.
+        """
         of_kind = {kind: dataset_dtype((kind,)).itemsize for kind in set(dataset.dtypes)}
         sizes = [of_kind[kind] for kind in dataset.dtypes]
         together = dataset.profile.get("interleave") == "pixel"
+        pairs = (window[0].stop - window[0].start) * dataset.count
+        if together and pairs > _MOST_BAND_PAIRS:
+            msg = (
+                f"GDAL would have to go through {dataset.count} bands for each of {window[0].stop - window[0].start}, "
+                f"{pairs} in all, more than {_MOST_BAND_PAIRS}; pick some by bands="
+            )
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
         edges = max(dataset.block_shapes, key=math.prod)
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))
-        if size <= limit < block and not _all_absent(dataset, window, edges):
+        block = max(block, self._least)
+        fits = bool(block <= limit)
+        if size <= limit and not fits and not _all_absent(dataset, window, edges):
             size = block
         if size > limit:
             msg = (
                 f"GDAL would have to decode {size} bytes at once, beyond the limit of {limit} (options.max_chunk_bytes)"
             )
             raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+        return fits
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
@@ -109,17 +131,35 @@ class RasterioWindows:
         place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
             with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
-                self._check_size(dataset, window)
+                if not self._fits(dataset, window):
+                    return _filled(dataset, window)
                 bands = list(range(window[0].start + 1, window[0].stop + 1))
                 several = len(set(dataset.dtypes)) > 1
                 kind = dataset_dtype(dataset.dtypes) if several else None
-                found: Array = dataset.read(bands, window=place, out_dtype=kind)
+                groups = [bands[i : i + _BANDS_AT_ONCE] for i in range(0, len(bands), _BANDS_AT_ONCE)]
+                parts: list[Array] = [dataset.read(g, window=place, out_dtype=kind) for g in groups]
+                found = parts[0] if len(parts) == 1 else np.concatenate(parts)
         except ScichunkError:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
+
+
+def _filled(dataset: Any, window: tuple[slice, ...]) -> Array:
+    """A window of blocks that are not in the file, as GDAL fills them: with the nodata value of the band, else with 0."""
+    kind = dataset_dtype(dataset.dtypes)
+    found = np.zeros(tuple(s.stop - s.start for s in window), kind)
+    for band, nodata in zip(found, dataset.nodatavals[window[0]], strict=True):
+        if nodata is None or (kind.kind in "iu" and math.isnan(nodata)):
+            continue
+        if kind.kind in "iu":
+            limits = np.iinfo(kind)
+            band[...] = int(min(max(math.floor(nodata + 0.5), limits.min), limits.max))
+        else:
+            band[...] = nodata
+    return found
 
 
 def _all_absent(dataset: Any, window: tuple[slice, ...], edges: tuple[int, int]) -> bool:
@@ -142,8 +182,17 @@ class RasterioArray(ReferenceArray):
     colorinterp: tuple[str, ...] = ()
 
 
-def open_reference(source: ByteSource, offset: int | None, why: str, part: str) -> RasterioArray:
+def open_reference(source: ByteSource, offset: int | None, why: str, part: str, least: int = 0) -> RasterioArray:
     """Serve a directory's pixels through rasterio.
+
+    Parameters
+    ----------
+    source, offset, why
+        As in :class:`RasterioWindows`.
+    part
+        What the directory is, for errors.
+    least
+        Bytes that are decoded at once at least, whatever blocks GDAL speaks of.
 
     Raises
     ------
@@ -151,7 +200,7 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str) 
         If rasterio cannot open it.
     """
     with located(part=part):
-        windows = RasterioWindows(source, offset, why)
+        windows = RasterioWindows(source, offset, why, least)
         with windows.dataset() as dataset:
             dtype, grid, colours = _facts(dataset, source.url)
     found = RasterioArray(grid, dtype, why, windows)

@@ -59,9 +59,15 @@ class JPEG2000File(FileBase):
             self.levels = self.header.levels
             self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
         self.parts = PartTable(self.structure.codestream, source)
-        self._arrays: dict[ArrayId, ArraySource] = {}
         self._metadata: RasterMetadata | None = None
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source, of headers, of the places of tile-parts, and of the indexes of arrays."""
+        header = self.header
+        packed = sum(map(len, header.packed)) if header.packed else 0
+        return super().held_bytes + self.structure.reader.held_bytes + self.parts.held_bytes + packed
 
     @property
     def header(self) -> MainHeader:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.lru import LRU
+from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 from scichunk.raster.texts import pam_problems
 from scichunk.sources import Location
@@ -24,7 +24,9 @@ _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 _LONGEST: Final = 1 << 24
 _MOST_BANDS: Final = 1024
 
-_known: LRU[RasterMetadata] = LRU(lambda: 256)
+_known: LRU[RasterMetadata] = LRU(
+    lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="metadata of JPEG 2000"
+)
 
 
 def read_metadata(structure: Structure, path: str | None, files: Sequence[Location] = ()) -> RasterMetadata:

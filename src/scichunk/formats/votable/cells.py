@@ -87,7 +87,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
     size = pair * shape.size
     row_null = counts == 0
     if shape.variable:
-        wrong = np.flatnonzero(counts % size != 0)
+        wrong = np.flatnonzero(counts % np.int64(size) != 0)
         for row in wrong.tolist():
             _refuse_length(context, given, row, int(counts[row]), f"a multiple of {size}")
         total = _without(given, wrong, counts, total)

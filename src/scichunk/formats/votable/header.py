@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
@@ -63,13 +64,12 @@ def write_header(
     """
     given = attrs.get("votable_header")
     if isinstance(given, str):
-        try:
+        found: tuple[Element, Table | None] | None = None
+        with contextlib.suppress(ScichunkError):  # what the columns say of themselves is enough
             root = parse([(0, given)], "votable_header", root="VOTABLE")
-            table = _best(tables(root), fields, attrs)
-        except ScichunkError:  # what the columns say of themselves is enough
-            table = None
-        if table is not None:
-            return _from_tree(root, table, attrs, fields, {"name": name, "nrows": str(rows)})
+            found = root, _best(tables(root), fields, attrs)
+        if found is not None and found[1] is not None:
+            return _from_tree(found[0], found[1], attrs, fields, {"name": name, "nrows": str(rows)})
     said = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
     tag = _start_tag("TABLE", {k: str(v) for k, v in said.items() if v} | {"nrows": str(rows)})
     description = attrs.get("description")

@@ -133,10 +133,9 @@ def _beside_content(location: Location, href: str, allowed: bool) -> Location:
     path = posixpath.normpath(unquote(href))
     if path.startswith(("/", "..")):
         _refuse(href)
-    if isinstance(location.target, tuple):
-        fs, own = location.target
-        if own.startswith(("http://", "https://")):  # as a URL, so that redirects are looked at
-            return _beside(Location(own, fs.storage_options), own, href, allowed)
+    fs, own = location.target if isinstance(location.target, tuple) else (None, "")
+    if fs is not None and own.startswith(("http://", "https://")):  # as a URL, so that redirects are looked at
+        return _beside(Location(own, fs.storage_options), own, href, allowed)
     found = location.sibling(path) if "/" not in path else None
     if found is None:
         msg = f"the data are at {public_reference(href)!r}, beside a document that is given as content: nothing lies beside it"

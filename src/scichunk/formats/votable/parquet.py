@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources import ByteSource, Location
@@ -50,6 +51,7 @@ class _File(io.RawIOBase):
 _BATCH_BYTES: Final = 1 << 24
 _LOOSE_ROWS: Final = 1 << 13
 """Rows decoded at once where values vary in size: a long one that is stored once may stand in each of them."""
+_PHYSICAL_BYTES: Final = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12, "BYTE_ARRAY": 4}
 _MOST_PARTITIONS: Final = 1 << 20
 
 
@@ -85,6 +87,11 @@ class ParquetTable:
         widest = max(1, *(self._width(i, None) for i in range(len(counts))), 1)
         self.row_group = max(1, min(max(counts, default=1), options.get().max_chunk_bytes // widest))
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source."""
+        return held_bytes(self._source)
+
     @cached_property
     def _leaves(self) -> list[str]:
         """For each stored column, the name of the column of the table that it belongs to."""
@@ -109,7 +116,9 @@ class ParquetTable:
         stored = 0
         for i, name in enumerate(self._leaves if loose else ()):
             if name in loose:
-                stored += max(0, metadata.column(i).total_uncompressed_size)
+                column = metadata.column(i)  # of lists, each value counts, also where equal ones are stored once
+                values = column.num_values * _PHYSICAL_BYTES.get(column.physical_type, 0)
+                stored += max(0, column.total_uncompressed_size, values)
         return int(max(1, width + 8 * len(loose) + stored // max(1, metadata.num_rows)))
 
     def _check_size(self, rows: Rows, names: Sequence[str], groups: range) -> int:
@@ -126,12 +135,24 @@ class ParquetTable:
         fixed = all(_fixed_bytes(f.type) for f in self._found if f.name in names)
         return int(min(max(1, min(_BATCH_BYTES, limit) // width), 1 << 20 if fixed else _LOOSE_ROWS))
 
-    def _open(self, metadata: Any = None) -> Any:
+    def _repeated(self, names: Sequence[str], groups: range) -> list[str]:
+        """Columns of texts that are stored once each, and named by number in the rows."""
+        import pyarrow as pa
+
+        texts = {f.name for f in self._found if pa.types.is_string(f.type) or pa.types.is_binary(f.type)} & set(names)
+        places = [k for k, name in enumerate(self._leaves) if name in texts] if texts else []
+        return [
+            self._leaves[k]
+            for k in places
+            if any(self._metadata.row_group(i).column(k).has_dictionary_page for i in groups)
+        ]
+
+    def _open(self, metadata: Any = None, texts: Sequence[str] = ()) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         file = pa.PythonFile(_File(self._source), mode="r")
-        return pq.ParquetFile(file, metadata=metadata)
+        return pq.ParquetFile(file, metadata=metadata, read_dictionary=list(texts) or None)
 
     def _corrupt(self, error: Exception) -> ScichunkError:
         if isinstance(error, ScichunkError):
@@ -211,18 +232,18 @@ class ParquetTable:
         """Record batches of rows; those before the first are decoded and dropped."""
         at, size, limit = self._starts[groups.start], 0, options.get().max_chunk_bytes
         try:
-            with self._open(self._metadata) as file:
+            with self._open(self._metadata, self._repeated(names, groups)) as file:
                 for batch in file.iter_batches(batch_rows, list(groups), columns=names, use_threads=False):
                     low, high = max(0, rows.start - at), min(batch.num_rows, rows.stop - at)
                     at += batch.num_rows
                     if low >= high:
                         continue
                     part = batch.slice(low, high - low).select(names)
-                    size += part.nbytes
+                    size += sum(map(_expanded_bytes, part.columns))
                     if size > limit:  # texts that are stored once and used very often
                         msg = f"rows {rows.start} to {at} of {size} bytes, more than {limit} (options.max_chunk_bytes)"
                         raise LimitExceeded(msg, url=self._url)
-                    yield part
+                    yield _expanded(part)
                     if at >= rows.stop:
                         return
         except (OSError, ValueError, NotImplementedError) as error:
@@ -236,6 +257,24 @@ class ParquetTable:
         del raw
         column = next(c for c in self.columns if c.name == name)
         return to_numpy(self.read_rows(Rows(start, stop), [name]).column(0), column)
+
+
+def _expanded_bytes(column: Any) -> int:
+    """Bytes of a column whose texts stand in each row; nothing is made for it."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_dictionary(column.type):
+        return int(column.nbytes)
+    lengths = pc.cast(pc.binary_length(column.dictionary), pa.int64())
+    return 4 * len(column) + int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+
+
+def _expanded(batch: Any) -> Any:
+    import pyarrow as pa
+
+    columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _fixed_bytes(kind: Any) -> int:

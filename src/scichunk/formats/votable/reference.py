@@ -3,13 +3,34 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+import re
+from collections.abc import Iterator
+from typing import Any, Final
 
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.core.limits import check_decoded
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.votable.document import Document
+from scichunk.formats.votable.elements import Element
 from scichunk.quiet import alone, quiet
 
 __all__ = ["astropy_header"]
+
+_ROWS: Final = 512
+"""Rows that astropy makes room for before it has seen one."""
+_DEFAULT_BYTES: Final = 16
+"""Bytes of an element of a default value, measured."""
+_FEW: Final = 1 << 16
+"""Elements of a PARAM whose value may be shorter: what is missing is filled up."""
+_ELEMENT_BYTES: Final = {
+    "double": 8,
+    "long": 8,
+    "floatComplex": 8,
+    "doubleComplex": 16,
+    "float": 4,
+    "int": 4,
+    "unicodeChar": 4,
+}
+_NUMBER_OF_ROWS: Final = re.compile(r"(<(?:[A-Za-z_][\w.-]*:)?TABLE\b[^<>]*?\s)nrows\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")
 
 
 def astropy_header(document: Document) -> Any:
@@ -24,19 +45,65 @@ def astropy_header(document: Document) -> Any:
     ------
     FormatError
         If astropy cannot read it: arrays of texts, malformed precisions, ...
+    LimitExceeded
+        If rows of its tables are so long that astropy's room for the first ones is beyond ``options.max_chunk_bytes``.
     """
     from astropy.io.votable import parse
 
     document.find_all()
-    text = document.header()
+    _check_sizes(document)
+    # astropy makes room for as many rows as there are said to be, though none is shown to it
+    text = _NUMBER_OF_ROWS.sub(r"\1", document.header())
     with alone(), quiet():
         try:
-            return parse(io.BytesIO(_utf8(text)), verify="ignore")
+            found = parse(io.BytesIO(_utf8(text)), verify="ignore")
+            tables = list(found.iter_tables())
+            for table, ours in (
+                zip(tables, document.tables, strict=False) if len(tables) == len(document.tables) else ()
+            ):
+                table._nrows = ours.n_rows  # noqa: SLF001  # it has no other way to say what the document says
         except ScichunkError:
             raise
         except Exception as error:  # astropy raises whatever it meets
             msg = f"astropy cannot read the header: {type(error).__name__}: {error}"
             raise FormatError(msg, url=document.source.url) from error
+    return found
+
+
+def _check_sizes(document: Document) -> None:
+    """Compare what astropy makes of fields and params with their text and the limits, before it makes it."""
+    url = document.source.url
+    for element in _walk(document.root):
+        if element.tag == "PARAM":
+            count, text = _elements(element), element.get("value")
+            if count > max(_FEW, len(text)):
+                msg = f"the PARAM {element.get('name')!r} has {count} elements in a value of {len(text)} characters"
+                raise LimitExceeded(msg, url=url)
+        elif element.tag == "TABLE":
+            check_decoded("astropy's room for the first rows", sum(map(_room, element.all("FIELD"))), url=url)
+
+
+def _walk(root: Element) -> Iterator[Element]:
+    left = [root]
+    while left:
+        element = left.pop()
+        yield element
+        left += element.children
+
+
+def _room(field: Element) -> int:
+    """Bytes that astropy takes for a field of no rows: of variable length, those of a default value."""
+    if field.get("arraysize").rstrip().endswith("*"):
+        return _DEFAULT_BYTES * _elements(field)
+    return _ROWS * _ELEMENT_BYTES.get(field.get("datatype"), 1) * _elements(field)
+
+
+def _elements(field: Element) -> int:
+    """Elements of one item of a field, as far as its arraysize says."""
+    count = 1
+    for number in re.findall(r"\d+", field.get("arraysize")):
+        count *= int(number[:20])
+    return count
 
 
 def _utf8(text: str) -> bytes:

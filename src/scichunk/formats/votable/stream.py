@@ -15,6 +15,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.buffers import borrow
 from scichunk.codecs import kernels_base64 as base64
+from scichunk.core.cache import held_bytes
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.markup import is_near, read
 from scichunk.sources import ByteSource
@@ -59,6 +60,11 @@ class RawStream:
         self.size = self.stored = source.fingerprint.size
         self.near, self.batch_bytes = is_near(source), source.batch_bytes
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the source."""
+        return held_bytes(self._source)
+
     def trust(self) -> None:
         """Nothing to rely on."""
 
@@ -96,11 +102,16 @@ class Base64Stream:
         self._lock = threading.RLock()
         self._letters: list[int] = []
         """Letters before each block, if lines are not equal."""
-        self.size = 0
+        self.size, self._is_clean = 0, False
         ends = (start, min(stop, start + 4096)), (max(start, stop - 4096), stop)
         if any(_ODD.search(read(source, *end).tobytes()) for end in ends):
             self._clean()
         self._measure()
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the index of letters, and of text without markup."""
+        return 40 * len(self._letters) + (held_bytes(self._source) if self._is_clean else 0)
 
     def _clean(self) -> None:
         """Take comments, CDATA sections and references out of the text, in memory."""
@@ -117,7 +128,7 @@ class Base64Stream:
         self._source = BytesSource(
             plain.replace(b"&", b"!"), self._source.url
         )  # "!" is no letter: an error where it is read
-        self.start, self.stop, self.near = 0, len(plain), True
+        self.start, self.stop, self.near, self._is_clean = 0, len(plain), True, True
 
     def _measure(self) -> None:
         head = read(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
 from scichunk.formats.votable.columns import Part, column_of, join_arrow
@@ -16,6 +17,7 @@ from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.structure import Field, Table
+from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
 
@@ -96,6 +98,11 @@ class VOTable:
 
     def __init__(self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Findings) -> None:
         self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that reading rows takes for good: places of rows, streams that were decoded."""
+        return held_bytes(self.rows)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -184,12 +191,12 @@ class VOTable:
         return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
-        """Read rows of one column as NumPy values; nulls become NaN, the declared value, or False.
+        """Read rows of one column as NumPy values; nulls become NaN, or the declared value.
 
         Raises
         ------
         FormatError
-            If an integer is null for which no value is declared.
+            If an integer or boolean is null for which no value is declared.
         """
         del raw  # nothing is scaled
         number = self._number(name)
@@ -200,11 +207,10 @@ class VOTable:
             values, count = part.numpy(column, field)
             found.append(values)
             lost += count
-        if lost and column.dtype.kind in "iu":
-            msg = f"column {name!r} has nulls and declares no value for them: read it as a frame, by scichunk.read_votable"
-            raise FormatError(msg, url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}")
         if lost:
-            self.findings.add("null without a value", name, lost, f"rows {start} to {stop}")
+            raise without_value(name, "scichunk.read_votable").at(
+                url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}"
+            )
         if sum(len(f) for f in found) != stop - start:
             msg = f"rows {start} to {stop} are not all there"
             raise FormatError(msg, url=self.document.source.url, part=self.findings.part)

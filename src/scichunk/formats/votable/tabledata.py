@@ -59,6 +59,11 @@ class TableData:
         return self.index.n_rows if self.index.done else None
 
     @property
+    def held_bytes(self) -> int:
+        """Memory of the places of rows."""
+        return self.index.held_bytes
+
+    @property
     def nbytes(self) -> int:
         """Bytes of the body."""
         return self.body.stop - self.body.start

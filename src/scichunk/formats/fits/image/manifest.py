@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,13 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
+from scichunk.formats.fits.image.parameters import check_compression
 from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table.layout import Field, read_layout
 from scichunk.formats.fits.table.rows import nbytes_of, stored_descriptors
 from scichunk.sources import ByteSource
 
-__all__ = ["Settings", "build_index", "check_compression", "image_scaling", "is_dithered", "is_smooth", "tile_shape"]
+__all__ = ["build_index", "image_scaling", "is_smooth", "read_places", "tile_shape"]
 
 _SLAB: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
@@ -31,10 +32,6 @@ _NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D
 """Stored types of numbers by letter of TFORM."""
 _MOST_HEAP: Final = 1 << 56
 """Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
-_MOST_BLOCK: Final = 1 << 16
-"""Largest BLOCKSIZE of RICE_1; writers use 16 and 32, and decoders in C count in 32 bits."""
-_MOST_SEED: Final = 10_000
-"""Values in the table of random numbers (FITS 4.0, appendix I)."""
 _FAR: Final = 1 << 62
 """Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
 
@@ -192,6 +189,23 @@ def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np
     return np.frombuffer(data, np.uint8).reshape(rows, layout.width), fields
 
 
+def read_places(
+    hdu: HDU, source: ByteSource, tiles: int
+) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
+    """Read first byte, length, and kind of each tile: compressed, else gzipped, else as it is.
+
+    Raises
+    ------
+    FormatError, LimitExceeded
+        If the table of the tiles is impossible, has fewer rows, or is too large.
+    """
+    rows = hdu.cards.integer("NAXIS2")
+    if tiles > rows:
+        msg = f"{tiles} tiles, but only {rows} rows"
+        raise FormatError(msg)
+    return _descriptors(hdu, *_read_table(hdu, source, tiles))
+
+
 def _numbers(table: npt.NDArray[np.uint8], field: Field) -> npt.NDArray[Any]:
     """Values of a field of one number in a row; shape (rows,)."""
     dtype = np.dtype(_NUMBERS[field.code])
@@ -262,56 +276,6 @@ def _blanks(cards: Cards, table: npt.NDArray[np.uint8], fields: dict[str, Field]
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
             return np.full(len(table), value, np.int64)
     return None
-
-
-class Settings(Protocol):
-    """A header, ours or astropy's."""
-
-    def __contains__(self, name: str, /) -> bool:
-        """Whether there is a keyword."""
-        ...
-
-    def get(self, name: str, /) -> Any:
-        """Value of a keyword, None if there is none."""
-        ...
-
-
-def check_compression(header: Settings) -> None:
-    """Refuse impossible parameters of a compressed image, which decoders in C take without a look at them.
-
-    Raises
-    ------
-    FormatError
-        If, of RICE_1, BYTEPIX is not 1, 2, 4 or 8, or BLOCKSIZE cannot be a number of pixels (FITS 4.0, section 10.4.1); or if the
-        values are dithered and ZDITHER0 is not between 1 and 10,000 (section 10.2.1): a decoder takes it for a place in a table.
-    """
-    _check_rice(header)
-    if is_dithered(header):
-        seed = header.get("ZDITHER0")
-        number = isinstance(seed, int | float) and not isinstance(seed, bool)
-        if seed is not None and not (number and 1 <= seed <= _MOST_SEED and seed == int(seed)):
-            msg = f"ZDITHER0 is {seed!r}, not an integer between 1 and {_MOST_SEED}"
-            raise FormatError(msg)
-
-
-def is_dithered(header: Settings) -> bool:
-    """Return whether values are dithered (FITS 4.0, section 10.2.1)."""
-    return str(header.get("ZQUANTIZ")).strip().upper().startswith("SUBTRACTIVE_DITHER")
-
-
-def _check_rice(header: Settings) -> None:
-    if not str(header.get("ZCMPTYPE")).strip().upper().startswith("RICE"):
-        return
-    for i in range(1, 1000):
-        if f"ZNAME{i}" not in header:
-            return
-        name, value = str(header.get(f"ZNAME{i}")).strip().upper(), header.get(f"ZVAL{i}")
-        if name == "BYTEPIX" and value not in {None, 1, 2, 4, 8}:
-            msg = f"BYTEPIX is {value!r}, neither 1, 2, 4 nor 8"
-            raise FormatError(msg)
-        if name == "BLOCKSIZE" and not (value is None or (isinstance(value, int) and 1 <= value <= _MOST_BLOCK)):
-            msg = f"BLOCKSIZE is {value!r}, not a number of pixels between 1 and {_MOST_BLOCK}"
-            raise FormatError(msg)
 
 
 def _setting(cards: Cards, name: str, default: float) -> float:

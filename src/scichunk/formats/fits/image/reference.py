@@ -12,7 +12,9 @@ from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
-from scichunk.formats.fits.image.manifest import check_compression, is_dithered, tile_shape
+from scichunk.formats.fits.image.manifest import tile_shape
+from scichunk.formats.fits.image.parameters import check_compression, is_dithered
+from scichunk.formats.fits.image.tile_heads import TileHeads
 from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.quiet import alone, quiet
 from scichunk.sources import ByteSource
@@ -29,6 +31,7 @@ class AstropyWindows:
 
     def __init__(self, source: ByteSource, hdu: HDU, *, raw: bool) -> None:
         self._source, self._hdu, self._raw = source, hdu, raw
+        self._heads = TileHeads(hdu, source)
         self._copy = LocalCopy(source, ".fits", "astropy reads it")
 
     def close(self) -> None:
@@ -57,6 +60,8 @@ class AstropyWindows:
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
         self._check_size(window)
+        if self._hdu.kind == "compressed":
+            self._heads.check(window)
         with (
             alone()
         ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
