@@ -1,6 +1,7 @@
 """Lazy, chunked Dask and xarray readers for scientific formats.
 
-Importing scichunk imports no reference library: everything is loaded on first use.
+Importing scichunk imports no reference library: everything is loaded on first use. The accessor ``sky`` of xarray is there as soon as
+xarray is imported too, in whichever order.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from scichunk import errors, options
+from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
     from scichunk import formats
@@ -92,6 +94,9 @@ _WHERE = {
     "write_fits_table": "scichunk.formats.fits.api",
     "write_votable": "scichunk.formats.votable.api",
 }
+
+
+import_after("xarray", "scichunk.adapters.xarray")  # which registers the accessor ``sky``
 
 
 def __getattr__(name: str) -> Any:  # PEP 562

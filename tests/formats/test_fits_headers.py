@@ -268,6 +268,31 @@ def test_times_are_those_of_astropy(scale, reference):
     assert "units" not in found.attrs
 
 
+@pytest.mark.parametrize("engine", ["netcdf4", "h5netcdf", "scipy"])
+def test_times_are_stored(tmp_path, engine):
+    pytest.importorskip({"netcdf4": "netCDF4"}.get(engine, engine))
+    primary = fits.PrimaryHDU(np.arange(3 * 4 * 5, dtype="f4").reshape(3, 4, 5))
+    cards = {"CTYPE3": "TIME", "CUNIT3": "s", "CRVAL3": 0.25, "CDELT3": 1.5, "CRPIX3": 1.0, "MJDREF": 58849.0}
+    primary.header.update(
+        {
+            **cards,
+            "CTYPE1": "RA---TAN",
+            "CTYPE2": "DEC--TAN",
+            "CRVAL1": 150.0,
+            "CRVAL2": 2.0,
+            "CDELT1": -0.1,
+            "CDELT2": 0.1,
+        }
+    )
+    primary.writeto(tmp_path / "t.fits")
+    ds = xr.open_dataset(tmp_path / "t.fits", engine="fits")
+    assert ds.time.dtype.kind == "M"
+    ds.to_netcdf(tmp_path / "t.nc", engine=engine)
+    with xr.open_dataset(tmp_path / "t.nc", engine=engine) as back:
+        xr.testing.assert_equal(back.load(), ds)
+        assert back.time.attrs["time_scale"] == "utc"
+
+
 def test_scale_of_times():
     assert times(MJDREF=58849.0).attrs["time_scale"] == "utc"  # the standard's default
     cube = opened(raw(shape=(4, 3, 1), **SKY, CTYPE3="TIME", CUNIT3="s", CDELT3=1.0, CRPIX3=1.0, MJDREF=58849.0))

@@ -13,7 +13,7 @@ import scichunk
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
 from tests.children import outcomes
 
-CODES = {1: "B", 3: "H", 4: "I"}
+CODES = {1: "B", 3: "H", 4: "I", 12: "d"}
 PIXELS = np.arange(64, dtype=np.uint8)
 DATA = PIXELS.tobytes()
 BASE = {256: (4, [8]), 257: (4, [8]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1]), 273: (4, [8]), 277: (3, [1]), 278: (4, [8]), 279: (4, [64])}  # fmt: skip

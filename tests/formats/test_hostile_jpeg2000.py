@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import scichunk
@@ -41,3 +42,12 @@ def test_a_coding_style_of_no_layers():
 def test_the_reference_reader_decodes_no_image_beyond_the_limit():
     with scichunk.options.set(max_chunk_bytes=1000), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
         scichunk.from_jpeg2000(DATA, reader="reference").compute()
+
+
+def test_a_box_whose_extended_length_is_0_does_not_hang_the_reference_reader():
+    at = DATA.index(b"jp2c")
+    data = DATA[: at - 4] + struct.pack(">I4sQ", 1, b"jp2c", 0) + DATA[at + 4 :]
+    want = scichunk.from_jpeg2000(DATA).compute()
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data).compute(), want)
+    read = f"scichunk.from_jpeg2000({data!r}, reader='reference')"
+    assert outcomes(f"print({read}.compute().sum())") == [str(want.sum())]

@@ -12,17 +12,76 @@ from scichunk.errors import SourceError
 from tests.children import outcomes
 from tests.votable_docs import doc
 
+OPENS = ("open_dataset", "open_datatree")
 DATA = Path(__file__).parents[2] / "test_data"
-READERS = ("from_geotiff", "from_jpeg2000", "from_fits", "read_votable", "read_fits_table", "open", "info")
+READERS = (
+    "from_geotiff", "from_jpeg2000", "from_fits", "read_votable", "read_fits_table", "read_table", "from_file", "open", "info",
+)  # fmt: skip
+OF_MANY = ("from_files", "open_stack", "read_table")
+ENGINES = ("geotiff", "jpeg2000", "fits", "votable", "scichunk")
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 
 
 def test_pipes_devices_and_folders(tmp_path):
     os.mkfifo(tmp_path / "pipe.tif")
-    paths = (str(tmp_path / "pipe.tif"), "/dev/zero", "/dev/null", str(tmp_path))
+    paths = (str(tmp_path / "pipe.tif"), "/dev/zero", "/dev/null", str(tmp_path), "/dev/stdin")
     reads = [f"scichunk.{reader}({path!r})" for reader in READERS for path in paths]
+    reads += [f"scichunk.{reader}([{path!r}, {path!r}])" for reader in OF_MANY for path in paths]
+    opens = [f"{how}({path!r}, engine={engine!r})" for how in OPENS for engine in ENGINES for path in paths]
+    reads += [f"import xarray\nxarray.{call}" for call in opens]
+    reads += [f"scichunk.open('file://' + {path!r})" for path in paths]
     assert outcomes(*reads) == ["SourceError"] * len(reads)
+
+
+def test_what_the_kernel_makes_up():
+    """Files of /proc are regular, as far as they say; of most of them no byte is there by their length."""
+    paths = ("/proc/self/mem", "/proc/self/status", "/proc/kmsg", "/proc/self/pagemap")
+    reads = [f"scichunk.{reader}({path!r})" for reader in ("open", "from_fits", "info") for path in paths]
+    assert set(outcomes(*reads)) <= {"SourceError", "FormatError", "MissingFile"}
+
+
+def test_open_files_that_are_none():
+    opens = [
+        "import os\nr, w = os.pipe()\nfile = os.fdopen(r, 'rb')",
+        "file = open('/dev/zero', 'rb')",
+        "import socket\nfile = socket.socketpair()[0].makefile('rb')",
+    ]
+    reads = [f"{code}\nscichunk.{reader}(file)" for code in opens for reader in ("open", "from_fits", "info")]
+    assert set(outcomes(*reads)) <= {"SourceError", "FormatError"}
+
+
+def test_what_never_answers_lets_the_process_end(tmp_path):
+    """Threads that wait for ever are left alone: neither those that ask later nor the end of the process wait for them."""
+    os.mkfifo(tmp_path / "pipe")
+    code = f"""
+import fsspec
+class Deaf(fsspec.AbstractFileSystem):
+    protocol = "deaf"
+    def info(self, path, **kwargs):
+        import threading
+        threading.Event().wait()
+    def glob(self, path, **kwargs):
+        self.info(path)
+    exists = info
+fsspec.register_implementation("deaf", Deaf, clobber=True)
+scichunk.options.set(timeout=0.05, retries=0)
+for url in ["zip://a::{tmp_path / "pipe"}", *["deaf://a.fits"] * 50]:
+    try:
+        scichunk.from_fits(url)
+    except scichunk.errors.SourceError as error:
+        assert "no answer within" in str(error), error
+import pyarrow as pa
+for work in (lambda: scichunk.from_files("deaf://*.fits"), lambda: scichunk.write_votable(pa.table({{"a": [1]}}), "deaf://a")):
+    try:
+        work()
+    except scichunk.errors.SourceError as error:
+        assert "no answer within" in str(error), error
+scichunk.options.set(timeout=30)
+fsspec.filesystem("memory").pipe("/a.fits", open({str(DATA / "cube.fits")!r}, "rb").read())
+print(scichunk.from_fits("simplecache::memory://a.fits").compute().ndim)
+"""
+    assert outcomes(code) == ["4"]
 
 
 def test_a_pipe_in_the_place_of_a_file_that_is_open(tmp_path):

@@ -260,3 +260,13 @@ def test_tiles_of_single_bits_far_larger_than_their_image(edge, compression):
     file = tiff({c: v for c, v in PLAIN.items() if c not in {273, 278, 279}} | tiles)
     with pytest.raises(LimitExceeded, match=r"decoded block .*max_chunk_bytes"):
         scichunk.from_geotiff(file, reader="indexed").compute()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("read", ["read_votable(path)", "info(path)", "xr.open_dataset(path, engine='votable')"])
+def test_a_table_of_very_many_columns(tmp_path, read):
+    fields = "".join(f'<FIELD name="c{i}" datatype="{("int", "double", "float")[i % 3]}"/>' for i in range(60_000))
+    (tmp_path / "a.vot").write_text(doc("<TR>" + "<TD>1</TD>" * 60_000 + "</TR>", fields))
+    call = read if read.startswith("xr") else f"scichunk.{read}"
+    code = f"path = sys.argv[1]\nprint(len(str(type({call}))) > 0)"
+    assert run(code, tmp_path / "a.vot", seconds=100) == ["True"]

@@ -15,12 +15,21 @@ RNG = np.random.default_rng(3)
 
 
 def write(
-    path, bands=3, dtype="uint8", size=(90, 130), mask=None, alpha=False, overviews=(), external=False, **profile
+    path,
+    bands=3,
+    dtype="uint8",
+    size=(90, 130),
+    mask=None,
+    alpha=False,
+    overviews=(),
+    external=False,
+    beside=False,
+    **profile,
 ):
     """Write a raster; returns its stored values."""
     profile = {"tiled": True, "blockxsize": 32, "blockysize": 32, "compress": "deflate", **profile}
     data = RNG.integers(1, 200, (bands, *size)).astype(dtype)
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=not external, COMPRESS_OVERVIEW="DEFLATE"):
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=not external, COMPRESS_OVERVIEW="DEFLATE", TIFF_USE_OVR=beside):
         with rasterio.open(
             path, "w", driver="GTiff", count=bands, height=size[0], width=size[1], dtype=dtype, **profile
         ) as ds:
@@ -115,15 +124,18 @@ def test_every_way_of_indexing(tmp_path, kind):
 
 
 @pytest.mark.parametrize("external", [False, True])
-@pytest.mark.parametrize("kind", ["mask", "alpha"])
+@pytest.mark.parametrize("kind", ["mask", "alpha", "mask, overviews beside the file"])
 def test_overviews_are_masked(tmp_path, kind, external):
     path = tmp_path / "image.tif"
-    how = {"mask": MASK} if kind == "mask" else {"bands": 4, "alpha": True}
-    write(path, overviews=(2, 4), external=external, **how)
+    how = {"bands": 4, "alpha": True} if kind == "alpha" else {"mask": MASK}
+    write(path, overviews=(2, 4), external=external, beside="beside" in kind, **how)
+    assert (tmp_path / "image.tif.msk.ovr").exists() == ("beside" in kind and external)
     for level in (0, 1):
         got = xr.open_dataset(path, engine="geotiff", overview=level).band_data
         np.testing.assert_array_equal(got.values, as_gdal(path, level))
-        assert np.isnan(got.values[0]).any()
+        assert np.isnan(got.values[0]).any() == (
+            external or "beside" not in kind
+        )  # GDAL has none for overviews in .ovr
 
 
 def test_what_is_written_has_no_false_zeros(tmp_path):

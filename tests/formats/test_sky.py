@@ -1,6 +1,8 @@
 """Positions on the sky: ``ds.sel``, ``ds.sky.sel`` and ``ds.sky.box``, on images, slices, stacks and what was stored."""
 
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -191,6 +193,45 @@ def test_trees_and_other_axes(tmp_path):
     assert cube.mean("frequency", keep_attrs=True).sky.sel(ra=ra, dec=dec).x == 30
 
 
+def test_nodes_of_trees(tmp_path):
+    hdus = fits.HDUList([fits.PrimaryHDU()])
+    for i, name in enumerate(("SCI", "ERR")):
+        data = np.arange(NX * NY, dtype="f4").reshape(NY, NX) + i
+        hdus.append(fits.ImageHDU(data, header(), name=name))
+    hdus.writeto(tmp_path / "two.fits")
+    tree = scichunk.open(tmp_path / "two.fits")
+    ra, dec = place(30.2, 41.7)
+    assert float(tree["SCI"].sky.sel(ra=ra, dec=dec).sci) == 42 * NX + 30
+    assert float(tree["ERR"].sky.sel(SkyCoord(ra, dec, unit="deg").galactic).err) == 42 * NX + 31
+    assert tree["SCI"].sky.box(ra=(149.9, 150.1), dec=(2.1, 2.3)).sci.shape == (27, 27)
+    np.testing.assert_allclose(scichunk.wcs(tree["SCI"]).wcs_pix2world(3, 4, 0), place(3, 4), rtol=1e-13)
+    with pytest.raises(FormatError, match="fits_header"):
+        tree.sky.sel(ra=ra, dec=dec)
+
+
+def test_sel_among_the_positions_of_all_pixels(tmp_path, image):
+    celestial = xr.open_dataset(tmp_path / "image.fits", engine="fits", coords="celestial")
+    ra, dec = place(30.2, 41.7)
+    want = image.sel(ra=ra, dec=dec, method="nearest")
+    for found in (
+        celestial.sel(ra=ra, dec=dec, method="nearest"),
+        celestial.isel(x=slice(10, 50), y=slice(None, None, -1)).sel(ra=ra, dec=dec, method="nearest"),
+        celestial.load().data.sel(ra=ra, dec=dec, method="nearest"),
+        celestial.sky.sel(SkyCoord(ra, dec, unit="deg")),
+    ):
+        xr.testing.assert_equal(found if isinstance(found, xr.Dataset) else found.to_dataset(), want)
+    assert celestial.sel(ra=[ra, ra], dec=[dec, dec], method="nearest").data.dims == ("points",)
+    with pytest.raises(ValueError, match="method='nearest'"):
+        celestial.sel(ra=ra, dec=dec)
+    with pytest.raises(ValueError, match="both"):
+        celestial.sel(ra=ra, method="nearest")
+    with pytest.raises(TypeError, match=r"ds\.sky\.box"):
+        celestial.sel(ra=slice(1, 2), dec=slice(1, 2), method="nearest")
+    other = celestial.assign_coords(ra=(("y", "x"), np.zeros((NY, NX))))  # the user's own
+    with pytest.raises((KeyError, ValueError), match="index"):
+        other.sel(ra=0.0, method="nearest")
+
+
 SYSTEMS = {
     "galactic": ({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"}, ("glon", "glat"), "galactic"),
     "swapped": ({"CTYPE1": "DEC--TAN", "CTYPE2": "RA---TAN", "CRVAL1": 2.2, "CRVAL2": 150.0}, ("ra", "dec"), "icrs"),
@@ -357,15 +398,53 @@ def test_images_put_together_by_xarray_are_not_taken_for_one(tmp_path):
     together = xr.concat(opened, "time", coords="different", compat="equals", join="outer")
     np.testing.assert_allclose(together.ra, [150.0, 150.016, 150.032])
     for wrong in (together, together.isel(time=1)):
-        with pytest.raises(FormatError, match="open_stack"):
+        with pytest.raises(FormatError, match=r"open_stack.*ds.sky.expand"):
             scichunk.wcs(wrong)
-        with pytest.raises(FormatError, match="open_stack"):
+        with pytest.raises(FormatError, match=r"open_stack.*ds.sky.expand"):
             wrong.sky.sel(ra=150.0, dec=2.2)
     assert scichunk.wcs(together.isel(time=0)).naxis == 2
     difference = one - two
     assert "ra" not in difference.coords
     with pytest.raises(FormatError):
         scichunk.wcs(difference.drop_attrs())
+
+
+@pytest.mark.parametrize("how", ["concat", "arrays", "open_mfdataset", "new rules"])
+def test_images_that_were_expanded_are_put_together_by_xarray(tmp_path, dithered, how):
+    paths = [write(tmp_path / f"again_{i}.fits", CRVAL1=150.0 + 0.016 * i) for i in range(3)]
+    opened = [xr.open_dataset(p, engine="fits") for p in paths]
+    with xr.set_options(use_new_combine_kwarg_defaults=how == "new rules"):
+        if how == "open_mfdataset":
+            together = xr.open_mfdataset(
+                paths, engine="fits", combine="nested", concat_dim="time", preprocess=lambda ds: ds.sky.expand("time")
+            )
+        elif how == "arrays":
+            together = xr.concat([ds.data.sky.expand("time") for ds in opened], "time")
+        else:
+            together = xr.concat([ds.sky.expand("time") for ds in opened], "time")
+    assert together.sizes == {"time": 3, "y": NY, "x": NX}
+    ra, dec = place(30.2, 25.7)
+    want, found = dithered.sky.sel(ra=ra, dec=dec), together.sky.sel(ra=ra, dec=dec)
+    for name in ("x", "y", "ra", "dec"):
+        np.testing.assert_array_equal(found[name], want[name])
+    np.testing.assert_array_equal(getattr(found, "data" if how != "arrays" else "values"), want.data)
+    for i in range(3):
+        np.testing.assert_allclose(scichunk.wcs(together.isel(time=i)).wcs.crval[0], 150.0 + 0.016 * i)
+    with pytest.raises(FormatError, match="isel"):
+        scichunk.wcs(together)
+    with pytest.raises(ValueError, match="header for each image already"):
+        together.sky.expand("night")
+
+
+def test_what_was_stored_has_the_accessor_in_a_fresh_process(tmp_path, image):
+    image.to_netcdf(tmp_path / "image.nc")
+    ra, dec = place(30.2, 41.7)
+    lines = ["import scichunk, xarray as xr", f"ds = xr.open_dataset({str(tmp_path / 'image.nc')!r}, engine='netcdf4')"]
+    lines += [f"print(float(ds.sky.sel(ra={float(ra)!r}, dec={float(dec)!r}).data), scichunk.wcs(ds).naxis)"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.split() == [str(float(42 * NX + 30)), "2"]
 
 
 def test_nobody_pays_who_does_not_ask(tmp_path):

@@ -1,5 +1,6 @@
 """What files say of columns and tables, on frames; what services say of their answers."""
 
+import gzip
 import json
 import pickle
 import warnings
@@ -239,17 +240,61 @@ def test_unknown_keywords_list_the_right_ones(catalogue, word):
             read(url, **{word: "1 MiB"})
 
 
-def test_undefined_logicals_are_said(tmp_path):
+@pytest.fixture
+def logicals(tmp_path):
+    """A FITS table with a column of logicals, the second of which is undefined (byte 0)."""
     from astropy.io import fits
 
-    fits.BinTableHDU.from_columns([fits.Column("good", "L", array=[True, False, True])]).writeto(tmp_path / "l.fits")
+    columns = [fits.Column("good", "L", array=[True, False, True]), fits.Column("all", "L", array=[True, False, True])]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "l.fits")
     data = bytearray((tmp_path / "l.fits").read_bytes())
-    assert data[2 * 2880 : 2 * 2880 + 3] == b"TFT"
-    data[2 * 2880 + 1] = 0
+    assert data[2 * 2880 : 2 * 2880 + 6] == b"TTFFTT"
+    data[2 * 2880 + 2] = 0
     (tmp_path / "l.fits").write_bytes(data)
-    with pytest.warns(DataWarning, match=r"undefined logicals are False in arrays; frames have nulls.*'good'"):
-        found = np.asarray(xr.open_dataset(tmp_path / "l.fits", engine="fits", hdu=1).good)
-    assert found.tolist() == [True, False, True]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", DataWarning)
-        assert scichunk.read_fits_table(tmp_path / "l.fits").compute().good.isna().tolist() == [False, True, False]
+    return tmp_path / "l.fits"
+
+
+@pytest.mark.parametrize("form", ["plain", "gzip"])
+def test_undefined_logicals_are_masked(logicals, form, tmp_path):
+    target = logicals
+    if form == "gzip":
+        target = tmp_path / "l.fits.gz"
+        target.write_bytes(gzip.compress(logicals.read_bytes()))
+    ds = xr.open_dataset(target, engine="fits", hdu=1, chunks={"row": 1})
+    assert ds.good.dtype == "f4"
+    assert (ds["all"].dtype, np.asarray(ds["all"]).tolist()) == (bool, [True, False, True])
+    np.testing.assert_array_equal(ds.good, [1, np.nan, 1])
+    stored = xr.open_dataset(target, engine="fits", hdu=1, mask_and_scale=False).good
+    assert (stored.dtype, stored.data.tolist(), stored.attrs["_FillValue"]) == (np.int8, [1, -1, 1], -1)
+    ds.to_netcdf(tmp_path / "l.nc")
+    np.testing.assert_array_equal(xr.open_dataset(tmp_path / "l.nc").good, ds.good)
+    for read in (scichunk.read_fits_table(target).compute(), ds.to_dataframe()):
+        assert read.good.isna().tolist() == [False, True, False]
+
+
+def test_undefined_logicals_are_written_as_logicals(logicals, tmp_path):
+    ds = xr.open_dataset(logicals, engine="fits", hdu=1)
+    scichunk.write_fits_table(ds, tmp_path / "out.fits")
+    assert (tmp_path / "out.fits").read_bytes()[2 * 2880 : 2 * 2880 + 6] == b"TT\0FTT"
+    assert scichunk.to_qtable(ds)["good"].mask.tolist() == [False, True, False]
+
+
+def test_stacks_give_no_made_up_logicals(logicals, tmp_path):
+    from astropy.io import fits
+
+    columns = [fits.Column(name, "L", array=[True, False, True]) for name in ("good", "all")]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "all.fits")
+    with pytest.raises(FormatError, match=r"'good' has nulls and declares no value.*first file has none"):
+        scichunk.open_stack([tmp_path / "all.fits", logicals], hdu=1).good.compute()
+    stack = scichunk.open_stack([logicals, tmp_path / "all.fits"], hdu=1)
+    np.testing.assert_array_equal(stack.good, [[1, np.nan, 1], [1, 0, 1]])
+
+
+def test_long_remote_tables_give_no_made_up_logicals(logicals):
+    from scichunk.testing import RangeServer
+
+    with RangeServer({"l.fits": logicals.read_bytes()}) as server, scichunk.options.set(scan_bytes=0):
+        ds = xr.open_dataset(server.url("l.fits"), engine="fits", hdu=1)
+        assert ds["all"].data.tolist() == [True, False, True]
+        with pytest.raises(FormatError, match=r"'good' has nulls and declares no value.*read_table"):
+            ds.good.load()

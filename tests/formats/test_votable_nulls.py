@@ -75,7 +75,7 @@ def test_the_value_for_null_is_one_that_no_row_has(datatype):
 
 def test_where_every_value_occurs_the_column_becomes_floating_point():
     ds = dataset(binary2("unsignedByte", [*range(256), 0], [0] * 256 + [1]), mask_and_scale=False)
-    assert ds.a.dtype == "f8"
+    assert ds.a.dtype == "f4"
     np.testing.assert_array_equal(ds.a, [*range(256), np.nan])
 
 
@@ -189,15 +189,93 @@ def test_content_refers_to_nothing_elsewhere(href):
         scichunk.read_votable(text).compute()
 
 
-def test_undefined_booleans_are_said():
-    with pytest.warns(DataWarning, match="declares no value"):
-        assert dataset(raw(one("boolean", "T", "?", "F"))).a.values.tolist() == [True, False, False]
+def booleans_binary(values):
+    """A document of one column in BINARY, which has no flags: ``?`` and NUL are null."""
+    stream = base64.b64encode(values).decode()
+    return (
+        '<VOTABLE version="1.4"><RESOURCE><TABLE><FIELD name="a" datatype="boolean"/><DATA><BINARY>'
+        f'<STREAM encoding="base64">{stream}</STREAM></BINARY></DATA></TABLE></RESOURCE></VOTABLE>'
+    ).encode()
 
 
-@pytest.mark.parametrize("datatype", INTEGERS)
-def test_arrays_of_stored_integers_have_astropys_value_for_null(datatype):
-    info = np.iinfo(INTEGERS[datatype])
-    want = info.min or info.max
-    with pytest.warns(DataWarning, match=f"they become {want}, as in astropy"):
-        array = scichunk.from_votable(raw(one(datatype, "1", "", "3")), "a")
-    assert array.compute().tolist() == [1, want, 3]
+@pytest.mark.parametrize(
+    "text", [raw(one("boolean", "T", "?", "F")), booleans_binary(b"T?F"), booleans_binary(b"t\0f")]
+)
+def test_undefined_booleans_are_masked(tmp_path, text):
+    ds = dataset(text, chunks={"row": 1})  # the type is that of the column, whatever the chunk
+    assert ds.a.dtype == "f4"
+    np.testing.assert_array_equal(ds.a, [1, np.nan, 0])
+    assert float(ds.a.mean()) == 0.5
+    stored = dataset(text, mask_and_scale=False).a
+    assert (stored.dtype, stored.values.tolist(), stored.attrs["_FillValue"]) == (np.int8, [1, -1, 0], -1)
+    assert scichunk.read_votable(text).compute().a.isna().tolist() == [False, True, False]
+    with pytest.warns(DataWarning, match="become NaN"):
+        np.testing.assert_array_equal(scichunk.from_votable(text, "a"), [1, np.nan, 0])
+    ds.to_netcdf(tmp_path / "a.nc")
+    np.testing.assert_array_equal(xr.open_dataset(tmp_path / "a.nc").a, ds.a)
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_undefined_booleans_are_written_as_booleans(tmp_path, masked):
+    ds = dataset(raw(one("boolean", "T", "?", "F")), mask_and_scale=masked)
+    scichunk.write_votable(ds, tmp_path / "a.vot")
+    scichunk.write_fits_table(ds, tmp_path / "a.fits")
+    for frame in (scichunk.read_votable(tmp_path / "a.vot"), scichunk.read_fits_table(tmp_path / "a.fits")):
+        assert str(frame.a.dtype) == "bool[pyarrow]"
+        assert frame.compute().a.isna().tolist() == [False, True, False]
+    found = scichunk.to_qtable(ds)["a"]
+    assert (found.dtype, found.mask.tolist(), found.tolist()) == (np.bool_, [False, True, False], [True, None, False])
+
+
+def test_booleans_without_nulls_stay_booleans():
+    for text in (raw(one("boolean", "T", "F")), booleans_binary(b"TF")):
+        assert dataset(text).a.values.tolist() == [True, False]
+        assert scichunk.from_votable(text, "a").compute().dtype == bool
+
+
+def test_undefined_booleans_of_parquet(tmp_path):
+    pq.write_table(pa.table({"a": pa.array([True, None, False])}), tmp_path / "d.parquet")
+    (tmp_path / "d.vot").write_text(
+        '<VOTABLE version="1.5"><RESOURCE><TABLE><FIELD name="a" datatype="boolean"/><DATA><PARQUET>'
+        '<STREAM href="d.parquet"/></PARQUET></DATA></TABLE></RESOURCE></VOTABLE>'
+    )
+    np.testing.assert_array_equal(dataset(tmp_path / "d.vot").a, [1, np.nan, 0])
+
+
+def test_cells_of_several_booleans():
+    np.testing.assert_array_equal(
+        dataset(raw(one("boolean", "T F", "? T", "", arraysize="2"))).a, [[1, 0], [np.nan, 1], [np.nan] * 2]
+    )
+
+
+def test_long_remote_tables_give_no_made_up_booleans():
+    text = booleans_binary(b"T?F" * 10_000)
+    with RangeServer({"d.vot": text}) as server, scichunk.options.set(scan_bytes=1000):
+        ds = dataset(server.url("d.vot"))
+        with pytest.raises(FormatError, match=r"has nulls and declares no value.*read_votable"):
+            ds.a.load()
+        assert scichunk.read_votable(server.url("d.vot")).a.mean().compute() == 0.5
+
+
+@pytest.mark.parametrize(
+    ("datatype", "kind"), [("unsignedByte", "f4"), ("short", "f4"), ("int", "f8"), ("long", "f8"), ("boolean", "f4")]
+)
+def test_arrays_are_promoted(datatype, kind):
+    with pytest.warns(DataWarning, match="they become NaN, and the others floating point"):
+        array = scichunk.from_votable(raw(one(datatype, "1", "", "1")), "a", chunks=1)
+    assert array.dtype == kind
+    np.testing.assert_array_equal(array, [1, np.nan, 1])
+
+
+def test_a_stack_takes_no_value_for_null_that_occurs(tmp_path):
+    (tmp_path / "0.vot").write_bytes(binary2("unsignedByte", [1, 7, 3], [0, 1, 0]))
+    (tmp_path / "1.vot").write_bytes(binary2("unsignedByte", [1, 7, 3], [1, 0, 0]))
+    (tmp_path / "2.vot").write_bytes(binary2("unsignedByte", [1, 255, 3], [1, 0, 0]))
+    ds = scichunk.open_stack([tmp_path / "0.vot", tmp_path / "1.vot"], mask_and_scale=True)
+    np.testing.assert_array_equal(ds.a, [[1, np.nan, 3], [np.nan, 7, 3]])
+    ds = scichunk.open_stack([tmp_path / "0.vot", tmp_path / "2.vot"])
+    with pytest.raises(FormatError, match="255, which stands for it in the first file of the stack, occurs here"):
+        ds.a.compute()
+    with pytest.warns(DataWarning, match="become NaN"):
+        arrays = scichunk.from_files([tmp_path / "0.vot", tmp_path / "2.vot"], column="a")
+    np.testing.assert_array_equal(arrays, [[1, np.nan, 3], [np.nan, 255, 3]])

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -87,15 +88,33 @@ class Worker:
         Died
             If the process crashed, or had to be ended. The next call starts another.
         """
-        self.start()
-        assert self._process is not None
-        try:
-            send(self._process.stdin, (kind, data, number))
-        except BrokenPipeError:
-            raise self._dead("between two mutants") from None
-        found: dict[str, Any] = self._await("done", self._cpu, self._wall)
-        self.done += 1
+        found = next(self.read_many(kind, [(data, number)]))
+        if isinstance(found, Died):
+            raise found
         return found
+
+    def read_many(self, kind: str, mutants: Sequence[tuple[bytes, int]]) -> Iterator[dict[str, Any] | Died]:
+        """Have mutants read, which are sent together: what each gave, or how the process died of it; then another reads on."""
+        done = 0
+        while done < len(mutants):
+            self.start()
+            assert self._process is not None
+            try:
+                send(self._process.stdin, (kind, mutants[done:]))
+            except BrokenPipeError:
+                yield self._dead("between two mutants")
+                done += 1
+                continue
+            while done < len(mutants):
+                try:
+                    found: dict[str, Any] | Died = self._await("done", self._cpu, self._wall)
+                    self.done += 1
+                except Died as error:
+                    found = error
+                done += 1
+                yield found
+                if isinstance(found, Died):
+                    break
 
     def _await(self, word: str, cpu: float, wall: float) -> Any:
         process, way = self._process, "start"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from typing import Any
 
@@ -65,7 +66,10 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
     import tempfile
 
     from scichunk.formats.jpeg2000.reference import lent
+    from tests.fuzz.packed import is_packed, unpacked
 
+    if is_packed(data):
+        data = unpacked(data) or data
     handle, path = tempfile.mkstemp(suffix=".jp2" if data[4:6] == b"jP" else ".j2k")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -145,7 +149,22 @@ def _fits_rows(hdu: Any) -> dict[int, np.ndarray]:
     return rows
 
 
+_ITEMS = re.compile(rb"""(arraysize\s*=\s*["'])[0-9x]+x\*""")
+"""Arrays of arrays, of variable number: ``2x*``."""
+
+
 def _votable(data: bytes) -> dict[str, Any]:
+    """Rows; and, where streams hold arrays of arrays, also what they hold if their lengths count elements."""
+    found = {"rows": _votable_rows(data)}
+    if b"BINARY" in data and _ITEMS.search(data):
+        try:
+            found["rows by elements"] = _votable_rows(_ITEMS.sub(rb"\1*", data))
+        except Exception as error:  # astropy raises what it meets
+            found["by elements"] = str(error)
+    return found
+
+
+def _votable_rows(data: bytes) -> dict[int, np.ndarray]:
     from astropy.io.votable import parse
 
     if b"PARQUET" in data:
@@ -165,4 +184,4 @@ def _votable(data: bytes) -> dict[str, Any]:
             floats = np.ma.getdata(values).astype("f8")
             floats[np.ma.getmaskarray(values)] = np.nan
             rows[place] = floats
-    return {"rows": rows}
+    return rows

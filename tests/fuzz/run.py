@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +17,13 @@ from tests.fuzz.mutate import mutant
 from tests.fuzz.processes import Died, Worker
 from tests.fuzz.seeds import seeds
 
-_FRESH = 3000
+_BATCH = 32
+"""Mutants that are sent together: processes that wait for each other get little of a busy machine."""
+Mutant = tuple[bytes, int]
+"""Bytes and number."""
+Seen = tuple[str, str, str]
+"""Kind, text and trace of a find."""
+_FRESH = 20_000
 """A worker is replaced after so many mutants, so that what one leaves behind is not found in another for long."""
 
 
@@ -39,58 +48,71 @@ class Pair:
     """Two workers, ours and theirs, and what both say of a mutant."""
 
     def __init__(self, given: Round) -> None:
-        self._given = given
-        self._make()
-
-    def _make(self) -> None:
-        self._ours = Worker("ours", cpu=self._given.cpu, env=self._given.env)
-        self._theirs = Worker("theirs", cpu=self._given.cpu)
+        self.given = given
+        self._ours = Worker("ours", cpu=self.given.cpu, env=self.given.env)
+        self._theirs = Worker("theirs", cpu=self.given.cpu)
 
     def close(self) -> None:
         self._ours.stop()
         self._theirs.stop()
 
-    def look(self, data: bytes, number: int, counts: Counter[str]) -> tuple[str, str, str] | None:
+    def look(self, data: bytes, number: int, counts: Counter[str]) -> Seen | None:
         """Read a mutant and compare; returns kind, text and trace of a find."""
-        kind = self._given.kind
-        if self._ours.done > _FRESH:
-            self.close()
-            self._make()
-        try:
-            found = self._ours.read(kind, data, number)
-        except Died as error:
-            return error.kind, error.text, self._ours.trace
-        counts["mutants"] += 1
-        counts["reads"] += len(found["values"])
-        counts["errors of the tree"] += found["errors"]
-        if found["find"]:
-            result: tuple[str, str, str] = found["find"]
-            return result
-        values = {name: v for name, v in found["values"].items() if v is not None}
-        if not values:
-            return None
-        text = self._compare(data, values, number, counts)
-        return ("difference", text, "") if text else None
+        return self.compare([(data, number)], self.read([(data, number)], counts), counts)[0]
 
-    def _compare(self, data: bytes, values: dict[str, Any], number: int, counts: Counter[str]) -> str | None:
-        kind = self._given.kind
-        other = self._reference(data, number, counts)
+    def read(self, mutants: Sequence[Mutant], counts: Counter[str]) -> list[Seen | dict[str, Any] | None]:
+        """Have mutants read by us: a find of each, or its values; None if there are none."""
+        if self._ours.done > _FRESH:
+            self._ours.stop()
+            self._ours.done = 0
+        results: list[Seen | dict[str, Any] | None] = []
+        for found in self._ours.read_many(self.given.kind, mutants):
+            if isinstance(found, Died):
+                results.append((found.kind, found.text, self._ours.trace))
+                continue
+            counts["mutants"] += 1
+            counts["reads"] += len(found["values"])
+            counts["errors of the tree"] += found["errors"]
+            results.append(found["find"] or {name: v for name, v in found["values"].items() if v is not None} or None)
+        return results
+
+    def compare(
+        self, mutants: Sequence[Mutant], results: Sequence[Seen | dict[str, Any] | None], counts: Counter[str]
+    ) -> list[Seen | None]:
+        """Compare values with those of the reference library; what is a find already stays one."""
+        if self._theirs.done > _FRESH:
+            self._theirs.stop()
+            self._theirs.done = 0
+        asked = [m for m, found in zip(mutants, results, strict=True) if isinstance(found, dict)]
+        others = iter([self._counted(other, counts) for other in self._theirs.read_many(self.given.kind, asked)])
+        seen: list[Seen | None] = []
+        for mutant_, found in zip(mutants, results, strict=True):
+            if isinstance(found, dict):
+                text = self._differs(mutant_, found, next(others), counts)
+                seen.append(("difference", text, "") if text else None)
+            else:
+                seen.append(found)
+        return seen
+
+    def _differs(
+        self, given: Mutant, values: dict[str, Any], other: dict[str, Any] | None, counts: Counter[str]
+    ) -> str | None:
         if other is None:
             return None
+        kind, data = self.given.kind, given[0]
         counts["compared"] += 1
         text = differs(kind, data, values, other)
         if text:
-            again = self._reference(data, number, counts)
+            again = self._counted(next(self._theirs.read_many(kind, [given])), counts)
             if again is None or differs(kind, data, other, again):
                 counts["reference undecided"] += 1
                 return None
         return text
 
-    def _reference(self, data: bytes, number: int, counts: Counter[str]) -> dict[str, Any] | None:
-        """Values of the reference library; None if it dies, refuses or complains."""
-        try:
-            found = self._theirs.read(self._given.kind, data, number)
-        except Died:
+    @staticmethod
+    def _counted(found: dict[str, Any] | Died, counts: Counter[str]) -> dict[str, Any] | None:
+        """Values of the reference library; None if it died, refused or complained."""
+        if isinstance(found, Died):
             counts["reference died"] += 1
             return None
         counts["reference complains"] += "complaint" in found
@@ -111,23 +133,37 @@ def run(given: Round, finds: Finds) -> Counter[str]:
 
 
 def _job(given: Round, finds: Finds, counts: Counter[str], job: int, end: float) -> None:
-    pair, mine = Pair(given), Counter[str]()
-    files = given.files()
-    try:
-        for number in range(job, given.count, given.jobs):
-            if time.monotonic() > end:
-                break
-            name, data = mutant(given.kind, files, given.seed, number)
-            seen = pair.look(data, number, mine)
-            if seen is None:
-                continue
-            find = Find(given.kind, seen[0], seen[1], name, given.seed, number, seen[2])
-            mine["finds"] += 1
-            if finds.is_new(find):
-                finds.save(find, smallest(pair, find, data, files[name]))
-    finally:
-        pair.close()
-        counts.update(mine)
+    """Every so many-th mutant: a batch is compared while the next is read."""
+    pair, mine, theirs = Pair(given), Counter[str](), Counter[str]()
+    files, numbers = given.files(), range(job, given.count, given.jobs)
+    with contextlib.closing(pair), ThreadPoolExecutor(1) as second:
+        waiting: tuple[list[tuple[str, bytes, int]], Future[list[Seen | None]]] | None = None
+        first = 0
+        while first < len(numbers) and time.monotonic() < end:
+            batch = [(*mutant(given.kind, files, given.seed, n), n) for n in numbers[first : first + _BATCH]]
+            first += _BATCH
+            mutants = [(data, number) for _, data, number in batch]
+            results = pair.read(mutants, mine)
+            _keep(pair, finds, mine, waiting)
+            waiting = batch, second.submit(pair.compare, mutants, results, theirs)
+        _keep(pair, finds, mine, waiting)
+    counts.update(mine + theirs)
+
+
+def _keep(
+    pair: Pair,
+    finds: Finds,
+    counts: Counter[str],
+    waiting: tuple[list[tuple[str, bytes, int]], Future[list[Seen | None]]] | None,
+) -> None:
+    """Wait for a batch; save what is new in it, as small as is simple."""
+    for (name, data, number), seen in zip(waiting[0], waiting[1].result(), strict=True) if waiting else ():
+        if seen is None:
+            continue
+        find = Find(pair.given.kind, seen[0], seen[1], name, pair.given.seed, number, seen[2])
+        counts["finds"] += 1
+        if finds.is_new(find):
+            finds.save(find, smallest(pair, find, data, pair.given.files()[name]))
 
 
 def smallest(pair: Pair, find: Find, data: bytes, sound: bytes) -> bytes:

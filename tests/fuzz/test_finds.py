@@ -11,7 +11,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
 from tests.children import run
-from tests.fits_tables import header, padded
+from tests.fits_tables import PRIMARY, header, padded
 from tests.formats.test_hostile_geotiff import BASE, tiff
 from tests.votable_docs import binary
 
@@ -196,3 +196,85 @@ def test_blanks_that_no_stored_integer_equals(algorithm, blank):
     at = data.index(b"ZBLANK  =")
     data = data[: at + 10] + str(blank).rjust(30).encode() + b" " * 40 + data[at + 80 :]
     np.testing.assert_array_equal(scichunk.from_fits(data).compute(), image)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_wrong"),
+    [("BITPIX", 16, True), ("NAXIS", 1, True), ("NAXIS1", 7, True), ("PCOUNT", 5, True), ("BITPIX", -32, False)],
+)
+def test_sizes_that_a_header_says_twice(name, value, is_wrong):
+    """Libraries take one or the other value, and then read other bytes for the pixels."""
+    cards = [("BITPIX", -32), ("NAXIS", 2), ("NAXIS1", 5), ("NAXIS2", 3), ("PCOUNT", 0), ("GCOUNT", 1)]
+    image = np.arange(15, dtype=">f4")
+    data = header(("SIMPLE", True), *cards, (name, value)) + padded(image.tobytes())
+    later = PRIMARY + header(("XTENSION", "IMAGE"), *cards, (name, value)) + padded(image.tobytes())
+    if is_wrong:
+        with pytest.raises(FormatError, match=f"{name} is there twice"):
+            scichunk.from_fits(data)
+        with pytest.raises(FormatError), pytest.warns(MetadataWarning, match=f"HDU 0.*left out: {name} is there twice"):
+            scichunk.from_fits(later)
+    else:
+        np.testing.assert_array_equal(scichunk.from_fits(data).compute(), image.reshape(3, 5))
+        np.testing.assert_array_equal(scichunk.from_fits(later).compute(), image.reshape(3, 5))
+
+
+@pytest.mark.parametrize("gap", [-1, 10**5, 2**63, 10**30])
+def test_heaps_that_begin_outside_of_their_table(gap):
+    rows = struct.pack(">iii", 2, 0, 7) * 3
+    cards = [("XTENSION", "BINTABLE"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", 12), ("NAXIS2", 3), ("PCOUNT", 64), ("GCOUNT", 1),
+             ("TFIELDS", 2), ("THEAP", gap)]  # fmt: skip
+    variable = PRIMARY + header(*cards, ("TFORM1", "1PJ(3)"), ("TFORM2", "J")) + padded(rows + bytes(64))
+    with pytest.raises(FormatError, match="THEAP"):
+        scichunk.read_fits_table(variable)
+    fixed = PRIMARY + header(*cards, ("TFORM1", "2J"), ("TFORM2", "J")) + padded(rows + bytes(64))
+    assert scichunk.read_fits_table(fixed).compute().iloc[:, 1].tolist() == [7, 7, 7]
+
+
+def test_many_bands_of_a_strip_that_is_not_there():
+    """GDAL takes a millisecond of each band to find that out; work is counted by what rasterio is asked for, so this is bounded."""
+    bands = 50_000
+    data = tiff(BASE | {277: (3, [bands])}, bytes(64))
+    code = f"from_file = scichunk.from_geotiff({data!r}, chunks='native')\nprint(outcome(lambda: from_file[:, :1]).partition(':')[0])"
+    assert run(code, seconds=40) == ["FormatError"]
+    whole = np.arange(4 * 600, dtype="u1").reshape(2, 2, 600)
+    sound = tiff({256: (4, [2]), 257: (4, [2]), 258: (3, [8]), 259: (3, [1]), 262: (3, [1]), 273: (4, [8]), 277: (3, [600]), 278: (4, [2]),
+                  279: (4, [2400])}, whole.tobytes())  # fmt: skip
+    found = scichunk.from_geotiff(sound, reader="reference").compute()
+    np.testing.assert_array_equal(found, whole.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("low", [25, 26, 28, 30])
+def test_rice_codes_of_more_low_bits_than_there_are(low):
+    """The five bits before a block say 0 to 24 low bits, or 25 for plain differences; decoders disagree on what others mean."""
+    image, file = np.random.default_rng(2).integers(-(1 << 30), 1 << 30, (1, 32)).astype("i4"), io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, compression_type="RICE_1", tile_shape=(1, 32))]).writeto(
+        file
+    )
+    data = bytearray(file.getvalue())
+    with fits.open(io.BytesIO(bytes(data)), disable_image_compression=True) as raw:
+        at = raw[1]._data_offset + 8 * (raw[1].columns.dtype.itemsize // 8)
+    assert data[at : at + 4] == image[0, :1].astype(">i4").tobytes()
+    data[at + 4] = (low + 1) << 3 | data[at + 4] & 7
+    if low == 25:
+        np.testing.assert_array_equal(scichunk.from_fits(bytes(data)).compute(), image)
+    else:
+        with pytest.raises(FormatError, match="tile 0"):
+            scichunk.from_fits(bytes(data)).compute()
+
+
+def test_numbers_of_samples_that_are_no_numbers():
+    """SampleFormat as doubles, of which one is NaN."""
+    data = tiff(
+        BASE | {277: (3, [3]), 258: (3, [8, 8, 8]), 279: (4, [192]), 339: (12, [1, float("nan"), float("inf")])},
+        bytes(range(192)),
+    )
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute()[:, 0, 0], [0, 1, 2])
+
+
+def test_a_first_image_that_says_that_it_is_a_mask():
+    """There is none that it could be the mask of: its pixels are what is stored, as GDAL has them."""
+    data = tiff(BASE | {254: (4, [4]), 258: (3, [1]), 262: (3, [4]), 279: (4, [8])}, bytes([0b10110001] * 8))
+    with rasterio.MemoryFile(data) as memory, memory.open() as ds:
+        want = ds.read()
+    assert want.max() == 1
+    np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), want)

@@ -4,10 +4,11 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.formats.test_hostile_geotiff import BASE, tiff
-from tests.fuzz import differences, plants
+from tests.fuzz import differences, packed, plants
 from tests.fuzz.finds import Find, Finds, minimised
 from tests.fuzz.kernels import run_kernels
 from tests.fuzz.mutate import MUTATORS, mutant
@@ -67,7 +68,7 @@ def test_a_quick_round(kind, tmp_path):
     counts = run(Round(kind, seed=1, count=QUICK), finds)
     assert not finds.counts, [p.read_text() for p in tmp_path.glob("*.json")]
     assert counts["mutants"] == QUICK
-    assert counts["reads"] > QUICK // 2
+    assert counts["reads"] > QUICK // 4
     assert counts["compared"] > QUICK // 20
 
 
@@ -168,3 +169,69 @@ def test_a_step_outside_of_a_guarded_buffer_is_a_crash(place, end, tmp_path):
     )
     assert done.stdout == b"99\n", done.stderr
     assert done.returncode < 0
+
+
+def test_differences_are_excused_only_where_the_file_is_as_the_reason_says():
+    """The sound files of each format are no excuse for anything that is told from bytes alone."""
+    one = np.zeros((1, 4, 4), "u1")
+    for kind, theirs in (("jpeg2000", {}), ("votable", {}), ("geotiff", {}), ("fits", {})):
+        given = ({-1: np.zeros(2)}, {-1: np.ones(2)}) if kind == "votable" else (one, one + 1)
+        excused = {name: differences.excuse(kind, data, theirs, *given) for name, data in seeds(kind).items()}
+        allowed = {"votable": {"bits"}}.get(kind, set())
+        assert {reason for reason in excused.values() if reason} <= allowed, excused
+
+
+def test_every_kernel_is_among_those_that_are_tried():
+    """A kernel is a function of codecs that numba compiles with a way in from Python."""
+    import ast
+
+    folder = Path(__file__).parents[2] / "src" / "scichunk" / "codecs"
+    kernels = set()
+    for path in folder.glob("kernels_*.py"):
+        for node in ast.parse(path.read_text()).body:
+            names = {d.id for d in getattr(node, "decorator_list", ()) if isinstance(d, ast.Name)}
+            if "kernel" in names:
+                kernels.add((path.stem, node.name.removeprefix("_")))
+    assert len(kernels) > 30
+    assert (
+        "kernels_float",
+        "undo",
+    ) not in kernels  # compiled for a width when it is first used: test_kernels tries predictor
+    tried = set()
+    for path in Path(__file__).with_name("kernels").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        for function in (n for n in tree.body if isinstance(n, ast.FunctionDef)):
+            modules = {}
+            for node in ast.walk(function):
+                if isinstance(node, ast.ImportFrom) and node.module == "scichunk.codecs":
+                    modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+            for node in ast.walk(function):
+                if (
+                    isinstance(node, ast.Call)
+                    and isinstance(node.func, ast.Attribute)
+                    and isinstance(node.func.value, ast.Name)
+                ):
+                    tried.add((modules.get(node.func.value.id, ""), node.func.attr))
+    assert not kernels - tried
+
+
+def test_packed_headers_that_are_moved_to_their_tile_parts_say_the_same():
+    import scichunk
+
+    data = seeds("jpeg2000")["ppm.j2k"]
+    moved = packed.unpacked(data)
+    assert packed.is_packed(data)
+    assert not packed.is_packed(moved)
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(moved).compute(), scichunk.from_jpeg2000(data).compute())
+    at = data.index(b"\xff\x60")
+    assert packed.unpacked(data[: at + 5] + b"\xff" + data[at + 6 :]) is None
+
+
+def test_lengths_of_tile_parts_that_contradict_each_other():
+    data = seeds("jpeg2000")["markers.j2k"]
+    array = np.zeros((1, 4, 4), "u1")
+    assert b"\xff\x55" in data
+    assert differences.excuse("jpeg2000", data, {}, array, array + 1) is None
+    at = data.index(b"\xff\x90")
+    shorter = data[: at + 9] + bytes([data[at + 9] - 1]) + data[at + 10 :]
+    assert differences.excuse("jpeg2000", shorter, {}, array, array + 1) == "lengths"

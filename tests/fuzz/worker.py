@@ -162,10 +162,11 @@ def main() -> None:
     send(pipe_out, ("ready", os.getpid()))
     while True:
         try:
-            kind, data, number = receive(pipe_in)
+            kind, mutants = receive(pipe_in)
         except EOFError:
             return
-        send(pipe_out, ("done", act(kind, data, number, lambda name: send(pipe_out, ("way", name)))))
+        for data, number in mutants:
+            send(pipe_out, ("done", act(kind, data, number, lambda name: send(pipe_out, ("way", name)))))
 
 
 if __name__ == "__main__":

@@ -133,3 +133,62 @@ def numbered(form):
         reply.headers[name] = value
 
     return alter
+
+
+OTHER = fits_bytes(PIXELS + 1)
+
+
+def written(line="HTTP/1.1", form=str, more="", body=lambda data: data):
+    """Write the answer by hand: another version of HTTP, other letters in headers, more of them, another body."""
+
+    def alter(request, reply):
+        headers = {"Content-Length": str(len(reply.body)), **reply.headers}
+        lines = [f"{line} {reply.status} x", *(f"{form(n)}: {v}" for n, v in headers.items())]
+        reply.raw = ("\r\n".join(lines) + "\r\n" + more + "\r\n").encode("latin-1") + body(reply.body)
+
+    return alter
+
+
+def led(code, location="/real.fits"):
+    """Lead to another place; {port} is that of the server."""
+
+    def alter(request, reply):
+        if request.path != "real.fits":
+            reply.status, reply.body = code, b""
+            reply.headers["Location"] = location.format(port=request.headers["host"].rpartition(":")[2])
+
+    return alter
+
+
+def heads(alter):
+    """Do so with HEAD."""
+    return lambda request, reply: alter(request, reply) if request.method == "HEAD" else None
+
+
+def replaced(request, reply):
+    """Another file of the same length, that a server without conditions gives."""
+    if reply.status == 206:
+        reply.body = OTHER[request.start : request.stop]
+        reply.headers["ETag"] = '"other"'
+
+
+def grown(request, reply):
+    """A file that grows while it is read, and of which nothing names the version."""
+    if reply.status == 206:
+        reply.headers["Content-Range"] = f"bytes {request.start}-{request.stop - 1}/{len(DATA) + 2880}"
+
+
+def after(first):
+    """Send another answer before the right one."""
+
+    def alter(request, reply):
+        written()(request, reply)
+        reply.raw = first + reply.raw
+
+    return alter
+
+
+def chunked_with_extras(request, reply):
+    lines = [f"HTTP/1.1 {reply.status} x", *(f"{n}: {v}" for n, v in reply.headers.items())]
+    head = "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode()
+    reply.raw = head + b"%x;ext=1\r\n" % len(reply.body) + reply.body + b"\r\n0\r\nX-Trailer: y\r\n\r\n"

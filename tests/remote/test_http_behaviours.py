@@ -2,202 +2,19 @@
 
 import email.utils
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import scichunk
-from scichunk.errors import FormatError, MissingFile, SourceError
+from scichunk.errors import ScichunkError, SourceError
 from scichunk.testing import RangeServer
-from tests.remote.answers import (
-    DATA,
-    PIXELS,
-    both,
-    content_range,
-    fits_bytes,
-    gzipped,
-    header,
-    how,
-    later,
-    login,
-    longer,
-    moved,
-    multipart,
-    numbered,
-    raw,
-    redirect,
-    shorter,
-    status,
-    whole,
-)
+from tests.remote.answers import DATA, OTHER, PIXELS, gzipped, multipart, redirect, status
+from tests.remote.behaviours import CACHED, CHANGED, OBSTORE, RIGHT, WRONG, wanted
 
 QUICK = {"retry_wait": 0.001, "retries": 2, "timeout": 0.3}
-CHANGED = (SourceError, "changed since it was opened; open it again")
-
-
-OTHER = fits_bytes(PIXELS + 1)
-
-RIGHT = {
-    "ranges": {},
-    "no ranges": {"ignore_ranges": True},
-    "no ranges, no length": {"ignore_ranges": True, "fault": "no-length"},
-    "no ranges any more after the opening": {"alter": later(whole)},
-    "ranges without a length of the body": {"fault": "no-length"},
-    "a weak ETag": {"validators": "weak"},
-    "a date instead of an ETag": {"validators": "date"},
-    "no validators": {"validators": "none"},
-    "an ETag without quotes": {"alter": header(ETag="abc")},
-    "one redirect": {"alter": redirect},
-    "Content-Encoding: identity": {"alter": header(Content_Encoding="identity")},
-    "Content-Range in other letters and with spaces": {"alter": content_range("Bytes {a}-{b}/{n} ")},
-    "no Accept-Ranges": {"alter": header(Accept_Ranges=None)},
-    "Accept-Ranges: none beside ranges": {"alter": header(Accept_Ranges="none")},
-    "Retry-After beside an answer that is right": {"alter": header(Retry_After="100")},
-    "503 twice": {"faults": ["503", "503"]},
-    "503 with seconds to wait, capped by the time-out": {"faults": ["503"], "retry_after": "3600"},
-    "503 with a date to wait for, long ago": {"faults": ["503"], "retry_after": email.utils.formatdate(0, usegmt=True)},
-    "503 with nonsense in Retry-After": {"faults": ["503"], "retry_after": "soon"},
-    "429, then 500": {"faults": ["429", "500"]},
-    "408": {"faults": ["408"]},
-    "425": {"faults": ["", "425"]},
-    "502 and 504 after the opening": {"faults": ["", "502", "504"]},
-    "no answer once": {"faults": ["drop"]},
-    "no answer once after the opening": {"faults": ["", "drop"]},
-    "half a body once": {"faults": ["short"]},
-    "half a body once after the opening": {"faults": ["", "short"]},
-    "silence once": {"faults": ["stall"]},
-    "silence once after the opening": {"faults": ["", "stall"]},
-    "a trickle once": {"faults": ["", "drip"]},
-    "another range once": {"faults": ["", "wrong-range"]},
-    "a body without an end once": {"faults": ["", "endless"]},
-}
-
-WRONG = {
-    "another range, further on": ({"alter": later(moved(64))}, SourceError, "bytes .* came instead of"),
-    "another range, before": ({"alter": later(moved(-64))}, SourceError, "bytes .* came instead of"),
-    "the first bytes whatever is asked": ({"alter": later(moved(-(10**9)))}, SourceError, "bytes 0 to .* instead of"),
-    "another range at the opening": ({"alter": moved(64)}, SourceError, "opened: bytes 64 to .* instead of 0"),
-    "shorter ranges than asked": ({"alter": later(shorter)}, SourceError, "instead of"),
-    "shorter ranges at the opening": ({"alter": shorter}, SourceError, "bytes 0 to 1000 .* instead of 0 to 65536"),
-    "more bytes than the range": ({"alter": longer}, SourceError, "more than 65536 bytes came"),
-    "a range that ends before it starts": (
-        {"alter": later(content_range("bytes {b}-{a}/{n}"))},
-        SourceError,
-        "instead of",
-    ),
-    "206 without Content-Range": (
-        {"alter": header(Content_Range=None)},
-        SourceError,
-        "does not say which bytes it sends",
-    ),
-    "206 without Content-Range after the opening": (
-        {"alter": later(header(Content_Range=None))},
-        SourceError,
-        "does not say which bytes it sends .*bytes \\d+ to \\d+",
-    ),
-    "206 without the length of the file": (
-        {"alter": content_range("bytes {a}-{b}/*")},
-        SourceError,
-        "does not say how long the file is",
-    ),
-    "Content-Range in other units": ({"alter": content_range("lines {a}-{b}/{n}")}, SourceError, "which bytes"),
-    "Content-Range that is none": ({"alter": content_range("bytes ?")}, SourceError, "which bytes"),
-    "a length beyond all files": (
-        {"alter": content_range("bytes {a}-{b}/99999999999999999999999")},
-        SourceError,
-        "has 99999999999999999999999 bytes",
-    ),
-    "several ranges": ({"alter": multipart}, SourceError, "multipart/byteranges"),
-    "gzip": ({"fault": "gzip"}, SourceError, "encoded \\(gzip\\)"),
-    "gzip after the opening": ({"alter": later(gzipped)}, SourceError, "encoded \\(gzip\\)"),
-    "gzip of the whole": ({"ignore_ranges": True, "fault": "gzip"}, SourceError, "encoded \\(gzip\\)"),
-    "br": ({"alter": header(Content_Encoding="br")}, SourceError, "br"),
-    "an encoding that nobody knows": ({"alter": header(Content_Encoding="own")}, SourceError, "encoded \\(own\\)"),
-    "a range without an end": ({"fault": "endless"}, SourceError, "more than 65536 bytes came"),
-    "a whole without an end": (
-        {"ignore_ranges": True, "fault": "endless", "options": {"max_header_bytes": 1 << 20}},
-        SourceError,
-        "does not serve ranges",
-    ),
-    "a whole that is too large": (
-        {"ignore_ranges": True, "options": {"max_header_bytes": 1 << 18}},
-        SourceError,
-        "does not serve ranges",
-    ),
-    "no ranges any more, and a large file": (
-        {"alter": later(whole), "options": {"max_header_bytes": 1 << 18}},
-        SourceError,
-        "does not serve ranges",
-    ),
-    "404": ({"alter": status(404)}, MissingFile, "404"),
-    "410": ({"alter": status(410)}, MissingFile, "410"),
-    "404 after the opening": ({"alter": later(status(404))}, MissingFile, "404.*bytes"),
-    "400": ({"alter": status(400)}, SourceError, "400"),
-    "401": ({"alter": status(401, WWW_Authenticate="Basic")}, SourceError, "401"),
-    "403": ({"alter": status(403)}, SourceError, "403"),
-    "403 after the opening: a signature that has ended": ({"alter": later(status(403))}, SourceError, "403"),
-    "418": ({"alter": status(418)}, SourceError, "418"),
-    "204": ({"alter": status(204)}, SourceError, "204"),
-    "304": ({"alter": status(304)}, SourceError, "304"),
-    "412": ({"alter": later(status(412))}, *CHANGED),
-    "416 at the opening of a file that is not empty": (
-        {"alter": status(416, Content_Range="bytes */9")},
-        SourceError,
-        "refuses",
-    ),
-    "416 after the opening": (
-        {"alter": later(status(416, Content_Range=f"bytes */{len(DATA)}"))},
-        SourceError,
-        "refuses",
-    ),
-    "416 after the opening, of a file that was cut": (
-        {"alter": later(status(416, Content_Range="bytes */9"))},
-        *CHANGED,
-    ),
-    "503 for ever": ({"fault": "503"}, SourceError, "opened: HTTP status 503.*tried: 3 times"),
-    "503 for ever after the opening": ({"alter": later(status(503))}, SourceError, "read: HTTP status 503.*tried: 3"),
-    "silence for ever": (
-        {"fault": "stall", "options": {"retries": 1, "timeout": 0.1}},
-        SourceError,
-        "no answer within",
-    ),
-    "silence after the opening": (
-        {"alter": later(how("stall")), "options": {"retries": 1, "timeout": 0.1}},
-        SourceError,
-        "no answer within 0.1 s.*bytes",
-    ),
-    "a trickle for ever": (
-        {"fault": "drip", "options": {"retries": 1, "timeout": 0.1}},
-        SourceError,
-        "no answer within",
-    ),
-    "no answer for ever": ({"fault": "drop"}, SourceError, "tried: 3 times"),
-    "half a body for ever": ({"fault": "short"}, SourceError, "tried: 3 times"),
-    "a status line that is none": ({"alter": raw(b"\x00\x01garbage\r\n\r\n")}, SourceError, "opened"),
-    "headers that are none": ({"alter": raw(b"HTTP/1.1 206 x\r\nBad Header: 1\r\n\r\n")}, SourceError, "opened"),
-    "a Content-Length that is none": ({"alter": header(Content_Length="many")}, SourceError, "opened"),
-    "an empty file": ({"alter": both(whole, lambda q, r: setattr(r, "body", b""))}, FormatError, "FITS"),
-    "a page to log in": ({"alter": login}, FormatError, "FITS"),
-    "redirects in a circle": ({"alter": status(302, Location="/a.fits")}, SourceError, "TooManyRedirects"),
-    "a redirect to a file": ({"alter": status(302, Location="file:///etc/passwd")}, SourceError, "opened"),
-    "a redirect to nowhere": ({"alter": status(302)}, SourceError, "302"),
-    "another ETag with each answer": ({"alter": numbered('ETag: "{}"')}, *CHANGED),
-    "another weak ETag with each answer": ({"alter": numbered('ETag: W/"{}"')}, *CHANGED),
-    "another date with each answer": ({"alter": numbered("Last-Modified: Mon, {:02} Jan 2024 00:00:00 GMT")}, *CHANGED),
-    "no ETag any more": ({"alter": later(header(ETag=None))}, *CHANGED),
-    "another length without validators": (
-        {"validators": "none", "alter": later(content_range(f"bytes {{a}}-{{b}}/{len(DATA) + 1}"))},
-        *CHANGED,
-    ),
-    "no ranges any more, and another length": (
-        {"validators": "none", "alter": later(both(whole, longer))},
-        *CHANGED,
-    ),
-    "no ranges any more, another length, none said": (
-        {"validators": "none", "alter": later(both(whole, longer, how("chunked")))},
-        *CHANGED,
-    ),
-}
+PAGE = Path(__file__).parents[2] / "docs" / "guides" / "servers.md"
 
 
 def read(server):
@@ -224,6 +41,43 @@ def test_errors_say_what_the_server_did(name):
             read(server)
         assert type(caught.value) is kind
         assert "a.fits" in str(caught.value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*RIGHT, *WRONG])
+@pytest.mark.parametrize("by", ["obstore", "simplecache"])
+def test_other_ways_to_a_server(by, name):
+    """The values are right or the error is one of ours, whichever library asks the server."""
+    given = RIGHT[name] if name in RIGHT else WRONG[name][0]
+    with serving(given) as server, scichunk.options.set(**(QUICK | given.get("options", {}))):
+        server.fail(*given.get("faults", ()))
+        url, options = f"simplecache::{server.url('a.fits')}", None
+        if by == "obstore":
+            store = pytest.importorskip("obstore.store", reason="obstore is not installed").HTTPStore
+            quick = {"client_options": {"allow_http": True, "timeout": "2s"}, "retry_config": {"max_retries": 0}}
+            url, options = "a.fits", {"store": store.from_url(server.url("").rstrip("/"), **quick)}
+        try:
+            pixels = scichunk.from_fits(url, storage_options=options).compute(scheduler="synchronous")
+        except ScichunkError as error:
+            found = type(error).__name__
+        else:
+            np.testing.assert_array_equal(pixels, PIXELS)
+            found = "right"
+    assert found == (OBSTORE if by == "obstore" else CACHED).get(name, wanted(name))
+
+
+def rows():
+    """The table of the page, as it has to be."""
+    for name in (*RIGHT, *WRONG):
+        words = [wanted(name), OBSTORE.get(name, wanted(name)), CACHED.get(name, wanted(name))]
+        yield f"| {name} | {' | '.join('right values' if word == 'right' else f'`{word}`' for word in words)} |"
+
+
+def test_the_page_shows_the_table():
+    behind = PAGE.read_text().partition("|---|---|---|---|\n")[2]
+    shown = behind.partition("\n\n")[0].splitlines()
+    assert len(shown) > 140
+    assert shown == list(rows())
 
 
 def test_a_body_without_an_end_is_left_soon():

@@ -96,6 +96,13 @@ def test_opening_ends(opener):
     assert re.search(SAYS, str(error)), error
 
 
+def test_looking_for_files_ends():
+    with SilentServer() as server, scichunk.options.set(**QUICK):
+        error = outcome(lambda: scichunk.from_files(f"{server.address}/*.fits"))
+    assert isinstance(error, SourceError), error
+    assert "no answer within 0.4 s" in str(error)
+
+
 @pytest.mark.parametrize("by", ["http", "obstore", "s3"])
 def test_opening_ends_by_whatever_library(by):
     with SilentServer() as server, scichunk.options.set(**QUICK):

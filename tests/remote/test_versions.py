@@ -6,9 +6,11 @@ import pickle
 import tempfile
 import threading
 import zipfile
+from typing import ClassVar
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 from astropy.io import fits
 from fsspec.implementations.memory import MemoryFileSystem
@@ -64,7 +66,26 @@ class Slow(Distant):
         return super().cat_file(path, start, end, **kwargs)
 
 
-for system in (Distant, Bare, Slow):
+class Swapped(Distant):
+    """One whose file is replaced while a batch of ranges is read; it writes down what it is asked."""
+
+    protocol = "swapped"
+    asked: ClassVar = []
+    replacement = None
+
+    def cat_file(self, path, start=None, end=None, **kwargs):
+        self.asked.append("cat_file")
+        found = super().cat_file(path, start, end, **kwargs)
+        if start and self.replacement is not None:
+            self.pipe(path, self.replacement)
+        return found
+
+    def info(self, path, **kwargs):
+        self.asked.append("info")
+        return super().info(path, **kwargs)
+
+
+for system in (Distant, Bare, Slow, Swapped):
     fsspec.register_implementation(system.protocol, system, clobber=True)
 
 
@@ -180,6 +201,21 @@ def test_objects_of_s3_that_are_replaced(by, bucket):
     np.testing.assert_array_equal(scichunk.from_fits(url, storage_options=options), PIXELS + 1)
 
 
+@pytest.mark.parametrize("writer", ["fits", "votable"])
+def test_tables_on_s3(writer, bucket):
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
+    url, options = f"s3://bkt/t.{writer}", {"key": "a", "secret": "b", "endpoint_url": bucket[1]}
+    write = {"fits": scichunk.write_fits_table, "votable": scichunk.write_votable}[writer]
+    write(pa.table({"a": np.arange(5)}), url, storage_options=options)
+    with pytest.raises(SourceError, match="exists already"):
+        write(pa.table({"a": np.arange(6)}), url, storage_options=options)
+    assert scichunk.read_table(url, storage_options=options).compute().a.tolist() == [0, 1, 2, 3, 4]
+    write(pa.table({"a": np.arange(6)}), url, storage_options=options, overwrite=True)
+    assert len(scichunk.read_table(url, storage_options=options)) == 6
+    with pytest.raises(MissingFile), scichunk.options.set(retries=0):
+        write(pa.table({"a": np.arange(6)}), "s3://none/t", storage_options=options)
+
+
 def test_members_of_archives_with_equal_dates_and_lengths(tmp_path):
     names = []
     for data in (FIRST, SECOND):
@@ -260,6 +296,29 @@ def test_file_systems_that_give_nothing(url, given):
         scichunk.from_fits(url, storage_options=given)
     assert caught.value.__cause__ is None
     assert pickle.loads(pickle.dumps(caught.value)).message == caught.value.message
+
+
+def test_a_file_that_is_replaced_while_it_is_read_by_fsspec():
+    system = fsspec.filesystem("swapped")
+    system.pipe("/e.fits", FIRST)
+    array = scichunk.from_fits("swapped://e.fits", chunks=(100, 300))
+    Swapped.asked.clear()
+    with scichunk.options.set(range_gap=0, range_max=1 << 14):
+        np.testing.assert_array_equal(array[100:200].compute(scheduler="synchronous"), PIXELS[100:200])
+        assert Swapped.asked.count("info") == 1  # one look after the batch
+        assert Swapped.asked.count("cat_file") >= 1
+        Swapped.asked.clear()
+        np.testing.assert_array_equal(array.compute(scheduler="synchronous"), PIXELS)
+        assert Swapped.asked.count("info") <= 3  # one for each chunk, none for what the head has brought
+    for replacement in (SECOND, SHORT):
+        system.pipe("/e.fits", FIRST)
+        array = scichunk.from_fits("swapped://e.fits")
+        try:
+            Swapped.replacement = replacement
+            with pytest.raises(SourceError, match=CHANGED):
+                array.compute(scheduler="synchronous")
+        finally:
+            Swapped.replacement = None
 
 
 def test_a_file_system_that_does_not_answer():

@@ -1,5 +1,7 @@
 """What the engines say of groups that are not there, of errors inside, and of units that only look like times."""
 
+import hashlib
+import io
 import struct
 
 import numpy as np
@@ -82,3 +84,60 @@ def test_directories_behind_a_broken_one_are_not_left_out_silently():
     data = struct.pack("<2sHI", b"II", 42, 16) + bytes(8) + directory(16, 16 + size) + directory(16 + size, 1 << 20)
     with pytest.warns(MetadataWarning, match="behind the first 2 are left out"):
         assert list(scichunk.open(data).children) == ["page_0", "page_1"]
+
+
+# ---- names of arrays
+
+
+def many_columns(count):
+    """A FITS table as bytes."""
+    from astropy.table import Table
+
+    with io.BytesIO() as file:
+        Table({f"c{i}": np.arange(2000.0) for i in range(count)}).write(file, format="fits")
+        return file.getvalue()
+
+
+def test_content_is_not_hashed_again_for_each_variable():
+    from dask import hashing
+    from dask.base import tokenize
+
+    data = many_columns(40)
+    ds = xr.open_dataset(data, engine="fits", hdu=1)
+    hashed = []
+
+    def count(buffer):
+        hashed.append(memoryview(buffer).nbytes)
+        return hashlib.sha1(buffer, usedforsecurity=False).digest()
+
+    hashing.hashers.insert(0, count)
+    try:
+        chunked = ds.chunk(row=500)
+        assert sum(hashed) < len(data) / 10
+        tokenize(io.BytesIO(data))  # whatever has no name of its own is hashed so
+        assert sum(hashed) >= len(data)
+    finally:
+        hashing.hashers.remove(count)
+    assert float(chunked.c39.sum()) == 2000 * 1999 / 2
+
+
+def test_names_of_chunked_arrays_say_what_they_are(tmp_path):
+    data = many_columns(3)
+    (tmp_path / "a.fits").write_bytes(data)
+    one, two = (xr.open_dataset(data, engine="fits", hdu=1) for _ in range(2))
+    beside = xr.open_dataset(tmp_path / "a.fits", engine="fits", hdu=1)
+    views = [
+        one,
+        one.isel(row=slice(0, 9)),
+        one.isel(row=slice(0, 8)),
+        one.isel(row=[1, 5]),
+        one.isel(row=[1, 6]),
+        beside,
+    ]
+    names = [view.chunk()[name].data.name for view in views for name in ("c0", "c1")]
+    assert len({*names}) == len(names)
+    assert two.chunk().c0.data.name == names[0]
+    assert two.isel(row=[1, 5]).chunk().c1.data.name == names[7]
+    loaded = one.load().chunk().c0
+    assert loaded.data.name == two.load().chunk().c0.data.name
+    np.testing.assert_array_equal(loaded, np.arange(2000.0))

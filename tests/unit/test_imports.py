@@ -24,6 +24,23 @@ def test_importing_scichunk_imports_no_reference_library():
     assert out.strip() == "[]"
 
 
+@pytest.mark.parametrize(
+    "order", ["scichunk, xarray", "xarray, scichunk", "scichunk, xarray, importlib; importlib.reload(xarray)"]
+)
+def test_the_accessor_is_there_once_both_are_imported(order):
+    code = f"""
+import {order}
+import sys, xarray
+print([hasattr(c, "sky") for c in (xarray.Dataset, xarray.DataArray, xarray.DataTree)], type(xarray.__spec__.loader).__name__)
+print([m for m in {HEAVY!r} if m in sys.modules])
+"""
+    assert run(code).splitlines() == ["[True, True, True] SourceFileLoader", "[]"]
+
+
+def test_importing_scichunk_leaves_xarray_alone():
+    assert run("import sys, scichunk; print('xarray' in sys.modules)").strip() == "False"
+
+
 def test_the_engine_module_imports_a_handful_of_modules():
     code = """
 import sys, xarray, xarray.backends.plugins
@@ -34,6 +51,7 @@ print(sorted(m for m in set(sys.modules) - before if m.partition(".")[0] not in 
     allowed = {
         "scichunk",
         "scichunk.adapters",
+        "scichunk.adapters.following",
         "scichunk.adapters.xarray",
         "scichunk.adapters.xarray.engine",
         "scichunk.errors",

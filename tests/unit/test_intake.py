@@ -1,5 +1,6 @@
 """Catalogs written to YAML and opened again."""
 
+import gzip
 import subprocess
 import sys
 import tomllib
@@ -144,6 +145,7 @@ def many(tmp_path):
         scichunk.write_votable(scichunk.read_fits_table(tmp_path / f"t{n}.fits"), tmp_path / f"t{n}.vot")
         (tmp_path / f"b{n}.jp2").write_bytes((DATA / "band_tlm_plt.jp2").read_bytes())
         (tmp_path / f"c{n}.fits").write_bytes((DATA / "cube.fits").read_bytes())
+        (tmp_path / f"z{n}.fits.gz").write_bytes(gzip.compress((DATA / "cube.fits").read_bytes()))
         (tmp_path / f"s{n}.tif").write_bytes((DATA / "scene_deflate.tif").read_bytes())
 
 
@@ -158,6 +160,16 @@ CASES = [
     ("Dataset", "GeoTIFF", "s{}.tif"),
     ("Tree", "FITS", "t{}.fits"),
     ("Tree", "GeoTIFF", "s{}.tif"),
+    ("Dataset", "FITS", "c{}.fits"),
+    ("Dataset", "FITS", "z{}.fits.gz"),
+    ("Dataset", "JPEG2000", "b{}.jp2"),
+    ("Dataset", "VOTable", "t{}.vot"),
+    ("Array", "FITS", "c{}.fits"),
+    ("Array", "JPEG2000", "b{}.jp2"),
+    ("VOTableArray", "VOTable", "t{}.vot"),
+    ("Frame", "FITS", "t{}.fits"),
+    ("Tree", "JPEG2000", "b{}.jp2"),
+    ("Tree", "VOTable", "t{}.vot"),
 ]
 
 
@@ -169,7 +181,8 @@ def test_lists_and_patterns_of_every_reader(tmp_path, reader, data, name):
     made = intake.Catalog()
     names = [str(tmp_path / name.format(n)) for n in range(2)]
     for key, url in (("list", names), ("pattern", str(tmp_path / name.format("*"))), ("one", names[0])):
-        made[key] = getattr(readers, reader)(getattr(readers, data)(url))
+        keywords = {"column": "a"} if reader == "VOTableArray" else {}
+        made[key] = getattr(readers, reader)(getattr(readers, data)(url), **keywords)
     made.to_yaml_file(str(tmp_path / "catalog.yaml"))
     catalog = intake.open_catalog(str(tmp_path / "catalog.yaml"))
     one, two, three = (catalog[key].read() for key in ("one", "list", "pattern"))
@@ -185,7 +198,8 @@ def test_lists_and_patterns_of_every_reader(tmp_path, reader, data, name):
         assert "file" not in one.sizes
     else:
         assert two.shape == three.shape == (2, *one.shape)
-        np.testing.assert_array_equal(two[1], one)
+        if data != "VOTable":  # the others are copies of one file
+            np.testing.assert_array_equal(two[1], one)
 
 
 def test_parameters_and_pipelines_in_yaml(tmp_path):
@@ -223,6 +237,24 @@ user_parameters:
     found = intake.open_catalog(str(tmp_path / "pipeline.yaml"))["bright"].read()
     want = xr.open_dataset(tmp_path / "s0.tif", engine="geotiff").isel(band=0).mean()
     xr.testing.assert_allclose(found.compute(), want)
+
+
+def test_catalogs_are_opened_by_who_does_not_know_us(tmp_path):
+    """A pipeline over a parameter, written here and read in a process that imports intake alone."""
+    from scichunk.adapters import intake as readers
+
+    many(tmp_path)
+    made = intake.Catalog()
+    made["bright"] = readers.Dataset(readers.FITS(str(tmp_path / "c{number}.fits"))).isel(frequency=0).mean()
+    made["stars"] = readers.Frame(readers.VOTable(str(tmp_path / "t*.vot")), columns=["a"])
+    made.user_parameters["number"] = 1
+    made.to_yaml_file(str(tmp_path / "catalog.yaml"))
+    lines = ["import intake, sys", f"catalog = intake.open_catalog({str(tmp_path / 'catalog.yaml')!r})"]
+    lines += ["print(float(catalog['bright'].read().data), float(catalog(number=0)['bright'].read().data))"]
+    lines += ["print(int(catalog['stars'].read().a.sum().compute()))"]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    want = float(xr.open_dataset(tmp_path / "c0.fits", engine="fits").isel(frequency=0).mean().data)
+    np.testing.assert_allclose([float(n) for n in done.stdout.split()], [want, want, 15], rtol=1e-6)
 
 
 def test_wrong_keywords_list_the_right_ones():

@@ -24,6 +24,7 @@ from intake.readers.datatypes import FileData
 from intake.readers.readers import FileReader
 
 from scichunk.core.registry import FormatSpec, list_formats
+from scichunk.sources.base import public_url
 
 __all__ = ["Array", "Dataset", "File", "Frame", "Tree"]
 
@@ -32,6 +33,13 @@ _COMPRESSED = r"(\.(gz|bz2|xz|zst|zip|z))?([?#].*)?$"
 
 class File(FileData):
     """A file that scichunk reads, whatever its format."""
+
+    def __repr__(self) -> str:
+        names = [self.url] if isinstance(self.url, str) else self.url
+        shown = ", ".join(repr(public_url(str(name))) for name in names)
+        options = f", storage_options of {', '.join(map(str, self.storage_options))}" if self.storage_options else ""
+        # intake's own would show what is secret; the token is there because intake makes those of readers from this
+        return f"{type(self).__name__}({shown}{options}) {self.token}"
 
 
 class _Reader(FileReader):
@@ -99,7 +107,7 @@ def _labels(urls: list[Any]) -> list[str]:
     """Names of files, with a number where one comes again."""
     found: dict[str, None] = {}
     for url in urls:
-        name = posixpath.basename(str(url).partition("?")[0].rstrip("/")) or "file"
+        name = posixpath.basename(re.split("[?#]", public_url(str(url)))[0].rstrip("/")) or "file"
         label, number = name, 1
         while label in found:
             number += 1

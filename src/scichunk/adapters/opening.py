@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from scichunk import options
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
@@ -16,7 +17,9 @@ from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
+from scichunk.sources.base import secret_texts
 from scichunk.sources.location import checked_options
+from scichunk.sources.retrying import error_of, within
 from scichunk.sources.whole_file import expanded_head
 
 __all__ = ["Opened", "dims_of", "expand_names", "find_format", "lazy_array", "open_any", "sniffed"]
@@ -146,6 +149,8 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     ------
     MissingFile
         If nothing matches a pattern.
+    SourceError
+        If the storage cannot be asked for its files.
     """
     if not isinstance(names, str) and not hasattr(names, "__fspath__"):
         if (
@@ -159,7 +164,14 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     pattern = str(names)
     if "*" not in pattern:
         return [names]
-    found = _matching(pattern, checked_options(storage_options))
+    given, failure = checked_options(storage_options), None
+    is_here = "://" not in pattern and "store" not in given
+    try:
+        found = _matching(pattern, given) if is_here else within(options.get(), lambda: _matching(pattern, given))
+    except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
+        failure = error_of(error, pattern, "the pattern cannot be looked up", hidden=secret_texts(given))
+    if failure is not None:
+        raise failure
     if not found:
         msg = "no file matches the pattern"
         raise MissingFile(msg, url=Location(pattern).url)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scichunk.core.tables import Column, TableStream
 from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, lists, value_type
+from scichunk.tables.nulls import LOGICAL
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,6 +137,9 @@ def _column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Colum
     stored = (
         np.dtype(encoding.get("dtype", "O")) if not isinstance(encoding.get("dtype"), str | type) else np.dtype("O")
     )
+    if encoding.get(LOGICAL) and variable.dtype.kind in "if":
+        form: np.dtype[Any] = np.dtype(bool)
+        return Column(name, arrow_type(form, variable.shape[1:]), form, variable.shape[1:], attrs, encoding, fill)
     if fill is None and stored.kind in "iu" and variable.dtype.kind == "f" and _FILL in encoding:
         fill = encoding[_FILL]
         form = np.dtype(stored).newbyteorder("=")
@@ -187,6 +191,9 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
     import pyarrow as pa
 
     dtype = column.dtype
+    if dtype.kind == "b" and values.dtype.kind != "b":
+        null = np.isnan(values) | (values == column.null if column.null is not None else False)
+        return from_numpy((values != 0) & ~null, null)
     if dtype.kind in "iu" and values.dtype.kind == "f":
         mask = np.isnan(values)
         return from_numpy(np.where(mask, 0, values).astype(dtype), mask)

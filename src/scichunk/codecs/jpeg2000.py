@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.buffers import borrow
-from scichunk.codecs import openjpeg
+from scichunk.codecs import openjpeg, openjph
 from scichunk.codecs.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.tilestream import header_of_tile
 from scichunk.core.manifest import EncodedChunk
@@ -103,15 +103,13 @@ class TileCodec:
         """Decode a window of a tile."""
         header = header_of_tile(self.header, chunk.data)
         self._check_cost(header)
-        high, there = self.header.high_throughput, openjpeg.shared_path() is not None
-        if (not there or (high and self.header.lossless)) and self._whole(chunk, out, window):
-            return
-        if high:
-            try:
+        there = openjpeg.shared_path() is not None
+        if self.header.high_throughput:
+            if (there and not header.lossless) or not self._high(chunk, out, window, there=there):
                 self._area(chunk, out, window, transform=header.transform)
-            except FormatError:
-                if self.header.lossless or not self._whole(chunk, out, window):
-                    raise
+            return
+        if not there:
+            self._whole(chunk, out, window)
             return
         rows = window[1]
         height = max(1, _AT_ONCE // max(1, chunk.shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
@@ -158,37 +156,53 @@ class TileCodec:
                 if plane is not None:
                     np.copyto(out[band], plane[inside], casting="unsafe")
 
-    def _whole(self, chunk: EncodedChunk, out: Array, window: Window) -> bool:
-        """Decode all of a tile through OpenJPH (HTJ2K) or imagecodecs; whether that is possible.
+    def _high(self, chunk: EncodedChunk, out: Array, window: Window, *, there: bool) -> bool:
+        """Decode all of a tile of HTJ2K through OpenJPH; whether it did, which it must where OpenJPEG is not ``there``."""
+        data, shape, _, _ = chunk
+        if self.reduce and there:
+            return False
+        if not openjph.is_known(self.header, data):
+            return self._left("it has what OpenJPH does not read", there=there)
+        one = len(self.header.size.components) == 1
+        try:
+            image, shift = openjph.decode(
+                data, self.header, reduce=self.reduce, scratch=_scratch(shape[1:], np.dtype("i4")) if one else None
+            )
+        except FormatError as error:  # OpenJPEG has the last word
+            return self._left(str(error), there=there)
+        if image.shape[:2] != shape[1:]:
+            return self._left(f"an image of {image.shape}, not {shape[1:]}", there=there)
+        for band, component in enumerate(self._wanted(window)):
+            part = self.header.size.components[component]
+            openjph.clamp(image[window[1], window[2], component], shift, part.bits, out[band], signed=part.signed)
+        return True
 
-        OpenJPH does not clip: what 9/7 overshoots wraps around, so that OpenJPEG comes first there.
-        """
+    def _whole(self, chunk: EncodedChunk, out: Array, window: Window) -> None:
+        """Decode all of a tile through imagecodecs, where there is no OpenJPEG to ask."""
         import imagecodecs
 
         data, shape, number, _ = chunk
-        high, there = self.header.high_throughput, openjpeg.shared_path() is not None
         tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
         places = [self._samples(tile, c) for c in range(count)]
-        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1 or (self.reduce and there):
-            return self._unreadable("components of several sizes", there=there)
+        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1:
+            msg = "components of several sizes"
+            raise _refusal(msg)
+        arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
         try:
-            arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
-            if high and count == 1:
-                arguments["out"] = _scratch(shape[1:], self.dtype)
-            image: Array = getattr(imagecodecs, "htj2k_decode" if high else "jpeg2k_decode")(data, **arguments)
-        except Exception as error:  # noqa: BLE001  # imagecodecs raises a class for each codec; OpenJPEG has the last word
-            return self._unreadable(str(error), there=there)
+            image: Array = imagecodecs.jpeg2k_decode(data, **arguments)
+        except Exception as error:  # imagecodecs raises a class for each codec
+            raise _refusal(str(error)) from error
         image = image[..., None] if image.ndim == 2 else image
         if image.dtype.kind not in "iu" or image.shape != (*shape[1:], count):
-            return self._unreadable(f"an image of {image.shape}, not {(*shape[1:], count)}", there=there)
+            msg = f"an image of {image.shape}, not {(*shape[1:], count)}"
+            raise _refusal(msg)
         for band, component in enumerate(self._wanted(window)):
             np.copyto(out[band], image[window[1], window[2], component], casting="unsafe")
-        return True
 
-    def _unreadable(self, why: str, *, there: bool) -> bool:
+    def _left(self, why: str, *, there: bool) -> bool:
+        """Leave a tile to OpenJPEG, or refuse it where that is not there."""
         if not there:
-            msg = f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library"
-            raise UnsupportedFeature(msg)
+            raise _refusal(why)
         return False
 
     def _check_cost(self, header: MainHeader) -> None:
@@ -205,6 +219,10 @@ class TileCodec:
     @cached_property
     def _blocks(self) -> int:
         return _count_blocks(self.header)
+
+
+def _refusal(why: str) -> UnsupportedFeature:
+    return UnsupportedFeature(f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library")
 
 
 def _count_blocks(header: MainHeader) -> int:

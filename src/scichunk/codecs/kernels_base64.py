@@ -41,7 +41,9 @@ def count(data: Bytes) -> tuple[Int, Int, Flag]:
 @kernel
 def irregular(data: Bytes, line: Int, gap: Int) -> Int:
     """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
-    at = 0
+    at, line, gap = 0, min(line, data.size), min(gap, data.size)  # sums may wrap around
+    if line < 1 or gap < 0:
+        return 0
     while at < data.size:
         stop, odd = min(at + line, data.size), np.uint8(0)
         letters = data[at:stop]  # counted from 0, so that the loop has no wrap-around and runs many bytes at a time
@@ -143,7 +145,8 @@ def decode(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[In
         padded, or there is something else at ``place``.
     """
     at, to, size = 0, 0, data.size
-    left = line - phase if line > 0 else 0
+    left = max(0, line - phase) if line > 0 and phase >= 0 else 0
+    gap = max(0, min(gap, data.size + 1))  # a sum may wrap around
     while to < out.size:
         # groups that are wholly within a line
         groups = left >> 2 if line > 0 else (size - at) >> 2

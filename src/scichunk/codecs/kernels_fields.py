@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jit import Int, inlined, kernel
+from scichunk.codecs.jit import Flag, Int, inlined, kernel
 
 __all__ = ["gather", "gather_ranges", "scatter_ranges", "walk"]
 
@@ -54,6 +54,8 @@ def walk(
     """
     most, last = starts.shape[1], starts.shape[0] - 1
     row = 0
+    if at < 0 or masks < 0 or masks > data.size:
+        return row, max(0, min(at, data.size)), -2
     while row < most:
         if at >= limit or at >= data.size:
             return row, at, -1
@@ -83,36 +85,48 @@ def walk(
 
 
 @kernel
-def gather(data: Bytes, starts: Ints, size: Int, out: Bytes) -> None:
-    """Copy ``size`` bytes from each place; the caller has checked that they are there."""
+def gather(data: Bytes, starts: Ints, size: Int, out: Bytes) -> Flag:
+    """Copy ``size`` bytes from each place; whether they are there, and fill the output."""
+    if size < 0 or size > data.size or size * starts.size != out.size:
+        return False
     to = 0
     for i in range(starts.size):
         at = starts[i]
+        if at < 0 or at > data.size - size:
+            return False
         for k in range(size):
             out[to + k] = data[at + k]
         to += size
+    return True
 
 
 @kernel
-def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> None:
-    """Copy as many bytes as are asked for from each place; the caller has checked that they are there."""
+def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> Flag:
+    """Copy as many bytes as are asked for from each place; whether they are there, and fill the output."""
     to = 0
     for i in range(starts.size):
         at, size = starts[i], sizes[i]
+        # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
+        if size < 0 or size > data.size or at < 0 or at > data.size - size or size > out.size - to:
+            return False
         if size > 32:
             out[to : to + size] = data[at : at + size]
         else:
             for k in range(size):
                 out[to + k] = data[at + k]
         to += size
+    return to == out.size
 
 
 @kernel
-def scatter_ranges(data: Bytes, sizes: Ints, places: Ints, out: Bytes) -> None:
-    """Copy consecutive ranges of the data to places; the caller has made room for them."""
+def scatter_ranges(data: Bytes, sizes: Ints, places: Ints, out: Bytes) -> Flag:
+    """Copy consecutive ranges of the data to places; whether there is room for them, and as many data."""
     at = 0
     for i in range(places.size):
-        to = places[i]
-        for k in range(sizes[i]):
+        to, size = places[i], sizes[i]
+        if size < 0 or size > data.size - at or size > out.size or to < 0 or to > out.size - size:
+            return False
+        for k in range(size):
             out[to + k] = data[at + k]
-        at += sizes[i]
+        at += size
+    return at == data.size

@@ -33,6 +33,8 @@ def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -
     height, width, samples = out.shape
     n = width * samples
     size = rows.shape[1] // max(n, 1)
+    if size != 2 and size != 4 and size != 8:  # noqa: PLR1714  # numba
+        return
     if rows.shape[0] < height or words.shape[0] < n or consts.shape[0] < 4:
         return
     zero, eight, sixteen, mask = consts[0], consts[1], consts[2], consts[3]

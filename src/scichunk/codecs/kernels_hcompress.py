@@ -347,7 +347,7 @@ def decode(
     """
     pixels = 1
     for t in range(offsets.size):
-        if columns[t] > 0 and rows[t] <= out.size // columns[t]:
+        if columns[t] > 0 and 0 < rows[t] <= out.size // columns[t]:
             pixels = max(pixels, rows[t] * columns[t])
     a, b = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
     one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)

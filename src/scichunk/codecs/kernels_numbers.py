@@ -95,7 +95,9 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
 
 @part
 def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
-    """Without the white space of XML around it."""
+    """Without the white space of XML around it; of what lies outside of the data nothing is left."""
+    stop = max(np.int64(0), min(stop, np.int64(data.size)))
+    start = min(max(np.int64(0), start), stop)
     while start < stop and data[start] <= 32:
         start += 1
     while stop > start and data[stop - 1] <= 32:

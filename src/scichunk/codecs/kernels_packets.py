@@ -17,6 +17,8 @@ Ints = npt.NDArray[np.int64]
 
 # reader state: next byte, bits left in the current one, the current byte, 1 after the end of the bytes
 _POS, _LEFT, _BYTE, _SHORT = 0, 1, 2, 3
+_FAR = 40
+"""Bits of a length that is beyond any file."""
 # columns of the table of precincts in bands
 _WIDE, _HIGH, _BLOCK, _NODE = 0, 1, 2, 3
 
@@ -120,6 +122,9 @@ def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, bloc
             state[_SHORT] = 2
             return 0
         total += _bits(data, state, blocks[block, 0] + log)
+        if total >> _FAR:  # of one block: the sum of a packet's blocks does not wrap around
+            state[_SHORT] = 2
+            return 0
         blocks[block, 1] += now
         passes -= now
     return total

@@ -37,11 +37,18 @@ def join(
 ) -> None:
     """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2).
 
-    One byte is unsigned, more are signed.
+    One byte is unsigned, more are signed; of more than eight there are none.
     """
+    if size < 1 or size > 8:
+        return
     for t in range(starts.size):
         n = counts[t]
-        if n > raw.size // size or not _inside(starts[t], n * size, raw.size) or not _inside(places[t], n, words.size):
+        if (
+            size < 1
+            or n > raw.size // size
+            or not _inside(starts[t], n * size, raw.size)
+            or not _inside(places[t], n, words.size)
+        ):
             continue
         source, target = raw[starts[t] : starts[t] + n * size], words[places[t] : places[t] + n]
         if size == 1:
@@ -129,7 +136,9 @@ def place_dithered(
     count = noise.size
     for r in range(sources.size):
         t, source, target, n = tiles[r], sources[r], targets[r], lengths[r]
-        if not (_inside(source, n, words.size) and _inside(target, n, out.size) and 0 <= seeds[t] < count):
+        if not (_inside(source, n, words.size) and _inside(target, n, out.size) and 0 <= t < seeds.size):
+            continue
+        if not (0 <= seeds[t] < count and 0 <= insides[r] <= words.size):  # a row begins within its tile
             continue
         scale, zero, blank, seed = scales[t], zeros[t], blanks[t], seeds[t]
         at = np.int64(np.float64(noise[seed]) * 500.0)

@@ -67,6 +67,8 @@ def _block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, 
             out[Word(first + i)] = _peek(data, bit) >> Word(64 - width)
             bit += width
         return bit if bit <= 8 * end else np.int64(-1)
+    if low > _RAW[size]:  # there are no such codes
+        return np.int64(-1)
     for i in range(first, first + n):
         code = Word(0)
         if low >= 0:
@@ -183,11 +185,13 @@ def _decode(
 ) -> None:
     """:func:`decode` of data of 8 bytes at least."""
     t, together = 0, True
+    known = size == 1 or size == 2 or size == 4  # noqa: PLR1714  # numba; places in the tables of bits
+    block = min(block, max(1, out.size))  # the first of the next block may wrap around
     for i in range(offsets.size):
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         inside = size <= lengths[i] <= data.size and 0 <= offsets[i] <= data.size - lengths[i]
         inside = inside and 0 <= counts[i] <= out.size and 0 <= places[i] <= out.size - counts[i]
-        status[i] = 0 if inside and block > 0 and data.size >= _LEAST else 1
+        status[i] = 0 if inside and known and block > 0 and data.size >= _LEAST else 1
     while t < offsets.size:
         u = t
         if together and t + 1 < offsets.size and counts[t] == counts[t + 1] and status[t] == status[t + 1]:

@@ -56,7 +56,9 @@ def trim_rows(
     rows = ends.size // max(1, count)
     if count > 0 and size > width // count:  # their product may wrap around
         return -2
-    if not _fits(data, width, offset, count * size, rows) or at + rows * count * size > out.size:
+    if not _fits(data, width, offset, count * size, rows) or not 0 <= at <= out.size:
+        return -2
+    if rows * count * size > out.size - at:  # the product is that of bytes which are there
         return -2
     for r in range(rows):
         for t in range(count):
@@ -122,7 +124,7 @@ def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bo
     """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
     at = 0
     for r in range(starts.size):
-        if counts[r] < 0 or counts[r] > data.size // size:  # the product below may wrap around
+        if size < 1 or counts[r] < 0 or counts[r] > data.size // size:  # the product below may wrap around
             return False
         first, n = starts[r], counts[r] * size
         if first < 0 or first > data.size - n or n > out.size - at:

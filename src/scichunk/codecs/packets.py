@@ -188,9 +188,11 @@ def _precincts(header: MainHeader, tile: Area, reduce: int) -> IntArray | None:
     g = _Grids(header, tile)
     if reduce:
         g.counts *= g.r[:, RESOLUTION] <= g.r[:, LEVELS] - reduce
-    total = int(g.counts.sum())
-    if not 0 < total * max(1, header.layers) <= MOST_PACKETS:
+    if (
+        not 0 < g.counts.sum(dtype=np.float64) * max(1, header.layers) <= MOST_PACKETS
+    ):  # of integers the sum may wrap around
         return None
+    total = int(g.counts.sum())
     row = np.repeat(np.arange(len(g.r)), g.counts)
     number = np.arange(total) - (np.cumsum(g.counts) - g.counts)[row]
     r = g.r[row]

@@ -6,10 +6,10 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from scichunk.codecs.codestream import EOC, SOC, SOT, MainHeader, segments, tile_header
+from scichunk.codecs.codestream import EOC, SOC, SOD, SOT, MainHeader, segments, tile_header
 from scichunk.errors import FormatError
 
-__all__ = ["header_of_tile", "tile_codestream"]
+__all__ = ["has_own_segments", "header_of_tile", "tile_codestream"]
 
 _PPM: Final = 0xFF60
 _SOT_BYTES: Final = 12
@@ -73,3 +73,20 @@ def header_of_tile(header: MainHeader, data: memoryview) -> MainHeader:
     if bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2]) == b"\xff\x93":
         return header
     return tile_header(header, get, at + _SOT_BYTES, len(data))[0]
+
+
+def has_own_segments(header: MainHeader, data: memoryview) -> bool:
+    """Whether a tile-part of a codestream of one tile has marker segments, of whatever kind, between its SOT and its SOD.
+
+    Parameters
+    ----------
+    header, data
+        As those of :func:`header_of_tile`.
+    """
+    at = len(SOC) + len(header.siz) + len(header.kept)
+    while int.from_bytes(data[at : at + 2], "big") == SOT:
+        length = int.from_bytes(data[at + 6 : at + 10], "big")
+        if int.from_bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2], "big") != SOD:
+            return True
+        at += max(length, _SOT_BYTES)
+    return bytes(data[at : at + 2]) != EOC

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import quote, unquote
 
 from scichunk.errors import FormatError
 
-__all__ = ["ByteSource", "Fingerprint", "check_ranges", "public_url", "tag_with_head", "without_secrets"]
+__all__ = [
+    "ByteSource", "Fingerprint", "check_ranges", "public_reference", "public_url", "secret_texts", "tag_with_head", "without_secrets",
+]  # fmt: skip
 
 _DIGESTED_BYTES: Final = 1 << 16
 """Most bytes of a head that go into a tag: fixed, so that a process that reads larger heads makes the same tag."""
@@ -129,10 +131,7 @@ def public_url(url: str) -> str:
 
 def _public_link(link: str) -> str:
     scheme, _, rest = link.partition("://")
-    path, mark, tail = rest, "", ""
-    found = re.search(r"[?#]", rest)
-    if found is not None:
-        path, mark, tail = rest[: found.start()], found[0], rest[found.end() :]
+    path, mark, tail = _cut(rest)
     host, slash, names = path.partition("/")
     if "@" in host:
         host = host.rpartition("@")[2]
@@ -140,9 +139,33 @@ def _public_link(link: str) -> str:
         r":(?!\d*$)[^\]]*$", host
     ):  # "user:pass/word@host": what follows the colon is no port
         host, slash, names = names.rpartition("@")[2].partition("/")
-    query, hash_, _ = tail.partition("#") if mark == "?" else ("", "#" if mark else "", "")
-    shown = re.sub(r"[^&;]+", lambda part: _masked(part[0]), query)
-    return f"{scheme}://{host}{slash}{names}{mark if mark == '?' else ''}{shown}{'#...' if hash_ else ''}"
+    return f"{scheme}://{host}{slash}{names}{_public_tail(mark, tail)}"
+
+
+def public_reference(reference: str) -> str:
+    """Return what a document refers to, a URL or a path relative to it, with everything masked that may be secret."""
+    if "://" in reference:
+        return public_url(reference)
+    path, mark, tail = _cut(reference)
+    return path + _public_tail(mark, tail)
+
+
+def _cut(text: str) -> tuple[str, str, str]:
+    """Cut in front of the query or fragment, also where somebody has quoted the whole."""
+    found = _TAIL.search(text)
+    return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
+
+
+def _public_tail(mark: str, tail: str) -> str:
+    if not mark:
+        return ""
+    if mark in {"#", "%23"}:
+        return f"{mark}..."
+    query, hash_, _ = tail.partition("#")
+    return mark + re.sub(r"[^&;]+", lambda part: _masked(part[0]), query) + ("#..." if hash_ else "")
+
+
+_TAIL: Final = re.compile(r"[?#]|%3[Ff]|%23")
 
 
 def _masked(pair: str) -> str:
@@ -151,11 +174,12 @@ def _masked(pair: str) -> str:
 
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]+")
+_QUERY: Final = re.compile(r"""(\?|%3[Ff])(?=[^\s'"<>]*[=\w])[^\s'"<>()\[\],]+""")
 _LEAST_SECRET: Final = 6
 """Shorter values are masked only within their URL: elsewhere they are more likely a word of the message."""
 
 
-def without_secrets(text: str, url: str) -> str:
+def without_secrets(text: str, url: str, hidden: Sequence[str] = ()) -> str:
     """Return the text of another library's error without what is secret in a URL.
 
     Parameters
@@ -165,20 +189,60 @@ def without_secrets(text: str, url: str) -> str:
     url
         The URL as the user gave it. It, its quoted and unquoted variants and every other URL in the text are replaced by their
         public names; what was secret in it is masked where it stands alone.
+    hidden
+        Other secrets: see :func:`secret_texts`.
     """
-    raw = {url, unquote(url), quote(url, safe=""), *(quote(url, safe=s) for s in _QUOTED_EXCEPT)}
+    raw = {url, unquote(url), *(quote(url, safe=s, errors="replace") for s in _QUOTED_EXCEPT)}
     for variant in sorted(raw, key=len, reverse=True):
         if "://" in url:
             text = text.replace(variant, public_url(url))
     text = _URL.sub(lambda found: public_url(found[0]), text)
-    secrets = {s for part in _secret_parts(url) for s in (part, unquote(part), quote(part, safe=""), quote(part))}
+    text = _QUERY.sub(lambda found: public_reference(found[0]), text)
+    parts = [*_secret_parts(url), *hidden]
+    secrets = {s for part in parts for s in _variants(part)}
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _LEAST_SECRET:
             text = text.replace(secret, "...")
     return text
 
 
-_QUOTED_EXCEPT: Final = ("/:?&=#@+,;%", "/:?&=@+,;", "/:?&=#@", "/:", "/:?&=")
+_PLAIN_OPTIONS: Final = frozenset({
+    "endpoint", "endpoint_url", "region", "region_name", "protocol", "target_protocol", "remote_protocol", "cache_storage", "mode",
+})  # fmt: skip
+"""Storage options whose values are no secrets, and of use in messages."""
+_SCHEMES: Final = frozenset({"basic", "bearer", "digest", "token"})
+_MOST_LEVELS: Final = 6
+
+
+def secret_texts(value: Any, level: int = 0) -> list[str]:
+    """Return the texts in storage options: which of them are secrets only the storage knows, so that all but a few count as such.
+
+    Of a URL among them the secret parts are returned, of an Authorization header also what follows the name of the scheme.
+    """
+    found: list[str] = []
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        if "://" in value:
+            return list(_secret_parts(value))
+        return [value.strip(), *(word for word in value.split() if word.lower() not in _SCHEMES)]
+    if level > _MOST_LEVELS:
+        return found
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            plain = name in _PLAIN_OPTIONS and not (isinstance(inner, str) and "://" in inner)
+            found += [] if plain else secret_texts(inner, level + 1)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for inner in value:
+            found += secret_texts(inner, level + 1)
+    return found
+
+
+def _variants(part: str) -> set[str]:
+    return {part, unquote(part), *(quote(part, safe=safe, errors="replace") for safe in ("", "/"))}
+
+
+_QUOTED_EXCEPT: Final = ("", "/:?&=#@+,;%", "/:?&=@+,;", "/:?&=#@", "/:", "/:?&=")
 """What libraries leave as it is when they quote a URL."""
 
 
@@ -188,8 +252,7 @@ def _secret_parts(url: str) -> Iterator[str]:
         rest = link.partition("://")[2]
         if not rest:
             continue
-        found = re.search(r"[?#]", rest)
-        path, tail = (rest[: found.start()], rest[found.end() :]) if found else (rest, "")
+        path, _, tail = _cut(rest)
         user = path.rpartition("@")[0]
         if public_url(link).find(user + "@") < 0 and user:
             yield user

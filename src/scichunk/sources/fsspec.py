@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +13,7 @@ from scichunk.lru import generation
 from scichunk.sources.base import check_ranges
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
-from scichunk.sources.retrying import TryAgain, error_of
+from scichunk.sources.retrying import TryAgain, error_of, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +43,8 @@ class FsspecSource(RemoteSource):
         Gives the file system, and the path on it.
     url
         The file as the user named it.
+    storage_options
+        Of the file system, whose texts are masked in messages.
 
     Raises
     ------
@@ -51,8 +52,10 @@ class FsspecSource(RemoteSource):
         If there is no such file, or it cannot be reached.
     """
 
-    def __init__(self, make: Callable[[], tuple[AbstractFileSystem, str]], url: str) -> None:
-        super().__init__(url)
+    def __init__(
+        self, make: Callable[[], tuple[AbstractFileSystem, str]], url: str, storage_options: Any = None
+    ) -> None:
+        super().__init__(url, storage_options)
         self._make = make
         self._fs: Any = None
         self._path = ""
@@ -63,21 +66,21 @@ class FsspecSource(RemoteSource):
     def from_url(cls, url: str, storage_options: Mapping[str, Any]) -> FsspecSource:
         """Open an fsspec URL, chained ones included."""
         options = dict(storage_options)
-        return cls(lambda: fsspec.core.url_to_fs(url, **options), url)
+        return cls(lambda: fsspec.core.url_to_fs(url, **options), url, options)
 
     @classmethod
     def from_fs(cls, fs: AbstractFileSystem, path: str, url: str) -> FsspecSource:
         """Open a file of a file system that the user has made."""
-        return cls(lambda: (fs, path), url)
+        return cls(lambda: (fs, path), url, getattr(fs, "storage_options", None))
 
     async def connect(self) -> None:
         """Make the file system, in a thread, since archives are opened by that.
 
         In a forked child it is made anew: its connections and open files are shared with the parent.
         """
-        self._fs, self._path = await asyncio.to_thread(self._make)
+        self._fs, self._path = await in_thread(self._make)
         if generation():
-            self._fs = await asyncio.to_thread(_made_again, self._fs)
+            self._fs = await in_thread(_made_again, self._fs)
         self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
         kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
         self.is_cheap = not {"file", "local", "memory"}.isdisjoint(kinds)
@@ -102,7 +105,13 @@ class FsspecSource(RemoteSource):
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # a file system reads what it is told
         """One ``cat_file``."""
-        body = await self._call("cat_file", self._path, start=start, end=stop)
+        try:
+            body = await self._call("cat_file", self._path, start=start, end=stop)
+        except FileNotFoundError:  # caches of fsspec tell every failure of the storage behind them so
+            self._fs.invalidate_cache(self._path)
+            await self._info()
+            msg = "the file is there, and could not be fetched"
+            raise TryAgain(msg) from None
         return body if isinstance(body, bytes) else bytes(body)
 
     async def check(self) -> None:
@@ -121,7 +130,10 @@ class FsspecSource(RemoteSource):
         try:
             return self._read_here(starts, stops)
         except Exception as error:  # noqa: BLE001  # whatever a file system raises; raised again as one of ours
-            failure = error_of(error, self._secret_url, "cannot be read", f"bytes {min(starts)} to {max(stops)}")
+            failure = error_of(
+                error, self._secret_url, "cannot be read",
+                part=f"bytes {min(starts)} to {max(stops)}", hidden=self._hidden,
+            )  # fmt: skip
         raise failure
 
     def _read_here(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -145,7 +157,7 @@ class FsspecSource(RemoteSource):
     async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
-        return await asyncio.to_thread(getattr(self._fs, method), *args, **kwargs)
+        return await in_thread(getattr(self._fs, method), *args, **kwargs)
 
 
 def _version(found: Mapping[str, Any]) -> str:

@@ -5,19 +5,22 @@ fsspec's own ``cat_ranges`` shows neither status nor headers, so the requests go
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from fsspec.implementations.http import HTTPFileSystem
+from yarl import URL
 
 from scichunk.errors import MissingFile, SourceError
+from scichunk.sources.base import without_secrets
 from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
 from scichunk.sources.retrying import TryAgain, seconds_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from aiohttp import ClientResponse
 
@@ -26,7 +29,10 @@ if TYPE_CHECKING:
 __all__ = ["HttpSource"]
 
 _TRANSIENT: Final = {408, 425, 429, 500, 502, 503, 504}
+_MOST_TEXT: Final = 80
 _CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
+_REDIRECTS: Final = {301, 302, 303, 307, 308}
+_MOST_REDIRECTS: Final = 10
 _OWN_HEADERS: Final = {"range", "accept-encoding", "if-match"}
 _NO_RANGES: Final = (
     "the server does not serve ranges and the file is large, or of a length that is not said: download it, or use a caching URL "
@@ -54,6 +60,8 @@ class HttpSource(RemoteSource):
         ``http://`` or ``https://``.
     storage_options
         What :class:`fsspec.implementations.http.HTTPFileSystem` takes: ``headers``, ``client_kwargs``, ...
+    same_host
+        Refuse redirects that lead away from the host of the URL.
 
     Raises
     ------
@@ -61,8 +69,9 @@ class HttpSource(RemoteSource):
         If the server does not give the file.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any]) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, storage_options: Mapping[str, Any], *, same_host: bool = False) -> None:
+        super().__init__(url, storage_options)
+        self._same_host = same_host
         self._options = dict(storage_options)
         self._fs: Any = None
         self._etag = ""
@@ -78,8 +87,8 @@ class HttpSource(RemoteSource):
     async def fetch_head(self, limits: Options) -> Head:
         """One GET, which brings length and version too."""
         found = await self._get(0, limits.head_bytes, limits)
-        # a weak one never matches (RFC 9110, section 13.1.1), and one without quotes is none
-        self._etag = found.etag if found.etag.startswith('"') else ""
+        # a weak one never matches (RFC 9110, section 13.1.1), one without quotes is none, and others than ASCII do not come back alike
+        self._etag = found.etag if found.etag.startswith('"') and found.etag.isascii() else ""
         return Head(found.data, found.size, found.tag)
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
@@ -100,9 +109,7 @@ class HttpSource(RemoteSource):
         if "timeout" not in self._fs.client_kwargs:
             # options.timeout rules; aiohttp would end longer ones after 300 s of its own
             arguments.setdefault("timeout", aiohttp.ClientTimeout(total=None))
-        session = await self._fs.set_session()
-        keep_over_fork(session)
-        async with session.get(self._fs.encode_url(self._secret_url), headers=headers, **arguments) as answer:
+        async with self._ask(headers, arguments) as answer:
             self._refuse(answer)
             etag = answer.headers.get("ETag", "")
             tag = etag or answer.headers.get("Last-Modified", "")
@@ -122,6 +129,25 @@ class HttpSource(RemoteSource):
                 raise TryAgain(msg)
             return _Answer(await _read(answer, last - first), first, size, tag, etag)
 
+    @contextlib.asynccontextmanager
+    async def _ask(self, headers: dict[str, str], arguments: dict[str, Any]) -> AsyncIterator[ClientResponse]:
+        """Send one GET, and where redirects must stay on the host, one for each of them."""
+        session = await self._fs.set_session()
+        keep_over_fork(session)
+        url = self._fs.encode_url(self._secret_url)
+        if not self._same_host:
+            async with session.get(url, headers=headers, **arguments) as answer:
+                yield answer
+            return
+        for _ in range(_MOST_REDIRECTS):
+            async with session.get(url, headers=headers, **arguments | {"allow_redirects": False}) as answer:
+                if answer.status not in _REDIRECTS or "Location" not in answer.headers:
+                    yield answer
+                    return
+                url = _next(url, answer.headers["Location"])
+        msg = f"more than {_MOST_REDIRECTS} redirects"
+        raise SourceError(msg)
+
     def _refuse(self, answer: ClientResponse) -> None:
         """Raise what the status means, or an answer in a form that was not asked for."""
         status, headers = answer.status, answer.headers
@@ -134,11 +160,11 @@ class HttpSource(RemoteSource):
             msg = f"HTTP status {status}"
             raise TryAgain(msg, seconds_to_wait(headers.get("Retry-After", "")))
         if status not in {200, 206, 416}:
-            msg = f"HTTP status {status} {answer.reason or ''}".rstrip()
+            msg = f"HTTP status {status} {self._plain(answer.reason or '')}".rstrip()
             raise SourceError(msg)
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"} and status != 416:
-            msg = f"the server sends the file encoded ({encoding}) although it was asked not to: ranges of it are of no use"
+            msg = f"the server sends the file encoded ({self._plain(encoding)}) although it was asked not to: ranges of it are of no use"
             raise SourceError(msg)
         if headers.get("Content-Type", "").lower().startswith("multipart/byteranges"):
             msg = "the server sends several ranges (multipart/byteranges) although one was asked for"
@@ -152,12 +178,16 @@ class HttpSource(RemoteSource):
             return 0, 0, int(total) if total.isascii() and total.isdigit() else self._size_if_open()
         found = _CONTENT_RANGE.fullmatch(text)
         if found is None:
-            msg = f"the server does not say which bytes it sends (Content-Range: {text[:80]!r})"
+            msg = f"the server does not say which bytes it sends (Content-Range: {self._plain(text)!r})"
             raise SourceError(msg)
         if found[3] == "*":
             msg = "the server does not say how long the file is"
             raise SourceError(msg)
         return int(found[1]), int(found[2]) + 1, int(found[3])
+
+    def _plain(self, text: str) -> str:
+        """What a server says, which may be what it was asked: without secrets."""
+        return without_secrets(text, self._secret_url, self._hidden)[:_MOST_TEXT]
 
     def _size_if_open(self) -> int:
         return self.fingerprint.size if self._is_open else 0
@@ -179,6 +209,16 @@ class HttpSource(RemoteSource):
         if self._is_open and not self.is_version(len(data), tag):
             raise changed()
         return data
+
+
+def _next(url: URL, target: str) -> URL:
+    """Where a redirect leads that must not leave the host."""
+    found = url.join(URL(target))
+    upgraded = (url.scheme, url.port, found.scheme, found.port) == ("http", 80, "https", 443)
+    if found.host != url.host or not (upgraded or (found.scheme, found.port) == (url.scheme, url.port)):
+        msg = "the server leads to another host, which what a document refers to must not; options.follow_hrefs=True follows it"
+        raise SourceError(msg)
+    return found.with_user(url.user).with_password(url.password) if url.user else found
 
 
 async def _read(answer: ClientResponse, most: int) -> bytes:

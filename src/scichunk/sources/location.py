@@ -31,6 +31,8 @@ class Location:
     key: str = field(default="", repr=False, compare=False)
     """Identity of the file by name: the path of a local file, else a digest that includes the storage options. It travels with the
     location, so that a file object whose content travels remains the same file."""
+    same_host: bool = False
+    """Whether redirects away from the host of a web server are refused: a document has named the file."""
 
     def __post_init__(self) -> None:
         if not self.key:
@@ -80,7 +82,10 @@ class Location:
             return os.path.basename(str(getattr(self.target, "name", "") or ""))
         if self.local_path is not None:
             return os.path.basename(self.target)
-        return self.target.partition("::")[0].partition("?")[0].rstrip("/").rpartition("/")[2]
+        path = self.target.partition("::")[0].partition("?")[0]
+        if path.startswith(("http://", "https://")):  # keys of object stores may hold a "#"
+            path = path.partition("#")[0]
+        return path.rstrip("/").rpartition("/")[2]
 
     def sibling(self, name: str) -> Location | None:
         """Return the location of a file beside this one, with the same options.
@@ -105,7 +110,7 @@ class Location:
             raise ValueError(msg)
         target = self.target
         if isinstance(target, tuple):
-            return Location((target[0], posixpath.join(posixpath.dirname(target[1]), name)))
+            return Location((target[0], posixpath.join(posixpath.dirname(target[1]), name)), same_host=self.same_host)
         if not isinstance(target, str):
             return None
         if self.local_path is not None:
@@ -113,9 +118,8 @@ class Location:
         first, chain, rest = target.partition("::")
         path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
         folder = path.rpartition("/")[0]
-        return Location(
-            (f"{folder}/" if folder or "/" in path else "") + name + mark + query + chain + rest, self.options
-        )
+        whole = (f"{folder}/" if folder or "/" in path else "") + name + mark + query + chain + rest
+        return Location(whole, self.options, same_host=self.same_host)
 
     def existing(self, names: Sequence[str]) -> list[Location]:
         """Return those files beside a local one that exist; none for other locations, where looking would cost requests.
@@ -154,9 +158,11 @@ class Location:
                 tag = tag_with_head(tag, memoryview(target)[: get().head_bytes])
             return BytesSource(target, tag=tag)
         if isinstance(target, tuple):
+            fs, path = target
+            if _is_plain_http(fs):  # whose own requests show neither which bytes came nor of which version they are
+                return _open_url(path, dict(fs.storage_options), same_host=self.same_host)
             from scichunk.sources.fsspec import FsspecSource
 
-            fs, path = target
             return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)))
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
@@ -170,7 +176,7 @@ class Location:
             from scichunk.sources.local import LocalSource
 
             return LocalSource(target)
-        return _open_url(target, given)
+        return _open_url(target, given, same_host=self.same_host)
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return "scichunk", self.key
@@ -186,7 +192,7 @@ class Location:
             return _from_content, (pickle.PickleBuffer(target), self.options, self.key)
         if self.key == target:
             return Location, (target,)
-        return Location, (target, self.options, self.key)
+        return Location, (target, self.options, self.key, *((True,) if self.same_host else ()))
 
 
 def _from_content(data: Any, options: Mapping[str, Any] | None, key: str) -> Location:
@@ -196,12 +202,19 @@ def _from_content(data: Any, options: Mapping[str, Any] | None, key: str) -> Loc
     return Location(whole if same else bytes(view), options, key)
 
 
-def _open_url(url: str, given: dict[str, Any]) -> ByteSource:
+def _is_plain_http(fs: Any) -> bool:
+    """Whether a file system is fsspec's own for web servers, made of options alone."""
+    kind = type(fs)
+    own = (kind.__module__, kind.__name__) == ("fsspec.implementations.http", "HTTPFileSystem")
+    return own and not fs.storage_args and not fs.asynchronous
+
+
+def _open_url(url: str, given: dict[str, Any], *, same_host: bool) -> ByteSource:
     try:
         if url.startswith(("http://", "https://")):
             from scichunk.sources.http import HttpSource
 
-            return HttpSource(url, given)
+            return HttpSource(url, given, same_host=same_host)
         from scichunk.sources.fsspec import FsspecSource
     except ImportError as error:
         msg = f"a package is missing that reads this kind of URL: {error}"

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from typing import IO, Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any, Final, TypeVar
 
 from scichunk.errors import SourceError
-from scichunk.sources.base import public_url
-from scichunk.sources.retrying import error_of
+from scichunk.options import get
+from scichunk.sources.base import public_url, secret_texts
+from scichunk.sources.location import checked_options
+from scichunk.sources.retrying import error_of, within
 
 __all__ = ["open_output", "scratch_folder"]
 
+T = TypeVar("T")
+
 _COPY_BYTES: Final = 1 << 22
 _RANDOM_BYTES: Final = 6
-_NAME_LETTERS: Final = 64
-"""Of the target's name in that of the temporary file, which must not become too long."""
+_NAME_BYTES: Final = 64
+"""Longer names are not part of that of the temporary file, which must not become too long."""
 _TRIES: Final = 8
 
 
@@ -61,7 +66,7 @@ def open_output(
     """
     path = _local_path(target)
     if path is None:
-        with _remote(os.fspath(target), overwrite, dict(storage_options or {})) as file:
+        with _remote(os.fspath(target), overwrite, checked_options(storage_options)) as file:
             yield file
     else:
         with _local(path, overwrite) as file:
@@ -92,7 +97,7 @@ def _local_path(target: str | os.PathLike[str]) -> str | None:
 @contextlib.contextmanager
 def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
     try:
-        mode = _mode(path, overwrite)
+        replaced = _look(path, overwrite)
         number, temporary = _create(path)
     except (OSError, ValueError) as error:
         if isinstance(error, SourceError):
@@ -101,8 +106,8 @@ def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
         raise SourceError(msg, url=path) from error
     try:
         with os.fdopen(number, "w+b") as file:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(number, mode)
+            if replaced is not None and hasattr(os, "fchmod"):
+                _make_alike(number, replaced)
             yield file
             file.flush()
             os.fsync(number)
@@ -139,8 +144,8 @@ def _exists(name: str) -> SourceError:
     return SourceError(msg, url=name)
 
 
-def _mode(path: str, overwrite: bool) -> int | None:
-    """Permissions of the file that will be replaced; None where there is none."""
+def _look(path: str, overwrite: bool) -> os.stat_result | None:
+    """Look at the file that will be replaced; None where there is none."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -150,13 +155,25 @@ def _mode(path: str, overwrite: bool) -> int | None:
         raise SourceError(msg, url=path)
     if not overwrite:
         raise _exists(path)
-    return stat.S_IMODE(found.st_mode)
+    return found
+
+
+def _make_alike(number: int, replaced: os.stat_result) -> None:
+    """Give a new file the owner, group and mode of the one that it replaces, as far as this user may."""
+    own = os.fstat(number)
+    for user, group in ((replaced.st_uid, -1), (-1, replaced.st_gid)):
+        if user not in {-1, own.st_uid} or group not in {-1, own.st_gid}:
+            with contextlib.suppress(PermissionError):
+                os.fchown(number, user, group)
+    os.fchmod(number, stat.S_IMODE(replaced.st_mode))  # behind the owner, a change of which takes bits away
 
 
 def _create(path: str) -> tuple[int, str]:
     """Open a new file beside the target, locked as long as its writer lives, and remove those of writers that do not."""
     folder, name = os.path.split(path)
-    stem = f".{name[:_NAME_LETTERS]}-"
+    known = os.fsencode(name)
+    stem = name if len(known) <= _NAME_BYTES else hashlib.blake2b(known, digest_size=16).hexdigest()
+    stem = f".{stem}-"
     _remove_abandoned(folder, re.compile(re.escape(stem) + f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}\\.part"))
     for _ in range(_TRIES):
         temporary = os.path.join(folder, f"{stem}{secrets.token_hex(_RANDOM_BYTES)}.part")
@@ -207,18 +224,31 @@ def _remove(path: str) -> None:
 def _remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[bytes]]:
     import fsspec
 
-    try:
+    def find() -> tuple[Any, str, bool]:
         fs, path = fsspec.core.url_to_fs(url, **options)
-        there = not overwrite and fs.exists(path)
-    except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
-        raise error_of(error, url, "cannot be written") from None
+        return fs, path, not overwrite and fs.exists(path)
+
+    fs, path, there = _done(lambda: within(get(), find), url, options)
     if there:
         raise _exists(public_url(url))
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
-        try:
+
+        def send() -> None:
             with fs.open(path, "wb") as out:
                 shutil.copyfileobj(file, out, _COPY_BYTES)
-        except Exception as error:  # noqa: BLE001  # as above
-            raise error_of(error, url, "cannot be written") from None
+
+        _done(send, url, options)
+
+
+def _done(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
+    """Return what work returns; its errors are told without secrets, and without the errors that stand behind them."""
+    failure: Exception | None = None
+    try:
+        return work()
+    except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
+        if isinstance(error, NotImplementedError) and not str(error):
+            error = NotImplementedError("storage of this kind can be read, but not be written")
+        failure = error_of(error, url, "cannot be written", hidden=secret_texts(options))
+    raise failure

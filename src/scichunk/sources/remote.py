@@ -19,7 +19,7 @@ import fsspec.asyn
 from scichunk import options
 from scichunk.errors import ScichunkError, SourceError
 from scichunk.options import Options
-from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
+from scichunk.sources.base import Fingerprint, check_ranges, public_url, secret_texts, tag_with_head
 from scichunk.sources.ranges import Fetch, plan_ranges
 from scichunk.sources.retrying import Request, TryAgain
 
@@ -53,6 +53,8 @@ class RemoteSource(ABC):
     ----------
     url
         The file as the user named it, with its secrets.
+    storage_options
+        What else the user gave, whose texts are masked in messages of others.
     """
 
     url: str
@@ -60,8 +62,9 @@ class RemoteSource(ABC):
     fingerprint: Fingerprint
     is_cheap = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, storage_options: Any = None) -> None:
         self._secret_url = url
+        self._hidden = tuple(secret_texts(storage_options))
         self.url = self.key = public_url(url)
         self._known = memoryview(b"")
         self._version = ""
@@ -146,12 +149,15 @@ class RemoteSource(ABC):
             future.cancel()  # after Ctrl-C, nobody waits for the answers any more
             raise
 
+    def _request(self, verb: str, part: str | None = None) -> Request:
+        return Request(self._secret_url, self.url, part, verb, self._hidden)
+
     async def _opening(self, limits: Options) -> None:
         async def attempt() -> Head:
             await self._connect()
             return await self.fetch_head(limits)
 
-        found = await Request(self._secret_url, self.url, None, "opened").persist(attempt, limits)
+        found = await self._request("opened").persist(attempt, limits)
         if not 0 <= found.size <= _MAX_SIZE:
             msg = f"the server says that the file has {found.size} bytes"
             raise SourceError(msg, url=self.url)
@@ -182,7 +188,7 @@ class RemoteSource(ABC):
             for member in fetch.members:
                 i = wanted[member]
                 views[i] = view[starts[i] - fetch.start : stops[i] - fetch.start]
-        await Request(self._secret_url, self.url, None, "read").persist(self.check, limits)
+        await self._request("read").persist(self.check, limits)
         return views
 
     async def _together(self, fetches: Sequence[Fetch], limits: Options) -> list[bytes]:
@@ -202,9 +208,7 @@ class RemoteSource(ABC):
     async def _explained(self, failure: ScichunkError, limits: Options) -> ScichunkError:
         """Return the error of a changed file if that is why a range could not be read: the file may have become shorter."""
         try:
-            await Request(self._secret_url, self.url, failure.part, "read").persist(
-                self.check, replace(limits, retries=0)
-            )
+            await self._request("read", failure.part).persist(self.check, replace(limits, retries=0))
         except ScichunkError as error:
             return error if error.message == changed().message else failure
         return failure
@@ -219,7 +223,7 @@ class RemoteSource(ABC):
             return body
 
         part = f"bytes {fetch.start} to {fetch.stop}"
-        return await Request(self._secret_url, self.url, part, "read").persist(attempt, limits)
+        return await self._request("read", part).persist(attempt, limits)
 
 
 def changed() -> SourceError:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import email.utils
 import random
+import threading
 import time
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from scichunk.errors import MissingFile, ScichunkError, SourceError
 from scichunk.options import Options
 from scichunk.sources.base import public_url, without_secrets
 
-__all__ = ["Request", "TryAgain", "error_of", "seconds_to_wait"]
+__all__ = ["Request", "TryAgain", "error_of", "in_thread", "seconds_to_wait", "within"]
 
 T = TypeVar("T")
 
@@ -28,6 +30,9 @@ _FINAL_NAMES: Final = frozenset({
     "TooManyRedirects", "RedirectClientError", "NonHttpUrlClientError",  # aiohttp
     "PermissionDeniedError", "UnauthenticatedError", "InvalidPathError", "NotSupportedError",  # obstore
     "UnknownConfigurationKeyError", "NoCredentialsError",  # obstore, botocore
+})  # fmt: skip
+_ODD_REDIRECTS: Final = frozenset({
+    "NonHttpUrlRedirectClientError", "InvalidUrlRedirectClientError", "RedirectClientError",
 })  # fmt: skip
 _MOST_TEXT: Final = 400
 
@@ -70,6 +75,8 @@ class Request:
     name: str
     part: str | None
     verb: str
+    hidden: Sequence[str] = ()
+    """Secrets beside those of the URL."""
 
     async def persist(self, attempt: Callable[[], Awaitable[T]], limits: Options) -> T:
         """Return what an attempt returns, after as many as are allowed.
@@ -102,10 +109,57 @@ class Request:
         if isinstance(error, TimeoutError) and not str(error):
             msg = f"cannot be {self.verb}: no answer within {limits.timeout:g} s (options.timeout)"
             return SourceError(msg, url=self.name, part=self.part)
-        return error_of(error, self.url, f"cannot be {self.verb}", part=self.part)
+        return error_of(error, self.url, f"cannot be {self.verb}", part=self.part, hidden=self.hidden)
 
 
-def error_of(error: BaseException, url: str, what: str, part: str | None = None) -> ScichunkError:
+def _started(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+    """Start work in a thread of its own, for which Python does not wait when it ends.
+
+    Threads of pools, those of :func:`asyncio.to_thread` among them, are waited for: a server that never answers would keep the process
+    from ending, and as many hung requests as the pool has threads would stop all others.
+    """
+    found: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        if not found.set_running_or_notify_cancel():
+            return
+        try:
+            result = work(*args, **kwargs)
+        except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
+            found.set_exception(error)
+        else:
+            found.set_result(result)
+
+    threading.Thread(target=run, name="scichunk-request", daemon=True).start()
+    return found
+
+
+async def in_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Return what a function returns that may never do so: the caller bounds the time."""
+    return await asyncio.wrap_future(_started(work, *args, **kwargs))
+
+
+def within(limits: Options, work: Callable[[], T]) -> T:
+    """Return what a function returns that asks a storage something, within the time that all tries of a request may take.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer.
+    """
+    seconds = limits.timeout * (limits.retries + 1)
+    try:
+        return _started(work).result(seconds)
+    except concurrent.futures.TimeoutError as error:
+        if str(error):
+            raise
+        msg = f"no answer within {seconds:g} s (options.timeout, options.retries)"
+        raise TimeoutError(msg) from None
+
+
+def error_of(
+    error: BaseException, url: str, what: str, *, part: str | None = None, hidden: Sequence[str] = ()
+) -> ScichunkError:
     """Return the error of scichunk that stands for one of another library, without its secrets, cause and context.
 
     Parameters
@@ -118,6 +172,8 @@ def error_of(error: BaseException, url: str, what: str, part: str | None = None)
         Begins the message, for example "cannot be opened".
     part
         The part of the file that was asked for.
+    hidden
+        Secrets beside those of the URL, as of :func:`~scichunk.sources.base.secret_texts`.
     """
     name = public_url(url)
     if isinstance(error, ScichunkError):
@@ -127,7 +183,7 @@ def error_of(error: BaseException, url: str, what: str, part: str | None = None)
     if isinstance(real, FileNotFoundError):
         msg = "no such file or object"
         return MissingFile(msg, url=name, part=part)
-    text = _text(real, url)
+    text = _text(real, url, hidden)
     if isinstance(real, PermissionError):
         what = f"{what}: access denied"
     kind = "" if isinstance(real, TryAgain) else f": {type(real).__name__}"
@@ -160,9 +216,11 @@ def _is_final(error: Exception) -> bool:
     return isinstance(real, (ScichunkError, FileNotFoundError, PermissionError, *_FINAL)) or bool(names & _FINAL_NAMES)
 
 
-def _text(error: BaseException, url: str) -> str:
+def _text(error: BaseException, url: str, hidden: Sequence[str]) -> str:
     """The first paragraph of what an error says; what follows is for the authors of its library."""
-    text = without_secrets(str(error), url).strip().partition("\n\n")[0]
+    if type(error).__name__ in _ODD_REDIRECTS:  # the text is the whole of what the server has sent
+        return "the server leads to something that is no URL of HTTP"
+    text = without_secrets(str(error), url, hidden).strip().partition("\n\n")[0]
     return " ".join(text.split())[:_MOST_TEXT]
 
 

@@ -26,6 +26,8 @@ class ColumnArray(WindowArray):
         Name of the column.
     raw
         Stored values, where the format scales them.
+    column
+        The column itself, where the caller has it: tables of many thousand columns are not searched for each of them.
 
     Raises
     ------
@@ -33,8 +35,8 @@ class ColumnArray(WindowArray):
         If there is no such column.
     """
 
-    def __init__(self, table: TableSource, name: str, *, raw: bool = False) -> None:
-        self.column = _find(table, name)
+    def __init__(self, table: TableSource, name: str, *, raw: bool = False, column: Column | None = None) -> None:
+        self.column = _find(table, name) if column is None else column
         form = self.column.raw if raw and self.column.raw is not None else self.column
         cell = form.cell or ()
         shape = (table.count_rows(), *cell)

@@ -80,9 +80,9 @@ def _variable(
         encoding["column"] = column.name
     if column.raw is not None:
         form, where = column.raw, array_id(column.name, True)
-        source = ColumnArray(table, column.name, raw=True)
+        source = ColumnArray(table, column.name, raw=True, column=column)
         raw = ArrayVar(name, dims, where, source, _attrs(form), encoding | dict(form.encoding))
-    source = ColumnArray(table, column.name)
+    source = ColumnArray(table, column.name, column=column)
     encoding |= dict(column.encoding)
     return ArrayVar(name, dims, array_id(column.name, False), source, _attrs(column), encoding, raw=raw)
 

@@ -44,7 +44,7 @@ class Reply:
     """Without Content-Length, which is added unless there is one here or the body is sent in chunks."""
     body: bytes
     raw: bytes | None = None
-    """Sent instead of everything else; the connection is closed after it."""
+    """Sent instead of everything else, if need be a byte at a time; the connection is closed after it."""
     keep: int | None = None
     """How many bytes of the body are sent before the connection is closed; None for all, and it stays open."""
     how: Literal["", "chunked", "endless", "drip", "stall", "drop"] = ""
@@ -191,8 +191,7 @@ class RangeServer:
         if reply.how == "stall":
             await self._stop.wait()
         if reply.raw is not None:
-            writer.write(reply.raw)
-            await writer.drain()
+            await _send_bytes(writer, reply.raw, slowly=reply.how == "drip")
             return False
         chunked = reply.how in {"chunked", "endless"}
         length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(len(reply.body))}
@@ -201,13 +200,8 @@ class RangeServer:
         body = reply.body[: reply.keep] if with_body else b""
         if chunked:
             await _send_chunks(writer, body, endless=reply.how == "endless")
-        elif reply.how == "drip":
-            for byte in body:
-                writer.write(bytes([byte]))
-                await writer.drain()
-                await asyncio.sleep(_DRIP_SECONDS)
         else:
-            writer.write(body)
+            await _send_bytes(writer, body, slowly=reply.how == "drip")
         await writer.drain()
         return reply.keep is None
 
@@ -268,6 +262,16 @@ class RangeServer:
             reply.headers["ETag"] = etag
             return etag if self.validators == "strong" else ""
         return ""
+
+
+async def _send_bytes(writer: asyncio.StreamWriter, data: bytes, *, slowly: bool) -> None:
+    for start in range(0, len(data), 1) if slowly else ():
+        writer.write(data[start : start + 1])
+        await writer.drain()
+        await asyncio.sleep(_DRIP_SECONDS)
+    if not slowly:
+        writer.write(data)
+        await writer.drain()
 
 
 async def _send_chunks(writer: asyncio.StreamWriter, body: bytes, *, endless: bool) -> None:

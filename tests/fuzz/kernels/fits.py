@@ -7,10 +7,8 @@ from functools import cache
 
 import numpy as np
 
-from tests.fuzz.kernels.guard import Memory
+from tests.fuzz.kernels.guard import WILD, Memory
 from tests.fuzz.mutate.octets import mutate
-
-WILD = (-1, 0, 1, 5, 1 << 40, 1 << 60, -(1 << 60), (1 << 63) - 1, -(1 << 63))
 
 
 @cache
@@ -49,7 +47,8 @@ def rice(rng: random.Random, memory: Memory) -> int:
     total = sum(counts)
     if rng.random() < 0.1:
         rng.choice((offsets, lengths, places, counts))[rng.randrange(len(bodies))] = rng.choice(WILD)
-    block = rng.choice((-1, 0, 1, 7, 33, 1 << 40)) if rng.random() < 0.05 else block
+    block = rng.choice((7, 33, *WILD)) if rng.random() < 0.05 else block
+    size = rng.choice((0, 3, 5, 8, *WILD)) if rng.random() < 0.02 else size
     data, out = memory.bytes(b"".join(bodies)), memory.empty(total, "i4")
     status = np.zeros(len(bodies), np.int64)
     kernels_rice.decode(
@@ -86,12 +85,11 @@ def hcompress(rng: random.Random, memory: Memory) -> int:
     changed = body[:22] + changed[22:] if rng.random() < 0.5 else changed  # most of the header as it is
     out = memory.empty(rows * columns, "i4")
     if rng.random() < 0.05:
-        rows, columns = rng.choice(((0, 1), (1, 1), (-1, 5), (columns, rows), (1 << 40, 2), (1 << 32, 1 << 32)))
-    one = np.zeros(1, np.int64)
+        rows, columns = rng.choice((columns, *WILD)), rng.choice((rows, *WILD))
     data = memory.bytes(changed)
-    kernels_hcompress.decode(
-        data, one, np.array([data.size]), one, np.array([rows]), np.array([columns]), _table(), out, one.copy()
-    )
+    begin, size, first = memory.wild(0, 0, 0), memory.wild(data.size), memory.wild(0, 0, 0)
+    table = (np.array([n]) for n in (begin, size, first, rows, columns))
+    kernels_hcompress.decode(data, *table, _table(), out, np.zeros(1, np.int64))
     return 1
 
 
@@ -112,8 +110,9 @@ def plio(rng: random.Random, memory: Memory) -> int:
     from scichunk.codecs import kernels_plio
 
     body, count = rng.choice(_plio())
-    data, out, one = memory.bytes(mutate(body, rng)), memory.empty(count, "i4"), np.zeros(1, np.int64)
-    kernels_plio.decode(data, one, np.array([data.size]), one, np.array([count]), out, one.copy())
+    data, out = memory.bytes(mutate(body, rng)), memory.empty(count, "i4")
+    table = (np.array([n]) for n in (memory.wild(0), memory.wild(data.size), memory.wild(0), memory.wild(count)))
+    kernels_plio.decode(data, *table, out, np.zeros(1, np.int64))
     return 1
 
 
@@ -124,16 +123,18 @@ def place(rng: random.Random, memory: Memory) -> int:
     size, words = rng.choice((1, 2, 4, 8)), memory.empty(n, "i8")
     wild = [rng.choice((0, 0, 1, 5, n - 1, n, n // 2, *WILD)) for _ in range(4 * rows)]
     sources, targets, lengths, counts = (np.array(wild[i * rows : (i + 1) * rows]) for i in range(4))
-    kernels.join(memory.bytes(rng.randbytes(n)), sources, targets, counts, size, rng.random() < 0.5, words)
+    wide = memory.wild(size)
+    kernels.join(memory.bytes(rng.randbytes(n)), sources, targets, counts, wide, rng.random() < 0.5, words)
     out, ints = memory.empty(n, rng.choice(("f4", "f8"))), memory.empty(n, "i4")
     kernels.place_cast(words, sources, targets, lengths, np.int64(0), memory.empty(n, "i8"))
     one = out.dtype.type(1.5)
     kernels.place_scaled(ints, sources, targets, lengths, one, one, 3, rng.random() < 0.5, out)
     noise = memory.array([0.0] * 40, "f4")
     noise[:] = [rng.random() * 0.07 for _ in range(40)]
-    floats, tiles = np.ones(rows), np.zeros(rows, np.int64)
+    floats = np.ones(rows)
     seeds = np.array([rng.choice((0, 39, 7, 40, -1, 1 << 40)) for _ in range(rows)])
-    near = np.array([rng.choice((0, 1, 39, 40, 41, 500)) for _ in range(rows)])
+    near = np.array([memory.wild(0, 1, 39, 40, 41, 500) for _ in range(rows)])
+    tiles = np.array([memory.wild(0, rows - 1) for _ in range(rows)])
     blanks = np.full(rows, kernels.NO_VALUE)
     kernels.place_dithered(
         ints, tiles, near, sources, targets, lengths, floats, floats, blanks, seeds, kernels.EXACT_ZERO, noise, out
@@ -151,18 +152,17 @@ def rows(rng: random.Random, memory: Memory) -> int:
     offset, count = rng.choice((0, 1, 5, width, *WILD)), rng.choice((0, 1, 2, 3))
     size = rng.choice((0, 1, 4, 8, 1 << 33, 1 << 61, -1))
     total = n * count * (size if 0 <= size < 100 else 1)
-    kernels.trim_rows(data, width, offset, count, size, memory.empty(total), memory.empty(n * count, "i4"), 0)
+    ends = memory.empty(n * count, "i4")
+    kernels.trim_rows(data, width, offset, count, size, memory.empty(total), ends, memory.wild(0, 0, 1))
     k = rng.randrange(10)
     starts = np.array([rng.choice((0, 1, 5, len(body), len(body) - 1, *WILD)) for _ in range(k)], np.int64)
     lengths = np.array([rng.choice((0, 1, 5, 5, len(body), *WILD)) for _ in range(k)], np.int64)
     total = int(np.clip(lengths, 0, 200).sum())
     kernels.trim(data, starts, lengths, memory.empty(total), memory.empty(k, "i4"))
     size = rng.choice((1, 2, 3, 4, 8))
-    kernels.gather(data, starts, lengths, size, memory.empty(total * size))
+    kernels.gather(data, starts, lengths, memory.wild(size), memory.empty(total * size))
     deep, most = rng.choice((1, 2)), rng.choice((0, 1, 8))
-    kernels.texts(
-        data, width, offset, rng.choice((0, 1, 8)), memory.empty(n * deep * most, "u4").reshape(n, deep, most)
-    )
+    kernels.texts(data, width, offset, memory.wild(0, 1, 8), memory.empty(n * deep * most, "u4").reshape(n, deep, most))
     kernels.reverse_bits(data, width, offset, memory.empty(n * 3).reshape(n, 3))
     return 5
 

@@ -8,6 +8,9 @@ import random
 
 import numpy as np
 
+WILD = (-1, 0, 1, 5, (1 << 31) - 1, 1 << 31, -(1 << 31), 1 << 32, 1 << 40, 1 << 60, -(1 << 60), 1 << 62, (1 << 63) - 2, (1 << 63) - 1,
+        -(1 << 63))  # fmt: skip
+"""Integers at which sums, products and conversions of 64 bits go wrong."""
 _PAGE = mmap.PAGESIZE
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -56,6 +59,10 @@ class Memory:
         found = self.empty(len(data))
         found[:] = np.frombuffer(data, np.uint8)
         return found
+
+    def wild(self, *usual: int) -> int:
+        """One of the usual integers; now and then any that arithmetic goes wrong with."""
+        return self._rng.choice(usual if self._rng.random() < 0.8 else WILD)
 
     def array(self, values: list[int], dtype: str = "i8") -> np.ndarray:
         found = self.empty(len(values), dtype)

@@ -8,7 +8,7 @@ import struct
 
 import numpy as np
 
-from tests.fuzz.kernels.guard import Memory
+from tests.fuzz.kernels.guard import WILD, Memory
 from tests.fuzz.mutate.octets import mutate
 
 NUMBERS = """1 -1 0 1e5 1.5 nan NaN inf -Inf +Inf 1e400 1e-400 9007199254740993 123456789012345678901234567890 0.1
@@ -37,13 +37,13 @@ def base64_letters(rng: random.Random, memory: Memory) -> int:
     data = memory.bytes(text if sound else mutate(text, rng))
     out = memory.empty(len(raw) if sound else rng.choice((len(raw), 0, 1, 3, 100, 1000)))
     if not sound and rng.random() < 0.2:
-        line, gap = rng.choice((0, 1, 4, 63)), rng.choice((0, 1, 5))
-    _, got = kernels.decode(data, line, gap, 0, out)
+        line, gap = memory.wild(0, 1, 4, 63), memory.wild(0, 1, 5)
+    _, got = kernels.decode(data, line, gap, 0 if sound else memory.wild(0, 0, line, 3), out)
     if sound and bytes(out[:got]) != raw:
         raise AssertionError(f"{text!r} in lines of {line}: {got} of {len(raw)} bytes")
     kernels.count(data)
-    kernels.irregular(data, max(line, 1), max(gap, 1))
-    kernels.skip(data, rng.randrange(600))
+    kernels.irregular(data, memory.wild(line, max(line, 1)), memory.wild(gap, max(gap, 1)))
+    kernels.skip(data, memory.wild(rng.randrange(600)))
     return 4
 
 
@@ -59,9 +59,10 @@ def cells(rng: random.Random, memory: Memory) -> int:
     seen = memory.empty(wanted)
     seen[:] = 0
     start = rng.choice((0, 0, 0, rng.randrange(len(text) + 1)))
-    kernels.tokenize(data, start, rng.choice((len(text), len(text) // 2)), columns, slots, prefix, starts, stops, seen)
+    limit = memory.wild(len(text), len(text) // 2)
+    kernels.tokenize(data, start, limit, columns, slots, prefix, starts, stops, seen)
     kernels.count_rows(data, prefix)
-    kernels.find_row(data, 0, rng.randrange(4), prefix)
+    kernels.find_row(data, 0, memory.wild(0, 1, 2, 3), prefix)
     return 3
 
 
@@ -102,7 +103,12 @@ def numbers(rng: random.Random, memory: Memory) -> int:
     kernels.integers(data, starts, stops, -(1 << 63), (1 << 63) - 1, integers, state)
     _agree(texts, integers, state == kernels.VALUE, int)
     kernels.booleans(data, starts, stops, memory.empty(100, "?"), state)
-    return 300
+    for spans in (starts, stops):  # spans that lie anywhere are empty, or what lies in the data
+        spans[rng.randrange(100)] = rng.choice((-1, data.size, data.size + 1, (1 << 31) - 1, -(1 << 31)))
+    kernels.floats(data, starts, stops, floats, state)
+    kernels.integers(data, starts, stops, *sorted((memory.wild(-9, 0), memory.wild(99, 1))), integers, state)
+    kernels.booleans(data, starts, stops, memory.empty(100, "?"), state)
+    return 600
 
 
 def _agree(texts: list[bytes], values: np.ndarray, taken: np.ndarray, kind: type) -> None:
@@ -144,17 +150,45 @@ def fields(rng: random.Random, memory: Memory) -> int:
     )
     data, count = memory.bytes(mutate(body, rng)), rng.choice((1, 2, 3))
     fixed = np.array([rng.choice((-1, 1, 2, 0)) for _ in range(count)], np.int64)
-    bits = np.array([rng.choice((1, 8, 32, 64, 8000, 1 << 31)) for _ in range(count)], np.int64)
+    bits = np.array([rng.choice((1, 8, 32, 64, 8000, 1 << 31, (1 << 62) - 1)) for _ in range(count)], np.int64)
+    fixed[rng.randrange(count)] = memory.wild(-1, 0, 3)
     slots = np.array([rng.choice((-1, 0)) for _ in range(count)], np.int64)
     most, masks = rng.choice((1, 5, 100)), rng.choice((0, 1))
-    if (fixed >= 0).all() and not (fixed * bits).sum() + masks:
-        return 0  # rows of no bytes are refused before
     starts, counts = (memory.empty(2 * most, "i8").reshape(2, most) for _ in range(2))
-    start = rng.choice((0, 0, rng.randrange(data.size + 1)))
-    _, at, _ = kernels.walk(data, start, data.size, masks, bits, fixed, slots, starts, counts)
-    if not 0 <= at <= data.size:
+    start = memory.wild(0, 0, rng.randrange(data.size + 1))
+    masks = memory.wild(masks)
+    _, at, _ = kernels.walk(data, start, memory.wild(data.size), masks, bits, fixed, slots, starts, counts)
+    if 0 <= start <= data.size and not 0 <= at <= data.size:
         raise AssertionError(f"place {at} of {data.size}")
     return 1
 
 
-ALL = {f.__name__: f for f in (base64_letters, cells, numbers, texts, fields)}
+def ranges(rng: random.Random, memory: Memory) -> int:
+    """Copies between places: those that say that they are done have done what Python does."""
+    from scichunk.codecs import kernels_fields as kernels
+
+    body, count = rng.randbytes(rng.randrange(200)), rng.randrange(9)
+    data = memory.bytes(body)
+    wild = [rng.choice(WILD) if rng.random() < 0.03 else rng.randrange(-1, 60) for _ in range(2 * count)]
+    pairs = list(zip(wild[:count], wild[count:], strict=True))
+    starts, sizes = np.array(wild[:count], np.int64), np.array(wild[count:], np.int64)
+    pieces = [body[a : a + n] if a >= 0 and n >= 0 else b"" for a, n in pairs]
+    out = memory.empty(rng.choice((sum(map(len, pieces)), rng.randrange(300))))
+    if kernels.gather_ranges(data, starts, sizes, out) and bytes(out) != b"".join(pieces):
+        raise AssertionError(f"{starts}, {sizes}: {bytes(out)!r}")
+    size = memory.wild(0, 1, 5)
+    out = memory.empty(count * size if 0 <= size < 100 else rng.randrange(99))
+    if kernels.gather(data, starts, size, out) and bytes(out) != b"".join(body[a : a + size] for a in wild[:count]):
+        raise AssertionError(f"{starts} of {size}: {bytes(out)!r}")
+    out = memory.empty(300)
+    out[:] = 0
+    want, at = bytearray(300), 0
+    for to, n in pairs:
+        if 0 <= n < 100 and 0 <= to < 300:
+            want[to : to + n], at = body[at : at + n], at + n
+    if kernels.scatter_ranges(data, sizes, starts, out) and bytes(out) != bytes(want):
+        raise AssertionError(f"{starts}, {sizes} scattered")
+    return 3
+
+
+ALL = {f.__name__: f for f in (base64_letters, cells, numbers, texts, fields, ranges)}

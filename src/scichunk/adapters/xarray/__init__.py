@@ -1,6 +1,7 @@
 """xarray: the engine, datasets, stacks, and the accessor ``sky`` of images of the sky.
 
-xarray imports this package with its engines, so it is as light as it can be: the accessor imports what it needs when it is used.
+xarray imports this package with its engines, and ``import scichunk`` makes it follow xarray, so it is as light as it can be: the
+accessor imports what it needs when it is used.
 """
 
 from __future__ import annotations
@@ -10,23 +11,24 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 if TYPE_CHECKING:
-    from xarray import DataArray, Dataset
+    from xarray import DataArray, Dataset, DataTree
 
 __all__ = ["SkyAccessor"]
 
 
+@xr.register_datatree_accessor("sky")  # type: ignore[no-untyped-call]
 @xr.register_dataarray_accessor("sky")  # type: ignore[no-untyped-call]
 @xr.register_dataset_accessor("sky")  # type: ignore[no-untyped-call]
 class SkyAccessor:
-    """``ds.sky`` and ``da.sky``: pixels by their position on the sky.
+    """``ds.sky``, ``da.sky`` and, of a node with an image, ``tree["SCI"].sky``: pixels by their position on the sky.
 
     It needs the header in the attributes (``fits_header``), and the pixel numbers in the coordinates of the two dimensions of
     the sky, both as the engine ``fits`` leaves them. So it works on slices, stacks and results of arithmetic, and on what was stored
     as netCDF or Zarr and opened again.
     """
 
-    def __init__(self, obj: Dataset | DataArray) -> None:
-        self._obj = obj
+    def __init__(self, obj: Dataset | DataArray | DataTree) -> None:
+        self._obj = obj.to_dataset() if isinstance(obj, xr.DataTree) else obj
 
     def sel(
         self,
@@ -103,3 +105,32 @@ class SkyAccessor:
         from scichunk.adapters.xarray.positions import cut
 
         return cut(self._obj, position, size, lonlat)
+
+    def expand(self, dim: str) -> Any:
+        """Give an image a dimension of images, along which it keeps its header and its reference point.
+
+        ``xr.concat`` and ``xr.open_mfdataset`` keep the attributes of the first object only, and so its header; what went through
+        this keeps them all: ``xr.open_mfdataset(paths, engine="fits", combine="nested", concat_dim="night", preprocess=lambda ds:
+        ds.sky.expand("night"))``. :func:`scichunk.open_stack` does so by itself.
+
+        Parameters
+        ----------
+        dim
+            Name of the new dimension.
+
+        Returns
+        -------
+        xarray.Dataset or xarray.DataArray
+            With the dimension, of length 1, and the coordinates ``wcs_header`` and longitude and latitude of the reference point
+            along it, instead of the attribute ``fits_header``.
+
+        Raises
+        ------
+        FormatError
+            If there is no header.
+        ValueError
+            If there is a header for each image already, or a dimension of that name.
+        """
+        from scichunk.adapters.xarray.sky import with_own_header
+
+        return with_own_header(self._obj, dim)

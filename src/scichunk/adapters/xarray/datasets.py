@@ -89,7 +89,7 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
     file = opened.file
     if group is not None and group.strip("/"):
         return {"/": _finish(build_dataset(opened, group, drop, flags, which.coords), which, opened)}
-    found = {} if file.groups() == ["/"] else {"/": xr.Dataset(attrs=storable(file.root()))}
+    found = {} if file.groups() == ["/"] else {"/": _named(xr.Dataset(attrs=storable(file.root())), opened)}
     for path in file.groups():
         found[path] = _finish(build_dataset(opened, path, drop, flags, which.coords), which, opened)
     return found
@@ -139,8 +139,9 @@ def build_dataset(
         if timed:
             decoded, attrs = with_times(timed, attrs, flags, location.url)
             variables |= decoded
-        for variable in variables.values():  # as xarray's decoding leaves it behind
-            variable.encoding.setdefault("dtype", variable.dtype)
+        for variable in variables.values():  # as xarray's decoding leaves it behind; no file holds a datetime64
+            if variable.dtype.kind not in "mM":
+                variable.encoding.setdefault("dtype", variable.dtype)
     made: dict[str, xr.Variable] = {}
     if node.sky and variables and coords != "none":
         from scichunk.adapters.xarray.sky import TABLES, sky_coordinates
@@ -157,6 +158,11 @@ def build_dataset(
     ds.attrs = storable(ds.attrs)
     for variable in ds.variables.values():
         variable.attrs = storable(variable.attrs)
-    if isinstance(location.target, str):  # else xarray writes down the whole URL, secrets included
-        ds.encoding["source"] = location.url
+    return _named(ds, opened)
+
+
+def _named(ds: xr.Dataset, opened: Opened) -> xr.Dataset:
+    """Write down where a dataset is from; else xarray writes down the whole URL, secrets included."""
+    if isinstance(opened.location.target, str):
+        ds.encoding["source"] = opened.location.url
     return ds

@@ -8,6 +8,7 @@ from typing import Any
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
+from scichunk.adapters.following import import_after
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.xarray import selecting
 
@@ -37,3 +38,6 @@ class LazyVariable(BackendArray):
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return self.array.__dask_tokenize__()
+
+
+import_after("dask", "scichunk.adapters.xarray.tokens")

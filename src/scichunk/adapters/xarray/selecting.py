@@ -1,8 +1,9 @@
 """``ds.sel(ra=..., dec=..., method="nearest")`` for images of the sky.
 
 An index of xarray that owned ``ra`` and ``dec`` would break ordinary work (docs/internals.md says how), so these are plain
-coordinates, which ``Dataset.sel`` refuses. Here it answers instead where it could only have raised: for labels of scalar coordinates
-without an index that hold the reference point of an image. All else goes through untouched.
+coordinates, which ``Dataset.sel`` refuses. Here it answers instead where it could only have raised: for labels of coordinates
+without an index that hold the reference point of an image, or (``coords="celestial"``) the positions of all pixels. All else goes
+through untouched.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ __all__ = ["install"]
 
 
 def install() -> None:
-    """Let ``Dataset.sel`` (which that of arrays and trees calls) answer positions on the sky; once in a process."""
+    """Let ``Dataset.sel`` (which that of arrays calls; trees have the accessor) answer positions on the sky; once in a process."""
     if not hasattr(xr.Dataset.sel, "knows_the_sky"):
         xr.Dataset.sel = _with_positions(xr.Dataset.sel)  # type: ignore[assignment, method-assign]
 
@@ -33,11 +34,11 @@ def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dat
         **indexers_kwargs: Any,
     ) -> xr.Dataset:
         labels = {**(indexers or {}), **indexers_kwargs}
-        if not any(_is_reference(self, name) for name in labels):
+        if not any(_is_position(self, name) for name in labels):
             return original(self, indexers, method, tolerance, drop, **indexers_kwargs)
         from scichunk.adapters.xarray.positions import select
 
-        lonlat = {name: labels.pop(name) for name in [*labels] if _is_reference(self, name)}
+        lonlat = {name: labels.pop(name) for name in [*labels] if _is_position(self, name)}
         if method is None:
             msg = "positions fall between pixels: give method='nearest'"
             raise ValueError(msg)
@@ -50,10 +51,10 @@ def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dat
     return sel
 
 
-def _is_reference(ds: xr.Dataset, name: Any) -> bool:
-    """Whether a name is that of a coordinate that holds the reference point, for which xarray has no way to select."""
+def _is_position(ds: xr.Dataset, name: Any) -> bool:
+    """Whether a name is that of a coordinate with positions on the sky, for which xarray has no way to select."""
     if name in ds.dims or name not in ds.coords or name in ds.xindexes:
         return False
-    from scichunk.adapters.xarray.sky import is_reference
+    from scichunk.adapters.xarray.sky import is_position
 
-    return is_reference(ds.coords[name])
+    return is_position(ds.coords[name])

@@ -16,7 +16,18 @@ from scichunk.errors import FormatError, ScichunkError
 from scichunk.sky.subgrid import Grid, sub_grid
 from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape
 
-__all__ = ["HEADER", "HEADERS", "TABLES", "Image", "image_of", "is_reference", "sky_coordinates", "wcs", "with_skies"]
+__all__ = [
+    "HEADER",
+    "HEADERS",
+    "TABLES",
+    "Image",
+    "image_of",
+    "is_position",
+    "sky_coordinates",
+    "wcs",
+    "with_own_header",
+    "with_skies",
+]
 
 HEADER: Final = "fits_header"
 """Attribute of variables: cards of 80 characters, without line ends."""
@@ -26,7 +37,9 @@ HEADERS: Final = "wcs_header"
 """Coordinate of stacks whose images point to different places: the cards that place the pixels of each."""
 AXIS: Final = "wcs_axis"
 """Attribute of the coordinate of an axis: its number in the header. It finds axes that were renamed."""
-_REFERENCE: Final = "reference point; ds.sky.sel selects by position"
+_SELECTS: Final = "ds.sky.sel selects by position"
+_REFERENCE: Final = f"reference point; {_SELECTS}"
+_CENTRE: Final = f"centre of the pixel; {_SELECTS}"
 _SNAP: Final = 60
 """Positions that were computed from world coordinates are rounded to this fraction of a pixel where they are that close to it."""
 
@@ -60,7 +73,7 @@ def sky_coordinates(
     for i, name in enumerate(axes.names):
         values = SkyCoordinate(header, axes, (sizes[lat], sizes[lon]), latitude=bool(i), tables=tables)
         lazy = LazilyIndexedArray(LazyCoordinate(values))
-        found[name] = xr.Variable((lat, lon), lazy, {"units": "deg"})
+        found[name] = xr.Variable((lat, lon), lazy, {"units": "deg", "long_name": _CENTRE})
     return found
 
 
@@ -110,9 +123,29 @@ def _reference_point(axes: Axes, dims: tuple[Hashable, ...], values: tuple[Any, 
     return {name: xr.Variable(dims, value, attrs) for name, value in zip(axes.names, values, strict=True)}
 
 
-def is_reference(coord: xr.DataArray) -> bool:
-    """Whether a scalar coordinate holds the reference point of an image."""
-    return coord.ndim == 0 and coord.attrs.get("long_name") == _REFERENCE
+def is_position(coord: xr.DataArray) -> bool:
+    """Whether a coordinate holds the reference point of an image, or the positions of all of its pixels: neither has an index."""
+    return coord.attrs.get("long_name") == {0: _REFERENCE, 2: _CENTRE}.get(coord.ndim, "")
+
+
+def with_own_header(obj: Any, dim: str) -> Any:
+    """Give an image a dimension of images; see :meth:`scichunk.adapters.xarray.SkyAccessor.expand`."""
+    if HEADERS in obj.coords:
+        msg = f"it has a header for each image already, in the coordinate {HEADERS}"
+        raise ValueError(msg)
+    image = image_of(obj)
+    made: dict[str, xr.Variable] = {}
+    for name, text in ((HEADERS, image.header), (TABLES, image.tables)):
+        if text:
+            made[name] = xr.Variable((dim,), np.array([text], dtype=object))
+    if image.axes.sky is not None:
+        lon, lat = (np.array([value], np.float64) for value in image.axes.reference)
+        made |= _reference_point(image.axes, (dim,), (lon, lat))
+    found = obj.drop_vars([n for n in made if n in obj.coords]).expand_dims(dim).assign_coords(made)
+    for variable in [found.variable] if isinstance(found, xr.DataArray) else found.variables.values():
+        for name in (HEADER, TABLES):
+            variable.attrs.pop(name, None)
+    return found
 
 
 @dataclass(frozen=True)
@@ -223,7 +256,7 @@ def _positions(full: Floats, values: Floats) -> Floats:
     return np.where((found >= -0.5) & (found <= len(full) - 0.5), found, np.nan)
 
 
-def image_of(obj: xr.DataArray | xr.Dataset) -> Image:
+def image_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Image:
     """Find the header of an image, and check that it is its own.
 
     Raises
@@ -231,10 +264,12 @@ def image_of(obj: xr.DataArray | xr.Dataset) -> Image:
     FormatError
         If there is none, or the images of a stack have several.
     TypeError
-        If it is neither a DataArray nor a Dataset.
+        If it is nothing of xarray.
     """
+    if isinstance(obj, xr.DataTree):
+        obj = obj.to_dataset()
     if not isinstance(obj, xr.DataArray | xr.Dataset):
-        msg = f"expected a DataArray or a Dataset, got {type(obj).__name__}"
+        msg = f"expected a DataArray, a Dataset or a node of a DataTree, got {type(obj).__name__}"
         raise TypeError(msg)
     arrays = [obj] if isinstance(obj, xr.DataArray) else list(obj.data_vars.values())
     several = obj.coords.get(HEADERS)
@@ -276,19 +311,20 @@ def _check_reference(image: Image) -> None:
         if not np.allclose(values, value, rtol=1e-12, atol=1e-12, equal_nan=True):
             msg = (
                 f"the header is that of the image around {name} {value}, and not of all that is here: images that point to "
-                "different places keep their headers in scichunk.open_stack"
+                "different places keep their headers in scichunk.open_stack, or in xr.concat and xr.open_mfdataset where each went "
+                'through ds.sky.expand("name of the new dimension") before'
             )
             raise FormatError(msg)
 
 
-def wcs(obj: xr.DataArray | xr.Dataset) -> Any:  # astropy has no types
+def wcs(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Any:  # astropy has no types
     """Return the astropy WCS of what is left of a FITS image.
 
     Parameters
     ----------
     obj
         A variable that the engine ``fits`` opened, a slice of it, or what coarsening or interpolation on an even grid made of
-        it; or a dataset with one.
+        it; or a dataset or a node of a tree with one.
 
     Returns
     -------

@@ -90,9 +90,13 @@ class Cards:
         Raises
         ------
         FormatError
-            If it is missing without a default, or no integer.
+            If it is missing without a default, or no integer; if it is there twice with two values, of which the standard says
+            that none counts (FITS 4.0, section 4.4): libraries take this one or that.
         """
         value = self.get(name)
+        if value != self.last(name):
+            msg = f"{name} is there twice, as {value!r} and {self.last(name)!r}"
+            raise FormatError(msg)
         if value is None and default is not None:
             return default
         if isinstance(value, float) and value.is_integer():

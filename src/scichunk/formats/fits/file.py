@@ -22,6 +22,7 @@ from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
+from scichunk.tables.nulls import FilledColumnId, filled
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -104,8 +105,10 @@ class FITSFile(FileBase):
         hdu = self._of_group(group)
         if hdu.is_table:
             table = self.table(TableId(hdu.index))
-            attrs = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}
-            return table_node(table, lambda column, raw: ColumnId(hdu.index, column, raw), attrs)
+            attrs, fills = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}, table.fills()
+            return table_node(
+                filled(table, fills), lambda name, raw: FilledColumnId(hdu.index, name, raw, fills.get(name)), attrs
+            )
         array_id, raw = HDUId(hdu.index), HDUId(hdu.index, raw=True)
         source = self.array(array_id)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
@@ -141,8 +144,9 @@ class FITSFile(FileBase):
         """
         with self._lock:
             if array_id not in self._arrays:
-                if isinstance(array_id, ColumnId):
-                    return ColumnArray(self.table(TableId(array_id.table)), array_id.column, raw=array_id.raw)
+                if isinstance(array_id, FilledColumnId):
+                    table = filled(self.table(TableId(array_id.table)), array_id.fills)
+                    return ColumnArray(table, array_id.column, raw=array_id.raw)
                 which = cast("HDUId", array_id)
                 hdu = self.find(which.hdu)
                 with located(url=self.source.url, part=f"HDU {hdu.index}"):

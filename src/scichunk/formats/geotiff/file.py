@@ -66,7 +66,7 @@ class GeoTIFFFile(FileBase):
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[Image]] | None = None
         self._siblings: list[Location] | None = None
-        self._mask_file: tuple[ByteSource | None, list[Image]] | None = None
+        self._mask_file: list[tuple[ByteSource, Image]] | None = None
         self._lock = threading.RLock()
 
     @property
@@ -253,7 +253,8 @@ class GeoTIFFFile(FileBase):
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
         close_arrays(self._arrays.values())
-        for source in {self.source, *([self._external[0]] if self._external else [])}:
+        beside = [self._external[0]] if self._external else []
+        for source in {self.source, *beside, *(s for s, _ in self._mask_file or ())}:
             source.close()
 
     def describe(self) -> list[ArrayInfo]:
@@ -310,27 +311,28 @@ class GeoTIFFFile(FileBase):
     def mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
         """The directory of the mask of an image, and the file that it is in: a ``.msk`` beside it, else within the file."""
         image = self.image(page, level)
-        if page == 0 and (beside := self._mask_beside()) is not None:
-            source, images = beside
-            return next(((source, i) for i in images if (i.width, i.height) == (image.width, image.height)), None)
+        if page == 0 and (beside := self._mask_beside()):
+            return next((f for f in beside if (f[1].width, f[1].height) == (image.width, image.height)), None)
         first = self.structure.first
         if page == 0 and not first.directory.next and 330 not in first.directory.tags:
             return None
         masks = self.structure.page(page).masks
         return next(((self.source, m) for m in masks if (m.width, m.height) == (image.width, image.height)), None)
 
-    def _mask_beside(self) -> tuple[ByteSource, list[Image]] | None:
-        """Source and directories of a mask file: the mask, and its reduced versions within it or in an ``.ovr`` beside it."""
+    def _mask_beside(self) -> list[tuple[ByteSource, Image]]:
+        """Directories of a mask file and their sources: the mask, and its reduced versions, in it or in an ``.ovr`` beside it."""
         with self._lock:
             if self._mask_file is None:
-                found = self._beside_it(".msk")
-                if not found:
-                    self._mask_file = (None, [])
-                else:
+                images: list[tuple[ByteSource, Image]] = []
+                if found := self._beside_it(".msk"):
                     file = GeoTIFFFile(found[0], found[0].open())
-                    self._mask_file = (file.source, [file.image(0), *file.structure.page(0).overviews])
-            source, images = self._mask_file
-            return None if source is None else (source, images)
+                    images = [(file.source, i) for i in (file.image(0), *file.structure.page(0).overviews)]
+                    for reduced in self._beside_it(".msk.ovr"):
+                        source = reduced.open()
+                        pages = read_structure(source).pages
+                        images += [(source, i) for p in pages for i in (p.image, *p.overviews, *p.masks)]
+                self._mask_file = images
+            return self._mask_file
 
     def _mask(self, page: int, level: int) -> ArraySource:
         found = self.mask_image(page, level)
@@ -351,7 +353,7 @@ class GeoTIFFFile(FileBase):
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
         with self._lock:
             if self._external is None:
-                found = self._beside_it(".ovr")
+                found = [s for s in self._beside_it(".ovr") if not s.name.endswith(".msk.ovr")]
                 if not found:
                     self._external = (self.source, [])
                 else:

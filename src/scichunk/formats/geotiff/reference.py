@@ -27,6 +27,8 @@ __all__ = ["RasterioArray", "RasterioWindows", "dataset_dtype", "open_reference"
 Array = npt.NDArray[Any]
 _MOST_BLOCKS: Final = 1 << 16
 """Blocks that are looked at to see whether they are there."""
+_BANDS_AT_ONCE: Final = 256
+"""Of a block that cannot be decoded GDAL tries each band of a call anew, a millisecond each; so calls are bounded."""
 _MOST_BAND_PAIRS: Final = 1 << 27
 """Bands that are read times bands that there are, where a block holds all of them: GDAL goes through all for each, 47 ns a pair."""
 _handles: Final = HandlePool(lambda dataset: dataset.close())
@@ -134,7 +136,9 @@ class RasterioWindows:
                 bands = list(range(window[0].start + 1, window[0].stop + 1))
                 several = len(set(dataset.dtypes)) > 1
                 kind = dataset_dtype(dataset.dtypes) if several else None
-                found: Array = dataset.read(bands, window=place, out_dtype=kind)
+                groups = [bands[i : i + _BANDS_AT_ONCE] for i in range(0, len(bands), _BANDS_AT_ONCE)]
+                parts: list[Array] = [dataset.read(g, window=place, out_dtype=kind) for g in groups]
+                found = parts[0] if len(parts) == 1 else np.concatenate(parts)
         except ScichunkError:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise

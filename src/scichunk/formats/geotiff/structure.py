@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import numpy as np
 
 from scichunk import options
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError, SourceError
@@ -77,7 +79,10 @@ class Structure:
     def __init__(self, reader: HeaderReader) -> None:
         self.reader = reader
         self.header: TiffHeader = read_header(reader)
-        self.first = read_image(read_directory(reader, self.header, self.header.first))
+        first = read_image(read_directory(reader, self.header, self.header.first))
+        self.first = replace(
+            first, subfile=first.subfile & ~MASK
+        )  # there is no image before it that it could be the mask of
         self.problem: ScichunkError | None = None
         """Why the chain of directories ended early, if it did."""
         self._bad_children: list[ScichunkError] = []
@@ -228,6 +233,6 @@ def _numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
     tag = directory.tags.get(code)
     if tag is None or tag.count == 1:
         return (directory.integer(code, default),)
-    return tuple(sorted({int(n) for n in directory.array(code).tolist()})) or (
-        default,
-    )  # what matters is whether the samples differ
+    found = directory.array(code)
+    whole = found[np.isfinite(found)] if found.dtype.kind in "iuf" else found[:0]
+    return tuple(sorted({int(n) for n in whole.tolist()})) or (default,)  # what matters is whether the samples differ

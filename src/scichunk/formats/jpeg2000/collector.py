@@ -8,6 +8,9 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from scichunk.codecs import openjpeg
 from scichunk.codecs.jpeg2000 import TileCodec
 from scichunk.codecs.tilestream import tile_codestream
@@ -97,7 +100,7 @@ class TileCollector:
                 self._check_absent(parts)
                 return None
             views = yield _ranges(parts, rows)
-            if _agree(views, tile):
+            if _agree(views, tile, parts.serials[rows] == len(parts.serials) - 1):
                 break
             if again or parts.found != "TLM":
                 msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
@@ -160,11 +163,11 @@ def _ranges(parts: TileParts, rows: slice) -> list[tuple[int, int]]:
     return list(zip(parts.starts[rows].tolist(), parts.stops[rows].tolist(), strict=True))
 
 
-def _agree(views: list[memoryview], tile: int) -> bool:
-    """Whether the bytes are tile-parts of this tile, and as long as they say."""
-    for view in views:
+def _agree(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_]) -> bool:
+    """Whether the bytes are tile-parts of this tile, and as long as they say; only the last of a file may leave that out (A.4.2)."""
+    for view, is_last in zip(views, last.tolist(), strict=True):
         found = parse_sot(view)
-        if found is None or found[0] != tile or found[1] not in {0, len(view)}:
+        if found is None or found[0] != tile or found[1] not in ({0, len(view)} if is_last else {len(view)}):
             return False
     return True
 

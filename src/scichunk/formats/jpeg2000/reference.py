@@ -109,10 +109,10 @@ class GlymurWindows:
             raise LimitExceeded(msg, tried="reference (glymur)")
 
     def _file(self) -> LocalCopy:
-        """The file for glymur; without its boxes if there are UUID boxes, since glymur reads the TIFF in these without any bound."""
+        """The file for glymur, without boxes: it reads a TIFF in them without any bound, and boxes of no length without an end."""
         if self._copy is None:
             source, structure = self._source, self._structure
-            if any(box.kind == b"uuid" for outer in structure.all_boxes for box in outer.all()):
+            if structure.start:
                 spill = Spill()
                 try:
                     for start in range(structure.start, structure.stop, _STEP_BYTES):

@@ -49,8 +49,8 @@ def from_votable(
     -------
     dask.array.Array
         Shape ``(row, *cell)``, native byte order; object for texts and for arrays of variable length. Nulls are NaN in floating
-        point, the declared value in integers, else a value that no row has, with a ``DataWarning``. Rows of TABLEDATA and rows of
-        varying size are counted, once.
+        point, and the declared value in integers; integers and booleans with nulls for which none is declared become floating point
+        with NaN, and a ``DataWarning`` says so. Rows of TABLEDATA and rows of varying size are counted, once.
 
     Raises
     ------

@@ -1,13 +1,12 @@
-"""Which tables and columns a VOTable has."""
+"""Which tables a VOTable has."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scichunk.core.files import ColumnId, TableId
-from scichunk.formats.votable.nulls import Fill
+from scichunk.core.files import TableId
 
-__all__ = ["FilledColumnId", "VOTableId"]
+__all__ = ["VOTableId"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +17,3 @@ class VOTableId(TableId):
     """``"raise"``, or ``"null"``: what becomes of values that cannot be read."""
     astropy_compat: bool = False
     """Whether what astropy loses is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class FilledColumnId(ColumnId):
-    """A column, with a value for nulls that the document has none for; it travels here, so that workers do not look for it again."""
-
-    fill: Fill | None = None

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Rows
-from scichunk.errors import LimitExceeded, located
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.columns import Part
 from scichunk.formats.votable.findings import Findings, Policy, Report
 from scichunk.formats.votable.stream import ByteStream
@@ -354,21 +354,21 @@ class VariableRows(_BinaryRows):
 
         rows = starts.shape[1]
         flags = np.empty((rows, self.masks), np.uint8)
-        gather(data, starts[-1], self.masks, flags.reshape(-1))
+        _need(gather(data, starts[-1], self.masks, flags.reshape(-1)))
         parts = []
         for slot, column in enumerate(wanted):
             number, bits = int(self.numbers[column]), int(self.bits[column])
             if number >= 0:
                 size = (bits * number + 7) // 8
                 raw = np.empty((rows, size), np.uint8)
-                gather(data, starts[slot], size, raw.reshape(-1))
+                _need(gather(data, starts[slot], size, raw.reshape(-1)))
                 items = None
             else:
                 units = int(self.units[column])
                 items = counts[slot] // units
                 sizes = (items * units * bits + 7) >> 3
                 raw = np.empty(int(sizes.sum()), np.uint8)
-                gather_ranges(data, starts[slot], sizes, raw)
+                _need(gather_ranges(data, starts[slot], sizes, raw))
                 if units > 1 and self.fields[column].datatype == "bit":
                     raw = pad_items(raw, items, units)
             part = self.part_of(column, raw, items, flags=flags, policy=policy, first=first)
@@ -383,6 +383,13 @@ class VariableRows(_BinaryRows):
         where = f"row {first + int(torn.argmax())}"
         what = f"a length that is no multiple of the {self.units[column]} elements of an item"
         self.findings.refuse(policy, "not a value", self.fields[column].name, where, what)
+
+
+def _need(there: bool) -> None:  # what a kernel says
+    """Raise unless a kernel found the bytes that the walk over the rows has promised."""
+    if not there:
+        msg = "fields that lie outside of their rows"
+        raise FormatError(msg)
 
 
 def _elements(field: Field) -> int:

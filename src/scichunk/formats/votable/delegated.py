@@ -24,6 +24,7 @@ from scichunk.formats.votable.metadata import column_attributes, column_encoding
 from scichunk.formats.votable.structure import Field, Table
 from scichunk.sources import Location
 from scichunk.tables.arrow import to_numpy
+from scichunk.tables.nulls import without_value
 
 __all__ = ["Overlay", "open_delegated"]
 
@@ -170,12 +171,13 @@ class Overlay:
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values."""
         column = next((c for c in self.columns if c.name == name), None)
-        if column is None or self.table.serialization == "FITS" or column.dtype.kind not in "iu":
+        if column is None or self.table.serialization == "FITS" or column.dtype.kind not in "iub":
             return self.inner.read_column(self._inner(name), start, stop, raw=raw)
         array = self.read_rows(Rows(start, stop), [name]).column(0)
         if column.null is None and _has_nulls(array):
-            msg = f"column {name!r} has nulls and declares no value for them: read it as a frame, by scichunk.read_votable"
-            raise FormatError(msg, url=self.document.source.url, part=f"rows {start} to {stop}")
+            raise without_value(name, "scichunk.read_votable").at(
+                url=self.document.source.url, part=f"rows {start} to {stop}"
+            )
         return to_numpy(array, column)
 
     def _inner(self, name: str) -> str:

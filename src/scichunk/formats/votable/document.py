@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 import threading
 from collections.abc import Iterator
 from typing import Final
@@ -14,6 +15,7 @@ from scichunk.formats.votable.held import HoldableSource
 from scichunk.formats.votable.markup import Body, declared_encoding, find_end, is_near, next_body, read
 from scichunk.formats.votable.structure import Table, tables
 from scichunk.sources import ByteSource
+from scichunk.sources.base import public_reference
 from scichunk.sources.whole_file import ExpandedSource
 
 __all__ = ["Document", "open_document"]
@@ -23,6 +25,8 @@ _NEAR: Final = 1 << 22
 _STEP: Final = 1 << 20
 _PARSED: Final = 40
 """Memory for each byte of the text around the rows, measured with fields of 40 bytes."""
+
+_STREAM: Final = re.compile(r"""(<(?:[\w.-]+:)?STREAM\b[^<>]*?\bhref\s*=\s*)("[^"<]*"|'[^'<]*')""")
 
 Pieces = list[tuple[int, int]]
 
@@ -56,6 +60,11 @@ def _transcoded(source: ByteSource, encoding: str) -> Iterator[bytes]:
     except UnicodeError as error:
         msg = f"bytes that are no {encoding}: {error}"
         raise FormatError(msg, url=source.url) from None
+
+
+def _masked(found: re.Match[str]) -> str:
+    quote = found[2][0]
+    return f"{found[1]}{quote}{public_reference(found[2][1:-1])}{quote}"
 
 
 class Document:
@@ -102,8 +111,8 @@ class Document:
                 self._parse()
 
     def header(self) -> str:
-        """Return the document without the bodies of its tables."""
-        return "".join(text for _, text in self._texts())
+        """Return the document without the bodies of its tables, and without what may be secret of where they lie."""
+        return _STREAM.sub(_masked, "".join(text for _, text in self._texts()))
 
     def _open(self) -> None:
         source, size = self.source, self.source.fingerprint.size

@@ -12,14 +12,13 @@ from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import held_bytes
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
-from scichunk.core.tables import TableSource
+from scichunk.core.tables import Column, TableSource
 from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
-from scichunk.formats.votable.array_ids import FilledColumnId, VOTableId
+from scichunk.formats.votable.array_ids import VOTableId
 from scichunk.formats.votable.document import open_document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.markup import is_near
 from scichunk.formats.votable.metadata import document_attributes, group_names
-from scichunk.formats.votable.nulls import Fill, FilledTable, find_fills, outermost, undeclared
 from scichunk.formats.votable.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
@@ -27,11 +26,13 @@ from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
+from scichunk.tables.nulls import NAN, Fill, FilledColumnId, filled, filled_column, find_fills, undeclared
 
 __all__ = ["VOTableFile", "open_file"]
 
 _MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
-"""Serializations in which any cell may be null, whatever its type."""
+"""Serializations in which any cell may be null, whatever its type; booleans may be so in all."""
+
 _LOOKED_AT: Final = 1 << 28
 """Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 
@@ -59,6 +60,7 @@ class VOTableFile(FileBase):
         self.source = expand(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
+        self._columns: dict[int | str, dict[str, Column]] = {}
         self._groups: dict[str, Table] = {}
         self._nulls: dict[int, dict[str, Fill]] = {}
         self._lock = threading.RLock()
@@ -134,10 +136,7 @@ class VOTableFile(FileBase):
             index = named[name].index
         table, fills = self.table(TableId(index)), self._fills(index)
         self._warn_if_cut(self.document.tables[index])
-        return table_node(
-            cast("TableSource", FilledTable(table, fills)),
-            lambda column, raw: FilledColumnId(index, column, raw, fills.get(column)),
-        )
+        return table_node(filled(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
 
     def table(self, array_id: ArrayId) -> TableSource:
         """Return a table; a :class:`VOTableId` says what becomes of errors.
@@ -165,11 +164,19 @@ class VOTableFile(FileBase):
                 which = cast("FilledColumnId", array_id)
                 self.document.hold()
                 table = self.table(TableId(which.table))
-                if which.fill is not None:
-                    table = cast("TableSource", FilledTable(table, {which.column: which.fill}))
+                known = self._columns_of(which.table, table).get(which.column)
+                if known is not None and which.fill is not None:
+                    known = filled_column(known, which.fill)
+                table = filled(table, which.fills)
                 with located(url=self.document.source.url):
-                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw)
+                    self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw, column=known)
             return self._arrays[array_id]
+
+    def _columns_of(self, which: int | str, table: TableSource) -> dict[str, Column]:
+        """Columns by name, made once: a search for each would take minutes where there are many thousands."""
+        if which not in self._columns:
+            self._columns[which] = {c.name: c for c in reversed(table.columns)}
+        return self._columns[which]
 
     def find_array(self, *, column: str | None = None, table: int | str = 0) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return a column."""
@@ -178,12 +185,11 @@ class VOTableFile(FileBase):
             raise FormatError(msg, url=self.document.source.url)
         found = self.find(table)
         self._warn_if_cut(found)
-        fill: Fill | None = None
-        if column in self._fills(found.index):
-            fill = outermost(self.table(TableId(found.index)).columns, column)
+        fill = NAN if column in self._fills(found.index) else None
+        if fill:
             msg = (
-                f"column {column!r} has nulls and declares no value for them: they become {fill}, as in astropy; frames and "
-                f"datasets mask them [{self.document.source.url}]"
+                f"column {column!r} has nulls and declares no value for them: they become NaN, and the others floating point "
+                f"[{self.document.source.url}]"
             )
             warnings.warn(msg, DataWarning, stacklevel=4)
         return FilledColumnId(table, column, fill=fill), None
@@ -241,13 +247,13 @@ class VOTableFile(FileBase):
             if index not in self._nulls:
                 table = self.document.tables[index]
                 found = self.table(TableId(index))
-                limit = _LOOKED_AT if is_near(self.document.source) else options.get().scan_bytes
-                few = (found.nbytes or 0) <= limit and table.serialization in _MASKED
-                if few and undeclared(found.columns):
+                limit = options.get().scan_bytes
+                limit = max(limit, _LOOKED_AT) if is_near(self.document.source) else limit
+                kinds = "iub" if table.serialization in _MASKED else "b"
+                names = undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
+                if names:
                     self.document.hold()
-                    self._nulls[index] = find_fills(found)
-                else:
-                    self._nulls[index] = {}
+                self._nulls[index] = find_fills(found, names)
             return self._nulls[index]
 
     def _check_status(self, table: Table | None) -> None:

@@ -21,7 +21,6 @@ _TEXTS: Final = {
     "long text": "texts longer than declared: kept as they are",
     "no number": "texts that are no number: null",
     "not a value": "values that cannot be read: null",
-    "null without a value": "nulls in a column that declares no value for them: filled",
     "cells": "rows with another number of cells than there are fields: cut, or filled with nulls",
     "rows": "another number of rows than declared",
     "encoding": "bytes that are not of the encoding: replaced",

@@ -15,10 +15,15 @@ from scichunk.formats.votable.markup import Body
 from scichunk.formats.votable.stream import Base64Stream, ByteStream, RawStream
 from scichunk.formats.votable.structure import Stream
 from scichunk.sources import ByteSource, Location, locate
+from scichunk.sources.base import public_reference, without_secrets
 from scichunk.sources.whole_file import expand
 
 __all__ = ["open_href", "open_stream", "resolve"]
 
+_FOLLOWED: Final = frozenset({
+    "http", "https", "ftp", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "hf",
+})  # fmt: skip
+"""What a document may name elsewhere. Other schemes of fsspec, chained ones too, lead to files and memory of this machine."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -71,7 +76,7 @@ def resolve(location: Location, href: str) -> Location:
     except ScichunkError:
         raise
     except ValueError as error:
-        msg = f"the reference {href!r} is malformed: {error}"
+        msg = f"the reference {public_reference(href)!r} is malformed: {without_secrets(str(error), href)}"
         raise FormatError(msg) from None
 
 
@@ -90,6 +95,10 @@ def _resolve(location: Location, href: str) -> Location:
         else:
             path = unquote(href)
         folder = os.path.realpath(os.path.dirname(base))
+        if not os.path.lexists(
+            os.path.join(folder, path)
+        ):  # a query is for a server, from which the document was saved
+            path = unquote(re.split(r"[?#]", href)[0])
         found = os.path.realpath(os.path.join(folder, path))
         if not allowed and os.path.commonpath([folder, found]) != folder:
             _refuse(href)
@@ -107,10 +116,14 @@ def _beside(location: Location, base: str, href: str, allowed: bool) -> Location
     scheme, rest = inner.split("://", 1)
     joined = urljoin("http://" + rest, href) if not _SCHEME.match(href) else href
     wanted = joined if _SCHEME.match(href) else scheme + joined[4:]
-    same = urlsplit(wanted)[:2] == urlsplit(inner)[:2]
-    if not same and not allowed:
-        _refuse(href)
-    return Location(wanted, location.options if same else None)
+    if _host(wanted) != _host(inner):
+        return _elsewhere(wanted, allowed)
+    return Location(scheme + wanted[len(scheme) :], location.options, same_host=not allowed)
+
+
+def _host(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
 
 def _beside_content(location: Location, href: str, allowed: bool) -> Location:
@@ -120,19 +133,26 @@ def _beside_content(location: Location, href: str, allowed: bool) -> Location:
     path = posixpath.normpath(unquote(href))
     if path.startswith(("/", "..")):
         _refuse(href)
+    fs, own = location.target if isinstance(location.target, tuple) else (None, "")
+    if own.startswith(("http://", "https://")):  # as a URL, so that redirects are looked at
+        return _beside(Location(own, fs.storage_options), own, href, allowed)
     found = location.sibling(path) if "/" not in path else None
     if found is None:
-        msg = f"the data are at {href!r}, beside a document that is given as content: nothing lies beside it"
+        msg = f"the data are at {public_reference(href)!r}, beside a document that is given as content: nothing lies beside it"
         raise MissingFile(msg, url=location.url)
     return found
 
 
 def _elsewhere(href: str, allowed: bool) -> Location:
-    if not allowed or href.lower().startswith("file:"):
+    scheme, slashes, _ = href.partition("://")
+    if not allowed or not slashes or scheme.lower() not in _FOLLOWED:
         _refuse(href)
-    return Location(href)
+    return Location(scheme.lower() + href[len(scheme) :])
 
 
 def _refuse(href: str) -> Location:
-    msg = f"the data are at {href!r}, outside the folder or host of the document; options.follow_hrefs=True follows it"
+    msg = (
+        f"the data are at {public_reference(href)!r}, outside the folder or host of the document; "
+        "options.follow_hrefs=True follows it, unless it is a file of this machine"
+    )
     raise UnsupportedFeature(msg)

@@ -17,6 +17,7 @@ from scichunk.formats.votable.document import Document
 from scichunk.formats.votable.findings import Findings, Policy
 from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.structure import Field, Table
+from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
 
@@ -190,12 +191,12 @@ class VOTable:
         return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
-        """Read rows of one column as NumPy values; nulls become NaN, the declared value, or False.
+        """Read rows of one column as NumPy values; nulls become NaN, or the declared value.
 
         Raises
         ------
         FormatError
-            If an integer is null for which no value is declared.
+            If an integer or boolean is null for which no value is declared.
         """
         del raw  # nothing is scaled
         number = self._number(name)
@@ -206,11 +207,10 @@ class VOTable:
             values, count = part.numpy(column, field)
             found.append(values)
             lost += count
-        if lost and column.dtype.kind in "iu":
-            msg = f"column {name!r} has nulls and declares no value for them: read it as a frame, by scichunk.read_votable"
-            raise FormatError(msg, url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}")
         if lost:
-            self.findings.add("null without a value", name, lost, f"rows {start} to {stop}")
+            raise without_value(name, "scichunk.read_votable").at(
+                url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}"
+            )
         if sum(len(f) for f in found) != stop - start:
             msg = f"rows {start} to {stop} are not all there"
             raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
@@ -218,9 +218,13 @@ class VOTable:
             return np.empty((0, *(column.cell or ())), column.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {field.name: number for number, field in reversed(list(enumerate(self.fields)))}
+
     def _number(self, name: str) -> int:
-        for number, field in enumerate(self.fields):
-            if field.name == name:
-                return number
+        number = self._numbers.get(name)
+        if number is not None:
+            return number
         msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"
         raise FormatError(msg, url=self.document.source.url, part=self.findings.part)

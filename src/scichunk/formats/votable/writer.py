@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from scichunk.core.tables import TableStream
+from scichunk.errors import FormatError
 from scichunk.formats.votable.header import write_header
 from scichunk.formats.votable.out_fields import OutField
 from scichunk.tables.writing import append, writing
@@ -95,6 +96,8 @@ def _rows(fields: Sequence[OutField], batch: pa.RecordBatch) -> bytes:
     place = np.cumsum(widths) - widths
     out = np.empty(int(widths.sum()), np.uint8)
     for (data, _), size in zip(pieces, sizes, strict=True):
-        scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), place, out)
+        if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), place, out):
+            msg = "fields whose bytes are not as many as their sizes say"
+            raise FormatError(msg)
         place = place + size
     return out.tobytes()

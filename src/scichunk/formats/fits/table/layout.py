@@ -124,7 +124,12 @@ def read_layout(hdu: HDU) -> Layout:
     if (width == 0 or not fields) and rows > _MOST_EMPTY:
         msg = f"{rows} empty rows"
         raise LimitExceeded(msg)
-    heap = hdu.data + cards.integer("THEAP", outer * outer_rows)
+    heap = cards.integer("THEAP", outer * outer_rows)
+    if not 0 <= heap <= hdu.nbytes:
+        if compressed or any(f.descriptor for f in fields):
+            msg = f"the heap begins at byte {heap} of {hdu.nbytes} (THEAP)"
+            raise FormatError(msg)
+        heap = hdu.nbytes  # of no meaning
     tile, descriptor = 0, 16
     if compressed:
         descriptor = outer // max(1, count)
@@ -136,7 +141,16 @@ def read_layout(hdu: HDU) -> Layout:
             msg = f"tiles of {tile} rows for {rows} rows, but there are {outer_rows} tiles"
             raise FormatError(msg)
     return Layout(
-        tuple(fields), is_ascii, width, rows, hdu.data, heap, hdu.data + hdu.nbytes, tile, outer_rows, descriptor
+        tuple(fields),
+        is_ascii,
+        width,
+        rows,
+        hdu.data,
+        hdu.data + heap,
+        hdu.data + hdu.nbytes,
+        tile,
+        outer_rows,
+        descriptor,
     )
 
 

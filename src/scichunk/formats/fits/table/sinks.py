@@ -73,18 +73,13 @@ class _Numbers:
     ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
         self.out = empty((rows, *(field.cell or ())), dtype)
-        marked = field.code == "L" or (nulls and field.null is not None and field.code in "BIJK")
+        marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
         self.mask = np.zeros(self.out.shape, bool) if marked else None
 
     def put(self, block: Block, at: int) -> None:
         end = at + block.stop - block.start
         mask = None if self.mask is None else self.mask[at:end]
         numbers(self.field, block.rows[self.field.number], self.out[at:end], mask, raw=self.raw)
-
-    @property
-    def undefined(self) -> int:
-        """How many logicals are neither true nor false, which NumPy's cannot say."""
-        return 0 if self.mask is None or self.nulls else int(self.mask.sum())
 
     def finish(self) -> Any:
         return from_numpy(self.out, self.mask) if self.nulls else self.out
@@ -157,6 +152,9 @@ class _Texts:
         """Texts beyond ASCII: in UTF-8 they may be longer than in Latin-1."""
         texts = [t.encode() for t in decoded(self.field, rows, self.count)]
         joined = np.frombuffer(b"".join(texts), np.uint8)
+        if self.at + joined.size > np.iinfo(np.int32).max:
+            msg = f"the texts of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
+            raise FormatError(msg)
         room = self.at + joined.size + len(self.ends) * self.field.text - len(texts) * self.field.text
         if room > self.out.size:
             self.out = np.concatenate([self.out, np.empty(room - self.out.size, np.uint8)])

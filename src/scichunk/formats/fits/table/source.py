@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, cast
@@ -14,8 +13,8 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.core.cache import held_bytes, key_of, tiles
-from scichunk.core.tables import Rows
-from scichunk.errors import DataWarning, FormatError, LimitExceeded, located
+from scichunk.core.tables import Rows, TableSource
+from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.image.nodes import attributes
 from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table.columns import column_of, header_attrs, is_column_keyword
@@ -25,11 +24,14 @@ from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import HeldSource
+from scichunk.tables.nulls import REFUSED, Fill, find_fills
 
 __all__ = ["FITSTable"]
 
 _CHUNK: Final = 1 << 22
 """Bytes of rows that make a native chunk of a column."""
+_LOOKED_AT: Final = 1 << 25
+"""Bytes of a file on this machine whose logicals are looked through for undefined ones when a dataset is made."""
 _MOST_PARTS: Final = 1 << 20
 
 
@@ -56,7 +58,8 @@ class FITSTable:
     def __init__(self, source: ByteSource, hdu: HDU) -> None:
         self.source, self.hdu = source, hdu
         self._fetching = threading.Lock()
-        self._told: set[str] = set()
+        self._looking = threading.Lock()
+        self._fills: dict[str, Fill] | None = None
         self.layout = read_layout(hdu)
         self.n_rows = self.layout.rows
         said = header_attrs(hdu.cards, self.layout.fields)
@@ -101,6 +104,19 @@ class FITSTable:
         found = attributes(self.hdu.cards)
         return {key: value for key, value in found.items() if not is_column_keyword(key)}
 
+    def fills(self) -> dict[str, Fill]:
+        """What becomes of undefined logicals in arrays, by column: a value, or an error where none was found, or the file is too long."""
+        with self._looking:
+            if self._fills is None:
+                limit = options.get().scan_bytes
+                # by the size of the file, not of the table: opening a tree of many tables must not read them all
+                few = self.source.fingerprint.size <= (max(limit, _LOOKED_AT) if self.source.is_cheap else limit)
+                names = [f.name for f in self.layout.fields if f.code == "L" and f.cell is not None]
+                self._fills = dict.fromkeys(names, REFUSED)
+                if few:
+                    self._fills |= find_fills(cast("TableSource", self), names)
+            return self._fills
+
     def count_rows(self) -> int:
         """Return NAXIS2 (ZNAXIS2)."""
         return self.layout.rows
@@ -136,18 +152,13 @@ class FITSTable:
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
-        """Read rows of one column as NumPy values."""
+        """Read rows of one column as NumPy values; undefined logicals are False, unless :meth:`fills` are applied."""
         field = self._field(name)
         column = self.columns[field.number - 1]
         form = column.raw if raw and column.raw is not None else column
         self._check([field], start, stop)
         sink = numpy_sink(field, stop - start, form, raw=raw)
         found: npt.NDArray[Any] = self._read([field], start, stop, [sink], self._near())[0]
-        if (count := getattr(sink, "undefined", 0)) and name not in self._told:
-            self._told.add(name)
-            where = f"{self.source.url}, HDU {self.hdu.index}, column {name!r}"
-            msg = f"{count} or more undefined logicals are False in arrays; frames have nulls [{where}]"
-            warnings.warn(msg, DataWarning, stacklevel=2)
         return found
 
     def _near(self) -> ByteSource:
