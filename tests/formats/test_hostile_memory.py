@@ -206,6 +206,22 @@ def test_texts_that_are_stored_once_are_read():
     assert found["b"].compute().tolist() == list(range(30_000))
 
 
+def test_errors_are_no_causes_of_themselves():
+    """Whoever follows the causes of an error would do so for ever."""
+    import pyarrow as pa
+
+    from tests.formats.test_hostile_sizes import parquet
+
+    data = parquet(pa.table({"a": pa.array(["x" * 10_000] * 1000)}))
+    with scichunk.options.set(max_chunk_bytes=1 << 20), pytest.raises(LimitExceeded) as caught:
+        scichunk.read_votable(data).compute(scheduler="synchronous")
+    causes, error = [], caught.value
+    while error is not None and len(causes) < 10:
+        causes.append(error)
+        error = error.__cause__
+    assert len(set(map(id, causes))) == len(causes) < 10
+
+
 def test_lists_of_equal_values():
     import pyarrow as pa
 
@@ -224,6 +240,8 @@ def test_cells_of_items_larger_than_any(kind):
     data = doc("<TR><TD>1 2</TD></TR>" * 3, f'<FIELD name="a" datatype="{kind}" arraysize="2147483647x*"/>').encode()
     with pytest.raises(FormatError, match="a multiple of"):
         scichunk.read_votable(data).compute()
+    with pytest.warns(scichunk.errors.DataWarning, match="null"):
+        assert len(scichunk.read_votable(data, on_error="null").compute()) == 3
 
 
 # ---------------------------------------------------------------- errors

@@ -233,7 +233,7 @@ def votable() -> Made:
         yield f"a stream of gzip in a link, {name}", doc(fields=f'<FIELD name="a" {kind}/>', body=body).encode()
     yield (
         "Parquet of rows that cost nothing",
-        parquet(pa.table({"a": np.zeros(4_000_000, "i8")}), row_group_size=4_000_000),
+        parquet(pa.table({"a": np.zeros(1_000_000, "i8")}), row_group_size=1_000_000),
     )
     yield "Parquet of texts that are stored once", parquet(pa.table({"a": pa.array(["x" * 10_000] * 50_000)}))
     yield "Parquet of a text that is stored once", parquet(pa.table({"a": pa.array(["x" * (1 << 26)] * 8)}))

@@ -107,7 +107,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         null = None if null is None else null.reshape(-1, 2).any(axis=1)
     if shape.variable:
         offsets = np.zeros(rows + 1, np.int32)
-        np.cumsum(counts // size, out=offsets[1:])
+        np.cumsum(counts // np.int64(size), out=offsets[1:])
         return Part(rows, values, null, None, None, offsets)
     return Part(rows, values, null, row_null if row_null.any() else None)
 

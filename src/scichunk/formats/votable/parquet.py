@@ -75,6 +75,8 @@ class ParquetTable:
         try:
             with self._open() as file:
                 self._metadata, self._found = file.metadata, file.schema_arrow
+        except ScichunkError:  # some are ValueErrors
+            raise
         except (OSError, ValueError, NotImplementedError) as error:
             raise self._corrupt(error) from error
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
@@ -154,9 +156,7 @@ class ParquetTable:
         file = pa.PythonFile(_File(self._source), mode="r")
         return pq.ParquetFile(file, metadata=metadata, read_dictionary=list(texts) or None)
 
-    def _corrupt(self, error: Exception) -> ScichunkError:
-        if isinstance(error, ScichunkError):
-            return error
+    def _corrupt(self, error: Exception) -> FormatError:
         return FormatError(f"Parquet data are corrupt or not readable: {error}", url=self._url)
 
     @property
@@ -246,6 +246,8 @@ class ParquetTable:
                     yield _expanded(part)
                     if at >= rows.stop:
                         return
+        except ScichunkError:  # some are ValueErrors
+            raise
         except (OSError, ValueError, NotImplementedError) as error:
             raise self._corrupt(error) from error
         if at < rows.stop:
