@@ -32,13 +32,7 @@ class _BinaryRows:
     """What both kinds share."""
 
     def __init__(
-        self,
-        stream: ByteStream,
-        fields: Sequence[Field],
-        findings: Findings,
-        *,
-        masked: bool,
-        declared: int | None,
+        self, stream: ByteStream, fields: Sequence[Field], findings: Findings, *, masked: bool, declared: int | None
     ) -> None:
         self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, findings.url
         self.declared = declared
