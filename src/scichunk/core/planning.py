@@ -14,8 +14,8 @@ from scichunk.errors import LimitExceeded, PerformanceWarning
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 
 _LARGEST = 1 << 31
-_MOST_CHUNKS = 1 << 18
-"""Chunks that are merged to larger ones beyond this number: dask goes through all of them for each read."""
+_MOST_CHUNKS = 1 << 26
+"""Chunks that are merged to larger ones beyond this number (of 128 MiB: 8 PiB), where dask would take longer and longer to find one."""
 _MOST_LENGTHS = 1 << 22
 """Most chunks along one axis: dask lists the length of each, in 50 bytes and a third of a microsecond (40 million: 2 GB, 14 s)."""
 Chunks = tuple[tuple[int, ...], ...]
