@@ -55,6 +55,7 @@ fuzz: .venv/test.done
 FUZZ_MEMORY_MUTANTS ?= 10000
 fuzz-memory: .venv/test.done
 	$(BIN)/python -m tests.fuzz.memory --count $(FUZZ_MEMORY_MUTANTS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+	FUZZ_MEMORY_MUTANTS=10000 $(BIN)/python -m pytest -q tests/fuzz/test_memory.py -k "default or folder"
 
 lint: .venv/dev.done
 	$(BIN)/ruff check .

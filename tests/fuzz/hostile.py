@@ -237,7 +237,7 @@ def votable() -> Made:
     )
     yield "Parquet of texts that are stored once", parquet(pa.table({"a": pa.array(["x" * 10_000] * 50_000)}))
     yield "Parquet of a text that is stored once", parquet(pa.table({"a": pa.array(["x" * (1 << 26)] * 8)}))
-    yield "Parquet of lists", parquet(pa.table({"a": pa.array([[0.0] * 1_000_000] * 40)}))
+    yield "Parquet of lists", parquet(pa.table({"a": pa.array([[0.0] * 1_000_000] * 8)}))
     file = io.BytesIO()
     pq.write_table(pa.table({"a": np.zeros(1000)}), file)
     raw = file.getvalue()

@@ -96,6 +96,7 @@ def ours(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
     from tests.fuzz import readers
 
     values, errors, find = {}, 0, None
+    most = 2048 if os.environ.get("FUZZ_LIMITS") == "default" else GROWTH_MIB  # options.max_chunk_bytes
     forget_peak()
     before, began = resident_peak(), time.process_time()
     if tracemalloc.is_tracing():
@@ -110,7 +111,7 @@ def ours(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
             if judged:
                 find = find or (judged[0], f"{name}: {judged[1]}", traceback.format_exc())
         after = resident_peak()
-        if after - before > GROWTH_MIB:
+        if after - before > most:
             find = find or ("memory", f"{name}: {after - before} MiB", "")
     used = {"peak": resident_peak(), "resident": resident(), "seconds": time.process_time() - began}
     traced = tracemalloc.get_traced_memory()[1] >> 20 if tracemalloc.is_tracing() else 0
@@ -130,7 +131,8 @@ def theirs(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
 
 def prepare(role: str) -> None:
     """Set limits, options and what is planted; import what takes long."""
-    resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_GIB << 30, ADDRESS_SPACE_GIB << 30))
+    gib = 2 * ADDRESS_SPACE_GIB if os.environ.get("FUZZ_LIMITS") == "default" else ADDRESS_SPACE_GIB
+    resource.setrlimit(resource.RLIMIT_AS, (gib << 30, gib << 30))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.enable()
     warnings.simplefilter("ignore")
