@@ -288,7 +288,7 @@ def test_absent_blocks_of_any_size_take_the_memory_of_the_window(tmp_path, kind,
 
 def test_bands_that_gdal_would_go_through_again_and_again():
     """Time and memory of a pixel-interleaved image grow with the square of its bands."""
-    data = tiff(PLAIN | {277: (4, 65_535), 279: (4, 64)})
+    data = tiff(PLAIN | {277: (4, 65_535), 279: (4, 64 * 65_535)}, bytes(64 * 65_535))
     array = scichunk.from_geotiff(data, reader="reference")
     with pytest.raises(LimitExceeded, match=r"65535 bands.*bands="):
         array[:, :1, :1].compute()

@@ -101,13 +101,6 @@ class RasterioWindows:
         of_kind = {kind: dataset_dtype((kind,)).itemsize for kind in set(dataset.dtypes)}
         sizes = [of_kind[kind] for kind in dataset.dtypes]
         together = dataset.profile.get("interleave") == "pixel"
-        pairs = (window[0].stop - window[0].start) * dataset.count
-        if together and pairs > _MOST_BAND_PAIRS:
-            msg = (
-                f"GDAL would have to go through {dataset.count} bands for each of {window[0].stop - window[0].start}, "
-                f"{pairs} in all, more than {_MOST_BAND_PAIRS}; pick some by bands="
-            )
-            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
         edges = max(dataset.block_shapes, key=math.prod)
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))
@@ -121,6 +114,16 @@ class RasterioWindows:
             )
             raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
         return fits
+
+    def _check_bands(self, dataset: Any, wanted: int) -> None:
+        """Refuse what takes GDAL minutes: it goes through all bands of an interleaved image for each that is read."""
+        pairs = wanted * dataset.count
+        if pairs > _MOST_BAND_PAIRS and dataset.profile.get("interleave") == "pixel":
+            msg = (
+                f"GDAL would have to go through {dataset.count} bands for each of {wanted}, {pairs} in all, more than "
+                f"{_MOST_BAND_PAIRS}; pick some by bands="
+            )
+            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
@@ -137,7 +140,12 @@ class RasterioWindows:
                 several = len(set(dataset.dtypes)) > 1
                 kind = dataset_dtype(dataset.dtypes) if several else None
                 groups = [bands[i : i + _BANDS_AT_ONCE] for i in range(0, len(bands), _BANDS_AT_ONCE)]
-                parts: list[Array] = [dataset.read(g, window=place, out_dtype=kind) for g in groups]
+                parts: list[Array] = []
+                for group in groups:
+                    parts.append(dataset.read(group, window=place, out_dtype=kind))
+                    self._check_bands(
+                        dataset, len(bands)
+                    )  # behind the first, which shows whether the block can be read
                 found = parts[0] if len(parts) == 1 else np.concatenate(parts)
         except ScichunkError:
             raise
