@@ -237,7 +237,7 @@ def votable() -> Made:
     )
     yield "Parquet of texts that are stored once", parquet(pa.table({"a": pa.array(["x" * 10_000] * 50_000)}))
     yield "Parquet of a text that is stored once", parquet(pa.table({"a": pa.array(["x" * (1 << 26)] * 8)}))
-    yield "Parquet of lists", parquet(pa.table({"a": pa.array([[0.0] * 1_000_000] * 8)}))
+    yield "Parquet of lists", parquet(pa.table({"a": pa.array([[0.0] * 1_000_000] * 2)}))
     file = io.BytesIO()
     pq.write_table(pa.table({"a": np.zeros(1000)}), file)
     raw = file.getvalue()
@@ -252,7 +252,7 @@ def votable() -> Made:
         if len(inner) < 1 << 20 and "table" in name:
             text = base64.b64encode(inner).decode()
             yield f"FITS: {name}", doc(body=f'<FITS><STREAM encoding="base64">{text}</STREAM></FITS>').encode()
-    yield "many fields", doc("", '<FIELD name="a" datatype="int"/>' * 5_000).encode()
+    yield "many fields", doc("", '<FIELD name="a" datatype="int"/>' * 2_000).encode()
     yield (
         "many comments",
         doc("<!-- -->" * 100_000 + "<TR><TD>1</TD></TR>", '<FIELD name="a" datatype="int"/>').encode(),

@@ -146,7 +146,12 @@ def prepare(role: str) -> None:
         tracemalloc.start()
     else:
         scichunk.options.set(
-            max_chunk_bytes=1 << 26, max_header_bytes=1 << 26, max_expanded_bytes=1 << 26, retries=0, timeout=2
+            max_chunk_bytes=1 << 26,
+            max_header_bytes=1 << 26,
+            max_expanded_bytes=1 << 26,
+            retries=0,
+            timeout=2,
+            warm_bytes=1 << 26,  # spare memory of results that are gone is not what a file takes
         )
     plant = os.environ.get("FUZZ_PLANT")
     if plant and role == "ours":
