@@ -96,6 +96,10 @@ class Coding:
     """Exponents (x, y) by resolution."""
 
 
+_HT_BLOCKS: Final = 0x40
+"""Style of code-blocks (ISO/IEC 15444-15, A.4): decoders go by it, whatever CAP says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progression:
     """One progression (A.6.6): resolutions and components half-open, layers from 0 to ``layers``."""
@@ -288,17 +292,20 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
             return replace(
                 header, order=order, layers=layers, transform=bool(body[4]),
                 sop=bool(style & 2), eph=bool(style & 4), coding=coding,
+                high_throughput=header.high_throughput or bool(body[8] & _HT_BLOCKS),
             )  # fmt: skip
         if marker == _COC:
             wide = len(header.size.components) > 256
             overrides[int.from_bytes(body[: 1 + wide], "big")] = _coding(
                 body[2 + wide :], user=bool(body[1 + wide] & 1)
             )
-            return header
+            return replace(header, high_throughput=True) if body[5 + wide] & _HT_BLOCKS else header
         if marker == _POC:
             return replace(header, progressions=header.progressions + _progressions(header, body))
         if marker == _CAP:
-            return replace(header, high_throughput=bool(int.from_bytes(body[:4], "big") & 0x00020000))
+            return replace(
+                header, high_throughput=header.high_throughput or bool(int.from_bytes(body[:4], "big") & 0x00020000)
+            )
         if marker == _COM and body[:2] == b"\0\1":
             return replace(header, comments=(*header.comments[:15], body[2:].decode("latin-1")))
     except (IndexError, struct.error) as error:

@@ -106,33 +106,33 @@ class TileCodec:
         there = openjpeg.shared_path() is not None
         if self.header.high_throughput:
             if (there and not header.lossless) or not self._high(chunk, out, window, there=there):
-                self._area(chunk, out, window, transform=header.transform)
+                self._area(chunk, out, window, header)
             return
         if not there:
             self._whole(chunk, out, window)
             return
         rows = window[1]
         height = max(1, _AT_ONCE // max(1, chunk.shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
-        if rows.stop - rows.start <= height or not self.partial:
-            self._area(chunk, out, window, transform=header.transform)
+        if rows.stop - rows.start <= height or not self.partial or header.high_throughput:
+            self._area(chunk, out, window, header)
             return
         step, done = rows.step or 1, 0
         for first in range(rows.start, rows.stop, height * step):
             part = slice(first, min(rows.stop, first + height * step), step)
             count = len(range(part.start, part.stop, step))
             lines = out[:, done : done + count]
-            self._area(chunk, lines, (window[0], part, window[2]), transform=header.transform)
+            self._area(chunk, lines, (window[0], part, window[2]), header)
             done += count
 
     def _wanted(self, window: Window) -> list[int]:
         return [self.components[i] for i in range(len(self.components))[window[0]]]
 
-    def _area(self, chunk: EncodedChunk, out: Array, window: Window, *, transform: bool) -> None:
-        """Decode through OpenJPEG; ``transform``: whether the tile's own header has a component transform."""
+    def _area(self, chunk: EncodedChunk, out: Array, window: Window, header: MainHeader) -> None:
+        """Decode through OpenJPEG; ``header``: with what that of the tile changes."""
         data, shape, number, _ = chunk
         rows, columns = window[1:]
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
-        by_area = self.partial and not complete
+        by_area = self.partial and not complete and not header.high_throughput
         area = self.area(number, window) if by_area else self.header.size.tile(int(self.tiles[number]))
 
         def size(component: int) -> tuple[int, int]:
@@ -141,7 +141,7 @@ class TileCodec:
 
         wanted = self._wanted(window)
         count = len(self.header.size.components)
-        separable = not transform or min(wanted) >= 3
+        separable = not header.transform or min(wanted) >= 3
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
         fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
         picked = sorted(set(wanted)) if separable and fewer else ()
