@@ -191,7 +191,7 @@ def test_heaps_that_lie_nowhere(tmp_path, value):
     raw = path.read_bytes()
     at = raw.index(b"ZNAME1")
     path.write_bytes(raw[:at] + f"THEAP   = {value:>20}".ljust(80).encode() + raw[at + 80 :])
-    with pytest.raises(FormatError, match="THEAP is"):
+    with pytest.raises(FormatError, match="THEAP"):
         scichunk.from_fits(path, hdu=1, reader="indexed")
 
 
