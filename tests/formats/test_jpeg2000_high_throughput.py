@@ -76,6 +76,16 @@ def test_blocks_say_what_they_are(tmp_path):
     np.testing.assert_array_equal(found.compute(), image)
 
 
+def test_tiles_that_tlm_speaks_of_are_not_empty():
+    """A tile-part whose head is an end of codestream ends nothing: what lies behind is lost or read, never zero."""
+    image = RNG.integers(1, 256, (64, 192)).astype("u1")
+    data = bytearray(imagecodecs.htj2k_encode(image, reversible=True, tile=(64, 64), tlm=True))
+    heads = [at for at in range(len(data)) if data[at : at + 4] == b"\xff\x90\0\x0a"]
+    data[heads[1] : heads[1] + 2] = b"\xff\xd9"
+    with pytest.raises(FormatError, match="tile 1"):
+        scichunk.from_jpeg2000(bytes(data)).compute()
+
+
 def sound():
     image = RNG.integers(0, 256, (64, 64)).astype("u1")
     return image, imagecodecs.htj2k_encode(image, reversible=True, resolutions=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -56,7 +56,10 @@ class PartTable:
         """Look for the tile-parts again, without TLM: it was wrong."""
         with self._lock:
             if self._parts is None or self._parts.found == "TLM":
-                self._parts = self._find(trust=False)
+                told, self._parts = self._parts, self._find(trust=False)
+                if told is not None and ((np.diff(told.first) > 0) & (np.diff(self._parts.first) == 0)).any():
+                    # tiles that TLM speaks of are lost, not empty, whatever ends the codestream before them
+                    self._parts = replace(self._parts, complete=False)
             return self._parts
 
     def _find(self, *, trust: bool) -> TileParts:
