@@ -586,6 +586,8 @@ def test_rpcs_beside_a_transform(tmp_path):
         rpcs = ds.rpcs
     path = raster(tmp_path / "a.tif", WHOLE, lambda ds: setattr(ds, "rpcs", rpcs))
     ours, other = both(path)
+    if not hasattr(ours.rio, "get_rpcs"):
+        pytest.skip("this rioxarray knows no RPCs")
     assert ours.rio.get_rpcs() is not None
     assert {"x", "y"} <= {*ours.coords}
     assert not {"x", "y"} & {*other.coords}
