@@ -120,10 +120,11 @@ def test_segments_that_change_the_values(segment, where):
     )
     try:
         found = scichunk.from_jpeg2000(changed)[0].compute()
-    except FormatError:
+        want = scichunk.from_jpeg2000(changed, reader="reference")[0].compute()
+    except FormatError:  # versions of OpenJPEG differ in what they refuse
         return
     assert (found != image).any()
-    np.testing.assert_array_equal(found, scichunk.from_jpeg2000(changed, reader="reference")[0].compute())
+    np.testing.assert_array_equal(found, want)
 
 
 LOSSY = (
