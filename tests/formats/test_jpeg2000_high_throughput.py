@@ -82,8 +82,31 @@ def test_tiles_that_tlm_speaks_of_are_not_empty():
     data = bytearray(imagecodecs.htj2k_encode(image, reversible=True, tile=(64, 64), tlm=True))
     heads = [at for at in range(len(data)) if data[at : at + 4] == b"\xff\x90\0\x0a"]
     data[heads[1] : heads[1] + 2] = b"\xff\xd9"
+    array = scichunk.from_jpeg2000(bytes(data))
+    np.testing.assert_array_equal(array[0, :, 128:].compute(), image[:, 128:])
     with pytest.raises(FormatError, match="tile 1"):
-        scichunk.from_jpeg2000(bytes(data)).compute()
+        array.compute()
+
+
+def test_a_tile_alone_has_such_blocks():
+    """The main header says that blocks are plain, and a tile says otherwise."""
+    image, data = sound()
+    at = data.index(b"\xff\x52")
+    coding = data[at : at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")]
+    plain = bytearray(coding)
+    assert plain[12] & 0x40
+    plain[12] &= ~0x40
+    capable = bytearray(data)
+    capable[data.index(b"\xff\x50") + 5] &= ~2
+    head = data.index(SOT)
+    length = int.from_bytes(data[head + 6 : head + 10], "big")
+    capable[head + 6 : head + 10] = struct.pack(">I", length + len(coding) if length else 0)
+    changed = (
+        bytes(capable[:at]) + bytes(plain) + bytes(capable[at + len(coding) : head + 12]) + coding + data[head + 12 :]
+    )
+    array = scichunk.from_jpeg2000(changed)
+    np.testing.assert_array_equal(array[0, 5:40, 3:30].compute(), image[5:40, 3:30])
+    np.testing.assert_array_equal(array[0].compute(), image)
 
 
 def sound():

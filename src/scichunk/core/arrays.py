@@ -209,7 +209,8 @@ class IndexedArray:
             if keep or not codec.partial:
                 self._check_size(number)
             start = int(starts[number])
-            first, last = (subrange and not keep and subrange(shape, window)) or (0, length)
+            part = None if keep or subrange is None else subrange(shape, window)
+            first, last = (0, length) if part is None else part
             if last > length:
                 msg = f"{length} bytes are too few for its shape {shape}"
                 raise FormatError(msg, url=self._source.url, part=self._part(number))

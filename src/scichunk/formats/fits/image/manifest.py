@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.parameters import check_compression
 from scichunk.formats.fits.structure import HDU
-from scichunk.formats.fits.table.layout import Field, read_layout
+from scichunk.formats.fits.table.layout import Field, Layout, read_layout
 from scichunk.formats.fits.table.rows import nbytes_of, stored_descriptors
 from scichunk.sources import ByteSource
 
@@ -129,17 +129,14 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         msg = "HCOMPRESS with smoothing"
         raise UnsupportedFeature(msg)
     grid = ChunkGrid(shape, tile_shape(hdu))
-    if grid.size > cards.integer("NAXIS2"):
-        msg = f"{grid.size} tiles, but only {cards.integer('NAXIS2')} rows"
-        raise FormatError(msg)
-    table, fields = _read_table(hdu, source, grid.size)
-    starts, lengths, kinds = _descriptors(hdu, table, fields)
-    if hdu.bitpix > 0 and "ZBLANK" in fields:
+    table = _read_table(hdu, source, grid.size)
+    starts, lengths, kinds = _descriptors(table)
+    if hdu.bitpix > 0 and "ZBLANK" in table.fields:
         msg = "integers with a column ZBLANK"
         raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
-    scales = _per_tile(cards, "ZSCALE", table, fields) if hdu.bitpix < 0 else None
+    scales = _per_tile(cards, "ZSCALE", table) if hdu.bitpix < 0 else None
     codec = TileCodec(
         algorithm=algorithm,
         stored=stored,
@@ -148,8 +145,8 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
         scales=scales,
-        zeros=_per_tile(cards, "ZZERO", table, fields) if hdu.bitpix < 0 else None,
-        blanks=_blanks(cards, table, fields) if hdu.bitpix < 0 else None,
+        zeros=_per_tile(cards, "ZZERO", table) if hdu.bitpix < 0 else None,
+        blanks=_blanks(cards, table) if hdu.bitpix < 0 else None,
         dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.integer("ZDITHER0", 1),
     )
@@ -177,16 +174,40 @@ def tile_shape(hdu: HDU) -> tuple[int, ...]:
     return tuple(edges)
 
 
-def _read_table(hdu: HDU, source: ByteSource, rows: int) -> tuple[npt.NDArray[np.uint8], dict[str, Field]]:
-    """Rows of the table as bytes, shape (rows, bytes of a row), and its fields by name."""
+class _TileTable(NamedTuple):
+    """The table of a compressed image: a row for each tile."""
+
+    layout: Layout
+    fields: dict[str, Field]
+    """By name, without those that have no elements."""
+    rows: npt.NDArray[np.uint8]
+    """Shape (tiles, bytes of a row)."""
+
+    def numbers(self, field: Field) -> npt.NDArray[Any]:
+        """Values of a field of one number in a row; shape (tiles,)."""
+        dtype = np.dtype(_NUMBERS[field.code])
+        return np.ascontiguousarray(self.rows[:, field.offset : field.offset + dtype.itemsize]).view(dtype)[:, 0]
+
+
+def _read_table(hdu: HDU, source: ByteSource, rows: int) -> _TileTable:
+    """Read as many rows as there are tiles.
+
+    Raises
+    ------
+    FormatError, LimitExceeded
+        If the table is impossible, has fewer rows, or is too large.
+    """
     layout = read_layout(hdu)
+    if rows > layout.rows:
+        msg = f"{rows} tiles, but only {layout.rows} rows"
+        raise FormatError(msg)
     nbytes = layout.width * rows
     if nbytes > options.get().max_header_bytes:
         msg = f"a table of {nbytes} bytes for {rows} tiles (options.max_header_bytes)"
         raise LimitExceeded(msg)
     data = bytes(source.read_ranges([hdu.data], [hdu.data + nbytes])[0])
     fields = {field.name.upper(): field for field in layout.fields if field.repeat}
-    return np.frombuffer(data, np.uint8).reshape(rows, layout.width), fields
+    return _TileTable(layout, fields, np.frombuffer(data, np.uint8).reshape(rows, layout.width))
 
 
 def read_places(
@@ -199,82 +220,65 @@ def read_places(
     FormatError, LimitExceeded
         If the table of the tiles is impossible, has fewer rows, or is too large.
     """
-    rows = hdu.cards.integer("NAXIS2")
-    if tiles > rows:
-        msg = f"{tiles} tiles, but only {rows} rows"
-        raise FormatError(msg)
-    return _descriptors(hdu, *_read_table(hdu, source, tiles))
-
-
-def _numbers(table: npt.NDArray[np.uint8], field: Field) -> npt.NDArray[Any]:
-    """Values of a field of one number in a row; shape (rows,)."""
-    dtype = np.dtype(_NUMBERS[field.code])
-    return np.ascontiguousarray(table[:, field.offset : field.offset + dtype.itemsize]).view(dtype)[:, 0]
+    return _descriptors(_read_table(hdu, source, tiles))
 
 
 def _descriptors(
-    hdu: HDU, table: npt.NDArray[np.uint8], fields: dict[str, Field]
+    table: _TileTable,
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
     """First byte, length, and kind of each tile: compressed, else gzipped, else as it is."""
-    rows = len(table)
+    rows = len(table.rows)
     starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     kinds = np.zeros(rows, np.uint8)
-    gap = hdu.cards.integer("THEAP", hdu.cards.integer("NAXIS1") * hdu.cards.integer("NAXIS2"))
-    most = min(hdu.nbytes, _MOST_HEAP)
-    if not 0 <= gap <= most:
-        msg = f"THEAP is {gap}, in {hdu.nbytes} bytes of data"
-        raise FormatError(msg)
-    heap = hdu.data + gap
+    most = min(table.layout.heap_end - table.layout.data, _MOST_HEAP)
     names = (("COMPRESSED_DATA", 0), ("GZIP_COMPRESSED_DATA", GZIPPED), ("UNCOMPRESSED_DATA", UNCOMPRESSED))
-    if names[0][0] not in fields:
+    if names[0][0] not in table.fields:
         msg = "the table has no column COMPRESSED_DATA"
         raise FormatError(msg)
     for name, kind in names:
-        field = fields.get(name)
+        field = table.fields.get(name)
         left = lengths == 0
         if field is None or not left.any():
             continue
         if not field.descriptor:
             msg = f"the column {name} is no array descriptor"
             raise FormatError(msg)
-        count, offset = stored_descriptors(field, (table, field.offset))
+        count, offset = stored_descriptors(field, (table.rows, field.offset))
         bad = (count < 0) | (offset < 0) | (count > most) | (offset > most)
         here = left & ((count > 0) | bad)
         lengths[here] = np.where(bad, 1, nbytes_of(field, count))[here]
-        starts[here] = np.where(bad, _FAR, heap + offset)[here]
+        starts[here] = np.where(bad, _FAR, table.layout.heap + offset)[here]
         kinds[here] = kind
     missing = lengths == 0
     lengths[missing], starts[missing] = 1, _FAR  # FITS knows no absent tiles
     return starts.astype(np.uint64), lengths.astype(np.uint64), kinds
 
 
-def _per_tile(
-    cards: Cards, name: str, table: npt.NDArray[np.uint8], fields: dict[str, Field]
-) -> npt.NDArray[np.float64] | None:
+def _per_tile(cards: Cards, name: str, table: _TileTable) -> npt.NDArray[np.float64] | None:
     """ZSCALE or ZZERO: a column, or a keyword for all tiles."""
-    field = fields.get(name)
+    field = table.fields.get(name)
     if field is not None:
         if field.code not in "ED" or field.descriptor:
             msg = f"the column {name} is not floating point"
             raise FormatError(msg)
-        return _numbers(table, field).astype(np.float64)
+        return table.numbers(field).astype(np.float64)
     if name in cards:
-        return np.full(len(table), float(cards.number(name, 0)))
+        return np.full(len(table.rows), float(cards.number(name, 0)))
     return None
 
 
-def _blanks(cards: Cards, table: npt.NDArray[np.uint8], fields: dict[str, Field]) -> npt.NDArray[np.int64] | None:
+def _blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | None:
     """ZBLANK: a column, or a keyword for all tiles (BLANK if there is none)."""
-    field = fields.get("ZBLANK")
+    field = table.fields.get("ZBLANK")
     if field is not None:
         if field.code not in "BIJK" or field.descriptor:
             msg = "the column ZBLANK holds no integers"
             raise FormatError(msg)
-        return _numbers(table, field).astype(np.int64)
+        return table.numbers(field).astype(np.int64)
     for name in ("ZBLANK", "BLANK"):
         value = cards.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
-            return np.full(len(table), value, np.int64)
+            return np.full(len(table.rows), value, np.int64)
     return None
 
 

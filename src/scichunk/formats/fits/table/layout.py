@@ -130,16 +130,7 @@ def read_layout(hdu: HDU) -> Layout:
             msg = f"the heap begins at byte {heap} of {hdu.nbytes} (THEAP)"
             raise FormatError(msg)
         heap = hdu.nbytes  # of no meaning
-    tile, descriptor = 0, 16
-    if compressed:
-        descriptor = outer // max(1, count)
-        if descriptor not in {8, 16} or descriptor * count != outer:
-            msg = f"rows of {outer} bytes are no descriptors of {count} columns"
-            raise FormatError(msg)
-        tile = cards.integer("ZTILELEN", max(1, rows))
-        if tile < 1 or -(-rows // tile) > outer_rows:
-            msg = f"tiles of {tile} rows for {rows} rows, but there are {outer_rows} tiles"
-            raise FormatError(msg)
+    tile, descriptor = _tiling(cards, rows, (count, outer, outer_rows)) if compressed else (0, 16)
     return Layout(
         tuple(fields),
         is_ascii,
@@ -152,6 +143,20 @@ def read_layout(hdu: HDU) -> Layout:
         outer_rows,
         descriptor,
     )
+
+
+def _tiling(cards: Cards, rows: int, outer: tuple[int, int, int]) -> tuple[int, int]:
+    """Rows of a tile of a compressed table, and bytes of a descriptor; ``outer``: columns, row bytes and rows of the table around it."""
+    count, width, tiles = outer
+    descriptor = width // max(1, count)
+    if descriptor not in {8, 16} or descriptor * count != width:
+        msg = f"rows of {width} bytes are no descriptors of {count} columns"
+        raise FormatError(msg)
+    tile = cards.integer("ZTILELEN", max(1, rows))
+    if tile < 1 or -(-rows // tile) > tiles:
+        msg = f"tiles of {tile} rows for {rows} rows, but there are {tiles} tiles"
+        raise FormatError(msg)
+    return tile, descriptor
 
 
 def _name(cards: Cards, number: int) -> str:
