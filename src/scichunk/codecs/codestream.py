@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scichunk.errors import FormatError, LimitExceeded
 
 __all__ = [
-    "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
+    "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "HT_BLOCKS", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
     "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_header",
 ]  # fmt: skip
 
@@ -96,7 +96,7 @@ class Coding:
     """Exponents (x, y) by resolution."""
 
 
-_HT_BLOCKS: Final = 0x40
+HT_BLOCKS: Final = 0x40
 """Style of code-blocks (ISO/IEC 15444-15, A.4): decoders go by it, whatever CAP says."""
 
 
@@ -292,14 +292,13 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
             return replace(
                 header, order=order, layers=layers, transform=bool(body[4]),
                 sop=bool(style & 2), eph=bool(style & 4), coding=coding,
-                high_throughput=header.high_throughput or bool(body[8] & _HT_BLOCKS),
+                high_throughput=header.high_throughput or bool(coding.block_style & HT_BLOCKS),
             )  # fmt: skip
         if marker == _COC:
             wide = len(header.size.components) > 256
-            overrides[int.from_bytes(body[: 1 + wide], "big")] = _coding(
-                body[2 + wide :], user=bool(body[1 + wide] & 1)
-            )
-            return replace(header, high_throughput=True) if body[5 + wide] & _HT_BLOCKS else header
+            coding = _coding(body[2 + wide :], user=bool(body[1 + wide] & 1))
+            overrides[int.from_bytes(body[: 1 + wide], "big")] = coding
+            return replace(header, high_throughput=True) if coding.block_style & HT_BLOCKS else header
         if marker == _POC:
             return replace(header, progressions=header.progressions + _progressions(header, body))
         if marker == _CAP:

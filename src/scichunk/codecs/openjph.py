@@ -15,17 +15,16 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.codestream import MainHeader
+from scichunk.codecs.codestream import HT_BLOCKS, MainHeader
 from scichunk.codecs.tilestream import has_own_segments
 from scichunk.errors import FormatError
 
-__all__ = ["decode", "is_known"]
+__all__ = ["clamp", "decode", "is_known"]
 
 Array = npt.NDArray[Any]
 
 _CAP, _COD, _QCD, _CRG = 0xFF50, 0xFF52, 0xFF5C, 0xFF63
 _KNOWN: Final = frozenset({_CAP, _COD, _QCD, _CRG})
-_HT: Final = 0x40
 _CAUSAL: Final = 0x08
 _MOST_BITS: Final = 24
 _MOST_PLANES: Final = 26
@@ -54,7 +53,7 @@ def is_known(header: MainHeader, data: memoryview) -> bool:
         and not header.overrides
         and header.layers == 1
         and not header.relocated
-        and coding.block_style & ~_CAUSAL == _HT
+        and coding.block_style & ~_CAUSAL == HT_BLOCKS
         and len(set(components)) == 1
         and components[0].bits <= _MOST_BITS
         and 0 < _planes(header.kept) <= _MOST_PLANES
