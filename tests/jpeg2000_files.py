@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from scichunk.codecs import openjpeg
-from scichunk.codecs.packets import PacketWalk, order_packets
+from scichunk.codecs.jpeg2000 import openjpeg
+from scichunk.codecs.jpeg2000.packets import PacketWalk, order_packets
 from scichunk.formats.jpeg2000.file import open_file
 from scichunk.formats.jpeg2000.reference import lent
 from scichunk.sources import locate

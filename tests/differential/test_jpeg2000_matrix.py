@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import scichunk
-from scichunk.codecs.codestream import Progression
+from scichunk.codecs.jpeg2000.codestream import Progression
+from scichunk.codecs.jpeg2000.tile_packets import Thresholds
 from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file
 from scichunk.core.selection import Span, parse_key
 from scichunk.core.staged import StagedArray
 from scichunk.formats.jpeg2000.array_ids import ImageId
-from scichunk.formats.jpeg2000.tile_packets import Thresholds
 from scichunk.sources import locate
 from tests.jpeg2000_files import ORDERS, decode, encode, reorder, repack, texture
 
@@ -249,7 +249,7 @@ except scichunk.errors.UnsupportedFeature as error:
     assert "skipres" in str(error)  # older imagecodecs know no levels
 else:
     assert half.shape == (1, 76, 99)
-from scichunk.codecs import openjpeg
+from scichunk.codecs.jpeg2000 import openjpeg
 assert openjpeg.shared_path() is None
 """
 

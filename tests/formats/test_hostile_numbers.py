@@ -240,25 +240,29 @@ def test_more_boxes_than_anyone_needs(tmp_path):
 
 
 KERNELS = """
-from scichunk.codecs import kernels_hcompress, kernels_place, kernels_plio, kernels_rice, kernels_rows
+from scichunk.codecs import hcompress
+from scichunk.codecs import quantize
+from scichunk.codecs import plio
+from scichunk.codecs import rice
+from scichunk.codecs.text import fits_columns
 near = np.array([2**63 - 1, 2**63 - 8, 2**62, -1, -(2**63)], np.int64)
 ones, data, status = np.ones_like(near) * 40, np.zeros(4096, np.uint8), np.zeros(near.size, np.int64)
 zero, words, table = np.zeros_like(near), np.zeros(4096, np.int32), np.zeros(1 << 16, np.uint8)
 for offsets, lengths, places, counts in ((near, ones, zero, ones), (zero, near, zero, ones), (zero, ones, near, ones),
                                          (zero, ones, zero, near), (near, near, near, near)):
-    kernels_rice.decode(data, offsets, lengths, places, counts, 32, 4, words, status)
+    rice.decode(data, offsets, lengths, places, counts, 32, 4, words, status)
     print(status.all())
-    kernels_plio.decode(data, offsets, lengths, places, counts, words, status)
+    plio.decode(data, offsets, lengths, places, counts, words, status)
     print(status.all())
-    kernels_hcompress.decode(data, offsets, lengths, places, counts, counts, table, words, status)
+    hcompress.decode(data, offsets, lengths, places, counts, counts, table, words, status)
     print(status.all())
-    print(not any(kernels_rows.gather(data, offsets[i:i+1], counts[i:i+1], 8, data[:320].copy()) for i in range(near.size)
+    print(not any(fits_columns.gather(data, offsets[i:i+1], counts[i:i+1], 8, data[:320].copy()) for i in range(near.size)
                   if offsets is near or counts is near))
-    kernels_place.join(data, offsets, places, counts, 4, False, words)
-    kernels_place.place_cast(words, offsets, places, counts, 0, words.copy())
+    quantize.join(data, offsets, places, counts, 4, False, words)
+    quantize.place_cast(words, offsets, places, counts, 0, words.copy())
 for offset, size in ((2**62, 8), (8, 2**62), (2**63 - 1, 2**63 - 1), (-1, 8)):
-    print(kernels_rows.trim_rows(data, 64, offset, 1, size, data.copy(), np.zeros(4, np.int32), 0) == -2)
-    print(kernels_rows.trim_rows(data, 64, 0, 2**62, size, data.copy(), np.zeros(4, np.int32), 0) == -2)
+    print(fits_columns.trim_rows(data, 64, offset, 1, size, data.copy(), np.zeros(4, np.int32), 0) == -2)
+    print(fits_columns.trim_rows(data, 64, 0, 2**62, size, data.copy(), np.zeros(4, np.int32), 0) == -2)
 """
 
 

@@ -50,11 +50,14 @@ def main() -> None:
     except ImportError:
         sys.exit("atheris is not installed: python -m pip install atheris")
     kind = sys.argv.pop(1)
-    folder = Path(__file__).resolve().parents[2] / "src" / "scichunk" / "codecs"
-    for path in folder.glob("kernels_*.py"):  # numba compiles no code that is watched, so these come first
-        importlib.import_module(f"scichunk.codecs.{path.stem}")
+    source = Path(__file__).resolve().parents[2] / "src"
+    for path in (source / "scichunk" / "codecs").rglob(
+        "*.py"
+    ):  # numba compiles no code that is watched, so kernels come first
+        if "codecs._numba import" in path.read_text("utf-8"):
+            importlib.import_module(".".join(path.relative_to(source).with_suffix("").parts))
     with atheris.instrument_imports(
-        include=["scichunk.formats", "scichunk.codecs.codestream", "scichunk.codecs.packets"]
+        include=["scichunk.formats", "scichunk.codecs.jpeg2000.codestream", "scichunk.codecs.jpeg2000.packets"]
     ):
         import scichunk
         import scichunk.core.registry

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 from astropy.io.fits.hdu.compressed import _codecs as codecs
 from hypothesis import HealthCheck, given, settings, strategies as st
-from scichunk.codecs import kernels_hcompress, kernels_plio, kernels_rice, tiles
+from scichunk.codecs import hcompress, plio, rice, tiled_images as tiles
 
 GUARD = 7
 rng = np.random.default_rng(0)
@@ -57,7 +57,7 @@ def several(streams, block, size, sizes):
     out = np.full(place, 123456789, np.int32)
     status = np.full(len(streams), 5, np.int64)
     table = [np.array(c, np.int64) for c in (offsets, [len(s) for s in streams], places, sizes)]
-    kernels_rice.decode(np.frombuffer(data, np.uint8), *table, block, size, out, status)
+    rice.decode(np.frombuffer(data, np.uint8), *table, block, size, out, status)
     found = []
     for place, pixels in zip(places, sizes):
         assert (out[place - GUARD : place] == 123456789).all() and (out[place + pixels : place + pixels + GUARD] == 123456789).all()
@@ -65,24 +65,24 @@ def several(streams, block, size, sizes):
     return found, status.tolist()
 
 
-def rice(block, size):
-    return lambda b, o, n, p, out, s, one: kernels_rice.decode(b, o, n, p, one(image.size), block, size, out, s)
+def decode_rice(block, size):
+    return lambda b, o, n, p, out, s, one: rice.decode(b, o, n, p, one(image.size), block, size, out, s)
 
 
-def plio(b, o, n, p, out, s, one):
-    kernels_plio.decode(b, o, n, p, one(image.size), out, s)
+def decode_plio(b, o, n, p, out, s, one):
+    plio.decode(b, o, n, p, one(image.size), out, s)
 
 
-def hcompress(b, o, n, p, out, s, one):
-    kernels_hcompress.decode(b, o, n, p, one(20), one(24), tiles._huffman_table(), out, s)
+def decode_hcompress(b, o, n, p, out, s, one):
+    hcompress.decode(b, o, n, p, one(20), one(24), tiles._huffman_table(), out, s)
 
 
 for stream, (block, size) in zip(valid["rice"], ((16, 2), (16, 4), (32, 2), (32, 4))):
-    got, bad = run(rice(block, size), stream)
+    got, bad = run(decode_rice(block, size), stream)
     assert not bad and (got == image.ravel()).all()
-got, bad = run(plio, valid["plio"][0])
+got, bad = run(decode_plio, valid["plio"][0])
 assert not bad and (got == image.ravel()).all()
-got, bad = run(hcompress, valid["hcompress"][0])
+got, bad = run(decode_hcompress, valid["hcompress"][0])
 assert not bad and (got == image.ravel()).all()
 
 many = settings(max_examples=count, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -91,7 +91,7 @@ many = settings(max_examples=count, deadline=None, database=None, suppress_healt
 @many
 @given(streams("rice"), st.sampled_from([1, 7, 16, 32]), st.sampled_from([1, 2, 4]))
 def test_rice(stream, block, size):
-    run(rice(block, size), stream)
+    run(decode_rice(block, size), stream)
 
 
 @many
@@ -109,13 +109,13 @@ def test_rice_pairs(kinds, which, short):
 @many
 @given(streams("plio"))
 def test_plio(stream):
-    run(plio, stream)
+    run(decode_plio, stream)
 
 
 @many
 @given(streams("hcompress"))
 def test_hcompress(stream):
-    run(hcompress, stream)
+    run(decode_hcompress, stream)
 
 
 test_rice(); test_rice_pairs(); test_plio(); test_hcompress()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from scichunk.codecs.codestream import main_header, segments
-from scichunk.codecs.packets import PacketWalk, count_prefix, decode_lengths, order_packets
+from scichunk.codecs.jpeg2000.codestream import main_header, segments
+from scichunk.codecs.jpeg2000.packets import PacketWalk, count_prefix, decode_lengths, order_packets
 from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.file import open_file
 from scichunk.sources import locate

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from scichunk.codecs.decompress import decompress
+from scichunk.codecs.bytes import decompress
 from scichunk.errors import FormatError
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import borrow
-from scichunk.codecs.decompress import check_block, decompress
+from scichunk.codecs.bytes import check_block, decompress
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError
 
@@ -23,7 +23,7 @@ class BitCodec:
     Parameters
     ----------
     codec
-        One of :data:`scichunk.codecs.decompress.BYTE_CODECS`; empty for bytes as they are.
+        One of :data:`scichunk.codecs.bytes.BYTE_CODECS`; empty for bytes as they are.
     padded
         Stored (rows, columns) of tiles; None for strips, which end with the image.
     value

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.decompress import check_block, decompress_at_most
+from scichunk.codecs.bytes import check_block, decompress_at_most
 from scichunk.codecs.image_heads import check_size
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, ScichunkError

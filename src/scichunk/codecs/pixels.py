@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import borrow
-from scichunk.codecs.decompress import check_block, decompress
+from scichunk.codecs.bytes import check_block, decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
 from scichunk.core.manifest import EncodedChunk
 
@@ -26,7 +26,7 @@ class PixelCodec:
     Parameters
     ----------
     codec
-        One of :data:`scichunk.codecs.decompress.BYTE_CODECS`.
+        One of :data:`scichunk.codecs.bytes.BYTE_CODECS`.
     stored
         Type in the file, with its byte order.
     predictor

@@ -54,8 +54,8 @@ def _kernel(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array],
     """Compile for one width, on first use; kept on disk by numba."""
     import numba
 
-    from scichunk.codecs.jit import compiled
-    from scichunk.codecs.kernels_float import undo
+    from scichunk.codecs._numba import compiled
+    from scichunk.codecs.float_predictor import undo
 
     kind = numba.from_dtype(word)
     types = numba.void(numba.uint8[:, ::1], kind[::1], kind[::1], numba.types.Array(kind, 3, "A"))

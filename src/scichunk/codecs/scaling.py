@@ -74,17 +74,17 @@ class Scaling:
 
     def apply_compiled(self, stored: Array, out: Array) -> None:
         """Scale integers in one pass; both arrays flat, ``stored`` big-endian."""
-        from scichunk.codecs import kernels_scale
+        from scichunk.codecs import integer_scaling
 
         words = stored.view(stored.dtype.newbyteorder("="))
         if self.flip:
             raw = f"u{out.dtype.itemsize}"
-            kernels_scale.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
+            integer_scaling.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
             return
         blank = self._blank(stored.dtype)
         with np.errstate(all="ignore"):
             scale, zero = out.dtype.type(self.scale), out.dtype.type(self.offset)
-        kernels_scale.scale_integers(
+        integer_scaling.scale_integers(
             words, scale, zero, words.dtype.type(0) if blank is None else blank, blank is not None, out
         )
 
@@ -103,7 +103,7 @@ def _in_one_pass(stored: Array, out: Array) -> bool:
     if stored.dtype.kind not in "iu" or not (swapped and stored.flags.c_contiguous and out.flags.c_contiguous):
         return False
     _scaled += stored.size
-    return _scaled > (WORTH_LOADED if "scichunk.codecs.jit" in sys.modules else WORTH)
+    return _scaled > (WORTH_LOADED if "scichunk.codecs._numba" in sys.modules else WORTH)
 
 
 def choose_scaling(bitpix: int, scale: float, zero: float, blank: int | None, *, raw: bool = False) -> Scaling:

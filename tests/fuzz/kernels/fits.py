@@ -35,7 +35,7 @@ def _rice(size: int) -> list[tuple[bytes, int, int]]:
 
 
 def rice(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_rice
+    from scichunk.codecs import rice as rice_codec
 
     size = rng.choice((1, 2, 4))
     block = rng.choice((16, 32))
@@ -51,7 +51,7 @@ def rice(rng: random.Random, memory: Memory) -> int:
     size = rng.choice((0, 3, 5, 8, *WILD)) if rng.random() < 0.02 else size
     data, out = memory.bytes(b"".join(bodies)), memory.empty(total, "i4")
     status = np.zeros(len(bodies), np.int64)
-    kernels_rice.decode(
+    rice_codec.decode(
         data, np.array(offsets), np.array(lengths), np.array(places), np.array(counts), block, size, out, status
     )
     return len(bodies)
@@ -72,13 +72,13 @@ def _hcompress() -> list[tuple[bytes, tuple[int, int]]]:
 
 @cache
 def _table() -> np.ndarray:
-    from scichunk.codecs.kernels_hcompress import huffman_table
+    from scichunk.codecs.hcompress import huffman_table
 
     return huffman_table()
 
 
 def hcompress(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_hcompress
+    from scichunk.codecs import hcompress as hcompress_codec
 
     body, (rows, columns) = rng.choice(_hcompress())
     changed = mutate(body, rng)
@@ -89,7 +89,7 @@ def hcompress(rng: random.Random, memory: Memory) -> int:
     data = memory.bytes(changed)
     begin, size, first = memory.wild(0, 0, 0), memory.wild(data.size), memory.wild(0, 0, 0)
     table = (np.array([n]) for n in (begin, size, first, rows, columns))
-    kernels_hcompress.decode(data, *table, _table(), out, np.zeros(1, np.int64))
+    hcompress_codec.decode(data, *table, _table(), out, np.zeros(1, np.int64))
     return 1
 
 
@@ -107,17 +107,17 @@ def _plio() -> list[tuple[bytes, int]]:
 
 
 def plio(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_plio
+    from scichunk.codecs import plio
 
     body, count = rng.choice(_plio())
     data, out = memory.bytes(mutate(body, rng)), memory.empty(count, "i4")
     table = (np.array([n]) for n in (memory.wild(0), memory.wild(data.size), memory.wild(0), memory.wild(count)))
-    kernels_plio.decode(data, *table, out, np.zeros(1, np.int64))
+    plio.decode(data, *table, out, np.zeros(1, np.int64))
     return 1
 
 
 def place(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_place as kernels
+    from scichunk.codecs import quantize as kernels
 
     n, rows = rng.randrange(1, 300), rng.randrange(1, 6)
     size, words = rng.choice((1, 2, 4, 8)), memory.empty(n, "i8")
@@ -143,7 +143,7 @@ def place(rng: random.Random, memory: Memory) -> int:
 
 
 def rows(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_rows as kernels
+    from scichunk.codecs.text import fits_columns as kernels
 
     n, width = rng.randrange(20), rng.randrange(40)
     body = bytes(c & 127 for c in rng.randbytes(n * width)) if rng.random() < 0.7 else rng.randbytes(n * width)
@@ -168,7 +168,7 @@ def rows(rng: random.Random, memory: Memory) -> int:
 
 
 def scale(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_scale as kernels
+    from scichunk.codecs import integer_scaling as kernels
 
     n, size = rng.randrange(300), rng.choice((2, 4))
     raw = memory.empty(n * size)

@@ -15,7 +15,7 @@ from tests.fuzz.seeds import seeds
 @cache
 def _tiles() -> list[tuple[object, bytes, bytes]]:
     """Packets of the first tile-part of some codestreams: what they are, and their bytes."""
-    from scichunk.codecs.packets import order_packets
+    from scichunk.codecs.jpeg2000.packets import order_packets
     from scichunk.formats.jpeg2000.file import open_file
     from scichunk.sources import locate
     from tests.fuzz.mutate.jpeg2000 import SOD, segments
@@ -32,8 +32,8 @@ def _tiles() -> list[tuple[object, bytes, bytes]]:
 
 
 def packets(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_packets
-    from scichunk.codecs.packets import PacketWalk
+    from scichunk.codecs.jpeg2000 import packet_headers
+    from scichunk.codecs.jpeg2000.packets import PacketWalk
 
     what, body, _ = rng.choice(_tiles())
     walk = PacketWalk(what)
@@ -47,7 +47,7 @@ def packets(rng: random.Random, memory: Memory) -> int:
         copy[:] = array
         guarded.append(copy)
     state = (walk._bands, walk._rows, walk._styles, *guarded)
-    kernels_packets.walk(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)))
+    packet_headers.walk(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)))
     return 1
 
 

@@ -26,7 +26,7 @@ TEXTS = (b"a &amp; b &lt;&gt; &quot;&apos; &#65; &#x41; &#x10FFFF; &#55555;", b"
 
 
 def base64_letters(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_base64 as kernels
+    from scichunk.codecs.text import base64 as kernels
 
     raw, line = rng.randbytes(rng.randrange(400)), rng.choice((0, 64, 76, 4, 60))
     gap = rng.choice((1, 2)) if line else 0
@@ -48,7 +48,7 @@ def base64_letters(rng: random.Random, memory: Memory) -> int:
 
 
 def cells(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_cells as kernels
+    from scichunk.codecs.text import cells as kernels
 
     text = mutate(rng.choice(MARKUP) * rng.choice((1, 1, 3)), rng)
     prefix = np.frombuffer(rng.choice((b"", b"", b"v:", b"longprefix:")), np.uint8)
@@ -90,7 +90,7 @@ def _python(text: bytes, kind: type) -> float | int | None:
 
 
 def numbers(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_numbers as kernels
+    from scichunk.codecs.text import numbers as kernels
 
     texts = [_number(rng) for _ in range(100)]
     ends = np.cumsum([len(t) for t in texts])
@@ -121,7 +121,7 @@ def _agree(texts: list[bytes], values: np.ndarray, taken: np.ndarray, kind: type
 
 
 def texts(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_text as kernels
+    from scichunk.codecs.text import texts as kernels
 
     parts = [mutate(rng.choice(TEXTS), rng) if rng.random() < 0.7 else rng.choice(TEXTS) for _ in range(20)]
     ends = np.cumsum([len(t) for t in parts])
@@ -142,7 +142,7 @@ def texts(rng: random.Random, memory: Memory) -> int:
 
 
 def fields(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs import kernels_fields as kernels
+    from scichunk.codecs.text import votable_rows as kernels
 
     body = b"".join(
         bytes(rng.choice((0, 1))) + struct.pack(">i", n) + rng.randbytes(4 * n + 8)
@@ -165,7 +165,7 @@ def fields(rng: random.Random, memory: Memory) -> int:
 
 def ranges(rng: random.Random, memory: Memory) -> int:
     """Copies between places: those that say that they are done have done what Python does."""
-    from scichunk.codecs import kernels_fields as kernels
+    from scichunk.codecs.text import votable_rows as kernels
 
     body, count = rng.randbytes(rng.randrange(200)), rng.randrange(9)
     data = memory.bytes(body)

@@ -8,7 +8,8 @@ import threading
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from scichunk.codecs.codestream import MainHeader
+from scichunk.codecs.jpeg2000.codestream import MainHeader
+from scichunk.codecs.jpeg2000.collector import PartTable, TileCollector
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
 from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, positions
@@ -18,7 +19,6 @@ from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import beside, nodes
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.channels import ChannelArray, channels
-from scichunk.formats.jpeg2000.collector import PartTable, TileCollector
 from scichunk.formats.jpeg2000.manifest import build_index, planning_grid
 from scichunk.formats.jpeg2000.metadata import pick, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference

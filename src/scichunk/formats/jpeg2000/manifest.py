@@ -7,8 +7,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.codestream import ceil_div
-from scichunk.codecs.jpeg2000 import TileCodec, sample_type
+from scichunk.codecs.jpeg2000.codec import TileCodec, sample_type
+from scichunk.codecs.jpeg2000.codestream import ceil_div
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, UnsupportedFeature

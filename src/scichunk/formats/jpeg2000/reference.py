@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs import openjpeg
+from scichunk.codecs.jpeg2000 import openjpeg
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature

@@ -43,7 +43,7 @@ SPEC: Final = FormatSpec(
         Selector("on_error", choice("raise", "null"), "what becomes of values that cannot be read", ("table",)),
         Selector("astropy_compat", flag, "lose what astropy loses", ("table",)),
     ),
-    writer="scichunk.formats.votable.writer",
+    writer="scichunk.formats.votable.write.writer",
     engine="scichunk.formats.votable.engine:VOTableBackend",
     mime_types=("application/x-votable+xml",),
 )

@@ -15,13 +15,13 @@ from scichunk.core.layout import Layout
 from scichunk.core.tables import Column, TableSource
 from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.votable.array_ids import VOTableId
-from scichunk.formats.votable.document import open_document
-from scichunk.formats.votable.findings import Findings, Policy
-from scichunk.formats.votable.markup import is_near
-from scichunk.formats.votable.metadata import document_attributes, group_names
-from scichunk.formats.votable.status import check_status, warn_if_cut, warn_of_error
-from scichunk.formats.votable.structure import Table
+from scichunk.formats.votable.document.markup import is_near
+from scichunk.formats.votable.document.metadata import document_attributes, group_names
+from scichunk.formats.votable.document.scan import open_document
+from scichunk.formats.votable.document.status import check_status, warn_if_cut, warn_of_error
+from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
+from scichunk.formats.votable.values.diagnostics import Findings, Policy
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
@@ -241,7 +241,7 @@ class VOTableFile(FileBase):
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
             raise FormatError(msg)
         if table.serialization in {"FITS", "PARQUET"} and table.stream is not None:
-            from scichunk.formats.votable.delegated import open_delegated
+            from scichunk.formats.votable.rows.embedded import open_delegated
 
             return open_delegated(self.location, self.document, table)
         return VOTable(self.document, table, self._rows(table, findings), policy, findings)
@@ -272,14 +272,14 @@ class VOTableFile(FileBase):
             return EmptyRows()
         body = self.document.bodies[table.body]
         if table.serialization == "TABLEDATA":
-            from scichunk.formats.votable.tabledata import TableData
+            from scichunk.formats.votable.rows.tabledata import TableData
 
             return TableData(self.document, body, table.fields, findings)
         if table.serialization not in {"BINARY", "BINARY2"} or table.stream is None:
             msg = f"data of the kind {table.serialization}"
             raise UnsupportedFeature(msg)
-        from scichunk.formats.votable.binary import open_rows
-        from scichunk.formats.votable.href import open_stream
+        from scichunk.formats.votable.document.href import open_stream
+        from scichunk.formats.votable.rows.binary import open_rows
 
         stream = open_stream(self.location, self.document, body, table.stream)
         masked = table.serialization == "BINARY2"

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
+from scichunk.codecs.text.xml_tree import Element
 from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
-from scichunk.formats.votable.document import Document
-from scichunk.formats.votable.elements import Element
+from scichunk.formats.votable.document.scan import Document
 from scichunk.quiet import alone, quiet
 
 __all__ = ["astropy_header"]

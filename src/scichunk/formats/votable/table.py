@@ -12,11 +12,11 @@ import numpy.typing as npt
 from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
-from scichunk.formats.votable.columns import Part, column_of, join_arrow
-from scichunk.formats.votable.document import Document
-from scichunk.formats.votable.findings import Findings, Policy
-from scichunk.formats.votable.metadata import column_attributes, column_encoding, table_attributes
-from scichunk.formats.votable.structure import Field, Table
+from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.document.scan import Document
+from scichunk.formats.votable.document.structure import Field, Table
+from scichunk.formats.votable.values.column_part import Part, column_of, join_arrow
+from scichunk.formats.votable.values.diagnostics import Findings, Policy
 from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]

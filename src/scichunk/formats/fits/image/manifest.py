@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.codecs.raw import RawCodec
 from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
-from scichunk.codecs.tiles import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
+from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature

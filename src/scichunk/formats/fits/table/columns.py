@@ -219,7 +219,7 @@ def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
 
 def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
     """Convert texts to ``out`` of shape (rows, *cell) and kind U: up to a NUL, without trailing blanks (section 7.3.3.1)."""
-    from scichunk.codecs import kernels_rows
+    from scichunk.codecs.text import fits_columns
 
     data, first = rows
     count = math.prod(out.shape[1:])
@@ -227,7 +227,7 @@ def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
         out[...] = ""
         return
     wide = out.reshape(len(data), count).view(np.uint32).reshape(len(data), count, -1)
-    state = kernels_rows.texts(data.reshape(-1), data.shape[1], first, field.text, wide)
+    state = fits_columns.texts(data.reshape(-1), data.shape[1], first, field.text, wide)
     if state == -2:
         msg = f"column {field.name!r} lies outside its rows"
         raise FormatError(msg)

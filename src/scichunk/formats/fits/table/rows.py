@@ -228,12 +228,12 @@ def _merged(first: Ints, last: Ints, total: int) -> tuple[Ints, Ints]:
 
 def native(field: Field, cells: HeapCells) -> Bytes:
     """Bytes of all elements one after another, in native byte order."""
-    from scichunk.codecs import kernels_rows
+    from scichunk.codecs.text import fits_columns
 
     nbytes = nbytes_of(field, cells.counts)
     size = {"C": 4, "M": 8}.get(field.code, SIZES[field.code])
     out = np.empty(int(nbytes.sum()), np.uint8)
-    if not kernels_rows.gather(cells.data, cells.starts, nbytes // size, size, out):
+    if not fits_columns.gather(cells.data, cells.starts, nbytes // size, size, out):
         msg = f"arrays of column {field.name!r} lie outside the heap"
         raise FormatError(msg)
     return out

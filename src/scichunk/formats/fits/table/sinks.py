@@ -93,11 +93,11 @@ class _Bits:
         self.out = empty((rows, field.width), np.dtype(np.uint8))
 
     def put(self, block: Block, at: int) -> None:
-        from scichunk.codecs import kernels_rows
+        from scichunk.codecs.text import fits_columns
 
         data, first = block.rows[self.field.number]
         out = self.out[at : at + len(data)]
-        if not kernels_rows.reverse_bits(data.reshape(-1), data.shape[1], first, out):
+        if not fits_columns.reverse_bits(data.reshape(-1), data.shape[1], first, out):
             msg = f"column {self.field.name!r} lies outside its rows"
             raise FormatError(msg)
 
@@ -137,12 +137,12 @@ class _Texts:
         self.at = 0
 
     def put(self, block: Block, at: int) -> None:
-        from scichunk.codecs import kernels_rows
+        from scichunk.codecs.text import fits_columns
 
         data, first = rows = block.rows[self.field.number]
         ends = self.ends[1 + at * self.count : 1 + (at + len(data)) * self.count]
         size, width = self.field.text, data.shape[1]
-        found = kernels_rows.trim_rows(data.reshape(-1), width, first, self.count, size, self.out, ends, self.at)
+        found = fits_columns.trim_rows(data.reshape(-1), width, first, self.count, size, self.out, ends, self.at)
         if found == -2:
             msg = f"column {self.field.name!r} lies outside its rows"
             raise FormatError(msg)
@@ -210,11 +210,11 @@ def _heap_texts(field: Field, cells: HeapCells) -> Any:
     """Texts of a heap as Arrow strings."""
     import pyarrow as pa
 
-    from scichunk.codecs import kernels_rows
+    from scichunk.codecs.text import fits_columns
 
     ends = offsets_of(cells.counts)
     out = np.empty(int(ends[-1]), np.uint8)
-    size = kernels_rows.trim(cells.data, cells.starts, cells.counts, out, ends[1:])
+    size = fits_columns.trim(cells.data, cells.starts, cells.counts, out, ends[1:])
     if size == -2:
         msg = f"texts of column {field.name!r} lie outside the heap"
         raise FormatError(msg)

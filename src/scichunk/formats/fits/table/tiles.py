@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs.columns import decode_column, gunzip
+from scichunk.codecs.tiled_tables import decode_column, gunzip
 from scichunk.errors import LimitExceeded, located
 from scichunk.formats.fits.table.layout import SIZES, Field, Layout
 from scichunk.formats.fits.table.rows import Block, HeapCells, descriptors, nbytes_of, read_heap

@@ -1,0 +1,366 @@
+"""HCOMPRESS decoding of FITS tiles (FITS 4.0, section 10.4.4; White 1992), compiled by numba on first use.
+
+Re-entrant: all state is in the arguments. Coefficients are coded as bit planes of quadtrees of three kinds of quadrants, then as
+signs; the inverse H-transform doubles the image at each step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs._numba import Int, kernel, part
+from scichunk.codecs.rice_bits import load64
+
+__all__ = ["decode", "huffman_table"]
+
+Bytes = npt.NDArray[np.uint8]
+Ints = npt.NDArray[np.int64]
+
+_CODES = {(3, c): 1 << c for c in range(4)}
+_CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
+_CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
+
+
+def huffman_table() -> Bytes:
+    """For each 6 bits ahead: the code's value, and its length in the upper four bits."""
+    table = np.zeros(64, np.uint8)
+    for (length, code), value in _CODES.items():
+        first = code << (6 - length)
+        table[first : first + (1 << (6 - length))] = value | (length << 4)
+    return table
+
+
+@part
+def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
+    """Top up the 64-bit word: state is (next byte, word, valid bits at its top, bits taken)."""
+    pos, bits = np.int64(state[0]), np.int64(state[2])
+    word = state[1]
+    while bits <= 56:
+        byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+        word |= byte << np.uint64(56 - bits)
+        pos += 1
+        bits += 8
+    state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
+
+
+@part
+def _take(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
+    """Take up to 8 bits."""
+    if state[2] < np.uint64(8):
+        _fill(src, state)
+    value = np.int64(state[1] >> np.uint64(64 - count))
+    state[1] <<= np.uint64(count)
+    state[2] -= np.uint64(count)
+    state[3] += np.uint64(count)
+    return value
+
+
+@part
+def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: Int) -> None:
+    """Replace the nonzero of the last ``count`` cells, from the last to the first, by codes from the stream."""
+    word, bits, taken = state[1], np.int64(state[2]), np.int64(0)
+    pos, i = np.int64(state[0]), count - 1
+    while i >= 0:
+        if cells[np.uint64(i)]:
+            if bits < 6:
+                while bits <= 56:
+                    byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+                    word |= byte << np.uint64(56 - bits)
+                    pos += 1
+                    bits += 8
+            entry = table[word >> np.uint64(58)]
+            length = np.int64(entry >> 4)
+            cells[np.uint64(i)] = entry & 15
+            word <<= np.uint64(length)
+            bits -= length
+            taken += length
+        elif i >= 8 and load64(cells, np.int64(i - 8)) == 0:
+            i -= 8  # high bit planes are nearly empty
+        i -= 1
+    state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
+    state[3] += np.uint64(taken)
+
+
+@part
+def _spread(cells: Bytes, nx: Int, ny: Int, other: Bytes) -> None:
+    """Turn 4-bit codes of 2 x 2 blocks into an nx x ny image of single bits."""
+    across = (ny + 1) // 2
+    for i in range(nx * ny):
+        other[np.uint64(i)] = 0
+    for i in range((nx + 1) // 2):
+        j = 0
+        while j < across:
+            code = cells[np.uint64(i * across + j)]
+            if code:
+                x, y = 2 * i, 2 * j
+                other[np.uint64(x * ny + y)] = (code >> 3) & 1
+                if y + 1 < ny:
+                    other[np.uint64(x * ny + y + 1)] = (code >> 2) & 1
+                if x + 1 < nx:
+                    other[np.uint64((x + 1) * ny + y)] = (code >> 1) & 1
+                    if y + 1 < ny:
+                        other[np.uint64((x + 1) * ny + y + 1)] = code & 1
+            elif j + 9 <= across and load64(cells, np.int64(i * across + j + 1)) == 0:
+                j += 8
+            j += 1
+
+
+@part
+def _insert(cells: Bytes, nx: Int, ny: Int, a: Ints, bit: Int) -> None:
+    """Set a bit plane of a quadrant from 4-bit codes of 2 x 2 blocks."""
+    across = (ny + 1) // 2
+    shift = np.int64(bit)
+    for i in range((nx + 1) // 2):
+        j = 0
+        while j < across:
+            code = np.int64(cells[np.uint64(i * across + j)])
+            if code:
+                x, y = np.uint64(2 * i), np.uint64(2 * j)
+                a[x, y] |= ((code >> 3) & 1) << shift
+                if 2 * j + 1 < ny:
+                    a[x, y + np.uint64(1)] |= ((code >> 2) & 1) << shift
+                if 2 * i + 1 < nx:
+                    a[x + np.uint64(1), y] |= ((code >> 1) & 1) << shift
+                    if 2 * j + 1 < ny:
+                        a[x + np.uint64(1), y + np.uint64(1)] |= (code & 1) << shift
+            elif j + 9 <= across and load64(cells, np.int64(i * across + j + 1)) == 0:
+                j += 8
+            j += 1
+
+
+@part
+def _quadrant(
+    src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, a: Ints, planes: Int, one: Bytes, two: Bytes
+) -> Int:
+    """Decode the bit planes of one quadrant; returns 0, or 1 if a plane's format is unknown or the stream is too short."""
+    nqx, nqy = a.shape
+    if nqx == 0 or nqy == 0:
+        return 0
+    levels, largest = 0, max(nqx, nqy)
+    while (1 << levels) < largest:
+        levels += 1
+    total = ((nqx + 1) // 2) * ((nqy + 1) // 2)
+    for bit in range(planes - 1, -1, -1):
+        kind = _take(src, state, 4)
+        if kind == 0:  # the plane as it is, 4 bits for each 2 x 2 block
+            for i in range(total):
+                one[i] = _take(src, state, 4)
+            _insert(one, nqx, nqy, a, bit)
+        elif kind == 15:
+            one[0] = 1
+            _codes(src, state, table, one, np.int64(1))
+            nx, ny, fx, fy, c = 1, 1, nqx, nqy, 1 << levels
+            for _ in range(1, levels):
+                c >>= 1
+                nx, ny = 2 * nx, 2 * ny
+                if fx <= c:
+                    nx -= 1
+                else:
+                    fx -= c
+                if fy <= c:
+                    ny -= 1
+                else:
+                    fy -= c
+                _spread(one, nx, ny, two)
+                _codes(src, state, table, two, nx * ny)
+                one, two = two, one
+            _insert(one, nqx, nqy, a, bit)
+        else:
+            return 1
+        if state[3] > np.uint64(8 * src.size):
+            return 1
+    return 0
+
+
+@part
+def _round(value: Int, plus: Int, minus: Int, mask: Int) -> Int:
+    return (value + (plus if value >= 0 else minus)) & mask
+
+
+@part
+def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
+    """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
+    bit1 = bit0 << 1
+    mask0, mask1 = -bit0, -bit1
+    plus0, plus1 = bit0 >> 1, bit1 >> 1
+    minus0, minus1 = (0 if last else plus0 - 1), plus1 - 1
+    shift = 2 if last else 1
+    hx2, hy2 = (nx + 1) // 2, (ny + 1) // 2
+    for i in range(hx2):
+        below = 2 * i + 1 < nx
+        for j in range(hy2):
+            right = 2 * j + 1 < ny
+            h0 = a[i, j]
+            if below and right:
+                hx = _round(a[i + hx2, j], plus1, minus1, mask1)
+                hy = _round(a[i, j + hy2], plus1, minus1, mask1)
+                hc = _round(a[i + hx2, j + hy2], plus0, minus0, mask0)
+                low0 = hc & bit0
+                hx = hx - low0 if hx >= 0 else hx + low0
+                hy = hy - low0 if hy >= 0 else hy + low0
+                low1 = (hc ^ hx ^ hy) & bit1
+                if h0 >= 0:
+                    h0 += low0 - low1
+                else:
+                    h0 += low1 if low0 == 0 else low0 - low1
+                b[2 * i + 1, 2 * j + 1] = (h0 + hx + hy + hc) >> shift
+                b[2 * i + 1, 2 * j] = (h0 + hx - hy - hc) >> shift
+                b[2 * i, 2 * j + 1] = (h0 - hx + hy - hc) >> shift
+                b[2 * i, 2 * j] = (h0 - hx - hy + hc) >> shift
+            elif below or right:
+                h1 = _round(a[i + hx2, j] if below else a[i, j + hy2], plus1, minus1, mask1)
+                low1 = h1 & bit1
+                h0 = h0 - low1 if h0 >= 0 else h0 + low1
+                b[2 * i, 2 * j] = (h0 - h1) >> shift
+                if below:
+                    b[2 * i + 1, 2 * j] = (h0 + h1) >> shift
+                else:
+                    b[2 * i, 2 * j + 1] = (h0 + h1) >> shift
+            else:
+                b[2 * i, 2 * j] = h0 >> shift
+
+
+@part
+def _transform(a: Ints, b: Ints) -> None:
+    """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
+    nx, ny = a.shape
+    levels, largest = 0, max(nx, ny)
+    while (1 << levels) < largest:
+        levels += 1
+    if levels == 0:
+        return
+    bit0 = np.int64(1) << (levels - 1)
+    bit2 = bit0 << 2
+    plus2 = bit2 >> 1
+    a[0, 0] = _round(a[0, 0], plus2, plus2 - 1, -bit2)
+    tx, ty, fx, fy, c = 1, 1, nx, ny, 1 << levels
+    for k in range(levels - 1, -1, -1):
+        c >>= 1
+        tx, ty = 2 * tx, 2 * ty
+        if fx <= c:
+            tx -= 1
+        else:
+            fx -= c
+        if fy <= c:
+            ty -= 1
+        else:
+            fy -= c
+        _step(a, b, tx, ty, bit0, k == 0)
+        for x in range(tx):  # loops: assigning slices takes numba seconds to compile
+            for y in range(ty):
+                a[x, y] = b[x, y]
+        bit0 >>= 1
+
+
+@part
+def _signs(src: Bytes, pos: Int, a: Ints) -> Int:
+    """Give the coefficients that are not 0 their signs, a bit each; returns 1 if there are too few."""
+    nx, ny = a.shape
+    word, bits = np.uint64(0), np.int64(0)
+    for i in range(nx):
+        for j in range(ny):
+            if bits == 0:
+                while bits <= 56:
+                    byte = np.uint64(src[pos]) if pos < src.size else np.uint64(0)
+                    word |= byte << np.uint64(56 - bits)
+                    pos += 1
+                    bits += 8
+            value = a[np.uint64(i), np.uint64(j)]
+            there = np.int64(value != 0)  # no branches: signs cannot be predicted
+            minus = np.int64(word >> np.uint64(63)) & there
+            a[np.uint64(i), np.uint64(j)] = (value ^ -minus) + minus
+            word <<= np.uint64(there)
+            bits -= there
+    return 8 * pos - bits > 8 * src.size
+
+
+@part
+def _integer(src: Bytes, at: Int, size: Int) -> Int:
+    value = np.int64(0)
+    for i in range(size):
+        value = (value << 8) | np.int64(src[at + i])
+    return value
+
+
+@part
+def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
+    """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
+    if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
+        return 1
+    nx, ny = a.shape
+    scale = _integer(src, np.int64(10), np.int64(4))
+    if (
+        _integer(src, np.int64(2), np.int64(4)) != nx
+        or _integer(src, np.int64(6), np.int64(4)) != ny
+        or scale < 0
+        or scale >= 1 << 31
+    ):
+        return 1
+    if max(src[22], src[23], src[24]) > 62:
+        return 1
+    for x in range(nx):
+        for y in range(ny):
+            a[x, y] = 0
+    state = np.zeros(4, np.uint64)
+    body = src[25:]
+    mx, my = (nx + 1) // 2, (ny + 1) // 2
+    bad = 0
+    for quadrant in range(4):  # one call in a loop: compiled once
+        x, y = mx * (quadrant // 2), my * (quadrant % 2)
+        quarter = a[x : x + (mx if quadrant < 2 else nx - mx), y : y + (my if quadrant % 2 == 0 else ny - my)]
+        planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
+        bad = bad or _quadrant(body, state, table, quarter, planes, one, two)
+    if bad or _take(body, state, 4) != 0:
+        return 1
+    if _signs(body, (np.int64(state[3]) + 7) // 8, a):
+        return 1
+    a[0, 0] = _integer(src, np.int64(14), np.int64(8))
+    if scale > 1:
+        for i in range(nx):
+            for j in range(ny):
+                a[i, j] *= scale
+    _transform(a, b)
+    for i in range(nx):
+        for j in range(ny):
+            out[i * ny + j] = a[i, j]
+    return 0
+
+
+@kernel
+def decode(
+    data: Bytes,
+    offsets: Ints,
+    lengths: Ints,
+    places: Ints,
+    rows: Ints,
+    columns: Ints,
+    table: Bytes,
+    out: npt.NDArray[Any],
+    status: Ints,
+) -> None:
+    """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels.
+
+    Other arguments as in :func:`scichunk.codecs.rice.decode`; ``table`` comes from :func:`huffman_table`.
+    """
+    pixels = 1
+    for t in range(offsets.size):
+        if columns[t] > 0 and 0 < rows[t] <= out.size // columns[t]:
+            pixels = max(pixels, rows[t] * columns[t])
+    a, b = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
+    one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)
+    for t in range(offsets.size):
+        status[t] = 1
+        begin, size, first = offsets[t], lengths[t], places[t]
+        # Differences and quotients, since sums and products of numbers near 2**63 wrap around and then seem to lie inside.
+        if size < 0 or size > data.size or begin < 0 or begin > data.size - size:
+            continue
+        if rows[t] < 1 or columns[t] < 1 or rows[t] > out.size // columns[t]:
+            continue
+        count = rows[t] * columns[t]
+        if 0 <= first <= out.size - count:
+            shape = (rows[t], columns[t])
+            one_tile, target = data[begin : begin + size], out[first : first + count]
+            status[t] = _tile(one_tile, a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, target)

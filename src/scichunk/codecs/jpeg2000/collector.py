@@ -1,0 +1,185 @@
+"""Collecting of JPEG 2000 tiles: which bytes of its tile-parts a window of a tile needs, and a codestream made of them."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs.jpeg2000 import openjpeg
+from scichunk.codecs.jpeg2000.codec import TileCodec
+from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
+from scichunk.codecs.jpeg2000.tile_packets import USUAL, Held, Request, Thresholds, TilePackets, find_packets
+from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, find_parts, parse_sot
+from scichunk.core.cache import FileKey, tiles
+from scichunk.core.staged import Steps
+from scichunk.errors import FormatError, located
+from scichunk.sources import ByteSource
+
+__all__ = ["PartTable", "TileCollector"]
+
+_BIG: Final = 1 << 20
+
+
+class PartTable:
+    """The tile-parts of a file, found on first use and shared by all its arrays."""
+
+    def __init__(self, codestream: Codestream, source: ByteSource) -> None:
+        self._codestream, self._source = codestream, source
+        self._parts: TileParts | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def known(self) -> TileParts | None:
+        """The tile-parts, if they have been looked for."""
+        return self._parts
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the places, once they are known."""
+        parts = self._parts
+        return 0 if parts is None else parts.first.nbytes + 3 * parts.starts.nbytes
+
+    def get(self) -> TileParts:
+        """Return the tile-parts."""
+        with self._lock:  # one search a process; decoding holds no lock
+            if self._parts is None:
+                self._parts = self._find(trust=True)
+            return self._parts
+
+    def distrust(self) -> TileParts:
+        """Look for the tile-parts again, without TLM: it was wrong."""
+        with self._lock:
+            if self._parts is None or self._parts.found == "TLM":
+                told, self._parts = self._parts, self._find(trust=False)
+                if told is not None and ((np.diff(told.first) > 0) & (np.diff(self._parts.first) == 0)).any():
+                    # tiles that TLM speaks of are lost, not empty, whatever ends the codestream before them
+                    self._parts = replace(self._parts, complete=False)
+            return self._parts
+
+    def _find(self, *, trust: bool) -> TileParts:
+        with located(url=self._source.url):
+            return find_parts(self._codestream, self._source, trust=trust)
+
+
+@dataclass(frozen=True)
+class TileCollector:
+    """Collects tiles as codestreams of their own."""
+
+    codec: TileCodec
+    table: PartTable
+    key: FileKey
+    """Identity of the file within this process."""
+    head: int
+    """Bytes of a tile-part to read first, where only some of its packets are needed."""
+    thresholds: Thresholds = USUAL
+
+    def prepare(self) -> None:
+        """Find the tile-parts."""
+        self.table.get()
+
+    def size(self, number: int) -> int:
+        """Encoded bytes of a tile."""
+        parts = self.table.get()
+        rows = parts.of(int(self.codec.tiles[number]))
+        return int((parts.stops[rows] - parts.starts[rows]).sum())
+
+    def collect(self, number: int, window: tuple[slice, ...]) -> Steps:
+        """Collect a tile, or the packets of it that a window needs."""
+        header, tile = self.codec.header, int(self.codec.tiles[number])
+        parts = self.table.get()
+        rows = parts.of(tile)
+        if rows.start < rows.stop and self._in_parts(number, window):
+            body = yield from self._collect_packets(number, window, _ranges(parts, rows))
+            if body is not None:
+                return tile_codestream(header, tile, body, ())
+        for again in (False, True):
+            if rows.start == rows.stop:
+                self._check_absent(parts)
+                return None
+            views = yield _ranges(parts, rows)
+            if _agree(views, tile, parts.serials[rows] == len(parts.serials) - 1):
+                break
+            if again or parts.found != "TLM":
+                msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
+                raise FormatError(msg)
+            parts = self.table.distrust()
+            rows = parts.of(tile)
+        chosen: list[bytes] = []
+        if header.packed:
+            serials = parts.serials[rows].tolist()
+            if max(serials) >= len(header.packed):
+                msg = "packet headers (PPM) of this tile are missing"
+                raise FormatError(msg)
+            chosen = [header.packed[i] for i in serials]
+        return tile_codestream(header, tile, _moved(views), chosen)
+
+    def _in_parts(self, number: int, window: tuple[slice, ...]) -> bool:
+        """Whether a window needs so little of its tile that single packets are worth looking for."""
+        if self.codec.header.relocated or self.size(number) < self.thresholds.small_tile:
+            return False
+        if not openjpeg.shared_path():
+            return False
+        if self.codec.reduce:
+            return True
+        if not self.codec.partial:
+            return False
+        x0, y0, x1, y1 = self.codec.bounds(number, self.codec.components[0])
+        _, rows, columns = window
+        share = (rows.stop - rows.start) * (columns.stop - columns.start) / max(1, (x1 - x0) * (y1 - y0))
+        return share < 0.7 or (share < 1 and self.size(number) > _BIG)
+
+    def _collect_packets(
+        self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
+    ) -> Generator[list[tuple[int, int]], list[memoryview], list[bytes | memoryview] | None]:
+        codec, header = self.codec, self.codec.header
+        tile = int(codec.tiles[number])
+        area = codec.area(number, window) if codec.partial else header.size.tile(tile)
+        wanted = tuple(codec.components[window[0]]) if codec.partial else codec.components
+        whole = len(wanted) == len(header.size.components) and area == header.size.tile(tile)
+        request, held, key = (
+            Request(header, tile, area, codec.reduce, wanted, whole),
+            Held(),
+            (self.key, "packets", tile),
+        )
+        found: object = tiles.get(key)
+        if not isinstance(found, TilePackets):
+            found = yield from find_packets(request, ranges, held, head=self.head, thresholds=self.thresholds)
+            if found is None:
+                return None
+            if found.complete:
+                tiles.put(key, found)
+        return (yield from found.collect(request, held))
+
+    def _check_absent(self, parts: TileParts) -> None:
+        if not parts.complete:
+            msg = "is missing: the file is truncated, or lengths in it are corrupt"
+            raise FormatError(msg)
+
+
+def _ranges(parts: TileParts, rows: slice) -> list[tuple[int, int]]:
+    return list(zip(parts.starts[rows].tolist(), parts.stops[rows].tolist(), strict=True))
+
+
+def _agree(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_]) -> bool:
+    """Whether the bytes are tile-parts of this tile, and as long as they say; only the last of a file may leave that out (A.4.2)."""
+    for view, is_last in zip(views, last.tolist(), strict=True):
+        found = parse_sot(view)
+        if found is None or found[0] != tile or found[1] not in ({0, len(view)} if is_last else {len(view)}):
+            return False
+    return True
+
+
+def _moved(views: list[memoryview]) -> list[bytes | memoryview]:
+    """Tile-parts with tile number 0 and their length written out."""
+    body: list[bytes | memoryview] = []
+    for view in views:
+        if len(view) > SOT_BYTES:
+            head = struct.pack(">HHHI", 0xFF90, 10, 0, len(view)) + bytes(view[10:SOT_BYTES])
+            body += [head, view[SOT_BYTES:]]
+    return body

@@ -1,0 +1,92 @@
+"""Codestreams of one tile of a larger image (ITU-T T.800, annex A): written, and what their own header changes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Final
+
+from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT, MainHeader, segments, tile_header
+from scichunk.errors import FormatError
+
+__all__ = ["has_own_segments", "header_of_tile", "tile_codestream"]
+
+_PPM: Final = 0xFF60
+_SOT_BYTES: Final = 12
+
+
+def tile_codestream(
+    header: MainHeader, number: int, body: Sequence[bytes | memoryview], packed: Sequence[bytes]
+) -> list[bytes | memoryview]:
+    """Write, in pieces, a codestream of one tile that keeps its place on the reference grid, so that it decodes to the same samples.
+
+    Parameters
+    ----------
+    header
+        Main header of the whole.
+    number
+        Of the tile.
+    body
+        Its tile-parts, with tile number 0.
+    packed
+        Its chunks of PPM.
+    """
+    x0, y0, x1, y1 = header.size.tile(number)
+    # one tile from (0, 0) to the end of this one, the image beginning where this one does
+    siz = header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, x1, y1, 0, 0) + header.siz[38:]
+    parts: list[bytes | memoryview] = [SOC, siz, header.kept]
+    data = b"".join(struct.pack(">I", len(p)) + p for p in packed)
+    for i, at in enumerate(range(0, len(data), 65000)):
+        piece = data[at : at + 65000]
+        if i > 255:
+            msg = "packed packet headers of one tile-part are too long"
+            raise FormatError(msg)
+        parts.append(struct.pack(">HHB", _PPM, len(piece) + 3, i) + piece)
+    return [*parts, *body, EOC]
+
+
+def header_of_tile(header: MainHeader, data: memoryview) -> MainHeader:
+    """Return the header with what that of the tile changes: the same object where it changes nothing.
+
+    Parameters
+    ----------
+    header
+        Main header of the whole.
+    data
+        What :func:`tile_codestream` has written.
+
+    Raises
+    ------
+    FormatError
+        If it has no tile, or its header is impossible.
+    """
+
+    def get(start: int, stop: int) -> memoryview:
+        if stop > len(data):
+            msg = "the tile ends within its header"
+            raise FormatError(msg)
+        return data[start:stop]
+
+    at = len(SOC) + len(header.siz) + len(header.kept)
+    if header.packed:
+        at = next((end - 2 for marker, _, end in segments(get, at, len(data)) if marker == SOT), at)
+    if bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2]) == b"\xff\x93":
+        return header
+    return tile_header(header, get, at + _SOT_BYTES, len(data))[0]
+
+
+def has_own_segments(header: MainHeader, data: memoryview) -> bool:
+    """Whether a tile-part of a codestream of one tile has marker segments, of whatever kind, between its SOT and its SOD.
+
+    Parameters
+    ----------
+    header, data
+        As those of :func:`header_of_tile`.
+    """
+    at = len(SOC) + len(header.siz) + len(header.kept)
+    while int.from_bytes(data[at : at + 2], "big") == SOT:
+        length = int.from_bytes(data[at + 6 : at + 10], "big")
+        if int.from_bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2], "big") != SOD:
+            return True
+        at += max(length, _SOT_BYTES)
+    return bytes(data[at : at + 2]) != EOC

@@ -1,0 +1,389 @@
+"""Parts of tiles: only the packets that a window at a resolution needs are read, empty ones stand for the others.
+
+Their lengths come from PLT where those of each tile-part add up, else from the headers of packets, one after the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs.jpeg2000.codestream import MainHeader, tile_header
+from scichunk.codecs.jpeg2000.packets import (
+    Area,
+    Packets,
+    PacketWalk,
+    count_prefix,
+    decode_lengths,
+    order_packets,
+    walkable,
+)
+from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, parse_sot
+from scichunk.errors import FormatError
+
+__all__ = ["USUAL", "Request", "Thresholds", "TilePackets", "find_packets"]
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+Ranges = list[tuple[int, int]]
+
+_HEAD: Final = 1 << 12
+"""Bytes at the start of a tile-part that hold its header, and PLT of some hundred packets."""
+_TRIES: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Sizes in bytes that decide how the packets of a tile are looked for."""
+
+    small_tile: int = 1 << 14
+    """Tiles of fewer bytes are read whole."""
+    large_tile: int = 1 << 22
+    """Tiles of more bytes are worth a walk over all their packets, which is kept."""
+    walk_window: int = 1 << 26
+    """A walk holds so many bytes at a time."""
+    packet_header: int = 1 << 20
+    """No packet has a longer header."""
+
+
+USUAL: Final = Thresholds()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is wanted of a tile."""
+
+    header: MainHeader
+    """Of the codestream."""
+    tile: int
+    area: Area
+    """On the reference grid."""
+    reduce: int
+    components: tuple[int, ...]
+    whole: bool
+    """Whether all of the tile is wanted, and all components."""
+
+
+class _Short(Exception):
+    """More bytes are needed."""
+
+
+class Held:
+    """Bytes that have been read, by place in the file."""
+
+    def __init__(self) -> None:
+        self._pieces: dict[int, bytes] = {}
+
+    def put(self, start: int, data: bytes) -> None:
+        """Keep bytes; those from the same start are replaced."""
+        self._pieces[start] = data
+
+    def pieces(self) -> list[tuple[int, bytes]]:
+        """Return all of them."""
+        return list(self._pieces.items())
+
+    def get(self, start: int, stop: int) -> memoryview:
+        """Return bytes; raises :class:`_Short` where they have not been read."""
+        for first, data in self._pieces.items():
+            if first <= start and stop <= first + len(data):
+                return memoryview(data)[start - first : stop - first]
+        raise _Short
+
+
+@dataclass(frozen=True)
+class TilePackets:
+    """Where the packets of a tile lie."""
+
+    packets: Packets
+    starts: IntArray = field(repr=False)
+    """First byte of each packet in the file; as many as are known."""
+    sizes: IntArray = field(repr=False)
+    kept: bytes = field(repr=False)
+    """Marker segments of its tile-part headers."""
+    complete: bool
+    """Whether all packets are known, so that other windows can use this too."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory."""
+        return self.packets.nbytes + self.starts.nbytes + self.sizes.nbytes + len(self.kept)
+
+    def collect(self, request: Request, held: Held) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+        """Read what a request needs, and write it as one tile-part of tile 0."""
+        known = len(self.starts)
+        needed = self.packets.needed(request.area, request.reduce, request.components)[:known]
+        broken = np.ones(known, np.bool_)
+        broken[1:] = (needed[1:] != needed[:-1]) | (self.starts[1:] != self.starts[:-1] + self.sizes[:-1])
+        firsts = np.flatnonzero(broken)
+        lasts = np.append(firsts[1:], known) - 1
+        pieces: list[Any] = []
+        missing: list[tuple[int, int, int]] = []
+        empty = b"\0\xff\x92" if self.packets.header.eph else b"\0"
+        for i, j in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            if not needed[i]:
+                pieces.append(empty * (j - i + 1))
+                continue
+            start, stop = int(self.starts[i]), int(self.starts[j] + self.sizes[j])
+            try:
+                pieces.append(held.get(start, stop))
+            except _Short:
+                missing.append((len(pieces), start, stop))
+                pieces.append(b"")
+        pieces.append(
+            empty * (len(self.packets) - known)
+        )  # OpenJPEG takes the end of the bytes for an error where EPH is used
+        if missing:
+            views = yield [(a, b) for _, a, b in missing]
+            for (place, _, _), view in zip(missing, views, strict=True):
+                pieces[place] = view
+        return _tile_part(self.kept, pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class LowPackets:
+    """The low resolutions of a tile, where they come first: one range, and how many packets follow."""
+
+    start: int
+    stop: int
+    kept: bytes
+    others: int
+    eph: bool
+    complete: bool = False
+
+    def collect(self, request: Request, held: Held) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+        """Read them, and write them as one tile-part of tile 0."""
+        del request
+        try:
+            piece = held.get(self.start, self.stop)
+        except _Short:
+            piece = (yield [(self.start, self.stop)])[0]
+        return _tile_part(self.kept, [piece, (b"\0\xff\x92" if self.eph else b"\0") * self.others])
+
+
+def _tile_part(kept: bytes, pieces: list[Any]) -> list[bytes | memoryview]:
+    length = SOT_BYTES + len(kept) + 2 + sum(len(p) for p in pieces)
+    return [struct.pack(">HHHIBB", 0xFF90, 10, 0, length, 0, 1), kept, b"\xff\x93", *pieces]
+
+
+def find_packets(
+    request: Request, ranges: Ranges, held: Held, *, head: int = _HEAD, thresholds: Thresholds = USUAL
+) -> Generator[Ranges, list[memoryview], TilePackets | LowPackets | None]:
+    """Find the packets of a tile, as far as a request needs them.
+
+    Parameters
+    ----------
+    request
+        What is wanted.
+    ranges
+        The tile-parts of the tile.
+    held
+        Takes up what is read.
+    head
+        Least bytes of a tile-part to read first.
+    thresholds
+        Sizes that decide between the ways to find them.
+
+    Returns
+    -------
+    TilePackets, LowPackets or None
+        None where reading the whole tile is better, or the only way.
+    """
+    header, total = request.header, sum(b - a for a, b in ranges)
+    tile = header.size.tile(request.tile)
+    low = count_prefix(header, tile, request.reduce) if request.whole and len(ranges) == 1 else None
+    packets = None
+    if low is None:
+        packets = order_packets(header, tile)
+        if packets is None:
+            return None
+        share = _share(packets, request)
+    else:
+        share = 1.5 / 4**request.reduce
+    wanted = head + (int(1.5 * share * total) if share < 0.5 else 0)
+    yield from _read(held, [(a, min(b, a + (head if i else wanted))) for i, (a, b) in enumerate(ranges)])
+    found = yield from _headers(request, ranges, held)
+    if found is None:
+        return None
+    header, kept, bodies, lengths = found
+    if low is not None and header is request.header:
+        first = _lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
+        if first is None and walkable(header) and share < 0.5:
+            first = yield from _lowest_by_walk(low, request, kept, bodies[0], held)
+        if first is not None:
+            return first
+    if packets is None or header is not request.header:
+        packets = order_packets(header, tile)
+        if packets is None or header.relocated:
+            return None
+    whole = _by_lengths(packets, kept, bodies, lengths)
+    if whole is not None or not walkable(header):
+        return whole
+    share = _share(packets, request)
+    if share <= 0.5:
+        return (yield from _by_walk(packets, request, kept, bodies, held))
+    if total < thresholds.large_tile:
+        return None
+    return (yield from _by_whole_walk(packets, kept, bodies, thresholds))
+
+
+def _lowest(
+    low: tuple[int, int], kept: bytes, body: tuple[int, int], plt: list[bytes], *, eph: bool
+) -> LowPackets | None:
+    """Low resolutions that come first, by PLT; None if there is none, or it does not add up."""
+    needed, count = low
+    sizes = _lengths(plt, body[1] - body[0])
+    if sizes is None or len(sizes) != count:
+        return None
+    return LowPackets(body[0], body[0] + int(sizes[:needed].sum()), kept, count - needed, eph)
+
+
+def _lowest_by_walk(
+    low: tuple[int, int], request: Request, kept: bytes, body: tuple[int, int], held: Held
+) -> Generator[Ranges, list[memoryview], LowPackets | None]:
+    """Low resolutions that come first, by the headers of their packets."""
+    header, (first, stop) = request.header, body
+    packets = order_packets(header, header.size.tile(request.tile), request.reduce)
+    if packets is None or len(packets) != low[0]:
+        return None
+    reach = _HEAD
+    for _ in range(_TRIES):
+        there = _longest(held, first, stop)
+        done, status, used = PacketWalk(packets).walk(there, 0)
+        if done == len(packets):
+            return LowPackets(first, first + used, kept, low[1] - low[0], header.eph)
+        if status == 2 or first + len(there) >= stop:
+            return None
+        reach = max(reach * 2, 2 * len(there))
+        yield from _read(held, [(first, min(stop, first + reach))])
+    return None
+
+
+def _lengths(plt: list[bytes], size: int) -> IntArray | None:
+    """Lengths of packets by PLT, if they add up."""
+    found = decode_lengths(plt)
+    found = found[found > 0]  # some writers fill the segment up with zeros; a packet has at least one byte
+    return found if int(found.sum()) == size else None
+
+
+def _share(packets: Packets, request: Request) -> float:
+    """About which part of the bytes lies before the end of the last packet that is needed."""
+    needed = np.flatnonzero(packets.needed(request.area, request.reduce, request.components))
+    return float(packets.weights()[: needed[-1] + 1].sum()) if needed.size else 0.0
+
+
+def _read(held: Held, ranges: Ranges) -> Generator[Ranges, list[memoryview], None]:
+    views = yield ranges
+    for (start, _), view in zip(ranges, views, strict=True):
+        held.put(start, bytes(view))
+
+
+def _headers(
+    request: Request, ranges: Ranges, held: Held
+) -> Generator[Ranges, list[memoryview], tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
+    """Headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
+    header, kept = request.header, b""
+    bodies: Ranges = []
+    lengths: list[list[bytes]] = []
+    for start, stop in ranges:
+        reach = _HEAD
+        for _ in range(_TRIES):
+            try:
+                found = parse_sot(held.get(start, start + SOT_BYTES))
+                if found is None or found[0] != request.tile or found[1] not in {0, stop - start}:
+                    return None
+                mine, first, segments, plt = tile_header(header, held.get, start + SOT_BYTES, stop)
+                break
+            except _Short:
+                reach *= 4
+                yield from _read(held, [(start, min(stop, start + reach))])
+            except FormatError:
+                return None  # read as a whole it may be clearer what is wrong
+        else:
+            return None
+        header, kept = mine, kept + b"".join(segments)
+        bodies.append((first, stop))
+        lengths.append(plt)
+    return header, kept, bodies, lengths
+
+
+def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[list[bytes]]) -> TilePackets | None:
+    """By PLT; None if there is none, or it does not add up."""
+    starts, sizes = [], []
+    for (first, stop), plt in zip(bodies, lengths, strict=True):
+        found = _lengths(plt, stop - first)
+        if found is None:
+            return None
+        sizes.append(found)
+        starts.append(first + np.cumsum(found) - found)
+    size = np.concatenate(sizes)
+    if len(size) != len(packets):
+        return None
+    return TilePackets(packets, np.concatenate(starts), size, kept, complete=True)
+
+
+def _by_whole_walk(
+    packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds
+) -> Generator[Ranges, list[memoryview], TilePackets | None]:
+    """By the headers of all packets of a large tile, some of its bytes at a time."""
+    walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
+    for first, stop in bodies:
+        at, begun = first, done
+        while at < stop:
+            end = min(stop, at + thresholds.walk_window)
+            view = (yield [(at, end)])[0]
+            done, status, used = walk.walk(view, done, 0 if end == stop else thresholds.packet_header)
+            if status or not used:
+                return None
+            at += used
+        if at != stop:
+            return None
+        starts[begun:done] = first + np.cumsum(walk.sizes[begun:done]) - walk.sizes[begun:done]
+    if done < len(packets):
+        return None
+    return TilePackets(packets, starts, walk.sizes, kept, complete=True)
+
+
+def _by_walk(
+    packets: Packets, request: Request, kept: bytes, bodies: Ranges, held: Held
+) -> Generator[Ranges, list[memoryview], TilePackets | None]:
+    """By the headers of packets, reading on until all that are needed have been met."""
+    needed = np.flatnonzero(packets.needed(request.area, request.reduce, request.components))
+    last = int(needed[-1]) if needed.size else -1
+    reach = _HEAD
+    for _ in range(_TRIES):
+        walk, starts, done, end = PacketWalk(packets), np.zeros(len(packets), np.int64), 0, 0
+        more: tuple[int, int] | None = None
+        end = 0
+        for first, stop in bodies:
+            there, before = _longest(held, first, stop), done
+            done, status, used = walk.walk(there, before)
+            starts[before:done] = first + np.cumsum(walk.sizes[before:done]) - walk.sizes[before:done]
+            end = first + used
+            if done > last:
+                break
+            if status == 2 or (first + len(there) >= stop and end != stop):
+                return None
+            if end < stop:
+                reach = max(reach * 2, 2 * len(there))
+                more = (first, min(stop, first + reach))
+                break
+        if done > last or more is None:
+            complete = done == len(packets) and end == bodies[-1][1]
+            return TilePackets(packets, starts[:done], walk.sizes[:done], kept, complete=complete)
+        yield from _read(held, [more])
+    return None
+
+
+def _longest(held: Held, first: int, stop: int) -> memoryview:
+    """All bytes from a place that have been read."""
+    best = memoryview(b"")
+    for start, data in held.pieces():
+        if start <= first < start + len(data):
+            found = memoryview(data)[first - start : stop - start]
+            best = found if len(found) > len(best) else best
+    return best

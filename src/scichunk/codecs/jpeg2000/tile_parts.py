@@ -1,0 +1,206 @@
+"""Where the tile-parts lie: by TLM, else from one to the next, over networks in parallel chains that find their place again."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs.jpeg2000.codestream import MainHeader
+from scichunk.errors import FormatError, LimitExceeded
+from scichunk.sources import ByteSource
+
+__all__ = ["SOT_BYTES", "Codestream", "TileParts", "find_parts", "parse_sot"]
+
+IntArray = npt.NDArray[np.int64]
+
+SOT_BYTES: Final = 12
+_SOT: Final = struct.Struct(">HHHIBB")
+_MARK: Final = b"\xff\x90\0\x0a"
+_MOST_PARTS: Final = 1 << 20
+_WINDOW: Final = 1 << 16
+_CHAINS: Final = 16
+_SEARCH: Final = 1 << 19
+
+
+@dataclass(frozen=True, slots=True)
+class Codestream:
+    """A codestream within a file: a JPEG 2000 file, or any other that holds one."""
+
+    header: MainHeader = field(repr=False)
+    start: int
+    """First byte, that of SOC."""
+    stop: int
+    """First byte behind it."""
+
+    @property
+    def tiles(self) -> int:
+        """Number of tiles."""
+        return self.header.size.across * self.header.size.down
+
+
+@dataclass(frozen=True, slots=True)
+class TileParts:
+    """Tile-parts sorted by tile; those of tile ``i`` are rows ``first[i]`` to ``first[i + 1]``. Pickles to 20 bytes a part."""
+
+    first: IntArray
+    starts: IntArray
+    """First byte of each SOT."""
+    stops: IntArray
+    serials: IntArray
+    """Position in file order, which is that of PPM."""
+    complete: bool
+    """Whether the codestream ends properly: then a tile without parts is empty, else it is lost."""
+    found: str
+    """``"TLM"`` or ``"tile-parts"``."""
+
+    def of(self, tile: int) -> slice:
+        """Rows of a tile."""
+        return slice(int(self.first[tile]), int(self.first[tile + 1]))
+
+
+def parse_sot(data: bytes | memoryview) -> tuple[int, int] | None:
+    """(tile, length) of a SOT segment (A.4.2); None if it is none."""
+    if len(data) < SOT_BYTES:
+        return None
+    marker, size, tile, length, _, _ = _SOT.unpack(bytes(data[:SOT_BYTES]))
+    return (tile, length) if marker == 0xFF90 and size == 10 else None
+
+
+def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True) -> TileParts:
+    """Find all tile-parts.
+
+    Parameters
+    ----------
+    codestream
+        Where it lies, and its main header.
+    source
+        The file.
+    trust
+        Use TLM, if its lengths end at EOC.
+
+    Raises
+    ------
+    FormatError
+        If there is no tile-part at all.
+    """
+    first = codestream.start + codestream.header.length
+    lengths = codestream.header.lengths
+    if trust and lengths and _ends_well(codestream, source, first + sum(n for _, n in lengths)):
+        tiles = [t for t, _ in lengths]
+        if min(tiles) >= 0 and max(tiles) < codestream.tiles:
+            bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
+            return _table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
+    known = {} if source.is_cheap or codestream.tiles <= _CHAINS else _chains(codestream, source, first)
+    return _hop(codestream, source, first, known)
+
+
+def _ends_well(codestream: Codestream, source: ByteSource, end: int) -> bool:
+    """Whether EOC is where the tile-parts are said to end."""
+    if end + 2 == codestream.stop:
+        return True  # a wrong TLM that ends there is noticed when a tile is read
+    return end + 2 < codestream.stop and bytes(source.read_ranges([end], [end + 2])[0]) == b"\xff\xd9"
+
+
+def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
+    """Go from one tile-part to the next by its length."""
+    stop, size = codestream.stop, source.fingerprint.size
+    tiles: list[int] = []
+    starts: list[int] = []
+    stops: list[int] = []
+    base, window, ahead = 0, memoryview(b""), SOT_BYTES
+    complete = False
+    while at + 2 <= size and len(tiles) < _MOST_PARTS:  # also where the box is said to be shorter, as in OpenJPEG
+        found = known.get(at)
+        if found is None:
+            if not base <= at or at + SOT_BYTES > base + len(window):
+                base, window = at, memoryview(bytes(source.read_ranges([at], [min(size, at + ahead)])[0]))
+            part = window[at - base : at - base + SOT_BYTES]
+            if bytes(part[:2]) == b"\xff\xd9":
+                complete = True
+                break
+            found = parse_sot(part)
+        if found is None:
+            break
+        tile, length = found
+        if length == 0:  # up to EOC
+            length = stop - at - (2 if _ends(source, stop) else 0)
+            complete = True
+        if tile >= codestream.tiles or (length < 14 and length != SOT_BYTES):
+            break
+        ahead = _WINDOW if length < _WINDOW // 8 else SOT_BYTES
+        tiles.append(tile)
+        starts.append(at)
+        stops.append(at + length)
+        at += length
+        if complete:
+            break
+    if len(tiles) >= _MOST_PARTS:
+        msg = f"more than {_MOST_PARTS} tile-parts"
+        raise LimitExceeded(msg)
+    if not tiles:
+        msg = f"no tile-part at byte {at}"
+        raise FormatError(msg)
+    return _table(codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts")
+
+
+def _ends(source: ByteSource, stop: int) -> bool:
+    return bytes(source.read_ranges([stop - 2], [stop])[0]) == b"\xff\xd9"
+
+
+def _table(
+    codestream: Codestream, tiles: IntArray, starts: IntArray, stops: IntArray, *, complete: bool, found: str
+) -> TileParts:
+    order = np.argsort(tiles, kind="stable")
+    first = np.searchsorted(tiles[order], np.arange(codestream.tiles + 1))
+    return TileParts(first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, found)
+
+
+def _chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
+    """Tile-parts by place, found by several chains at once, one request for all of them a round.
+
+    Each begins at the first SOT behind its place: in the data of packets no byte behind FF is above 8F (B.10.1). What is
+    found elsewhere (in a comment) does no harm, since only what the first chain leads to counts.
+    """
+    stop = min(codestream.stop, source.fingerprint.size)
+    count = min(_CHAINS, max(2, codestream.tiles // 5))
+    step = (stop - first) // count
+    known: dict[int, tuple[int, int]] = {}
+    window = max(_WINDOW, min(_SEARCH, (stop - first) // codestream.tiles // 4))
+    heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop, window)]
+    origins = set(heads)
+    for _ in range(codestream.tiles + 1):
+        heads = [h for h in heads if h not in known and h + SOT_BYTES <= stop]
+        if not heads:
+            break
+        views = source.read_ranges(heads, [h + SOT_BYTES for h in heads])
+        following = []
+        for head, view in zip(heads, views, strict=True):
+            found = parse_sot(view)
+            if found is None or found[1] < SOT_BYTES:
+                continue
+            known[head] = found
+            if head + found[1] not in origins:
+                following.append(head + found[1])
+        heads = list(dict.fromkeys(following))
+    return known
+
+
+def _resynchronise(source: ByteSource, places: list[int], step: int, stop: int, window: int) -> list[int]:
+    """Find the first SOT behind each place, looking at a part of the way in each round; none where there is none."""
+    found: list[int] = []
+    looking = [(p, p + step) for p in places]
+    while looking:
+        views = source.read_ranges([a for a, _ in looking], [min(a + window + 3, stop) for a, _ in looking])
+        left = []
+        for (at, end), view in zip(looking, views, strict=True):
+            position = bytes(view).find(_MARK)
+            if position >= 0:
+                found.append(at + position)
+            elif at + window < min(end, stop - 3):
+                left.append((at + window, end))
+        looking = left
+    return found

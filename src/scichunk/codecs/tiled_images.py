@@ -1,0 +1,318 @@
+"""Tile-compressed FITS images (FITS 4.0, section 10): all tiles of a batch in a few calls without the GIL."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.buffers import KEEP, borrow
+from scichunk.codecs.scaling import Scaling
+from scichunk.core.batches import Batch, Rows, plan_rows
+from scichunk.core.manifest import EncodedChunk
+from scichunk.errors import FormatError, located
+
+__all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]
+
+Array = npt.NDArray[Any]
+IntArray = npt.NDArray[np.int64]
+
+ALGORITHMS: Final = ("RICE_1", "PLIO_1", "HCOMPRESS_1", "GZIP_1", "GZIP_2", "NOCOMPRESS")
+GZIPPED: Final = 1
+"""A tile in GZIP_COMPRESSED_DATA."""
+UNCOMPRESSED: Final = 2
+"""A tile in UNCOMPRESSED_DATA."""
+_BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
+_ROWS: Final = 1 << 16  # rows planned at once: of narrow tiles the plan is larger than the pixels
+_GROUP: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class TileCodec:
+    """Tiles of one image; tables have one entry for each tile."""
+
+    algorithm: str
+    """One of :data:`ALGORITHMS`."""
+    stored: np.dtype[Any]
+    """Of ZBITPIX, native byte order."""
+    scaling: Scaling
+    """BSCALE, BZERO and BLANK of the image."""
+    block: int = 32
+    """RICE: pixels of a block."""
+    pixel_bytes: int = 4
+    """RICE: bytes of a stored integer."""
+    kinds: npt.NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8), repr=False)
+    """0, :data:`GZIPPED` or :data:`UNCOMPRESSED`."""
+    scales: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    """ZSCALE, if values are quantised."""
+    zeros: npt.NDArray[np.float64] | None = field(default=None, repr=False)
+    """ZZERO."""
+    blanks: IntArray | None = field(default=None, repr=False)
+    """ZBLANK."""
+    dither: int = 0
+    """0 none, 1 or 2: SUBTRACTIVE_DITHER_n."""
+    seed: int = 1
+    """ZDITHER0."""
+    partial: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        quantised = "" if self.scales is None else f", quantised{f' with dither {self.dither}' if self.dither else ''}"
+        return self.algorithm + quantised
+
+    def decode(self, chunk: EncodedChunk, out: Array, window: tuple[slice, ...]) -> None:
+        """Decode one tile, whole, and copy the window."""
+        data, shape, number, _ = chunk
+        whole = np.empty(shape, self.scaling.dtype)
+        size = np.array([shape], np.int64)
+        zero = np.zeros_like(size)
+        batch = Batch(np.array([number], np.int64), size, zero, size, zero)
+        self.decode_batch(batch, np.frombuffer(data, np.uint8), np.zeros(1, np.int64), np.array([len(data)]), whole)
+        out[...] = whole[window]
+
+    def decode_batch(
+        self, batch: Batch, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, out: Array
+    ) -> None:
+        """Decode tiles to their places.
+
+        Parameters
+        ----------
+        batch
+            The tiles, and the window of each that is wanted.
+        data
+            Their bytes; tile ``i`` is ``data[offsets[i] : offsets[i] + lengths[i]]``.
+        out
+            Of ``scaling.dtype``, C-contiguous.
+
+        Raises
+        ------
+        FormatError
+            Naming the tile that is corrupt.
+        """
+        kinds = self.kinds[batch.numbers]
+        sizes = batch.shapes.prod(axis=1)
+        slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
+        fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
+        few = int(batch.counts[:, :-1].prod(axis=1).sum()) <= _ROWS
+        rows = plan_rows(batch, out.shape) if few else None
+        for group in _groups(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
+            tiles = data, offsets[group], lengths[group], sizes[group]
+            if self.algorithm not in _BYTES:
+                words, places = self._integers(batch[group], *tiles)
+            elif (joined := self._joined(*tiles)) is not None:
+                words, places = joined
+            else:  # values of another length than expected: one by one
+                slow = np.union1d(slow, np.arange(len(batch))[group])
+                continue
+            mine = plan_rows(batch[group], out.shape) if rows is None else rows.of(group.start, group.stop)
+            self._place(batch[group], mine, words, places, out)
+        for i in slow:
+            encoded = data[offsets[i] : offsets[i] + lengths[i]]
+            with located(part=f"tile {batch.numbers[i]}"):
+                self._place_one(batch[slice(i, i + 1)], encoded, int(kinds[i]), out)
+
+    @property
+    def _in_groups(self) -> bool:
+        """Whether tiles that are not exceptions are decoded many at a time."""
+        if self.algorithm not in _BYTES or self.stored.kind != "f" or self.scales is not None:
+            return True
+        return self.blanks is None and self.scaling.plain
+
+    def _joined(
+        self, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
+    ) -> tuple[Array, IntArray] | None:
+        """Decode tiles of bytes to integers (or the bits of floats); None if one has not the expected length."""
+        import imagecodecs
+
+        from scichunk.codecs import quantize
+
+        size = 4 if self.scales is not None else self.stored.itemsize
+        places = np.cumsum(sizes) - sizes
+        raw = borrow("inflated", size * int(sizes.sum()))
+        parts = zip(offsets.tolist(), lengths.tolist(), (places * size).tolist(), (sizes * size).tolist(), strict=True)
+        for offset, length, place, nbytes in parts:
+            encoded, part = data[offset : offset + length], raw[place : place + nbytes]
+            if self.algorithm == "NOCOMPRESS":
+                if length != nbytes:
+                    return None
+                part[:] = encoded
+                continue
+            try:
+                found = imagecodecs.gzip_decode(encoded, out=memoryview(part))
+            except (imagecodecs.GzipError, ValueError):  # ValueError: no gzip header; decoded one by one, it is named
+                return None
+            if len(found) != nbytes:
+                return None
+        words = borrow("words", (8 if size == 8 else 4) * int(sizes.sum())).view(np.int64 if size == 8 else np.int32)
+        quantize.join(raw, places * size, places, sizes, size, self.algorithm == "GZIP_2", words)
+        return words, places
+
+    def _integers(
+        self, batch: Batch, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
+    ) -> tuple[npt.NDArray[np.int32], IntArray]:
+        """Decode tiles to integers, one after another."""
+        places = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        words = borrow("words", 4 * int(sizes.sum())).view(np.int32)
+        status = np.empty(len(sizes), np.int64)
+        if self.algorithm == "RICE_1":
+            from scichunk.codecs import rice
+
+            size = self.pixel_bytes
+            rice.decode(data, offsets, lengths, places, sizes, self.block, size, words, status)
+        elif self.algorithm == "PLIO_1":
+            from scichunk.codecs import plio
+
+            plio.decode(data, offsets, lengths, places, sizes, words, status)
+        else:
+            from scichunk.codecs import hcompress
+
+            rows, columns = _two_dimensional(batch.shapes)
+            table = _huffman_table()
+            hcompress.decode(data, offsets, lengths, places, rows, columns, table, words, status)
+        if status.any():
+            bad = int(status.argmax())
+            msg = f"{self.algorithm} data of {lengths[bad]} bytes are corrupt"
+            raise FormatError(msg, part=f"tile {batch.numbers[bad]}")
+        return words, places
+
+    def _place(self, batch: Batch, rows: Rows, words: Array, places: IntArray, out: Array) -> None:
+        """Cast, scale or dequantise integers."""
+        from scichunk.codecs import quantize
+
+        table = places[rows.chunks] + rows.insides, rows.targets, rows.lengths
+        scaling, flat = self.scaling, out.reshape(-1)
+        if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
+            quantize.place_cast(words, *table, np.int64(0), flat.view(words.dtype))
+        elif self.stored.kind == "f":
+            one = np.ones(len(batch))
+            scales = one if self.scales is None else self.scales[batch.numbers]
+            zeros = one * 0 if self.zeros is None else self.zeros[batch.numbers]
+            none = np.full(len(batch), quantize.NO_VALUE, np.int64)
+            blanks = none if self.blanks is None else self.blanks[batch.numbers]
+            exact = quantize.EXACT_ZERO if self.dither == 2 else quantize.NO_VALUE
+            seeds = (batch.numbers + self.seed - 1) % 10_000
+            noise = _noise() if self.dither else _no_noise()
+            quantize.place_dithered(
+                words, rows.chunks, rows.insides, *table, scales, zeros, blanks, seeds, exact, noise, flat
+            )
+            self._rescale(batch, out)
+        elif out.dtype.kind == "f":
+            scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.offset)
+            known = scaling.blank is not None and abs(scaling.blank) < 1 << 63  # no stored integer is beyond
+            blank = np.int64(scaling.blank if scaling.blank is not None and known else 0)
+            quantize.place_scaled(words, *table, scale, zero, blank, known, flat)
+        else:
+            flip = np.uint64(scaling.flip).astype(np.int64)
+            quantize.place_cast(words, *table, flip, flat)
+
+    def _rescale(self, batch: Batch, out: Array) -> None:
+        """BSCALE and BZERO of an image of floats: rare, so tile by tile."""
+        if self.scaling.plain:
+            return
+        for first, count in zip(batch.targets, batch.counts, strict=True):
+            part = out[tuple(slice(f, f + n) for f, n in zip(first, count, strict=True))]
+            self.scaling.apply(part.copy(), part)
+
+    def _place_one(self, batch: Batch, encoded: npt.NDArray[np.uint8], kind: int, out: Array) -> None:
+        """A tile of bytes: gzip, or as it is."""
+        shape = tuple(batch.shapes[0])
+        values = self._values(encoded, kind, math.prod(shape)).reshape(shape)
+        number = int(batch.numbers[0])
+        if kind == 0 and self.scales is not None:
+            words = np.ascontiguousarray(values.reshape(-1), np.int32)
+            self._place(batch, plan_rows(batch, out.shape), words, np.zeros(1, np.int64), out)
+            return
+        inside = tuple(slice(f, f + n) for f, n in zip(batch.firsts[0], batch.counts[0], strict=True))
+        target = tuple(slice(f, f + n) for f, n in zip(batch.targets[0], batch.counts[0], strict=True))
+        values, part = values[inside], out[target]
+        if self.stored.kind != "f" and values.dtype.newbyteorder("=") != self.stored:
+            values = values.astype(self.stored)
+        self.scaling.apply(values, part)
+        if kind == 0 and self.blanks is not None and self.stored.kind == "f":
+            part[values == self.blanks[number]] = np.nan
+
+    def _values(self, encoded: npt.NDArray[np.uint8], kind: int, pixels: int) -> Array:
+        """Bytes of a tile as values; their type follows from their number."""
+        algorithm = {0: self.algorithm, GZIPPED: "GZIP_1", UNCOMPRESSED: "NOCOMPRESS"}[kind]
+        floats = self.stored.kind == "f" and (kind != 0 or self.scales is None)
+        sizes = sorted({self.stored.itemsize, 1, 2, 4, 8}, key=lambda n: n != self.stored.itemsize)
+        if kind == 0 and self.scales is not None:
+            sizes = [4, 1, 2]  # what floats are quantised to (FITS 4.0, section 10.2)
+        if algorithm == "NOCOMPRESS":
+            raw = encoded
+        else:
+            most = max(sizes) if not floats else self.stored.itemsize
+            raw = _gunzip(encoded, pixels * most)
+        size = next((n for n in sizes if raw.size == n * pixels), 0)
+        if not size:
+            msg = f"{raw.size} bytes are not a whole number of values for {pixels} pixels"
+            raise FormatError(msg)
+        if algorithm == "GZIP_2":
+            raw = np.ascontiguousarray(raw.reshape(size, pixels).T).reshape(-1)
+        code = "f" if floats and size > 2 else "u" if size == 1 else "i"
+        return raw.view(f">{code}{size}")
+
+
+def _gunzip(encoded: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.uint8]:
+    """Inflate a gzip stream of at most ``most`` bytes into scratch memory."""
+    import imagecodecs
+
+    out = borrow("inflated", most)
+    try:
+        found = imagecodecs.gzip_decode(encoded, out=memoryview(out))
+    except Exception as error:  # imagecodecs raises classes of its own
+        msg = f"gzip data are corrupt: {error}"
+        raise FormatError(msg) from error
+    return out[: len(found)]
+
+
+def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
+    """Rows and columns of tiles; axes of length 1 do not count."""
+    if shapes.shape[1] == 2:
+        return np.ascontiguousarray(shapes[:, 0]), np.ascontiguousarray(shapes[:, 1])
+    rows, columns = np.ones(len(shapes), np.int64), np.ones(len(shapes), np.int64)
+    for i, shape in enumerate(shapes):
+        long = [n for n in shape if n != 1]
+        if len(long) > 2:
+            msg = f"HCOMPRESS tiles have two dimensions, not {tuple(shape)}"
+            raise FormatError(msg)
+        rows[i], columns[i] = [1, 1, *long][-2:]
+    return rows, columns
+
+
+def _groups(which: IntArray, nbytes: int) -> list[slice]:
+    """Split tiles of ``nbytes`` into runs of consecutive ones of about :data:`_GROUP` bytes; of even numbers, for decoders of pairs."""
+    least = 2 if nbytes <= KEEP // 2 else 1  # two together, unless that takes memory that is not kept
+    step = max(least, _GROUP // nbytes // 2 * 2)
+    runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1)
+    bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs if run.size]
+    return [slice(i, min(i + step, end)) for first, end in bounds for i in range(first, end, step)]
+
+
+@cache
+def _huffman_table() -> npt.NDArray[np.uint8]:
+    from scichunk.codecs import hcompress
+
+    return hcompress.huffman_table()
+
+
+@cache
+def _noise() -> npt.NDArray[np.float32]:
+    """Random numbers of FITS 4.0, appendix I; complete before any thread sees them."""
+    values, seed = [], 1.0
+    for _ in range(10_000):
+        product = 16807.0 * seed
+        seed = product - 2147483647.0 * int(product / 2147483647.0)
+        values.append(seed / 2147483647.0)
+    return np.array(values, np.float32)
+
+
+@cache
+def _no_noise() -> npt.NDArray[np.float32]:
+    """For what is not dithered: value - 0.5 + 0.5 is exact."""
+    return np.full(10_000, 0.5, np.float32)

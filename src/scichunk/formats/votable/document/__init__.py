@@ -1,0 +1,1 @@
+"""The document of a VOTable: where its tables lie, and what it says of them."""

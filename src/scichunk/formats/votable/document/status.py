@@ -1,0 +1,131 @@
+"""What a service says of its answer: that it failed, or that it was cut (DALI 1.1, section 4.4)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from scichunk.codecs.text.xml_tree import Element
+from scichunk.errors import DataWarning, FormatError
+from scichunk.formats.votable.document.structure import Table
+
+__all__ = ["check_status", "text_of", "warn_if_cut", "warn_of_error"]
+
+_STATUS: Final = "query_status"
+_ERROR: Final = frozenset({"error", "errors"})
+"""Names of INFO and PARAM elements by which older services tell errors (Simple Cone Search 1.03, section 2.3; VizieR)."""
+
+
+def text_of(info: Element) -> str:
+    """Return the text content of an INFO element, white space between words aside."""
+    return " ".join(info.text.split())
+
+
+def check_status(tables: Sequence[Table], root: Element, table: Table | None, url: str) -> None:
+    """Raise the error that a service wrote into a document instead of, or behind, what was asked for.
+
+    Parameters
+    ----------
+    tables
+        All tables of the document.
+    root
+        Its root.
+    table
+        The table that is to be read; None where there is none.
+    url
+        For the message.
+
+    Raises
+    ------
+    FormatError
+        With the text of the service, where there is no column to read.
+
+    Warns
+    -----
+    DataWarning
+        With the text of the service, where it gives columns nevertheless.
+    """
+    said = _error(tables, root, table)
+    if said is None:
+        return
+    msg = f"the service answered with an error: {said or 'it does not say which'}"
+    if table is None or not table.fields:
+        raise FormatError(msg, url=url)
+    warnings.warn(f"{msg}; what it sent beside that is read [{url}]", DataWarning, stacklevel=5)
+
+
+def warn_of_error(tables: Sequence[Table], root: Element, url: str) -> None:
+    """Warn of the error of a service where a document is opened as a tree, which is empty then.
+
+    Warns
+    -----
+    DataWarning
+        With the text of the service.
+    """
+    said = _error(tables, root, None)
+    if said is not None:
+        msg = f"the service answered with an error, there is nothing to read: {said or 'it does not say which'} [{url}]"
+        warnings.warn(msg, DataWarning, stacklevel=5)
+
+
+def _error(tables: Sequence[Table], root: Element, table: Table | None) -> str | None:
+    """What a service says of its failure; None where it says nothing of one."""
+    scopes = [root] if table is None else [root, *table.resource, table.element]
+    holders = {id(r) for t in tables for r in t.resource}
+    scopes += [r for r in _resources(root) if table is None or _is_result(r, holders)]
+    said = [text for scope in scopes for word, text in _statuses(scope) if word == "ERROR"]
+    if not said and not any(t.fields for t in tables):
+        said = [text for scope in _everything(root) for text in _older_errors(scope)]
+    return said[-1] if said else None
+
+
+def warn_if_cut(table: Table, root: Element, url: str) -> None:
+    """Warn where the service says that it left rows out.
+
+    Warns
+    -----
+    DataWarning
+        If the status of the query is OVERFLOW.
+    """
+    for scope in (root, *table.resource, table.element):
+        for word, text in _statuses(scope):
+            if word == "OVERFLOW":
+                more = f": {text}" if text else ""
+                msg = f"the service cut the table, rows are missing (QUERY_STATUS is OVERFLOW{more}) [{url}]"
+                warnings.warn(msg, DataWarning, stacklevel=5)
+                return
+
+
+def _statuses(scope: Element) -> Iterator[tuple[str, str]]:
+    """Value and text of each status, in order: one comes before the table, another behind it."""
+    for info in scope.all("INFO"):
+        if _named(info, _STATUS):
+            yield info.get("value").strip().upper(), text_of(info)
+
+
+def _older_errors(scope: Element) -> Iterator[str]:
+    for element in scope.all("INFO", "PARAM"):
+        if any(_named(element, name) for name in _ERROR):
+            yield element.get("value").strip() or text_of(element)
+
+
+def _named(element: Element, name: str) -> bool:
+    return name in {element.get("name").strip().lower(), element.get("ID").strip().lower()}
+
+
+def _is_result(resource: Element, holders: set[int]) -> bool:
+    """Whether this is the result of a query, without the table that it should hold."""
+    return resource.get("type").strip().lower() == "results" and id(resource) not in holders
+
+
+def _resources(element: Element) -> Iterator[Element]:
+    for child in element.all("RESOURCE"):
+        yield child
+        yield from _resources(child)
+
+
+def _everything(root: Element) -> Iterator[Element]:
+    yield root
+    yield from root.all("DEFINITIONS")
+    yield from _resources(root)

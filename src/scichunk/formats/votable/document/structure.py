@@ -1,0 +1,318 @@
+"""What a VOTable document says of its tables (VOTable 1.5, section 4)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from scichunk.codecs.text.xml_tree import Element
+from scichunk.core.tables import unique_names
+from scichunk.errors import FormatError, UnsupportedFeature, located
+
+__all__ = ["DATATYPES", "Field", "Shape", "Stream", "Table", "read_field", "tables"]
+
+DATATYPES: Final[Mapping[str, tuple[str, int]]] = {
+    "boolean": ("?", 8),
+    "bit": ("?", 1),
+    "unsignedByte": ("u1", 8),
+    "short": ("i2", 16),
+    "int": ("i4", 32),
+    "long": ("i8", 64),
+    "char": ("U", 8),
+    "unicodeChar": ("U", 16),
+    "float": ("f4", 32),
+    "double": ("f8", 64),
+    "floatComplex": ("c8", 64),
+    "doubleComplex": ("c16", 128),
+}
+"""NumPy type and bits of each datatype (VOTable 1.5, section 2.1)."""
+_OLD: Final = {
+    "unsignedInt": "long",
+    "unsignedShort": "int",
+    "string": "char",
+    "unicodeString": "unicodeChar",
+    "float32": "float",
+    "float64": "double",
+    "int8": "short",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long",
+    "text": "unicodeChar",
+    "bool": "boolean",
+    "byte": "unsignedByte",
+    "ubyte": "unsignedByte",
+    "integer": "int",
+}
+"""Names that services write (astropy's W13), and what they mean."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The arraysize of a field (VOTable 1.5, section 2.2)."""
+
+    item: tuple[int, ...] = ()
+    """Fixed axes in NumPy's order, slowest first."""
+    variable: bool = False
+    """Whether each row has as many items as it says."""
+    text: int | None = None
+    """Characters of each text, for char and unicodeChar: 0 where the cell says how many."""
+
+    @property
+    def size(self) -> int:
+        """Elements of one item."""
+        size = 1
+        for n in self.item:
+            size *= n
+        return size
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A FIELD, or a PARAM with its value."""
+
+    name: str
+    datatype: str
+    shape: Shape
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    description: str = ""
+    null: str | None = None
+    minimum: str | None = None
+    maximum: str | None = None
+    options: tuple[tuple[str, str], ...] = ()
+    """Values and names of OPTION elements."""
+    links: tuple[Mapping[str, str], ...] = ()
+    refers: bool = False
+    """Whether nulls, limits and options are those of another element, by ``<VALUES ref="..."/>``."""
+
+    @property
+    def kind(self) -> str:
+        """NumPy type: U for texts."""
+        return DATATYPES[self.datatype][0]
+
+    @property
+    def bits(self) -> int:
+        """Of one element, as stored in binary."""
+        return DATATYPES[self.datatype][1]
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds characters."""
+        return self.kind == "U"
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The attributes of a STREAM element that matter."""
+
+    href: str = ""
+    encoding: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A TABLE element."""
+
+    index: int
+    """In document order."""
+    name: str
+    identifier: str
+    fields: tuple[Field, ...]
+    element: Element
+    resource: tuple[Element, ...]
+    """Resources that hold it, outermost first."""
+    serialization: str = ""
+    """TABLEDATA, BINARY, BINARY2, FITS or PARQUET; empty: no data."""
+    stream: Stream | None = None
+    body: int | None = None
+    """Which body of the document."""
+    n_rows: int | None = None
+    """What the document says; not to be trusted."""
+    extension: int | None = None
+    """Of a FITS file."""
+    notes: tuple[str, ...] = ()
+    """What is not as the standard has it."""
+
+
+def tables(root: Element) -> list[Table]:
+    """Return all tables of a document, in order.
+
+    Raises
+    ------
+    FormatError
+        If a field is impossible.
+    UnsupportedFeature
+        If it has an unknown datatype.
+    """
+    found: list[Table] = []
+    bodies = 0
+    domains = _domains(root)
+    for element, resource in _walk(root, ()):
+        data = element.first("DATA")
+        serial = next((c for c in data.children if c.tag in _SERIALS), None) if data else None
+        stream = serial.first("STREAM") if serial else None
+        has_body = serial is not None and (serial.tag == "TABLEDATA" or stream is not None)
+        notes: list[str] = []
+        fields = tuple(_fields(element, notes, domains))
+        found.append(
+            Table(
+                index=len(found),
+                name=element.get("name"),
+                identifier=element.get("ID"),
+                fields=fields,
+                element=element,
+                resource=resource,
+                serialization=serial.tag if serial else "",
+                stream=Stream(stream.get("href").strip(), stream.get("encoding").strip()) if stream else None,
+                body=bodies if has_body else None,
+                n_rows=_natural(element.get("nrows")),
+                extension=_natural(serial.get("extnum")) if serial else None,
+                notes=tuple(notes),
+            )
+        )
+        bodies += has_body
+    return _referred(found)
+
+
+_SERIALS: Final = ("TABLEDATA", "BINARY", "BINARY2", "FITS", "PARQUET")
+
+
+def _walk(element: Element, resource: tuple[Element, ...]) -> Iterator[tuple[Element, tuple[Element, ...]]]:
+    for child in element.children:
+        if child.tag == "RESOURCE":
+            yield from _walk(child, (*resource, child))
+        elif child.tag == "TABLE":
+            yield child, resource
+
+
+def _referred(found: list[Table]) -> list[Table]:
+    """Tables without fields that refer to another one have its fields (VOTable 1.5, section 4.9)."""
+    by_id = {t.identifier: t for t in found if t.identifier}
+    return [
+        replace(t, fields=by_id[ref].fields)
+        if not t.fields and (ref := t.element.get("ref")) in by_id and by_id[ref].index != t.index
+        else t
+        for t in found
+    ]
+
+
+def _domains(root: Element) -> dict[str, Element]:
+    """VALUES elements of a document by their ID."""
+    found: dict[str, Element] = {}
+    waiting = [root]
+    while waiting:
+        element = waiting.pop()
+        if element.tag == "VALUES" and element.get("ID"):
+            found.setdefault(element.get("ID").strip(), element)
+        waiting += reversed(element.children)
+    return found
+
+
+def _domain(values: Element, domains: Mapping[str, Element], name: str, notes: list[str]) -> Element:
+    """The VALUES element that another one refers to, all of which it takes over (VOTable 1.5, section 4.7); else itself."""
+    passed, found = {id(values)}, values
+    while ref := found.get("ref").strip():
+        following = domains.get(ref)
+        if following is None or id(following) in passed:
+            notes.append(f"{name}: VALUES refers to {ref!r}, which is not there")
+            return values
+        passed.add(id(following))
+        found = following
+    return found
+
+
+def _fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
+    elements = list(element.all("FIELD"))
+    names = unique_names([(e.get("name") or e.get("ID")).strip() for e in elements])
+    for i, (child, name) in enumerate(zip(elements, names, strict=True)):
+        with located(part=f"field {i} {name!r}"):
+            found = read_field(child, name, notes, domains)
+        yield found
+
+
+def read_field(element: Element, name: str, notes: list[str], domains: Mapping[str, Element] | None = None) -> Field:
+    """Read a FIELD or PARAM element; ``domains`` are the VALUES elements that others may refer to, by ID.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If its datatype is not known.
+    """
+    datatype = element.get("datatype").strip()
+    if datatype not in DATATYPES:
+        known = _OLD.get(datatype) or next((d for d in DATATYPES if d.lower() == datatype.lower()), None)
+        if known is None:
+            if datatype:
+                msg = f"the datatype {datatype!r} is not one of VOTable"
+                raise UnsupportedFeature(msg)
+            known = "char"
+        notes.append(f"{name}: datatype {datatype!r} read as {known!r}")
+    else:
+        known = datatype
+    arraysize = element.attributes.get("arraysize")
+    if arraysize is None and datatype in {"string", "unicodeString", "text", ""}:
+        arraysize = "*"
+    own = list(element.all("VALUES"))
+    values = [_domain(v, domains or {}, name, notes) for v in own]
+    return Field(
+        name,
+        known,
+        _shape(known, arraysize, name, notes),
+        element.attributes,
+        element.said("DESCRIPTION"),
+        _limit(values, "null"),
+        _limit(values, "MIN"),
+        _limit(values, "MAX"),
+        tuple(_options(values)),
+        tuple(e.attributes for e in element.all("LINK")),
+        any(v is not o for v, o in zip(values, own, strict=True)),
+    )
+
+
+def _limit(values: list[Element], what: str) -> str | None:
+    for element in values:
+        if what == "null":
+            if "null" in element.attributes:
+                return element.attributes["null"].strip()
+        elif (child := element.first(what)) is not None:
+            return child.get("value")
+    return None
+
+
+def _options(elements: list[Element]) -> Iterator[tuple[str, str]]:
+    for element in elements:
+        for child in element.all("OPTION"):
+            yield child.get("value"), child.get("name")
+
+
+def _shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) -> Shape:
+    is_text = datatype in {"char", "unicodeChar"}
+    if arraysize is None:
+        return Shape(text=1) if is_text else Shape()
+    text = re.sub(r"\s", "", arraysize)
+    if not re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text):
+        notes.append(f"{name}: arraysize {arraysize!r} is malformed")
+        text = re.sub(r"x(?=x|$)", "", re.sub(r"[^\dx*]", "x", text)).strip("x") or "*"
+        text = text if re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text) else "*"
+    axes = text.split("x")
+    variable = axes[-1].endswith("*")
+    lengths = axes[:-1] if variable else axes
+    # Digits first: Python refuses to convert thousands of them. Each axis too: an axis of 0 hides the size of the others.
+    fixed = [int(a) for a in lengths] if len(lengths) <= 32 and max(map(len, axes)) <= 20 else [1 << 31]
+    empty = 0 in (fixed[1:] if is_text else fixed) and (
+        is_text or datatype == "bit"
+    )  # nothing to divide texts and bytes by
+    if empty or max([math.prod(fixed), *fixed]) >= 1 << 31:
+        msg = f"an arraysize of {arraysize[:80]!r} is impossible"
+        raise FormatError(msg)
+    if is_text:
+        if len(axes) == 1:
+            return Shape(text=0 if variable else fixed[0])
+        return Shape(tuple(reversed(fixed[1:])), variable, fixed[0])
+    return Shape(tuple(reversed(fixed)), variable)
+
+
+def _natural(text: Any) -> int | None:
+    return int(text) if re.fullmatch(r"\s*\d{1,18}\s*", str(text or "")) else None

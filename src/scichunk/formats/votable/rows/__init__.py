@@ -1,0 +1,1 @@
+"""Rows of each serialisation: TABLEDATA, BINARY, BINARY2, and tables in FITS or Parquet."""

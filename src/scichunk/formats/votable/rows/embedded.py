@@ -1,0 +1,207 @@
+"""Tables whose rows are in a FITS or Parquet file: those are read as what they are, and the document's words put over them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, cast
+
+import numpy.typing as npt
+
+from scichunk import options
+from scichunk.core import registry
+from scichunk.core.cache import held_bytes
+from scichunk.core.files import TableFile, TableId
+from scichunk.core.tables import Column, Rows, TableSource
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.formats.votable.document.href import resolve
+from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.document.scan import Document
+from scichunk.formats.votable.document.structure import Field, Table
+from scichunk.formats.votable.values.column_part import declared_null
+from scichunk.sources import Location
+from scichunk.tables.arrow import to_numpy
+from scichunk.tables.nulls import without_value
+
+__all__ = ["Overlay", "open_delegated"]
+
+
+def open_delegated(location: Location, document: Document, table: Table) -> TableSource:
+    """Open the file that a FITS or PARQUET element names or holds.
+
+    Raises
+    ------
+    UnsupportedFeature
+        If it lies where it must not be read.
+    FormatError, SourceError
+        If it cannot be read.
+    """
+    where = _target(location, document, table)
+    if table.serialization == "FITS":
+        inner: TableSource = _fits(where, table)
+    else:
+        from scichunk.formats.votable.rows.parquet import ParquetTable
+
+        inner = ParquetTable(where)
+    return Overlay(document, table, inner)
+
+
+def _target(location: Location, document: Document, table: Table) -> Location:
+    stream = table.stream
+    if stream is None or table.body is None:
+        msg = f"a {table.serialization} element without a stream"
+        raise FormatError(msg)
+    if stream.href:
+        return resolve(location, stream.href)
+    body = document.bodies[table.body]
+    size = body.stop - body.start
+    if stream.encoding.lower() != "base64" or size > options.get().max_chunk_bytes:
+        if stream.encoding.lower() == "base64":
+            msg = f"a file of {size} bytes within the document (options.max_chunk_bytes)"
+            raise LimitExceeded(msg)
+        msg = f"a file within the document that is encoded as {stream.encoding!r}"
+        raise UnsupportedFeature(msg)
+    document.find_all()
+    text = bytes(document.source.read_ranges([body.start], [body.stop])[0])
+    try:
+        return Location(base64.b64decode(b"".join(text.split()), validate=True))
+    except (binascii.Error, ValueError) as error:
+        msg = f"the file within the document is not base64: {error}"
+        raise FormatError(msg) from None
+
+
+def _fits(where: Location, table: Table) -> TableSource:
+    file = cast("TableFile", registry.get("fits").open_file(where))
+    return file.table(TableId(table.extension))
+
+
+class Overlay:
+    """A table of another format with names and attributes of the document.
+
+    Parameters
+    ----------
+    document, table
+        What is said of it.
+    inner
+        The table itself; fields and its columns belong together by position if there are as many, else by name.
+    """
+
+    def __init__(self, document: Document, table: Table, inner: TableSource) -> None:
+        self.document, self.table, self.inner = document, table, inner
+        self.reader, self.codec = inner.reader, f"{table.serialization}, {inner.codec}"
+        fields = table.fields
+        if len(fields) == len(inner.columns):
+            self._fields: list[Field | None] = list(fields)
+        else:
+            by_name = {f.name: f for f in fields}
+            self._fields = [by_name.get(c.name) for c in inner.columns]
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory of the file that it is in, where that is within the document."""
+        return held_bytes(self.inner)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns."""
+        return self._columns
+
+    @cached_property
+    def _columns(self) -> tuple[Column, ...]:
+        return tuple(_overlaid(c, f) for c, f in zip(self.inner.columns, self._fields, strict=True))
+
+    @property
+    def schema(self) -> Any:
+        """Of the record batches."""
+        return self._schema
+
+    @cached_property
+    def _schema(self) -> Any:
+        import pyarrow as pa
+
+        return pa.schema([(c.name, c.type) for c in self.columns])
+
+    @property
+    def n_rows(self) -> int | None:
+        """Number of rows if known."""
+        return self.inner.n_rows
+
+    @property
+    def row_group(self) -> int:
+        """Rows read together."""
+        return self.inner.row_group
+
+    @property
+    def nbytes(self) -> int | None:
+        """Encoded bytes."""
+        return self.inner.nbytes
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """What both files say."""
+        return self._attrs
+
+    @cached_property
+    def _attrs(self) -> Mapping[str, Any]:
+        said = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header()}
+        return dict(self.inner.attrs) | said
+
+    def count_rows(self) -> int:
+        """Return the number of rows."""
+        return self.inner.count_rows()
+
+    def partitions(self, nbytes: int) -> list[Rows]:
+        """Cut as the other format does."""
+        return self.inner.partitions(nbytes)
+
+    def read_rows(self, rows: Rows, columns: Sequence[str] | None = None) -> Any:
+        """Read rows as an Arrow record batch."""
+        import pyarrow as pa
+
+        names = None if columns is None else [self._inner(c) for c in columns]
+        batch = self.inner.read_rows(rows, names)
+        if columns is not None and not columns:
+            return batch
+        wanted = self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
+        return pa.RecordBatch.from_arrays(batch.columns, schema=wanted)
+
+    def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
+        """Read rows of one column as NumPy values."""
+        column = next((c for c in self.columns if c.name == name), None)
+        if column is None or self.table.serialization == "FITS" or column.dtype.kind not in "iub":
+            return self.inner.read_column(self._inner(name), start, stop, raw=raw)
+        array = self.read_rows(Rows(start, stop), [name]).column(0)
+        if column.null is None and _has_nulls(array):
+            raise without_value(name, "scichunk.read_votable").at(
+                url=self.document.source.url, part=f"rows {start} to {stop}"
+            )
+        return to_numpy(array, column)
+
+    def _inner(self, name: str) -> str:
+        for outer, inner in zip(self.columns, self.inner.columns, strict=True):
+            if outer.name == name:
+                return inner.name
+        msg = f"there is no column {name!r}"
+        raise FormatError(msg, url=self.document.source.url)
+
+
+def _has_nulls(array: Any) -> bool:
+    while hasattr(array.type, "value_type"):
+        if array.null_count:
+            return True
+        array = array.flatten()
+    return bool(array.null_count)
+
+
+def _overlaid(column: Column, field: Field | None) -> Column:
+    if field is None:
+        return column
+    attrs = dict(column.attrs) | column_attributes(field)
+    encoding = dict(column.encoding) | column_encoding(field)
+    null = column.null
+    if null is None and column.dtype.kind in "iu" and (declared := declared_null(field)) is not None:
+        null = declared.astype(column.dtype) if declared.dtype.kind in "iu" else None
+    return replace(column, name=field.name, attrs=attrs, encoding=encoding, null=null)

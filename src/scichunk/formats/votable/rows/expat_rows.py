@@ -1,0 +1,147 @@
+"""Rows with unusual markup, read by expat: CDATA, attributes, references, anything that XML allows."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from xml.parsers import expat
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import FormatError
+from scichunk.formats.votable.document.structure import Field
+
+__all__ = ["StrictRows", "read_rows"]
+
+Bytes = npt.NDArray[np.uint8]
+
+
+class StrictRows:
+    """Handlers of expat: texts of the cells of whole rows."""
+
+    def __init__(self) -> None:
+        self.rows: list[list[str]] = []
+        self.places: list[int] = []
+        """Where each row begins."""
+        self._stop = 0
+        self._row: list[str] | None = None
+        self._cell: list[str] | None = None
+        self._base64 = False
+        self._encoded: set[tuple[int, int]] = set()
+        self._start = 0
+
+    @property
+    def encoded(self) -> set[tuple[int, int]]:
+        """Row and column of the cells that are base64."""
+        return self._encoded
+
+    def start(self, name: str, attributes: dict[str, str], place: int) -> None:
+        """Take a start tag."""
+        local = name.rpartition(":")[2]
+        if local == "TR":
+            self._row, self._start = [], place
+        elif local == "TD":
+            self._cell = []
+            self._base64 = attributes.get("encoding") == "base64"
+
+    def end(self, name: str, place: int) -> None:
+        """Take an end tag that ends at a place."""
+        local = name.rpartition(":")[2]
+        if local == "TD" and self._cell is not None:
+            if self._row is not None:
+                if self._base64:
+                    self._encoded.add((len(self.rows), len(self._row)))
+                self._row.append("".join(self._cell))
+            self._cell = None
+        elif local == "TR" and self._row is not None:
+            self.rows.append(self._row)
+            self.places.append(self._start)
+            self._row, self._stop = None, place
+
+    def keep(self, limit: int) -> int:
+        """Drop the rows that begin at ``limit`` or later; returns where the first row begins that is not kept."""
+        count = sum(p < limit for p in self.places)
+        following = self.places[count:] or ([self._start] if self._row is not None else [self._stop])
+        del self.rows[count:], self.places[count:]
+        return following[0]
+
+    def text(self, data: str) -> None:
+        """Take characters."""
+        if self._cell is not None:
+            self._cell.append(data)
+
+
+def read_rows(
+    data: Bytes, limit: int, encoding: str, *, last: bool, error_at: Callable[[str, int], FormatError]
+) -> tuple[StrictRows, int]:
+    """Read the rows that begin before ``limit``, as far as they are whole.
+
+    Parameters
+    ----------
+    last
+        The table ends with the data: nothing may be left open.
+    error_at
+        Makes the error of a message and a place in the data.
+
+    Returns
+    -------
+    StrictRows
+    int
+        Where the next row begins; the size of the data if there is none.
+
+    Raises
+    ------
+    FormatError
+        If it is not well-formed.
+    """
+    found = StrictRows()
+    parser = expat.ParserCreate("iso-8859-1" if encoding == "iso8859-1" else "utf-8")
+    parser.buffer_text = True
+    root = b"<r>"
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        found.start(name, attributes, parser.CurrentByteIndex - len(root))
+
+    def end(name: str) -> None:
+        found.end(name, parser.CurrentByteIndex - len(root) + len(name) + 3)
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, found.text
+    text = data.tobytes()
+    try:
+        parser.Parse(root, False)
+        parser.Parse(text, False)
+        if last:
+            parser.Parse(b"</r>", True)
+    except expat.ExpatError as error:
+        place = parser.ErrorByteIndex - len(root)
+        if not _closes(text, place):
+            msg = f"not well-formed XML: {expat.ErrorString(error.code)}"
+            raise error_at(msg, place) from None
+    return found, found.keep(limit)
+
+
+def _closes(text: bytes, place: int) -> bool:
+    """Whether the error is only that the table ends here."""
+    return (
+        re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, place - 2) : place + 64], re.DOTALL) is not None
+    )
+
+
+def decode_cell(text: str, field: Field) -> str:
+    """Text form of a cell in base64 (VOTable 1.0, TD encoding)."""
+    from scichunk.formats.votable.values.from_bytes import single_value
+
+    try:
+        data = base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        msg = f"a cell is no base64: {error}"
+        raise FormatError(msg) from None
+    return single_value(field, data)
+
+
+def pad(cells: Sequence[str], size: int) -> list[str]:
+    """As many cells as there are fields."""
+    return [*cells[:size], *[""] * (size - len(cells))]

@@ -1,0 +1,1 @@
+"""Cells to values, whatever they were read from."""

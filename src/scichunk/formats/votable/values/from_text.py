@@ -1,0 +1,334 @@
+"""From the texts of cells to values (VOTable 1.5, section 5.1); kernels for what is plain, Python for the rest."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.codecs.text import cells, numbers
+from scichunk.codecs.text import texts as text
+from scichunk.errors import FormatError, LimitExceeded
+from scichunk.formats.votable.document.structure import Field
+from scichunk.formats.votable.values.column_part import Array, Mask, Part, declared_null
+from scichunk.formats.votable.values.diagnostics import Findings, Policy, Report
+
+__all__ = ["Texts", "convert"]
+
+Spans = npt.NDArray[np.int32]
+_MANY: Final = 1 << 23
+_INTEGER: Final = re.compile(r"[+-]?\d+")
+_FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+
+
+@dataclass(slots=True)
+class Texts:
+    """The cells of one field in some rows: places in a buffer."""
+
+    data: npt.NDArray[np.uint8]
+    starts: Spans
+    stops: Spans
+    seen: int
+    """What is in them, see :mod:`scichunk.codecs.text.cells`."""
+    where: Callable[[int], str]
+    """Says where a row is."""
+    encoding: str = "utf-8"
+
+    def text(self, row: int) -> str:
+        """Return one cell."""
+        return self.data[self.starts[row] : self.stops[row]].tobytes().decode("utf-8", "replace")
+
+
+class _Context:
+    """What all converters need to know."""
+
+    def __init__(self, field: Field, policy: Policy, findings: Findings) -> None:
+        self.field, self.policy, self.findings = field, policy, findings
+
+    def add(self, kind: str, count: int, where: str) -> None:
+        self.findings.add(kind, self.field.name, count, where)
+
+    def refuse(self, where: str, found: str) -> None:
+        what = f"{found[:60]!r} is no {self.field.datatype}"
+        self.findings.refuse(self.policy, "not a value", self.field.name, where, what)
+
+
+def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> Part:
+    """Read the values of some rows.
+
+    Raises
+    ------
+    FormatError
+        If a text is no value of the field's type (or, by the policy, that becomes null).
+    """
+    context = _Context(field, policy, findings)
+    if given.seen & cells.CONTROL:
+        given = _printable(context, given)
+    if given.seen & (cells.AMPERSAND | cells.RETURN) and not field.is_text:
+        given = _resolved(given)
+    if field.is_text:
+        return _texts(context, given)
+    if field.datatype == "bit" and (field.shape.item or field.shape.variable):
+        return _bits(context, given)
+    shape, rows = field.shape, given.starts.size
+    pair = 2 if field.kind in {"c8", "c16"} else 1
+    if not shape.item and not shape.variable and pair == 1:
+        values, null = _numbers(context, given)
+        return Part(rows, values, null)
+    counts = np.empty(rows, np.int32)
+    total, comma = text.count_tokens(given.data, given.starts, given.stops, counts)
+    if comma >= 0:
+        context.add("comma", 1, given.where(comma))
+    size = pair * shape.size
+    row_null = counts == 0
+    if shape.variable:
+        wrong = np.flatnonzero(counts % np.int64(size) != 0)
+        for row in wrong.tolist():
+            _refuse_length(context, given, row, int(counts[row]), f"a multiple of {size}")
+        total = _without(given, wrong, counts, total)
+    elif pair == 2 and not shape.item:
+        _check_pairs(context, given, counts)
+    elif ((counts != size) & ~row_null).any():
+        bad = np.flatnonzero((counts != size) & ~row_null)
+        context.add("array length", bad.size, given.where(int(bad[0])))
+    count = total if shape.variable else rows * size
+    _check_size(count, total, given)
+    firsts, lasts = np.empty(count, np.int32), np.empty(count, np.int32)
+    text.tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
+    inner = _Inner(given, counts if shape.variable else None, size)
+    values, null = _numbers(context, replace(given, starts=firsts, stops=lasts, where=inner.where))
+    if pair == 2:
+        values = np.ascontiguousarray(values).view(field.kind)
+        null = None if null is None else null.reshape(-1, 2).any(axis=1)
+    if shape.variable:
+        offsets = np.zeros(rows + 1, np.int32)
+        np.cumsum(counts // np.int64(size), out=offsets[1:])
+        return Part(rows, values, null, None, None, offsets)
+    return Part(rows, values, null, row_null if row_null.any() else None)
+
+
+def _check_size(count: int, there: int, given: Texts) -> None:
+    """Refuse to make far more elements than are there: a short document may declare arrays of any size."""
+    if count > _MANY and count > 64 * there:
+        msg = f"{count} elements are declared where {there} are"
+        raise LimitExceeded(msg, part=given.where(0))
+
+
+class _Inner:
+    """Where the row of an element is."""
+
+    def __init__(self, given: Texts, counts: Spans | None, size: int) -> None:
+        self._given, self._counts, self._size = given, counts, size
+
+    def where(self, element: int) -> str:
+        if self._counts is None:
+            return self._given.where(element // self._size)
+        return self._given.where(int(np.searchsorted(np.cumsum(self._counts), element, "right")))
+
+
+def _refuse_length(context: _Context, given: Texts, row: int, found: int, wanted: str) -> None:
+    what = f"{found} elements where {wanted} are declared"
+    context.findings.refuse(context.policy, "array length", context.field.name, given.where(row), what)
+
+
+def _without(given: Texts, rows: npt.NDArray[np.intp], counts: Spans, total: int) -> int:
+    """Empty some rows; returns the tokens that are left."""
+    if rows.size:
+        given.stops = given.stops.copy()
+        given.stops[rows] = given.starts[rows]
+        total -= int(counts[rows].sum())
+        counts[rows] = 0
+    return total
+
+
+def _check_pairs(context: _Context, given: Texts, counts: Spans) -> None:
+    """A complex number has two parts; a single NaN is null, as for astropy."""
+    wrong = [
+        r for r in np.flatnonzero((counts != 2) & (counts != 0)).tolist() if given.text(r).strip().lower() != "nan"
+    ]
+    for row in wrong:
+        _refuse_length(context, given, row, int(counts[row]), "2")
+
+
+def _printable(context: _Context, given: Texts) -> Texts:
+    """Refuse characters that XML forbids (XML 1.0, section 2.2), or replace them."""
+    data = given.data.copy()
+    bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
+    first = next((i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any()), -1)
+    if first < 0:  # in a row that was not taken
+        return replace(given, seen=given.seen & ~cells.CONTROL)
+    what = "a control character that XML forbids"
+    context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
+    data[bad] = 63
+    return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
+
+
+def _resolved(given: Texts) -> Texts:
+    """The same with XML references replaced."""
+    data, offsets = _unescaped(given)
+    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & cells.HIGH)
+
+
+def _unescaped(given: Texts) -> tuple[npt.NDArray[np.uint8], Spans]:
+    out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
+    offsets = np.empty(given.starts.size + 1, np.int32)
+    used = text.unescape(given.data, given.starts, given.stops, out, offsets)
+    if used < 0:
+        msg = f"an entity that is not defined in {given.text(-1 - used)[:60]!r}"
+        raise FormatError(msg, part=given.where(-1 - used))
+    return out[:used], offsets
+
+
+def _numbers(context: _Context, given: Texts) -> tuple[Array, Mask | None]:
+    """Values and nulls of single numbers or booleans."""
+    field, rows = context.field, given.starts.size
+    state = np.empty(rows, np.uint8)
+    if field.kind == "?":
+        flags = np.empty(rows, np.bool_)
+        others = numbers.booleans(given.data, given.starts, given.stops, flags, state)
+        if others:
+            for i, found in _others(given, state):
+                context.refuse(given.where(i), found)
+                state[i] = numbers.EMPTY
+        return flags, _nulls(state)
+    if field.kind in {"u1", "i2", "i4", "i8"}:
+        return _integers(context, given, state)
+    found_ = np.empty(rows, np.float64)
+    if numbers.floats(given.data, given.starts, given.stops, found_, state):
+        _odd_floats(context, given, found_, state)
+    kind = "f4" if field.kind in {"f4", "c8"} else "f8"
+    with np.errstate(over="ignore"):
+        values: Array = found_.astype(kind, copy=False)
+    null = _nulls(state)
+    declared = declared_null(field)
+    if declared is not None and not np.isnan(declared):
+        null = _with(null, values == declared)
+    return values, null
+
+
+def _others(given: Texts, state: npt.NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+    for i in np.flatnonzero(state == numbers.OTHER).tolist():
+        yield i, given.text(i).strip()
+
+
+def _nulls(state: npt.NDArray[np.uint8]) -> Mask | None:
+    null = state == numbers.EMPTY
+    return null if null.any() else None
+
+
+def _with(null: Mask | None, more: Mask) -> Mask | None:
+    return null if not more.any() else (more if null is None else null | more)
+
+
+def _odd_floats(context: _Context, given: Texts, values: Array, state: npt.NDArray[np.uint8]) -> None:
+    """Numbers of more digits than the kernel takes, other ways to write infinity, and what is no number."""
+    bad, first = 0, ""
+    for i, found in _others(given, state):
+        if _FLOAT.fullmatch(found) or found.lower().lstrip("+-") == "infinity":
+            values[i], state[i] = float(found), numbers.VALUE
+        else:
+            state[i] = numbers.EMPTY
+            bad, first = bad + 1, first or given.where(i)
+    if bad:
+        context.add("no number", bad, first)
+
+
+def _integers(context: _Context, given: Texts, state: npt.NDArray[np.uint8]) -> tuple[Array, Mask | None]:
+    field, policy = context.field, context.policy
+    dtype = np.dtype(field.kind)
+    low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+    wide = np.empty(given.starts.size, np.int64)
+    others = numbers.integers(given.data, given.starts, given.stops, low, high, wide, state)
+    beyond: list[int] = []
+    nearest: list[int] = []
+    for i, found in _others(given, state) if others else ():
+        value = _integer(found)
+        state[i] = numbers.EMPTY
+        if value is None:
+            if found.lower() != "nan":
+                context.refuse(given.where(i), found)
+        elif low <= value <= high:
+            wide[i], state[i] = value, numbers.VALUE
+        elif policy.astropy_compat or (value < 0 and low == 0) or found[:2] in {"0x", "0X"}:
+            wide[i], state[i] = min(max(value, low), high), numbers.VALUE
+            nearest.append(i)
+        else:
+            beyond.append(i)
+    for kind, rows in (("integer range", beyond), ("integer nearest", nearest)):
+        if rows:
+            context.add(kind, len(rows), given.where(rows[0]))
+    values: Array = wide.astype(dtype, copy=False)
+    null = None if policy.astropy_compat and not policy.version_1_3 else _nulls(state)
+    declared = declared_null(field)
+    return values, null if declared is None else _with(null, values == declared)
+
+
+def _integer(found: str) -> int | None:
+    """What the kernel leaves: hexadecimal (VOTable 1.5, section 5.1), many digits."""
+    if found.lower().startswith("0x"):
+        try:
+            return int(found, 16) if "_" not in found else None
+        except ValueError:
+            return None
+    return int(found) if _INTEGER.fullmatch(found) and found.isascii() and len(found) < 4000 else None
+
+
+def _bits(context: _Context, given: Texts) -> Part:
+    shape, rows = context.field.shape, given.starts.size
+    counts = np.empty(rows, np.int32)
+    total, bad = text.count_digits(given.data, given.starts, given.stops, counts)
+    if bad >= 0:
+        context.refuse(given.where(bad), given.text(bad))
+    if shape.variable:
+        wrong = np.flatnonzero(counts % shape.size != 0)
+        for row in wrong.tolist():
+            _refuse_length(context, given, row, int(counts[row]), f"a multiple of {shape.size}")
+        total = _without(given, wrong, counts, total)
+        out = np.empty(total, np.bool_)
+        text.digits(given.data, given.starts, given.stops, -1, out)
+        offsets = np.zeros(rows + 1, np.int32)
+        np.cumsum(counts // shape.size, out=offsets[1:])
+        return Part(rows, out, None, None, None, offsets)
+    empty = counts == 0
+    wrong = np.flatnonzero((counts != shape.size) & ~empty)
+    if wrong.size:
+        context.add("array length", wrong.size, given.where(int(wrong[0])))
+    _check_size(rows * shape.size, total, given)
+    out = np.empty(rows * shape.size, np.bool_)
+    text.digits(given.data, given.starts, given.stops, shape.size, out)
+    return Part(rows, out, None, empty if empty.any() else None)
+
+
+def _texts(context: _Context, given: Texts) -> Part:
+    field, rows = context.field, given.starts.size
+    if given.seen & (cells.AMPERSAND | cells.RETURN):
+        data, offsets = _unescaped(given)
+    else:
+        data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
+        offsets = np.empty(rows + 1, np.int32)
+        text.copy(given.data, given.starts, given.stops, data, offsets)
+    if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
+        for row in range(rows):
+            if "]]>" in given.text(row):
+                context.findings.refuse(
+                    context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
+                )
+    report = Report(field.name, context.policy, context.findings, given.where)
+    if given.seen & cells.HIGH:
+        from scichunk.formats.votable.values.strings import to_utf8
+
+        data, offsets = to_utf8(data, offsets, given.encoding, report)
+    shape = field.shape
+    if shape.item or shape.variable:
+        from scichunk.formats.votable.values.strings import split
+
+        return split(field, data, offsets, report)
+    if shape.text or context.policy.astropy_compat:
+        from scichunk.formats.votable.values.strings import check_length
+
+        data, offsets = check_length(field, data, offsets, report)
+    return Part(rows, data, None, None, offsets)

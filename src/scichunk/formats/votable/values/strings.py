@@ -1,0 +1,120 @@
+"""Texts of declared length, and arrays of them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import LimitExceeded
+from scichunk.formats.votable.document.structure import Field
+from scichunk.formats.votable.values.column_part import Part
+from scichunk.formats.votable.values.diagnostics import Report
+from scichunk.tables.arrow import offsets_of
+
+__all__ = ["check_length", "pack", "split", "to_utf8"]
+
+Bytes = npt.NDArray[np.uint8]
+Offsets = npt.NDArray[np.int32]
+
+
+def pack(texts: list[str]) -> tuple[Bytes, Offsets]:
+    """UTF-8 bytes of texts, and where each begins."""
+    encoded = [t.encode("utf-8", "replace") for t in texts]
+    return np.frombuffer(b"".join(encoded), np.uint8), offsets_of([len(e) for e in encoded])
+
+
+def _unpack(data: Bytes, offsets: Offsets) -> list[str]:
+    whole = data.tobytes()
+    cuts = offsets.tolist()
+    return [whole[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(cuts)]
+
+
+def check_length(field: Field, data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
+    """Count texts that are longer than declared; cut and trim them only where astropy's values are wanted."""
+    limit = field.shape.text or 0
+    sizes = np.diff(offsets)
+    if limit and int(sizes.max(initial=0)) > limit:
+        texts = _unpack(data, offsets) if int(data.max(initial=0)) > 127 else None
+        if texts is not None:
+            sizes = np.array([len(t) for t in texts], np.int32)
+        long = np.flatnonzero(sizes > limit)
+        if long.size:
+            report.add("long text", long.size, int(long[0]))
+    if report.policy.astropy_compat:
+        texts = [t.strip(" \t\r\n") for t in _unpack(data, offsets)]
+        return pack([t[:limit] for t in texts] if limit else texts)
+    return data, offsets
+
+
+def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
+    """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
+    shape = field.shape
+    length, size, rows = shape.text or 1, shape.size, offsets.size - 1
+    if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:
+        msg = f"{rows * size} texts are declared where {data.size} characters are"
+        raise LimitExceeded(msg, part=report.where(0))
+    pieces: list[str] = []
+    counts = np.zeros(rows, np.int64)
+    empty = np.zeros(rows, np.bool_)
+    long, first = 0, -1
+    for row, text in enumerate(_unpack(data, offsets)):
+        found = [text[i : i + length] for i in range(0, len(text), length)]
+        empty[row] = not text
+        if shape.variable:
+            found += [""] * (-len(found) % size)
+        else:
+            if len(found) > size:
+                long, first = long + 1, row if first < 0 else first
+            found = found[:size] + [""] * (size - len(found))
+        pieces += [f.split("\0", 1)[0].rstrip(" ") for f in found]
+        counts[row] = len(found) // size
+    if long:
+        report.add("array length", long, first)
+    values, texts = pack(pieces)
+    row_null = empty if empty.any() and not shape.variable else None
+    return Part(rows, values, None, row_null, texts, offsets_of(counts) if shape.variable else None)
+
+
+def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tuple[Bytes, Offsets]:
+    """Validate UTF-8, or make it of Latin-1; ``binary``: whatever it is."""
+    if encoding == "iso8859-1":
+        wider = np.concatenate([[0], np.cumsum(data > 127)])
+        text = np.frombuffer(data.tobytes().decode("latin-1").encode(), np.uint8)
+        return text, offsets_of(np.diff(offsets + wider[offsets]))
+    import pyarrow as pa
+
+    from scichunk.tables.arrow import strings
+
+    try:
+        strings(offsets, data).validate(full=True)
+    except pa.ArrowInvalid:
+        if encoding == "binary":
+            return _as_latin1(data, offsets, report)
+        return _replaced(data, offsets, report)
+    return data, offsets
+
+
+def _as_latin1(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
+    """Each text as UTF-8 if it is that, else as Latin-1: what services put into binary is not said anywhere."""
+    whole, texts = data.tobytes(), []
+    for row, (start, stop) in enumerate(itertools.pairwise(offsets.tolist())):
+        try:
+            texts.append(whole[start:stop].decode())
+        except UnicodeDecodeError:
+            texts.append(whole[start:stop].decode("latin-1"))
+            report.add("Latin-1", 1, row)
+    return pack(texts)
+
+
+def _replaced(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
+    """Refuse what is no UTF-8, or replace its bytes by U+FFFD."""
+    whole, cuts, texts = data.tobytes(), offsets.tolist(), []
+    for row, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        try:
+            texts.append(whole[start:stop].decode())
+        except UnicodeDecodeError as error:
+            report.refuse("encoding", row, f"bytes that are no UTF-8 ({error.reason})")
+            texts.append(whole[start:stop].decode("utf-8", "replace"))
+    return pack(texts)

@@ -1,0 +1,207 @@
+"""The header of a document that is written: made anew from the tree of the header that the columns came with, or from nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from scichunk.codecs.text.xml_tree import Element, parse
+from scichunk.errors import ScichunkError
+from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.document.structure import Field, Table, tables
+from scichunk.formats.votable.write.column_writers import OutField
+
+__all__ = ["write_header"]
+
+_DECLARATION: Final = '<?xml version="1.0" encoding="utf-8"?>\n'
+_VERSION: Final = "1.4"
+_NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
+_OLD_NAMESPACE: Final = re.compile(r"(http://www\.ivoa\.net/xml/VOTable/)v1\.[0-2]\b")
+_OLD_VERSION: Final = re.compile(r"v?1\.[0-2]")
+"""Versions that do not know BINARY2."""
+_SAID_ELSEWHERE: Final = (
+    "votable_header",
+    "votable_warnings",
+    "votable_version",
+    "name",
+    "ID",
+    "ucd",
+    "utype",
+    "description",
+    "links",
+)
+"""Attributes of a table that are no PARAM."""
+_UNWRITABLE: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML has no form for (XML 1.0, section 2.2)."""
+
+_RAW: Final = ""
+"""Tag of elements whose text is written as it is."""
+_HERE: Final = "\0"
+"""Where the data come: no document has this character."""
+
+
+def write_header(
+    attrs: Mapping[str, Any], fields: Sequence[OutField], *, rows: int, name: str | None
+) -> tuple[str, str]:
+    """Return the document before and behind the DATA element of its table.
+
+    Parameters
+    ----------
+    attrs
+        Attributes of the table. If ``votable_header`` is one, what it says beside the columns is kept: elements in their order, with
+        their attributes; comments are not.
+    fields
+        The columns. A FIELD of the header that still holds is kept as it is, with all that it says.
+    rows
+        Number of rows.
+    name
+        Name of the table; None for the one that it has.
+    """
+    given = attrs.get("votable_header")
+    if isinstance(given, str):
+        found: tuple[Element, Table | None] | None = None
+        with contextlib.suppress(ScichunkError):  # what the columns say of themselves is enough
+            root = parse([(0, given)], "votable_header", root="VOTABLE")
+            found = root, _best(tables(root), fields, attrs)
+        if found is not None and found[1] is not None:
+            return _from_tree(found[0], found[1], attrs, fields, {"name": name, "nrows": str(rows)})
+    said = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
+    tag = _start_tag("TABLE", {k: str(v) for k, v in said.items() if v} | {"nrows": str(rows)})
+    description = attrs.get("description")
+    before = (
+        f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n{tag}>\n'
+        + (f"<DESCRIPTION>{_text(description)}</DESCRIPTION>\n" if description else "")
+        + "".join(f.element() + "\n" for f in fields)
+        + _params({k: v for k, v in attrs.items() if k not in _SAID_ELSEWHERE})
+        + "".join(f"<LINK href={quoteattr(str(v))}/>\n" for v in np.atleast_1d(attrs.get("links", [])))
+    )
+    return before, "\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
+
+
+def _best(found: list[Table], fields: Sequence[OutField], attrs: Mapping[str, Any]) -> Table | None:
+    """The table with the most of the columns; its name decides between equals."""
+    names = {f.name for f in fields}
+
+    def score(table: Table) -> tuple[int, bool, bool, int]:
+        same = len(names & {f.name for f in table.fields})
+        return same, table.identifier == attrs.get("ID", ""), table.name == attrs.get("name", ""), -table.index
+
+    best = max(found, key=score, default=None)
+    return best if best is not None and score(best)[0] and best.fields else None
+
+
+def _from_tree(
+    root: Element, table: Table, attrs: Mapping[str, Any], fields: Sequence[OutField], said: Mapping[str, str | None]
+) -> tuple[str, str]:
+    """Write the tree with other fields in one of its tables, and without the data of any."""
+    elements = table.element.all("FIELD")
+    known = {field.name: (field, element) for field, element in zip(table.fields, elements, strict=False)}
+    written = []
+    for out in fields:
+        field, element = known.get(out.name, (None, None))
+        kept = element is not None and field is not None and _still_holds(field, out)
+        written.append("".join(_serialised(element)) if kept and element is not None else out.element() + "\n")
+    original = table_attributes(table, root)
+    fresh = {k: v for k, v in attrs.items() if k not in original and not k.startswith("votable_")}
+    block = Element(_RAW, {}, text="".join(written) + _params(fresh))
+
+    def changed(element: Element) -> Element:
+        name, attributes = element.as_written
+        children = [c for c in element.children if element.tag != "TABLE" or c.tag != "DATA"]
+        if element is root:
+            attributes = _raised(attributes)
+        if element is table.element:
+            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | {k: v for k, v in said.items() if v}
+            children = _with_block(element, block)
+        return Element(element.tag, attributes, [changed(c) for c in children], element.text, name)
+
+    before, _, after = "".join(_serialised(changed(root))).partition(_HERE)
+    return _DECLARATION + before, "\n" + after
+
+
+def _with_block(table: Element, block: Element) -> list[Element]:
+    """The children of a table with other fields where the first was, and a mark where the data were, or at its end."""
+    children: list[Element] = []
+    rest = [block]
+    for child in table.children:
+        if child.tag in {"FIELD", "DATA"}:
+            children += rest
+            rest = []
+        if child.tag == "DATA":
+            children.append(Element(_RAW, {}, text=_HERE))
+        elif child.tag != "FIELD":
+            children.append(child)
+    if all(child.text != _HERE for child in children):
+        children += [*rest, Element(_RAW, {}, text=_HERE)]
+    return children
+
+
+def _raised(attributes: Mapping[str, str]) -> dict[str, str]:
+    """Attributes of the root, for a version that knows BINARY2."""
+    found = {k: _OLD_NAMESPACE.sub(r"\1v1.3", v) for k, v in attributes.items()}
+    if _OLD_VERSION.fullmatch(found.get("version", "1.0")):
+        found["version"] = _VERSION
+    return found
+
+
+def _still_holds(field: Field, out: OutField) -> bool:
+    """Whether a FIELD still says what is to be said."""
+    attrs, said = column_attributes(field), column_encoding(field)
+    mine = {k: v for k, v in out.column.attrs.items() if k not in {"null_value", "_FillValue"}}
+    null = None if out.null is None else str(out.null)
+    typed = out.datatype == field.datatype == field.attributes.get("datatype")
+    return (
+        typed
+        and not field.refers  # the element that it refers to may not be written
+        and out.arraysize == str(said.get("arraysize", ""))
+        and null in {None, field.null}
+        and {k: str(v) for k, v in mine.items()} == {k: str(v) for k, v in attrs.items()}
+    )
+
+
+def _serialised(element: Element) -> Iterator[str]:
+    """An element with all that is in it. Its text comes before its children: no element of VOTable mixes them."""
+    if element.tag == _RAW:
+        yield element.text
+        return
+    name, attributes = element.as_written
+    start, text = _start_tag(name, attributes), _text(element.text)
+    if element.children:
+        yield start + ">" + (text if text.strip() else "") + "\n"
+        for child in element.children:
+            yield from _serialised(child)
+        yield f"</{name}>\n"
+    else:
+        yield f"{start}>{text}</{name}>\n" if text.strip() else f"{start}/>\n"
+
+
+def _start_tag(name: str, attributes: Mapping[str, str]) -> str:
+    return f"<{name}" + "".join(f" {k}={quoteattr(_UNWRITABLE.sub('?', v))}" for k, v in attributes.items())
+
+
+def _text(value: Any) -> str:
+    return escape(_UNWRITABLE.sub("?", str(value)))
+
+
+def _params(attrs: Mapping[str, Any]) -> str:
+    """Attributes as PARAM elements."""
+    text = ""
+    for key, value in attrs.items():
+        one = value.item() if isinstance(value, np.generic) else value
+        if isinstance(one, bool):
+            kind, written = 'datatype="boolean"', "T" if one else "F"
+        elif isinstance(one, int) and -(1 << 63) <= one < 1 << 63:
+            kind, written = 'datatype="long"', str(one)
+        elif isinstance(one, float):
+            kind, written = 'datatype="double"', str(one).replace("inf", "Inf")
+        elif isinstance(one, complex):
+            kind, written = 'datatype="doubleComplex"', f"{one.real} {one.imag}"
+        else:
+            kind, written = 'datatype="unicodeChar" arraysize="*"', str(one)
+        text += f"{_start_tag('PARAM', {'name': str(key)})} {kind} value={quoteattr(_UNWRITABLE.sub('?', written))}/>\n"
+    return text
