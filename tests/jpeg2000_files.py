@@ -99,7 +99,7 @@ def decode(data, reduce=0):
     structure = open_file(locate(data)).structure
     shapes = {c: structure.shape(g, reduce)[1:] for g in structure.groups for c in g.components}
     code = data[structure.start : structure.stop]
-    with openjpeg.decoded(code, shapes.__getitem__, len(shapes), reduce=reduce) as planes:
+    with openjpeg.decode_codestream(code, shapes.__getitem__, len(shapes), reduce=reduce) as planes:
         return [p.copy() for p in planes]
 
 
@@ -121,14 +121,14 @@ def reorder(data, volumes, *, in_tile=False):
     header, parts = file.header, file.parts.get()
     start, stop = int(parts.starts[0]), int(parts.stops[0])
     first = data.index(b"\xff\x93", start) + 2
-    old = order_packets(header, header.size.tile(0))
+    old = order_packets(header, header.size.tile_bounds(0))
     walk = PacketWalk(old)
-    assert walk.walk(data[first:stop], 0) == (len(old), 0, stop - first)
+    assert walk.walk_bytes(data[first:stop], 0) == (len(old), 0, stop - first)
     ends = first + np.cumsum(walk.sizes)
     found = {
         (int(p), int(n)): data[e - s : e] for p, n, e, s in zip(old.which, old.layers, ends, walk.sizes, strict=True)
     }
-    new = order_packets(replace(header, progressions=volumes), header.size.tile(0))
+    new = order_packets(replace(header, progressions=volumes), header.size.tile_bounds(0))
     assert len(new) == len(old)
     fields = [
         (v.first_resolution, v.first_component, v.layers, v.last_resolution, v.last_component, ORDERS.index(v.order))
@@ -151,9 +151,9 @@ def repack(data, *, into):
         start, stop = int(parts.starts[i]), int(parts.stops[i])
         tile = struct.unpack(">H", data[start + 4 : start + 6])[0]
         first = data.index(b"\xff\x93", start) + 2
-        packets = order_packets(header, header.size.tile(tile))
+        packets = order_packets(header, header.size.tile_bounds(tile))
         walk = PacketWalk(packets)
-        assert walk.walk(data[first:stop], 0) == (len(packets), 0, stop - first)
+        assert walk.walk_bytes(data[first:stop], 0) == (len(packets), 0, stop - first)
         heads, rest, place = b"", b"", first
         for size, body in zip(walk.sizes.tolist(), walk.bodies.tolist(), strict=True):
             heads += data[place : place + size - body]

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["undo"]
+__all__ = ["undo_predictor"]
 
 Words = npt.NDArray[Any]
 
 
-def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -> None:
+def undo_predictor(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -> None:
     """Undo byte differences and put floats together from planes of bytes, the most significant first.
 
     Parameters

@@ -9,7 +9,7 @@ from numba import types
 
 from scichunk.codecs._numba import intrinsic
 
-__all__ = ["byteswap", "leading_zeros", "load64", "sum_differences"]
+__all__ = ["leading_zeros", "load64", "sum_differences", "swap_bytes"]
 
 _LANES: Final = 16
 
@@ -27,7 +27,7 @@ def leading_zeros(typing: Any, word: Any) -> Any:
 
 
 @intrinsic
-def byteswap(typing: Any, word: Any) -> Any:
+def swap_bytes(typing: Any, word: Any) -> Any:
     """The integer whose bytes are those of ``word`` from the other end."""
     del typing
 

@@ -14,8 +14,30 @@ import numpy.typing as npt
 from scichunk.errors import FormatError, LimitExceeded
 
 __all__ = [
-    "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "HT_BLOCKS", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
-    "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_header",
+    "BLOCK_X",
+    "BLOCK_Y",
+    "COMPONENT",
+    "DX",
+    "DY",
+    "EOC",
+    "HT_BLOCKS",
+    "LEVELS",
+    "PX",
+    "PY",
+    "RESOLUTION",
+    "SOC",
+    "SOD",
+    "SOT",
+    "STEP",
+    "Coding",
+    "Component",
+    "MainHeader",
+    "Progression",
+    "Size",
+    "ceil_div",
+    "iterate_segments",
+    "main_header",
+    "tile_header",
 ]  # fmt: skip
 
 SOC: Final = b"\xff\x4f"
@@ -75,7 +97,7 @@ class Size:
         """Rows of tiles."""
         return ceil_div(self.y1 - self.tile_y0, self.tile_y)
 
-    def tile(self, number: int) -> tuple[int, int, int, int]:
+    def tile_bounds(self, number: int) -> tuple[int, int, int, int]:
         """Return (x0, y0, x1, y1) of a tile on the reference grid (B.3)."""
         row, column = divmod(number, self.across)
         x, y = self.tile_x0 + column * self.tile_x, self.tile_y0 + row * self.tile_y
@@ -142,7 +164,7 @@ class MainHeader:
     relocated: bool = False
     """Whether packet headers are in PPM or PPT."""
 
-    def of(self, component: int) -> Coding:
+    def coding_of(self, component: int) -> Coding:
         """How a component is coded."""
         found = self.overrides.get(component, self.coding)
         if found is None:
@@ -155,7 +177,7 @@ class MainHeader:
         """Table of all resolutions of all components: how they are halved and cut to precincts."""
         rows = []
         for i, part in enumerate(self.size.components):
-            c = self.of(i)
+            c = self.coding_of(i)
             for r, (px, py) in enumerate(c.precincts):
                 rows.append((i, r, c.levels - r, px, py, part.dx, part.dy, c.levels, c.block_x, c.block_y))
         return np.array(rows, np.int64)
@@ -163,15 +185,15 @@ class MainHeader:
     @property
     def levels(self) -> int:
         """How many times every component can be halved."""
-        return min(self.of(c).levels for c in range(len(self.size.components)))
+        return min(self.coding_of(c).levels for c in range(len(self.size.components)))
 
     @property
     def lossless(self) -> bool:
         """Whether every component is coded reversibly."""
-        return all(self.of(c).reversible for c in range(len(self.size.components)))
+        return all(self.coding_of(c).reversible for c in range(len(self.size.components)))
 
 
-def segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+def iterate_segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Marker segments ``(marker, first byte of its parameters, end)``; ends with SOT, SOD or EOC.
 
     Raises
@@ -218,14 +240,14 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     ppm: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
     header, siz, at, marker = None, b"", start + 2, 0
-    for marker, first, end in segments(get, start + 2, stop):
+    for marker, first, end in iterate_segments(get, start + 2, stop):
         at = end - 2
         if marker in {SOT, SOD, 0xFFD9}:
             break
         body = bytes(get(first, end))
         whole = struct.pack(">H", marker) + (struct.pack(">H", len(body) + 2) + body if end > first else b"")
         if marker == _SIZ:
-            header, siz = header or MainHeader(_size(body)), whole
+            header, siz = header or MainHeader(_parse_size(body)), whole
             continue
         if header is None:
             msg = f"marker {marker:04X} before SIZ"
@@ -236,13 +258,13 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
             ppm.setdefault(body[0], body[1:])
         if marker not in _DROPPED:
             kept.append(whole)
-        header = _apply(header, marker, body, overrides)
+        header = _apply_segment(header, marker, body, overrides)
     if header is None or marker != SOT:
         msg = f"the main header ends at byte {at} without a tile"
         raise FormatError(msg)
     return replace(
         header, length=at - start, siz=siz, overrides=overrides, kept=b"".join(kept),
-        lengths=_tile_lengths(tlm), packed=_packed(ppm), relocated=bool(ppm),
+        lengths=_tile_lengths(tlm), packed=_join_packed_headers(ppm), relocated=bool(ppm),
     )  # fmt: skip
 
 
@@ -259,7 +281,7 @@ def tile_header(
     kept: list[bytes] = []
     plt: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
-    for marker, first, end in segments(get, start, stop):
+    for marker, first, end in iterate_segments(get, start, stop):
         if marker == SOD:
             if overrides:
                 header = replace(header, overrides={**header.overrides, **overrides})
@@ -271,7 +293,7 @@ def tile_header(
             plt[body[0] if body[0] not in plt else len(plt)] = body[1:]
         if marker in {_PLT, _COM}:
             continue
-        header = _apply(header, marker, body, overrides)
+        header = _apply_segment(header, marker, body, overrides)
         if marker == _PPT:
             header = replace(header, relocated=True)
         kept.append(struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker))
@@ -279,7 +301,7 @@ def tile_header(
     raise FormatError(msg)
 
 
-def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
+def _apply_segment(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
     """Take over what one marker segment says; COC goes to ``overrides``, of which there may be thousands."""
     try:
         if marker == _COD:
@@ -288,7 +310,7 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
                 msg = "a coding style of 0 layers"
                 raise FormatError(msg)
             order = _ORDERS[body[1]]
-            coding = _coding(body[5:], user=bool(style & 1))
+            coding = _parse_coding(body[5:], user=bool(style & 1))
             return replace(
                 header, order=order, layers=layers, transform=bool(body[4]),
                 sop=bool(style & 2), eph=bool(style & 4), coding=coding,
@@ -296,11 +318,11 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
             )  # fmt: skip
         if marker == _COC:
             wide = len(header.size.components) > 256
-            coding = _coding(body[2 + wide :], user=bool(body[1 + wide] & 1))
+            coding = _parse_coding(body[2 + wide :], user=bool(body[1 + wide] & 1))
             overrides[int.from_bytes(body[: 1 + wide], "big")] = coding
             return replace(header, high_throughput=True) if coding.block_style & HT_BLOCKS else header
         if marker == _POC:
-            return replace(header, progressions=header.progressions + _progressions(header, body))
+            return replace(header, progressions=header.progressions + _parse_progressions(header, body))
         if marker == _CAP:
             return replace(
                 header, high_throughput=header.high_throughput or bool(int.from_bytes(body[:4], "big") & 0x00020000)
@@ -313,7 +335,7 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
     return header
 
 
-def _size(body: bytes) -> Size:
+def _parse_size(body: bytes) -> Size:
     if len(body) < 39:
         msg = f"SIZ of {len(body)} bytes"
         raise FormatError(msg)
@@ -343,7 +365,7 @@ def _size(body: bytes) -> Size:
     return size
 
 
-def _coding(body: bytes, *, user: bool) -> Coding:
+def _parse_coding(body: bytes, *, user: bool) -> Coding:
     levels, block_x, block_y, style, kernel = body[0], (body[1] & 15) + 2, (body[2] & 15) + 2, body[3], body[4]
     if levels > 32 or block_x > 10 or block_y > 10 or block_x + block_y > 12:
         msg = f"{levels} levels, code-blocks of 2^{block_x} x 2^{block_y}"
@@ -352,7 +374,7 @@ def _coding(body: bytes, *, user: bool) -> Coding:
     return Coding(levels, block_x, block_y, style, kernel == 1, precincts)
 
 
-def _progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
+def _parse_progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
     count = len(header.size.components)
     form = struct.Struct(">BBHBBB" if count < 257 else ">BHHBHB")
     found = []
@@ -382,7 +404,7 @@ def _tile_lengths(bodies: Mapping[int, bytes]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _packed(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
+def _join_packed_headers(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
     data: bytes = b"".join(bodies[i] for i in sorted(bodies))
     found: list[bytes] = []
     at = 0

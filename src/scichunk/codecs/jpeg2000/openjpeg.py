@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["decoded", "label", "shared_path"]
+__all__ = ["decode_codestream", "describe_library", "shared_path"]
 
 Plane = npt.NDArray[np.int32]
 Area = tuple[int, int, int, int]
@@ -83,7 +83,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 }
 
 
-def _candidates() -> Iterator[str]:
+def _find_libraries() -> Iterator[str]:
     """Places where an OpenJPEG may be, best first."""
     for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
@@ -104,8 +104,8 @@ def _candidates() -> Iterator[str]:
 
 
 @cache
-def _load() -> tuple[str, Any] | None:
-    for path in _candidates():
+def _load_library() -> tuple[str, Any] | None:
+    for path in _find_libraries():
         try:
             lib = ctypes.CDLL(path)  # an object of our own: signatures set on it are seen by nobody else
             for name, (result, arguments) in _SIGNATURES.items():
@@ -121,13 +121,13 @@ def _load() -> tuple[str, Any] | None:
 
 def shared_path() -> str | None:
     """Path of the OpenJPEG that is used; None if there is none."""
-    found = _load()
+    found = _load_library()
     return found[0] if found else None
 
 
-def label() -> str:
+def describe_library() -> str:
     """Name, version and place of the OpenJPEG that is used, for people."""
-    found = _load()
+    found = _load_library()
     if found is None:
         return "no OpenJPEG found: only whole tiles, through imagecodecs"
     return f"OpenJPEG {found[1].opj_version().decode()} of {Path(found[0]).parent.name}"
@@ -141,7 +141,7 @@ class _Stream:
 
     def __init__(self) -> None:
         self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
-        self.error = _Message(self._say)
+        self.error = _Message(self._note_message)
         self.messages: list[str] = []
 
     def open(self, lib: Any, data: bytes | memoryview) -> int:
@@ -178,13 +178,13 @@ class _Stream:
         self._at = position
         return 1
 
-    def _say(self, text: bytes | None, _: Any) -> None:
+    def _note_message(self, text: bytes | None, _: Any) -> None:
         if text and len(self.messages) < _MOST_MESSAGES:
             self.messages.append(text.decode("utf-8", "replace").strip())
 
 
 @contextlib.contextmanager
-def decoded(
+def decode_codestream(
     data: bytes | memoryview,
     sizes: Callable[[int], tuple[int, int]],
     count: int,
@@ -223,7 +223,7 @@ def decoded(
     UnsupportedFeature
         If there is no OpenJPEG.
     """
-    found = _load()
+    found = _load_library()
     if found is None:
         msg = "there is no OpenJPEG library: install a wheel of imagecodecs or rasterio, or libopenjp2"
         raise UnsupportedFeature(msg)
@@ -234,9 +234,9 @@ def decoded(
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
         lib.opj_set_error_handler(codec, stream.error, None)
-        if not _run(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
-            raise _failure(stream.messages)
-        yield _planes(image.contents, sizes, count, components)
+        if not _run_decoder(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
+            raise _explain_failure(stream.messages)
+        yield _take_planes(image.contents, sizes, count, components)
     finally:
         if image:
             lib.opj_image_destroy(image)
@@ -245,7 +245,7 @@ def decoded(
         _local.stream = stream
 
 
-def _run(
+def _run_decoder(
     lib: Any,
     codec: c_void_p,
     handle: int,
@@ -268,7 +268,7 @@ def _run(
     return bool(good and lib.opj_decode(codec, handle, image))
 
 
-def _planes(
+def _take_planes(
     image: _Image, sizes: Callable[[int], tuple[int, int]], count: int, components: Sequence[int]
 ) -> list[Plane | None]:
     which = list(components) or list(range(count))
@@ -286,7 +286,7 @@ def _planes(
     return planes
 
 
-def _failure(messages: Sequence[str]) -> FormatError | LimitExceeded:
+def _explain_failure(messages: Sequence[str]) -> FormatError | LimitExceeded:
     text = "; ".join(dict.fromkeys(m for m in messages if m)) or "no reason given"
     if "memory" in text.lower() and "not enough" in text.lower():
         return LimitExceeded(f"OpenJPEG has not enough memory: {text}")

@@ -19,7 +19,7 @@ from scichunk.codecs.jpeg2000.codestream import HT_BLOCKS, MainHeader
 from scichunk.codecs.jpeg2000.tile_codestream import has_own_segments
 from scichunk.errors import FormatError
 
-__all__ = ["clamp", "decode", "is_known"]
+__all__ = ["clamp_samples", "decode_codestream", "is_known"]
 
 Array = npt.NDArray[Any]
 
@@ -56,12 +56,12 @@ def is_known(header: MainHeader, data: memoryview) -> bool:
         and coding.block_style & ~_CAUSAL == HT_BLOCKS
         and len(set(components)) == 1
         and components[0].bits <= _MOST_BITS
-        and 0 < _planes(header.kept) <= _MOST_PLANES
+        and 0 < _count_bit_planes(header.kept) <= _MOST_PLANES
         and not has_own_segments(header, data)
     )
 
 
-def _planes(kept: bytes) -> int:
+def _count_bit_planes(kept: bytes) -> int:
     """Most bit planes of a sub-band (E.2), by the QCD among the segments; 0 if there is another segment that counts."""
     at, most = 0, 0
     while at + 4 <= len(kept):
@@ -79,7 +79,7 @@ def _planes(kept: bytes) -> int:
     return most
 
 
-def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array | None) -> tuple[Array, int]:
+def decode_codestream(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array | None) -> tuple[Array, int]:
     """Decode all of a tile that :func:`is_known`.
 
     Parameters
@@ -96,7 +96,7 @@ def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array 
     Returns
     -------
     values : ndarray of int32, shape (rows, columns, components)
-        To be finished by :func:`clamp`.
+        To be finished by :func:`clamp_samples`.
     bits : int
         By how many bits they are too large.
 
@@ -127,7 +127,7 @@ def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array 
     return found, 0 if reversible else wide - bits
 
 
-def clamp(values: Array, shift: int, bits: int, out: Array, *, signed: bool) -> None:
+def clamp_samples(values: Array, shift: int, bits: int, out: Array, *, signed: bool) -> None:
     """Round a component, shift its level and clamp it to what its samples can be (T.800, G.1).
 
     Parameters

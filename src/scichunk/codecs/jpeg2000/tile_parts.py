@@ -21,9 +21,9 @@ SOT_BYTES: Final = 12
 _SOT: Final = struct.Struct(">HHHIBB")
 _MARK: Final = b"\xff\x90\0\x0a"
 _MOST_PARTS: Final = 1 << 20
-_WINDOW: Final = 1 << 16
-_CHAINS: Final = 16
-_SEARCH: Final = 1 << 19
+_WINDOW_BYTES: Final = 1 << 16
+_MOST_CHAINS: Final = 16
+_SEARCH_BYTES: Final = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class TileParts:
     found: str
     """``"TLM"`` or ``"tile-parts"``."""
 
-    def of(self, tile: int) -> slice:
+    def rows_of(self, tile: int) -> slice:
         """Rows of a tile."""
         return slice(int(self.first[tile]), int(self.first[tile + 1]))
 
@@ -93,9 +93,9 @@ def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True
         tiles = [t for t, _ in lengths]
         if min(tiles) >= 0 and max(tiles) < codestream.tiles:
             bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
-            return _table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
-    known = {} if source.is_cheap or codestream.tiles <= _CHAINS else _chains(codestream, source, first)
-    return _hop(codestream, source, first, known)
+            return _make_table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
+    known = {} if source.is_cheap or codestream.tiles <= _MOST_CHAINS else _follow_chains(codestream, source, first)
+    return _hop_parts(codestream, source, first, known)
 
 
 def _ends_well(codestream: Codestream, source: ByteSource, end: int) -> bool:
@@ -105,7 +105,7 @@ def _ends_well(codestream: Codestream, source: ByteSource, end: int) -> bool:
     return end + 2 < codestream.stop and bytes(source.read_ranges([end], [end + 2])[0]) == b"\xff\xd9"
 
 
-def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
+def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
     """Go from one tile-part to the next by its length."""
     stop, size = codestream.stop, source.fingerprint.size
     tiles: list[int] = []
@@ -127,11 +127,11 @@ def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, t
             break
         tile, length = found
         if length == 0:  # up to EOC
-            length = stop - at - (2 if _ends(source, stop) else 0)
+            length = stop - at - (2 if _ends_with_eoc(source, stop) else 0)
             complete = True
         if tile >= codestream.tiles or (length < 14 and length != SOT_BYTES):
             break
-        ahead = _WINDOW if length < _WINDOW // 8 else SOT_BYTES
+        ahead = _WINDOW_BYTES if length < _WINDOW_BYTES // 8 else SOT_BYTES
         tiles.append(tile)
         starts.append(at)
         stops.append(at + length)
@@ -144,14 +144,16 @@ def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, t
     if not tiles:
         msg = f"no tile-part at byte {at}"
         raise FormatError(msg)
-    return _table(codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts")
+    return _make_table(
+        codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts"
+    )
 
 
-def _ends(source: ByteSource, stop: int) -> bool:
+def _ends_with_eoc(source: ByteSource, stop: int) -> bool:
     return bytes(source.read_ranges([stop - 2], [stop])[0]) == b"\xff\xd9"
 
 
-def _table(
+def _make_table(
     codestream: Codestream, tiles: IntArray, starts: IntArray, stops: IntArray, *, complete: bool, found: str
 ) -> TileParts:
     order = np.argsort(tiles, kind="stable")
@@ -159,17 +161,17 @@ def _table(
     return TileParts(first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, found)
 
 
-def _chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
+def _follow_chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
     """Tile-parts by place, found by several chains at once, one request for all of them a round.
 
     Each begins at the first SOT behind its place: in the data of packets no byte behind FF is above 8F (B.10.1). What is
     found elsewhere (in a comment) does no harm, since only what the first chain leads to counts.
     """
     stop = min(codestream.stop, source.fingerprint.size)
-    count = min(_CHAINS, max(2, codestream.tiles // 5))
+    count = min(_MOST_CHAINS, max(2, codestream.tiles // 5))
     step = (stop - first) // count
     known: dict[int, tuple[int, int]] = {}
-    window = max(_WINDOW, min(_SEARCH, (stop - first) // codestream.tiles // 4))
+    window = max(_WINDOW_BYTES, min(_SEARCH_BYTES, (stop - first) // codestream.tiles // 4))
     heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop, window)]
     origins = set(heads)
     for _ in range(codestream.tiles + 1):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codec import TileCodec, sample_type
+from scichunk.codecs.jpeg2000.codec import JPEG2000Codec, sample_type
 from scichunk.codecs.jpeg2000.codestream import ceil_div
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
@@ -37,7 +37,7 @@ def group_type(group: Group) -> np.dtype[Any]:
     return sample_type(deepest, signed=mixed)
 
 
-def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkManifest, TileCodec]:
+def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkManifest, JPEG2000Codec]:
     """Make grid and codec of a group of components.
 
     Raises
@@ -62,7 +62,7 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkM
     y, rows = _borders((s.tile_y0, s.tile_y, s.down), (s.y0, s.y1), group.dy, reduce)
     tiles = (rows[:, None] * s.across + columns[None, :]).reshape(-1)
     grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
-    codec = TileCodec(header, group.components, reduce, tiles, dtype)
+    codec = JPEG2000Codec(header, group.components, reduce, tiles, dtype)
     none = np.zeros(0, np.uint64)
     return ChunkManifest(grid, dtype, codec, none, none, noun="tile"), codec
 

@@ -21,7 +21,7 @@ from scichunk.formats.votable.document.scan import open_document
 from scichunk.formats.votable.document.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand
 from scichunk.tables.columns import ColumnArray, column_layout
@@ -236,7 +236,7 @@ class VOTableFile(FileBase):
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy("raise", astropy_compat=True) if on_error == _NEAREST else Policy(on_error, compat, new)
-        findings = Findings(self.document.source.url, _label(table))
+        findings = Diagnostics(self.document.source.url, _label(table))
         if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
             raise FormatError(msg)
@@ -267,7 +267,7 @@ class VOTableFile(FileBase):
     def _warn_if_cut(self, table: Table) -> None:
         warn_if_cut(table, self.document.root, self.document.source.url)
 
-    def _rows(self, table: Table, findings: Findings) -> RowReader:
+    def _rows(self, table: Table, findings: Diagnostics) -> RowReader:
         if table.body is None or not table.fields:
             return EmptyRows()
         body = self.document.bodies[table.body]

@@ -80,7 +80,9 @@ def _check_sizes(document: Document) -> None:
                 msg = f"the PARAM {element.get('name')!r} has {count} elements in a value of {len(text)} characters"
                 raise LimitExceeded(msg, url=url)
         elif element.tag == "TABLE":
-            check_decoded("astropy's room for the first rows", sum(map(_room, element.all("FIELD"))), url=url)
+            check_decoded(
+                "astropy's room for the first rows", sum(map(_room, element.iterate_children("FIELD"))), url=url
+            )
 
 
 def _walk(root: Element) -> Iterator[Element]:

@@ -16,7 +16,7 @@ from scichunk.formats.votable.document.metadata import column_attributes, column
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
 from scichunk.formats.votable.values.column_part import Part, column_of, join_arrow
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
@@ -96,7 +96,9 @@ class VOTable:
 
     reader = "indexed"
 
-    def __init__(self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Findings) -> None:
+    def __init__(
+        self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Diagnostics
+    ) -> None:
         self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
 
     @property

@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.codecs.raw import RawCodec
 from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
-from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
+from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TiledImageCodec
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
@@ -137,7 +137,7 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
     scales = _per_tile(cards, "ZSCALE", table) if hdu.bitpix < 0 else None
-    codec = TileCodec(
+    codec = TiledImageCodec(
         algorithm=algorithm,
         stored=stored,
         scaling=scaling,

@@ -227,7 +227,7 @@ def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
         out[...] = ""
         return
     wide = out.reshape(len(data), count).view(np.uint32).reshape(len(data), count, -1)
-    state = fits_columns.texts(data.reshape(-1), data.shape[1], first, field.text, wide)
+    state = fits_columns.widen_texts(data.reshape(-1), data.shape[1], first, field.text, wide)
     if state == -2:
         msg = f"column {field.name!r} lies outside its rows"
         raise FormatError(msg)

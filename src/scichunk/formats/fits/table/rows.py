@@ -233,7 +233,7 @@ def native(field: Field, cells: HeapCells) -> Bytes:
     nbytes = nbytes_of(field, cells.counts)
     size = {"C": 4, "M": 8}.get(field.code, SIZES[field.code])
     out = np.empty(int(nbytes.sum()), np.uint8)
-    if not fits_columns.gather(cells.data, cells.starts, nbytes // size, size, out):
+    if not fits_columns.gather_elements(cells.data, cells.starts, nbytes // size, size, out):
         msg = f"arrays of column {field.name!r} lie outside the heap"
         raise FormatError(msg)
     return out

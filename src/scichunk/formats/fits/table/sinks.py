@@ -214,7 +214,7 @@ def _heap_texts(field: Field, cells: HeapCells) -> Any:
 
     ends = offsets_of(cells.counts)
     out = np.empty(int(ends[-1]), np.uint8)
-    size = fits_columns.trim(cells.data, cells.starts, cells.counts, out, ends[1:])
+    size = fits_columns.trim_texts(cells.data, cells.starts, cells.counts, out, ends[1:])
     if size == -2:
         msg = f"texts of column {field.name!r} lie outside the heap"
         raise FormatError(msg)

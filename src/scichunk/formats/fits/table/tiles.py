@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs.tiled_tables import decode_column, gunzip
+from scichunk.codecs.tiled_tables import decode_column, gunzip_exactly
 from scichunk.errors import LimitExceeded, located
 from scichunk.formats.fits.table.layout import SIZES, Field, Layout
 from scichunk.formats.fits.table.rows import Block, HeapCells, descriptors, nbytes_of, read_heap
@@ -90,7 +90,7 @@ def _rows(field: Field, encoded: Bytes, rows: int) -> Bytes:
 def _arrays(source: ByteSource, layout: Layout, field: Field, encoded: Bytes, rows: tuple[int, int]) -> HeapCells:
     """Arrays of variable length: the tile holds their own descriptors, then those of the compressed arrays."""
     count = rows[1] - rows[0]
-    blob = gunzip(encoded, count * (field.descriptor + _STORED))
+    blob = gunzip_exactly(encoded, count * (field.descriptor + _STORED))
     word = ">i4" if field.descriptor == 8 else ">i8"
     counts = blob[: count * field.descriptor].view(word).reshape(count, 2)[:, 0].astype(np.int64)
     packed = Field(field.number, field.name, "1QB", "B", 1, 0, _STORED, None, descriptor=_STORED)

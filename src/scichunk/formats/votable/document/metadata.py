@@ -13,7 +13,7 @@ from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.status import text_of
 from scichunk.formats.votable.document.structure import Field, Table, read_field
 from scichunk.formats.votable.values.column_part import Part
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.formats.votable.values.from_text import Texts, convert
 
 __all__ = [
@@ -66,7 +66,7 @@ def param_value(element: Element) -> Any:
         data = np.frombuffer(text.encode(), np.uint8)
         place = np.array([0], np.int32)
         texts = Texts(data, place, place + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
-        part: Part = convert(field, texts, Policy(), Findings("", element.get("name")))
+        part: Part = convert(field, texts, Policy(), Diagnostics("", element.get("name")))
         value = part.arrow(field.shape.item)[0].as_py()
     except ScichunkError:
         return text
@@ -77,7 +77,7 @@ def param_value(element: Element) -> Any:
 
 def _params(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for param in element.all("PARAM"):
+    for param in element.iterate_children("PARAM"):
         name = param.get("name") or param.get("ID")
         value = param_value(param)
         unit = param.get("unit").strip()
@@ -89,7 +89,7 @@ def _params(element: Element) -> dict[str, Any]:
 
 def _infos(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for info in element.all("INFO"):
+    for info in element.iterate_children("INFO"):
         name = info.get("name") or info.get("ID") or "INFO"
         value, text = info.get("value"), text_of(info)
         _put(found, name, value or text)
@@ -105,7 +105,7 @@ def _put(found: dict[str, Any], name: str, value: str) -> None:
 def _systems(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for tag in ("COOSYS", "TIMESYS"):
-        for system in element.all(tag):
+        for system in element.iterate_children(tag):
             said = {k: v for k, v in system.attributes.items() if k != "ID"}
             if system.text.strip():
                 said["text"] = system.text.strip()
@@ -116,7 +116,7 @@ def _systems(element: Element) -> dict[str, Any]:
 
 def _groups(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for group in element.all("GROUP"):
+    for group in element.iterate_children("GROUP"):
         name = group.get("name") or group.get("ID") or f"{len(found)}"
         members = [c.get("ref") for c in group.children if c.tag in {"FIELDref", "PARAMref"}]
         values = [f"{k}={v}" for k, v in _params(group).items()]
@@ -125,7 +125,7 @@ def _groups(element: Element) -> dict[str, Any]:
 
 
 def _links(element: Element) -> dict[str, Any]:
-    found = [link.get("href") for link in element.all("LINK") if link.get("href")]
+    found = [link.get("href") for link in element.iterate_children("LINK") if link.get("href")]
     return {"links": found} if found else {}
 
 
@@ -139,10 +139,10 @@ def document_attributes(root: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if root.get("version"):
         found["votable_version"] = root.get("version")
-    description = root.said("DESCRIPTION")
+    description = root.child_text("DESCRIPTION")
     if description:
         found["description"] = description
-    definitions = root.first("DEFINITIONS")
+    definitions = root.find_child("DEFINITIONS")
     return found | (_one(definitions) if definitions else {}) | _one(root)
 
 
@@ -150,7 +150,7 @@ def table_attributes(table: Table, root: Element) -> dict[str, Any]:
     """Attributes of a table: those of the document and of its resources included, the nearest first in doubt."""
     found = document_attributes(root)
     for element in (*table.resource, table.element):
-        description = element.said("DESCRIPTION")
+        description = element.child_text("DESCRIPTION")
         found |= _one(element) | _links(element) | ({"description": description} if description else {})
     names = {
         "name": table.name,

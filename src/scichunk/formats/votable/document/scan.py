@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from scichunk import options
-from scichunk.codecs.text.xml_tree import Element, parse
+from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.cached import HoldableSource
 from scichunk.formats.votable.document.markup import Body, declared_encoding, find_end, is_near, next_body, read
@@ -200,7 +200,7 @@ class Document:
 
     def _parse(self) -> None:
         self._kept = []
-        self.root = parse(self._texts(), self.source.url, root="VOTABLE", cut=bool(self.truncated))
+        self.root = parse_document(self._texts(), self.source.url, root="VOTABLE", cut=bool(self.truncated))
         self.tables = tables(self.root)
         count = sum(t.body is not None for t in self.tables)
         if count != len(self.bodies):

@@ -99,13 +99,13 @@ def warn_if_cut(table: Table, root: Element, url: str) -> None:
 
 def _statuses(scope: Element) -> Iterator[tuple[str, str]]:
     """Value and text of each status, in order: one comes before the table, another behind it."""
-    for info in scope.all("INFO"):
+    for info in scope.iterate_children("INFO"):
         if _named(info, _STATUS):
             yield info.get("value").strip().upper(), text_of(info)
 
 
 def _older_errors(scope: Element) -> Iterator[str]:
-    for element in scope.all("INFO", "PARAM"):
+    for element in scope.iterate_children("INFO", "PARAM"):
         if any(_named(element, name) for name in _ERROR):
             yield element.get("value").strip() or text_of(element)
 
@@ -120,12 +120,12 @@ def _is_result(resource: Element, holders: set[int]) -> bool:
 
 
 def _resources(element: Element) -> Iterator[Element]:
-    for child in element.all("RESOURCE"):
+    for child in element.iterate_children("RESOURCE"):
         yield child
         yield from _resources(child)
 
 
 def _everything(root: Element) -> Iterator[Element]:
     yield root
-    yield from root.all("DEFINITIONS")
+    yield from root.iterate_children("DEFINITIONS")
     yield from _resources(root)

@@ -150,9 +150,9 @@ def tables(root: Element) -> list[Table]:
     bodies = 0
     domains = _domains(root)
     for element, resource in _walk(root, ()):
-        data = element.first("DATA")
+        data = element.find_child("DATA")
         serial = next((c for c in data.children if c.tag in _SERIALS), None) if data else None
-        stream = serial.first("STREAM") if serial else None
+        stream = serial.find_child("STREAM") if serial else None
         has_body = serial is not None and (serial.tag == "TABLEDATA" or stream is not None)
         notes: list[str] = []
         fields = tuple(_fields(element, notes, domains))
@@ -224,7 +224,7 @@ def _domain(values: Element, domains: Mapping[str, Element], name: str, notes: l
 
 
 def _fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
-    elements = list(element.all("FIELD"))
+    elements = list(element.iterate_children("FIELD"))
     names = unique_names([(e.get("name") or e.get("ID")).strip() for e in elements])
     for i, (child, name) in enumerate(zip(elements, names, strict=True)):
         with located(part=f"field {i} {name!r}"):
@@ -254,19 +254,19 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
     arraysize = element.attributes.get("arraysize")
     if arraysize is None and datatype in {"string", "unicodeString", "text", ""}:
         arraysize = "*"
-    own = list(element.all("VALUES"))
+    own = list(element.iterate_children("VALUES"))
     values = [_domain(v, domains or {}, name, notes) for v in own]
     return Field(
         name,
         known,
         _shape(known, arraysize, name, notes),
         element.attributes,
-        element.said("DESCRIPTION"),
+        element.child_text("DESCRIPTION"),
         _limit(values, "null"),
         _limit(values, "MIN"),
         _limit(values, "MAX"),
         tuple(_options(values)),
-        tuple(e.attributes for e in element.all("LINK")),
+        tuple(e.attributes for e in element.iterate_children("LINK")),
         any(v is not o for v, o in zip(values, own, strict=True)),
     )
 
@@ -276,14 +276,14 @@ def _limit(values: list[Element], what: str) -> str | None:
         if what == "null":
             if "null" in element.attributes:
                 return element.attributes["null"].strip()
-        elif (child := element.first(what)) is not None:
+        elif (child := element.find_child(what)) is not None:
             return child.get("value")
     return None
 
 
 def _options(elements: list[Element]) -> Iterator[tuple[str, str]]:
     for element in elements:
-        for child in element.all("OPTION"):
+        for child in element.iterate_children("OPTION"):
             yield child.get("value"), child.get("name")
 
 

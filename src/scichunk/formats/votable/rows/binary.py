@@ -18,7 +18,7 @@ from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.rows.base64_stream import ByteStream
 from scichunk.formats.votable.values.column_part import Part
-from scichunk.formats.votable.values.diagnostics import Findings, Policy, Report
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy, Report
 from scichunk.formats.votable.values.from_bytes import cell_bytes, convert, pad_items
 
 __all__ = ["FixedRows", "VariableRows", "open_rows"]
@@ -32,7 +32,7 @@ class _BinaryRows:
     """What both kinds share."""
 
     def __init__(
-        self, stream: ByteStream, fields: Sequence[Field], findings: Findings, *, masked: bool, declared: int | None
+        self, stream: ByteStream, fields: Sequence[Field], findings: Diagnostics, *, masked: bool, declared: int | None
     ) -> None:
         self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, findings.url
         self.declared = declared
@@ -168,7 +168,7 @@ class VariableRows(_BinaryRows):
 
     def _reach(self, bits: Any, units: Any) -> int:
         """How far the beginning of the stream can be rows; -1 where it cannot, and where a short one ends otherwise than with a row."""
-        from scichunk.codecs.text.votable_rows import walk
+        from scichunk.codecs.text.votable_rows import walk_rows
 
         size = min(self.stream.size, _PIECE)
         data = self.stream.read(0, size)
@@ -177,7 +177,7 @@ class VariableRows(_BinaryRows):
         counts = np.zeros((len(self.fields) + 1, most), np.int64)
         at = rows = 0
         while True:
-            found, at, bad = walk(data, at, size, self.masks, bits, self.numbers, slots, counts.copy(), counts)
+            found, at, bad = walk_rows(data, at, size, self.masks, bits, self.numbers, slots, counts.copy(), counts)
             rows += found
             if bad >= 0 or (counts[:-1, :found] % units[:, None] != 0).any():
                 return -1
@@ -278,25 +278,27 @@ class VariableRows(_BinaryRows):
 
     def _walk(self, at: int, size: int) -> tuple[int, int, int]:
         """Count the rows of a piece."""
-        from scichunk.codecs.text.votable_rows import walk
+        from scichunk.codecs.text.votable_rows import walk_rows
 
         self.stream.prove(at + size)
         data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
         places = np.empty((1, min(most, 1 << 20)), np.int64)
-        rows, after, bad = walk(data, 0, data.size, self.masks, self.bits, self.numbers, self._none, places, places)
+        rows, after, bad = walk_rows(
+            data, 0, data.size, self.masks, self.bits, self.numbers, self._none, places, places
+        )
         return rows, at + after, bad
 
     def _skip(self, at: int, row: int, place: int, rows: int) -> tuple[int, int]:
         """Go on to the first row at a place or behind it, or over some rows."""
-        from scichunk.codecs.text.votable_rows import walk
+        from scichunk.codecs.text.votable_rows import walk_rows
 
         size = self.piece
         while at < place or rows:
             data = self.stream.read(at, min(at + size, self.stream.size))
             starts = np.empty((1, rows or 1 << 16), np.int64)
             limit = max(0, place - at) if place else data.size
-            found, after, _ = walk(
+            found, after, _ = walk_rows(
                 data, 0, min(limit, data.size), self.masks, self.bits, self.numbers, self._none, starts, starts
             )
             if not found:
@@ -310,7 +312,7 @@ class VariableRows(_BinaryRows):
 
     def _decode(self, at: int, row: int, wanted: Sequence[int], policy: Policy, *, limit: int, left: int) -> Parts:
         """Decode rows from a place on, up to a place and at most ``left`` of them."""
-        from scichunk.codecs.text.votable_rows import walk
+        from scichunk.codecs.text.votable_rows import walk_rows
 
         slots = self._none.copy()
         slots[list(wanted)] = np.arange(len(wanted))
@@ -322,7 +324,7 @@ class VariableRows(_BinaryRows):
             while here < min(limit - at, data.size) and left > 0:
                 starts = np.empty((len(wanted) + 1, min(most, left)), np.int64)
                 counts = np.empty_like(starts)
-                found, here, bad = walk(
+                found, here, bad = walk_rows(
                     data, here, min(limit - at, data.size), self.masks, self.bits, self.numbers, slots, starts, counts
                 )
                 if found:
@@ -344,18 +346,18 @@ class VariableRows(_BinaryRows):
         self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], *, policy: Policy, first: int
     ) -> list[Part]:
         """Decode the wanted fields of rows whose places are known, from row ``first`` on."""
-        from scichunk.codecs.text.votable_rows import gather, gather_ranges
+        from scichunk.codecs.text.votable_rows import gather_ranges, gather_values
 
         rows = starts.shape[1]
         flags = np.empty((rows, self.masks), np.uint8)
-        _need(gather(data, starts[-1], self.masks, flags.reshape(-1)))
+        _need(gather_values(data, starts[-1], self.masks, flags.reshape(-1)))
         parts = []
         for slot, column in enumerate(wanted):
             number, bits = int(self.numbers[column]), int(self.bits[column])
             if number >= 0:
                 size = (bits * number + 7) // 8
                 raw = np.empty((rows, size), np.uint8)
-                _need(gather(data, starts[slot], size, raw.reshape(-1)))
+                _need(gather_values(data, starts[slot], size, raw.reshape(-1)))
                 items = None
             else:
                 units = int(self.units[column])
@@ -393,7 +395,7 @@ def _elements(field: Field) -> int:
 
 
 def open_rows(
-    stream: ByteStream, fields: Sequence[Field], findings: Findings, *, masked: bool, declared: int | None
+    stream: ByteStream, fields: Sequence[Field], findings: Diagnostics, *, masked: bool, declared: int | None
 ) -> FixedRows | VariableRows:
     """Open the rows of a stream; ``masked``: each row begins with null flags (BINARY2)."""
     fixed = all(cell_bytes(f)[1] >= 0 for f in fields)

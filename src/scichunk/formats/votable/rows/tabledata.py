@@ -19,7 +19,7 @@ from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.rows.expat_rows import decode_cell, pad, read_rows
 from scichunk.formats.votable.rows.row_index import RowIndex
 from scichunk.formats.votable.values.column_part import Part
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.formats.votable.values.from_text import Texts, convert
 
 __all__ = ["TableData"]
@@ -47,7 +47,7 @@ class TableData:
         Gets what is not as it should be.
     """
 
-    def __init__(self, document: Document, body: Body, fields: Sequence[Field], findings: Findings) -> None:
+    def __init__(self, document: Document, body: Body, fields: Sequence[Field], findings: Diagnostics) -> None:
         self.document, self.body, self.fields, self.findings = document, body, tuple(fields), findings
         self.index = RowIndex(document, body)
         if body.exact and body.stop - body.start <= 1 << 22 and self.index.near:
@@ -213,7 +213,7 @@ class _Run:
             starts = np.empty((len(self.wanted), rows), np.int32)
             stops = np.empty_like(starts)
             seen = np.zeros(len(self.wanted), np.uint8)
-            count, at, status, cells = kernels.tokenize(
+            count, at, status, cells = kernels.tokenize_rows(
                 data, at, limit, columns, self.slots, self.prefix, starts, stops, seen
             )
             if count:

@@ -10,7 +10,7 @@ from typing import Final
 
 from scichunk.errors import DataWarning, FormatError
 
-__all__ = ["Findings", "Policy", "Report"]
+__all__ = ["Diagnostics", "Policy", "Report"]
 
 _TEXTS: Final = {
     "array length": "arrays of another length than declared: cut, or filled with nulls",
@@ -41,7 +41,7 @@ class Policy:
 
 
 @dataclass
-class Findings:
+class Diagnostics:
     """Collector of one table; safe in threads.
 
     Parameters
@@ -101,7 +101,7 @@ class Report:
     column: str
     """Name of the field."""
     policy: Policy
-    findings: Findings
+    findings: Diagnostics
     where: Callable[[int], str]
     """Says where a row is."""
 
@@ -110,5 +110,5 @@ class Report:
         self.findings.add(kind, self.column, count, self.where(row))
 
     def refuse(self, kind: str, row: int, what: str) -> None:
-        """Raise, or count it where errors become nulls; see :meth:`Findings.refuse`."""
+        """Raise, or count it where errors become nulls; see :meth:`Diagnostics.refuse`."""
         self.findings.refuse(self.policy, kind, self.column, self.where(row), what)

@@ -13,7 +13,7 @@ from scichunk import options
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.values.column_part import Mask, Part, declared_null
-from scichunk.formats.votable.values.diagnostics import Findings, Policy, Report
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy, Report
 from scichunk.formats.votable.values.strings import check_length, pack, split, to_utf8
 from scichunk.tables.arrow import offsets_of
 
@@ -208,7 +208,7 @@ def single_value(field: Field, data: bytes) -> str:
         msg = "a binary value ends too early"
         raise FormatError(msg)
     cells = raw[:need] if counts is not None else raw[:need].reshape(1, -1)
-    part = convert(field, cells, counts, 1, Report(field.name, Policy(), Findings("", ""), str))
+    part = convert(field, cells, counts, 1, Report(field.name, Policy(), Diagnostics("", ""), str))
     values = part.arrow(()).to_pylist() if part.offsets is None else part.arrow(())[0].as_py()
     if field.is_text:
         return "".join(values)

@@ -15,7 +15,7 @@ from scichunk.codecs.text import texts as text
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.values.column_part import Array, Mask, Part, declared_null
-from scichunk.formats.votable.values.diagnostics import Findings, Policy, Report
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy, Report
 
 __all__ = ["Texts", "convert"]
 
@@ -46,7 +46,7 @@ class Texts:
 class _Context:
     """What all converters need to know."""
 
-    def __init__(self, field: Field, policy: Policy, findings: Findings) -> None:
+    def __init__(self, field: Field, policy: Policy, findings: Diagnostics) -> None:
         self.field, self.policy, self.findings = field, policy, findings
 
     def add(self, kind: str, count: int, where: str) -> None:
@@ -57,7 +57,7 @@ class _Context:
         self.findings.refuse(self.policy, "not a value", self.field.name, where, what)
 
 
-def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> Part:
+def convert(field: Field, given: Texts, policy: Policy, findings: Diagnostics) -> Part:
     """Read the values of some rows.
 
     Raises
@@ -98,7 +98,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
     count = total if shape.variable else rows * size
     _check_size(count, total, given)
     firsts, lasts = np.empty(count, np.int32), np.empty(count, np.int32)
-    text.tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
+    text.split_tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
     inner = _Inner(given, counts if shape.variable else None, size)
     values, null = _numbers(context, replace(given, starts=firsts, stops=lasts, where=inner.where))
     if pair == 2:
@@ -176,7 +176,7 @@ def _resolved(given: Texts) -> Texts:
 def _unescaped(given: Texts) -> tuple[npt.NDArray[np.uint8], Spans]:
     out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
     offsets = np.empty(given.starts.size + 1, np.int32)
-    used = text.unescape(given.data, given.starts, given.stops, out, offsets)
+    used = text.unescape_texts(given.data, given.starts, given.stops, out, offsets)
     if used < 0:
         msg = f"an entity that is not defined in {given.text(-1 - used)[:60]!r}"
         raise FormatError(msg, part=given.where(-1 - used))
@@ -189,7 +189,7 @@ def _numbers(context: _Context, given: Texts) -> tuple[Array, Mask | None]:
     state = np.empty(rows, np.uint8)
     if field.kind == "?":
         flags = np.empty(rows, np.bool_)
-        others = numbers.booleans(given.data, given.starts, given.stops, flags, state)
+        others = numbers.parse_booleans(given.data, given.starts, given.stops, flags, state)
         if others:
             for i, found in _others(given, state):
                 context.refuse(given.where(i), found)
@@ -198,7 +198,7 @@ def _numbers(context: _Context, given: Texts) -> tuple[Array, Mask | None]:
     if field.kind in {"u1", "i2", "i4", "i8"}:
         return _integers(context, given, state)
     found_ = np.empty(rows, np.float64)
-    if numbers.floats(given.data, given.starts, given.stops, found_, state):
+    if numbers.parse_floats(given.data, given.starts, given.stops, found_, state):
         _odd_floats(context, given, found_, state)
     kind = "f4" if field.kind in {"f4", "c8"} else "f8"
     with np.errstate(over="ignore"):
@@ -242,7 +242,7 @@ def _integers(context: _Context, given: Texts, state: npt.NDArray[np.uint8]) -> 
     dtype = np.dtype(field.kind)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     wide = np.empty(given.starts.size, np.int64)
-    others = numbers.integers(given.data, given.starts, given.stops, low, high, wide, state)
+    others = numbers.parse_integers(given.data, given.starts, given.stops, low, high, wide, state)
     beyond: list[int] = []
     nearest: list[int] = []
     for i, found in _others(given, state) if others else ():
@@ -289,7 +289,7 @@ def _bits(context: _Context, given: Texts) -> Part:
             _refuse_length(context, given, row, int(counts[row]), f"a multiple of {shape.size}")
         total = _without(given, wrong, counts, total)
         out = np.empty(total, np.bool_)
-        text.digits(given.data, given.starts, given.stops, -1, out)
+        text.parse_bits(given.data, given.starts, given.stops, -1, out)
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // shape.size, out=offsets[1:])
         return Part(rows, out, None, None, None, offsets)
@@ -299,7 +299,7 @@ def _bits(context: _Context, given: Texts) -> Part:
         context.add("array length", wrong.size, given.where(int(wrong[0])))
     _check_size(rows * shape.size, total, given)
     out = np.empty(rows * shape.size, np.bool_)
-    text.digits(given.data, given.starts, given.stops, shape.size, out)
+    text.parse_bits(given.data, given.starts, given.stops, shape.size, out)
     return Part(rows, out, None, empty if empty.any() else None)
 
 
@@ -310,7 +310,7 @@ def _texts(context: _Context, given: Texts) -> Part:
     else:
         data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
         offsets = np.empty(rows + 1, np.int32)
-        text.copy(given.data, given.starts, given.stops, data, offsets)
+        text.copy_texts(given.data, given.starts, given.stops, data, offsets)
     if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
             if "]]>" in given.text(row):

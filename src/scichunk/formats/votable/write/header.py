@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from scichunk.codecs.text.xml_tree import Element, parse
+from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.document.structure import Field, Table, tables
@@ -66,7 +66,7 @@ def write_header(
     if isinstance(given, str):
         found: tuple[Element, Table | None] | None = None
         with contextlib.suppress(ScichunkError):  # what the columns say of themselves is enough
-            root = parse([(0, given)], "votable_header", root="VOTABLE")
+            root = parse_document([(0, given)], "votable_header", root="VOTABLE")
             found = root, _best(tables(root), fields, attrs)
         if found is not None and found[1] is not None:
             return _from_tree(found[0], found[1], attrs, fields, {"name": name, "nrows": str(rows)})
@@ -99,7 +99,7 @@ def _from_tree(
     root: Element, table: Table, attrs: Mapping[str, Any], fields: Sequence[OutField], said: Mapping[str, str | None]
 ) -> tuple[str, str]:
     """Write the tree with other fields in one of its tables, and without the data of any."""
-    elements = table.element.all("FIELD")
+    elements = table.element.iterate_children("FIELD")
     known = {field.name: (field, element) for field, element in zip(table.fields, elements, strict=False)}
     written = []
     for out in fields:
