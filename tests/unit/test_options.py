@@ -235,7 +235,7 @@ CACHES = [name for name in options.Options.__dataclass_fields__ if name.startswi
 def test_sizes_of_caches_belong_to_the_process(name):
     plain = _image()
     with options.set(**{name: 7}):
-        assert options.snapshot() == ()
+        assert options.take_snapshot() == ()
         assert _image().name == plain.name
         assert _task(_image()) == _task(plain)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, UnsupportedFeature
 
@@ -94,7 +94,7 @@ def decompress_at_most(codec: str, data: memoryview, limit: int) -> memoryview:
     UnsupportedFeature
         If this build of imagecodecs lacks the codec.
     """
-    out = borrow("decompressed", limit)
+    out = borrow_buffer("decompressed", limit)
     try:
         found = find_decoder(codec)(data, out=out)
     except Exception as error:  # each codec of imagecodecs raises a class of its own

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.codecs.bytes import check_block, decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
 from scichunk.core.manifest import EncodedChunk
@@ -63,7 +63,7 @@ class PixelCodec:
         ):
             decompress(self.codec, data, out.reshape(-1).view(np.uint8))
             return
-        block = borrow("block", size)
+        block = borrow_buffer("block", size)
         decompress(
             self.codec, data, block, shape[1] * line
         )  # some writers leave out the rows below the image, as GDAL allows
@@ -93,7 +93,7 @@ class PixelCodec:
 
 
 def _borrow_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    return borrow("predicted", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+    return borrow_buffer("predicted", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
 def _copy_bands(pixels: Array, out: Array) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 
 __all__ = ["undo_float", "undo_horizontal"]
 
@@ -44,7 +44,7 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     """
     _, width, samples = out.shape
     word = np.dtype(f"u{out.dtype.itemsize}")
-    words = borrow("words", width * samples * word.itemsize).view(word)
+    words = borrow_buffer("words", width * samples * word.itemsize).view(word)
     kernel, constants = _make_kernel(word)
     kernel(rows, words, constants, out.view(word))
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import KEEP, borrow
+from scichunk.buffers import KEPT_BYTES, borrow_buffer
 from scichunk.codecs.scaling import Scaling
-from scichunk.core.batches import Batch, Rows, plan_rows
+from scichunk.core.batches import Batch, WindowRows, plan_rows
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, located
 
@@ -109,7 +109,7 @@ class TiledImageCodec:
             else:  # values of another length than expected: one by one
                 slow = np.union1d(slow, np.arange(len(batch))[group])
                 continue
-            mine = plan_rows(batch[group], out.shape) if rows is None else rows.of(group.start, group.stop)
+            mine = plan_rows(batch[group], out.shape) if rows is None else rows.rows_of(group.start, group.stop)
             self._put_values(batch[group], mine, words, places, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
@@ -133,7 +133,7 @@ class TiledImageCodec:
 
         size = 4 if self.scales is not None else self.stored.itemsize
         places = np.cumsum(sizes) - sizes
-        raw = borrow("inflated", size * int(sizes.sum()))
+        raw = borrow_buffer("inflated", size * int(sizes.sum()))
         parts = zip(offsets.tolist(), lengths.tolist(), (places * size).tolist(), (sizes * size).tolist(), strict=True)
         for offset, length, place, nbytes in parts:
             encoded, part = data[offset : offset + length], raw[place : place + nbytes]
@@ -148,7 +148,9 @@ class TiledImageCodec:
                 return None
             if len(found) != nbytes:
                 return None
-        words = borrow("words", (8 if size == 8 else 4) * int(sizes.sum())).view(np.int64 if size == 8 else np.int32)
+        words = borrow_buffer("words", (8 if size == 8 else 4) * int(sizes.sum())).view(
+            np.int64 if size == 8 else np.int32
+        )
         quantize.join_values(raw, places * size, places, sizes, size, self.algorithm == "GZIP_2", words)
         return words, places
 
@@ -157,7 +159,7 @@ class TiledImageCodec:
     ) -> tuple[npt.NDArray[np.int32], IntArray]:
         """Decode tiles to integers, one after another."""
         places = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        words = borrow("words", 4 * int(sizes.sum())).view(np.int32)
+        words = borrow_buffer("words", 4 * int(sizes.sum())).view(np.int32)
         status = np.empty(len(sizes), np.int64)
         if self.algorithm == "RICE_1":
             from scichunk.codecs import rice
@@ -180,7 +182,7 @@ class TiledImageCodec:
             raise FormatError(msg, part=f"tile {batch.numbers[bad]}")
         return words, places
 
-    def _put_values(self, batch: Batch, rows: Rows, words: Array, places: IntArray, out: Array) -> None:
+    def _put_values(self, batch: Batch, rows: WindowRows, words: Array, places: IntArray, out: Array) -> None:
         """Cast, scale or dequantise integers."""
         from scichunk.codecs import quantize
 
@@ -262,7 +264,7 @@ def _gunzip_tile(encoded: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.ui
     """Inflate a gzip stream of at most ``most`` bytes into scratch memory."""
     import imagecodecs
 
-    out = borrow("inflated", most)
+    out = borrow_buffer("inflated", most)
     try:
         found = imagecodecs.gzip_decode(encoded, out=memoryview(out))
     except Exception as error:  # imagecodecs raises classes of its own
@@ -287,7 +289,7 @@ def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
 
 def _split_by_bytes(which: IntArray, nbytes: int) -> list[slice]:
     """Split tiles of ``nbytes`` into consecutive runs of about :data:`_GROUP_BYTES` bytes; of even numbers, for decoders of pairs."""
-    least = 2 if nbytes <= KEEP // 2 else 1  # two together, unless that takes memory that is not kept
+    least = 2 if nbytes <= KEPT_BYTES // 2 else 1  # two together, unless that takes memory that is not kept
     step = max(least, _GROUP_BYTES // nbytes // 2 * 2)
     runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1)
     bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs if run.size]

@@ -317,7 +317,7 @@ def describe_array(group: str, var: ArrayVar) -> ArrayInfo:
     )
 
 
-def positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+def count_positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
     """Return positions along an axis of known length, counted from its start.
 
     Raises

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
 from scichunk.codecs.jpeg2000.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import header_of_tile
@@ -242,4 +242,4 @@ def _count_blocks(header: MainHeader) -> int:
 
 def _borrow_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Warm memory for one tile."""
-    return borrow("samples", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+    return borrow_buffer("samples", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)

@@ -19,10 +19,10 @@ from scichunk.formats.fits.structure import HDU, Structure
 from scichunk.formats.fits.table.source import FITSTable
 from scichunk.sky.tables import needs_tables
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.whole_file import expand
+from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
-from scichunk.tables.nulls import FilledColumnId, filled
+from scichunk.tables.nulls import FilledColumnId, fill_nulls
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -45,7 +45,7 @@ class FITSFile(FileBase):
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         super().__init__(location, source)
-        self.source = expand(source)
+        self.source = expand_source(source)
         self.structure = Structure(self.source)
         self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
@@ -107,7 +107,7 @@ class FITSFile(FileBase):
             table = self.table(TableId(hdu.index))
             attrs, fills = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}, table.fills()
             return table_node(
-                filled(table, fills), lambda name, raw: FilledColumnId(hdu.index, name, raw, fills.get(name)), attrs
+                fill_nulls(table, fills), lambda name, raw: FilledColumnId(hdu.index, name, raw, fills.get(name)), attrs
             )
         array_id, raw = HDUId(hdu.index), HDUId(hdu.index, raw=True)
         source = self.array(array_id)
@@ -145,7 +145,7 @@ class FITSFile(FileBase):
         with self._lock:
             if array_id not in self._arrays:
                 if isinstance(array_id, FilledColumnId):
-                    table = filled(self.table(TableId(array_id.table)), array_id.fills)
+                    table = fill_nulls(self.table(TableId(array_id.table)), array_id.fills)
                     return ColumnArray(table, array_id.column, raw=array_id.raw)
                 which = cast("HDUId", array_id)
                 hdu = self.find(which.hdu)

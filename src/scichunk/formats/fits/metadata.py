@@ -16,8 +16,8 @@ from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.fits.cards import CARD, Cards, decode
 from scichunk.formats.fits.structure import BLOCK, HDU, Structure
-from scichunk.quiet import alone, quiet
-from scichunk.sky.tables import MOST, pack, table_names
+from scichunk.quiet import library_lock, quiet
+from scichunk.sky.tables import MOST_BYTES, pack_tables, table_names
 from scichunk.sky.wcs import Axes, axes_of, coordinates, sky_values
 
 __all__ = [
@@ -77,7 +77,7 @@ def image_header(hdu: HDU) -> str:
     own = hdu.cards.text + b"END".ljust(CARD)
     own = own.ljust(-(-len(own) // BLOCK) * BLOCK)
     try:
-        with alone(), quiet(), fits.open(io.BytesIO(primary + own), memmap=False) as file:
+        with library_lock(), quiet(), fits.open(io.BytesIO(primary + own), memmap=False) as file:
             return str(file[1].header.tostring(sep="", endcard=False, padding=False))
     except Exception as error:  # astropy raises whatever it meets
         msg = f"astropy cannot restore the header of the image: {type(error).__name__}: {error}"
@@ -102,15 +102,15 @@ def world_tables(structure: Structure, header: str) -> str:
         return ""
     wanted = [h for h in structure.all() if h.name in names]
     size = sum(h.end - h.start for h in wanted)
-    if size > MOST:
-        msg = f"the tables of the world coordinates have {size} bytes, more than {MOST}: they are left out [{structure.source.url}]"
+    if size > MOST_BYTES:
+        msg = f"the tables of the world coordinates have {size} bytes, more than {MOST_BYTES}: they are left out [{structure.source.url}]"
         warnings.warn(msg, MetadataWarning, stacklevel=2)
         return ""
     if not wanted:
         return ""
     ends = [min(h.end, structure.size) for h in wanted]
     found = structure.source.read_ranges([h.start for h in wanted], ends)
-    return pack([bytes(v).ljust(h.end - h.start, b"\0") for v, h in zip(found, wanted, strict=True)])
+    return pack_tables([bytes(v).ljust(h.end - h.start, b"\0") for v, h in zip(found, wanted, strict=True)])
 
 
 def world_of(hdu: HDU, structure: Structure) -> World:

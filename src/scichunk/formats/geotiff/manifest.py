@@ -86,8 +86,8 @@ def build_index(image: Image, fill: complex, part: str) -> ChunkManifest:
     starts, lengths = _tables(image, grid)
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
-    noun = "tile" if image.tile else "strip"
-    return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, noun)
+    label = "tile" if image.tile else "strip"
+    return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, label)
 
 
 def _bit_codec(image: Image) -> Codec:

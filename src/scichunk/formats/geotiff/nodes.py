@@ -9,7 +9,7 @@ from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node
 from scichunk.errors import ScichunkError
 from scichunk.formats.geotiff.structure import Image
-from scichunk.raster.affine import Affine6, scaled
+from scichunk.raster.affine import Affine6, scale_transform
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import coordinates
 
@@ -28,7 +28,7 @@ def transform_of(metadata: RasterMetadata, image: Image, full: Image) -> Affine6
     """Transform of a page, or of a reduced image of it."""
     if image is full:
         return metadata.transform
-    return scaled(metadata.transform, full.width / image.width, full.height / image.height)
+    return scale_transform(metadata.transform, full.width / image.width, full.height / image.height)
 
 
 def codec_name(source: ArraySource, image: Image) -> str:

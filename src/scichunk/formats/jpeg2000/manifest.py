@@ -64,7 +64,7 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkM
     grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
     codec = JPEG2000Codec(header, group.components, reduce, tiles, dtype)
     none = np.zeros(0, np.uint64)
-    return ChunkManifest(grid, dtype, codec, none, none, noun="tile"), codec
+    return ChunkManifest(grid, dtype, codec, none, none, label="tile"), codec
 
 
 def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:

@@ -15,7 +15,7 @@ from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.raster.affine import Affine6, scaled, shifted
+from scichunk.raster.affine import Affine6, scale_transform, shift_transform
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import Masked, Naming, band_data, coordinates, crs_name, is_masked
 
@@ -78,9 +78,9 @@ def place_on_grid(structure: Structure, group: Group, transform: Affine6, reduce
         start = ceil_div(ceil_div(low, step), 1 << reduce) * (step << reduce)
         moves.append(start / unit - ceil_div(low, unit))
     if moves != [0, 0]:
-        transform = shifted(transform, *moves)
+        transform = shift_transform(transform, *moves)
     if reduce or (group.dx, group.dy) != (first.dx, first.dy):
-        transform = scaled(transform, (group.dx << reduce) / first.dx, (group.dy << reduce) / first.dy)
+        transform = scale_transform(transform, (group.dx << reduce) / first.dx, (group.dy << reduce) / first.dy)
     return transform
 
 

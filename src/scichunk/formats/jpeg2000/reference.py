@@ -19,7 +19,7 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.manifest import group_type
 from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.quiet import alone, quiet
+from scichunk.quiet import library_lock, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy, Spill
 
@@ -32,7 +32,7 @@ _STEP_BYTES: Final = 1 << 24
 @contextlib.contextmanager
 def lent() -> Iterator[Any]:
     """glymur, with an OpenJPEG: its wheel brings none, so where it finds none it is shown ours."""
-    with alone(), quiet():
+    with library_lock(), quiet():
         import glymur
         from glymur.lib import openjp2
 

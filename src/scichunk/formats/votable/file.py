@@ -23,10 +23,10 @@ from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.whole_file import expand
+from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
-from scichunk.tables.nulls import NAN, Fill, FilledColumnId, filled, filled_column, find_fills, undeclared
+from scichunk.tables.nulls import NAN, Fill, FilledColumnId, fill_nulls, filled_column, find_fills, find_undeclared
 
 __all__ = ["VOTableFile", "open_file"]
 
@@ -59,7 +59,7 @@ class VOTableFile(FileBase):
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         super().__init__(location, source)
-        self.source = expand(source)
+        self.source = expand_source(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._columns: dict[int | str, dict[str, Column]] = {}
@@ -138,7 +138,7 @@ class VOTableFile(FileBase):
             index = named[name].index
         table, fills = self.table(TableId(index)), self._fills(index)
         self._warn_if_cut(self.document.tables[index])
-        return table_node(filled(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
+        return table_node(fill_nulls(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
 
     def table(self, array_id: ArrayId) -> TableSource:
         """Return a table; a :class:`VOTableId` says what becomes of errors.
@@ -171,7 +171,7 @@ class VOTableFile(FileBase):
                 known = self._columns_of(which.table, table).get(which.column)
                 if known is not None and fills:
                     known = filled_column(known, fills[which.column])
-                table = filled(table, fills)
+                table = fill_nulls(table, fills)
                 with located(url=self.document.source.url):
                     self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw, column=known)
             return self._arrays[array_id]
@@ -255,7 +255,7 @@ class VOTableFile(FileBase):
                 limit = options.get().scan_bytes
                 limit = max(limit, _LOOKED_AT) if is_near(self.document.source) else limit
                 kinds = "iub" if table.serialization in _MASKED else "b"
-                names = undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
+                names = find_undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
                 if names:
                     self.document.hold()
                 self._nulls[index] = find_fills(found, names)

@@ -11,7 +11,7 @@ from scichunk.codecs.text.xml_tree import Element
 from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.votable.document.scan import Document
-from scichunk.quiet import alone, quiet
+from scichunk.quiet import library_lock, quiet
 
 __all__ = ["astropy_header"]
 
@@ -54,7 +54,7 @@ def astropy_header(document: Document) -> Any:
     _check_sizes(document)
     # astropy makes room for as many rows as there are said to be, though none is shown to it
     text = _NUMBER_OF_ROWS.sub(r"\1", document.header())
-    with alone(), quiet():
+    with library_lock(), quiet():
         try:
             found = parse(io.BytesIO(_utf8(text)), verify="ignore")
             tables = list(found.iter_tables())

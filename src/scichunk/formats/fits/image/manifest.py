@@ -99,7 +99,7 @@ def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
     stored = np.dtype(f">f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f">i{size}")
     order = tuple(range(len(shape)))
     codec = RawCodec(stored, order) if scaling.plain else ScaledCodec(stored, order, scaling=scaling)
-    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="slab")
+    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, label="slab")
 
 
 def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
@@ -150,7 +150,7 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.integer("ZDITHER0", 1),
     )
-    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
+    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, label="tile")
 
 
 def tile_shape(hdu: HDU) -> tuple[int, ...]:

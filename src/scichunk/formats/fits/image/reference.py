@@ -16,7 +16,7 @@ from scichunk.formats.fits.image.manifest import tile_shape
 from scichunk.formats.fits.image.parameters import check_compression, is_dithered
 from scichunk.formats.fits.image.tile_heads import TileHeads
 from scichunk.formats.fits.structure import HDU, Structure
-from scichunk.quiet import alone, quiet
+from scichunk.quiet import library_lock, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 
@@ -63,7 +63,7 @@ class AstropyWindows:
         if self._hdu.kind == "compressed":
             self._heads.check(window)
         with (
-            alone()
+            library_lock()
         ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
             try:
                 with self._copy.path() as path, quiet(), self._open(path) as file:

@@ -16,7 +16,7 @@ from scichunk.tables.arrow import dtype_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OutField", "field_for"]
+__all__ = ["FITSColumnWriter", "field_for"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -31,7 +31,7 @@ _CANDIDATES: Final = 8
 
 
 @dataclass
-class OutField:
+class FITSColumnWriter:
     """One column on its way into a file; what is learnt from the rows goes into it before they are written."""
 
     column: Column
@@ -98,7 +98,7 @@ class OutField:
 
     # ---- looking at rows
 
-    def look(self, array: pa.Array) -> None:
+    def observe(self, array: pa.Array) -> None:
         """Learn from rows what the header needs."""
         flat = _flatten(array)
         if self.code == "A" and not self.fixed_text and not self.variable and len(flat):
@@ -236,7 +236,7 @@ def _flatten(array: pa.Array) -> pa.Array:
     return array
 
 
-def field_for(column: Column) -> OutField:
+def field_for(column: Column) -> FITSColumnWriter:
     """Choose the form of a column.
 
     Raises
@@ -259,7 +259,7 @@ def field_for(column: Column) -> OutField:
         form = str(column.encoding.get("tform", ""))
         variable = form.upper().lstrip("01").startswith(("PA", "QA"))
         width = _known_width(column)
-        return OutField(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))
+        return FITSColumnWriter(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))
     dtype = dtype_of(kind)
     if dtype.kind == "O":
         msg = f"column {column.name!r} of type {kind} has no form in FITS"
@@ -267,7 +267,7 @@ def field_for(column: Column) -> OutField:
     code = _FORMS["b" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"]
     if code == "L" and cell and str(column.encoding.get("tform", "")).upper().endswith("X"):
         code = "X"
-    found = OutField(column, code, tuple(cell), variable, dtype)
+    found = FITSColumnWriter(column, code, tuple(cell), variable, dtype)
     if dtype.kind in "iu" and not variable:
         info = np.iinfo(dtype)
         low, high = int(info.min), int(info.max)

@@ -22,7 +22,7 @@ from scichunk.formats.fits.table.columns import (
 from scichunk.formats.fits.table.layout import TEXT, Field
 from scichunk.formats.fits.table.rows import Block, HeapCells, bits, native
 from scichunk.formats.fits.table.text import parse_texts
-from scichunk.tables.arrow import empty, from_numpy, lists, nest, offsets_of, strings, to_numpy
+from scichunk.tables.arrow import allocate_array, from_numpy, make_lists, make_strings, nest_cells, offsets_of, to_numpy
 
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
 
@@ -72,7 +72,7 @@ class _Numbers:
         self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
     ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
-        self.out = empty((rows, *(field.cell or ())), dtype)
+        self.out = allocate_array((rows, *(field.cell or ())), dtype)
         marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
         self.mask = np.zeros(self.out.shape, bool) if marked else None
 
@@ -90,7 +90,7 @@ class _Bits:
 
     def __init__(self, field: Field, rows: int) -> None:
         self.field = field
-        self.out = empty((rows, field.width), np.dtype(np.uint8))
+        self.out = allocate_array((rows, field.width), np.dtype(np.uint8))
 
     def put(self, block: Block, at: int) -> None:
         from scichunk.codecs.text import fits_columns
@@ -105,14 +105,14 @@ class _Bits:
         import pyarrow as pa
 
         bits_of_all = pa.Array.from_buffers(pa.bool_(), 8 * self.out.size, [None, pa.py_buffer(self.out)])
-        return nest(bits_of_all, self.field.cell or (), len(self.out))
+        return nest_cells(bits_of_all, self.field.cell or (), len(self.out))
 
 
 class _WideTexts:
     """Texts of kind U."""
 
     def __init__(self, field: Field, rows: int, dtype: np.dtype[Any]) -> None:
-        self.field, self.out = field, empty((rows, *(field.cell or ())), dtype)
+        self.field, self.out = field, allocate_array((rows, *(field.cell or ())), dtype)
 
     def put(self, block: Block, at: int) -> None:
         text_cells(self.field, block.rows[self.field.number], self.out[at : at + block.stop - block.start])
@@ -132,7 +132,7 @@ class _Texts:
                 f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
             )
             raise FormatError(msg)
-        self.out = empty((total,), np.dtype(np.uint8))
+        self.out = allocate_array((total,), np.dtype(np.uint8))
         self.ends = np.zeros(rows * self.count + 1, np.int32)
         self.at = 0
 
@@ -163,7 +163,7 @@ class _Texts:
         return self.at + joined.size
 
     def finish(self) -> Any:
-        return nest(strings(self.ends, self.out[: self.at]), self.field.cell or (), self.rows)
+        return nest_cells(make_strings(self.ends, self.out[: self.at]), self.field.cell or (), self.rows)
 
 
 class _Lists:
@@ -203,7 +203,7 @@ class _Lists:
         if values.size > np.iinfo(np.int32).max:
             msg = f"{values.size} elements of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
             raise FormatError(msg)
-        return lists(np.append(0, ends).astype(np.int32), from_numpy(values))
+        return make_lists(np.append(0, ends).astype(np.int32), from_numpy(values))
 
 
 def _heap_texts(field: Field, cells: HeapCells) -> Any:
@@ -221,7 +221,7 @@ def _heap_texts(field: Field, cells: HeapCells) -> Any:
     if size < 0:
         pairs = zip(cells.starts.tolist(), cells.counts.tolist(), strict=True)
         return pa.array([decode_text(bytes(cells.data[a : a + n])) for a, n in pairs], pa.string())
-    return strings(ends, out[:size])
+    return make_strings(ends, out[:size])
 
 
 class _Parsed:

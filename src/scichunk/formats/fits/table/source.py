@@ -23,7 +23,7 @@ from scichunk.formats.fits.table.rows import Block, plain_blocks, rows_in_group
 from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
-from scichunk.sources.memory import HeldSource
+from scichunk.sources.memory import CachedRangesSource
 from scichunk.tables.nulls import REFUSED, Fill, find_fills
 
 __all__ = ["FITSTable"]
@@ -171,7 +171,7 @@ class FITSTable:
             held = tiles.get(key)
             if held is None:
                 held = tiles.put(key, np.frombuffer(bytes(self.source.read_ranges([first], [last])[0]), np.uint8))
-        return HeldSource(self.source, first, cast("npt.NDArray[np.uint8]", held).data)
+        return CachedRangesSource(self.source, first, cast("npt.NDArray[np.uint8]", held).data)
 
     def _read(
         self, fields: Sequence[Field], start: int, stop: int, sinks: Sequence[Sink], source: ByteSource | None = None

@@ -15,10 +15,10 @@ import numpy as np
 from scichunk.core.tables import TableStream
 from scichunk.errors import MetadataWarning
 from scichunk.formats.fits.structure import BLOCK
-from scichunk.formats.fits.table.column_writers import OutField, field_for
+from scichunk.formats.fits.table.column_writers import FITSColumnWriter, field_for
 from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
 from scichunk.quiet import quiet
-from scichunk.tables.writing import append, writing
+from scichunk.tables.writing import append, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,13 +55,13 @@ def write_table(
         If the file exists, or cannot be written.
     """
     fields = [field_for(c) for c in stream.columns]
-    with writing(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, heap, parts):
+    with write_rows(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, heap, parts):
         _write((file, heap), fields, parts, attrs=stream.attrs, extname=extname)
 
 
 def _write(
     files: tuple[IO[bytes], IO[bytes]],
-    fields: Sequence[OutField],
+    fields: Sequence[FITSColumnWriter],
     parts: Iterator[pa.RecordBatch],
     *,
     attrs: Mapping[str, Any],
@@ -140,7 +140,7 @@ def _set(header: Any, name: str, value: Any) -> None:
             )
 
 
-def _header(base: Any, fields: Sequence[OutField], width: int, rows: int, heaped: int) -> bytes:
+def _header(base: Any, fields: Sequence[FITSColumnWriter], width: int, rows: int, heaped: int) -> bytes:
     from astropy.io import fits
 
     header = fits.Header()

@@ -16,7 +16,7 @@ from scichunk.formats.votable.document.structure import Stream
 from scichunk.formats.votable.rows.base64_stream import Base64Stream, ByteStream, RawStream
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.base import public_reference, without_secrets
-from scichunk.sources.whole_file import expand
+from scichunk.sources.whole_file import expand_source
 
 __all__ = ["open_href", "open_stream", "resolve"]
 
@@ -58,7 +58,7 @@ def open_stream(location: Location, document: Document, body: Body, stream: Stre
 def open_href(location: Location, stream: Stream) -> ByteSource:
     """Open what a stream refers to; gzip is expanded if the stream says so."""
     source = resolve(location, stream.href).open()
-    return expand(source) if stream.encoding.lower() in {"gzip", "dynamic"} else source
+    return expand_source(source) if stream.encoding.lower() in {"gzip", "dynamic"} else source
 
 
 def resolve(location: Location, href: str) -> Location:

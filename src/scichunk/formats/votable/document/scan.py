@@ -16,7 +16,7 @@ from scichunk.formats.votable.document.markup import Body, declared_encoding, fi
 from scichunk.formats.votable.document.structure import Table, tables
 from scichunk.sources import ByteSource
 from scichunk.sources.base import public_reference
-from scichunk.sources.whole_file import ExpandedSource
+from scichunk.sources.whole_file import WholeFileSource
 
 __all__ = ["Document", "open_document"]
 
@@ -46,7 +46,7 @@ def open_document(source: ByteSource) -> Document:
     encoding, plain = declared_encoding(bytes(source.head()[:1024]))
     if not plain:
         original, known = source, encoding
-        source, encoding = ExpandedSource(original, lambda: _transcoded(original, known)), "utf-8"
+        source, encoding = WholeFileSource(original, lambda: _transcoded(original, known)), "utf-8"
     return Document(source if is_near(source) else HoldableSource(source), encoding)
 
 

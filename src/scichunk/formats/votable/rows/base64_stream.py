@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.codecs.text import base64
 from scichunk.core.cache import held_bytes
 from scichunk.errors import FormatError, LimitExceeded
@@ -178,7 +178,7 @@ class Base64Stream:
         if stop <= start:
             return np.empty(0, np.uint8)
         first, last = start // 3 * 4, -(-stop // 3) * 4
-        out = borrow("base64", stop - start // 3 * 3)
+        out = borrow_buffer("base64", stop - start // 3 * 3)
         if not self._letters:
             self._prove(last)
         self._check(stop)

@@ -74,7 +74,7 @@ def _target(location: Location, document: Document, table: Table) -> Location:
 
 
 def _fits(where: Location, table: Table) -> TableSource:
-    file = cast("TableFile", registry.get("fits").open_file(where))
+    file = cast("TableFile", registry.get_format("fits").open_file(where))
     return file.table(TableId(table.extension))
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.tables import Column
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.document.structure import Field
-from scichunk.tables.arrow import arrow_type, from_numpy, lists, strings, to_numpy
+from scichunk.tables.arrow import arrow_type, from_numpy, make_lists, make_strings, to_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +43,7 @@ class Part:
         """Make the Arrow array; ``item`` is the fixed shape of a cell, or of each of its items."""
         if self.texts is not None:
             single = self.null is None and not item and self.offsets is None
-            found = strings(self.texts, self.values, self.row_null if single else self.null)
+            found = make_strings(self.texts, self.values, self.row_null if single else self.null)
         else:
             one = not item and self.offsets is None
             found = from_numpy(self.values, _either(self.null, self.row_null) if one else self.null)
@@ -51,7 +51,7 @@ class Part:
         for axis in range(len(item) - 1, -1, -1):
             outermost = axis == 0 and self.offsets is None
             found = _fixed(found, item[axis], count * math.prod(item[:axis]), self.row_null if outermost else None)
-        return found if self.offsets is None else lists(self.offsets, found, self.row_null)
+        return found if self.offsets is None else make_lists(self.offsets, found, self.row_null)
 
     def numpy(self, column: Column, field: Field) -> tuple[Array, int]:
         """Make the NumPy form; returns it and how many nulls were filled with a value that the file does not declare."""

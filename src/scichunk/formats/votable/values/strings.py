@@ -85,10 +85,10 @@ def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tup
         return text, offsets_of(np.diff(offsets + wider[offsets]))
     import pyarrow as pa
 
-    from scichunk.tables.arrow import strings
+    from scichunk.tables.arrow import make_strings
 
     try:
-        strings(offsets, data).validate(full=True)
+        make_strings(offsets, data).validate(full=True)
     except pa.ArrowInvalid:
         if encoding == "binary":
             return _as_latin1(data, offsets, report)

@@ -18,7 +18,7 @@ from scichunk.tables.arrow import dtype_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OutField", "Piece"]
+__all__ = ["Piece", "VOTableColumnWriter"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ def _stored_null(null: Any, datatype: str) -> int | None:
     return value if limits.min <= value <= limits.max else None
 
 
-class OutField:
+class VOTableColumnWriter:
     """One column.
 
     Raises
@@ -109,7 +109,7 @@ class OutField:
         """Elements of a cell or item."""
         return math.prod(self.cell)
 
-    def look(self, array: pa.Array) -> None:
+    def observe(self, array: pa.Array) -> None:
         """Learn how long texts are, whether they are ASCII, and whether elements of arrays are null."""
         if not self.text:
             if not self.settled:

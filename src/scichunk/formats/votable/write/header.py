@@ -14,7 +14,7 @@ from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.document.structure import Field, Table, tables
-from scichunk.formats.votable.write.column_writers import OutField
+from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 
 __all__ = ["write_header"]
 
@@ -46,7 +46,7 @@ _HERE: Final = "\0"
 
 
 def write_header(
-    attrs: Mapping[str, Any], fields: Sequence[OutField], *, rows: int, name: str | None
+    attrs: Mapping[str, Any], fields: Sequence[VOTableColumnWriter], *, rows: int, name: str | None
 ) -> tuple[str, str]:
     """Return the document before and behind the DATA element of its table.
 
@@ -83,7 +83,7 @@ def write_header(
     return before, "\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
 
 
-def _best(found: list[Table], fields: Sequence[OutField], attrs: Mapping[str, Any]) -> Table | None:
+def _best(found: list[Table], fields: Sequence[VOTableColumnWriter], attrs: Mapping[str, Any]) -> Table | None:
     """The table with the most of the columns; its name decides between equals."""
     names = {f.name for f in fields}
 
@@ -96,7 +96,11 @@ def _best(found: list[Table], fields: Sequence[OutField], attrs: Mapping[str, An
 
 
 def _from_tree(
-    root: Element, table: Table, attrs: Mapping[str, Any], fields: Sequence[OutField], said: Mapping[str, str | None]
+    root: Element,
+    table: Table,
+    attrs: Mapping[str, Any],
+    fields: Sequence[VOTableColumnWriter],
+    said: Mapping[str, str | None],
 ) -> tuple[str, str]:
     """Write the tree with other fields in one of its tables, and without the data of any."""
     elements = table.element.iterate_children("FIELD")
@@ -149,7 +153,7 @@ def _raised(attributes: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _still_holds(field: Field, out: OutField) -> bool:
+def _still_holds(field: Field, out: VOTableColumnWriter) -> bool:
     """Whether a FIELD still says what is to be said."""
     attrs, said = column_attributes(field), column_encoding(field)
     mine = {k: v for k, v in out.column.attrs.items() if k not in {"null_value", "_FillValue"}}

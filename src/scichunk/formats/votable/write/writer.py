@@ -11,9 +11,9 @@ import numpy as np
 
 from scichunk.core.tables import TableStream
 from scichunk.errors import FormatError
-from scichunk.formats.votable.write.column_writers import OutField
+from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 from scichunk.formats.votable.write.header import write_header
-from scichunk.tables.writing import append, writing
+from scichunk.tables.writing import append, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,8 +46,8 @@ def write_table(
     SourceError
         If the file exists, or cannot be written.
     """
-    fields = [OutField(c) for c in stream.columns]
-    with writing(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, body, parts):
+    fields = [VOTableColumnWriter(c) for c in stream.columns]
+    with write_rows(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, body, parts):
         rows = _body(body, fields, parts)
         before, after = write_header(stream.attrs, fields, rows=rows, name=name)
         file.write((before + _DATA[0]).encode())
@@ -55,7 +55,7 @@ def write_table(
         file.write((_DATA[1] + after).encode())
 
 
-def _body(out: IO[bytes], fields: Sequence[OutField], parts: Iterator[pa.RecordBatch]) -> int:
+def _body(out: IO[bytes], fields: Sequence[VOTableColumnWriter], parts: Iterator[pa.RecordBatch]) -> int:
     """Write the lines of base64; returns the rows."""
     rows, rest = 0, b""
     for part in parts:
@@ -78,7 +78,7 @@ def _lines(out: IO[bytes], data: bytes) -> None:
         out.write(text[whole * 64 :].tobytes() + b"\n")
 
 
-def _rows(fields: Sequence[OutField], batch: pa.RecordBatch) -> bytes:
+def _rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes:
     """Bytes of some rows: flags of nulls, then the fields (VOTable 1.5, section 5.4)."""
     from scichunk.codecs.text.votable_rows import scatter_ranges
 
