@@ -11,7 +11,7 @@ import numpy as np
 from scichunk.codecs.jpeg2000 import openjpeg
 from scichunk.codecs.jpeg2000.packets import PacketWalk, order_packets
 from scichunk.formats.jpeg2000.file import open_file
-from scichunk.formats.jpeg2000.reference import lent
+from scichunk.formats.jpeg2000.reference import lend_glymur
 from scichunk.sources import locate
 
 ORDERS = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
@@ -30,7 +30,7 @@ def encode(planes, *, bits=8, signed=False, offset=(0, 0), tile=None, tile_offse
            levels=3, layers=1, irreversible=False, mct=0, precincts=(), sop=False, eph=False, mode=0, roi=None,
            plt=False, tlm=False, parts=None, block=32):  # fmt: skip
     """Encode planes (rows, columns) of int32 with OpenJPEG; returns the raw codestream."""
-    with lent():
+    with lend_glymur():
         from glymur.lib import openjp2 as o
 
         return _encode(o, planes, locals())
@@ -97,7 +97,7 @@ def _encode(o, planes, given):
 def decode(data, reduce=0):
     """Planes of a full decode of the whole codestream by OpenJPEG: the oracle."""
     structure = open_file(locate(data)).structure
-    shapes = {c: structure.shape(g, reduce)[1:] for g in structure.groups for c in g.components}
+    shapes = {c: structure.group_shape(g, reduce)[1:] for g in structure.groups for c in g.components}
     code = data[structure.start : structure.stop]
     with openjpeg.decode_codestream(code, shapes.__getitem__, len(shapes), reduce=reduce) as planes:
         return [p.copy() for p in planes]

@@ -33,7 +33,7 @@ __all__ = [
     "sky_values",
 ]
 
-_MOST: Final = 1 << 24  # longer axes get no coordinates in memory
+_MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
 
 
 def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "") -> dict[str, Coordinate]:
@@ -61,7 +61,7 @@ def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes)
     tied = np.asarray(wcs.axis_correlation_matrix)
     for number in axes.others:
         pixel, size = number - 1, shape[len(shape) - number]
-        if pixel >= tied.shape[1] or size > _MOST:
+        if pixel >= tied.shape[1] or size > _MOST_PIXELS:
             continue
         worlds = np.flatnonzero(tied[:, pixel])
         if len(worlds) != 1 or tied[worlds[0]].sum() != 1:

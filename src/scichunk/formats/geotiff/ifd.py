@@ -62,17 +62,17 @@ class Directory:
     """Tags that describe, whose values lie outside the file: left out of ``tags``, as libtiff does."""
 
     @cached_property
-    def _values(self) -> dict[int, npt.NDArray[Any]]:
+    def _cached_values(self) -> dict[int, npt.NDArray[Any]]:
         return {}
 
-    def raw(self, code: int) -> bytes:
+    def raw_bytes(self, code: int) -> bytes:
         """Return the bytes of a tag's values as they lie in the file; empty where there is no such tag."""
         tag = self.tags.get(code)
         if tag is None or not tag.nbytes:
             return b""
         return bytes(self.reader.get(tag.start, tag.start + tag.nbytes))
 
-    def array(self, code: int) -> npt.NDArray[Any]:
+    def get_array(self, code: int) -> npt.NDArray[Any]:
         """Return a tag's values in native byte order; empty where there is no such tag, or a text. Rationals become floats.
 
         Raises
@@ -80,7 +80,7 @@ class Directory:
         FormatError
             If the values lie outside the file.
         """
-        if code not in self._values:
+        if code not in self._cached_values:
             tag = self.tags.get(code)
             kind = _TYPES.get(tag.type) if tag else None
             if tag is None or kind is None or not tag.count or tag.type == _ASCII:
@@ -91,11 +91,11 @@ class Directory:
             if tag.type in _RATIONAL:
                 with np.errstate(all="ignore"):
                     found = found[::2] / found[1::2]
-            self._values[code] = found
+            self._cached_values[code] = found
             self.reader.parsed_bytes += found.nbytes
-        return self._values[code]
+        return self._cached_values[code]
 
-    def integer(self, code: int, default: int) -> int:
+    def get_integer(self, code: int, default: int) -> int:
         """Return the first value of a tag as an integer."""
         tag = self.tags.get(code)
         if tag is None or not tag.count:
@@ -104,12 +104,12 @@ class Directory:
         if size is not None:  # the common case, ten times faster than through an array
             data = self.reader.get(tag.start, tag.start + size)
             return int.from_bytes(data, "little" if self.order == "<" else "big")
-        found = self.array(code)
+        found = self.get_array(code)
         return int(found[0]) if found.size and found.dtype.kind in "if" and np.isfinite(found[0]) else default
 
-    def text(self, code: int) -> str:
+    def get_text(self, code: int) -> str:
         """Return an ASCII tag up to its first NUL, undecodable bytes replaced."""
-        return self.raw(code).split(b"\0", 1)[0].decode("utf-8", "replace")
+        return self.raw_bytes(code).split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

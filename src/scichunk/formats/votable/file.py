@@ -35,7 +35,7 @@ _MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
 
 _NEAREST: Final = "nearest"
 """Of integers beyond their type arrays have the nearest, if nothing else in the column calls for NaN."""
-_LOOKED_AT: Final = 1 << 28
+_SEARCHED_BYTES: Final = 1 << 28
 """Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 
 
@@ -78,7 +78,7 @@ class VOTableFile(FileBase):
         self.document.find_all()
         if not any(t.fields for t in self.document.tables):
             return []
-        return list(self._named())
+        return list(self._tables_by_group())
 
     def root(self) -> Mapping[str, Any]:
         """Return what the document says as a whole."""
@@ -96,7 +96,7 @@ class VOTableFile(FileBase):
         """Return the group of a table: by its position, name or ID."""
         found = self.find(table)
         self.document.find_all()
-        return next(g for g, t in self._named().items() if t.index == found.index)
+        return next(g for g, t in self._tables_by_group().items() if t.index == found.index)
 
     def find(self, which: int | str | None) -> Table:
         """Return a table; None: the first.
@@ -132,11 +132,11 @@ class VOTableFile(FileBase):
             index = 0
         else:
             self.document.find_all()
-            named = self._named()
+            named = self._tables_by_group()
             if name not in named:
                 raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
             index = named[name].index
-        table, fills = self.table(TableId(index)), self._fills(index)
+        table, fills = self.table(TableId(index)), self._find_fills(index)
         self._warn_if_cut(self.document.tables[index])
         return table_node(fill_nulls(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
 
@@ -155,8 +155,8 @@ class VOTableFile(FileBase):
         key = (table.index, on_error, compat)
         with self._lock:
             if key not in self._tables:
-                with located(url=self.document.source.url, part=_label(table)):
-                    self._tables[key] = self._open(table, on_error, compat)
+                with located(url=self.document.source.url, part=_label_table(table)):
+                    self._tables[key] = self._open_table(table, on_error, compat)
             return self._tables[key]
 
     def array(self, array_id: ArrayId) -> ArraySource:
@@ -164,7 +164,7 @@ class VOTableFile(FileBase):
         with self._lock:
             if array_id not in self._arrays:
                 which = cast("FilledColumnId", array_id)
-                self.document.hold()
+                self.document.cache_whole()
                 nearest = which.fill == _NEAREST
                 table = self.table(VOTableId(which.table, _NEAREST) if nearest else TableId(which.table))
                 fills = {} if nearest else which.fills
@@ -190,7 +190,7 @@ class VOTableFile(FileBase):
         found = self.find(table)
         self._warn_if_cut(found)
         fill: Fill | None = None
-        if column in self._fills(found.index):
+        if column in self._find_fills(found.index):
             lost = find_fills(self.table(VOTableId(table, _NEAREST)), [column])
             fill = NAN if lost else _NEAREST
             said = "nulls and declares no value for them: they become NaN, and the others floating point"
@@ -219,24 +219,24 @@ class VOTableFile(FileBase):
         self.document.find_all()
         if not self.document.tables:
             self._check_status(None)
-        return [self._describe(group, table) for group, table in self._named().items()]
+        return [self._describe_table(group, table) for group, table in self._tables_by_group().items()]
 
-    def _describe(self, group: str, table: Table) -> ArrayInfo:
+    def _describe_table(self, group: str, table: Table) -> ArrayInfo:
         label = table.name or table.identifier or f"table {table.index}"
         try:
             found = self.table(TableId(table.index))
-            met = found.findings.summary() if isinstance(found, VOTable) else {}
+            met = found.findings.summarise() if isinstance(found, VOTable) else {}
             return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:
             why = f"cannot be read: {error.message}"
             return ArrayInfo(group, label, (), (), f"{len(table.fields)} columns", (), table.serialization, why)
 
-    def _open(self, table: Table, on_error: str, compat: bool) -> TableSource:
+    def _open_table(self, table: Table, on_error: str, compat: bool) -> TableSource:
         self._check_status(table)
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy("raise", astropy_compat=True) if on_error == _NEAREST else Policy(on_error, compat, new)
-        findings = Diagnostics(self.document.source.url, _label(table))
+        findings = Diagnostics(self.document.source.url, _label_table(table))
         if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
             raise FormatError(msg)
@@ -244,20 +244,20 @@ class VOTableFile(FileBase):
             from scichunk.formats.votable.rows.embedded import open_delegated
 
             return open_delegated(self.location, self.document, table)
-        return VOTable(self.document, table, self._rows(table, findings), policy, findings)
+        return VOTable(self.document, table, self._make_reader(table, findings), policy, findings)
 
-    def _fills(self, index: int) -> dict[str, Fill]:
+    def _find_fills(self, index: int) -> dict[str, Fill]:
         """Values for nulls that the document has none for; columns without nulls, and those of long tables, have none."""
         with self._lock:
             if index not in self._nulls:
                 table = self.document.tables[index]
                 found = self.table(TableId(index))
                 limit = options.get().scan_bytes
-                limit = max(limit, _LOOKED_AT) if is_near(self.document.source) else limit
+                limit = max(limit, _SEARCHED_BYTES) if is_near(self.document.source) else limit
                 kinds = "iub" if table.serialization in _MASKED else "b"
                 names = find_undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
                 if names:
-                    self.document.hold()
+                    self.document.cache_whole()
                 self._nulls[index] = find_fills(found, names)
             return self._nulls[index]
 
@@ -267,7 +267,7 @@ class VOTableFile(FileBase):
     def _warn_if_cut(self, table: Table) -> None:
         warn_if_cut(table, self.document.root, self.document.source.url)
 
-    def _rows(self, table: Table, findings: Diagnostics) -> RowReader:
+    def _make_reader(self, table: Table, findings: Diagnostics) -> RowReader:
         if table.body is None or not table.fields:
             return EmptyRows()
         body = self.document.bodies[table.body]
@@ -285,7 +285,7 @@ class VOTableFile(FileBase):
         masked = table.serialization == "BINARY2"
         return open_rows(stream, table.fields, findings, masked=masked, declared=table.n_rows)
 
-    def _named(self) -> dict[str, Table]:
+    def _tables_by_group(self) -> dict[str, Table]:
         """Groups and their tables."""
         tables = self.document.tables
         if len(tables) <= 1:
@@ -295,5 +295,5 @@ class VOTableFile(FileBase):
         return self._groups
 
 
-def _label(table: Table) -> str:
+def _label_table(table: Table) -> str:
     return f"table {table.index}" + (f" {table.name!r}" if table.name else "")

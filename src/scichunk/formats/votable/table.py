@@ -15,13 +15,13 @@ from scichunk.errors import FormatError
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
-from scichunk.formats.votable.values.column_part import Part, column_of, join_arrow
+from scichunk.formats.votable.values.column_part import ColumnPart, column_of, join_arrow
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
 
-Parts = list[list[Part]]
+Parts = list[list[ColumnPart]]
 
 
 class RowReader(Protocol):
@@ -114,19 +114,19 @@ class VOTable:
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in document order."""
-        return self._columns
+        return self._made_columns
 
     @cached_property
-    def _columns(self) -> tuple[Column, ...]:
+    def _made_columns(self) -> tuple[Column, ...]:
         return tuple(column_of(f, column_attributes(f), column_encoding(f)) for f in self.fields)
 
     @property
     def schema(self) -> Any:
         """Of the record batches."""
-        return self._schema
+        return self._made_schema
 
     @cached_property
-    def _schema(self) -> Any:
+    def _made_schema(self) -> Any:
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])
@@ -155,11 +155,11 @@ class VOTable:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """What the document says, and ``votable_warnings``: what in its header is not as the standard has it."""
-        return self._said | ({"votable_warnings": list(self.table.notes)} if self.table.notes else {})
+        return self._attributes | ({"votable_warnings": list(self.table.notes)} if self.table.notes else {})
 
     @cached_property
-    def _said(self) -> dict[str, Any]:
-        return table_attributes(self.table, self.document.root) | {"votable_header": self.document.header()}
+    def _attributes(self) -> dict[str, Any]:
+        return table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
 
     def count_rows(self) -> int:
         """Return the number of rows; those of TABLEDATA and of rows of varying size are counted, once."""
@@ -179,7 +179,7 @@ class VOTable:
         """
         import pyarrow as pa
 
-        wanted = list(range(len(self.fields))) if columns is None else [self._number(c) for c in columns]
+        wanted = list(range(len(self.fields))) if columns is None else [self._find_number(c) for c in columns]
         if not wanted and self.fields:  # the number of rows would be lost
             count = sum(p.rows for p in self.rows.read(rows, [0], self.policy)[0])
             return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
@@ -201,12 +201,12 @@ class VOTable:
             If an integer or boolean is null for which no value is declared.
         """
         del raw  # nothing is scaled
-        number = self._number(name)
+        number = self._find_number(name)
         column, field = self.columns[number], self.fields[number]
         parts = self.rows.read(Rows(start, stop), [number], self.policy)[0] if stop > start else []
         found, lost = [], 0
         for part in parts:
-            values, count = part.numpy(column, field)
+            values, count = part.to_numpy(column, field)
             found.append(values)
             lost += count
         if lost:
@@ -221,11 +221,11 @@ class VOTable:
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
+    def _numbers_by_name(self) -> dict[str, int]:
         return {field.name: number for number, field in reversed(list(enumerate(self.fields)))}
 
-    def _number(self, name: str) -> int:
-        number = self._numbers.get(name)
+    def _find_number(self, name: str) -> int:
+        number = self._numbers_by_name.get(name)
         if number is not None:
             return number
         msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"

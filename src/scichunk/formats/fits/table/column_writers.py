@@ -79,7 +79,7 @@ class FITSColumnWriter:
             return 1 << (8 * self.dtype.itemsize - 1)
         return -128 if self.dtype == np.int8 else 0
 
-    def cards(self) -> list[tuple[str, Any]]:
+    def column_cards(self) -> list[tuple[str, Any]]:
         """Keywords without their number."""
         form = f"1Q{self.code}({self.longest})" if self.variable else f"{self.repeat}{self.code}"
         found: list[tuple[str, Any]] = [("TTYPE", self.column.name), ("TFORM", form)]
@@ -100,7 +100,7 @@ class FITSColumnWriter:
 
     def observe(self, array: pa.Array) -> None:
         """Learn from rows what the header needs."""
-        flat = _flatten(array)
+        flat = _flatten_cells(array)
         if self.code == "A" and not self.fixed_text and not self.variable and len(flat):
             import pyarrow.compute as pc
 
@@ -134,18 +134,18 @@ class FITSColumnWriter:
 
     # ---- writing rows
 
-    def put(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
+    def put_cells(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
         """Write a column of rows into their bytes; returns what goes into the heap, which has ``heap`` bytes already."""
         if self.variable:
             return self._put_variable(array, rows, heap)
         target = rows[:, self.offset : self.offset + self.width]
-        flat = _flatten(array)
+        flat = _flatten_cells(array)
         if self.code == "A":
-            target[...] = self._texts(flat).reshape(len(rows), -1)
+            target[...] = self._encode_texts(flat).reshape(len(rows), -1)
         elif self.code == "X":
-            target[...] = np.packbits(self._elements(flat).reshape(len(rows), -1) == ord("T"), axis=1)
+            target[...] = np.packbits(self._encode_elements(flat).reshape(len(rows), -1) == ord("T"), axis=1)
         elif self.width:
-            target[...] = self._elements(flat).view(np.uint8).reshape(len(rows), -1)
+            target[...] = self._encode_elements(flat).view(np.uint8).reshape(len(rows), -1)
         return b""
 
     def _put_variable(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
@@ -159,7 +159,7 @@ class FITSColumnWriter:
             import pyarrow.compute as pc
 
             counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-            elements = self._elements(array.flatten())
+            elements = self._encode_elements(array.flatten())
             data, size = elements.tobytes(), elements.dtype.itemsize
         ends = np.cumsum(counts) * size
         pair = np.stack([counts, np.where(counts > 0, heap + ends - counts * size, 0)], axis=1)
@@ -167,7 +167,7 @@ class FITSColumnWriter:
         self.longest = max(self.longest, int(counts.max(initial=0)))
         return data
 
-    def _texts(self, flat: pa.Array) -> Bytes:
+    def _encode_texts(self, flat: pa.Array) -> Bytes:
         """Texts of one length, filled up with NUL."""
         out = np.zeros((len(flat), self.text), np.uint8)
         encoded = [(t or "").encode() for t in flat.to_pylist()]
@@ -179,7 +179,7 @@ class FITSColumnWriter:
             out[...] = np.array(encoded, f"S{self.text}").view(np.uint8).reshape(len(encoded), self.text)
         return out
 
-    def _elements(self, flat: pa.Array) -> npt.NDArray[Any]:
+    def _encode_elements(self, flat: pa.Array) -> npt.NDArray[Any]:
         """Values as they are stored: big-endian, nulls replaced."""
         stored = np.dtype(_STORED["L" if self.code == "X" else self.code])
         if self.code in "LX":
@@ -225,7 +225,7 @@ class FITSColumnWriter:
             values[nulls] = self.null
 
 
-def _flatten(array: pa.Array) -> pa.Array:
+def _flatten_cells(array: pa.Array) -> pa.Array:
     """Elements of fixed cells; those of null cells are null."""
     import pyarrow as pa
 

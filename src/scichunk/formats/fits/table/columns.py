@@ -11,20 +11,20 @@ import numpy.typing as npt
 
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
-from scichunk.formats.fits.cards import CARD, Cards
-from scichunk.formats.fits.table.layout import TEXT, Field
+from scichunk.formats.fits.cards import CARD_BYTES, Cards
+from scichunk.formats.fits.table.layout import TEXT, TableField
 from scichunk.tables.arrow import arrow_type
 
 __all__ = [
     "NAMES",
     "Rows2D",
     "column_of",
+    "convert_numbers",
     "decode_text",
-    "decoded",
+    "decode_texts",
     "element_type",
     "header_attrs",
     "is_column_keyword",
-    "numbers",
     "text_cells",
     "values_of",
 ]
@@ -42,24 +42,24 @@ _STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCO
 _OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
 
 
-def column_of(field: Field, attrs: dict[str, Any]) -> Column:
+def column_of(field: TableField, attrs: dict[str, Any]) -> Column:
     """Make the column of a field; ``attrs``: what the header says of it."""
     encoding: dict[str, Any] = {"tform": field.form}
     if field.codec and field.codec != TEXT:
         encoding["zctyp"] = field.codec
     dtype = element_type(field)
     cell, raw = field.cell, None
-    null = _null(field, dtype)
+    null = _null_value(field, dtype)
     if cell is None:
         if isinstance(field.null, int):
             attrs = attrs | {"null": field.null}
         kind: Any = arrow_type(np.dtype(object)) if field.code == "A" else arrow_type(dtype, None)
-        return Column(field.name, kind, np.dtype(object), None, attrs, encoding | _linear(field))
+        return Column(field.name, kind, np.dtype(object), None, attrs, encoding | _linear_scaling(field))
     if field.scaled:
-        encoding |= _linear(field)
+        encoding |= _linear_scaling(field)
         if field.codec != TEXT:
             stored = np.dtype(_STORED[field.code]).newbyteorder("=")
-            blank = _null(field, stored)
+            blank = _null_value(field, stored)
             linear = {"scale_factor": float(field.scale), "add_offset": float(field.zero)}
             raw = Column(field.name, arrow_type(stored, cell), stored, cell, attrs | linear, encoding, blank)
         null = None
@@ -67,12 +67,12 @@ def column_of(field: Field, attrs: dict[str, Any]) -> Column:
     return Column(field.name, kind, dtype, cell, attrs, encoding, null, raw)
 
 
-def _linear(field: Field) -> dict[str, Any]:
+def _linear_scaling(field: TableField) -> dict[str, Any]:
     settings = (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None))
     return {name: value for name, value, default in settings if value != default}
 
 
-def element_type(field: Field) -> np.dtype[Any]:
+def element_type(field: TableField) -> np.dtype[Any]:
     """Type of single values, native byte order."""
     if field.code == "A":
         return np.dtype(f"U{max(1, field.text)}")
@@ -90,7 +90,7 @@ def element_type(field: Field) -> np.dtype[Any]:
     return stored
 
 
-def _null(field: Field, dtype: np.dtype[Any]) -> Any:
+def _null_value(field: TableField, dtype: np.dtype[Any]) -> Any:
     """The value that stands for null among values of a type, if it can occur (TNULL is a stored value)."""
     if field.codec == TEXT:
         try:
@@ -113,10 +113,10 @@ def is_column_keyword(key: str) -> bool:
     return bool(stem) and stem not in _OTHERS and (stem[0] == "T" or stem[0].isdecimal() or stem in _STRUCTURAL)
 
 
-def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]]:
+def header_attrs(cards: Cards, fields: tuple[TableField, ...]) -> list[dict[str, Any]]:
     """What a header says of each column: unit, description, UCD, display, time and world coordinates, ranges."""
     found: dict[int, dict[str, Any]] = {f.number: {} for f in fields}
-    for at in range(0, len(cards.text), CARD):
+    for at in range(0, len(cards.text), CARD_BYTES):
         key = cards.text[at : at + 8].decode("latin-1").rstrip()
         parsed = _INDEXED.fullmatch(key)
         if parsed is None:
@@ -136,7 +136,7 @@ def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]
     return [found[f.number] for f in fields]
 
 
-def numbers(field: Field, rows: Rows2D, out: Array, mask: Array | None, *, raw: bool = False) -> None:
+def convert_numbers(field: TableField, rows: Rows2D, out: Array, mask: Array | None, *, raw: bool = False) -> None:
     """Convert the numbers, logicals or bits of rows.
 
     Parameters
@@ -168,10 +168,10 @@ def numbers(field: Field, rows: Rows2D, out: Array, mask: Array | None, *, raw: 
         return
     stored = np.dtype(_STORED[field.code])
     values = part[:, : n * stored.itemsize].view(stored)
-    _convert(field, values, flat, marks, raw=raw)
+    _convert_values(field, values, flat, marks, raw=raw)
 
 
-def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw: bool) -> None:
+def _convert_values(field: TableField, values: Array, out: Array, mask: Array | None, *, raw: bool) -> None:
     """From stored numbers of the file's byte order to values."""
     null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
     blanks = None
@@ -198,7 +198,7 @@ def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw
             out[blanks] = np.nan
 
 
-def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
+def values_of(field: TableField, flat: npt.NDArray[np.uint8]) -> Array:
     """Convert elements that lie one after another (in a heap, already in native byte order); shape (elements,).
 
     As in astropy there are no nulls: integers that equal TNULL are handed out as they are, and a logical is true or not. Bytes
@@ -213,11 +213,11 @@ def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
     if not (field.flip or field.scaled):
         return values
     out = np.empty(values.shape, dtype)
-    _convert(field, values, out, None, raw=False)
+    _convert_values(field, values, out, None, raw=False)
     return out
 
 
-def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
+def text_cells(field: TableField, rows: Rows2D, out: Array) -> None:
     """Convert texts to ``out`` of shape (rows, *cell) and kind U: up to a NUL, without trailing blanks (section 7.3.3.1)."""
     from scichunk.codecs.text import fits_columns
 
@@ -232,10 +232,10 @@ def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
         msg = f"column {field.name!r} lies outside its rows"
         raise FormatError(msg)
     if state:
-        out.reshape(-1)[:] = decoded(field, rows, count)
+        out.reshape(-1)[:] = decode_texts(field, rows, count)
 
 
-def decoded(field: Field, rows: Rows2D, count: int) -> list[str]:
+def decode_texts(field: TableField, rows: Rows2D, count: int) -> list[str]:
     """Texts one by one, where some are beyond ASCII: that FITS does not allow, but files have it."""
     data, first = rows
     size = field.text

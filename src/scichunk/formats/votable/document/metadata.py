@@ -12,9 +12,9 @@ from scichunk.codecs.text.xml_tree import Element
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.status import text_of
 from scichunk.formats.votable.document.structure import Field, Table, read_field
-from scichunk.formats.votable.values.column_part import Part
+from scichunk.formats.votable.values.column_part import ColumnPart
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
-from scichunk.formats.votable.values.from_text import Texts, convert
+from scichunk.formats.votable.values.from_text import CellTexts, convert_text
 
 __all__ = [
     "column_attributes",
@@ -65,9 +65,9 @@ def param_value(element: Element) -> Any:
         field = read_field(element, element.get("name"), [])
         data = np.frombuffer(text.encode(), np.uint8)
         place = np.array([0], np.int32)
-        texts = Texts(data, place, place + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
-        part: Part = convert(field, texts, Policy(), Diagnostics("", element.get("name")))
-        value = part.arrow(field.shape.item)[0].as_py()
+        texts = CellTexts(data, place, place + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
+        part: ColumnPart = convert_text(field, texts, Policy(), Diagnostics("", element.get("name")))
+        value = part.to_arrow(field.shape.item)[0].as_py()
     except ScichunkError:
         return text
     if isinstance(value, dict):
@@ -75,7 +75,7 @@ def param_value(element: Element) -> Any:
     return text if value is None else value
 
 
-def _params(element: Element) -> dict[str, Any]:
+def _param_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for param in element.iterate_children("PARAM"):
         name = param.get("name") or param.get("ID")
@@ -87,22 +87,22 @@ def _params(element: Element) -> dict[str, Any]:
     return found
 
 
-def _infos(element: Element) -> dict[str, Any]:
+def _info_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for info in element.iterate_children("INFO"):
         name = info.get("name") or info.get("ID") or "INFO"
         value, text = info.get("value"), text_of(info)
-        _put(found, name, value or text)
+        _put_attribute(found, name, value or text)
         if value and text and text != value:
-            _put(found, f"{name}_text", text)
+            _put_attribute(found, f"{name}_text", text)
     return found
 
 
-def _put(found: dict[str, Any], name: str, value: str) -> None:
+def _put_attribute(found: dict[str, Any], name: str, value: str) -> None:
     found[name] = value if name not in found else f"{found[name]}; {value}"
 
 
-def _systems(element: Element) -> dict[str, Any]:
+def _system_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for tag in ("COOSYS", "TIMESYS"):
         for system in element.iterate_children(tag):
@@ -114,24 +114,29 @@ def _systems(element: Element) -> dict[str, Any]:
     return found
 
 
-def _groups(element: Element) -> dict[str, Any]:
+def _group_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for group in element.iterate_children("GROUP"):
         name = group.get("name") or group.get("ID") or f"{len(found)}"
         members = [c.get("ref") for c in group.children if c.tag in {"FIELDref", "PARAMref"}]
-        values = [f"{k}={v}" for k, v in _params(group).items()]
+        values = [f"{k}={v}" for k, v in _param_attributes(group).items()]
         found[f"group_{name}"] = " ".join([*members, *values])
     return found
 
 
-def _links(element: Element) -> dict[str, Any]:
+def _link_attributes(element: Element) -> dict[str, Any]:
     found = [link.get("href") for link in element.iterate_children("LINK") if link.get("href")]
     return {"links": found} if found else {}
 
 
-def _one(element: Element) -> dict[str, Any]:
+def _element_attributes(element: Element) -> dict[str, Any]:
     """What one element says of what is in it."""
-    return _systems(element) | _groups(element) | _infos(element) | _params(element)
+    return (
+        _system_attributes(element)
+        | _group_attributes(element)
+        | _info_attributes(element)
+        | _param_attributes(element)
+    )
 
 
 def document_attributes(root: Element) -> dict[str, Any]:
@@ -143,7 +148,7 @@ def document_attributes(root: Element) -> dict[str, Any]:
     if description:
         found["description"] = description
     definitions = root.find_child("DEFINITIONS")
-    return found | (_one(definitions) if definitions else {}) | _one(root)
+    return found | (_element_attributes(definitions) if definitions else {}) | _element_attributes(root)
 
 
 def table_attributes(table: Table, root: Element) -> dict[str, Any]:
@@ -151,7 +156,11 @@ def table_attributes(table: Table, root: Element) -> dict[str, Any]:
     found = document_attributes(root)
     for element in (*table.resource, table.element):
         description = element.child_text("DESCRIPTION")
-        found |= _one(element) | _links(element) | ({"description": description} if description else {})
+        found |= (
+            _element_attributes(element)
+            | _link_attributes(element)
+            | ({"description": description} if description else {})
+        )
     names = {
         "name": table.name,
         "ID": table.identifier,

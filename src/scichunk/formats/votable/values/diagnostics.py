@@ -85,7 +85,7 @@ class Diagnostics:
             raise FormatError(msg, url=self.url, part=part)
         self.add(kind, column, 1, where)
 
-    def summary(self) -> dict[str, str]:
+    def summarise(self) -> dict[str, str]:
         """Return what was found so far: how many, and where the first was."""
         with self._lock:
             return {

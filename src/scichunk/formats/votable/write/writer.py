@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["write_table"]
 
-_LINE: Final = 48  # bytes of a line of 64 letters
+_LINE_BYTES: Final = 48  # bytes of a line of 64 letters
 _DATA: Final = '<DATA>\n<BINARY2>\n<STREAM encoding="base64">\n', "</STREAM>\n</BINARY2>\n</DATA>"
 
 
@@ -48,27 +48,27 @@ def write_table(
     """
     fields = [VOTableColumnWriter(c) for c in stream.columns]
     with write_rows(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, body, parts):
-        rows = _body(body, fields, parts)
+        rows = _write_body(body, fields, parts)
         before, after = write_header(stream.attrs, fields, rows=rows, name=name)
         file.write((before + _DATA[0]).encode())
         append(file, body)
         file.write((_DATA[1] + after).encode())
 
 
-def _body(out: IO[bytes], fields: Sequence[VOTableColumnWriter], parts: Iterator[pa.RecordBatch]) -> int:
+def _write_body(out: IO[bytes], fields: Sequence[VOTableColumnWriter], parts: Iterator[pa.RecordBatch]) -> int:
     """Write the lines of base64; returns the rows."""
     rows, rest = 0, b""
     for part in parts:
-        rest += _rows(fields, part)
-        whole = len(rest) // _LINE * _LINE
-        _lines(out, rest[:whole])
+        rest += _encode_rows(fields, part)
+        whole = len(rest) // _LINE_BYTES * _LINE_BYTES
+        _write_lines(out, rest[:whole])
         rest = rest[whole:]
         rows += part.num_rows
-    _lines(out, rest)
+    _write_lines(out, rest)
     return rows
 
 
-def _lines(out: IO[bytes], data: bytes) -> None:
+def _write_lines(out: IO[bytes], data: bytes) -> None:
     text = np.frombuffer(base64.b64encode(data), np.uint8)
     whole = text.size // 64
     lines = np.full((whole, 65), 10, np.uint8)
@@ -78,7 +78,7 @@ def _lines(out: IO[bytes], data: bytes) -> None:
         out.write(text[whole * 64 :].tobytes() + b"\n")
 
 
-def _rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes:
+def _encode_rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes:
     """Bytes of some rows: flags of nulls, then the fields (VOTable 1.5, section 5.4)."""
     from scichunk.codecs.text.votable_rows import scatter_ranges
 
@@ -90,7 +90,7 @@ def _rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes
     masks = np.packbits(flags, axis=1)
     pieces: list[Any] = [(masks.reshape(-1), masks.shape[1])]
     for field, array in zip(fields, batch.columns, strict=True):
-        pieces += field.pieces(array)
+        pieces += field.encode_cells(array)
     sizes = [np.full(count, s, np.int64) if isinstance(s, int) else s for _, s in pieces]
     widths = np.sum(sizes, axis=0, dtype=np.int64) if sizes else np.zeros(count, np.int64)
     place = np.cumsum(widths) - widths
