@@ -34,13 +34,11 @@ class _Flight:
 _all: weakref.WeakSet[LRU[Any]] = weakref.WeakSet()
 
 
-def _weigh_one(value: object) -> int:
-    del value
+def _weigh_one(_value: object) -> int:
     return 1
 
 
-def _forget_nothing(key: object) -> int:
-    del key
+def _forget_nothing(_key: object) -> int:
     return 0
 
 

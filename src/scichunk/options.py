@@ -105,13 +105,13 @@ _WORDS: Final = {
 _DEFAULTS: Final[dict[str, Any]] = {f.name: f.default for f in dataclasses.fields(Options)}
 
 
-def _check_value(name: str, value: Any, said: str) -> Any:
-    """Return the value of an option in its own type, or raise an OptionError that begins with what was said."""
+def _check_value(name: str, value: Any, beginning: str) -> Any:
+    """Return the value of an option in its own type, or raise an OptionError that begins with ``beginning``."""
     kind, least = type(_DEFAULTS[name]), 0 if name in _ZERO_ALLOWED else 1
     if kind is bool:
         if isinstance(value, bool):
             return value
-        msg = f"{said}: it must be true or false (or 1/0, yes/no, on/off in the environment)"
+        msg = f"{beginning}: it must be true or false (or 1/0, yes/no, on/off in the environment)"
         raise OptionError(msg)
     try:
         if isinstance(value, bool | str | bytes):
@@ -121,13 +121,13 @@ def _check_value(name: str, value: Any, said: str) -> Any:
         else:
             number = operator.index(cast("Any", value))
     except (TypeError, ValueError, OverflowError):
-        msg = f"{said}: it must be {'a number' if kind is float else 'an integer'}"
+        msg = f"{beginning}: it must be {'a number' if kind is float else 'an integer'}"
         raise OptionError(msg) from None
     if kind is float and not (math.isfinite(number) and (number > 0 or number == least == 0)):
-        msg = f"{said}: it must be finite and {'not negative' if least == 0 else 'positive'}"
+        msg = f"{beginning}: it must be finite and {'not negative' if least == 0 else 'positive'}"
         raise OptionError(msg)
     if kind is int and number < least:
-        msg = f"{said}: it must be at least {least}"
+        msg = f"{beginning}: it must be at least {least}"
         raise OptionError(msg)
     return number
 

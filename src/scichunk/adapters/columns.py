@@ -42,7 +42,7 @@ class Columns(Mapping[str, Mapping[str, Any]]):
     @property
     def units(self) -> dict[str, str]:
         """Units by name, of those columns that have one, as they are written in the file."""
-        return {name: str(said["units"]) for name, said in self._found.items() if "units" in said}
+        return {name: str(attributes["units"]) for name, attributes in self._found.items() if "units" in attributes}
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
         return self._found[name]
@@ -55,8 +55,13 @@ class Columns(Mapping[str, Mapping[str, Any]]):
 
     def _table_rows(self) -> list[tuple[str, str, str, str]]:
         return [
-            (str(name), self.types.get(name, ""), str(said.get("units", "")), str(said.get("description", "")))
-            for name, said in self._found.items()
+            (
+                str(name),
+                self.types.get(name, ""),
+                str(attributes.get("units", "")),
+                str(attributes.get("description", "")),
+            )
+            for name, attributes in self._found.items()
         ]
 
     def __repr__(self) -> str:

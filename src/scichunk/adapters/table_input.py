@@ -81,9 +81,9 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
 
     computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions
     known = columns(obj)
-    said = {name: attrs or computed.get(name, {}) for name, attrs in known.items()}
+    attributes = {name: attrs or computed.get(name, {}) for name, attrs in known.items()}
     others = dict(known.attrs) | {k: v for k, v in meta.attrs.items() if k not in {COLUMNS, TABLE}}
-    return TableStream(_arrow_columns(schema, said), batches(), others, rows)
+    return TableStream(_arrow_columns(schema, attributes), batches(), others, rows)
 
 
 def _from_dataset(ds: xr.Dataset) -> TableStream:

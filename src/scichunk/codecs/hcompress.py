@@ -334,7 +334,7 @@ def decode_hcompress(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
-    places: Ints,
+    targets: Ints,
     rows: Ints,
     columns: Ints,
     table: Bytes,
@@ -353,7 +353,7 @@ def decode_hcompress(
     one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)
     for t in range(offsets.size):
         status[t] = 1
-        begin, size, first = offsets[t], lengths[t], places[t]
+        begin, size, first = offsets[t], lengths[t], targets[t]
         # Differences and quotients, since sums and products of numbers near 2**63 wrap around and then seem to lie inside.
         if size < 0 or size > data.size or begin < 0 or begin > data.size - size:
             continue

@@ -133,15 +133,15 @@ def _lerc_blobs(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     at = 0
     while bytes(data[at : at + 6]) == b"Lerc2 ":
         version = struct.unpack_from("<i", data, at + 6)[0]
-        place = at + (14 if version >= 3 else 10)  # from version 3 on, a checksum follows
-        high, wide = struct.unpack_from("<ii", data, place)
-        place += 8
+        offset = at + (14 if version >= 3 else 10)  # from version 3 on, a checksum follows
+        high, wide = struct.unpack_from("<ii", data, offset)
+        offset += 8
         depth = 1
         if version >= 4:
-            depth = struct.unpack_from("<i", data, place)[0]
-            place += 4
+            depth = struct.unpack_from("<i", data, offset)[0]
+            offset += 4
         length, kind = struct.unpack_from(
-            "<ii", data, place + 8
+            "<ii", data, offset + 8
         )  # after the counts of valid pixels and of a micro block
         if min(high, wide, depth, length) <= 0 or not 0 <= kind < len(_LERC_SIZES):
             return

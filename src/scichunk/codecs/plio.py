@@ -71,12 +71,12 @@ def _decode_tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
 
 @kernel
 def decode_plio(
-    data: Bytes, offsets: Ints, lengths: Ints, places: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
+    data: Bytes, offsets: Ints, lengths: Ints, targets: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
 ) -> None:
     """Decode tiles; arguments as in :func:`scichunk.codecs.rice.decode_rice`."""
     for t in range(offsets.size):
         status[t] = 1
-        begin, first, size, count = offsets[t], places[t], lengths[t], counts[t]
+        begin, first, size, count = offsets[t], targets[t], lengths[t], counts[t]
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         inside = 0 <= size <= data.size and 0 <= begin <= data.size - size
         if inside and 0 <= count <= out.size and 0 <= first <= out.size - count:

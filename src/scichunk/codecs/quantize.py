@@ -33,7 +33,7 @@ def _lies_inside(start: Int, count: Int, size: Int) -> Flag:
 
 @kernel
 def join_values(
-    raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: Int, shuffled: bool, words: npt.NDArray[Any]
+    raw: Bytes, starts: Ints, targets: Ints, counts: Ints, size: Int, shuffled: bool, words: npt.NDArray[Any]
 ) -> None:
     """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2).
 
@@ -47,10 +47,10 @@ def join_values(
             size < 1
             or n > raw.size // size
             or not _lies_inside(starts[t], n * size, raw.size)
-            or not _lies_inside(places[t], n, words.size)
+            or not _lies_inside(targets[t], n, words.size)
         ):
             continue
-        source, target = raw[starts[t] : starts[t] + n * size], words[places[t] : places[t] + n]
+        source, target = raw[starts[t] : starts[t] + n * size], words[targets[t] : targets[t] + n]
         if size == 1:
             for x in range(n):
                 target[x] = source[x]

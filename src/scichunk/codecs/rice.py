@@ -176,7 +176,7 @@ def _decode_padded(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
-    places: Ints,
+    targets: Ints,
     counts: Ints,
     block: Int,
     size: Int,
@@ -190,7 +190,7 @@ def _decode_padded(
     for i in range(offsets.size):
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         inside = size <= lengths[i] <= data.size and 0 <= offsets[i] <= data.size - lengths[i]
-        inside = inside and 0 <= counts[i] <= out.size and 0 <= places[i] <= out.size - counts[i]
+        inside = inside and 0 <= counts[i] <= out.size and 0 <= targets[i] <= out.size - counts[i]
         status[i] = 0 if inside and known and block > 0 and data.size >= _LEAST_BYTES else 1
     while t < offsets.size:
         u = t
@@ -199,7 +199,7 @@ def _decode_padded(
         if status[t] == 0:
             a, b = 8 * (offsets[t] + size), 8 * (offsets[u] + size)
             end_a, end_b = offsets[t] + lengths[t], offsets[u] + lengths[u]
-            a, b = _decode_pair(data, a, end_a, b, end_b, block, size, out, places[t], places[u], counts[t])
+            a, b = _decode_pair(data, a, end_a, b, end_b, block, size, out, targets[t], targets[u], counts[t])
             bad = not (0 <= a <= 8 * end_a and 0 <= b <= 8 * end_b)
             if bad and u > t:  # from here on one by one: the other of the two may be well
                 together = False
@@ -207,7 +207,7 @@ def _decode_padded(
             for i in range(t, u + 1):
                 status[i] = bad
                 _restore_values(
-                    out, places[i], counts[i], size, _peek_bits(data, 8 * offsets[i]) >> Word(64 - 8 * size)
+                    out, targets[i], counts[i], size, _peek_bits(data, 8 * offsets[i]) >> Word(64 - 8 * size)
                 )
         t = u + 1
 
@@ -216,7 +216,7 @@ def decode_rice(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
-    places: Ints,
+    targets: Ints,
     counts: Ints,
     block: Int,
     size: Int,
@@ -229,7 +229,7 @@ def decode_rice(
     ----------
     data
         uint8; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
-    places, counts
+    targets, counts
         Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
     block, size
         BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
@@ -238,4 +238,4 @@ def decode_rice(
     """
     if data.size < _LEAST_BYTES:
         data = np.pad(data, (0, _LEAST_BYTES))
-    _decode_padded(data, offsets, lengths, places, counts, block, size, out, status)
+    _decode_padded(data, offsets, lengths, targets, counts, block, size, out, status)

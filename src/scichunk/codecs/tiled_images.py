@@ -103,14 +103,14 @@ class TiledImageCodec:
         for group in _split_by_bytes(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
             tiles = data, offsets[group], lengths[group], sizes[group]
             if self.algorithm not in _BYTES:
-                words, places = self._decode_integers(batch[group], *tiles)
+                words, targets = self._decode_integers(batch[group], *tiles)
             elif (joined := self._join_values(*tiles)) is not None:
-                words, places = joined
+                words, targets = joined
             else:  # values of another length than expected: one by one
                 slow = np.union1d(slow, np.arange(len(batch))[group])
                 continue
             mine = plan_rows(batch[group], out.shape) if rows is None else rows.rows_of(group.start, group.stop)
-            self._put_values(batch[group], mine, words, places, out)
+            self._put_values(batch[group], mine, words, targets, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
             with located(part=f"tile {batch.numbers[i]}"):
@@ -132,11 +132,11 @@ class TiledImageCodec:
         from scichunk.codecs import quantize
 
         size = 4 if self.scales is not None else self.stored.itemsize
-        places = np.cumsum(sizes) - sizes
+        targets = np.cumsum(sizes) - sizes
         raw = borrow_buffer("inflated", size * int(sizes.sum()))
-        parts = zip(offsets.tolist(), lengths.tolist(), (places * size).tolist(), (sizes * size).tolist(), strict=True)
-        for offset, length, place, nbytes in parts:
-            encoded, part = data[offset : offset + length], raw[place : place + nbytes]
+        parts = zip(offsets.tolist(), lengths.tolist(), (targets * size).tolist(), (sizes * size).tolist(), strict=True)
+        for offset, length, target, nbytes in parts:
+            encoded, part = data[offset : offset + length], raw[target : target + nbytes]
             if self.algorithm == "NOCOMPRESS":
                 if length != nbytes:
                     return None
@@ -151,42 +151,42 @@ class TiledImageCodec:
         words = borrow_buffer("words", (8 if size == 8 else 4) * int(sizes.sum())).view(
             np.int64 if size == 8 else np.int32
         )
-        quantize.join_values(raw, places * size, places, sizes, size, self.algorithm == "GZIP_2", words)
-        return words, places
+        quantize.join_values(raw, targets * size, targets, sizes, size, self.algorithm == "GZIP_2", words)
+        return words, targets
 
     def _decode_integers(
         self, batch: Batch, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
     ) -> tuple[npt.NDArray[np.int32], IntArray]:
         """Decode tiles to integers, one after another."""
-        places = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        targets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
         words = borrow_buffer("words", 4 * int(sizes.sum())).view(np.int32)
         status = np.empty(len(sizes), np.int64)
         if self.algorithm == "RICE_1":
             from scichunk.codecs import rice
 
             size = self.pixel_bytes
-            rice.decode_rice(data, offsets, lengths, places, sizes, self.block, size, words, status)
+            rice.decode_rice(data, offsets, lengths, targets, sizes, self.block, size, words, status)
         elif self.algorithm == "PLIO_1":
             from scichunk.codecs import plio
 
-            plio.decode_plio(data, offsets, lengths, places, sizes, words, status)
+            plio.decode_plio(data, offsets, lengths, targets, sizes, words, status)
         else:
             from scichunk.codecs import hcompress
 
             rows, columns = _two_dimensional(batch.shapes)
             table = _huffman_table()
-            hcompress.decode_hcompress(data, offsets, lengths, places, rows, columns, table, words, status)
+            hcompress.decode_hcompress(data, offsets, lengths, targets, rows, columns, table, words, status)
         if status.any():
             bad = int(status.argmax())
             msg = f"{self.algorithm} data of {lengths[bad]} bytes are corrupt"
             raise FormatError(msg, part=f"tile {batch.numbers[bad]}")
-        return words, places
+        return words, targets
 
-    def _put_values(self, batch: Batch, rows: WindowRows, words: Array, places: IntArray, out: Array) -> None:
+    def _put_values(self, batch: Batch, rows: WindowRows, words: Array, targets: IntArray, out: Array) -> None:
         """Cast, scale or dequantise integers."""
         from scichunk.codecs import quantize
 
-        table = places[rows.chunks] + rows.insides, rows.targets, rows.lengths
+        table = targets[rows.chunks] + rows.insides, rows.targets, rows.lengths
         scaling, flat = self.scaling, out.reshape(-1)
         if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
             quantize.place_cast(words, *table, np.int64(0), flat.view(words.dtype))

@@ -102,9 +102,9 @@ class IndexedArray:
         self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the chunk index."""
-        return self.index.held_bytes
+        return self.index.cached_bytes
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region into ``out`` (or a new array) of its shape.

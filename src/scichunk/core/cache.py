@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.lru import LRU
 from scichunk.sources.base import ByteSource, Fingerprint
 
-__all__ = ["FileKey", "files", "forget_file", "held_bytes", "key_of", "read_gate", "tiles"]
+__all__ = ["FileKey", "cached_bytes", "files", "forget_file", "key_of", "read_gate", "tiles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ _LEAST_BYTES: Final = 1 << 14
 """What an opened file of a few tags takes, measured; files of plug-ins that do not say what they hold count as that."""
 
 
-def held_bytes(thing: object) -> int:
-    """Return what something says of its memory, see :attr:`scichunk.core.files.OpenFile.held_bytes`; 0 if it says nothing."""
-    return int(getattr(thing, "held_bytes", 0))
+def cached_bytes(thing: object) -> int:
+    """Return what something says of its memory, see :attr:`scichunk.core.files.OpenFile.cached_bytes`; 0 if it says nothing."""
+    return int(getattr(thing, "cached_bytes", 0))
 
 
 files: LRU[object] = LRU(
     lambda: options.get().cached_file_bytes,
-    lambda file: _LEAST_BYTES + held_bytes(file),
+    lambda file: _LEAST_BYTES + cached_bytes(file),
     let_go=_close_file,
     name="opened files",
     most=lambda: options.get().cached_files,

@@ -121,7 +121,7 @@ class ChunkManifest:
     """What the format calls a chunk: tile, strip."""
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of its tables, of those of the codec, and of the borders of irregular chunks."""
         tables = (
             self.starts,

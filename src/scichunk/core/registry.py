@@ -146,14 +146,14 @@ class _Sniffer:
     """The ``sniff`` of another package: where it raises, that is said once, and the other formats are asked."""
 
     def __init__(self, entry: EntryPoint, sniff: Callable[[bytes], bool]) -> None:
-        self._entry, self._sniff, self._told = entry, sniff, False
+        self._entry, self._sniff, self._warned = entry, sniff, False
 
     def __call__(self, head: bytes) -> bool:
         try:
             return bool(self._sniff(head))
         except Exception as error:  # noqa: BLE001  # as above
-            if not self._told:
-                self._told = True
+            if not self._warned:
+                self._warned = True
                 _warn_of_plugin(self._entry, f"cannot say whether a file is its own: {type(error).__name__}: {error}")
             return False
 

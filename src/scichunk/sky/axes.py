@@ -91,13 +91,13 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
     kinds: dict[int, str] = {}
     values: dict[int, float] = {}
     units: dict[int, str] = {}
-    told: set[int] = set()
+    named: set[int] = set()
     for at in range(0, len(header), 80):
         found = _CARD.match(header, at, at + 80)
         if found is None or int(found[1]) > n:
             continue
         number, text = int(found[1]), found[2]
-        told.add(number)
+        named.add(number)
         stem = header[at : at + 5]
         if stem == "CTYPE":  # of several cards the last counts, as for wcslib
             kinds[number] = text.strip("'").strip().upper()
@@ -107,7 +107,7 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
             units[number] = text.strip("'").strip()
     lon, lat = _find_sky_pair(kinds)
     dims = _name_dimensions(kinds, n, (lon, lat))
-    others = tuple(i for i in range(1, n + 1) if i in told and i not in (lon, lat))
+    others = tuple(i for i in range(1, n + 1) if i in named and i not in (lon, lat))
     if not (lon and lat):
         return Axes(dims, others=others)
     sky = (dims[n - lon], dims[n - lat])

@@ -34,11 +34,11 @@ class AxisGrid:
     step: float
     size: int
     """0 if the axis is gone, and nothing says which pixel it was."""
-    place: int | None
+    dimension: int | None
     """Position among the axes that are left, in the order of FITS; None if it is gone."""
 
     @classmethod
-    def from_positions(cls, name: Hashable, pixels: Floats | None, place: int | None) -> Self:
+    def from_positions(cls, name: Hashable, pixels: Floats | None, dimension: int | None) -> Self:
         """Find start and step of positions along an axis.
 
         Raises
@@ -47,7 +47,7 @@ class AxisGrid:
             If they are not evenly spaced.
         """
         if pixels is None:
-            return cls(str(name), 0.0, 1.0, 0, place)
+            return cls(str(name), 0.0, 1.0, 0, dimension)
         if not pixels.size:
             msg = f"no pixel along {name} is left"
             raise FormatError(msg)
@@ -57,7 +57,7 @@ class AxisGrid:
         if step == 0 or np.abs(pixels - even).max() > _EVEN:
             msg = f"the pixels along {name} are not evenly spaced, which is all that a WCS can express"
             raise FormatError(msg)
-        return cls(str(name), start, step, pixels.size, place)
+        return cls(str(name), start, step, pixels.size, dimension)
 
     @property
     def origin(self) -> float:
@@ -85,7 +85,7 @@ def sub_grid(whole: Any, grids: Sequence[AxisGrid]) -> Any:
     FormatError
         If it cannot be expressed, or only with an error.
     """
-    beyond = [g.name for g in grids[whole.naxis :] if g.place is not None and g.size > 1]
+    beyond = [g.name for g in grids[whole.naxis :] if g.dimension is not None and g.size > 1]
     if beyond:
         msg = f"the header has world coordinates of {whole.naxis} axes only, not of {', '.join(beyond)}"
         raise FormatError(msg)
@@ -195,9 +195,9 @@ def _check_positions(whole: Any, made: Any, grids: Sequence[AxisGrid]) -> None:
 
 def _pick_axes(wcs: Any, grids: Sequence[AxisGrid]) -> Any:
     """Keep the axes that are left, in their order."""
-    left = sorted((g.place, axis) for axis, g in enumerate(grids) if g.place is not None)
+    left = sorted((g.dimension, axis) for axis, g in enumerate(grids) if g.dimension is not None)
     kept = [axis for _, axis in left]
-    gone = [axis for axis, g in enumerate(grids) if g.place is None]
+    gone = [axis for axis, g in enumerate(grids) if g.dimension is None]
     shape = tuple(grids[axis].size for axis in reversed(kept))
     if not kept:
         msg = "no axis of the image is left"

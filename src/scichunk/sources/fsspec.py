@@ -161,9 +161,9 @@ class FsspecSource(RemoteSource):
 
 
 def _find_version(found: Mapping[str, Any]) -> str:
-    said = next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
+    tag = next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
     # clocks of file systems tick some hundred times a second: a file that another was moved upon has another number
-    return f"{said} {found['ino']}" if "ino" in found else said
+    return f"{tag} {found['ino']}" if "ino" in found else tag
 
 
 def _made_again(value: Any) -> Any:

@@ -42,7 +42,7 @@ class BytesSource:
         return 1 << 62
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """All of it."""
         return len(self._data)
 

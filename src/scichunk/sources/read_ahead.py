@@ -44,7 +44,7 @@ class HeaderReader:
         self._lock = threading.Lock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the windows, and of what was made of them."""
         return self._head_size + self._kept + self.parsed_bytes
 

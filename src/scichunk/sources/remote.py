@@ -99,7 +99,7 @@ class RemoteSource(ABC):
         """Raise SourceError if the file has changed; called after each batch."""
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """What is known of the file: its head, or all of it."""
         return len(self._known)
 

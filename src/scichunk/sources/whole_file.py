@@ -240,9 +240,9 @@ class WholeFileSource:
         return self.content.batch_bytes
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """The content, if it lies in memory."""
-        return int(getattr(self._content, "held_bytes", 0))
+        return int(getattr(self._content, "cached_bytes", 0))
 
     @property
     def content(self) -> ByteSource:

@@ -123,6 +123,6 @@ def table_info(table: TableSource, group: str, name: str, notes: Mapping[str, An
     shape = (int(table.n_rows or 0),) if known else ()
     native = (min(table.row_group, *shape),) if known else ()
     columns = {c.name: f"{c.type}{f' [{unit}]' if (unit := c.attrs.get('units')) else ''}" for c in table.columns}
-    said = {**(notes or {}), **({} if known else {"rows": "not counted"}), "columns": columns}
+    notes_of_table = {**(notes or {}), **({} if known else {"rows": "not counted"}), "columns": columns}
     kind = f"{len(table.columns)} columns"
-    return ArrayInfo(group, name, dims, shape, kind, native, table.codec, table.reader, table.nbytes, said)
+    return ArrayInfo(group, name, dims, shape, kind, native, table.codec, table.reader, table.nbytes, notes_of_table)

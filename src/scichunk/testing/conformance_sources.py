@@ -44,9 +44,9 @@ def check_damage(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), limits:
         warnings.simplefilter("ignore")  # what is wrong with them is not of interest
         for number, copy in enumerate(copies):
-            place = os.path.join(folder, str(number))
-            os.mkdir(place)
-            _read_or_refuse(case.copy(place, copy), f"{case.file}, damaged copy {number}")
+            target = os.path.join(folder, str(number))
+            os.mkdir(target)
+            _read_or_refuse(case.copy(target, copy), f"{case.file}, damaged copy {number}")
 
 
 def check_header_reads(case: Case) -> None:

@@ -42,9 +42,9 @@ def check_names(case: Case) -> None:
     import scichunk
 
     arrays = scichunk.info(case.file).arrays
-    told = {_plain_group(a.group) for a in arrays}
+    informed = {_plain_group(a.group) for a in arrays}
     tree = {_plain_group(path) for path in _filled_nodes(case)}
-    require(told == tree, f"{case.file}: info has the groups {sorted(told)}, the tree {sorted(tree)}")
+    require(informed == tree, f"{case.file}: info has the groups {sorted(informed)}, the tree {sorted(tree)}")
     for array in arrays:
         ds = case.dataset(array.group)
         if array.dtype.endswith("columns"):  # a table, whose columns are the variables
@@ -65,8 +65,8 @@ def check_groups(case: Case) -> None:
     opened = case.opened()
     listed = opened.groups()
     require(len(set(listed)) == len(listed), f"{case.file}: groups are listed twice: {listed}")
-    told = [a.group for a in scichunk.info(case.file).arrays]
-    for group in dict.fromkeys([*listed, *told, *_filled_nodes(case)]):
+    informed = [a.group for a in scichunk.info(case.file).arrays]
+    for group in dict.fromkeys([*listed, *informed, *_filled_nodes(case)]):
         ds = _open_group(case, group)
         require(ds.data_vars, f"{case.file}: group {group!r} must hold something")
         if group.strip("/"):

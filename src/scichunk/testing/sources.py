@@ -118,8 +118,7 @@ class FlakySource(_Wrapped):
         self._error = error or SourceError("the source was made to fail", url=source.url)
         self._lock = threading.Lock()
 
-    def _note_read(self, starts: Sequence[int], stops: Sequence[int]) -> None:
-        del starts, stops
+    def _note_read(self, _starts: Sequence[int], _stops: Sequence[int]) -> None:
         with self._lock:
             self._left -= 1
             if self._left < 0:

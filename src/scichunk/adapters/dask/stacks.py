@@ -224,16 +224,16 @@ def make_array(
             fill = _MISSING.get(dtype.kind)
         if fill is None and BAD in marks:
             raise _no_fill(dtype)
-    held = Rules(rules.errors, _make_plain(fill), rules.absent, rules.group, rules.limits)
-    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, (source.shape, dtype), held)
+    typed = Rules(rules.errors, _make_plain(fill), rules.absent, rules.group, rules.limits)
+    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, (source.shape, dtype), typed)
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
     """Raise ValueError for a value that an array of some type cannot hold."""
     try:
         with np.errstate(all="ignore"):
-            held = np.full((), fill, dtype)
-        holds = dtype.kind not in "biuUS" or bool(held == fill)
+            typed = np.full((), fill, dtype)
+        holds = dtype.kind not in "biuUS" or bool(typed == fill)
     except (TypeError, ValueError, OverflowError):
         holds = False
     if not holds:

@@ -89,9 +89,8 @@ class ScichunkBackend(BackendEntrypoint):
 class FormatBackend(ScichunkBackend):
     """An engine of one format: a subclass says its ``format_name`` and ``description``."""
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ARG002  # xarray may give it by its name
         """Never by itself: the engine ``scichunk`` answers for all formats, so that xarray finds one engine, not two."""
-        del filename_or_obj
         return False
 
 

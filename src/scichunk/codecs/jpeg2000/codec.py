@@ -188,8 +188,8 @@ class JPEG2000Codec:
 
         data, shape, number, _ = chunk
         tile, count = self.header.size.tile_bounds(int(self.tiles[number])), len(self.header.size.components)
-        places = [self._sample_bounds(tile, c) for c in range(count)]
-        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1:
+        bounds = [self._sample_bounds(tile, c) for c in range(count)]
+        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in bounds}) > 1:
             msg = "components of several sizes"
             raise _refuse_tile(msg)
         arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}

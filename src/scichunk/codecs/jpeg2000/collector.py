@@ -47,7 +47,7 @@ class PartTable:
         return self._parts
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the places, once they are known."""
         parts = self._parts
         return 0 if parts is None else parts.first.nbytes + 3 * parts.starts.nbytes
@@ -63,8 +63,8 @@ class PartTable:
         """Look for the tile-parts again, without TLM: it was wrong."""
         with self._lock:
             if self._parts is None or self._parts.found == "TLM":
-                told, self._parts = self._parts, self._find_parts(trust=False)
-                if told is not None and ((np.diff(told.first) > 0) & (np.diff(self._parts.first) == 0)).any():
+                promised, self._parts = self._parts, self._find_parts(trust=False)
+                if promised is not None and ((np.diff(promised.first) > 0) & (np.diff(self._parts.first) == 0)).any():
                     # tiles that TLM speaks of are lost, not empty, whatever ends the codestream before them
                     self._parts = replace(self._parts, complete=False)
             return self._parts
@@ -149,19 +149,19 @@ class TileCollector:
         area = codec.window_area(number, window) if codec.partial else header.size.tile_bounds(tile)
         wanted = tuple(codec.components[window[0]]) if codec.partial else codec.components
         whole = len(wanted) == len(header.size.components) and area == header.size.tile_bounds(tile)
-        request, held, key = (
+        request, cached, key = (
             TileRequest(header, tile, area, codec.reduce, wanted, whole),
             CachedRanges(),
             (self.key, "packets", tile),
         )
         found: object = tiles.get(key)
         if not isinstance(found, TilePackets):
-            found = yield from find_packets(request, ranges, held, head=self.head, thresholds=self.thresholds)
+            found = yield from find_packets(request, ranges, cached, head=self.head, thresholds=self.thresholds)
             if found is None:
                 return None
             if found.complete:
                 tiles.put(key, found)
-        return (yield from found.collect(request, held))
+        return (yield from found.collect(request, cached))
 
     def _check_absent(self, parts: TileParts) -> None:
         if not parts.complete:

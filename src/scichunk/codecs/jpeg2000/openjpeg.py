@@ -276,8 +276,8 @@ def _take_planes(
         msg = f"OpenJPEG decoded {image.numcomps} components, not {len(which)}"
         raise FormatError(msg)
     planes: list[Plane | None] = [None] * count
-    for place, number in enumerate(which):
-        component, (rows, columns) = image.comps[place], sizes(number)
+    for position, number in enumerate(which):
+        component, (rows, columns) = image.comps[position], sizes(number)
         if not component.data or (component.h, component.w) != (rows, columns):
             msg = f"component {number} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
             raise FormatError(msg)

@@ -289,10 +289,10 @@ def _tabulate_blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
         kind = (band + 1) * shrink  # LL 0, HL 1, LH 2, HH 3
         half = (1 << level) >> 1
         sides = []
-        for axis, shift, size, block, place in ((0, 0, PX, BLOCK_X, _LEFT), (1, 1, PY, BLOCK_Y, _TOP)):
+        for axis, shift, size, block, edge in ((0, 0, PX, BLOCK_X, _LEFT), (1, 1, PY, BLOCK_Y, _TOP)):
             offset = ((kind >> shift) & 1) * half
             first, last = ((c - offset + (1 << level) - 1) >> level for c in (corners[axis], corners[axis + 2]))
-            index = table[here, place] >> r[row[here], size]
+            index = table[here, edge] >> r[row[here], size]
             sides.append(
                 _count_blocks_across(
                     index, (r[:, size] - shrink)[row[here]], first[row[here]], last[row[here]], r[row[here], block]

@@ -114,7 +114,7 @@ class TilePackets:
         return self.packets.nbytes + self.starts.nbytes + self.sizes.nbytes + len(self.kept)
 
     def collect(
-        self, request: TileRequest, held: CachedRanges
+        self, request: TileRequest, cached: CachedRanges
     ) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
         """Read what a request needs, and write it as one tile-part of tile 0."""
         known = len(self.starts)
@@ -132,7 +132,7 @@ class TilePackets:
                 continue
             start, stop = int(self.starts[i]), int(self.starts[j] + self.sizes[j])
             try:
-                pieces.append(held.get(start, stop))
+                pieces.append(cached.get(start, stop))
             except _Short:
                 missing.append((len(pieces), start, stop))
                 pieces.append(b"")
@@ -141,8 +141,8 @@ class TilePackets:
         )  # OpenJPEG takes the end of the bytes for an error where EPH is used
         if missing:
             views = yield [(a, b) for _, a, b in missing]
-            for (place, _, _), view in zip(missing, views, strict=True):
-                pieces[place] = view
+            for (position, _, _), view in zip(missing, views, strict=True):
+                pieces[position] = view
         return _tile_part(self.kept, pieces)
 
 
@@ -158,12 +158,11 @@ class LowPackets:
     complete: bool = False
 
     def collect(
-        self, request: TileRequest, held: CachedRanges
+        self, _request: TileRequest, cached: CachedRanges
     ) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
         """Read them, and write them as one tile-part of tile 0."""
-        del request
         try:
-            piece = held.get(self.start, self.stop)
+            piece = cached.get(self.start, self.stop)
         except _Short:
             piece = (yield [(self.start, self.stop)])[0]
         return _tile_part(self.kept, [piece, (b"\0\xff\x92" if self.eph else b"\0") * self.others])
@@ -175,7 +174,12 @@ def _tile_part(kept: bytes, pieces: list[Any]) -> list[bytes | memoryview]:
 
 
 def find_packets(
-    request: TileRequest, ranges: Ranges, held: CachedRanges, *, head: int = _HEAD_BYTES, thresholds: Thresholds = USUAL
+    request: TileRequest,
+    ranges: Ranges,
+    cached: CachedRanges,
+    *,
+    head: int = _HEAD_BYTES,
+    thresholds: Thresholds = USUAL,
 ) -> Generator[Ranges, list[memoryview], TilePackets | LowPackets | None]:
     """Find the packets of a tile, as far as a request needs them.
 
@@ -185,7 +189,7 @@ def find_packets(
         What is wanted.
     ranges
         The tile-parts of the tile.
-    held
+    cached
         Takes up what is read.
     head
         Least bytes of a tile-part to read first.
@@ -209,15 +213,15 @@ def find_packets(
     else:
         share = 1.5 / 4**request.reduce
     wanted = head + (int(1.5 * share * total) if share < 0.5 else 0)
-    yield from _read_into_cache(held, [(a, min(b, a + (head if i else wanted))) for i, (a, b) in enumerate(ranges)])
-    found = yield from _read_tile_headers(request, ranges, held)
+    yield from _read_into_cache(cached, [(a, min(b, a + (head if i else wanted))) for i, (a, b) in enumerate(ranges)])
+    found = yield from _read_tile_headers(request, ranges, cached)
     if found is None:
         return None
     header, kept, bodies, lengths = found
     if low is not None and header is request.header:
         first = _find_lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
         if first is None and is_walkable(header) and share < 0.5:
-            first = yield from _lowest_by_walk(low, request, kept, bodies[0], held)
+            first = yield from _lowest_by_walk(low, request, kept, bodies[0], cached)
         if first is not None:
             return first
     if packets is None or header is not request.header:
@@ -229,7 +233,7 @@ def find_packets(
         return whole
     share = _estimate_share(packets, request)
     if share <= 0.5:
-        return (yield from _by_walk(packets, request, kept, bodies, held))
+        return (yield from _by_walk(packets, request, kept, bodies, cached))
     if total < thresholds.large_tile:
         return None
     return (yield from _by_whole_walk(packets, kept, bodies, thresholds))
@@ -247,7 +251,7 @@ def _find_lowest(
 
 
 def _lowest_by_walk(
-    low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], held: CachedRanges
+    low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], LowPackets | None]:
     """Low resolutions that come first, by the headers of their packets."""
     header, (first, stop) = request.header, body
@@ -256,14 +260,14 @@ def _lowest_by_walk(
         return None
     reach = _HEAD_BYTES
     for _ in range(_MOST_TRIES):
-        there = _longest_cached(held, first, stop)
+        there = _longest_cached(cached, first, stop)
         done, status, used = PacketWalk(packets).walk_bytes(there, 0)
         if done == len(packets):
             return LowPackets(first, first + used, kept, low[1] - low[0], header.eph)
         if status == 2 or first + len(there) >= stop:
             return None
         reach = max(reach * 2, 2 * len(there))
-        yield from _read_into_cache(held, [(first, min(stop, first + reach))])
+        yield from _read_into_cache(cached, [(first, min(stop, first + reach))])
     return None
 
 
@@ -280,14 +284,14 @@ def _estimate_share(packets: Packets, request: TileRequest) -> float:
     return float(packets.estimate_weights()[: needed[-1] + 1].sum()) if needed.size else 0.0
 
 
-def _read_into_cache(held: CachedRanges, ranges: Ranges) -> Generator[Ranges, list[memoryview], None]:
+def _read_into_cache(cached: CachedRanges, ranges: Ranges) -> Generator[Ranges, list[memoryview], None]:
     views = yield ranges
     for (start, _), view in zip(ranges, views, strict=True):
-        held.put(start, bytes(view))
+        cached.put(start, bytes(view))
 
 
 def _read_tile_headers(
-    request: TileRequest, ranges: Ranges, held: CachedRanges
+    request: TileRequest, ranges: Ranges, cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
     """Headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
     header, kept = request.header, b""
@@ -297,14 +301,14 @@ def _read_tile_headers(
         reach = _HEAD_BYTES
         for _ in range(_MOST_TRIES):
             try:
-                found = parse_sot(held.get(start, start + SOT_BYTES))
+                found = parse_sot(cached.get(start, start + SOT_BYTES))
                 if found is None or found[0] != request.tile or found[1] not in {0, stop - start}:
                     return None
-                mine, first, segments, plt = tile_header(header, held.get, start + SOT_BYTES, stop)
+                mine, first, segments, plt = tile_header(header, cached.get, start + SOT_BYTES, stop)
                 break
             except _Short:
                 reach *= 4
-                yield from _read_into_cache(held, [(start, min(stop, start + reach))])
+                yield from _read_into_cache(cached, [(start, min(stop, start + reach))])
             except FormatError:
                 return None  # read as a whole it may be clearer what is wrong
         else:
@@ -353,7 +357,7 @@ def _by_whole_walk(
 
 
 def _by_walk(
-    packets: Packets, request: TileRequest, kept: bytes, bodies: Ranges, held: CachedRanges
+    packets: Packets, request: TileRequest, kept: bytes, bodies: Ranges, cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], TilePackets | None]:
     """By the headers of packets, reading on until all that are needed have been met."""
     needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
@@ -364,7 +368,7 @@ def _by_walk(
         more: tuple[int, int] | None = None
         end = 0
         for first, stop in bodies:
-            there, before = _longest_cached(held, first, stop), done
+            there, before = _longest_cached(cached, first, stop), done
             done, status, used = walk.walk_bytes(there, before)
             starts[before:done] = first + np.cumsum(walk.sizes[before:done]) - walk.sizes[before:done]
             end = first + used
@@ -379,14 +383,14 @@ def _by_walk(
         if done > last or more is None:
             complete = done == len(packets) and end == bodies[-1][1]
             return TilePackets(packets, starts[:done], walk.sizes[:done], kept, complete=complete)
-        yield from _read_into_cache(held, [more])
+        yield from _read_into_cache(cached, [more])
     return None
 
 
-def _longest_cached(held: CachedRanges, first: int, stop: int) -> memoryview:
+def _longest_cached(cached: CachedRanges, first: int, stop: int) -> memoryview:
     """All bytes from a place that have been read."""
     best = memoryview(b"")
-    for start, data in held.pieces():
+    for start, data in cached.pieces():
         if start <= first < start + len(data):
             found = memoryview(data)[first - start : stop - start]
             best = found if len(found) > len(best) else best

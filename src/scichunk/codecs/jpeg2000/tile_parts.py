@@ -191,10 +191,10 @@ def _follow_chains(codestream: Codestream, source: ByteSource, first: int) -> di
     return known
 
 
-def _resynchronise(source: ByteSource, places: list[int], step: int, stop: int, window: int) -> list[int]:
+def _resynchronise(source: ByteSource, offsets: list[int], step: int, stop: int, window: int) -> list[int]:
     """Find the first SOT behind each place, looking at a part of the way in each round; none where there is none."""
     found: list[int] = []
-    looking = [(p, p + step) for p in places]
+    looking = [(p, p + step) for p in offsets]
     while looking:
         views = source.read_ranges([a for a, _ in looking], [min(a + window + 3, stop) for a, _ in looking])
         left = []

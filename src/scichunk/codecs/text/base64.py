@@ -19,8 +19,8 @@ _ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 def _make_tables() -> tuple[npt.NDArray[np.uint32], ...]:
     """Value of each byte at the four places of a group; the top bit set where it is none."""
     table = np.full((4, 256), 1 << 31, np.uint32)
-    for place in range(4):
-        table[place, _ALPHABET] = np.arange(64, dtype=np.uint32) << np.uint32(18 - 6 * place)
+    for position in range(4):
+        table[position, _ALPHABET] = np.arange(64, dtype=np.uint32) << np.uint32(18 - 6 * position)
     return tuple(table)
 
 
@@ -142,7 +142,7 @@ def decode_base64(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> t
     -------
     place, bytes : int
         Where in ``data`` decoding ended, and how many bytes there are. Fewer than ``out`` holds: the text ended, is
-        padded, or there is something else at ``place``.
+        padded, or there is something else at ``position``.
     """
     at, to, size = 0, 0, data.size
     left = max(0, line - phase) if line > 0 and phase >= 0 else 0

@@ -123,9 +123,9 @@ def _take_digits(
     """Take digits: place behind them, value and count with them (of 19 at most), and how many did not fit."""
     cut = np.int64(0)
     # unsigned: numba makes no provision for negative indices then
-    place, end = np.uint64(at), np.uint64(stop)
-    while place < end:
-        digit = np.uint64(data[place]) - np.uint64(48)
+    at_digit, end = np.uint64(at), np.uint64(stop)
+    while at_digit < end:
+        digit = np.uint64(data[at_digit]) - np.uint64(48)
         if digit > 9:
             break
         if count < 19:
@@ -133,8 +133,8 @@ def _take_digits(
             count += value != 0
         else:
             cut += 1
-        place += np.uint64(1)
-    return np.int64(place), value, count, cut
+        at_digit += np.uint64(1)
+    return np.int64(at_digit), value, count, cut
 
 
 @inner_kernel

@@ -119,11 +119,11 @@ def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> Flag:
 
 
 @kernel
-def scatter_ranges(data: Bytes, sizes: Ints, places: Ints, out: Bytes) -> Flag:
+def scatter_ranges(data: Bytes, sizes: Ints, targets: Ints, out: Bytes) -> Flag:
     """Copy consecutive ranges of the data to places; whether there is room for them, and as many data."""
     at = 0
-    for i in range(places.size):
-        to, size = places[i], sizes[i]
+    for i in range(targets.size):
+        to, size = targets[i], sizes[i]
         if size < 0 or size > data.size - at or size > out.size or to < 0 or to > out.size - size:
             return False
         for k in range(size):

@@ -92,21 +92,18 @@ class _Builder:
         self.open.append(element)
         self.parts.append([])
 
-    def end(self, name: str) -> None:
-        del name
+    def end(self, _name: str) -> None:
         self.open.pop().text = "".join(self.parts.pop())
 
     def text(self, data: str) -> None:
         if self.parts:
             self.parts[-1].append(data)
 
-    def entity(self, name: str, *rest: Any) -> None:
-        del rest
+    def entity(self, name: str, *_rest: Any) -> None:
         msg = f"the document declares the entity {name!r}; entities are not read, they can hide or multiply content"
         raise FormatError(msg)
 
-    def skipped(self, name: str, *rest: Any) -> None:
-        del rest
+    def skipped(self, name: str, *_rest: Any) -> None:
         msg = f"the entity {name!r} is not defined"
         raise FormatError(msg)
 
@@ -151,8 +148,8 @@ def parse_document(pieces: list[tuple[int, str]], url: str, *, root: str = "", c
                 parser.Parse(b"", True)
     except expat.ExpatError as error:
         # bytes of the piece before the place of the error
-        place = begin + max(0, parser.ErrorByteIndex - done)
-        msg = f"not well-formed XML near byte {place}: {expat.ErrorString(error.code)}"
+        offset = begin + max(0, parser.ErrorByteIndex - done)
+        msg = f"not well-formed XML near byte {offset}: {expat.ErrorString(error.code)}"
         raise FormatError(msg, url=url) from error
     if builder.root is None:
         msg = "the document is empty"

@@ -36,15 +36,15 @@ class Cards:
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        places: dict[bytes, int] = {}
+        positions: dict[bytes, int] = {}
         last: dict[bytes, int] = {}
         for at in range(0, len(text), CARD_BYTES):
             name = text[at : at + 8].rstrip()
-            if name in places:
+            if name in positions:
                 last[name] = at
             else:
-                places[name] = at
-        self._positions, self._last = places, last
+                positions[name] = at
+        self._positions, self._last = positions, last
 
     def __contains__(self, name: str) -> bool:
         return name.encode() in self._positions

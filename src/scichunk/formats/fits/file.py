@@ -52,9 +52,9 @@ class FITSFile(FileBase):
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of headers, and of the indexes of arrays."""
-        return super().held_bytes + self.structure.held_bytes
+        return super().cached_bytes + self.structure.cached_bytes
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every image and table; only ``/`` where there is one HDU."""

@@ -104,7 +104,7 @@ class FITSStructure:
         self.size = source.fingerprint.size
         self._head: memoryview | None = source.head()
         self._found: list[HDU] = []
-        self.held_bytes = len(self._head)
+        self.cached_bytes = len(self._head)
         """Memory of headers."""
         self._ahead: dict[int, memoryview] = {}
         self._done = False
@@ -155,7 +155,7 @@ class FITSStructure:
             self._done = True
             return False
         self._found.append(hdu)
-        self.held_bytes += _PARSED_WEIGHT * len(hdu.cards.text)
+        self.cached_bytes += _PARSED_WEIGHT * len(hdu.cards.text)
         return True
 
     def _parse_hdu(self, index: int, at: int) -> HDU | None:

@@ -70,9 +70,9 @@ class GeoTIFFFile(FileBase):
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of directories and their values, and of the indexes of arrays."""
-        return super().held_bytes + self.structure.reader.held_bytes
+        return super().cached_bytes + self.structure.reader.cached_bytes
 
     def groups(self) -> list[str]:
         """Return ``/page_0``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...; only ``/`` where there is one image.

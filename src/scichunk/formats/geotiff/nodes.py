@@ -45,7 +45,7 @@ def describe_array(
 ) -> ArrayInfo:
     """Describe the pixels of an image; those that cannot be read say why."""
     rows, columns = image.block
-    said: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
+    attributes: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
     shape: tuple[int, ...] = (image.samples, image.height, image.width)
     dtype, codec, stored = "?", "?", None
     native: tuple[int, ...] = (image.samples, rows, columns)
@@ -56,11 +56,11 @@ def describe_array(
         if isinstance(source, IndexedArray):
             stored = int(source.index.lengths.sum())
             absent = int((source.index.lengths == 0).sum())
-            said |= {"absent": absent} if absent else {}
+            attributes |= {"absent": absent} if absent else {}
     except ScichunkError as error:
         reader = f"cannot be read: {error.message}"
-    said |= notes
-    return ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, said)
+    attributes |= notes
+    return ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, attributes)
 
 
 def describe_mask(image: TIFFImage, where: str, open_mask: Callable[[], ArraySource]) -> str:

@@ -131,7 +131,7 @@ class RasterioWindows:
         from rasterio.windows import Window
 
         rows, columns = window[-2:]
-        place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        area = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
             with self.lend_dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
                 if not self._fits_limits(dataset, window):
@@ -142,7 +142,7 @@ class RasterioWindows:
                 groups = [bands[i : i + _BANDS_AT_ONCE] for i in range(0, len(bands), _BANDS_AT_ONCE)]
                 parts: list[Array] = []
                 for group in groups:
-                    parts.append(dataset.read(group, window=place, out_dtype=kind))
+                    parts.append(dataset.read(group, window=area, out_dtype=kind))
                     self._check_bands(
                         dataset, len(bands)
                     )  # behind the first, which shows whether the block can be read
@@ -172,8 +172,8 @@ def _fill_window(dataset: Any, window: tuple[slice, ...]) -> Array:
 
 def _all_absent(dataset: Any, window: tuple[slice, ...], edges: tuple[int, int]) -> bool:
     """Whether the file holds none of the blocks of a window, so that GDAL fills them without decoding."""
-    bands, *places = window
-    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(places, edges, strict=True)]
+    bands, *extents = window
+    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(extents, edges, strict=True)]
     if len(numbers[0]) * len(numbers[1]) * (bands.stop - bands.start) > _MOST_BLOCKS:
         return False
     return all(

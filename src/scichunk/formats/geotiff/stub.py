@@ -68,9 +68,9 @@ def _write_tiff(entries: dict[int, tuple[int, int, bytes]], order: str) -> bytes
     for code in sorted(entries):
         kind, count, value = entries[code]
         if len(value) <= 8:
-            place = value.ljust(8, b"\0")
+            field = value.ljust(8, b"\0")
         else:
-            place = struct.pack(f"{order}Q", at + len(tail))
+            field = struct.pack(f"{order}Q", at + len(tail))
             tail += value + b"\0" * (-len(value) % 8)
-        table += struct.pack(f"{order}HHQ", code, kind, count) + place
+        table += struct.pack(f"{order}HHQ", code, kind, count) + field
     return head + table + struct.pack(f"{order}Q", 0) + tail

@@ -63,11 +63,11 @@ class JPEG2000File(FileBase):
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of headers, of the places of tile-parts, and of the indexes of arrays."""
         header = self.header
         packed = sum(map(len, header.packed)) if header.packed else 0
-        return super().held_bytes + self.structure.reader.held_bytes + self.parts.held_bytes + packed
+        return super().cached_bytes + self.structure.reader.cached_bytes + self.parts.cached_bytes + packed
 
     @property
     def header(self) -> MainHeader:

@@ -106,8 +106,8 @@ def _find_borders(
         Of the samples on the reference grid, and how many times they are halved.
     """
     (first, step, count), (low, high) = tiles, image
-    places = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
-    samples = (places + distance - 1) // distance
+    edges = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
+    samples = (edges + distance - 1) // distance
     found = (samples + (1 << reduce) - 1) >> reduce
     filled = np.flatnonzero(np.diff(found) > 0)
     return np.concatenate([found[filled], found[-1:]]) - ceil_div(ceil_div(low, distance), 1 << reduce), filled

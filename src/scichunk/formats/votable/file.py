@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from scichunk import options
 from scichunk.core.arrays import ArraySource
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
 from scichunk.core.tables import Column, TableSource
@@ -68,10 +68,10 @@ class VOTableFile(FileBase):
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of what is around the rows, and of tables: their streams, and the places of their rows."""
-        tables = sum(map(held_bytes, list(self._tables.values())))
-        return super().held_bytes + self.document.held_bytes + tables
+        tables = sum(map(cached_bytes, list(self._tables.values())))
+        return super().cached_bytes + self.document.cached_bytes + tables
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every table; only ``/`` where there is one; none where a service sent an error instead."""
@@ -193,9 +193,9 @@ class VOTableFile(FileBase):
         if column in self._find_fills(found.index):
             lost = find_fills(self.table(VOTableId(table, _NEAREST)), [column])
             fill = NAN if lost else _NEAREST
-            said = "nulls and declares no value for them: they become NaN, and the others floating point"
-            said = said if lost else "integers beyond its type: they become the nearest"
-            msg = f"column {column!r} has {said} [{self.document.source.url}]"
+            problem = "nulls and declares no value for them: they become NaN, and the others floating point"
+            problem = problem if lost else "integers beyond its type: they become the nearest"
+            msg = f"column {column!r} has {problem} [{self.document.source.url}]"
             warnings.warn(msg, DataWarning, stacklevel=4)
         return FilledColumnId(table, column, fill=fill), None
 
@@ -225,7 +225,7 @@ class VOTableFile(FileBase):
         label = table.name or table.identifier or f"table {table.index}"
         try:
             found = self.table(TableId(table.index))
-            met = found.findings.summarise() if isinstance(found, VOTable) else {}
+            met = found.diagnostics.summarise() if isinstance(found, VOTable) else {}
             return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:
             why = f"cannot be read: {error.message}"
@@ -236,7 +236,7 @@ class VOTableFile(FileBase):
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy("raise", astropy_compat=True) if on_error == _NEAREST else Policy(on_error, compat, new)
-        findings = Diagnostics(self.document.source.url, _label_table(table))
+        diagnostics = Diagnostics(self.document.source.url, _label_table(table))
         if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
             raise FormatError(msg)
@@ -244,7 +244,7 @@ class VOTableFile(FileBase):
             from scichunk.formats.votable.rows.embedded import open_delegated
 
             return open_delegated(self.location, self.document, table)
-        return VOTable(self.document, table, self._make_reader(table, findings), policy, findings)
+        return VOTable(self.document, table, self._make_reader(table, diagnostics), policy, diagnostics)
 
     def _find_fills(self, index: int) -> dict[str, Fill]:
         """Values for nulls that the document has none for; columns without nulls, and those of long tables, have none."""
@@ -267,14 +267,14 @@ class VOTableFile(FileBase):
     def _warn_if_cut(self, table: Table) -> None:
         warn_if_cut(table, self.document.root, self.document.source.url)
 
-    def _make_reader(self, table: Table, findings: Diagnostics) -> RowReader:
+    def _make_reader(self, table: Table, diagnostics: Diagnostics) -> RowReader:
         if table.body is None or not table.fields:
             return EmptyRows()
         body = self.document.bodies[table.body]
         if table.serialization == "TABLEDATA":
             from scichunk.formats.votable.rows.tabledata import TableData
 
-            return TableData(self.document, body, table.fields, findings)
+            return TableData(self.document, body, table.fields, diagnostics)
         if table.serialization not in {"BINARY", "BINARY2"} or table.stream is None:
             msg = f"data of the kind {table.serialization}"
             raise UnsupportedFeature(msg)
@@ -283,7 +283,7 @@ class VOTableFile(FileBase):
 
         stream = open_stream(self.location, self.document, body, table.stream)
         masked = table.serialization == "BINARY2"
-        return open_rows(stream, table.fields, findings, masked=masked, declared=table.n_rows)
+        return open_rows(stream, table.fields, diagnostics, masked=masked, declared=table.n_rows)
 
     def _tables_by_group(self) -> dict[str, Table]:
         """Groups and their tables."""

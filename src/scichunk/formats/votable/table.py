@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
@@ -68,14 +68,12 @@ class EmptyRows:
         """Return 1."""
         return 1
 
-    def partitions(self, nbytes: int) -> list[Rows]:
+    def partitions(self, _nbytes: int) -> list[Rows]:
         """Return one, of no rows."""
-        del nbytes
         return [Rows(0, 0)]
 
-    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+    def read(self, _rows: Rows, wanted: Sequence[int], _policy: Policy) -> Parts:
         """Return nothing."""
-        del rows, policy
         return [[] for _ in wanted]
 
 
@@ -90,21 +88,21 @@ class VOTable:
         Reads its rows.
     policy
         What becomes of values that cannot be read.
-    findings
+    diagnostics
         What was not as it should be, so far.
     """
 
     reader = "indexed"
 
     def __init__(
-        self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Diagnostics
+        self, document: Document, table: Table, rows: RowReader, policy: Policy, diagnostics: Diagnostics
     ) -> None:
-        self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
+        self.document, self.table, self.rows, self.policy, self.diagnostics = document, table, rows, policy, diagnostics
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory that reading rows takes for good: places of rows, streams that were decoded."""
-        return held_bytes(self.rows)
+        return cached_bytes(self.rows)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -192,7 +190,14 @@ class VOTable:
         schema = pa.schema([self.schema.field(k) for k in wanted])
         return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)
 
-    def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
+    def read_column(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        *,
+        raw: bool = False,  # noqa: ARG002  # nothing is scaled
+    ) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values; nulls become NaN, or the declared value.
 
         Raises
@@ -200,7 +205,6 @@ class VOTable:
         FormatError
             If an integer or boolean is null for which no value is declared.
         """
-        del raw  # nothing is scaled
         number = self._find_number(name)
         column, field = self.columns[number], self.fields[number]
         parts = self.rows.read(Rows(start, stop), [number], self.policy)[0] if stop > start else []
@@ -211,11 +215,11 @@ class VOTable:
             lost += count
         if lost:
             raise without_value(name, "scichunk.read_votable").at(
-                url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}"
+                url=self.document.source.url, part=f"{self.diagnostics.part}, rows {start} to {stop}"
             )
         if sum(len(f) for f in found) != stop - start:
             msg = f"rows {start} to {stop} are not all there"
-            raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
+            raise FormatError(msg, url=self.document.source.url, part=self.diagnostics.part)
         if not found:
             return np.empty((0, *(column.cell or ())), column.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
@@ -229,4 +233,4 @@ class VOTable:
         if number is not None:
             return number
         msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"
-        raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
+        raise FormatError(msg, url=self.document.source.url, part=self.diagnostics.part)

@@ -68,9 +68,9 @@ class TileHeads:
             range(grid.find(axis, s.start), grid.find(axis, s.stop - 1) + 1 if s.stop > s.start else 0)
             for axis, s in enumerate(window)
         ]
-        for place in itertools.product(*spans):
-            number = grid.flat(place)
-            shape = tuple(stop - start for start, stop in itertools.starmap(grid.bounds, enumerate(place)))
+        for position in itertools.product(*spans):
+            number = grid.flat(position)
+            shape = tuple(stop - start for start, stop in itertools.starmap(grid.bounds, enumerate(position)))
             start, stop = int(starts[number]), int(starts[number] + lengths[number])
             look = _CHECKS.get(self._algorithm if kinds[number] == 0 else "GZIP_1")
             if look is not None and stop <= self._source.fingerprint.size:  # astropy reads nothing outside of the file
@@ -106,8 +106,7 @@ def _check_hcompress(source: ByteSource, start: int, stop: int, shape: tuple[int
         raise FormatError(msg)
 
 
-def _check_plio(source: ByteSource, start: int, stop: int, shape: tuple[int, ...]) -> None:
-    del shape
+def _check_plio(source: ByteSource, start: int, stop: int, _shape: tuple[int, ...]) -> None:
     data = bytes(source.read_ranges([start], [min(stop, start + 2 * _PLIO_HEAD_WORDS)])[0])
     words = np.frombuffer(data[: len(data) // 2 * 2], ">i2").astype(np.int64)
     there = (stop - start) // 2

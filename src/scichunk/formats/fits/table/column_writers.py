@@ -91,9 +91,9 @@ class FITSColumnWriter:
             found.append(("TZERO", self.zero))
         elif self.dtype.kind in "iufc" and not self.variable and (scale or zero):
             found += [("TSCAL", float(scale or 1)), ("TZERO", float(zero or 0))]
-        said = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
-        if self.null is not None or said is not None:
-            found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(said))))
+        declared = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
+        if self.null is not None or declared is not None:
+            found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(declared))))
         return found
 
     # ---- looking at rows
@@ -273,8 +273,8 @@ def field_for(column: Column) -> FITSColumnWriter:
         low, high = int(info.min), int(info.max)
         if column.null is not None:
             found.null = int(column.null)
-        elif (said := column.encoding.get("tnull")) is not None and "tscal" not in column.encoding:
-            found.null = int(said) + found.zero
+        elif (declared := column.encoding.get("tnull")) is not None and "tscal" not in column.encoding:
+            found.null = int(declared) + found.zero
         if found.null is None or not low <= found.null <= high:  # headers declare values that the type does not have
             found.null = None
             found.candidates = [*range(low, low + _CANDIDATES), *range(high, high - _CANDIDATES, -1)]

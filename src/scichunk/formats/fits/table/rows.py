@@ -206,13 +206,13 @@ def read_heap(
     views = source.read_ranges(begins.tolist(), ends.tolist()) if begins.size else []
     parts = [np.frombuffer(v, np.uint8) for v in views]
     data = parts[0] if len(parts) == 1 else np.concatenate([*parts, np.empty(0, np.uint8)])
-    places = np.concatenate([[0], np.cumsum(ends - begins)])[:-1]
+    positions = np.concatenate([[0], np.cumsum(ends - begins)])[:-1]
     cells: dict[int, HeapCells] = {}
     for f in fields:
         counts, at = found[f.number]
         if begins.size:
             piece = np.clip(np.searchsorted(begins, at, side="right") - 1, 0, None)
-            inside = at - begins[piece] + places[piece]
+            inside = at - begins[piece] + positions[piece]
         else:
             inside = at
         cells[f.number] = HeapCells(data, np.where(lengths[f.number] > 0, inside, 0), counts)
@@ -249,6 +249,6 @@ def unpack_bits(cells: HeapCells, data: Bytes) -> npt.NDArray[Any]:
     """Bits of arrays of form X, whose last bytes may be filled up."""
     padded = -(-cells.counts // 8) * 8
     found = np.unpackbits(data).view(bool)
-    place = np.arange(found.size) - np.repeat(np.cumsum(padded) - padded, padded)
-    kept: npt.NDArray[Any] = found[place < np.repeat(cells.counts, padded)]
+    position = np.arange(found.size) - np.repeat(np.cumsum(padded) - padded, padded)
+    kept: npt.NDArray[Any] = found[position < np.repeat(cells.counts, padded)]
     return kept

@@ -175,8 +175,7 @@ class _Lists:
         self.values: list[Array] = []
         self.texts: list[Any] = []
 
-    def put(self, block: Block, at: int) -> None:
-        del at
+    def put(self, block: Block, _at: int) -> None:
         cells = block.heaps[self.field.number]
         self.counts.append(cells.counts)
         if self.field.code == "A":
@@ -231,8 +230,7 @@ class _Parsed:
         self.field, self.column = field, column
         self.parts: list[Any] = []
 
-    def put(self, block: Block, at: int) -> None:
-        del at
+    def put(self, block: Block, _at: int) -> None:
         rows = _Texts(self.field, block.stop - block.start)
         rows.put(block, 0)
         self.parts.append(parse_texts(self.field, rows.finish(), block.start))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.core.cache import held_bytes, key_of, tiles
+from scichunk.core.cache import cached_bytes, key_of, tiles
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.image.nodes import card_attributes
@@ -62,13 +62,13 @@ class FITSTable:
         self._fills: dict[str, Fill] | None = None
         self.layout = read_layout(hdu)
         self.n_rows = self.layout.rows
-        said = header_attrs(hdu.cards, self.layout.fields)
-        self.columns = tuple(column_of(f, a) for f, a in zip(self.layout.fields, said, strict=True))
+        attributes = header_attrs(hdu.cards, self.layout.fields)
+        self.columns = tuple(column_of(f, a) for f, a in zip(self.layout.fields, attributes, strict=True))
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source."""
-        return held_bytes(self.source)
+        return cached_bytes(self.source)
 
     @cached_property
     def schema(self) -> Any:
@@ -168,10 +168,12 @@ class FITSTable:
             return self.source
         key = (key_of(self.source), "fits table", first)
         with self._fetching:
-            held = tiles.get(key)
-            if held is None:
-                held = tiles.put(key, np.frombuffer(bytes(self.source.read_ranges([first], [last])[0]), np.uint8))
-        return CachedRangesSource(self.source, first, cast("npt.NDArray[np.uint8]", held).data)
+            table_bytes = tiles.get(key)
+            if table_bytes is None:
+                table_bytes = tiles.put(
+                    key, np.frombuffer(bytes(self.source.read_ranges([first], [last])[0]), np.uint8)
+                )
+        return CachedRangesSource(self.source, first, cast("npt.NDArray[np.uint8]", table_bytes).data)
 
     def _read_fields(
         self,

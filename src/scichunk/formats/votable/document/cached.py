@@ -30,17 +30,17 @@ class CachedSource:
         self._source = source
         self.url, self.key = source.url, source.key
         self.fingerprint, self.batch_bytes = source.fingerprint, source.batch_bytes
-        self.held = False
+        self.is_cached = False
         self._lock = threading.Lock()
 
     @property
     def is_cheap(self) -> bool:
         """Whether the whole file is, or is about to be, in memory."""
-        return self.held or self._source.is_cheap
+        return self.is_cached or self._source.is_cheap
 
     def cache_whole(self) -> None:
         """Fetch everything with the next read, if the file is small enough."""
-        self.held = self.fingerprint.size <= options.get().cached_tile_bytes // 4
+        self.is_cached = self.fingerprint.size <= options.get().cached_tile_bytes // 4
 
     def head(self) -> memoryview:
         """Return the first bytes."""
@@ -48,7 +48,7 @@ class CachedSource:
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Slice what is held, or read the file."""
-        if not self.held:
+        if not self.is_cached:
             return self._source.read_ranges(starts, stops)
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         data = self._read_whole().data
@@ -56,7 +56,7 @@ class CachedSource:
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`."""
-        if not self.held:
+        if not self.is_cached:
             return await self._source.read_ranges_async(starts, stops)
         return self.read_ranges(starts, stops)
 

@@ -216,19 +216,19 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
     declared, instructed, ended = (_find_bytes(data, p, 0) for p in (b"<!", b"<?", ending))
     resume = start
     while True:
-        place = min(declared, instructed, ended)
-        if place >= end - start:
+        offset = min(declared, instructed, ended)
+        if offset >= end - start:
             return -1, resume
-        after = place + 1
-        found = _INSIDE.match(data, place)
+        after = offset + 1
+        found = _INSIDE.match(data, offset)
         if found is not None:
             if found.lastgroup is not None:
-                return start + place, resume
+                return start + offset, resume
             closer = _CLOSERS[found[0]]
             here = data.find(closer, found.end())
             finish = start + here if here >= 0 else find_bytes(source, closer, start + found.end(), stop)
             resume = finish + len(closer) if finish >= 0 else stop
-            odd.append((start + place, resume))
+            odd.append((start + offset, resume))
             after = resume - start
         if declared < after:
             declared = _find_bytes(data, b"<!", after)

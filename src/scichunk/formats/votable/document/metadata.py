@@ -30,13 +30,13 @@ _PLAIN: Final = ("ucd", "utype", "xtype", "ref", "ID")
 
 def column_attributes(field: Field) -> dict[str, Any]:
     """Attributes of a column: units (as written), ucd, description, limits, links, ..."""
-    said = field.attributes
+    attributes = field.attributes
     found: dict[str, Any] = {}
-    if said.get("unit", "").strip():
-        found["units"] = said["unit"].strip()
+    if attributes.get("unit", "").strip():
+        found["units"] = attributes["unit"].strip()
     if field.description:
         found["description"] = field.description
-    found |= {name.lower(): said[name].strip() for name in _PLAIN if said.get(name, "").strip()}
+    found |= {name.lower(): attributes[name].strip() for name in _PLAIN if attributes.get(name, "").strip()}
     for name, text in (("minimum", field.minimum), ("maximum", field.maximum)):
         if text:
             found[name] = text
@@ -64,8 +64,8 @@ def param_value(element: Element) -> Any:
     try:
         field = read_field(element, element.get("name"), [])
         data = np.frombuffer(text.encode(), np.uint8)
-        place = np.array([0], np.int32)
-        texts = CellTexts(data, place, place + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
+        start = np.array([0], np.int32)
+        texts = CellTexts(data, start, start + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
         part: ColumnPart = convert_text(field, texts, Policy(), Diagnostics("", element.get("name")))
         value = part.to_arrow(field.shape.item)[0].as_py()
     except ScichunkError:
@@ -106,11 +106,11 @@ def _system_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for tag in ("COOSYS", "TIMESYS"):
         for system in element.iterate_children(tag):
-            said = {k: v for k, v in system.attributes.items() if k != "ID"}
+            attributes = {k: v for k, v in system.attributes.items() if k != "ID"}
             if system.text.strip():
-                said["text"] = system.text.strip()
+                attributes["text"] = system.text.strip()
             name = system.get("ID") or str(len(found))
-            found[f"{tag.lower()}_{name}"] = " ".join(f"{k}={v}" for k, v in said.items())
+            found[f"{tag.lower()}_{name}"] = " ".join(f"{k}={v}" for k, v in attributes.items())
     return found
 
 

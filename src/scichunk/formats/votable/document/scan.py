@@ -94,7 +94,7 @@ class Document:
             self._open_document()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of elements and fields, from the length of their text."""
         return _PARSED_WEIGHT * sum(stop - start for start, stop in self._pieces) + len(self._tail)
 

@@ -46,10 +46,10 @@ def check_status(tables: Sequence[Table], root: Element, table: Table | None, ur
     DataWarning
         With the text of the service, where it gives columns nevertheless.
     """
-    said = _find_error(tables, root, table)
-    if said is None:
+    message = _find_error(tables, root, table)
+    if message is None:
         return
-    msg = f"the service answered with an error: {said or 'it does not say which'}"
+    msg = f"the service answered with an error: {message or 'it does not say which'}"
     if table is None or not table.fields:
         raise FormatError(msg, url=url)
     warnings.warn(f"{msg}; what it sent beside that is read [{url}]", DataWarning, stacklevel=5)
@@ -63,9 +63,9 @@ def warn_of_error(tables: Sequence[Table], root: Element, url: str) -> None:
     DataWarning
         With the text of the service.
     """
-    said = _find_error(tables, root, None)
-    if said is not None:
-        msg = f"the service answered with an error, there is nothing to read: {said or 'it does not say which'} [{url}]"
+    message = _find_error(tables, root, None)
+    if message is not None:
+        msg = f"the service answered with an error, there is nothing to read: {message or 'it does not say which'} [{url}]"
         warnings.warn(msg, DataWarning, stacklevel=5)
 
 
@@ -74,10 +74,10 @@ def _find_error(tables: Sequence[Table], root: Element, table: Table | None) -> 
     scopes = [root] if table is None else [root, *table.resource, table.element]
     holders = {id(r) for t in tables for r in t.resource}
     scopes += [r for r in _iterate_resources(root) if table is None or _is_result(r, holders)]
-    said = [text for scope in scopes for word, text in _iterate_statuses(scope) if word == "ERROR"]
-    if not said and not any(t.fields for t in tables):
-        said = [text for scope in _iterate_all(root) for text in _older_errors(scope)]
-    return said[-1] if said else None
+    message = [text for scope in scopes for word, text in _iterate_statuses(scope) if word == "ERROR"]
+    if not message and not any(t.fields for t in tables):
+        message = [text for scope in _iterate_all(root) for text in _older_errors(scope)]
+    return message[-1] if message else None
 
 
 def warn_if_cut(table: Table, root: Element, url: str) -> None:

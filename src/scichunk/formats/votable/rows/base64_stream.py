@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs.text import base64
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.markup import is_near, read_bytes
 from scichunk.sources import ByteSource
@@ -61,9 +61,9 @@ class RawStream:
         self.near, self.batch_bytes = is_near(source), source.batch_bytes
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source."""
-        return held_bytes(self._source)
+        return cached_bytes(self._source)
 
     def trust(self) -> None:
         """Nothing to rely on."""
@@ -109,9 +109,9 @@ class Base64Stream:
         self._measure_lines()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the index of letters, and of text without markup."""
-        return 40 * len(self._letters) + (held_bytes(self._source) if self._is_clean else 0)
+        return 40 * len(self._letters) + (cached_bytes(self._source) if self._is_clean else 0)
 
     def _clean_text(self) -> None:
         """Take comments, CDATA sections and references out of the text, in memory."""
@@ -224,20 +224,20 @@ class Base64Stream:
         """Make sure that lines are equal up to a letter."""
         if not self.near or self._proved >= self._end:
             return
-        place = min(self._offset_of(letters), self._end)
+        offset = min(self._offset_of(letters), self._end)
         period = self._line + self._gap
         step = max(1, _BLOCK_BYTES // period) * period if self._gap else _BLOCK_BYTES
         with self._lock:
-            while self._proved < place and not self._letters:
+            while self._proved < offset and not self._letters:
                 stop = min(self._proved + step, self._end)
                 if base64.find_irregular(read_bytes(self._source, self._proved, stop), self._line, self._gap) >= 0:
                     self._index_blocks()
                     return
                 self._proved = stop
 
-    def _index_from(self, place: int) -> bool:
+    def _index_from(self, offset: int) -> bool:
         """Whether white space was met where none was expected, or the other way round; then letters are counted."""
-        around = read_bytes(self._source, place, min(place + self._line + self._gap + 8, self._end)).tobytes()
+        around = read_bytes(self._source, offset, min(offset + self._line + self._gap + 8, self._end)).tobytes()
         if not re.search(rb"[\s<&]", around) and not self._gap:
             return False
         with self._lock:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.structure import Field
@@ -32,9 +32,15 @@ class _BinaryRows:
     """What both kinds share."""
 
     def __init__(
-        self, stream: ByteStream, fields: Sequence[Field], findings: Diagnostics, *, masked: bool, declared: int | None
+        self,
+        stream: ByteStream,
+        fields: Sequence[Field],
+        diagnostics: Diagnostics,
+        *,
+        masked: bool,
+        declared: int | None,
     ) -> None:
-        self.stream, self.fields, self.findings, self.url = stream, tuple(fields), findings, findings.url
+        self.stream, self.fields, self.diagnostics, self.url = stream, tuple(fields), diagnostics, diagnostics.url
         self.declared = declared
         self.masks = (len(self.fields) + 7) // 8 if masked else 0
         sizes = [cell_bytes(f) for f in self.fields]
@@ -43,9 +49,9 @@ class _BinaryRows:
         self.piece = max(_PIECE_BYTES, min(stream.batch_bytes, 1 << 25)) if not stream.near else _PIECE_BYTES
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the stream."""
-        return held_bytes(self.stream)
+        return cached_bytes(self.stream)
 
     @property
     def nbytes(self) -> int:
@@ -57,8 +63,8 @@ class _BinaryRows:
     ) -> ColumnPart:
         """Convert the bytes of one field, and mark its nulls; ``flags``: null flags of the rows, shape (rows, masks)."""
         field = self.fields[column]
-        report = Report(field.name, policy, self.findings, lambda i: f"row {first + i}")
-        with located(url=self.url, part=f"{self.findings.part}, field {field.name!r}"):
+        report = Report(field.name, policy, self.diagnostics, lambda i: f"row {first + i}")
+        with located(url=self.url, part=f"{self.diagnostics.part}, field {field.name!r}"):
             part = convert_bytes(field, raw, counts, flags.shape[0], report)
         if self.masks:
             null = flags[:, column >> 3] & (128 >> (column & 7)) != 0
@@ -71,11 +77,11 @@ class _BinaryRows:
         if bytes_left and self.declared != rows:
             what = f"the stream ends within row {rows}, {bytes_left} bytes after its beginning: it is truncated"
             with located(url=self.url):
-                self.findings.refuse(policy, "partial row", "", f"row {rows}", what)
+                self.diagnostics.refuse(policy, "partial row", "", f"row {rows}", what)
         elif bytes_left:
-            self.findings.add("partial row", "", 1, f"row {rows}")
+            self.diagnostics.add("partial row", "", 1, f"row {rows}")
         elif self.declared is not None and self.declared != rows:
-            self.findings.add("rows", "", abs(self.declared - rows), f"{rows} rows, declared {self.declared}")
+            self.diagnostics.add("rows", "", abs(self.declared - rows), f"{rows} rows, declared {self.declared}")
 
 
 class FixedRows(_BinaryRows):
@@ -91,7 +97,7 @@ class FixedRows(_BinaryRows):
             self.stream.trust()
         if self.width > options.get().max_chunk_bytes:
             msg = f"rows of {self.width} bytes (options.max_chunk_bytes)"
-            raise LimitExceeded(msg, url=self.url, part=self.findings.part)
+            raise LimitExceeded(msg, url=self.url, part=self.diagnostics.part)
 
     @property
     def n_rows(self) -> int | None:
@@ -189,9 +195,9 @@ class VariableRows(_BinaryRows):
                 return size if size < self.stream.size or self.declared in {None, rows} else -1
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the stream, and of the places of rows."""
-        return super().held_bytes + 160 * len(self._row_offsets)
+        return super().cached_bytes + 160 * len(self._row_offsets)
 
     @property
     def n_rows(self) -> int | None:
@@ -245,7 +251,7 @@ class VariableRows(_BinaryRows):
         if self._bad:
             what = f"{self._bad} in row {self._rows[-1]}, byte {self._end} of the stream"
             with located(url=self.url):
-                self.findings.refuse(policy, "partial row", "", f"row {self._rows[-1]}", what)
+                self.diagnostics.refuse(policy, "partial row", "", f"row {self._rows[-1]}", what)
         else:
             self.report_leftover(self._rows[-1], self.stream.size - self._end, policy)
 
@@ -275,7 +281,7 @@ class VariableRows(_BinaryRows):
     def _larger_piece(self, size: int, at: int) -> int:
         if size > options.get().max_chunk_bytes // 2:
             msg = f"a row of more than {size} bytes (options.max_chunk_bytes)"
-            raise LimitExceeded(msg, url=self.url, part=f"{self.findings.part}, byte {at} of the stream")
+            raise LimitExceeded(msg, url=self.url, part=f"{self.diagnostics.part}, byte {at} of the stream")
         return size * 2
 
     def _count_rows(self, at: int, size: int) -> tuple[int, int, int]:
@@ -285,21 +291,21 @@ class VariableRows(_BinaryRows):
         self.stream.prove(at + size)
         data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
-        places = np.empty((1, min(most, 1 << 20)), np.int64)
+        offsets = np.empty((1, min(most, 1 << 20)), np.int64)
         rows, after, bad = walk_rows(
-            data, 0, data.size, self.masks, self.bits, self.numbers, self._none, places, places
+            data, 0, data.size, self.masks, self.bits, self.numbers, self._none, offsets, offsets
         )
         return rows, at + after, bad
 
-    def _skip_rows(self, at: int, row: int, place: int, rows: int) -> tuple[int, int]:
+    def _skip_rows(self, at: int, row: int, offset: int, rows: int) -> tuple[int, int]:
         """Go on to the first row at a place or behind it, or over some rows."""
         from scichunk.codecs.text.votable_rows import walk_rows
 
         size = self.piece
-        while at < place or rows:
+        while at < offset or rows:
             data = self.stream.read(at, min(at + size, self.stream.size))
             starts = np.empty((1, rows or 1 << 16), np.int64)
-            limit = max(0, place - at) if place else data.size
+            limit = max(0, offset - at) if offset else data.size
             found, after, _ = walk_rows(
                 data, 0, min(limit, data.size), self.masks, self.bits, self.numbers, self._none, starts, starts
             )
@@ -382,7 +388,7 @@ class VariableRows(_BinaryRows):
         """Say that a length, which counts elements, ends within an item."""
         where = f"row {first + int(torn.argmax())}"
         what = f"a length that is no multiple of the {self.units[column]} elements of an item"
-        self.findings.refuse(policy, "not a value", self.fields[column].name, where, what)
+        self.diagnostics.refuse(policy, "not a value", self.fields[column].name, where, what)
 
 
 def _require_bytes(there: bool) -> None:  # what a kernel says
@@ -399,8 +405,8 @@ def _count_elements(field: Field) -> int:
 
 
 def open_rows(
-    stream: ByteStream, fields: Sequence[Field], findings: Diagnostics, *, masked: bool, declared: int | None
+    stream: ByteStream, fields: Sequence[Field], diagnostics: Diagnostics, *, masked: bool, declared: int | None
 ) -> FixedRows | VariableRows:
     """Open the rows of a stream; ``masked``: each row begins with null flags (BINARY2)."""
     fixed = all(cell_bytes(f)[1] >= 0 for f in fields)
-    return (FixedRows if fixed else VariableRows)(stream, fields, findings, masked=masked, declared=declared)
+    return (FixedRows if fixed else VariableRows)(stream, fields, diagnostics, masked=masked, declared=declared)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.core import registry
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.files import TableFile, TableId
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
@@ -100,9 +100,9 @@ class Overlay:
             self._fields = [by_name.get(c.name) for c in inner.columns]
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the file that it is in, where that is within the document."""
-        return held_bytes(self.inner)
+        return cached_bytes(self.inner)
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -146,8 +146,8 @@ class Overlay:
 
     @cached_property
     def _overlaid_attributes(self) -> Mapping[str, Any]:
-        said = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
-        return dict(self.inner.attrs) | said
+        attributes = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
+        return dict(self.inner.attrs) | attributes
 
     def count_rows(self) -> int:
         """Return the number of rows."""

@@ -38,16 +38,16 @@ class ExpatRows:
         """Row and column of the cells that are base64."""
         return self._encoded
 
-    def start_element(self, name: str, attributes: dict[str, str], place: int) -> None:
+    def start_element(self, name: str, attributes: dict[str, str], offset: int) -> None:
         """Take a start tag."""
         local = name.rpartition(":")[2]
         if local == "TR":
-            self._row, self._start = [], place
+            self._row, self._start = [], offset
         elif local == "TD":
             self._cell = []
             self._base64 = attributes.get("encoding") == "base64"
 
-    def end_element(self, name: str, place: int) -> None:
+    def end_element(self, name: str, offset: int) -> None:
         """Take an end tag that ends at a place."""
         local = name.rpartition(":")[2]
         if local == "TD" and self._cell is not None:
@@ -59,7 +59,7 @@ class ExpatRows:
         elif local == "TR" and self._row is not None:
             self.rows.append(self._row)
             self.offsets.append(self._start)
-            self._row, self._stop = None, place
+            self._row, self._stop = None, offset
 
     def keep_before(self, limit: int) -> int:
         """Drop the rows that begin at ``limit`` or later; returns where the first row begins that is not kept."""
@@ -116,17 +116,17 @@ def read_rows(
         if last:
             parser.Parse(b"</r>", True)
     except expat.ExpatError as error:
-        place = parser.ErrorByteIndex - len(root)
-        if not _is_end_of_table(text, place):
+        offset = parser.ErrorByteIndex - len(root)
+        if not _is_end_of_table(text, offset):
             msg = f"not well-formed XML: {expat.ErrorString(error.code)}"
-            raise error_at(msg, place) from None
+            raise error_at(msg, offset) from None
     return found, found.keep_before(limit)
 
 
-def _is_end_of_table(text: bytes, place: int) -> bool:
+def _is_end_of_table(text: bytes, offset: int) -> bool:
     """Whether the error is only that the table ends here."""
     return (
-        re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, place - 2) : place + 64], re.DOTALL) is not None
+        re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, offset - 2) : offset + 64], re.DOTALL) is not None
     )
 
 

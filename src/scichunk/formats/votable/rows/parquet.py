@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources import ByteSource, Location
@@ -90,9 +90,9 @@ class ParquetTable:
         self.row_group = max(1, min(max(counts, default=1), options.get().max_chunk_bytes // widest))
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source."""
-        return held_bytes(self._source)
+        return cached_bytes(self._source)
 
     @cached_property
     def _leaf_columns(self) -> list[str]:
@@ -254,9 +254,15 @@ class ParquetTable:
             msg = f"the file ends in row {at} of {self.n_rows}"
             raise FormatError(msg, url=self._url)
 
-    def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
+    def read_column(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        *,
+        raw: bool = False,  # noqa: ARG002  # nothing is scaled
+    ) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values."""
-        del raw
         column = next(c for c in self.columns if c.name == name)
         return to_numpy(self.read_rows(Rows(start, stop), [name]).column(0), column)
 

@@ -45,7 +45,7 @@ class RowIndex:
         return is_near(self.document.source)
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the places, and of what was read ahead."""
         return 80 * len(self._starts) + 136 * len(self.odd) + self._ahead[1].nbytes
 
@@ -64,12 +64,12 @@ class RowIndex:
         self.count_up_to(self.body.stop)
         return self._rows[-1]
 
-    def count_up_to(self, place: int) -> None:
+    def count_up_to(self, offset: int) -> None:
         """Count up to a place at least."""
-        if self._starts[-1] >= min(place, self.body.stop):
+        if self._starts[-1] >= min(offset, self.body.stop):
             return
         with self._lock:
-            while self._starts[-1] < min(place, self.body.stop):
+            while self._starts[-1] < min(offset, self.body.stop):
                 self._count_block()
 
     def advance_rows(self, rows: int) -> None:
@@ -83,15 +83,15 @@ class RowIndex:
         i = max(0, bisect.bisect_right(self._rows, row) - 1)
         return self._starts[i], self._rows[i]
 
-    def place_before_offset(self, place: int) -> tuple[int, int]:
-        """Return the last counted place up to ``place``, and the rows before it."""
-        i = max(0, bisect.bisect_right(self._starts, place) - 1)
+    def place_before_offset(self, offset: int) -> tuple[int, int]:
+        """Return the last counted place up to ``offset``, and the rows before it."""
+        i = max(0, bisect.bisect_right(self._starts, offset) - 1)
         return self._starts[i], self._rows[i]
 
-    def offset_outside(self, place: int) -> int:
+    def offset_outside(self, offset: int) -> int:
         """Return the place itself, or the end of the comment or the like that it lies in."""
-        i = bisect.bisect_right(self.odd, (place, 1 << 62)) - 1
-        return self.odd[i][1] if i >= 0 and self.odd[i][0] < place < self.odd[i][1] else place
+        i = bisect.bisect_right(self.odd, (offset, 1 << 62)) - 1
+        return self.odd[i][1] if i >= 0 and self.odd[i][0] < offset < self.odd[i][1] else offset
 
     def _count_block(self) -> None:
         from scichunk.codecs.text.cells import count_rows

@@ -43,12 +43,12 @@ class TableData:
         Where they are.
     fields
         All of the table.
-    findings
+    diagnostics
         Gets what is not as it should be.
     """
 
-    def __init__(self, document: Document, body: Body, fields: Sequence[Field], findings: Diagnostics) -> None:
-        self.document, self.body, self.fields, self.findings = document, body, tuple(fields), findings
+    def __init__(self, document: Document, body: Body, fields: Sequence[Field], diagnostics: Diagnostics) -> None:
+        self.document, self.body, self.fields, self.diagnostics = document, body, tuple(fields), diagnostics
         self.index = RowIndex(document, body)
         if body.exact and body.stop - body.start <= 1 << 22 and self.index.near:
             self.index.count_rows()
@@ -59,9 +59,9 @@ class TableData:
         return self.index.n_rows if self.index.done else None
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the places of rows."""
-        return self.index.held_bytes
+        return self.index.cached_bytes
 
     @property
     def nbytes(self) -> int:
@@ -95,9 +95,9 @@ class TableData:
             return self._read_span(rows, wanted, policy)
         index = self.index
         index.advance_rows(rows.stop)
-        place, before = index.place_before_row(rows.start)
+        offset, before = index.place_before_row(rows.start)
         count = min(rows.stop, index.n_rows) - rows.start
-        run = _SpanReader(self, place, self.body.stop, wanted, policy, first=rows.start, count=max(0, count))
+        run = _SpanReader(self, offset, self.body.stop, wanted, policy, first=rows.start, count=max(0, count))
         return run.decode_all(rows.start - before)
 
     def _read_span(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
@@ -133,7 +133,7 @@ class _SpanReader:
     def __init__(
         self, table: TableData, start: int, stop: int, wanted: Sequence[int], policy: Policy, *, first: int, count: int
     ) -> None:
-        self.table, self.place, self.stop, self.policy = table, start, stop, policy
+        self.table, self.offset, self.stop, self.policy = table, start, stop, policy
         self.wanted, self.first, self.left = list(wanted), first, count
         self.source, self.body, self.prefix = table.document.source, table.body, table.index.prefix
         self.slots = np.full(len(table.fields), -1, np.int64)
@@ -150,20 +150,20 @@ class _SpanReader:
 
     def seek_row(self) -> None:
         """Go to the first row that begins at the place or behind it."""
-        while self.place < self.stop:
-            data = read_bytes(self.source, self.place, min(self.body.stop, self.place + self.piece))
+        while self.offset < self.stop:
+            data = read_bytes(self.source, self.offset, min(self.body.stop, self.offset + self.piece))
             found = kernels.find_row(data, 0, 0, self.prefix)
             if found >= 0:
-                self.place += found
+                self.offset += found
                 return
-            self.place += max(1, data.size - 32)
+            self.offset += max(1, data.size - 32)
 
     def find_row_number(self) -> None:
         """Find out which row the next one is."""
-        at, rows = self.table.index.place_before_offset(self.place)
-        if self.place > at:
-            data = read_bytes(self.source, at, min(self.place + 32, self.source.fingerprint.size))
-            size = self.place - at + 32
+        at, rows = self.table.index.place_before_offset(self.offset)
+        if self.offset > at:
+            data = read_bytes(self.source, at, min(self.offset + 32, self.source.fingerprint.size))
+            size = self.offset - at + 32
             data = data if data.size >= size else np.concatenate([data, np.zeros(size - data.size, np.uint8)])
             rows += kernels.count_rows(data, self.prefix)[0]
         self.first, self._relative = rows, False
@@ -171,20 +171,20 @@ class _SpanReader:
     def decode_all(self, skip: int) -> Parts:
         """Decode all rows but the first ``skip``."""
         size = self.piece
-        while self.place < self.stop and self.left:
-            end = min(self.body.stop, self.place + size)
-            data = read_bytes(self.source, self.place, end)
-            before = self.place
+        while self.offset < self.stop and self.left:
+            end = min(self.body.stop, self.offset + size)
+            data = read_bytes(self.source, self.offset, end)
+            before = self.offset
             if skip:
                 at = kernels.find_row(data, 0, skip, self.prefix)
                 if at < 0:
                     size = self._enlarge_piece(size, end)
                     continue
                 skip = 0
-                self.place += at
+                self.offset += at
                 data = data[at:]
             self._decode_piece(data, end == self.body.stop)
-            size = self._enlarge_piece(size, end) if self.place == before else self.piece
+            size = self._enlarge_piece(size, end) if self.offset == before else self.piece
         return self.parts
 
     def _enlarge_piece(self, size: int, end: int) -> int:
@@ -194,21 +194,21 @@ class _SpanReader:
             return size
         if size > min(options.get().max_chunk_bytes, 1 << 31) // 2:  # places are 32-bit integers
             msg = f"a row of more than {size} bytes (options.max_chunk_bytes)"
-            raise LimitExceeded(msg, url=self.source.url, part=self._describe_place(self.place))
+            raise LimitExceeded(msg, url=self.source.url, part=self._describe_place(self.offset))
         return size * 2
 
     def _report_unfinished(self) -> None:
         """The last row has no end: an error, unless the whole rows are wanted."""
         if self.policy.on_error == "raise" or not self.body.cut:
             msg = "the last row has no end"
-            raise self._make_error(msg, self.place)
-        self.table.findings.add("partial row", "", 1, self._describe_place(self.place))
-        self.place = self.body.stop
+            raise self._make_error(msg, self.offset)
+        self.table.diagnostics.add("partial row", "", 1, self._describe_place(self.offset))
+        self.offset = self.body.stop
 
     def _decode_piece(self, data: Bytes, last: bool) -> None:
         """Decode the rows that are whole in some markup; moves the place to the first that is not."""
         columns = len(self.slots)
-        at, base = 0, self.place
+        at, base = 0, self.offset
         limit = min(self.stop - base, 1 << 31)
         while at < data.size and self.left:
             rows = min(self.most, self.left) if self.left > 0 else self.most
@@ -220,7 +220,7 @@ class _SpanReader:
             )
             if count:
                 self._decode_cells(data, starts[:, :count], stops[:, :count], seen, base)
-            self.place = base + at
+            self.offset = base + at
             if status == kernels.DONE:
                 if count < rows:
                     return
@@ -235,10 +235,10 @@ class _SpanReader:
                 self._check_cells(cells, base + at)
             moved = self._decode_with_expat(data[at:], limit - at, base + at, last=last)
             at += moved
-            self.place = base + at
+            self.offset = base + at
             if not moved:
                 if last:  # expat found nothing open, nor any row
-                    self.place = self.body.stop
+                    self.offset = self.body.stop
                 return
 
     def _decode_cells(
@@ -252,8 +252,8 @@ class _SpanReader:
         self._advance_rows(starts.shape[1])
 
     def _add_column(self, slot: int, column: int, texts: CellTexts) -> None:
-        with located(url=self.source.url, part=self.table.findings.part):
-            part = convert_text(self.table.fields[column], texts, self.policy, self.table.findings)
+        with located(url=self.source.url, part=self.table.diagnostics.part):
+            part = convert_text(self.table.fields[column], texts, self.policy, self.table.diagnostics)
             self.parts[slot].append(part)
             self.decoded += part.values.nbytes
             if self.decoded > options.get().max_chunk_bytes:
@@ -282,7 +282,7 @@ class _SpanReader:
             limit,
             self.table.document.encoding,
             last=last and not self.body.cut,
-            error_at=lambda message, place: self._make_error(message, base + place),
+            error_at=lambda message, offset: self._make_error(message, base + offset),
         )
         rows = found.rows if self.left < 0 else found.rows[: self.left]
         if len(rows) < len(found.rows):
@@ -307,10 +307,10 @@ class _SpanReader:
         self._advance_rows(len(rows))
         return moved
 
-    def _check_cells(self, cells: int, place: int) -> None:
+    def _check_cells(self, cells: int, offset: int) -> None:
         what = f"{cells} cells for {len(self.table.fields)} fields"
         with located(url=self.source.url):
-            self.table.findings.refuse(self.policy, "cells", "", self._describe_place(place), what)
+            self.table.diagnostics.refuse(self.policy, "cells", "", self._describe_place(offset), what)
 
     def _ends_table(self, data: Bytes) -> bool:
         """Whether an end tag is that of the table: it was thought to end later."""
@@ -325,16 +325,16 @@ class _SpanReader:
             )
             raise self._make_error(
                 msg,
-                self.place,
+                self.offset,
             )
-        self.place = self.stop
+        self.offset = self.stop
         return True
 
-    def _describe_place(self, place: int) -> str:
+    def _describe_place(self, offset: int) -> str:
         number = f"row {self.rows + max(0, self.first)}{' of the partition' if self._relative else ''}"
-        return f"{number}, byte {place}"
+        return f"{number}, byte {offset}"
 
-    def _make_error(self, message: str, place: int) -> FormatError:
+    def _make_error(self, message: str, offset: int) -> FormatError:
         return FormatError(
-            message, url=self.source.url, part=f"{self.table.findings.part}, {self._describe_place(place)}"
+            message, url=self.source.url, part=f"{self.table.diagnostics.part}, {self._describe_place(offset)}"
         )

@@ -101,14 +101,14 @@ class Report:
     column: str
     """Name of the field."""
     policy: Policy
-    findings: Diagnostics
+    diagnostics: Diagnostics
     where: Callable[[int], str]
     """Says where a row is."""
 
     def add(self, kind: str, count: int, row: int) -> None:
         """Count something, of which the first is in a row."""
-        self.findings.add(kind, self.column, count, self.where(row))
+        self.diagnostics.add(kind, self.column, count, self.where(row))
 
     def refuse(self, kind: str, row: int, what: str) -> None:
         """Raise, or count it where errors become nulls; see :meth:`Diagnostics.refuse`."""
-        self.findings.refuse(self.policy, kind, self.column, self.where(row), what)
+        self.diagnostics.refuse(self.policy, kind, self.column, self.where(row), what)

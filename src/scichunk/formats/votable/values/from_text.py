@@ -46,18 +46,18 @@ class CellTexts:
 class _Context:
     """What all converters need to know."""
 
-    def __init__(self, field: Field, policy: Policy, findings: Diagnostics) -> None:
-        self.field, self.policy, self.findings = field, policy, findings
+    def __init__(self, field: Field, policy: Policy, diagnostics: Diagnostics) -> None:
+        self.field, self.policy, self.diagnostics = field, policy, diagnostics
 
     def add(self, kind: str, count: int, where: str) -> None:
-        self.findings.add(kind, self.field.name, count, where)
+        self.diagnostics.add(kind, self.field.name, count, where)
 
     def refuse(self, where: str, found: str) -> None:
         what = f"{found[:60]!r} is no {self.field.datatype}"
-        self.findings.refuse(self.policy, "not a value", self.field.name, where, what)
+        self.diagnostics.refuse(self.policy, "not a value", self.field.name, where, what)
 
 
-def convert_text(field: Field, given: CellTexts, policy: Policy, findings: Diagnostics) -> ColumnPart:
+def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Diagnostics) -> ColumnPart:
     """Read the values of some rows.
 
     Raises
@@ -65,7 +65,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, findings: Diagn
     FormatError
         If a text is no value of the field's type (or, by the policy, that becomes null).
     """
-    context = _Context(field, policy, findings)
+    context = _Context(field, policy, diagnostics)
     if given.seen & cells.CONTROL:
         given = _check_printable(context, given)
     if given.seen & (cells.AMPERSAND | cells.RETURN) and not field.is_text:
@@ -132,7 +132,7 @@ class _Inner:
 
 def _refuse_length(context: _Context, given: CellTexts, row: int, found: int, wanted: str) -> None:
     what = f"{found} elements where {wanted} are declared"
-    context.findings.refuse(context.policy, "array length", context.field.name, given.where(row), what)
+    context.diagnostics.refuse(context.policy, "array length", context.field.name, given.where(row), what)
 
 
 def _empty_rows(given: CellTexts, rows: npt.NDArray[np.intp], counts: Spans, total: int) -> int:
@@ -162,7 +162,7 @@ def _check_printable(context: _Context, given: CellTexts) -> CellTexts:
     if first < 0:  # in a row that was not taken
         return replace(given, seen=given.seen & ~cells.CONTROL)
     what = "a control character that XML forbids"
-    context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
+    context.diagnostics.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
     data[bad] = 63
     return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
 
@@ -314,10 +314,10 @@ def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:
     if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
             if "]]>" in given.cell_text(row):
-                context.findings.refuse(
+                context.diagnostics.refuse(
                     context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
                 )
-    report = Report(field.name, context.policy, context.findings, given.where)
+    report = Report(field.name, context.policy, context.diagnostics, given.where)
     if given.seen & cells.HIGH:
         from scichunk.formats.votable.values.strings import to_utf8
 

@@ -85,15 +85,15 @@ class VOTableColumnWriter:
         if not self.text and (dtype.kind == "O" or (pa.types.is_temporal(kind) and self.cell)):
             msg = f"VOTable has no form for the type {column.type}"
             raise UnsupportedFeature(msg, part=f"column {self.name!r}")
-        said = dict(column.encoding)
-        before = str(said.get("votable_datatype", ""))
+        encoding = dict(column.encoding)
+        before = str(encoding.get("votable_datatype", ""))
         self.datatype = "" if self.text else _DATATYPES[f"{dtype.kind}{dtype.itemsize}"]
-        self.null = _stored_null(said.get("null", column.null), self.datatype)
+        self.null = _stored_null(encoding.get("null", column.null), self.datatype)
         self.ascii, self.longest = True, 0
         self._wants_null = self._clash = False
         if self.text:
             self.datatype = before if before in {"char", "unicodeChar"} else "char"
-            arraysize = str(said.get("arraysize", "*"))
+            arraysize = str(encoding.get("arraysize", "*"))
             self.fixed = int(arraysize) if before and arraysize.isdigit() else 0
         elif before == "bit" and self.datatype == "boolean":
             self.datatype = "bit"
@@ -163,14 +163,14 @@ class VOTableColumnWriter:
 
     def field_element(self) -> str:
         """Return the FIELD element."""
-        attrs, said = dict(self.column.attrs), dict(self.column.encoding)
+        attrs, encoding = dict(self.column.attrs), dict(self.column.encoding)
         import pyarrow as pa
 
         if pa.types.is_timestamp(self.kind):
             attrs.setdefault("xtype", "timestamp")
         given = {"ID": attrs.get("id"), "name": self.name, "datatype": self.datatype, "arraysize": self.arraysize}
         given |= {"unit": attrs.get("units")} | {k: attrs.get(k) for k in ("ucd", "utype", "xtype", "ref")}
-        given |= {k: said.get(k) for k in ("precision", "width")}
+        given |= {k: encoding.get(k) for k in ("precision", "width")}
         text = "".join(f" {k}={quoteattr(str(v))}" for k, v in given.items() if v not in {None, ""} or k == "name")
         inside = "".join(self._field_children(attrs))
         return f"<FIELD{text}>{inside}</FIELD>" if inside else f"<FIELD{text}/>"

@@ -70,8 +70,8 @@ def write_header(
             found = root, _find_best(find_tables(root), fields, attrs)
         if found is not None and found[1] is not None:
             return _from_tree(found[0], found[1], attrs, fields, {"name": name, "nrows": str(rows)})
-    said = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
-    tag = _start_tag("TABLE", {k: str(v) for k, v in said.items() if v} | {"nrows": str(rows)})
+    given = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
+    tag = _start_tag("TABLE", {k: str(v) for k, v in given.items() if v} | {"nrows": str(rows)})
     description = attrs.get("description")
     before = (
         f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n{tag}>\n'
@@ -100,7 +100,7 @@ def _from_tree(
     table: Table,
     attrs: Mapping[str, Any],
     fields: Sequence[VOTableColumnWriter],
-    said: Mapping[str, str | None],
+    given: Mapping[str, str | None],
 ) -> tuple[str, str]:
     """Write the tree with other fields in one of its tables, and without the data of any."""
     elements = table.element.iterate_children("FIELD")
@@ -120,7 +120,7 @@ def _from_tree(
         if element is root:
             attributes = _raise_version(attributes)
         if element is table.element:
-            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | {k: v for k, v in said.items() if v}
+            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | {k: v for k, v in given.items() if v}
             children = _with_block(element, block)
         return Element(element.tag, attributes, [changed(c) for c in children], element.text, name)
 
@@ -155,14 +155,14 @@ def _raise_version(attributes: Mapping[str, str]) -> dict[str, str]:
 
 def _still_holds(field: Field, out: VOTableColumnWriter) -> bool:
     """Whether a FIELD still says what is to be said."""
-    attrs, said = column_attributes(field), column_encoding(field)
+    attrs, given = column_attributes(field), column_encoding(field)
     mine = {k: v for k, v in out.column.attrs.items() if k not in {"null_value", "_FillValue"}}
     null = None if out.null is None else str(out.null)
     typed = out.datatype == field.datatype == field.attributes.get("datatype")
     return (
         typed
         and not field.refers  # the element that it refers to may not be written
-        and out.arraysize == str(said.get("arraysize", ""))
+        and out.arraysize == str(given.get("arraysize", ""))
         and null in {None, field.null}
         and {k: str(v) for k, v in mine.items()} == {k: str(v) for k, v in attrs.items()}
     )

@@ -93,11 +93,11 @@ def _encode_rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -
         pieces += field.encode_cells(array)
     sizes = [np.full(count, s, np.int64) if isinstance(s, int) else s for _, s in pieces]
     widths = np.sum(sizes, axis=0, dtype=np.int64) if sizes else np.zeros(count, np.int64)
-    place = np.cumsum(widths) - widths
+    targets = np.cumsum(widths) - widths
     out = np.empty(int(widths.sum()), np.uint8)
     for (data, _), size in zip(pieces, sizes, strict=True):
-        if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), place, out):
+        if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), targets, out):
             msg = "fields whose bytes are not as many as their sizes say"
             raise FormatError(msg)
-        place = place + size
+        targets = targets + size
     return out.tobytes()
