@@ -109,13 +109,13 @@ def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -
 
 def _pixel_numbers(axes: Axes, shape: tuple[int, ...]) -> dict[str, xr.Variable]:
     """Make the coordinates along the dimensions of the sky."""
-    import pandas as pd
+    from scichunk.adapters.xarray.computed import pixel_numbers
 
     sizes = dict(zip(axes.dims, shape, strict=True))
     found = {}
-    for dim in axes.sky or ():  # a range, since a header may speak of more pixels than fit into memory
+    for dim in axes.sky or ():
         attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
-        found[dim] = xr.Variable((dim,), pd.RangeIndex(sizes[dim]), attrs)
+        found[dim] = xr.Variable((dim,), pixel_numbers(sizes[dim]), attrs)
     return found
 
 
