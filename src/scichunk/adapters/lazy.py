@@ -91,6 +91,26 @@ class LazyArray:
             values = self.source.read(region.axes)
         return self._finish_values(values, region)
 
+    def read_into(self, out: Array, key: Any = ...) -> None:
+        """Read what indexing gives into an array of its shape and type.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape or type.
+        """
+        region = self._region(key)
+        kept = [n for n, after in zip(region.shape, region.finish, strict=True) if isinstance(after, slice)]
+        if out.shape != tuple(kept) or out.dtype != self.dtype:
+            msg = f"out must be an array of shape {tuple(kept)} and type {self.dtype}, got {out.shape} and {out.dtype}"
+            raise ValueError(msg)
+        turned = any(isinstance(after, slice) and after != slice(None) for after in region.finish)
+        if self.decoding or turned or not (out.flags.c_contiguous and out.flags.writeable and out.dtype.isnative):
+            out[...] = self[key]
+            return
+        with options.frozen(self.limits), guarded(self.handle.location.url):
+            self.source.read(region.axes, out.reshape(region.shape))
+
     async def aget(self, key: Any) -> Array:
         """Asynchronous twin of indexing."""
         region = self._parse_region(key)

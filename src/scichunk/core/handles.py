@@ -161,9 +161,13 @@ class Handle:
     fingerprint: Fingerprint
     array_id: ArrayId
 
+    def open(self) -> OpenFile:
+        """Return the file, opening it in this process if need be."""
+        return open_file(self.format, self.location, self.fingerprint)
+
     def resolve(self) -> ArraySource:
         """Return the array, opening the file in this process if need be."""
-        return open_file(self.format, self.location, self.fingerprint).array(self.array_id)
+        return self.open().array(self.array_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,11 +109,13 @@ def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -
 
 def _pixel_numbers(axes: Axes, shape: tuple[int, ...]) -> dict[str, xr.Variable]:
     """Make the coordinates along the dimensions of the sky."""
+    from scichunk.adapters.xarray.computed import pixel_numbers
+
     sizes = dict(zip(axes.dims, shape, strict=True))
     found = {}
     for dim in axes.sky or ():
         attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
-        found[dim] = xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)
+        found[dim] = xr.Variable((dim,), pixel_numbers(sizes[dim]), attrs)
     return found
 
 
