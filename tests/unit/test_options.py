@@ -260,7 +260,7 @@ def vars_of(found):
     return {name: getattr(found, name) for name in found.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("ask", ["options.get", "options.snapshot", "list_formats", "info"])
+@pytest.mark.parametrize("ask", ["options.get", "options.take_snapshot", "list_formats", "info"])
 def test_what_the_package_says_travels(ask):
     function = operator.attrgetter(ask)(scichunk)
     given = [TIFF] if ask == "info" else []

@@ -99,7 +99,7 @@ class LazyArray:
         ValueError
             If it has another shape or type.
         """
-        region = self._region(key)
+        region = self._parse_region(key)
         kept = [n for n, after in zip(region.shape, region.finish, strict=True) if isinstance(after, slice)]
         if out.shape != tuple(kept) or out.dtype != self.dtype:
             msg = f"out must be an array of shape {tuple(kept)} and type {self.dtype}, got {out.shape} and {out.dtype}"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
-from scichunk.codecs.jpeg2000.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
+from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import header_of_tile
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature

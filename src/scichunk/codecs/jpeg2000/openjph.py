@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import HT_BLOCKS, MainHeader
+from scichunk.codecs.jpeg2000.parameters import HT_BLOCKS, MainHeader
 from scichunk.codecs.jpeg2000.tile_codestream import has_own_segments
 from scichunk.errors import FormatError
 

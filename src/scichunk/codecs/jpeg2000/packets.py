@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import (
+from scichunk.codecs.jpeg2000.parameters import (
     BLOCK_X,
     BLOCK_Y,
     COMPONENT,

@@ -6,7 +6,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT, MainHeader, iterate_segments, tile_header
+from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT, iterate_segments, tile_header
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError
 
 __all__ = ["has_own_segments", "header_of_tile", "tile_codestream"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader, tile_header
+from scichunk.codecs.jpeg2000.codestream import tile_header
 from scichunk.codecs.jpeg2000.packets import (
     Area,
     Packets,
@@ -23,6 +23,7 @@ from scichunk.codecs.jpeg2000.packets import (
     is_walkable,
     order_packets,
 )
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, parse_sot
 from scichunk.errors import FormatError
 

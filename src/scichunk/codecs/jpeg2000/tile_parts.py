@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources import ByteSource
 

@@ -8,8 +8,8 @@ import threading
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader
 from scichunk.codecs.jpeg2000.collector import PartTable, TileCollector
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
 from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, count_positions

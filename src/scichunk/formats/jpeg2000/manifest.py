@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs.jpeg2000.codec import JPEG2000Codec, sample_type
-from scichunk.codecs.jpeg2000.codestream import ceil_div
+from scichunk.codecs.jpeg2000.parameters import ceil_div
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, UnsupportedFeature

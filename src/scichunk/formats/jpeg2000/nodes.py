@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from scichunk.codecs.jpeg2000 import openjpeg
-from scichunk.codecs.jpeg2000.codestream import ceil_div
+from scichunk.codecs.jpeg2000.parameters import ceil_div
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import StagedArray

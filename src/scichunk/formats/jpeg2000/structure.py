@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader, ceil_div, main_header
+from scichunk.codecs.jpeg2000.codestream import main_header
+from scichunk.codecs.jpeg2000.parameters import MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_parts import Codestream
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, UnsupportedFeature
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk_boxes
