@@ -158,7 +158,7 @@ class _Layer:
     """The call's object while it can still remove the layer; a layer without one is there for good."""
 
 
-class OptionsState:
+class _OptionsState:
     """The options of this process: changes in the order of their calls, and what they come to."""
 
     def __init__(self) -> None:
@@ -209,7 +209,7 @@ class OptionsState:
         return found
 
 
-_state: Final = OptionsState()
+_state: Final = _OptionsState()
 _frozen: ContextVar[Options | None] = ContextVar("scichunk_options", default=None)
 
 

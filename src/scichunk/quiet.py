@@ -71,7 +71,7 @@ class _Filter:
                         filters.remove(self.item)
 
 
-class _State:
+class _QuietState:
     def __init__(self) -> None:
         self.filters: dict[type[Warning], _Filter] = {}
         self.renew_locks()
@@ -86,7 +86,7 @@ class _State:
             return self.filters.setdefault(category, _Filter(category))
 
 
-_state: Final = _State()
+_state: Final = _QuietState()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_state.renew_locks)
 
