@@ -19,6 +19,8 @@ __all__ = ["decode_hcompress", "huffman_table"]
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
+# Keys are (bits, code): the fixed Huffman code of the reference implementation, by Richard White. It is in no header. A value says
+# which of the four pixels of a 2 x 2 block are set; single pixels are the most frequent ones, hence the shortest.
 _CODES = {(3, c): 1 << c for c in range(4)}
 _CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
 _CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
@@ -144,6 +146,7 @@ def _decode_quadrant(
         levels += 1
     total = ((nqx + 1) // 2) * ((nqy + 1) // 2)
     for bit in range(planes - 1, -1, -1):
+        # 0 and 15 are the only two formats of a plane; the encoder takes 0 where the quadtree would come out longer than the pixels.
         kind = _take_bits(src, state, 4)
         if kind == 0:  # the plane as it is, 4 bits for each 2 x 2 block
             for i in range(total):
@@ -152,6 +155,7 @@ def _decode_quadrant(
         elif kind == 15:
             one[0] = 1
             _read_codes(src, state, table, one, np.int64(1))
+            # Sides double at each level, less one where that would go beyond the quadrant: sides are no powers of two.
             nx, ny, fx, fy, c = 1, 1, nqx, nqy, 1 << levels
             for _ in range(1, levels):
                 c >>= 1
@@ -170,6 +174,7 @@ def _decode_quadrant(
             _insert_plane(one, nqx, nqy, a, bit)
         else:
             return 1
+        # Zeros stand for the bytes behind the end, so a stream that is cut is noticed here, once a plane, instead of at each bit.
         if state[3] > np.uint64(8 * src.size):
             return 1
     return 0
@@ -186,6 +191,7 @@ def _transform_once(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -
     bit1 = bit0 << 1
     mask0, mask1 = -bit0, -bit1
     plus0, plus1 = bit0 >> 1, bit1 >> 1
+    # As in ``hinv`` of the reference implementation: coefficients are rounded to what a level keeps, and not in the last step.
     minus0, minus1 = (0 if last else plus0 - 1), plus1 - 1
     shift = 2 if last else 1
     hx2, hy2 = (nx + 1) // 2, (ny + 1) // 2
@@ -198,6 +204,7 @@ def _transform_once(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -
                 hx = _round_value(a[i + hx2, j], plus1, minus1, mask1)
                 hy = _round_value(a[i, j + hy2], plus1, minus1, mask1)
                 hc = _round_value(a[i + hx2, j + hy2], plus0, minus0, mask0)
+                # Bits that the forward transform lost by halving are known from the other coefficients: the parity of the sums is given.
                 low0 = hc & bit0
                 hx = hx - low0 if hx >= 0 else hx + low0
                 hy = hy - low0 if hy >= 0 else hy + low0
@@ -299,6 +306,7 @@ def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: By
         or scale >= 1 << 31
     ):
         return 1
+    # Bit planes of the first quadrant, of the two beside it, of the last one. Shifts by 63 or more have no defined result.
     if max(src[22], src[23], src[24]) > 62:
         return 1
     for x in range(nx):
@@ -313,10 +321,12 @@ def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: By
         quarter = a[x : x + (mx if quadrant < 2 else nx - mx), y : y + (my if quadrant % 2 == 0 else ny - my)]
         planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
         bad = bad or _decode_quadrant(body, state, table, quarter, planes, one, two)
+    # A nibble of zeros ends the planes; the signs begin with the next byte.
     if bad or _take_bits(body, state, 4) != 0:
         return 1
     if _read_signs(body, (np.int64(state[3]) + 7) // 8, a):
         return 1
+    # The sum of all pixels is not among the coded coefficients, and is not quantised.
     a[0, 0] = _read_integer(src, np.int64(14), np.int64(8))
     if scale > 1:
         for i in range(nx):

@@ -174,6 +174,7 @@ def _read_jpegxl_size(data: bytes | memoryview) -> ImageSize | None:
         stream = data[at + (8 if data[at + 7] == ord("c") else 12) :]  # a part begins with its number
     if bytes(stream[:2]) != b"\xff\x0a":
         return None
+    # One bit tells whether sides are multiples of 8 up to 256, then the height; three bits give the width by a ratio, or not.
     bits = _BitReader(stream[2:])
     small = bits.take(1)
     rows = _jxl_side(bits, small)

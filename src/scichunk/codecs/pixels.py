@@ -63,6 +63,7 @@ class PixelCodec:
         ):
             decompress(self.codec, data, out.reshape(-1).view(np.uint8))
             return
+        # Scratch memory of the thread: fresh pages for each block would have to be paid for again and again (see buffers.py).
         block = borrow_buffer("block", size)
         decompress(
             self.codec, data, block, shape[1] * line

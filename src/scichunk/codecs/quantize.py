@@ -56,6 +56,7 @@ def join_values(
                 target[x] = source[x]
         elif shuffled:
             for x in range(n):
+                # The first plane has the signs.
                 target[x] = np.int8(source[x])
             for b in range(1, size):
                 plane = source[b * n : (b + 1) * n]
@@ -142,6 +143,8 @@ def place_dithered(
             continue
         scale, zero, blank, seed = scales[t], zeros[t], blanks[t], seeds[t]
         at = np.int64(np.float64(noise[seed]) * 500.0)
+        # Appendix I: a tile begins in the table at 500 times its first random number, and goes on with the next seed at the end. Windows
+        # begin within a tile, so the values before them are counted, though they are not computed.
         skip = insides[r]
         while skip >= count - at:  # from the start of the tile to this row
             skip -= count - at

@@ -60,6 +60,7 @@ def _peek_bits(data: Bytes, bit: Int) -> Word:
 def _decode_block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, n: Int) -> Int:
     """Codes of the differences of any block, one by one; returns the bit behind it, -1 if the tile ends before."""
     width = 8 * size
+    # A block begins with the number of low bits of each code, plus one; 0 stands for differences that are all zero.
     low = np.int64(_peek_bits(data, bit) >> Word(64 - _HEAD[size])) - 1
     bit += _HEAD[size]
     if low == _RAW[size]:  # differences as they are
@@ -83,6 +84,7 @@ def _decode_block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first
                 zeros = np.int64(leading_zeros(word))
             code = (code + Word(zeros)) << Word(low)
             bit += zeros + 1
+            # In two shifts: one by 64, for ``low`` of 0, would have no defined result.
             code |= (_peek_bits(data, bit) >> Word(1)) >> Word(63 - low)
             bit += low
         out[Word(i)] = code
@@ -113,6 +115,7 @@ def _decode_pair(
         low_b = np.int64(_peek_bits(data, bit_b) >> Word(64 - head)) - 1
         bit_a += head
         bit_b += head
+        # What is looked at of four bytes a pixel, and eight more, lies within the data: no checks are needed in the loop.
         inside = (max(bit_a, bit_b) >> 3) + 4 * pixels + 8 <= data.size
         fits = inside and pixels & 1 == 0 and 0 <= low_a <= most and 0 <= low_b <= most
         if fits:
@@ -123,6 +126,7 @@ def _decode_pair(
             word_a, word_b, used_a, used_b = Word(0), Word(0), Word(0), Word(0)
             for i in range(0, pixels, 2):
                 if wide or i & 2 == 0:
+                    # Bits were taken that the word did not have: what was written of this block is overwritten below.
                     if used_a > _VALID_BITS or used_b > _VALID_BITS:
                         break
                     bit_a += np.int64(used_a)
@@ -156,6 +160,7 @@ def _decode_pair(
 def _restore_values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
     """From codes of differences to pixels, in place."""
     before = np.int32(last)
+    # Codes 0, 1, 2, 3, 4 stand for differences of 0, -1, 1, -2, 2: the lowest bit is the sign.
     whole = n & ~15
     for i in range(first, first + whole, 16):
         before = sum_differences(out, i, before)
@@ -197,6 +202,7 @@ def _decode_padded(
         if together and t + 1 < offsets.size and counts[t] == counts[t + 1] and status[t] == status[t + 1]:
             u = t + 1
         if status[t] == 0:
+            # The first pixel stands as it is before the blocks, and is the one that the first difference adds to.
             a, b = 8 * (offsets[t] + size), 8 * (offsets[u] + size)
             end_a, end_b = offsets[t] + lengths[t], offsets[u] + lengths[u]
             a, b = _decode_pair(data, a, end_a, b, end_b, block, size, out, targets[t], targets[u], counts[t])

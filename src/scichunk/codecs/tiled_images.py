@@ -96,6 +96,7 @@ class TiledImageCodec:
         """
         kinds = self.kinds[batch.numbers]
         sizes = batch.shapes.prod(axis=1)
+        # Exceptions (tiles that the algorithm could not hold) are few, and lie in columns of their own (section 10.1.3).
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
         few = int(batch.counts[:, :-1].prod(axis=1).sum()) <= _ROWS
@@ -197,6 +198,7 @@ class TiledImageCodec:
             none = np.full(len(batch), quantize.NO_VALUE, np.int64)
             blanks = none if self.blanks is None else self.blanks[batch.numbers]
             exact = quantize.EXACT_ZERO if self.dither == 2 else quantize.NO_VALUE
+            # Tiles are counted from 1 in appendix I, as is ZDITHER0; there are 10000 random numbers.
             seeds = (batch.numbers + self.seed - 1) % 10_000
             noise = _make_noise() if self.dither else _no_noise()
             quantize.place_dithered(
@@ -209,6 +211,7 @@ class TiledImageCodec:
             blank = np.int64(scaling.blank if scaling.blank is not None and known else 0)
             quantize.place_scaled(words, *table, scale, zero, blank, known, flat)
         else:
+            # Unsigned integers are stored with the highest bit turned (table 11): to turn it back is to add BZERO, without overflow.
             flip = np.uint64(scaling.flip).astype(np.int64)
             quantize.place_cast(words, *table, flip, flat)
 
@@ -242,6 +245,7 @@ class TiledImageCodec:
         """Bytes of a tile as values; their type follows from their number."""
         algorithm = {0: self.algorithm, GZIPPED: "GZIP_1", UNCOMPRESSED: "NOCOMPRESS"}[kind]
         floats = self.stored.kind == "f" and (kind != 0 or self.scales is None)
+        # No keyword says how wide the integers of a gzipped tile are: it follows from their number.
         sizes = sorted({self.stored.itemsize, 1, 2, 4, 8}, key=lambda n: n != self.stored.itemsize)
         if kind == 0 and self.scales is not None:
             sizes = [4, 1, 2]  # what floats are quantised to (FITS 4.0, section 10.2)
@@ -254,6 +258,7 @@ class TiledImageCodec:
         if not size:
             msg = f"{raw.size} bytes are not a whole number of values for {pixels} pixels"
             raise FormatError(msg)
+        # Bytes are shuffled by significance before gzip (section 10.4.2).
         if algorithm == "GZIP_2":
             raw = np.ascontiguousarray(raw.reshape(size, pixels).T).reshape(-1)
         code = "f" if floats and size > 2 else "u" if size == 1 else "i"
@@ -308,6 +313,7 @@ def _make_noise() -> npt.NDArray[np.float32]:
     """Random numbers of FITS 4.0, appendix I; complete before any thread sees them."""
     values, seed = [], 1.0
     for _ in range(10_000):
+        # The generator of Park and Miller, as the appendix gives it: seeds stay below 2**31, so that doubles hold all products exactly.
         product = 16807.0 * seed
         seed = product - 2147483647.0 * int(product / 2147483647.0)
         values.append(seed / 2147483647.0)

@@ -90,6 +90,7 @@ class JPEG2000Codec:
         part = self.header.size.components[self.components[0]]
         x, y, _, _ = self.chunk_bounds(number, self.components[0])
         tx0, ty0, tx1, ty1 = self.header.size.tile_bounds(int(self.tiles[number]))
+        # A window that begins with the tile begins at its origin, which is no multiple of the step in general.
         by_x, by_y = part.dx << self.reduce, part.dy << self.reduce
         rows, columns = window[-2:]
         return (
@@ -103,14 +104,17 @@ class JPEG2000Codec:
         """Decode a window of a tile."""
         header = header_of_tile(self.header, chunk.data)
         self._check_cost(header)
+        # The header of a tile may change coding style and levels (A.6.1: COD and COC there come before those of the main header).
         there = openjpeg.shared_path() is not None
         if self.header.high_throughput:
+            # Of 9/7 there is no single right answer, and OpenJPEG's is the reference; 5/3 is exact in both.
             if (there and not header.lossless) or not self._decode_by_openjph(chunk, out, window, there=there):
                 self._decode_by_openjpeg(chunk, out, window, header)
             return
         if not there:
             self._decode_by_imagecodecs(chunk, out, window)
             return
+        # Large tiles are decoded some rows at a time: OpenJPEG would hold the samples of all of them twice.
         rows = window[1]
         height = (
             max(1, _AT_ONCE_BYTES // max(1, chunk.shape[2] * len(self._wanted_components(window)))) // _STEP * _STEP
@@ -144,6 +148,7 @@ class JPEG2000Codec:
 
         wanted = self._wanted_components(window)
         count = len(self.header.size.components)
+        # The component transform (G.2, G.3) mixes the first three components: none of them can be decoded without the others.
         separable = not header.transform or min(wanted) >= 3
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
         fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
@@ -234,6 +239,7 @@ def _count_blocks(header: MainHeader) -> int:
     """About how many code-blocks and precincts the largest tile has."""
     r, size = header.resolutions, header.size
     width, height = min(size.tile_x, size.x1 - size.x0), min(size.tile_y, size.y1 - size.y0)
+    # An upper bound, by floats: numbers of a hostile header would overflow integers.
     w, h = (width // r[:, DX] >> r[:, STEP]) + 2, (height // r[:, DY] >> r[:, STEP]) + 2
     px, py = r[:, PX], r[:, PY]
     bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))

@@ -41,6 +41,7 @@ def iterate_segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int
         if marker in {SOT, SOD, 0xFFD9}:
             yield marker, at + 2, at + 2
             return
+        # Every marker begins with FF (A.1); anything else means that a length before was wrong.
         if marker < 0xFF01:
             msg = f"no marker at byte {at}, but {marker:04X}"
             raise FormatError(msg)
@@ -73,6 +74,7 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     tlm: dict[int, bytes] = {}
     ppm: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
+    # TLM and PPM may come in several segments, in any order: they are put together by their index (A.7.1, A.7.4).
     header, siz, at, marker = None, b"", start + 2, 0
     for marker, first, end in iterate_segments(get, start + 2, stop):
         at = end - 2
@@ -90,6 +92,7 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
             tlm.setdefault(body[0], body[1:])
         elif marker == _PPM and body:
             ppm.setdefault(body[0], body[1:])
+        # What is kept goes into codestreams of one tile. Lengths and packed headers of all tiles would be wrong there.
         if marker not in _DROPPED:
             kept.append(whole)
         header = _apply_segment(header, marker, body, overrides)

@@ -50,6 +50,7 @@ class _Image(ctypes.Structure):
     )  # fmt: skip
 
 
+# Only what is used has a name here; the library writes its own length of the structure, which differs between versions.
 class _Parameters(ctypes.Structure):
     """``opj_dparameters_t``: the first two fields, and more than enough room for the others."""
 
@@ -154,12 +155,14 @@ class _Stream:
         lib.opj_stream_set_skip_function(handle, self._callbacks[1])
         lib.opj_stream_set_seek_function(handle, self._callbacks[2])
         lib.opj_stream_set_user_data(handle, None, None)
+        # OpenJPEG compares the lengths of tile-parts with this one, and reports those that are beyond it.
         lib.opj_stream_set_user_data_length(handle, len(data))
         return handle
 
     def _read(self, buffer: int, size: int, _: Any) -> int:
         count = min(size, self._size - self._at)
         if count <= 0:
+            # The end of the stream, by OpenJPEG's convention: (OPJ_SIZE_T) -1, not 0.
             return c_size_t(-1).value or 0
         ctypes.memmove(buffer, self._address + self._at, count)
         self._at += count
@@ -281,6 +284,7 @@ def _take_planes(
         if not component.data or (component.h, component.w) != (rows, columns):
             msg = f"component {number} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
             raise FormatError(msg)
+        # A view of OpenJPEG's memory, valid until the image is destroyed: callers copy what they need within the context.
         memory = (c_int32 * (rows * columns)).from_address(ctypes.addressof(component.data.contents))
         planes[number] = np.frombuffer(memory, np.int32).reshape(rows, columns)
     return planes
@@ -288,6 +292,7 @@ def _take_planes(
 
 def _explain_failure(messages: Sequence[str]) -> FormatError | LimitExceeded:
     text = "; ".join(dict.fromkeys(m for m in messages if m)) or "no reason given"
+    # The library has no codes of errors, only texts.
     if "memory" in text.lower() and "not enough" in text.lower():
         return LimitExceeded(f"OpenJPEG has not enough memory: {text}")
     return FormatError(f"OpenJPEG cannot decode it: {text}")

@@ -47,6 +47,7 @@ def is_known(header: MainHeader, data: memoryview) -> bool:
     data
         The tile, as :func:`scichunk.codecs.jpeg2000.tile_codestream.tile_codestream` has written it.
     """
+    # Each condition stands for a marker segment or a form of it that OpenJPH reads otherwise than the standard, or not at all.
     components, coding = header.size.components, header.coding
     return (
         coding is not None
@@ -70,6 +71,7 @@ def _count_bit_planes(kept: bytes) -> int:
         if marker not in _KNOWN or not body:
             return 0
         if marker == _QCD:
+            # Sqcd (A.6.4): guard bits above, style below; exponents have five bits, followed by a mantissa of eleven where there is one.
             guard, style = body[0] >> 5, body[0] & 31
             exponents = [b >> 3 for b in body[1 :: 1 if style == 0 else 2]]
             if most or style > 2 or not exponents:
@@ -111,6 +113,7 @@ def decode_codestream(data: memoryview, header: MainHeader, *, reduce: int, scra
     wide = _WIDE_REVERSIBLE if reversible else _WIDE_IRREVERSIBLE
     copy = bytearray(data)
     for number in range(len(header.size.components)):
+        # Ssiz (A.5.1): the highest bit says that samples are signed, the others their depth less one.
         copy[_DEPTHS + 3 * number] = 0x80 | (wide - 1)
     given: dict[str, Any] = {"planar": False} | ({"skipres": reduce} if reduce else {})
     if scratch is not None:

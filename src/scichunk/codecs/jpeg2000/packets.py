@@ -73,6 +73,7 @@ class Packets:
         """
         r, table = self.header.resolutions, self.precincts
         wanted = set(components)
+        # The component transform (G.2, G.3) mixes the first three.
         if self.header.transform and min(wanted) < 3:
             wanted |= {0, 1, 2}
         inside = (r[:, RESOLUTION] <= r[:, LEVELS] - reduce) & np.isin(r[:, COMPONENT], sorted(wanted))
@@ -152,6 +153,7 @@ def order_packets(header: MainHeader, tile: Area, reduce: int = 0) -> Packets | 
     if table is None:
         return None
     layers, r = header.layers, header.resolutions
+    # Without POC there is one progression over all (A.6.1); 33 is beyond the last resolution, of which there are 33 at most.
     volumes = header.progressions or (Progression(header.order, 0, 0, layers, 33, len(header.size.components)),)
     done = np.zeros(len(table), np.int64)  # layers of each precinct that have come
     which, layer = [], []
@@ -162,6 +164,7 @@ def order_packets(header: MainHeader, tile: Area, reduce: int = 0) -> Packets | 
         last = min(volume.layers, layers)
         row = np.repeat(rows, last)
         number = np.tile(np.arange(last, dtype=np.int64), len(rows))
+        # A packet is not sent again: where volumes overlap, each begins with the layers that are still to come (B.12.2).
         new = number >= done[row]
         row, number = row[new], number[new]
         order = _sort_packets(volume.order, r, table[row], number)
@@ -176,6 +179,7 @@ def _sort_packets(order: str, r: IntArray, table: IntArray, layer: IntArray) -> 
     k, y, x = table[:, _NUMBER], table[:, _Y], table[:, _X]
     component, resolution = r[table[:, _ROW], COMPONENT], r[table[:, _ROW], RESOLUTION]
     keys = {
+        # The nested loops of B.12.1.1 to B.12.1.5, from the outermost in.
         "LRCP": (layer, resolution, component, k),
         "RLCP": (resolution, layer, component, k),
         "RPCL": (resolution, y, x, component, k, layer),
@@ -202,6 +206,8 @@ def _tabulate_precincts(header: MainHeader, tile: Area, reduce: int) -> IntArray
     left, top, px, py = g.left[row], g.top[row], r[:, PX], r[:, PY]
     table = np.empty((total, 8), np.int64)
     table[:, _ROW], table[:, _NUMBER] = row, number
+    # The position by which a precinct is sorted is that of its corner on the reference grid; of those that the tile cuts, the
+    # tile's own corner (B.12.1.3).
     table[:, _Y] = np.where(j << py < top, tile[1], (j << (py + r[:, STEP])) * r[:, DY])
     table[:, _X] = np.where(i << px < left, tile[0], (i << (px + r[:, STEP])) * r[:, DX])
     table[:, _LEFT], table[:, _TOP] = np.maximum(i << px, left), np.maximum(j << py, top)
@@ -218,6 +224,7 @@ def decode_lengths(bodies: Sequence[bytes]) -> IntArray:
     data = np.frombuffer(joined, np.uint8).astype(np.int64)
     ends = np.flatnonzero(data < 128)
     widths = np.diff(ends, prepend=-1)
+    # Five groups of seven bits hold any length that a codestream can have.
     if widths.size and widths.max() > 5:
         return np.zeros(0, np.int64)
     values = np.zeros(len(ends), np.int64)
@@ -251,6 +258,7 @@ class PacketWalk:
         self._styles = np.array(styles, np.int64)[component]
         self._blocks = np.zeros((blocks, 3), np.int64)
         self._trees = np.zeros((4, nodes), np.int64)
+        # Values of tag trees that are not known yet lie above each threshold (B.10.2).
         self._trees[1] = self._trees[3] = 1 << 30
 
     def walk_bytes(self, data: bytes | memoryview, first: int, reserve: int = 0) -> tuple[int, int, int]:
@@ -286,6 +294,7 @@ def _tabulate_blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
     level = r[:, STEP] + shrink
     for band in range(3):
         here = np.flatnonzero(~low) if band else np.arange(len(table))
+        # Bands of a resolution above the lowest are HL, LH, HH, in this order in a packet (B.9).
         kind = (band + 1) * shrink  # LL 0, HL 1, LH 2, HH 3
         half = (1 << level) >> 1
         sides = []
@@ -304,6 +313,7 @@ def _tabulate_blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
     counts = rows[:, 0] * rows[:, 1]
     rows[:, 2] = np.cumsum(counts) - counts
     nodes, w, h = np.zeros(len(rows), np.int64), rows[:, 0].copy(), rows[:, 1].copy()
+    # Levels of a tag tree: each has half as many nodes along each side.
     for _ in range(33):
         nodes += w * h
         more = (w > 1) | (h > 1)

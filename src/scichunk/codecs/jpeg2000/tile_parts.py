@@ -19,6 +19,7 @@ IntArray = npt.NDArray[np.int64]
 
 SOT_BYTES: Final = 12
 _SOT: Final = struct.Struct(">HHHIBB")
+# SOT with its length, which is always 10 (A.4.2).
 _MARK: Final = b"\xff\x90\0\x0a"
 _MOST_PARTS: Final = 1 << 20
 _WINDOW_BYTES: Final = 1 << 16
@@ -129,8 +130,10 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
         if length == 0:  # up to EOC
             length = stop - at - (2 if _ends_with_eoc(source, stop) else 0)
             complete = True
+        # The least by the standard is 14, SOT and SOD (A.4.2); 12, that of SOT alone, is let pass.
         if tile >= codestream.tiles or (length < 14 and length != SOT_BYTES):
             break
+        # Small tile-parts come in crowds: read on, so that some of the next headers are there already.
         ahead = _WINDOW_BYTES if length < _WINDOW_BYTES // 8 else SOT_BYTES
         tiles.append(tile)
         starts.append(at)
@@ -156,6 +159,7 @@ def _ends_with_eoc(source: ByteSource, stop: int) -> bool:
 def _make_table(
     codestream: Codestream, tiles: IntArray, starts: IntArray, stops: IntArray, *, complete: bool, found: str
 ) -> TileParts:
+    # Stable: tile-parts of one tile stay in the order of the file, which is that of their packets (A.4.2).
     order = np.argsort(tiles, kind="stable")
     first = np.searchsorted(tiles[order], np.arange(codestream.tiles + 1))
     return TileParts(first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, found)
@@ -174,6 +178,7 @@ def _follow_chains(codestream: Codestream, source: ByteSource, first: int) -> di
     window = max(_WINDOW_BYTES, min(_SEARCH_BYTES, (stop - first) // codestream.tiles // 4))
     heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop, window)]
     origins = set(heads)
+    # Bounded by tiles, since each round goes on by a tile-part at least; with more parts than that the rest is hopped over.
     for _ in range(codestream.tiles + 1):
         heads = [h for h in heads if h not in known and h + SOT_BYTES <= stop]
         if not heads:

@@ -96,6 +96,7 @@ class Cards:
             that none counts (FITS 4.0, section 4.4): libraries take this one or that.
         """
         value = self.get(name)
+        # Readers take either of two cards, and a size that is ambiguous gives wrong pixels.
         if value != self.last_value(name):
             msg = f"{name} is there twice, as {value!r} and {self.last_value(name)!r}"
             raise FormatError(msg)
@@ -137,9 +138,11 @@ def _parse_value(text: str) -> Value:
             end = text.find("'", end)
             if end < 0:
                 return text[1:].rstrip()
+            # A quote within a text is written twice (section 4.2.1).
             if text[end : end + 2] != "''":
                 return text[1:end].replace("''", "'").rstrip()
             end += 2
+    # What follows the slash is a comment.
     text = text.partition("/")[0].strip()
     if text in {"T", "F"}:
         return text == "T"
@@ -148,4 +151,5 @@ def _parse_value(text: str) -> Value:
     try:
         return int(text)
     except ValueError:
+        # Exponents may be written with D (section 4.2.4).
         return float(text.upper().replace("D", "E"))

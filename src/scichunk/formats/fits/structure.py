@@ -174,10 +174,12 @@ class FITSStructure:
         if bitpix not in _BITPIX or min([*axes, pcount, gcount]) < 0:
             msg = f"impossible sizes: BITPIX {bitpix}, axes {axes}, PCOUNT {pcount}, GCOUNT {gcount}"
             raise FormatError(msg)
+        # Random groups say NAXIS1 = 0, which is not counted (section 6.1).
         values = math.prod(axes[1:] if groups else axes) if axes else 0
         if max([values, *axes]) > 1 << 62:
             msg = f"axes {axes} are beyond any file"
             raise LimitExceeded(msg)
+        # PCOUNT and GCOUNT belong to extensions (section 4.4.1.2) and random groups (section 6.1).
         if index == 0 and not groups:
             pcount, gcount = 0, 1  # of no meaning in a primary array
         nbytes = abs(bitpix) // 8 * gcount * (pcount + values) if axes else 0
@@ -189,6 +191,7 @@ class FITSStructure:
     def _read_header(self, index: int, at: int) -> bytes | None:
         """Text of the header at a position, without END; None where there is no extension (trailing bytes)."""
         buffer = self._read_bytes(at)
+        # What follows the last HDU (section 3.5, special records) has no meaning for readers.
         if index and bytes(buffer[:8]) != b"XTENSION":
             return None
         limit = options.get().max_header_bytes
@@ -198,6 +201,7 @@ class FITSStructure:
             end = _find_end(text, searched)
             if end >= 0:
                 return text[:end]
+            # A card that is only partly there is looked at again.
             searched = len(text) // CARD_BYTES * CARD_BYTES
             if at + len(text) >= self.size:
                 msg = "the header has no END card"
@@ -215,6 +219,7 @@ class FITSStructure:
         if at in self._ahead:
             return self._ahead.pop(at)
         starts = [at]
+        # Files of a hundred exposures have headers of equal length in equal distances; otherwise each would be one trip, after the other.
         if not self.source.is_cheap:
             starts += self._guess_next(at)
         step = _STEP if len(starts) == 1 else max(BLOCK_BYTES, self._found[-1].data - self._found[-1].start)
@@ -254,10 +259,12 @@ def _hdu_kind(index: int, cards: Cards, axes: list[int], *, groups: bool) -> str
             return "foreign"
         return "groups" if groups and len(axes) > 1 else "image" if axes else "none"
     extension = cards.get_string("XTENSION").strip().upper()
+    # A3DTABLE is what BINTABLE was called before it was in the standard.
     if extension in {"BINTABLE", "A3DTABLE"}:
         return "compressed" if cards.get("ZIMAGE") is True else "table"
     if extension == "TABLE":
         return "ascii"
+    # IUEIMAGE is what the archive of IUE wrote before there was IMAGE.
     if extension in {"IMAGE", "IUEIMAGE"}:
         return "image" if axes else "none"
     return "foreign"

@@ -39,6 +39,7 @@ _IMPOSSIBLE_OFFSET: Final = 1 << 62
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
     cards = hdu.cards
+    # BLANK has no meaning for floats (section 4.4.2.5), where ZBLANK stands for what the quantisation makes NaN.
     blank = cards.last_value("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
     scale, zero = cards.get_number("BSCALE", 1, last=True), cards.get_number("BZERO", 0, last=True)
@@ -83,6 +84,7 @@ def _index_plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
     """Slabs of whole rows (planes, ...), since the values lie in one piece."""
     shape = hdu.shape
     size = abs(hdu.bitpix) // 8
+    # The index has an entry for each slab: slabs of huge files are larger.
     slab = max(_SLAB_BYTES, hdu.nbytes // _MOST_SLABS)
     edges, inner = [1] * len(shape), size
     for axis in range(len(shape) - 1, -1, -1):
@@ -120,6 +122,7 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
     """Tiles by the descriptors of the table (FITS 4.0, section 10.1)."""
     cards, shape = hdu.cards, hdu.shape
     algorithm = cards.get_string("ZCMPTYPE").strip().upper()
+    # An alias that cfitsio knows.
     algorithm = "RICE_1" if algorithm == "RICE_ONE" else algorithm
     if algorithm not in ALGORITHMS:
         msg = f"compression {algorithm!r}"
@@ -166,6 +169,7 @@ def tile_shape(hdu: HDU) -> tuple[int, ...]:
         msg = f"a compressed image of shape {shape}"
         raise FormatError(msg)
     for axis in range(len(shape)):
+        # By default a tile is a row of the image.
         length = hdu.cards.get_integer(f"ZTILE{len(shape) - axis}", shape[-1] if axis == len(shape) - 1 else 1)
         if length < 1:
             msg = f"ZTILE{len(shape) - axis} is {length}"
@@ -244,6 +248,7 @@ def _read_tile_descriptors(
             msg = f"the column {name} is no array descriptor"
             raise FormatError(msg)
         count, offset = stored_descriptors(field, (table.rows, field.offset))
+        # Signed, as the standard has them (section 7.3.5): what is negative is not a number of 4 GB.
         bad = (count < 0) | (offset < 0) | (count > most) | (offset > most)
         here = left & ((count > 0) | bad)
         lengths[here] = np.where(bad, 1, nbytes_of(field, count))[here]
@@ -284,6 +289,7 @@ def _read_blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | Non
 
 def _read_setting(cards: Cards, name: str, default: float) -> float:
     """Value of a parameter of the compression: ZNAMEn says its name, ZVALn its value."""
+    # Numbers of keywords have three digits at most, and no gaps (section 10.1.2).
     for i in range(1, 1000):
         found = cards.get(f"ZNAME{i}")
         if found is None:
