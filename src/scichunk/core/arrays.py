@@ -172,6 +172,7 @@ class IndexedArray:
             bad = int(batch.numbers[int((stops > self._source.fingerprint.size).argmax())])
             msg = "lies outside the file"
             raise FormatError(msg, url=self._source.url, part=self._part_name(bad))
+        # One range through small gaps costs less than many small ones, and the codec gets all chunks in one piece of memory.
         if last - first <= 1.1 * int((stops - starts).sum()) + _NEAR_BYTES:
             return [first], [last], True
         return starts.tolist(), stops.tolist(), False
@@ -202,6 +203,7 @@ class IndexedArray:
             shape = self._chunk_shape(piece.chunk)
             window = tuple(bounding_slice(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            # A codec that decodes chunks only as a whole: the rest of this one is kept for the windows beside this window.
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
                 assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
@@ -225,6 +227,7 @@ class IndexedArray:
     def _fetch_jobs(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
         for batch in _group_jobs(jobs, self._source.batch_bytes):
             size = self._source.fingerprint.size
+            # Before any request: a hostile index must not make us ask for what cannot be.
             bad = next((j for j in batch if j.stop > size), None)
             if bad is not None:
                 msg = f"lies outside the file: bytes {bad.start} to {bad.stop} of {size}"
@@ -246,6 +249,7 @@ class IndexedArray:
         chunk = EncodedChunk(data, job.shape, job.number, job.skipped)
         plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
+            # Another piece of the same read, or another thread, may have decoded it since the plan was made.
             tile = tiles.get((*self._key, job.number))
             if tile is None:
                 fresh = np.empty(job.shape, self.dtype)
@@ -255,6 +259,7 @@ class IndexedArray:
         elif plain:
             codec.decode(chunk, out[piece.target], job.window)
         else:
+            # Scattered positions: the smallest window that holds them is decoded, and they are picked from it.
             part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
             codec.decode(chunk, part, job.window)
             inside = tuple(shift_selection(s, w) for s, w in zip(piece.source, job.window, strict=True))

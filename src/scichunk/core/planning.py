@@ -75,6 +75,7 @@ def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]
         longest = native.index(max(native))
         native[longest] = -(-native[longest] // 2)
     chunk = list(native)
+    # The last two axes are those of images: square chunks serve windows best.
     order = [*range(len(chunk) - 1, max(len(chunk) - 3, -1), -1), *range(len(chunk) - 3, -1, -1)]
     growing = {axis for axis in order if regular[axis] and chunk[axis] < grid.shape[axis]}
     while growing:
@@ -82,6 +83,7 @@ def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]
         axis = min(plane, key=lambda a: chunk[a]) if plane else next(a for a in order if a in growing)
         size = math.prod(chunk) * itemsize
         tiles = chunk[axis] // native[axis]
+        # A thousandth more than the target, so that what is just above it is not halved.
         room = int(target * 1.001) // max(1, size // tiles)  # native chunks that fit along this axis, all else as it is
         most = -(-grid.shape[axis] // native[axis])
         wanted = min(tiles * 2, most)

@@ -103,6 +103,7 @@ class HttpSource(RemoteSource):
         arguments = dict(self._fs.kwargs)
         given = dict(arguments.pop("headers", None) or {})
         headers = {name: value for name, value in given.items() if str(name).lower() not in _OWN_HEADERS}
+        # Ranges count the bytes of the encoded form if there is one, so none is asked for.
         headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         if self._etag:
             headers["If-Match"] = self._etag
@@ -119,11 +120,13 @@ class HttpSource(RemoteSource):
             first, last, size = self._parse_content_range(answer)
             if self._is_open and not self.is_version(size, tag):
                 raise changed_error()
+            # An empty file has no range that could be given; any other file that was asked from byte 0 has.
             if answer.status == 416:
                 if self._is_open or size:
                     msg = f"the server refuses to give bytes {start} to {stop} of {size}"
                     raise SourceError(msg)
                 return _Answer(b"", 0, 0, tag, etag)
+            # Caches and proxies may give other ranges than were asked for; the client has to look (RFC 9110, section 15.3.7).
             if (first, last) != (start, min(stop, size)):
                 msg = f"bytes {first} to {last} of {size} came instead of {start} to {stop}"
                 raise TryAgain(msg)
@@ -154,6 +157,7 @@ class HttpSource(RemoteSource):
         if status in {404, 410}:
             msg = f"no such file: HTTP status {status}"
             raise MissingFile(msg)
+        # If-Match failed (RFC 9110, section 13.1.1).
         if status == 412:
             raise changed_error()
         if status in _TRANSIENT:
@@ -215,6 +219,7 @@ class HttpSource(RemoteSource):
 def _follow_redirect(url: URL, target: str) -> URL:
     """Where a redirect leads that must not leave the host."""
     found = url.join(URL(target))
+    # From http to https of one host is no way out.
     upgraded = (url.scheme, url.port, found.scheme, found.port) == ("http", 80, "https", 443)
     if found.host != url.host or not (upgraded or (found.scheme, found.port) == (url.scheme, url.port)):
         msg = "the server leads to another host, which what a document refers to must not; options.follow_hrefs=True follows it"

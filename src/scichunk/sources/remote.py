@@ -162,6 +162,7 @@ class RemoteSource(ABC):
             msg = f"the server says that the file has {found.size} bytes"
             raise SourceError(msg, url=self.url)
         self._known, self._version = memoryview(found.data), found.tag
+        # A server without ETag and Last-Modified names no version; the digest of the head notices at least what changes there.
         self.fingerprint = Fingerprint(found.size, found.tag or tag_with_head("", found.data))
 
     async def _connect_once(self) -> None:
@@ -188,6 +189,7 @@ class RemoteSource(ABC):
             for member in fetch.members:
                 i = wanted[member]
                 views[i] = view[starts[i] - fetch.start : stops[i] - fetch.start]
+        # Storages whose answers do not say their version are asked for it after the batch: what came before is of the old one, or all.
         await self._make_request("read").persist(self.check, limits)
         return views
 
@@ -202,6 +204,7 @@ class RemoteSource(ABC):
         finally:
             for task in tasks:
                 task.cancel()
+            # Tasks that were cancelled still end their connections; nobody would ask for their errors, and asyncio would print them.
             await asyncio.gather(*tasks, return_exceptions=True)
         raise await self._explain_failure(failure, limits)
 

@@ -18,6 +18,7 @@ from scichunk.formats.geotiff.structure import TIFFImage
 
 __all__ = ["build_index", "native_grid", "pixel_dtype"]
 
+# Compression (TIFF 6.0, section 8, and tags that libtiff registered later): 32946 is an older number of deflate.
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
 _MERGED_STRIP_BYTES: Final = 1 << 18
@@ -54,6 +55,7 @@ def native_grid(image: TIFFImage) -> ChunkGrid:
     if rows < 1 or columns < 1:
         msg = f"tiles or strips of {rows} x {columns} pixels"
         raise FormatError(msg)
+    # Planar configuration 2: the chunks of one band come before those of the next (TIFF 6.0, section 8).
     bands = image.samples if image.planar != 2 else 1
     return ChunkGrid((image.samples, image.height, image.width), (bands, rows, columns))
 
@@ -111,6 +113,7 @@ def _choose_codec(image: TIFFImage, dtype: np.dtype[Any]) -> Codec:
     padded = image.tile
     if image.compression in _IMAGES:
         return _image_codec(image, dtype)
+    # 0 and 1 grey, 2 RGB, 3 palette, 4 mask. Others (CMYK, YCbCr, CIELab) are converted by GDAL, which gives other values than are stored.
     if image.photometric not in {-1, 0, 1, 2, 3, 4}:
         msg = f"photometric interpretation {image.photometric}"
         raise UnsupportedFeature(msg)
@@ -163,6 +166,7 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
             raise UnsupportedFeature(msg)
         arguments = {"hasalpha": samples == 4}
     elif codec == "lerc":
+        # LercParameters: version, and how the blobs are compressed again.
         parameters = d.get_array(50674)
         outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
         if outer == "?" or image.predictor not in {0, 1}:
@@ -178,6 +182,7 @@ def _read_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint
     """Offsets and byte counts of all tiles or strips."""
     d = image.directory
     codes = (324, 325) if image.tile else (273, 279)
+    # Some writers put offsets of tiles into the tags of strips; libtiff reads them.
     if image.tile and 324 not in d.tags:
         codes = (273, 279)
     starts, lengths = (d.get_array(c) for c in codes)
@@ -214,6 +219,7 @@ def _raw_tables(
     needed = expected.copy()  # nothing reads the rows of a tile below the image, and some writers leave them out
     needed[last] = (image.height - (per_plane - 1) * rows) * columns * samples * dtype.itemsize
     present = lengths > 0
+    # Byte counts of raw data must be what the shape says: where they are not, the reference decides what the writer meant.
     if (lengths < needed)[present].any():
         msg = "uncompressed data of unexpected byte counts"
         raise UnsupportedFeature(msg)
@@ -221,6 +227,7 @@ def _raw_tables(
     lengths = np.where(present, expected, 0).astype(np.uint64)
     if image.tile or per_plane < 2:
         return starts, lengths, grid
+    # Strips of one row would make an index of as many entries as rows, and one decoder call for each.
     merge = min(max(1, _MERGED_STRIP_BYTES // max(1, int(expected[0]))), per_plane)
     table = starts.reshape(-1, per_plane)
     if merge == 1 or not present.all() or (np.diff(table, axis=1) != expected.reshape(-1, per_plane)[:, :-1]).any():

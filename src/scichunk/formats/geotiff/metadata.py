@@ -52,6 +52,7 @@ def read_metadata(image: TIFFImage, path: str | None, beside: Sequence[Location]
         For tags whose values lie outside the file, or are too long, and for texts that GDAL leaves out without a word.
     """
     _check_tags(image, beside)
+    # A local file may have files beside it (PAM, world files), which GDAL reads only if it is given the path.
     if path is not None:
         found = ask_gdal("GTiff", path)
         if found is not None:
@@ -96,6 +97,7 @@ def fill_value(image: TIFFImage, dtype: np.dtype[Any]) -> int | float | complex:
     if found is None:
         return 0
     text = found[0]
+    # Through float, 64-bit integers would lose their last digits.
     number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
     if dtype.kind in "fc":
         return float(number)

@@ -118,6 +118,7 @@ class TIFFStructure:
         late: list[Page] = []
         self._bad_children.clear()
         for image, parent in self._follow_chain():
+            # Overviews and masks follow the page that they belong to; nothing else ties them (NewSubfileType, TIFF 6.0, section 8).
             page = pages[-1] if parent is None else parent
             if image.is_mask:
                 page.masks.append(image)
@@ -218,8 +219,10 @@ def read_image(directory: Directory) -> TIFFImage:
     if samples > _MOST_SAMPLES:
         msg = f"{samples} samples per pixel, of which a TIFF file has at most {_MOST_SAMPLES}, at byte {d.offset}"
         raise FormatError(msg, url=d.reader.source.url)
+    # A file with both tiles and strips is one of tiles, as in libtiff.
     tiled = 322 in d.tags and 323 in d.tags
     tile = (d.get_integer(323, 0), d.get_integer(322, 0)) if tiled else None
+    # By default one strip is the whole image: RowsPerStrip is 2**32 - 1 (TIFF 6.0, section 8).
     rows = d.get_integer(278, height)
     return TIFFImage(
         d, width, height, samples,

@@ -103,6 +103,7 @@ class Base64Stream:
         self._letters: list[int] = []
         """Letters before each block, if lines are not equal."""
         self.size, self._is_clean = 0, False
+        # Markup within base64 is rare; looking at both ends finds it where writers put it, and the proof of lines finds the rest.
         ends = (start, min(stop, start + 4096)), (max(start, stop - 4096), stop)
         if any(_ODD.search(read_bytes(source, *end).tobytes()) for end in ends):
             self._clean_text()
@@ -132,6 +133,7 @@ class Base64Stream:
 
     def _measure_lines(self) -> None:
         head = read_bytes(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()
+        # Writers break base64 into lines of one length. If that holds, any byte is found by arithmetic, without reading what lies before.
         body = head.lstrip()
         self._first = self.start + len(head) - len(body)
         self._proved = self._first
@@ -150,6 +152,7 @@ class Base64Stream:
             self._give_up()
             return
         period = self._line + self._gap
+        # Four letters are three bytes; whole lines, and what is left of the last.
         letters = self._line * (length // period) + min(length % period, self._line) if length else 0
         tail_line = (
             self._first + min(-(-max(0, length - len(text)) // period), length // period) * period if length else 0
@@ -179,6 +182,7 @@ class Base64Stream:
         """
         if stop <= start:
             return np.empty(0, np.uint8)
+        # Whole groups of four letters, of which the first bytes may not be wanted.
         first, last = start // 3 * 4, -(-stop // 3) * 4
         out = borrow_buffer("base64", stop - start // 3 * 3)
         if not self._letters:
@@ -188,6 +192,7 @@ class Base64Stream:
             at = self._offset_of(first)
             data = read_bytes(self._source, at, min(self._offset_of(last - 1) + 1, self._end))
             end, count = base64.decode_base64(data, self._line, self._gap, first % self._line, out)
+            # A line of another length, behind what had been proved: count all letters, and begin again.
             if count < out.size and self._index_from(at + end):
                 self._check_letters(stop)
                 return self.read(start, stop)

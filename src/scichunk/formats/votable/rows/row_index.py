@@ -80,6 +80,7 @@ class RowIndex:
 
     def place_before_row(self, row: int) -> tuple[int, int]:
         """Return a place at or before a row, and the rows before that place; they have been counted."""
+        # Rows and starts grow together, without a lock here: rows are appended first, so a start is never without its rows.
         i = max(0, bisect.bisect_right(self._rows, row) - 1)
         return self._starts[i], self._rows[i]
 
@@ -103,6 +104,7 @@ class RowIndex:
         if unusual:
             spans: list[Span] = []
             closed, resume = find_oddities(source, body, (at, end), source.fingerprint.size, spans)
+            # The end tag of the body was met earlier than the end of the document had promised: other tables follow.
             if closed >= 0:
                 end = after = closed
                 body.stop, body.exact = closed, True
@@ -110,6 +112,7 @@ class RowIndex:
             after = max(after, resume)
             self.odd += spans
             data = read_bytes(source, at, min(after + SLACK_BYTES, source.fingerprint.size)).copy()
+            # What looks like rows within comments is blanked out, and the block is counted again.
             for first, last in spans:
                 data[first - at : last - at] = 32
             rows, _ = count_rows(pad_bytes(data, after - at), self.prefix)

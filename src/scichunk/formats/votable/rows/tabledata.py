@@ -82,9 +82,11 @@ class TableData:
         size = max(1, min(nbytes, 1 << 30))
         start, stop = self.body.start, self.body.stop
         count = max(1, -(-(stop - start) // size))
+        # Cuts fall anywhere: a partition begins with the first row that starts behind its cut, and its last row may reach over the next.
         cuts = [start + (stop - start) * i // count for i in range(count + 1)]
         if not self.index.done:
             return [Rows(-1, -1, a, b) for a, b in itertools.pairwise(cuts)]
+        # Counted rows have known numbers at the borders of blocks only, so cuts go back to these.
         places = [self.index.place_before_offset(c) for c in cuts[:-1]] + [(stop, self.index.n_rows)]
         found = [Rows(before, after, a, b) for (a, before), (b, after) in itertools.pairwise(places) if after > before]
         return found or [Rows(0, 0, stop, stop)]
@@ -108,6 +110,7 @@ class TableData:
         start, stop = index.offset_outside(rows.first_byte), min(rows.last_byte, body.stop)
         known = index.near or rows.start >= 0
         run = _SpanReader(self, min(start, stop), stop, wanted, policy, first=before if known else -1, count=-1)
+        # The row before belongs to the partition before.
         if start > body.start:
             run.seek_row()
         if index.near and rows.start < 0:
@@ -141,6 +144,7 @@ class _SpanReader:
         self.parts: Parts = [[] for _ in self.wanted]
         self.rows = self.decoded = 0
         largest = max((table.fields[k].shape.size for k in self.wanted), default=1)
+        # So many rows that the tables of their cells stay small, and that arrays within cells do too.
         self.most = max(1, min(max(16, _MOST_CELLS // max(1, len(self.wanted))), (1 << 22) // max(1, largest)))
         self.piece = max(
             _PIECE_BYTES, min(self.source.batch_bytes, stop - start + (1 << 16)) if not table.index.near else 0
@@ -156,6 +160,7 @@ class _SpanReader:
             if found >= 0:
                 self.offset += found
                 return
+            # A start tag may lie across the border of two pieces.
             self.offset += max(1, data.size - 32)
 
     def find_row_number(self) -> None:
@@ -231,6 +236,7 @@ class _SpanReader:
                 return
             if status == kernels.CLOSED and self._ends_table(data[at:]):
                 return
+            # What the fast tokenizer does not know (CDATA, attributes, other tags) is read by expat, row by row, from where it stopped.
             if status == kernels.CELLS:
                 self._check_cells(cells, base + at)
             moved = self._decode_with_expat(data[at:], limit - at, base + at, last=last)
@@ -284,6 +290,7 @@ class _SpanReader:
             last=last and not self.body.cut,
             error_at=lambda message, offset: self._make_error(message, base + offset),
         )
+        # Rows that were parsed beyond those that are wanted are given back: the place is that of the first of them.
         rows = found.rows if self.left < 0 else found.rows[: self.left]
         if len(rows) < len(found.rows):
             moved = found.offsets[len(rows)]
