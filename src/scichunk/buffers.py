@@ -53,6 +53,7 @@ def borrow_buffer(name: str, nbytes: int) -> Bytes:
     ndarray of uint8, shape (nbytes,)
         Uninitialised.
     """
+    # The thread would keep it until it ends.
     if nbytes > KEPT_BYTES:
         return np.empty(nbytes, np.uint8)
     buffers: dict[str, Bytes] = _local.__dict__
@@ -120,6 +121,7 @@ def _reuse_memory(nbytes: int) -> Bytes:
             buffer = _freed.popleft()
         except IndexError:
             break
+        # A quarter at most is wasted; a chunk and its neighbour at the edge differ by more, and wait for one of their own size.
         if nbytes <= buffer.size <= nbytes + nbytes // 4:
             return buffer
         _freed.append(buffer)
@@ -129,6 +131,7 @@ def _reuse_memory(nbytes: int) -> Bytes:
 def _trim_freed() -> None:
     """Let go of the oldest beyond ``options.warm_bytes``."""
     limit = options.get().warm_bytes
+    # Copies of a deque are atomic, and so are append and popleft: no lock, which a finaliser could not wait for.
     while sum(b.size for b in _freed.copy()) > limit:
         try:
             _freed.popleft()

@@ -118,6 +118,7 @@ class LRU(Generic[T]):
         if value is None:
             return None, []
         self._values.move_to_end(key)
+        # Opened files grow while they are read (headers, indexes): the one that was used before is weighed when another is used.
         if not self._grows or value is self._used[1]:
             return value, []
         self._weigh_used()
@@ -136,6 +137,7 @@ class LRU(Generic[T]):
         """Take out the oldest beyond the limits. The lock is held."""
         limit, most, gone = self._limit(), None if self._most is None else self._most(), []
         while self._values and (self._weight > limit or (most is not None and len(self._values) > most)):
+            # The value that is in use is never dropped for its own size: it would be made again by each read.
             if self._grows and len(self._values) == 1 and limit and most != 0:
                 break
             gone.append(cast("T", self._pop_locked(next(iter(self._values)))))
@@ -146,6 +148,7 @@ class LRU(Generic[T]):
         weight = self._weigh(value) + self._weigh_key(key)
         gone: list[T] = []
         with self._lock:
+            # Another thread was faster: all share its value, so that what hangs on the object (open handles) exists once.
             if key in self._values:
                 return self._values[key]
             if self._grows:
@@ -191,6 +194,7 @@ class LRU(Generic[T]):
         return cast("T", mine.value)
 
     def _await_flight(self, flight: _Flight, make: Callable[[], T]) -> T:
+        # Making a value asks for itself (a document that refers to itself): waiting would be for ever.
         if flight.owner == threading.get_ident():
             return make()
         cast("threading.Event", flight.done).wait()
@@ -231,6 +235,7 @@ class LRU(Generic[T]):
 
     def _forget_left(self) -> None:
         """Forget what finalisers have left, unless the lock is held."""
+        # A finaliser may run in the thread that holds the lock, at any point: it must not wait for it.
         while self._left and self._lock.acquire(blocking=False):
             gone = []
             try:

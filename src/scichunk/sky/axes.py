@@ -112,6 +112,7 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
         return Axes(dims, others=others)
     sky = (dims[n - lon], dims[n - lat])
     scales = [_DEGREES.get(units.get(i, "").lower()) for i in (lon, lat)]
+    # Units that are not angles, and plate solutions, only a WCS knows.
     if None in scales or _PLATE.search(header):
         reference = _reference_of_wcs(header)
     else:
@@ -128,6 +129,7 @@ def _name_dimensions(kinds: dict[int, str], n: int, sky: tuple[int, int]) -> tup
             names[number] = _NAMES[stem]
     if all(sky):
         names[sky[0]], names[sky[1]] = "x", "y"
+    # The first two axes of what says nothing are columns and rows of an image.
     for number, name in ((1, "x"), (2, "y")):
         if number <= n and number not in names and name not in names.values():
             names[number] = name

@@ -100,6 +100,7 @@ class RetriedRequest:
             if number == limits.retries:
                 failure.tried = f"{number + 1} times"
                 break
+            # Random, since otherwise all workers of a cluster would come back at the same moment.
             backoff = limits.retry_wait * 2**number * random.uniform(0.75, 1.25)  # noqa: S311
             await asyncio.sleep(max(backoff, min(wait, limits.timeout)))
             number += 1

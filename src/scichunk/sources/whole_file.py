@@ -110,6 +110,7 @@ def _iterate_pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
     if kind == "bzip2":
         return _iterate_members(kind, source, bz2.BZ2Decompressor)
     if kind == "xz":
+        # The header of xz says how large its dictionary is: up to 4 GB without this limit.
         return _iterate_members(kind, source, lambda: lzma.LZMADecompressor(memlimit=1 << 30))
     whole = bytes(source.read_ranges([0], [source.fingerprint.size])[0])
     if kind == "zip":
@@ -132,6 +133,7 @@ def _iterate_members(kind: str, source: ByteSource, start: Callable[[], Any]) ->
             if piece:
                 begun = True
                 yield piece
+            # gzip, bzip2 and xz files may consist of several streams, whose contents follow each other (RFC 1952, section 2.2, for gzip).
             if stream.eof:
                 done, begun = done + 1, False
                 data = (stream.unused_data or data).lstrip(b"\0")
@@ -155,6 +157,7 @@ def _holds_input(stream: Any) -> bool:
 
 def _decompress_step(stream: Any, data: bytes) -> tuple[bytes, bytes]:
     """Decompress at most a step; returns it and what input is left."""
+    # Never more than a step at once: a bomb of 10 MB holds 10 GB of zeros.
     piece: bytes = stream.decompress(data, _STEP_BYTES)
     return piece, getattr(stream, "unconsumed_tail", b"")
 
@@ -227,7 +230,7 @@ class WholeFileSource:
         self.fingerprint = Fingerprint(self.content.fingerprint.size, source.fingerprint.tag)
 
     def __repr__(self) -> str:
-        return f"ExpandedSource({self.url!r}, {self.fingerprint.size} bytes)"
+        return f"{type(self).__name__}({self.url!r}, {self.fingerprint.size} bytes)"
 
     @property
     def is_cheap(self) -> bool:

@@ -85,10 +85,12 @@ def walk_boxes(
             raise LimitExceeded(msg)
         length, kind = struct.unpack(">I4s", reader.get(at, at + 8))
         first = at + 8
+        # 1: the length stands in eight bytes behind the type; 0: the box goes to the end of the file (I.4).
         if length == 1:
             length = int.from_bytes(reader.get(at + 8, at + 16), "big") if at + 16 <= stop else 0
             first = at + 16
         end = stop if length == 0 and depth == 0 else at + length
+        # A codestream that is cut is still readable as far as it goes.
         if end < first or (end > stop and kind != b"jp2c"):
             if depth:
                 return  # what is broken within a box is no reason not to read the image
@@ -167,6 +169,7 @@ def _read_size(reader: HeaderReader, box: Box) -> tuple[int, int, int] | None:
 def _read_colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:
     for found in box.find_box(b"colr"):
         body = bytes(reader.get(found.first, found.stop))
+        # METH 1 is an enumerated space, 2 and 3 are ICC profiles (I.5.3.3, and T.801 for 3).
         if body[:1] == b"\1" and len(body) >= 7:
             number = int.from_bytes(body[3:7], "big")
             return _SPACES.get(number, f"enumerated {number}"), b""
@@ -206,6 +209,7 @@ def _read_resolution(reader: HeaderReader, box: Box) -> tuple[float, float] | No
     for found in [r for outer in box.find_box(b"res ") for kind in (b"resc", b"resd") for r in outer.find_box(kind)]:
         body = bytes(reader.get(found.first, found.stop))
         if len(body) >= 10:
+            # Numerators, denominators and powers of ten, vertical before horizontal (I.5.3.7).
             vn, vd, hn, hd, ve, he = struct.unpack(">4H2b", body[:10])
             if vd and hd:
                 return vn / vd * 10.0**ve, hn / hd * 10.0**he

@@ -122,6 +122,7 @@ def _write_stub(structure: JPEG2000Structure, boxes: list[Box]) -> bytes:
     siz = struct.pack(">HHH8IH", 0xFF51, 38 + len(depths), 0, columns, rows, 0, 0, columns, rows, 0, 0, len(shown))
     cod = struct.pack(">HHBBHBBBBBB", 0xFF52, 12, 0, 0, 1, 0, 0, 4, 4, 0, 1)
     tile = struct.pack(">HHBB", 0xFF5C, 4, 0x40, 0x40) + struct.pack(">HHHIBBH", 0xFF90, 10, 0, 14, 0, 1, 0xFF93)
+    # A codestream of one empty tile: GDAL reads the boxes as it opens a file, and opens none without a codestream.
     code = b"\xff\x4f" + siz + depths + cod + tile + b"\xff\xd9"
     return b"".join([*parts, struct.pack(">I4s", 8 + len(code), b"jp2c"), code])
 

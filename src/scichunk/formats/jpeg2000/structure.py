@@ -107,6 +107,7 @@ def read_structure(source: ByteSource) -> JPEG2000Structure:
     """
     reader = HeaderReader(source)
     head = bytes(reader.get(0, min(16, reader.size)))
+    # SOC and SIZ: a codestream without boxes, which is no JP2 file but common.
     if head[:4] == b"\xff\x4f\xff\x51":
         return JPEG2000Structure(reader, (), main_header(reader.get, 0, reader.size), 0, reader.size)
     if not head.startswith(SIGNATURE):

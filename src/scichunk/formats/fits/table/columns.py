@@ -79,6 +79,7 @@ def element_type(field: TableField) -> np.dtype[Any]:
     if field.code in "LX":
         return np.dtype(bool)
     if field.codec == TEXT:
+        # As astropy: the smallest integer that holds as many digits.
         size = 2 if field.repeat <= 4 else 8 if field.repeat > 9 else 4
         plain = {"I": f"i{size}", "J": "i8"}.get(field.code, "f8")
         return np.dtype("f8" if field.scaled else plain)
@@ -158,6 +159,7 @@ def convert_numbers(field: TableField, rows: Rows2D, out: Array, mask: Array | N
     if not n or not len(part):
         return
     if field.code == "L":
+        # T, F, or a zero byte for null (section 7.3.3.1).
         np.equal(part[:, :n], ord("T"), out=flat)
         if marks is not None:
             np.not_equal(part[:, :n], ord("F"), out=marks)
@@ -184,6 +186,7 @@ def _convert_values(field: TableField, values: Array, out: Array, mask: Array | 
     if raw or not (field.flip or field.scaled):
         np.copyto(out, values)
     elif field.flip:
+        # TZERO of 2**63 is no int64: the highest bit is turned instead of adding it (table 19).
         unsigned = out.view(f"u{out.dtype.itemsize}")
         np.copyto(unsigned, values.view(values.dtype.str.replace("i", "u")))
         np.bitwise_xor(unsigned, unsigned.dtype.type(field.flip), out=unsigned)

@@ -101,6 +101,7 @@ def read_layout(hdu: HDU) -> TableLayout:
     """
     cards = hdu.cards
     width, rows = cards.get_integer("NAXIS1"), cards.get_integer("NAXIS2")
+    # Each field has a card of its own at least; a count beyond that would only make us loop.
     count = cards.get_integer("TFIELDS", 0)
     if not 0 <= count <= len(cards.text) // 80:
         msg = f"TFIELDS is {count}, but there are only {len(cards.text) // 80} cards"
@@ -121,9 +122,11 @@ def read_layout(hdu: HDU) -> TableLayout:
     if row > width or min(width, rows) < 0:
         msg = f"columns of {row} bytes in {rows} rows of {width}"
         raise FormatError(msg)
+    # Rows without bytes are bounded by no file size.
     if (width == 0 or not fields) and rows > _MOST_EMPTY:
         msg = f"{rows} empty rows"
         raise LimitExceeded(msg)
+    # By default the heap follows the rows (section 7.3.5).
     heap = cards.get_integer("THEAP", outer * outer_rows)
     if not 0 <= heap <= hdu.nbytes:
         if compressed or any(f.descriptor for f in fields):
@@ -186,6 +189,7 @@ def _read_field(cards: Cards, number: int, name: str, at: int, form: str, *, cod
         repeat = int(more)
     values: dict[str, Any] = {"number": number, "name": name, "form": form, "offset": at, "codec": codec}
     scale, zero, null = _read_scaling(cards, number)
+    # P: two 32-bit numbers in the row, count and offset; Q: two of 64 bits (section 7.3.5).
     if code in "PQ":
         size = 8 if code == "P" else 16
         letter = more[:1]
@@ -228,6 +232,7 @@ def _read_scaling(cards: Cards, number: int) -> tuple[float, float, int | str | 
             null = int(null)
         except ValueError:
             null = None
+    # TNULL is an integer in binary tables; other forms of a number are let pass where they are whole.
     if isinstance(null, float):
         null = int(null) if null.is_integer() else None
     if isinstance(null, bool) or (null is not None and abs(null) >= 1 << 63 and null != -(1 << 63)):

@@ -65,6 +65,7 @@ class Block:
 
 def rows_in_group(layout: TableLayout, fields: Sequence[TableField], nbytes: int) -> int:
     """Rows of about ``nbytes``, with their part of the heap."""
+    # The heap is taken to be spread evenly over the rows: its descriptors are not known yet.
     each = max(1, layout.width)
     if layout.rows and any(f.descriptor for f in fields):
         each += max(0, layout.heap_end - layout.heap) // layout.rows
@@ -157,6 +158,7 @@ def read_descriptors(field: TableField, rows: Rows2D, first_row: int, layout: Ta
     counts, offsets = stored_descriptors(field, rows)
     size = SIZES[field.code]
     room = max(0, layout.heap_end - layout.heap)
+    # In elements, so that no product of a hostile count overflows.
     most = room // size * (8 if field.code == "X" else 1)
     bad = (counts < 0) | (counts > most) | ((counts > 0) & ((offsets < 0) | (offsets > room)))
     length = nbytes_of(field, np.where(bad, 0, counts))
@@ -223,7 +225,9 @@ def _merge_ranges(first: Ints, last: Ints, total: int) -> tuple[Ints, Ints]:
     """Merge ascending ranges; gaps are read along unless they come to far more than is wanted."""
     if not first.size:
         return first, last
+    # Arrays may overlap, or lie within another: writers share equal ones.
     last = np.maximum.accumulate(last)
+    # With gaps first; without, where they would make us read more than four times of what is wanted.
     for gap in (options.get().range_gap, 0):
         breaks = np.flatnonzero(first[1:] > last[:-1] + gap) + 1
         begins, ends = first[np.append(0, breaks)], last[np.append(breaks - 1, len(last) - 1)]

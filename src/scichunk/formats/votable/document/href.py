@@ -94,6 +94,7 @@ def _resolve_target(location: Location, href: str) -> Location:
             return _resolve_elsewhere(href, allowed)
         else:
             path = unquote(href)
+        # Links are resolved before it is looked whether the file lies beside the document: a link may lead out of the folder.
         folder = os.path.realpath(os.path.dirname(base))
         if not os.path.lexists(
             os.path.join(folder, path)
@@ -118,6 +119,7 @@ def _resolve_beside(location: Location, base: str, href: str, allowed: bool) -> 
     wanted = joined if _SCHEME.match(href) else scheme + joined[4:]
     if _host_of(wanted) != _host_of(inner):
         return _resolve_elsewhere(wanted, allowed)
+    # A redirect could lead to another host, after the host of the URL has been found right.
     return Location(scheme + wanted[len(scheme) :], location.options, same_host=not allowed)
 
 

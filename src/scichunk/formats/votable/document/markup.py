@@ -32,6 +32,8 @@ SLACK_BYTES: Final = 32
 _BLOCK_BYTES: Final = 1 << 20
 _LONG_BYTES: Final = 1 << 23
 """From here on a compiled kernel looks through a body; it is not worth loading for less."""
+# A quoted attribute may hold ``>``, and no start tag may hold ``<`` (XML 1.0, section 3.1). What follows <!--, <![CDATA[ or <? is
+# skipped, since tags within them are none.
 _OPEN: Final = re.compile(
     rb"<!--|<!\[CDATA\[|<\?"
     rb"|<(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?P<name>TABLEDATA|STREAM)(?=[\s/>])(?P<attributes>(?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)>"
@@ -141,6 +143,7 @@ def next_body(source: ByteSource, start: int, stop: int) -> tuple[Body | None, i
             msg = f"no table within {limit} bytes (options.max_header_bytes)"
             raise LimitExceeded(msg, url=source.url)
         at = base + resume
+        # Each round searches only what is new, in pieces that double, so that a long header takes few reads and no quadratic time.
         size = min(size * 2, 1 << 24)
 
 
@@ -213,6 +216,7 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
     start, end = block
     data = bytes(read_bytes(source, start, min(stop, end + 8 * SLACK_BYTES)))
     ending = b"</" + body.prefix + body.name.encode()
+    # Three searches go on side by side, each only where the others have passed it: a body of a million rows has a million "<".
     declared, instructed, ended = (_find_bytes(data, p, 0) for p in (b"<!", b"<?", ending))
     resume = start
     while True:

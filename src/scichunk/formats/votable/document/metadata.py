@@ -99,6 +99,7 @@ def _info_attributes(element: Element) -> dict[str, Any]:
 
 
 def _put_attribute(found: dict[str, Any], name: str, value: str) -> None:
+    # INFO elements of one name are no list in VOTable, but services write several (warnings, steps of a query).
     found[name] = value if name not in found else f"{found[name]}; {value}"
 
 
@@ -154,6 +155,7 @@ def document_attributes(root: Element) -> dict[str, Any]:
 def table_attributes(table: Table, root: Element) -> dict[str, Any]:
     """Attributes of a table: those of the document and of its resources included, the nearest first in doubt."""
     found = document_attributes(root)
+    # From the outermost in: what is nearer to the table replaces what is further.
     for element in (*table.resource, table.element):
         description = element.child_text("DESCRIPTION")
         found |= (

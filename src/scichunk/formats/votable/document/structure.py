@@ -252,6 +252,7 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
     else:
         known = datatype
     arraysize = element.attributes.get("arraysize")
+    # These names were never of VOTable; who writes them means a text of any length.
     if arraysize is None and datatype in {"string", "unicodeString", "text", ""}:
         arraysize = "*"
     own = list(element.iterate_children("VALUES"))
@@ -290,12 +291,14 @@ def _iterate_options(elements: list[Element]) -> Iterator[tuple[str, str]]:
 def _parse_shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) -> Shape:
     is_text = datatype in {"char", "unicodeChar"}
     if arraysize is None:
+        # Without arraysize a char is a single character (section 2.2).
         return Shape(text=1) if is_text else Shape()
     text = re.sub(r"\s", "", arraysize)
     if not re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text):
         notes.append(f"{name}: arraysize {arraysize!r} is malformed")
         text = re.sub(r"x(?=x|$)", "", re.sub(r"[^\dx*]", "x", text)).strip("x") or "*"
         text = text if re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text) else "*"
+    # The first axis varies fastest, as in Fortran; that of texts counts characters (section 2.2).
     axes = text.split("x")
     variable = axes[-1].endswith("*")
     lengths = axes[:-1] if variable else axes

@@ -88,7 +88,7 @@ def read_rows(
 
     Returns
     -------
-    StrictRows
+    ExpatRows
     int
         Where the next row begins; the size of the data if there is none.
 
