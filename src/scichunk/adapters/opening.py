@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
-from scichunk.core.files import ArrayId, OpenFile, count_positions
+from scichunk.core.files import ArrayId, OpenFile, normalise_positions
 from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
@@ -127,7 +127,7 @@ def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArra
     """Return the reader of the array that the user's words pick."""
     file = opened.file
     array_id, bands = file.find_array(**opened.selectors(given, "array", where))
-    picked = None if bands is None else count_positions(bands, file.array(array_id).shape[0])
+    picked = None if bands is None else normalise_positions(bands, file.array(array_id).shape[0])
     return LazyArray(Handle(opened.format, opened.location, file.fingerprint, array_id), picked)
 
 
