@@ -73,6 +73,7 @@ def _add_hint(error: ScichunkError, hint: str) -> None:
 
 def _other_content(format_name: str, location: Location) -> str:
     """What a file is that is not of the format that was asked for; empty if it is, or if it cannot be told."""
+    # The file could not be read as what it was taken for; that it cannot be looked at either is no further news.
     with contextlib.suppress(ScichunkError):
         head = bytes(location.open().head()[:4096])
         return "" if registry.get_format(format_name).sniff(head) else content_hint(head)
@@ -162,6 +163,7 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
             raise TypeError(msg)
         return list(names)
     pattern = str(names)
+    # "?" and "[" stand in names and URLs too.
     if "*" not in pattern:
         return [names]
     given, failure = checked_options(storage_options), None

@@ -91,6 +91,7 @@ def _decode_group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple
             continue
         if line > 0 and left == 0:
             return -1, 0, 0, 0
+        # Padding stands for the third and fourth letter only (RFC 4648, section 4).
         if c == 61 and letters >= 2:
             pads += 1
         elif pads or _T3[c] >> 31:
@@ -112,6 +113,7 @@ def _decode_groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int)
     at, to = np.uint64(start), np.uint64(first)
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     for k in range(groups):
+        # A byte that is no letter sets the top bit: one test for four letters.
         word = _T0[data[at]] | _T1[data[at + one]] | _T2[data[at + two]] | _T3[data[at + three]]
         if word >> 31:
             return k

@@ -229,7 +229,6 @@ def _read_facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple
     from rasterio._err import CPLE_BaseError  # not public, but what escapes
     from rasterio.errors import RasterioError
 
-    # Tried twice: an error that GDAL has kept from an earlier call in this thread is raised by the next one, whatever that asks.
     refusals = (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, IndexError)
     try:
         return _ask_facts(dataset)
