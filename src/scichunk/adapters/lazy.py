@@ -73,7 +73,7 @@ class LazyArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values handed out."""
+        """The type of the values that are handed out."""
         return np.dtype(self.decoding.dtype) if self.decoding else self.source.dtype
 
     @property

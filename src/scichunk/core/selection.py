@@ -105,6 +105,7 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can st
 
 
 def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
+    """Normalise the key of one axis; return what to read, and what to do with it afterwards."""
     if isinstance(part, slice):
         start, stop, step = part.indices(length)
         size = len(range(start, stop, step))

@@ -151,6 +151,7 @@ class Location:
         return source
 
     def _open_source(self) -> ByteSource:
+        """Open the kind of source that the target needs."""
         target, given = self.target, dict(self.options or {})
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource

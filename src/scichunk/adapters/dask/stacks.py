@@ -79,6 +79,7 @@ class StackArray:
         return out if region.plain else out[region.finish]
 
     def _read_file(self, location: Location, mark: Fingerprint | None, axes: Sequence[Any], out: Array) -> None:
+        """Read the array of one file into its place in the output, or fill that by the rules."""
         if mark == BAD:
             out[...] = self._fill_value(None)
             return

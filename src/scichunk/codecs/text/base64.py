@@ -40,7 +40,7 @@ def count_letters(data: Bytes) -> tuple[Int, Int, Flag]:
 
 @kernel
 def find_irregular(data: Bytes, line: Int, gap: Int) -> Int:
-    """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
+    """Find where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
     at, line, gap = 0, min(line, data.size), min(gap, data.size)  # sums may wrap around
     if line < 1 or gap < 0:
         return 0
@@ -62,7 +62,7 @@ def find_irregular(data: Bytes, line: Int, gap: Int) -> Int:
 
 @kernel
 def skip_letters(data: Bytes, letters: Int) -> Int:
-    """Place behind so many letters, white space aside; the size of the data if there are fewer."""
+    """Return the place behind so many letters, white space aside; the size of the data if there are fewer."""
     for i in range(data.size):
         if data[i] > 32:
             if letters == 0:
@@ -73,7 +73,7 @@ def skip_letters(data: Bytes, letters: Int) -> Int:
 
 @inner_kernel
 def _decode_group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, Int, Int, Int]:
-    """One group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
+    """Decode one group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
     word, letters, pads = np.int64(0), 0, 0
     while letters < 4:
         if at >= data.size:

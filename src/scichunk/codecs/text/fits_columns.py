@@ -72,7 +72,7 @@ def trim_rows(
 
 @kernel
 def trim_texts(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
-    """As :func:`trim_rows`, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
+    """Append texts as :func:`trim_rows` does, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
     at = 0
     for t in range(starts.size):
         first, n = starts[t], lengths[t]

@@ -183,6 +183,7 @@ class JPEG2000File(FileBase):
         return masked_source(pixels, metadata)
 
     def _open_array(self, which: ImageId) -> ArraySource:
+        """Open the pixels of a group of components by the own decoders, else through the reference library."""
         group, reduce = self.structure.groups[which.group], which.reduce
         if which.expand:
             if len(self.structure.groups) > 1:

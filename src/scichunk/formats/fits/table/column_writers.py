@@ -152,6 +152,7 @@ class FITSColumnWriter:
         return b""
 
     def _put_variable(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
+        """Write descriptors into the rows; return the elements for the heap."""
         import pyarrow as pa
 
         if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):

@@ -151,6 +151,7 @@ def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
 
 
 def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> ColumnPart:
+    """Convert cells of characters, cut at their first NUL, to UTF-8."""
     shape, width = field.shape, field.bits // 8
     flat = np.ascontiguousarray(raw)
     single = not shape.item and not shape.variable
