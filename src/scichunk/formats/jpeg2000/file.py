@@ -10,6 +10,7 @@ from typing import Any, Final, cast
 
 from scichunk.codecs.jpeg2000.collector import PartTable, TileCollector
 from scichunk.codecs.jpeg2000.parameters import MainHeader
+from scichunk.codecs.jpeg2000.tile_packets import NEAR, USUAL
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
 from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, normalise_positions
@@ -197,8 +198,8 @@ class JPEG2000File(FileBase):
             build_index(self.structure, group, reduce)  # the same errors for levels that are not there
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
-        head = _HEAD_NEAR_BYTES if self.source.is_cheap else _HEAD_FAR_BYTES
-        collector = TileCollector(codec, self.parts, key_of(self.source), head)
+        head, thresholds = (_HEAD_NEAR_BYTES, NEAR) if self.source.is_cheap else (_HEAD_FAR_BYTES, USUAL)
+        collector = TileCollector(codec, self.parts, key_of(self.source), head, thresholds)
         grid = planning_grid(index.grid, partial=codec.partial)
         return StagedArray(index, self.source, ("jpeg2000", which.group, reduce), collector, grid)
 
