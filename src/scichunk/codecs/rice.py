@@ -113,8 +113,7 @@ def _decode_pair(
         start_a, start_b = bit_a, bit_b
         low_a = np.int64(_peek_bits(data, bit_a) >> Word(64 - head)) - 1
         low_b = np.int64(_peek_bits(data, bit_b) >> Word(64 - head)) - 1
-        bit_a += head
-        bit_b += head
+        bit_a, bit_b = bit_a + head, bit_b + head
         # What is looked at of four bytes a pixel, and eight more, lies within the data: no checks are needed in the loop.
         inside = (max(bit_a, bit_b) >> 3) + 4 * pixels + 8 <= data.size
         fits = inside and pixels & 1 == 0 and 0 <= low_a <= most and 0 <= low_b <= most

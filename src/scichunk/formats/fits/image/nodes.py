@@ -98,7 +98,7 @@ def _stored_encoding(hdu: HDU, source: ArraySource) -> dict[str, Any]:
     """What an unscaled copy would need: for ``encoding``."""
     found: dict[str, Any] = {"dtype": source.dtype}
     for key, name in (("bscale", "BSCALE"), ("bzero", "BZERO"), ("blank", "BLANK")):
-        value = hdu.cards.last_value(name)
+        value = hdu.cards.get(name) if hdu.kind == "compressed" else hdu.cards.last_value(name)
         if value is not None:
             found[key] = value
     return found
