@@ -31,6 +31,7 @@ def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
     found: dict[str, HDU] = {}
     for hdu, name in zip(hdus, plain, strict=True):
         label = name or f"HDU_{hdu.index}"
+        # EXTVER tells apart extensions of one name (section 4.4.2.6).
         if name and plain.count(name) > 1:
             label = f"{name},{hdu.version}"
         if label in found:
