@@ -123,9 +123,10 @@ class ChunkManifest:
     @property
     def held_bytes(self) -> int:
         """Memory of its tables, of those of the codec, and of the borders of irregular chunks."""
-        tables = (self.starts, self.lengths, *self.grid.edges, *(getattr(self.codec, n) for n in _fields(self.codec)))
-        return sum(table.nbytes for table in tables if isinstance(table, np.ndarray))
-
-
-def _fields(thing: object) -> list[str]:
-    return [*getattr(thing, "__dict__", ()), *getattr(thing, "__slots__", ())]
+        size, codec = self.starts.nbytes + self.lengths.nbytes, self.codec
+        tables = [*self.grid.edges, *getattr(codec, "__dict__", {}).values()]
+        tables += [getattr(codec, name) for name in getattr(codec, "__slots__", ())]
+        for table in tables:
+            if isinstance(table, np.ndarray):
+                size += table.nbytes
+        return size

@@ -149,7 +149,12 @@ class Location:
         return source
 
     def _open(self) -> ByteSource:
-        target, given = self.target, dict(self.options or {})
+        target = self.target
+        if isinstance(target, str) and "://" not in target and not self._in_store:
+            from scichunk.sources.local import LocalSource
+
+            return LocalSource(target)
+        given = dict(self.options or {})
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource
 
@@ -172,10 +177,6 @@ class Location:
             from scichunk.sources.objectstore import ObstoreSource
 
             return ObstoreSource(given["store"], target.partition("://")[2] or target)
-        if "://" not in target:
-            from scichunk.sources.local import LocalSource
-
-            return LocalSource(target)
         return _open_url(target, given, same_host=self.same_host)
 
     def __dask_tokenize__(self) -> tuple[str, str]:

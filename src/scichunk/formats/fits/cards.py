@@ -94,7 +94,7 @@ class Cards:
             that none counts (FITS 4.0, section 4.4): libraries take this one or that.
         """
         value = self.get(name)
-        if value != self.last(name):
+        if name.encode() in self._last and value != self.last(name):
             msg = f"{name} is there twice, as {value!r} and {self.last(name)!r}"
             raise FormatError(msg)
         if value is None and default is not None:
@@ -139,6 +139,8 @@ def _parse(text: str) -> Value:
                 return text[1:end].replace("''", "'").rstrip()
             end += 2
     text = text.partition("/")[0].strip()
+    if text.isdigit() and text.isascii():  # most of what is asked for
+        return int(text)
     if text in {"T", "F"}:
         return text == "T"
     if not _NUMBER.fullmatch(text):

@@ -26,7 +26,7 @@ _MOST_SAMPLES: Final = 65_535
 """SamplesPerPixel is a SHORT (TIFF 6.0, section 8), so no reader has more; metadata have an entry for each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as tags are not
 class Image:
     """What one directory says of its pixels (TIFF 6.0, sections 8 and 15)."""
 
@@ -80,9 +80,8 @@ class Structure:
         self.reader = reader
         self.header: TiffHeader = read_header(reader)
         first = read_image(read_directory(reader, self.header, self.header.first))
-        self.first = replace(
-            first, subfile=first.subfile & ~MASK
-        )  # there is no image before it that it could be the mask of
+        # there is no image before it that it could be the mask of
+        self.first = replace(first, subfile=first.subfile & ~MASK) if first.is_mask else first
         self.problem: ScichunkError | None = None
         """Why the chain of directories ended early, if it did."""
         self._bad_children: list[ScichunkError] = []
@@ -220,12 +219,13 @@ def read_image(directory: Directory) -> Image:
         raise FormatError(msg, url=d.reader.source.url)
     tiled = 322 in d.tags and 323 in d.tags
     tile = (d.integer(323, 0), d.integer(322, 0)) if tiled else None
-    rows = d.integer(278, height)
+    integer = d.integer
+    rows = integer(278, height)
     return Image(
         d, width, height, samples,
         _numbers(d, 258, 1), _numbers(d, 339, 1),
-        d.integer(259, 1), d.integer(262, -1), d.integer(284, 1), d.integer(317, 1), d.integer(266, 1),
-        tile, min(rows, height) if rows > 0 else 0, d.integer(254, 0),
+        integer(259, 1), integer(262, -1), integer(284, 1), integer(317, 1), integer(266, 1),
+        tile, min(rows, height) if rows > 0 else 0, integer(254, 0),
     )  # fmt: skip
 
 
