@@ -34,13 +34,11 @@ class _Flight:
 _all: weakref.WeakSet[LRU[Any]] = weakref.WeakSet()
 
 
-def _one(value: object) -> int:
-    del value
+def _weigh_one(_value: object) -> int:
     return 1
 
 
-def _nothing(key: object) -> int:
-    del key
+def _forget_nothing(_key: object) -> int:
     return 0
 
 
@@ -84,10 +82,10 @@ class LRU(Generic[T]):
     def __init__(
         self,
         limit: Callable[[], int],
-        weigh: Callable[[T], int] = _one,
+        weigh: Callable[[T], int] = _weigh_one,
         let_go: Callable[[T], None] | None = None,
         *,
-        weigh_key: Callable[[Any], int] = _nothing,
+        weigh_key: Callable[[Any], int] = _forget_nothing,
         name: str = "",
         most: Callable[[], int] | None = None,
         grows: bool = False,
@@ -108,24 +106,25 @@ class LRU(Generic[T]):
     def get(self, key: Hashable) -> T | None:
         """Return the value, now the most recently used, or None."""
         with self._lock:
-            value, gone = self._use(key)
+            value, gone = self._get_and_shrink(key)
         if gone:
-            self._release(gone)
+            self._release_values(gone)
         if self._left:
-            self._tidy()
+            self._forget_left()
         return value
 
-    def _use(self, key: Hashable) -> tuple[T | None, Sequence[T]]:
+    def _get_and_shrink(self, key: Hashable) -> tuple[T | None, Sequence[T]]:
         """The value, and those that fall out since the one that was used before has grown. The lock is held."""
         value = self._values.get(key)
         if value is None:
             return None, ()
         self._values.move_to_end(key)
+        # Opened files grow while they are read (headers, indexes): the one that was used before is weighed when another is used.
         if not self._grows or value is self._used[1]:
             return value, ()
         self._weigh_used()
         self._used = key, value
-        return value, self._shrink()
+        return value, self._take_oldest() if self._weight > self._limit() else ()
 
     def _weigh_used(self) -> None:
         """Weigh the value that was used last again. The lock is held."""
@@ -135,23 +134,25 @@ class LRU(Generic[T]):
             self._weight += weight - self._weights[key]
             self._weights[key] = weight
 
-    def _shrink(self) -> Sequence[T]:
+    def _take_oldest(self) -> Sequence[T]:
         """Take out the oldest beyond the limits. The lock is held."""
         limit, most = self._limit(), None if self._most is None else self._most()
         if self._weight <= limit and (most is None or len(self._values) <= most):  # nearly always
             return ()
         gone: list[T] = []
         while self._values and (self._weight > limit or (most is not None and len(self._values) > most)):
+            # The value that is in use is never dropped for its own size: it would be made again by each read.
             if self._grows and len(self._values) == 1 and limit and most != 0:
                 break
-            gone.append(cast("T", self._pop(next(iter(self._values)))))
+            gone.append(cast("T", self._pop_locked(next(iter(self._values)))))
         return gone
 
     def put(self, key: Hashable, value: T) -> T:
         """Keep a value, drop the oldest beyond the limit; returns the value that is kept under the key."""
-        weight = 1 if self._weigh is _one else self._weigh(value) + self._weigh_key(key)
+        weight = 1 if self._weigh is _weigh_one else self._weigh(value) + self._weigh_key(key)
         gone: Sequence[T] = ()
         with self._lock:
+            # Another thread was faster: all share its value, so that what hangs on the object (open handles) exists once.
             known = self._values.get(key)
             if known is not None:
                 return known
@@ -161,11 +162,11 @@ class LRU(Generic[T]):
             if self._grows or weight <= self._limit():
                 self._values[key], self._weights[key] = value, weight
                 self._weight += weight
-                gone = self._shrink()
+                gone = self._take_oldest()
         if gone:
-            self._release(gone)
+            self._release_values(gone)
         if self._left:
-            self._tidy()
+            self._forget_left()
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -174,17 +175,17 @@ class LRU(Generic[T]):
         A thread that asks again for what it is making, makes it itself.
         """
         with self._lock:
-            known, gone = self._use(key)
+            known, gone = self._get_and_shrink(key)
             if known is None:
                 mine = _Flight()
                 flight = self._flights.setdefault(key, mine)
                 if flight is not mine and flight.done is None:
                     flight.done = threading.Event()
         if known is not None:
-            self._release(gone)
+            self._release_values(gone)
             return known
         if flight is not mine:
-            return self._wait(flight, make)
+            return self._await_flight(flight, make)
         try:
             mine.value = self.put(key, make())
         except BaseException as error:
@@ -199,29 +200,30 @@ class LRU(Generic[T]):
                 mine.error = None  # other frames of the traceback hold, until the garbage collector comes
         return cast("T", mine.value)
 
-    def _wait(self, flight: _Flight, make: Callable[[], T]) -> T:
+    def _await_flight(self, flight: _Flight, make: Callable[[], T]) -> T:
+        # Making a value asks for itself (a document that refers to itself): waiting would be for ever.
         if flight.owner == threading.get_ident():
             return make()
         cast("threading.Event", flight.done).wait()
         if flight.error is not None:
-            raise _copied(flight.error)
+            raise _copy_error(flight.error)
         return cast("T", flight.value)
 
     def drop(self, is_meant: Callable[[Hashable], bool]) -> None:
         """Forget the values of some keys."""
         with self._lock:
-            gone = [cast("T", self._pop(key)) for key in [k for k in self._values if is_meant(k)]]
-        self._release(gone)
+            gone = [cast("T", self._pop_locked(key)) for key in [k for k in self._values if is_meant(k)]]
+        self._release_values(gone)
 
     def pop(self, key: Hashable) -> T | None:
         """Take a value out, without letting it go."""
         with self._lock:
-            value = self._pop(key)
+            value = self._pop_locked(key)
         if self._left:
-            self._tidy()
+            self._forget_left()
         return value
 
-    def _pop(self, key: Hashable) -> T | None:
+    def _pop_locked(self, key: Hashable) -> T | None:
         value = self._values.pop(key, None)
         if value is not None:
             self._weight -= self._weights.pop(key)
@@ -237,15 +239,16 @@ class LRU(Generic[T]):
         """
         if key in self._values:
             self._left.append(key)
-            self._tidy()
+            self._forget_left()
 
-    def _tidy(self) -> None:
+    def _forget_left(self) -> None:
         """Forget what finalisers have left, unless the lock is held."""
+        # A finaliser may run in the thread that holds the lock, at any point: it must not wait for it.
         while self._left and self._lock.acquire(blocking=False):
             gone = []
             try:
                 while self._left:
-                    gone.append(self._pop(self._left.popleft()))
+                    gone.append(self._pop_locked(self._left.popleft()))
             finally:
                 self._lock.release()
             del gone  # outside of the lock: values may have finalisers too
@@ -257,14 +260,14 @@ class LRU(Generic[T]):
             self._values.clear()
             self._weights.clear()
             self._weight, self._used = 0, (None, None)
-        self._release(gone)
+        self._release_values(gone)
 
     def abandon(self) -> None:
         """Start anew in a forked child: locks and flights belong to threads that are not there."""
         self._values, self._flights, self._weights, self._weight = OrderedDict(), {}, {}, 0
         self._lock, self._left, self._used = threading.Lock(), deque(), (None, None)
 
-    def _release(self, gone: Sequence[T]) -> None:
+    def _release_values(self, gone: Sequence[T]) -> None:
         if self._let_go is not None:
             for value in gone:
                 self._let_go(value)
@@ -272,7 +275,7 @@ class LRU(Generic[T]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def use(self) -> tuple[int, int, int | None, int | None]:
+    def usage(self) -> tuple[int, int, int | None, int | None]:
         """Return the number of values and their weight, and the most of both: of those that are counted, neither weight is known.
 
         Returns
@@ -282,7 +285,7 @@ class LRU(Generic[T]):
         most_entries, most_weight : int or None
         """
         with self._lock:
-            if self._weigh is _one:
+            if self._weigh is _weigh_one:
                 return len(self._values), 0, self._limit(), None
             if self._grows:
                 self._weights = {key: self._weigh(value) + self._weigh_key(key) for key, value in self._values.items()}
@@ -295,7 +298,7 @@ def named_caches() -> list[LRU[Any]]:
     return sorted((cache for cache in list(_all) if cache.name), key=lambda cache: cache.name)
 
 
-def _copied(error: BaseException) -> BaseException:
+def _copy_error(error: BaseException) -> BaseException:
     """An error for another thread: one object raised in several would collect the tracebacks of all."""
     if not isinstance(error, ScichunkError):
         return error

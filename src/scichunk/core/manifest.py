@@ -117,11 +117,11 @@ class ChunkManifest:
     """Value of absent chunks."""
     part: str = ""
     """What the array is within the file, for errors: ``"page 0"``."""
-    noun: str = "chunk"
+    label: str = "chunk"
     """What the format calls a chunk: tile, strip."""
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of its tables, of those of the codec, and of the borders of irregular chunks."""
         size, codec = self.starts.nbytes + self.lengths.nbytes, self.codec
         tables = [*self.grid.edges, *getattr(codec, "__dict__", {}).values()]

@@ -7,7 +7,7 @@ from typing import Final
 from scichunk.core.registry import FormatSpec
 from scichunk.core.selectors import BANDS, READER, Selector, index
 
-__all__ = ["SPEC", "beside"]
+__all__ = ["SPEC", "names_beside"]
 
 
 def _sniff(head: bytes) -> bool:
@@ -34,7 +34,7 @@ _INSTEAD: Final = (
 """What takes the place of the suffix."""
 
 
-def beside(name: str) -> list[str]:
+def names_beside(name: str) -> list[str]:
     """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs."""
     stem = name.rpartition(".")[0]
     if not stem.strip("."):  # dots at the start of a name begin no suffix
@@ -54,7 +54,7 @@ SPEC: Final = FormatSpec(
         BANDS,
         READER,
     ),
-    siblings=beside,
+    siblings=names_beside,
     engine="scichunk.formats.geotiff.engine:GeoTIFFBackend",
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     mime_types=("image/tiff", "image/geotiff"),
