@@ -41,7 +41,7 @@ class ArraySource(Protocol):
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """Of the values, native byte order."""
+        """The type of the values, in native byte order."""
         ...
 
     @property
@@ -169,7 +169,7 @@ class IndexedArray:
         return out.size > 0
 
     def _batch_ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
-        """Byte ranges of a batch: one where its chunks lie close together, else one for each."""
+        """Choose the byte ranges of a batch: one where its chunks lie close together, else one for each."""
         starts = self.index.starts[batch.numbers].astype(np.int64)
         stops = starts + self.index.lengths[batch.numbers].astype(np.int64)
         first, last = int(starts.min()), int(stops.max())
@@ -253,6 +253,7 @@ class IndexedArray:
                 self._put_window(job, data, out, points)
 
     def _put_window(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
+        """Decode what a piece needs of a chunk, and put it into the output."""
         codec, piece = self.index.codec, job.piece
         chunk = EncodedChunk(data, job.shape, job.number, job.skipped)
         plain = not points and all(isinstance(s, slice) for s in piece.source)
@@ -370,7 +371,7 @@ class ReferenceArray(WindowArray):
 
 
 def _split_batch(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
-    """Runs of chunks of about ``limit`` encoded bytes."""
+    """Split into runs of chunks of about ``limit`` encoded bytes."""
     group = np.cumsum(lengths[batch.numbers].astype(np.int64)) // limit
     bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
     for first, last in itertools.pairwise(bounds):

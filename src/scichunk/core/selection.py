@@ -90,6 +90,7 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can st
     if given > len(shape):
         msg = f"too many indices: {given} for {len(shape)} dimensions"
         raise IndexError(msg)
+    # ``in`` compares arrays element by element, so they are left out.
     if Ellipsis in [p for p in parts if not isinstance(p, np.ndarray | list)]:
         at = next(i for i, p in enumerate(parts) if p is Ellipsis)
         parts[at : at + 1] = [slice(None)] * (len(shape) - given)
@@ -104,11 +105,13 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can st
 
 
 def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
+    """Normalise the key of one axis; return what to read, and what to do with it afterwards."""
     if isinstance(part, slice):
         start, stop, step = part.indices(length)
         size = len(range(start, stop, step))
         if step > 0:
             return Span(start, start + (size - 1) * step + 1 if size else start, step), slice(None)
+        # Read upwards, and turned round when all is there: chunks are read in the order of the file.
         last = start + (size - 1) * step
         return Span(last, start + 1 if size else last, -step), slice(None, None, -1)
     if isinstance(part, list | tuple | np.ndarray):
@@ -209,6 +212,7 @@ def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int,
     """
     axes = sorted(points)
     counts = grid.counts
+    # Points that lie in one chunk are read together, in whatever order they were given.
     joint = np.ravel_multi_index(tuple(grid.find_many(a, points[a]) for a in axes), tuple(counts[a] for a in axes))
     order = np.argsort(joint, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(joint[order])) + 1) if order.size else []

@@ -223,6 +223,7 @@ class LocalSource:
         return await asyncio.to_thread(self._read_ranges, starts, stops, own)
 
     def _read_ranges(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
+        """Read ranges into one buffer, neighbours by one call."""
         file = self._open_descriptor()
         if len(starts) == 1:
             buffer = memoryview(_borrow_shifted(stops[0] - starts[0], starts[0]) if own is None else own)

@@ -144,6 +144,7 @@ class TileCollector:
     def _collect_packets(
         self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
     ) -> Generator[list[tuple[int, int]], list[memoryview], list[bytes | memoryview] | None]:
+        """Collect the packets of a tile that a window needs; None where they cannot be told apart."""
         codec, header = self.codec, self.codec.header
         tile = int(codec.tiles[number])
         area = codec.window_area(number, window) if codec.partial else header.size.tile_bounds(tile)

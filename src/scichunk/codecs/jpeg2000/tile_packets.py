@@ -243,7 +243,7 @@ def find_packets(
 def _find_lowest(
     low: tuple[int, int], kept: bytes, body: tuple[int, int], plt: list[bytes], *, eph: bool
 ) -> LowPackets | None:
-    """Low resolutions that come first, by PLT; None if there is none, or it does not add up."""
+    """Find the low resolutions that come first, by PLT; None if there is none, or it does not add up."""
     needed, count = low
     sizes = _read_plt_lengths(plt, body[1] - body[0])
     if sizes is None or len(sizes) != count:
@@ -254,7 +254,7 @@ def _find_lowest(
 def _lowest_by_walk(
     low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], LowPackets | None]:
-    """Low resolutions that come first, by the headers of their packets."""
+    """Find the low resolutions that come first, by the headers of their packets."""
     header, (first, stop) = request.header, body
     packets = order_packets(header, header.size.tile_bounds(request.tile), request.reduce)
     if packets is None or len(packets) != low[0]:
@@ -273,14 +273,14 @@ def _lowest_by_walk(
 
 
 def _read_plt_lengths(plt: list[bytes], size: int) -> IntArray | None:
-    """Lengths of packets by PLT, if they add up."""
+    """Read the lengths of packets by PLT, if they add up."""
     found = decode_lengths(plt)
     found = found[found > 0]  # some writers fill the segment up with zeros; a packet has at least one byte
     return found if int(found.sum()) == size else None
 
 
 def _estimate_share(packets: Packets, request: TileRequest) -> float:
-    """About which part of the bytes lies before the end of the last packet that is needed."""
+    """Estimate which part of the bytes lies before the end of the last packet that is needed."""
     needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
     return float(packets.estimate_weights()[: needed[-1] + 1].sum()) if needed.size else 0.0
 
@@ -294,7 +294,7 @@ def _read_into_cache(cached: CachedRanges, ranges: Ranges) -> Generator[Ranges, 
 def _read_tile_headers(
     request: TileRequest, ranges: Ranges, cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
-    """Headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
+    """Read the headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
     header, kept = request.header, b""
     bodies: Ranges = []
     lengths: list[list[bytes]] = []
@@ -321,7 +321,7 @@ def _read_tile_headers(
 
 
 def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[list[bytes]]) -> TilePackets | None:
-    """By PLT; None if there is none, or it does not add up."""
+    """Find packets by PLT; None if there is none, or it does not add up."""
     starts, sizes = [], []
     for (first, stop), plt in zip(bodies, lengths, strict=True):
         found = _read_plt_lengths(plt, stop - first)
@@ -338,7 +338,7 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
 def _by_whole_walk(
     packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds
 ) -> Generator[Ranges, list[memoryview], TilePackets | None]:
-    """By the headers of all packets of a large tile, some of its bytes at a time."""
+    """Find packets by the headers of all packets of a large tile, some of its bytes at a time."""
     walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
     for first, stop in bodies:
         at, begun = first, done
@@ -360,7 +360,7 @@ def _by_whole_walk(
 def _by_walk(
     packets: Packets, request: TileRequest, kept: bytes, bodies: Ranges, cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], TilePackets | None]:
-    """By the headers of packets, reading on until all that are needed have been met."""
+    """Find packets by their headers, reading on until all that are needed have been met."""
     needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
     last = int(needed[-1]) if needed.size else -1
     reach = _HEAD_BYTES
@@ -389,7 +389,7 @@ def _by_walk(
 
 
 def _longest_cached(cached: CachedRanges, first: int, stop: int) -> memoryview:
-    """All bytes from a place that have been read."""
+    """Return all bytes from an offset on that have been read."""
     best = memoryview(b"")
     for start, data in cached.pieces():
         if start <= first < start + len(data):

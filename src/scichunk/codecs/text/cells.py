@@ -40,6 +40,7 @@ AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
 def _make_classes() -> Bytes:
     table = np.zeros(256, np.uint8)
     table[:32] = CONTROL
+    # Of the characters below 32 XML allows tab, line feed and carriage return (XML 1.0, section 2.2).
     table[[9, 10]] = 0
     table[13] = RETURN
     table[38] = AMPERSAND
@@ -77,6 +78,7 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
             tag = data[i] == 60
             after = data[i + 3]
             found += tag & (data[i + 1] == 84) & (data[i + 2] == 82) & ((after == 62) | (after <= 32) | (after == 47))
+            # "<!" and "<?" begin what may hide rows; "EDAT" is in the end tag of TABLEDATA, and in few other words.
             odd |= (tag & ((data[i + 1] == 33) | (data[i + 1] == 63))) | (
                 (data[i] == 69) & (data[i + 1] == 68) & (data[i + 2] == 65) & (after == 84)
             )
@@ -112,7 +114,7 @@ def _is_row(data: Bytes, at: Int, prefix: Bytes) -> Flag:
 
 @kernel
 def find_row(data: Bytes, at: Int, skip: Int, prefix: Bytes) -> Int:
-    """Where the row starts that comes after ``skip`` others from a place on; -1 if it is not in the data."""
+    """Find where the row starts that comes after ``skip`` others from a place on; -1 if it is not in the data."""
     for i in range(at, data.size):
         if data[i] == 60 and _is_row(data, i, prefix):
             if skip == 0:
@@ -130,7 +132,7 @@ def _skip_space(data: Bytes, at: Int) -> Int:
 
 @inner_kernel
 def _skip_tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
-    """Place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
+    """Return the place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
     at += 1 + close
     for k in range(prefix.size):
         if at >= data.size:
@@ -157,12 +159,13 @@ def _skip_tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> I
 
 @inner_kernel
 def _skip_comment(data: Bytes, at: Int) -> Int:
-    """Place behind a comment that begins here; -1 if it is none, -2 if the data end."""
+    """Return the place behind a comment that begins here; -1 if it is none, -2 if the data end."""
     if at + 3 >= data.size:
         return -2
     if data[at + 1] != 33 or data[at + 2] != 45 or data[at + 3] != 45:
         return -1
     for i in range(at + 4, data.size - 2):
+        # "--" within a comment is only allowed as its end (XML 1.0, section 2.5): expat says what is wrong.
         if data[i] == 45 and data[i + 1] == 45:
             return i + 3 if data[i + 2] == 62 else -1
     return -2
@@ -170,7 +173,7 @@ def _skip_comment(data: Bytes, at: Int) -> Int:
 
 @inner_kernel
 def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
-    """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
+    """Find one cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
     plain = prefix.size == 0 and at + 3 < data.size
     inside = (
         at + 4
@@ -216,7 +219,7 @@ def _find_row(
     seen: Bytes,
     row: Int,
 ) -> tuple[Int, Int]:
-    """Cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
+    """Find the cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
     column = 0
     while True:
         at = _skip_space(data, at)

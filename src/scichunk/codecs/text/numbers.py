@@ -48,7 +48,7 @@ _EXACT = np.array([10.0**i for i in range(23)])
 
 @inner_kernel
 def _multiply_wide(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """Upper and lower word of a product."""
+    """Return the upper and the lower word of a product."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
     a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
     mid = a1 * b0 + ((a0 * b0) >> half)
@@ -58,7 +58,7 @@ def _multiply_wide(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 @inner_kernel
 def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
-    """Bits of the double nearest to w * 10**q."""
+    """Return the bits of the double nearest to w * 10**q."""
     if w == 0 or q < _FIRST:
         return np.uint64(0)
     infinite = np.uint64(0x7FF0000000000000)
@@ -67,6 +67,7 @@ def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
     zeros = np.uint64(leading_zeros(w))
     w = w << zeros
     high, low = _multiply_wide(w, _HIGH[q - _FIRST])
+    # Only then can the lower half of the power change the rounding.
     if high & np.uint64(0x1FF) == np.uint64(0x1FF):
         more, _ = _multiply_wide(w, _LOW[q - _FIRST])
         low = low + more
@@ -74,6 +75,7 @@ def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
             high = high + np.uint64(1)
     upper = high >> np.uint64(63)
     mantissa = high >> (upper + np.uint64(9))
+    # 217706 / 2**16 is log2(10): the binary exponent of 10**q, without floats.
     power = ((np.int64(217706) * q) >> np.int64(16)) + np.int64(63) + np.int64(upper) - np.int64(zeros) + np.int64(1023)
     one = np.uint64(1)
     if power <= 0:
@@ -95,7 +97,7 @@ def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
 
 @inner_kernel
 def _trim_space(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
-    """Without the white space of XML around it; of what lies outside of the data nothing is left."""
+    """Leave out the white space of XML around a text; of what lies outside of the data nothing is left."""
     stop = max(np.int64(0), min(stop, np.int64(data.size)))
     start = min(max(np.int64(0), start), stop)
     while start < stop and data[start] <= 32:
@@ -107,7 +109,7 @@ def _trim_space(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64,
 
 @inner_kernel
 def _parse_special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
-    """1 for NaN, 2 for infinity, 0 for anything else."""
+    """Return 1 for NaN, 2 for infinity, 0 for anything else."""
     if stop - at != 3:
         return np.int64(0)
     a, b, c = data[at] | 32, data[at + 1] | 32, data[at + 2] | 32
@@ -130,6 +132,7 @@ def _take_digits(
             break
         if count < 19:
             value = value * np.uint64(10) + digit
+            # Leading zeros take no room.
             count += value != 0
         else:
             cut += 1
@@ -202,12 +205,14 @@ def parse_floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.f
             at += 1
         value, scale, cut, good = _read_decimal(data, at, stop)
         state[i] = VALUE
+        # Both are exact as doubles (below 2**53, and 10**22 at most), so one operation rounds rightly (Clinger 1990).
         if good and not cut and value < 9007199254740992 and scale >= -22 and scale <= 22:
             number = np.float64(np.int64(value))
             number = number / _EXACT[-scale] if scale < 0 else number * _EXACT[scale]
             out[i] = -number if negative else number
         elif good:
             found = _nearest_double(value, scale)
+            # Digits beyond the 19th were left out: the value lies between two numbers, which mostly have one nearest double.
             if cut and found != _nearest_double(value + np.uint64(1), scale):
                 state[i] = OTHER
                 others += 1

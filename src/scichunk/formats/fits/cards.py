@@ -132,6 +132,7 @@ class Cards:
 
 
 def _parse_value(text: str) -> Value:
+    """Parse the value field of a card (FITS 4.0, section 4.2); None where it has no known form."""
     if text.startswith("'"):
         end = 1
         while True:

@@ -239,6 +239,7 @@ class FITSFile(FileBase):
         ]
 
     def _describe_hdu(self, hdu: HDU, label: str) -> ArrayInfo:
+        """Describe the image or table of an HDU without reading its data."""
         notes = {"hdu": hdu.index, "kind": hdu.kind}
         if not (hdu.is_image or hdu.is_table):
             return ArrayInfo("/" + label, hdu.kind, (), (), "", (), "", "", hdu.nbytes, notes)

@@ -153,6 +153,7 @@ def _check_predictor(image: TIFFImage, dtype: np.dtype[Any]) -> None:
 
 
 def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
+    """Make the codec of blocks that are whole images, or say why the reference must decode them."""
     codec, d = _IMAGES[image.compression], image.directory
     samples = image.samples if image.planar == 1 else 1
     arguments: dict[str, Any] = {}

@@ -12,7 +12,7 @@ from scichunk.codecs.jpeg2000.collector import PartTable, TileCollector
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, count_positions
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, normalise_positions
 from scichunk.core.layout import Layout
 from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
@@ -150,7 +150,7 @@ class JPEG2000File(FileBase):
         if len(groups) == 1 or expand:
             return ImageId(0, reduce, reader, expand), bands
         total = len(self.header.size.components)
-        wanted = count_positions(bands, total) or tuple(range(total))
+        wanted = normalise_positions(bands, total) or tuple(range(total))
         for number, group in enumerate(groups):
             if all(c in group.components for c in wanted):
                 return ImageId(number, reduce, reader, expand), tuple(group.components.index(c) for c in wanted)
@@ -183,6 +183,7 @@ class JPEG2000File(FileBase):
         return masked_source(pixels, metadata)
 
     def _open_array(self, which: ImageId) -> ArraySource:
+        """Open the pixels of a group of components by the own decoders, else through the reference library."""
         group, reduce = self.structure.groups[which.group], which.reduce
         if which.expand:
             if len(self.structure.groups) > 1:

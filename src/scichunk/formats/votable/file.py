@@ -268,6 +268,7 @@ class VOTableFile(FileBase):
         warn_if_cut(table, self.document.root, self.document.source.url)
 
     def _make_reader(self, table: Table, diagnostics: Diagnostics) -> RowReader:
+        """Make the reader of rows that the serialization of a table needs."""
         if table.body is None or not table.fields:
             return EmptyRows()
         body = self.document.bodies[table.body]

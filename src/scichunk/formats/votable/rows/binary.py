@@ -116,6 +116,7 @@ class VariableRows(BinaryRows):
         if rows.start < 0:
             self._extend_index(lambda: self._row_offsets[-1] >= rows.last_byte)
             i = max(0, bisect.bisect_right(self._row_offsets, rows.first_byte) - 1)
+            # By bytes: a row belongs to the partition in which it begins.
             limit, left = min(rows.last_byte, self.stream.size), 1 << 62
             wanted_from, skip = rows.first_byte, 0
         else:
@@ -150,6 +151,7 @@ class VariableRows(BinaryRows):
             while self._end < 0 and not enough():
                 at = self._row_offsets[-1]
                 rows, after, bad = self._count_rows(at, size)
+                # What lies behind a row of an impossible length cannot be told: the table ends before it.
                 if bad >= 0:
                     self._bad = f"field {self.fields[bad].name!r} has an impossible length"
                 if bad >= 0 or (at + size >= self.stream.size and (bad == -2 or after >= self.stream.size or not rows)):
@@ -176,6 +178,7 @@ class VariableRows(BinaryRows):
 
         self.stream.prove(at + size)
         data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
+        # A row has at least its null flags, and four bytes for the length of each array.
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
         offsets = np.empty((1, min(most, 1 << 20)), np.int64)
         rows, after, bad = walk_rows(

@@ -75,7 +75,9 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
     if field.datatype == "bit" and (field.shape.item or field.shape.variable):
         return _convert_bits(context, given)
     shape, rows = field.shape, given.starts.size
+    # A complex number is two texts (section 5.1), so it is read as an array of floats and joined afterwards.
     pair = 2 if field.kind in {"c8", "c16"} else 1
+    # The common case, one number a cell, needs no search for tokens.
     if not shape.item and not shape.variable and pair == 1:
         values, null = _convert_numbers(context, given)
         return ColumnPart(rows, values, null)
@@ -83,6 +85,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
     total, comma = text.count_tokens(given.data, given.starts, given.stops, counts)
     if comma >= 0:
         context.add("comma", 1, given.where(comma))
+    # Elements are separated by white space (section 5.1); commas are what some services write, and are told of.
     size = pair * shape.size
     row_null = counts == 0
     if shape.variable:
@@ -119,7 +122,7 @@ def _check_size(count: int, there: int, given: CellTexts) -> None:
 
 
 class _Inner:
-    """Where the row of an element is."""
+    """Says where the row of an element is."""
 
     def __init__(self, given: CellTexts, counts: Spans | None, size: int) -> None:
         self._given, self._counts, self._size = given, counts, size
@@ -163,12 +166,13 @@ def _check_printable(context: _Context, given: CellTexts) -> CellTexts:
         return replace(given, seen=given.seen & ~cells.CONTROL)
     what = "a control character that XML forbids"
     context.diagnostics.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
+    # "?" has one byte, so that the places of all cells stay.
     data[bad] = 63
     return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
 
 
 def _resolve_references(given: CellTexts) -> CellTexts:
-    """The same with XML references replaced."""
+    """Replace XML references in the cells."""
     data, offsets = _unescape(given)
     return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & cells.HIGH)
 
@@ -197,6 +201,7 @@ def _convert_numbers(context: _Context, given: CellTexts) -> tuple[Array, Mask |
         return flags, _null_mask(state)
     if field.kind in {"u1", "i2", "i4", "i8"}:
         return _convert_integers(context, given, state)
+    # Floats are read as doubles and rounded once more, as astropy does.
     found_ = np.empty(rows, np.float64)
     if numbers.parse_floats(given.data, given.starts, given.stops, found_, state):
         _odd_floats(context, given, found_, state)
@@ -238,6 +243,7 @@ def _odd_floats(context: _Context, given: CellTexts, values: Array, state: npt.N
 
 
 def _convert_integers(context: _Context, given: CellTexts, state: npt.NDArray[np.uint8]) -> tuple[Array, Mask | None]:
+    """Convert cells to integers; what is beyond the type becomes null or the nearest, and is counted."""
     field, policy = context.field, context.policy
     dtype = np.dtype(field.kind)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
@@ -253,6 +259,7 @@ def _convert_integers(context: _Context, given: CellTexts, state: npt.NDArray[np
                 context.refuse(given.where(i), found)
         elif low <= value <= high:
             wide[i], state[i] = value, numbers.VALUE
+        # Unsigned bytes below 0 and hexadecimals beyond the type become the nearest; other integers beyond it are null, and told of.
         elif policy.astropy_compat or (value < 0 and low == 0) or found[:2] in {"0x", "0X"}:
             wide[i], state[i] = min(max(value, low), high), numbers.VALUE
             nearest.append(i)
@@ -274,10 +281,12 @@ def _parse_integer(found: str) -> int | None:
             return int(found, 16) if "_" not in found else None
         except ValueError:
             return None
+    # Python takes quadratic time for very long integers, and refuses them from 4300 digits on.
     return int(found) if _INTEGER.fullmatch(found) and found.isascii() and len(found) < 4000 else None
 
 
 def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
+    """Convert cells of arrays of bits, which are written as digits 0 and 1."""
     shape, rows = context.field.shape, given.starts.size
     counts = np.empty(rows, np.int32)
     total, bad = text.count_digits(given.data, given.starts, given.stops, counts)
@@ -293,6 +302,7 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // shape.size, out=offsets[1:])
         return ColumnPart(rows, out, None, None, None, offsets)
+    # An empty cell of an array of fixed length is null.
     empty = counts == 0
     wrong = np.flatnonzero((counts != shape.size) & ~empty)
     if wrong.size:
@@ -304,6 +314,7 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
 
 
 def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:
+    """Convert cells to texts in UTF-8, which the length of the field limits."""
     field, rows = context.field, given.starts.size
     if given.seen & (cells.AMPERSAND | cells.RETURN):
         data, offsets = _unescape(given)
