@@ -153,7 +153,7 @@ def _check_bounds(low: int, high: int, length: int) -> None:
 def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, Selector, Selector]]:
     """(chunk, selection within it, place in the output) for each chunk that a selection of one axis touches."""
     if isinstance(selection, Span):
-        return list(_split_span(grid, axis, selection))
+        return _in_one_chunk(grid, axis, selection) or list(_split_span(grid, axis, selection))
     chunks = grid.find_many(axis, selection)
     order = np.argsort(chunks, kind="stable")
     found: list[tuple[int, Selector, Selector]] = []
@@ -161,6 +161,16 @@ def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, 
         chunk = int(chunks[group[0]])
         found.append((chunk, selection[group] - grid.bounds(axis, chunk)[0], group))
     return found
+
+
+def _in_one_chunk(grid: ChunkGrid, axis: int, span: Span) -> list[tuple[int, Selector, Selector]] | None:
+    """The only piece of a span that lies within one chunk of a regular axis, as nearly all do in small files."""
+    edge, size = grid.edges[axis], len(span)
+    if not isinstance(edge, int) or not size:
+        return None
+    chunk, inside = divmod(span.start, edge)
+    last = inside + (size - 1) * span.step
+    return [(chunk, slice(inside, last + 1, span.step), slice(0, size))] if last < edge else None
 
 
 def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[tuple[int, Selector, Selector]]:

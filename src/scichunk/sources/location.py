@@ -152,7 +152,12 @@ class Location:
 
     def _open_source(self) -> ByteSource:
         """Open the kind of source that the target needs."""
-        target, given = self.target, dict(self.options or {})
+        target, path = self.target, self.local_path
+        if path is not None:
+            from scichunk.sources.local import LocalSource
+
+            return LocalSource(path)
+        given = dict(self.options or {})
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource
 
@@ -175,10 +180,6 @@ class Location:
             from scichunk.sources.objectstore import ObstoreSource
 
             return ObstoreSource(given["store"], target.partition("://")[2] or target)
-        if "://" not in target:
-            from scichunk.sources.local import LocalSource
-
-            return LocalSource(target)
         return _open_url(target, given, same_host=self.same_host)
 
     def __dask_tokenize__(self) -> tuple[str, str]:

@@ -29,6 +29,7 @@ _MAGIC: Final = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zXZ\0": "xz",
 }
+_ALL_MAGIC: Final = tuple(_MAGIC)
 _STEP_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 1 << 26
 _WARNING_BYTES: Final = 1 << 24
@@ -37,6 +38,8 @@ _WARNING_BYTES: Final = 1 << 24
 def find_compression(head: bytes | memoryview) -> str | None:
     """Say how a file that begins with these bytes is compressed as a whole, if it is."""
     start = bytes(head[:8])
+    if not start.startswith(_ALL_MAGIC):  # nearly always
+        return None
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
 
 

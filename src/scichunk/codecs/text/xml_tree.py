@@ -80,7 +80,7 @@ class _Builder:
         element = Element(name.rpartition(":")[2], attributes)
         if ":" in name:
             element.prefixed = name
-        if any(":" in k for k in attributes):
+        if attributes and ":" in "".join(attributes):
             element.attributes = {k.rpartition(":")[2]: v for k, v in attributes.items()}
             element.prefixed_attributes = attributes
         if self.open:

@@ -100,7 +100,7 @@ class Cards:
         """
         value = self.get(name)
         # Readers take either of two cards, and a size that is ambiguous gives wrong pixels.
-        if value != self.last_value(name):
+        if name.encode() in self._last and value != self.last_value(name):
             msg = f"{name} is there twice, as {value!r} and {self.last_value(name)!r}"
             raise FormatError(msg)
         if value is None and default is not None:
@@ -157,6 +157,8 @@ def _parse_value(text: str) -> Value:
             end += 2
     # What follows the slash is a comment.
     text = text.partition("/")[0].strip()
+    if text.isdigit() and text.isascii():  # most of what is asked for
+        return int(text)
     if text in {"T", "F"}:
         return text == "T"
     if not _NUMBER.fullmatch(text):

@@ -61,8 +61,7 @@ class GeoTIFFFile(FileBase):
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         super().__init__(location, source)
-        with located(url=source.url):
-            self.structure = read_structure(source)
+        self.structure = read_structure(source)
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[TIFFImage]] | None = None
         self._siblings: list[Location] | None = None
@@ -202,10 +201,11 @@ class GeoTIFFFile(FileBase):
             If no reader, or not the one asked for, can decode it.
         """
         with self._lock:
-            if array_id not in self._arrays:
-                with located(url=self.source.url, part=str(array_id)):
-                    self._arrays[array_id] = self._make_array(array_id)
-            return self._arrays[array_id]
+            found = self._arrays.get(array_id)
+            if found is None:
+                with located(self.source.url, lambda: str(array_id)):
+                    found = self._arrays[array_id] = self._make_array(array_id)
+            return found
 
     def _make_array(self, array_id: ArrayId) -> ArraySource:
         if isinstance(array_id, MaskId):
@@ -256,6 +256,9 @@ class GeoTIFFFile(FileBase):
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
         close_arrays(self._arrays.values())
+        if self._external is None and not self._mask_file:  # nearly always
+            self.source.close()
+            return
         beside = [self._external[0]] if self._external else []
         # Overviews and masks may lie in this file, or several in one beside it: each is closed once.
         for source in {self.source, *beside, *(s for s, _ in self._mask_file or ())}:

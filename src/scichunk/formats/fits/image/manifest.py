@@ -110,6 +110,8 @@ def _index_plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
 
 def _locate_slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Positions of slabs: whole axes after the cut one, single positions before it."""
+    if grid.size == 1:  # a small image
+        return np.array([base], np.uint64), np.array([size * math.prod(grid.shape)], np.uint64)
     strides = [size * math.prod(grid.shape[axis + 1 :]) for axis in range(len(grid.shape))]
     starts = np.full((1,) * len(grid.shape), base, np.int64)
     lengths = np.full((1,) * len(grid.shape), size, np.int64)

@@ -15,6 +15,7 @@ from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.manifest import image_scaling
 from scichunk.formats.fits.metadata import World, name_axes
 from scichunk.formats.fits.structure import HDU
+from scichunk.sky.wcs import Axes
 
 __all__ = ["build_node", "card_attributes", "codec_name", "inherit_attributes", "name_groups", "variable_name"]
 
@@ -58,9 +59,9 @@ def codec_name(source: ArraySource, hdu: HDU) -> str:
     return hdu.cards.get_string("ZCMPTYPE").strip() if hdu.kind == "compressed" else "uncompressed"
 
 
-def variable_name(hdu: HDU) -> str:
+def variable_name(hdu: HDU, world: Axes | None = None) -> str:
     """Name the variable of an image: EXTNAME in lower case, ``data`` where there is none or a dimension has that name."""
-    world = name_axes(hdu)
+    world = world or name_axes(hdu)
     name = re.sub(r"\s+", "_", hdu.cards.get_string("EXTNAME").strip().lower()) or "data"
     return "data" if name in {*world.dims, *world.names} else name
 
@@ -73,8 +74,8 @@ def build_node(
     attrs: Mapping[str, Any],
 ) -> Node:
     """Make the node of an image, of its values and of what is stored; ``attrs``: what it inherits."""
-    cards, named = hdu.cards, name_axes(hdu)
-    name = variable_name(hdu)
+    cards, named = hdu.cards, world.axes
+    name = variable_name(hdu, named)
     own: dict[str, Any] = {"fits_header": world.header}
     if world.tables:
         own["wcs_tables"] = world.tables
