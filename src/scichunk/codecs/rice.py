@@ -176,7 +176,7 @@ def _restore_values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> No
 
 
 @kernel
-def _decode_padded(
+def _decode_rice(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
@@ -243,4 +243,4 @@ def decode_rice(
     """
     if data.size < _LEAST_BYTES:
         data = np.pad(data, (0, _LEAST_BYTES))
-    _decode_padded(data, offsets, lengths, targets, counts, block, size, out, status)
+    _decode_rice(data, offsets, lengths, targets, counts, block, size, out, status)
