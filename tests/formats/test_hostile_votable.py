@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xarray as xr
 
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded
@@ -53,6 +54,15 @@ def test_items_beyond_the_limit(size):
 def test_items_of_no_elements_are_no_division_by_zero():
     frame = scichunk.read_votable(binary(COUNT.pack(3) + COUNT.pack(7), ZERO).encode())
     assert frame.compute()["b"].tolist() == [7]
+
+
+@pytest.mark.parametrize("kind", ["int", "doubleComplex", "boolean", "char", "unicodeChar", "short"])
+def test_columns_of_items_of_no_elements_as_arrays(kind):
+    fields = ZERO.replace("int", kind, 1)
+    data = binary(COUNT.pack(0) + COUNT.pack(7), fields).encode()
+    ds = xr.open_dataset(io.BytesIO(data), engine="votable").load()
+    assert ds["b"].values.tolist() == [7]
+    assert np.size(ds["a"].values[0]) == 0
 
 
 ZERO = '<FIELD name="a" datatype="int" arraysize="0x*"/><FIELD name="b" datatype="int"/>'

@@ -276,6 +276,7 @@ def _take_items(flat: pa.Array) -> Array:
     import pyarrow as pa
 
     cell: list[int] = []
+    count = len(flat)  # which cannot be told from the values of items without elements
     while pa.types.is_fixed_size_list(flat.type):
         size = flat.type.list_size
         cell.append(size)
@@ -288,4 +289,4 @@ def _take_items(flat: pa.Array) -> Array:
         found[:] = [np.array(v, object) if isinstance(v, list) else v for v in listed]
     else:
         found = _take_values(flat, Column("", kind, dtype))
-    return found.reshape(-1, *cell)
+    return found.reshape(count, *cell)
