@@ -10,46 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, kernel, part
+from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, CUT, DONE, MARKUP
 
-__all__ = [
-    "AMPERSAND",
-    "CELLS",
-    "CLOSED",
-    "CONTROL",
-    "CUT",
-    "DONE",
-    "GREATER",
-    "HIGH",
-    "MARKUP",
-    "RETURN",
-    "count_rows",
-    "find_row",
-    "tokenize",
-]
+__all__ = ["count_rows", "find_row", "tokenize"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
-
-DONE, CUT, CLOSED, MARKUP, CELLS = 0, 1, 2, 3, 4
-"""Why :func:`tokenize` came back: enough rows; data end within a row; end tag of the table; unusual markup; wrong number of cells."""
-AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
-"""What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII, ``>``."""
-
-
-def _classes() -> Bytes:
-    table = np.zeros(256, np.uint8)
-    table[:32] = CONTROL
-    table[[9, 10]] = 0
-    table[13] = RETURN
-    table[38] = AMPERSAND
-    table[62] = GREATER
-    table[128:] = HIGH
-    return table
-
-
-_CLASS = _classes()
-
 
 @kernel
 def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
@@ -184,7 +151,7 @@ def _cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
     # unsigned: numba makes no provision for negative indices then
     mark, size, seen = np.uint64(inside), np.uint64(data.size), np.uint8(0)
     while mark < size and data[mark] != 60:
-        seen |= _CLASS[data[mark]]
+        seen |= CLASS[data[mark]]
         mark += np.uint64(1)
     end = np.int64(mark)
     if end + 1 >= data.size:

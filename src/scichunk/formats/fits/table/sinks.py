@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.table.columns import (
@@ -93,7 +94,7 @@ class _Bits:
         self.out = empty((rows, field.width), np.dtype(np.uint8))
 
     def put(self, block: Block, at: int) -> None:
-        from scichunk.codecs.text import fits_columns
+        fits_columns = ways.choose("text.fits_columns")
 
         data, first = block.rows[self.field.number]
         out = self.out[at : at + len(data)]
@@ -137,7 +138,7 @@ class _Texts:
         self.at = 0
 
     def put(self, block: Block, at: int) -> None:
-        from scichunk.codecs.text import fits_columns
+        fits_columns = ways.choose("text.fits_columns")
 
         data, first = rows = block.rows[self.field.number]
         ends = self.ends[1 + at * self.count : 1 + (at + len(data)) * self.count]
@@ -210,7 +211,7 @@ def _heap_texts(field: Field, cells: HeapCells) -> Any:
     """Texts of a heap as Arrow strings."""
     import pyarrow as pa
 
-    from scichunk.codecs.text import fits_columns
+    fits_columns = ways.choose("text.fits_columns")
 
     ends = offsets_of(cells.counts)
     out = np.empty(int(ends[-1]), np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.errors import LimitExceeded, UnsupportedFeature
 from scichunk.sources import ByteSource
 
@@ -188,9 +189,7 @@ def _quiet(data: npt.NDArray[np.uint8], body: Body) -> bool:
     """Whether there is neither an end tag nor anything unusual in a block; it may say no without reason."""
     if body.name == "STREAM":
         return not (data == ord("<")).any()
-    from scichunk.codecs.text.cells import count_rows
-
-    return not count_rows(data, np.frombuffer(body.prefix, np.uint8))[1]
+    return not ways.choose("text.cells").count_rows(data, np.frombuffer(body.prefix, np.uint8))[1]
 
 
 def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[Span]) -> tuple[int, int]:

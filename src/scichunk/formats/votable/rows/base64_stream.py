@@ -7,6 +7,7 @@ import html
 import re
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.buffers import borrow
-from scichunk.codecs.text import base64
+from scichunk.codecs import ways
 from scichunk.core.cache import held_bytes
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.markup import is_near, read
@@ -27,6 +28,10 @@ Bytes = npt.NDArray[np.uint8]
 _BLOCK: Final = 1 << 18
 _ODD: Final = re.compile(rb"[<&]")
 _MARKUP: Final = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", re.DOTALL)
+
+
+def _base64() -> ModuleType:
+    return ways.choose("text.base64")
 
 
 class ByteStream(Protocol):
@@ -185,13 +190,13 @@ class Base64Stream:
         if not self._letters:
             at = self._place(first)
             data = read(self._source, at, min(self._place(last - 1) + 1, self._end))
-            end, count = base64.decode(data, self._line, self._gap, first % self._line, out)
+            end, count = _base64().decode(data, self._line, self._gap, first % self._line, out)
             if count < out.size and self._index_from(at + end):
                 self._check(stop)
                 return self.read(start, stop)
         else:
             at, data = self._block(first, last)
-            end, count = base64.decode(data, 0, 0, 0, out)
+            end, count = _base64().decode(data, 0, 0, 0, out)
         if count < out.size:
             found = data[end : end + 8].tobytes()
             msg = f"not base64, {found!r}" if found else "base64 text ends too early"
@@ -216,7 +221,7 @@ class Base64Stream:
     def _breaks(self, line: int, size: int = 1 << 30) -> bool:
         """Whether lines are not equal from the start of one on."""
         data = read(self._source, line, min(line + size, self._end))
-        return bool(base64.irregular(data, self._line, self._gap) >= 0)
+        return bool(_base64().irregular(data, self._line, self._gap) >= 0)
 
     def _prove(self, letters: int) -> None:
         """Make sure that lines are equal up to a letter."""
@@ -228,7 +233,7 @@ class Base64Stream:
         with self._lock:
             while self._proved < place and not self._letters:
                 stop = min(self._proved + step, self._end)
-                if base64.irregular(read(self._source, self._proved, stop), self._line, self._gap) >= 0:
+                if _base64().irregular(read(self._source, self._proved, stop), self._line, self._gap) >= 0:
                     self._index()
                     return
                 self._proved = stop
@@ -253,7 +258,7 @@ class Base64Stream:
         """Count the letters of all blocks."""
         counts, pads, odd = [0], 0, False
         for at in range(self._first, self._end, _BLOCK):
-            letters, padding, strange = base64.count(read(self._source, at, min(at + _BLOCK, self._end)))
+            letters, padding, strange = _base64().count(read(self._source, at, min(at + _BLOCK, self._end)))
             counts.append(counts[-1] + letters)
             pads += padding
             odd |= strange
@@ -276,5 +281,5 @@ class Base64Stream:
         j = min(len(self._letters) - 1, bisect.bisect_left(self._letters, last))
         at = self._first + i * _BLOCK
         data = read(self._source, at, min(self._first + j * _BLOCK, self._end))
-        skipped = base64.skip(data, first - self._letters[i])
+        skipped = _base64().skip(data, first - self._letters[i])
         return at + skipped, data[skipped:]

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.core.cache import held_bytes
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
@@ -114,6 +115,7 @@ class FixedRows(_BinaryRows):
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
         """Decode rows; for each wanted field its parts."""
+        ways.announce("binary", (rows.stop - rows.start) * self.width)
         self.stream.prove(rows.stop * self.width)
         total = self.count_rows()
         if rows.stop >= total:
@@ -168,8 +170,7 @@ class VariableRows(_BinaryRows):
 
     def _reach(self, bits: Any, units: Any) -> int:
         """How far the beginning of the stream can be rows; -1 where it cannot, and where a short one ends otherwise than with a row."""
-        from scichunk.codecs.text.votable_rows import walk
-
+        walk = ways.choose("text.votable_rows").walk
         size = min(self.stream.size, _PIECE)
         data = self.stream.read(0, size)
         slots = np.arange(len(self.fields))
@@ -234,10 +235,15 @@ class VariableRows(_BinaryRows):
         at, row = self._places[i], self._rows[i]
         if at < wanted_from or skip:
             at, row = self._skip(at, row, wanted_from, skip)
+        ways.announce("binary", self._bytes_of(at, limit, left))
         parts = self._decode(at, row, wanted, policy, limit=limit, left=left)
         if self._end >= 0 and (rows.last_byte >= self.stream.size if rows.start < 0 else rows.stop >= self._rows[-1]):
             self._check_end(policy)
         return parts
+
+    def _bytes_of(self, at: int, limit: int, left: int) -> int:
+        """About how many bytes some rows have."""
+        return min(max(0, limit - at), left * self.stream.size // max(1, self._rows[-1]))
 
     def _check_end(self, policy: Policy) -> None:
         if self._bad:
@@ -278,8 +284,7 @@ class VariableRows(_BinaryRows):
 
     def _walk(self, at: int, size: int) -> tuple[int, int, int]:
         """Count the rows of a piece."""
-        from scichunk.codecs.text.votable_rows import walk
-
+        walk = ways.choose("text.votable_rows").walk
         self.stream.prove(at + size)
         data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
         most = max(1, data.size // max(1, self.masks + int((self.numbers < 0).sum()) * 4)) + 1
@@ -289,8 +294,7 @@ class VariableRows(_BinaryRows):
 
     def _skip(self, at: int, row: int, place: int, rows: int) -> tuple[int, int]:
         """Go on to the first row at a place or behind it, or over some rows."""
-        from scichunk.codecs.text.votable_rows import walk
-
+        walk = ways.choose("text.votable_rows").walk
         size = self.piece
         while at < place or rows:
             data = self.stream.read(at, min(at + size, self.stream.size))
@@ -310,8 +314,7 @@ class VariableRows(_BinaryRows):
 
     def _decode(self, at: int, row: int, wanted: Sequence[int], policy: Policy, *, limit: int, left: int) -> Parts:
         """Decode rows from a place on, up to a place and at most ``left`` of them."""
-        from scichunk.codecs.text.votable_rows import walk
-
+        walk = ways.choose("text.votable_rows").walk
         slots = self._none.copy()
         slots[list(wanted)] = np.arange(len(wanted))
         parts: Parts = [[] for _ in wanted]
@@ -344,25 +347,24 @@ class VariableRows(_BinaryRows):
         self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], *, policy: Policy, first: int
     ) -> list[Part]:
         """Decode the wanted fields of rows whose places are known, from row ``first`` on."""
-        from scichunk.codecs.text.votable_rows import gather, gather_ranges
-
+        kernels = ways.choose("text.votable_rows")
         rows = starts.shape[1]
         flags = np.empty((rows, self.masks), np.uint8)
-        _need(gather(data, starts[-1], self.masks, flags.reshape(-1)))
+        _need(kernels.gather(data, starts[-1], self.masks, flags.reshape(-1)))
         parts = []
         for slot, column in enumerate(wanted):
             number, bits = int(self.numbers[column]), int(self.bits[column])
             if number >= 0:
                 size = (bits * number + 7) // 8
                 raw = np.empty((rows, size), np.uint8)
-                _need(gather(data, starts[slot], size, raw.reshape(-1)))
+                _need(kernels.gather(data, starts[slot], size, raw.reshape(-1)))
                 items = None
             else:
                 units = int(self.units[column])
                 items = counts[slot] // units
                 sizes = (items * units * bits + 7) >> 3
                 raw = np.empty(int(sizes.sum()), np.uint8)
-                _need(gather_ranges(data, starts[slot], sizes, raw))
+                _need(kernels.gather_ranges(data, starts[slot], sizes, raw))
                 if units > 1 and self.fields[column].datatype == "bit":
                     raw = pad_items(raw, items, units)
             part = self.part_of(column, raw, items, flags=flags, policy=policy, first=first)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.formats.votable.document.markup import SLACK, Body, Span, is_near, oddities, read
 from scichunk.formats.votable.document.scan import Document
 
@@ -94,8 +95,7 @@ class RowIndex:
         return self.odd[i][1] if i >= 0 and self.odd[i][0] < place < self.odd[i][1] else place
 
     def _step(self) -> None:
-        from scichunk.codecs.text.cells import count_rows
-
+        count_rows = ways.choose("text.cells").count_rows
         source, body, at = self.document.source, self.body, self._starts[-1]
         end = min(at + _BLOCK, body.stop)
         rows, unusual = count_rows(padded(self._fetch(at, end + SLACK), end - at), self.prefix)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs.text import cells as kernels
+from scichunk.codecs import ways
+from scichunk.codecs.text import states
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.markup import Body, read
@@ -30,6 +32,10 @@ _CELLS: Final = 1 << 16
 
 Bytes = npt.NDArray[np.uint8]
 Parts = list[list[Part]]
+
+
+def _cells() -> ModuleType:
+    return ways.choose("text.cells")
 
 
 class TableData:
@@ -97,6 +103,7 @@ class TableData:
         index.advance_rows(rows.stop)
         place, before = index.before(rows.start)
         count = min(rows.stop, index.n_rows) - rows.start
+        ways.announce("tabledata", (self.body.stop - place) * max(0, count) // max(1, index.n_rows - before))
         run = _Run(self, place, self.body.stop, wanted, policy, first=rows.start, count=max(0, count))
         return run.all(rows.start - before)
 
@@ -107,6 +114,7 @@ class TableData:
             index.advance(rows.last_byte)  # proves that the table has not ended before
         start, stop = index.outside(rows.first_byte), min(rows.last_byte, body.stop)
         known = index.near or rows.start >= 0
+        ways.announce("tabledata", max(0, stop - start))
         run = _Run(self, min(start, stop), stop, wanted, policy, first=before if known else -1, count=-1)
         if start > body.start:
             run.seek()
@@ -150,7 +158,7 @@ class _Run:
         """Go to the first row that begins at the place or behind it."""
         while self.place < self.stop:
             data = read(self.source, self.place, min(self.body.stop, self.place + self.piece))
-            found = kernels.find_row(data, 0, 0, self.prefix)
+            found = _cells().find_row(data, 0, 0, self.prefix)
             if found >= 0:
                 self.place += found
                 return
@@ -163,7 +171,7 @@ class _Run:
             data = read(self.source, at, min(self.place + 32, self.source.fingerprint.size))
             size = self.place - at + 32
             data = data if data.size >= size else np.concatenate([data, np.zeros(size - data.size, np.uint8)])
-            rows += kernels.count_rows(data, self.prefix)[0]
+            rows += _cells().count_rows(data, self.prefix)[0]
         self.first, self._relative = rows, False
 
     def all(self, skip: int) -> Parts:
@@ -174,7 +182,7 @@ class _Run:
             data = read(self.source, self.place, end)
             before = self.place
             if skip:
-                at = kernels.find_row(data, 0, skip, self.prefix)
+                at = _cells().find_row(data, 0, skip, self.prefix)
                 if at < 0:
                     size = self._larger(size, end)
                     continue
@@ -213,23 +221,23 @@ class _Run:
             starts = np.empty((len(self.wanted), rows), np.int32)
             stops = np.empty_like(starts)
             seen = np.zeros(len(self.wanted), np.uint8)
-            count, at, status, cells = kernels.tokenize(
+            count, at, status, cells = _cells().tokenize(
                 data, at, limit, columns, self.slots, self.prefix, starts, stops, seen
             )
             if count:
                 self._decode(data, starts[:, :count], stops[:, :count], seen, base)
             self.place = base + at
-            if status == kernels.DONE:
+            if status == states.DONE:
                 if count < rows:
                     return
                 continue
-            if status == kernels.CUT:
+            if status == states.CUT:
                 if last and not count:
                     self._unfinished()
                 return
-            if status == kernels.CLOSED and self._ended(data[at:]):
+            if status == states.CLOSED and self._ended(data[at:]):
                 return
-            if status == kernels.CELLS:
+            if status == states.CELLS:
                 self._check_cells(cells, base + at)
             moved = self._strict(data[at:], limit - at, base + at, last=last)
             at += moved
@@ -299,7 +307,7 @@ class _Run:
             cuts = np.zeros(len(rows) + 1, np.int32)
             np.cumsum([len(e) for e in encoded], out=cuts[1:])
             buffer = np.frombuffer(b"".join(encoded), np.uint8)
-            seen = kernels.HIGH if buffer.size and int(buffer.max()) > 127 else 0
+            seen = states.HIGH if buffer.size and int(buffer.max()) > 127 else 0
             texts = Texts(buffer, cuts[:-1], cuts[1:], seen, lambda r: f"row {first + r}, byte {base + places[r]}")
             self._add(slot, column, texts)
         self._advance(len(rows))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.text import cells, numbers
-from scichunk.codecs.text import texts as text
+from scichunk.codecs import ways
+from scichunk.codecs.text import states
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.values.column_part import Array, Mask, Part, declared_null
@@ -25,6 +26,14 @@ _INTEGER: Final = re.compile(r"[+-]?\d+")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+def _numbers_of() -> ModuleType:
+    return ways.choose("text.numbers")
+
+
+def _texts_of() -> ModuleType:
+    return ways.choose("text.texts")
+
+
 @dataclass(slots=True)
 class Texts:
     """The cells of one field in some rows: places in a buffer."""
@@ -33,7 +42,7 @@ class Texts:
     starts: Spans
     stops: Spans
     seen: int
-    """What is in them, see :mod:`scichunk.codecs.text.cells`."""
+    """What is in them, see :mod:`scichunk.codecs.text.states`."""
     where: Callable[[int], str]
     """Says where a row is."""
     encoding: str = "utf-8"
@@ -66,9 +75,9 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         If a text is no value of the field's type (or, by the policy, that becomes null).
     """
     context = _Context(field, policy, findings)
-    if given.seen & cells.CONTROL:
+    if given.seen & states.CONTROL:
         given = _printable(context, given)
-    if given.seen & (cells.AMPERSAND | cells.RETURN) and not field.is_text:
+    if given.seen & (states.AMPERSAND | states.RETURN) and not field.is_text:
         given = _resolved(given)
     if field.is_text:
         return _texts(context, given)
@@ -80,7 +89,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         values, null = _numbers(context, given)
         return Part(rows, values, null)
     counts = np.empty(rows, np.int32)
-    total, comma = text.count_tokens(given.data, given.starts, given.stops, counts)
+    total, comma = _texts_of().count_tokens(given.data, given.starts, given.stops, counts)
     if comma >= 0:
         context.add("comma", 1, given.where(comma))
     size = pair * shape.size
@@ -98,7 +107,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
     count = total if shape.variable else rows * size
     _check_size(count, total, given)
     firsts, lasts = np.empty(count, np.int32), np.empty(count, np.int32)
-    text.tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
+    _texts_of().tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
     inner = _Inner(given, counts if shape.variable else None, size)
     values, null = _numbers(context, replace(given, starts=firsts, stops=lasts, where=inner.where))
     if pair == 2:
@@ -160,23 +169,23 @@ def _printable(context: _Context, given: Texts) -> Texts:
     bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
     first = next((i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any()), -1)
     if first < 0:  # in a row that was not taken
-        return replace(given, seen=given.seen & ~cells.CONTROL)
+        return replace(given, seen=given.seen & ~states.CONTROL)
     what = "a control character that XML forbids"
     context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
     data[bad] = 63
-    return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
+    return replace(given, data=data, seen=given.seen & ~states.CONTROL)
 
 
 def _resolved(given: Texts) -> Texts:
     """The same with XML references replaced."""
     data, offsets = _unescaped(given)
-    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & cells.HIGH)
+    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & states.HIGH)
 
 
 def _unescaped(given: Texts) -> tuple[npt.NDArray[np.uint8], Spans]:
     out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
     offsets = np.empty(given.starts.size + 1, np.int32)
-    used = text.unescape(given.data, given.starts, given.stops, out, offsets)
+    used = _texts_of().unescape(given.data, given.starts, given.stops, out, offsets)
     if used < 0:
         msg = f"an entity that is not defined in {given.text(-1 - used)[:60]!r}"
         raise FormatError(msg, part=given.where(-1 - used))
@@ -189,16 +198,16 @@ def _numbers(context: _Context, given: Texts) -> tuple[Array, Mask | None]:
     state = np.empty(rows, np.uint8)
     if field.kind == "?":
         flags = np.empty(rows, np.bool_)
-        others = numbers.booleans(given.data, given.starts, given.stops, flags, state)
+        others = _numbers_of().booleans(given.data, given.starts, given.stops, flags, state)
         if others:
             for i, found in _others(given, state):
                 context.refuse(given.where(i), found)
-                state[i] = numbers.EMPTY
+                state[i] = states.EMPTY
         return flags, _nulls(state)
     if field.kind in {"u1", "i2", "i4", "i8"}:
         return _integers(context, given, state)
     found_ = np.empty(rows, np.float64)
-    if numbers.floats(given.data, given.starts, given.stops, found_, state):
+    if _numbers_of().floats(given.data, given.starts, given.stops, found_, state):
         _odd_floats(context, given, found_, state)
     kind = "f4" if field.kind in {"f4", "c8"} else "f8"
     with np.errstate(over="ignore"):
@@ -211,12 +220,12 @@ def _numbers(context: _Context, given: Texts) -> tuple[Array, Mask | None]:
 
 
 def _others(given: Texts, state: npt.NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
-    for i in np.flatnonzero(state == numbers.OTHER).tolist():
+    for i in np.flatnonzero(state == states.OTHER).tolist():
         yield i, given.text(i).strip()
 
 
 def _nulls(state: npt.NDArray[np.uint8]) -> Mask | None:
-    null = state == numbers.EMPTY
+    null = state == states.EMPTY
     return null if null.any() else None
 
 
@@ -229,9 +238,9 @@ def _odd_floats(context: _Context, given: Texts, values: Array, state: npt.NDArr
     bad, first = 0, ""
     for i, found in _others(given, state):
         if _FLOAT.fullmatch(found) or found.lower().lstrip("+-") == "infinity":
-            values[i], state[i] = float(found), numbers.VALUE
+            values[i], state[i] = float(found), states.VALUE
         else:
-            state[i] = numbers.EMPTY
+            state[i] = states.EMPTY
             bad, first = bad + 1, first or given.where(i)
     if bad:
         context.add("no number", bad, first)
@@ -242,19 +251,19 @@ def _integers(context: _Context, given: Texts, state: npt.NDArray[np.uint8]) -> 
     dtype = np.dtype(field.kind)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     wide = np.empty(given.starts.size, np.int64)
-    others = numbers.integers(given.data, given.starts, given.stops, low, high, wide, state)
+    others = _numbers_of().integers(given.data, given.starts, given.stops, low, high, wide, state)
     beyond: list[int] = []
     nearest: list[int] = []
     for i, found in _others(given, state) if others else ():
         value = _integer(found)
-        state[i] = numbers.EMPTY
+        state[i] = states.EMPTY
         if value is None:
             if found.lower() != "nan":
                 context.refuse(given.where(i), found)
         elif low <= value <= high:
-            wide[i], state[i] = value, numbers.VALUE
+            wide[i], state[i] = value, states.VALUE
         elif policy.astropy_compat or (value < 0 and low == 0) or found[:2] in {"0x", "0X"}:
-            wide[i], state[i] = min(max(value, low), high), numbers.VALUE
+            wide[i], state[i] = min(max(value, low), high), states.VALUE
             nearest.append(i)
         else:
             beyond.append(i)
@@ -280,7 +289,7 @@ def _integer(found: str) -> int | None:
 def _bits(context: _Context, given: Texts) -> Part:
     shape, rows = context.field.shape, given.starts.size
     counts = np.empty(rows, np.int32)
-    total, bad = text.count_digits(given.data, given.starts, given.stops, counts)
+    total, bad = _texts_of().count_digits(given.data, given.starts, given.stops, counts)
     if bad >= 0:
         context.refuse(given.where(bad), given.text(bad))
     if shape.variable:
@@ -289,7 +298,7 @@ def _bits(context: _Context, given: Texts) -> Part:
             _refuse_length(context, given, row, int(counts[row]), f"a multiple of {shape.size}")
         total = _without(given, wrong, counts, total)
         out = np.empty(total, np.bool_)
-        text.digits(given.data, given.starts, given.stops, -1, out)
+        _texts_of().digits(given.data, given.starts, given.stops, -1, out)
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // shape.size, out=offsets[1:])
         return Part(rows, out, None, None, None, offsets)
@@ -299,26 +308,26 @@ def _bits(context: _Context, given: Texts) -> Part:
         context.add("array length", wrong.size, given.where(int(wrong[0])))
     _check_size(rows * shape.size, total, given)
     out = np.empty(rows * shape.size, np.bool_)
-    text.digits(given.data, given.starts, given.stops, shape.size, out)
+    _texts_of().digits(given.data, given.starts, given.stops, shape.size, out)
     return Part(rows, out, None, empty if empty.any() else None)
 
 
 def _texts(context: _Context, given: Texts) -> Part:
     field, rows = context.field, given.starts.size
-    if given.seen & (cells.AMPERSAND | cells.RETURN):
+    if given.seen & (states.AMPERSAND | states.RETURN):
         data, offsets = _unescaped(given)
     else:
         data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
         offsets = np.empty(rows + 1, np.int32)
-        text.copy(given.data, given.starts, given.stops, data, offsets)
-    if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
+        _texts_of().copy(given.data, given.starts, given.stops, data, offsets)
+    if given.seen & states.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
             if "]]>" in given.text(row):
                 context.findings.refuse(
                     context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
                 )
     report = Report(field.name, context.policy, context.findings, given.where)
-    if given.seen & cells.HIGH:
+    if given.seen & states.HIGH:
         from scichunk.formats.votable.values.strings import to_utf8
 
         data, offsets = to_utf8(data, offsets, given.encoding, report)
