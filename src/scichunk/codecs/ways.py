@@ -20,6 +20,7 @@ FAMILIES: Final = {
     "tabledata": ("text.cells", "text.numbers", "text.texts"),
     "binary": ("text.base64", "text.votable_rows"),
     "fits table": ("text.fits_columns",),
+    "fits image": ("rice", "plio", "hcompress", "quantize"),
 }
 """Kernels that one kind of data needs together."""
 

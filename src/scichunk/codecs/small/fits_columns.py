@@ -63,7 +63,7 @@ def trim_rows(
     field = _field(data, width, offset, count * size, rows)
     if field is None or not 0 <= at <= out.size or rows * count * size > out.size - at:
         return -2
-    return _append(field.reshape(rows * max(0, count), max(0, size)), out, ends, at)
+    return _append(field.reshape(rows * count, size), out, ends, at) if count > 0 else at
 
 
 def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
@@ -85,9 +85,11 @@ def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray
 def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
     """Widen texts of ``size`` bytes to ``out[row, text, character]``; 0, -1: not ASCII, -2: outside."""
     rows, n, most = out.shape
-    field = _field(data, width, offset, n * size, rows) if 0 <= size <= most else None
+    field = _field(data, width, offset, n * size, rows) if size <= most else None
     if field is None:
         return -2
+    if not n:
+        return 0
     cells = field.reshape(rows * n, size)
     lengths, plain = _ends(cells)
     if not plain:
