@@ -20,6 +20,7 @@ FAMILIES: Final = {
     "tabledata": ("text.cells", "text.numbers", "text.texts"),
     "binary": ("text.base64", "text.votable_rows"),
     "fits table": ("text.fits_columns",),
+    "float predictor": ("float_predictor",),
     "fits image": ("rice", "plio", "hcompress", "quantize"),
 }
 """Kernels that one kind of data needs together."""
@@ -35,8 +36,13 @@ def announce(family: str, nbytes: int) -> None:
         _announced[family] = _announced.get(family, 0) + nbytes
 
 
+def compiled(family: str) -> bool:
+    """Whether compiled code is to decode this kind of data: enough was announced."""
+    return _announced.get(family, 0) > options.get().kernel_bytes
+
+
 def choose(module: str) -> ModuleType:
     """Return the module that serves, by its name within :mod:`scichunk.codecs`: compiled once enough was announced, else of libraries."""
-    if _announced.get(_FAMILY[module], 0) > options.get().kernel_bytes:
+    if compiled(_FAMILY[module]):
         return import_module(f"scichunk.codecs.{module}")
     return import_module(f"scichunk.codecs.small.{module.rpartition('.')[2]}")
