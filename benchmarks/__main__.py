@@ -10,6 +10,7 @@ from benchmarks import report
 SECTIONS = {
     "geotiff": "GeoTIFF",
     "masks": "Masks of GeoTIFF",
+    "windows": "Random windows",
     "jpeg2000": "JPEG 2000",
     "fits": "FITS images",
     "tables": "FITS tables",

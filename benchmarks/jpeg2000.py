@@ -59,10 +59,10 @@ def rioxarray(path, reduce, rows, columns):
 
 
 def glymur(path, reduce, rows, columns):
-    from scichunk.formats.jpeg2000.reference import lent
+    from scichunk.formats.jpeg2000.reference import lend_glymur
 
     step = 1 << reduce
-    with lent() as library:
+    with lend_glymur() as library:
         found = library.Jp2k(path)[rows[0] * step : rows[1] * step : step, columns[0] * step : columns[1] * step : step]
     return found[: rows[1] - rows[0], : columns[1] - columns[0]]
 

@@ -16,6 +16,7 @@ compare ratios, not numbers.
 PACKAGES = {
     "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile"],
     "masks": ["rasterio", "rioxarray"],
+    "windows": ["rasterio"],
     "jpeg2000": ["rasterio", "rioxarray", "glymur", "imagecodecs"],
     "fits": ["astropy", "fitsio", "rustfits"],
     "tables": ["astropy", "fitsio", "pyarrow"],

@@ -11,7 +11,7 @@ import numpy as np
 from scichunk.codecs.jpeg2000 import openjpeg
 from scichunk.codecs.jpeg2000.packets import PacketWalk, order_packets
 from scichunk.formats.jpeg2000.file import open_file
-from scichunk.formats.jpeg2000.reference import lent
+from scichunk.formats.jpeg2000.reference import lend_glymur
 from scichunk.sources import locate
 
 ORDERS = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
@@ -30,7 +30,7 @@ def encode(planes, *, bits=8, signed=False, offset=(0, 0), tile=None, tile_offse
            levels=3, layers=1, irreversible=False, mct=0, precincts=(), sop=False, eph=False, mode=0, roi=None,
            plt=False, tlm=False, parts=None, block=32):  # fmt: skip
     """Encode planes (rows, columns) of int32 with OpenJPEG; returns the raw codestream."""
-    with lent():
+    with lend_glymur():
         from glymur.lib import openjp2 as o
 
         return _encode(o, planes, locals())
@@ -97,9 +97,9 @@ def _encode(o, planes, given):
 def decode(data, reduce=0):
     """Planes of a full decode of the whole codestream by OpenJPEG: the oracle."""
     structure = open_file(locate(data)).structure
-    shapes = {c: structure.shape(g, reduce)[1:] for g in structure.groups for c in g.components}
+    shapes = {c: structure.group_shape(g, reduce)[1:] for g in structure.groups for c in g.components}
     code = data[structure.start : structure.stop]
-    with openjpeg.decoded(code, shapes.__getitem__, len(shapes), reduce=reduce) as planes:
+    with openjpeg.decode_codestream(code, shapes.__getitem__, len(shapes), reduce=reduce) as planes:
         return [p.copy() for p in planes]
 
 
@@ -121,14 +121,14 @@ def reorder(data, volumes, *, in_tile=False):
     header, parts = file.header, file.parts.get()
     start, stop = int(parts.starts[0]), int(parts.stops[0])
     first = data.index(b"\xff\x93", start) + 2
-    old = order_packets(header, header.size.tile(0))
+    old = order_packets(header, header.size.tile_bounds(0))
     walk = PacketWalk(old)
-    assert walk.walk(data[first:stop], 0) == (len(old), 0, stop - first)
+    assert walk.walk_bytes(data[first:stop], 0) == (len(old), 0, stop - first)
     ends = first + np.cumsum(walk.sizes)
     found = {
         (int(p), int(n)): data[e - s : e] for p, n, e, s in zip(old.which, old.layers, ends, walk.sizes, strict=True)
     }
-    new = order_packets(replace(header, progressions=volumes), header.size.tile(0))
+    new = order_packets(replace(header, progressions=volumes), header.size.tile_bounds(0))
     assert len(new) == len(old)
     fields = [
         (v.first_resolution, v.first_component, v.layers, v.last_resolution, v.last_component, ORDERS.index(v.order))
@@ -151,9 +151,9 @@ def repack(data, *, into):
         start, stop = int(parts.starts[i]), int(parts.stops[i])
         tile = struct.unpack(">H", data[start + 4 : start + 6])[0]
         first = data.index(b"\xff\x93", start) + 2
-        packets = order_packets(header, header.size.tile(tile))
+        packets = order_packets(header, header.size.tile_bounds(tile))
         walk = PacketWalk(packets)
-        assert walk.walk(data[first:stop], 0) == (len(packets), 0, stop - first)
+        assert walk.walk_bytes(data[first:stop], 0) == (len(packets), 0, stop - first)
         heads, rest, place = b"", b"", first
         for size, body in zip(walk.sizes.tolist(), walk.bodies.tolist(), strict=True):
             heads += data[place : place + size - body]

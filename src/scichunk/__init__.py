@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.dask.frames import read_table
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
+    from scichunk.adapters.reader import WindowReader, reader
     from scichunk.adapters.tables import to_qtable
     from scichunk.adapters.xarray.sky import wcs
     from scichunk.adapters.xarray.stacks import open_stack
@@ -37,6 +38,7 @@ __all__ = [
     "CacheInfo",
     "CacheReport",
     "FileInfo",
+    "WindowReader",
     "__version__",
     "cache_info",
     "clear_caches",
@@ -59,6 +61,7 @@ __all__ = [
     "read_fits_table",
     "read_table",
     "read_votable",
+    "reader",
     "to_qtable",
     "votable_header",
     "wcs",
@@ -81,6 +84,7 @@ _WHERE = {
     "from_geotiffs": "scichunk.formats.geotiff.api",
     "from_jpeg2000": "scichunk.formats.jpeg2000.api",
     "from_votable": "scichunk.formats.votable.api",
+    "WindowReader": "scichunk.adapters.reader",
     "info": "scichunk.adapters.info",
     "list_formats": "scichunk.core.registry",
     "open": "scichunk.adapters.xarray.tree",
@@ -88,6 +92,7 @@ _WHERE = {
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
+    "reader": "scichunk.adapters.reader",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.formats.votable.api",
     "wcs": "scichunk.adapters.xarray.sky",

@@ -63,9 +63,9 @@ class ScichunkError(Exception):
         # pickle leaves the cause behind, but distributed sends it along by means of tblib, which asks for it after this; if it could
         # not be pickled, the client would get a bare Exception
         suppressed = self.__suppress_context__
-        self.__cause__, self.__context__ = _portable(self.__cause__), _portable(self.__context__)
+        self.__cause__, self.__context__ = _make_portable(self.__cause__), _make_portable(self.__context__)
         self.__suppress_context__ = suppressed
-        return _rebuild, (type(self), self.message, self.url, self.part, self.tried)
+        return _rebuild_error, (type(self), self.message, self.url, self.part, self.tried)
 
     def at(self, *, url: str | None = None, part: str | None = None, tried: str | None = None) -> Self:
         """Fill in what the raiser did not know of the place; the rule is that of :class:`located`. Returns the error itself."""
@@ -85,7 +85,7 @@ class ForeignError(Exception):
     """Stands for an error of a library that cannot be sent to another process; the message has its class and its text."""
 
 
-def _portable(error: BaseException | None) -> BaseException | None:
+def _make_portable(error: BaseException | None) -> BaseException | None:
     """Return an error that can be pickled: itself, or what stands for it."""
     if error is None:
         return None
@@ -93,12 +93,12 @@ def _portable(error: BaseException | None) -> BaseException | None:
         pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes; some errors can be written, but not be read
     except Exception:  # noqa: BLE001  # any error in the code of others says the same
         found = ForeignError(f"{type(error).__module__}.{type(error).__qualname__}: {error}")
-        found.__cause__ = _portable(error.__cause__)
+        found.__cause__ = _make_portable(error.__cause__)
         return found.with_traceback(error.__traceback__)
     return error
 
 
-def _rebuild(
+def _rebuild_error(
     cls: type[ScichunkError], message: str, url: str | None, part: str | None, tried: str | None
 ) -> ScichunkError:
     return cls(message, url=url, part=part, tried=tried)

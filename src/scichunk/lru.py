@@ -34,13 +34,11 @@ class _Flight:
 _all: weakref.WeakSet[LRU[Any]] = weakref.WeakSet()
 
 
-def _one(value: object) -> int:
-    del value
+def _weigh_one(_value: object) -> int:
     return 1
 
 
-def _nothing(key: object) -> int:
-    del key
+def _forget_nothing(_key: object) -> int:
     return 0
 
 
@@ -84,10 +82,10 @@ class LRU(Generic[T]):
     def __init__(
         self,
         limit: Callable[[], int],
-        weigh: Callable[[T], int] = _one,
+        weigh: Callable[[T], int] = _weigh_one,
         let_go: Callable[[T], None] | None = None,
         *,
-        weigh_key: Callable[[Any], int] = _nothing,
+        weigh_key: Callable[[Any], int] = _forget_nothing,
         name: str = "",
         most: Callable[[], int] | None = None,
         grows: bool = False,
@@ -108,23 +106,24 @@ class LRU(Generic[T]):
     def get(self, key: Hashable) -> T | None:
         """Return the value, now the most recently used, or None."""
         with self._lock:
-            value, gone = self._use(key)
-        self._release(gone)
+            value, gone = self._get_and_shrink(key)
+        self._release_values(gone)
         if self._left:
-            self._tidy()
+            self._forget_left()
         return value
 
-    def _use(self, key: Hashable) -> tuple[T | None, list[T]]:
+    def _get_and_shrink(self, key: Hashable) -> tuple[T | None, list[T]]:
         """The value, and those that fall out since the one that was used before has grown. The lock is held."""
         value = self._values.get(key)
         if value is None:
             return None, []
         self._values.move_to_end(key)
+        # Opened files grow while they are read (headers, indexes): the one that was used before is weighed when another is used.
         if not self._grows or value is self._used[1]:
             return value, []
         self._weigh_used()
         self._used = key, value
-        return value, self._shrink() if self._weight > self._limit() else []
+        return value, self._take_oldest() if self._weight > self._limit() else []
 
     def _weigh_used(self) -> None:
         """Weigh the value that was used last again. The lock is held."""
@@ -134,13 +133,14 @@ class LRU(Generic[T]):
             self._weight += weight - self._weights[key]
             self._weights[key] = weight
 
-    def _shrink(self) -> list[T]:
+    def _take_oldest(self) -> list[T]:
         """Take out the oldest beyond the limits. The lock is held."""
         limit, most, gone = self._limit(), None if self._most is None else self._most(), []
         while self._values and (self._weight > limit or (most is not None and len(self._values) > most)):
+            # The value that is in use is never dropped for its own size: it would be made again by each read.
             if self._grows and len(self._values) == 1 and limit and most != 0:
                 break
-            gone.append(cast("T", self._pop(next(iter(self._values)))))
+            gone.append(cast("T", self._pop_locked(next(iter(self._values)))))
         return gone
 
     def put(self, key: Hashable, value: T) -> T:
@@ -148,6 +148,7 @@ class LRU(Generic[T]):
         weight = self._weigh(value) + self._weigh_key(key)
         gone: list[T] = []
         with self._lock:
+            # Another thread was faster: all share its value, so that what hangs on the object (open handles) exists once.
             if key in self._values:
                 return self._values[key]
             if self._grows:
@@ -156,10 +157,10 @@ class LRU(Generic[T]):
             if self._grows or weight <= self._limit():
                 self._values[key], self._weights[key] = value, weight
                 self._weight += weight
-                gone = self._shrink()
-        self._release(gone)
+                gone = self._take_oldest()
+        self._release_values(gone)
         if self._left:
-            self._tidy()
+            self._forget_left()
         return value
 
     def get_or_make(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -169,15 +170,15 @@ class LRU(Generic[T]):
         """
         mine = _Flight()
         with self._lock:
-            known, gone = self._use(key)
+            known, gone = self._get_and_shrink(key)
             flight = mine if known is not None else self._flights.setdefault(key, mine)
             if flight is not mine and flight.done is None:
                 flight.done = threading.Event()
         if known is not None:
-            self._release(gone)
+            self._release_values(gone)
             return known
         if flight is not mine:
-            return self._wait(flight, make)
+            return self._await_flight(flight, make)
         try:
             mine.value = self.put(key, make())
         except BaseException as error:
@@ -192,29 +193,30 @@ class LRU(Generic[T]):
                 mine.error = None  # other frames of the traceback hold, until the garbage collector comes
         return cast("T", mine.value)
 
-    def _wait(self, flight: _Flight, make: Callable[[], T]) -> T:
+    def _await_flight(self, flight: _Flight, make: Callable[[], T]) -> T:
+        # Making a value asks for itself (a document that refers to itself): waiting would be for ever.
         if flight.owner == threading.get_ident():
             return make()
         cast("threading.Event", flight.done).wait()
         if flight.error is not None:
-            raise _copied(flight.error)
+            raise _copy_error(flight.error)
         return cast("T", flight.value)
 
     def drop(self, is_meant: Callable[[Hashable], bool]) -> None:
         """Forget the values of some keys."""
         with self._lock:
-            gone = [cast("T", self._pop(key)) for key in [k for k in self._values if is_meant(k)]]
-        self._release(gone)
+            gone = [cast("T", self._pop_locked(key)) for key in [k for k in self._values if is_meant(k)]]
+        self._release_values(gone)
 
     def pop(self, key: Hashable) -> T | None:
         """Take a value out, without letting it go."""
         with self._lock:
-            value = self._pop(key)
+            value = self._pop_locked(key)
         if self._left:
-            self._tidy()
+            self._forget_left()
         return value
 
-    def _pop(self, key: Hashable) -> T | None:
+    def _pop_locked(self, key: Hashable) -> T | None:
         value = self._values.pop(key, None)
         if value is not None:
             self._weight -= self._weights.pop(key)
@@ -229,15 +231,16 @@ class LRU(Generic[T]):
         value is forgotten with the next call that has the lock.
         """
         self._left.append(key)
-        self._tidy()
+        self._forget_left()
 
-    def _tidy(self) -> None:
+    def _forget_left(self) -> None:
         """Forget what finalisers have left, unless the lock is held."""
+        # A finaliser may run in the thread that holds the lock, at any point: it must not wait for it.
         while self._left and self._lock.acquire(blocking=False):
             gone = []
             try:
                 while self._left:
-                    gone.append(self._pop(self._left.popleft()))
+                    gone.append(self._pop_locked(self._left.popleft()))
             finally:
                 self._lock.release()
             del gone  # outside of the lock: values may have finalisers too
@@ -249,14 +252,14 @@ class LRU(Generic[T]):
             self._values.clear()
             self._weights.clear()
             self._weight, self._used = 0, (None, None)
-        self._release(gone)
+        self._release_values(gone)
 
     def abandon(self) -> None:
         """Start anew in a forked child: locks and flights belong to threads that are not there."""
         self._values, self._flights, self._weights, self._weight = OrderedDict(), {}, {}, 0
         self._lock, self._left, self._used = threading.Lock(), deque(), (None, None)
 
-    def _release(self, gone: list[T]) -> None:
+    def _release_values(self, gone: list[T]) -> None:
         if self._let_go is not None:
             for value in gone:
                 self._let_go(value)
@@ -264,7 +267,7 @@ class LRU(Generic[T]):
     def __len__(self) -> int:
         return len(self._values)
 
-    def use(self) -> tuple[int, int, int | None, int | None]:
+    def usage(self) -> tuple[int, int, int | None, int | None]:
         """Return the number of values and their weight, and the most of both: of those that are counted, neither weight is known.
 
         Returns
@@ -274,7 +277,7 @@ class LRU(Generic[T]):
         most_entries, most_weight : int or None
         """
         with self._lock:
-            if self._weigh is _one:
+            if self._weigh is _weigh_one:
                 return len(self._values), 0, self._limit(), None
             if self._grows:
                 self._weights = {key: self._weigh(value) + self._weigh_key(key) for key, value in self._values.items()}
@@ -287,7 +290,7 @@ def named_caches() -> list[LRU[Any]]:
     return sorted((cache for cache in list(_all) if cache.name), key=lambda cache: cache.name)
 
 
-def _copied(error: BaseException) -> BaseException:
+def _copy_error(error: BaseException) -> BaseException:
     """An error for another thread: one object raised in several would collect the tracebacks of all."""
     if not isinstance(error, ScichunkError):
         return error

@@ -32,7 +32,7 @@ from typing import Any, Final, cast
 
 from scichunk.errors import OptionError
 
-__all__ = ["Options", "Snapshot", "frozen", "get", "set", "snapshot"]
+__all__ = ["Options", "Snapshot", "frozen", "get", "set", "take_snapshot"]
 
 Snapshot = tuple[tuple[str, Any], ...]
 """Names and values of options that differ from the defaults."""
@@ -108,13 +108,13 @@ _WORDS: Final = {
 _DEFAULTS: Final[dict[str, Any]] = {f.name: f.default for f in dataclasses.fields(Options)}
 
 
-def _checked(name: str, value: Any, said: str) -> Any:
-    """Return the value of an option in its own type, or raise an OptionError that begins with what was said."""
+def _check_value(name: str, value: Any, beginning: str) -> Any:
+    """Return the value of an option in its own type, or raise an OptionError that begins with ``beginning``."""
     kind, least = type(_DEFAULTS[name]), 0 if name in _ZERO_ALLOWED else 1
     if kind is bool:
         if isinstance(value, bool):
             return value
-        msg = f"{said}: it must be true or false (or 1/0, yes/no, on/off in the environment)"
+        msg = f"{beginning}: it must be true or false (or 1/0, yes/no, on/off in the environment)"
         raise OptionError(msg)
     try:
         if isinstance(value, bool | str | bytes):
@@ -124,13 +124,13 @@ def _checked(name: str, value: Any, said: str) -> Any:
         else:
             number = operator.index(cast("Any", value))
     except (TypeError, ValueError, OverflowError):
-        msg = f"{said}: it must be {'a number' if kind is float else 'an integer'}"
+        msg = f"{beginning}: it must be {'a number' if kind is float else 'an integer'}"
         raise OptionError(msg) from None
     if kind is float and not (math.isfinite(number) and (number > 0 or number == least == 0)):
-        msg = f"{said}: it must be finite and {'not negative' if least == 0 else 'positive'}"
+        msg = f"{beginning}: it must be finite and {'not negative' if least == 0 else 'positive'}"
         raise OptionError(msg)
     if kind is int and number < least:
-        msg = f"{said}: it must be at least {least}"
+        msg = f"{beginning}: it must be at least {least}"
         raise OptionError(msg)
     return number
 
@@ -148,7 +148,7 @@ def _from_environment() -> Options:
         else:
             with contextlib.suppress(ValueError):  # refused below, as the text that it is
                 value = type(default)(value)
-        found[name] = _checked(name, value, f"{variable}={text}")
+        found[name] = _check_value(name, value, f"{variable}={text}")
     return Options(**found)
 
 
@@ -161,7 +161,7 @@ class _Layer:
     """The call's object while it can still remove the layer; a layer without one is there for good."""
 
 
-class _State:
+class _OptionsState:
     """The options of this process: changes in the order of their calls, and what they come to."""
 
     def __init__(self) -> None:
@@ -175,9 +175,9 @@ class _State:
     def current(self) -> Options:
         """Return what all layers come to; the fast path takes no lock."""
         merged = self.merged
-        return self.merge() if merged is None else merged
+        return self.merge_layers() if merged is None else merged
 
-    def merge(self) -> Options:
+    def merge_layers(self) -> Options:
         with self.lock:
             if self.base is None:
                 self.base = _from_environment()
@@ -190,16 +190,16 @@ class _State:
     def add(self, layer: _Layer) -> None:
         with self.lock:
             if self.base is None:
-                self.merge()  # a wrong variable is told before anything is changed
-            self.layers = [*self._folded(), layer]
-            self.merge()
+                self.merge_layers()  # a wrong variable is told before anything is changed
+            self.layers = [*self._fold_layers(), layer]
+            self.merge_layers()
 
     def remove(self, layer: _Layer) -> None:
         with self.lock:
             self.layers = [other for other in self.layers if other is not layer]
-            self.merge()
+            self.merge_layers()
 
-    def _folded(self) -> list[_Layer]:
+    def _fold_layers(self) -> list[_Layer]:
         """Layers with neighbours that nothing can remove any more as one, so that plain calls do not pile up."""
         found: list[_Layer] = []
         for layer in self.layers:
@@ -212,7 +212,7 @@ class _State:
         return found
 
 
-_state: Final = _State()
+_state: Final = _OptionsState()
 _frozen: ContextVar[Options | None] = ContextVar("scichunk_options", default=None)
 
 
@@ -256,18 +256,20 @@ class set:  # noqa: N801, A001  # reads as a verb: scichunk.options.set(...), li
             if name not in _DEFAULTS:
                 msg = f"there is no option {name!r}; there are {', '.join(_DEFAULTS)}"
                 raise TypeError(msg)
-        self._changes = {n: _checked(n, v, f"options.{n} = {v!r}") for n, v in changes.items()}
-        self._fresh: _Layer | None = self._add()  # a plain call is complete here
+        self._changes = {n: _check_value(n, v, f"options.{n} = {v!r}") for n, v in changes.items()}
+        self._fresh: _Layer | None = self._add_layer()  # a plain call is complete here
         self._entered: list[_Layer] = []
 
-    def _add(self) -> _Layer:
+    def _add_layer(self) -> _Layer:
         layer = _Layer(dict(self._changes), weakref.ref(self))
         _state.add(layer)
         return layer
 
     def __enter__(self) -> Options:
         fresh, self._fresh = self._fresh, None
-        self._entered.append(fresh or self._add())  # the second time, and nested in itself, it is a layer of its own
+        self._entered.append(
+            fresh or self._add_layer()
+        )  # the second time, and nested in itself, it is a layer of its own
         return _state.current()
 
     def __exit__(self, *exception: object) -> None:
@@ -284,7 +286,7 @@ class set:  # noqa: N801, A001  # reads as a verb: scichunk.options.set(...), li
         self._changes, self._fresh, self._entered = state[0], None, []
 
 
-def snapshot() -> Snapshot:
+def take_snapshot() -> Snapshot:
     """Return what a reader that is made now has to carry: the options in force that differ from the defaults, caches aside."""
     now = get()
     return tuple(
@@ -295,7 +297,7 @@ def snapshot() -> Snapshot:
 
 
 @lru_cache(maxsize=64)
-def _with(now: Options, changes: Snapshot) -> Options:
+def _apply_changes(now: Options, changes: Snapshot) -> Options:
     return dataclasses.replace(now, **dict(changes))
 
 
@@ -314,7 +316,7 @@ class frozen:  # noqa: N801  # reads as a statement: with options.frozen(snapsho
 
     def __enter__(self) -> None:
         if self._changes:
-            self._token = _frozen.set(_with(_state.current(), self._changes))
+            self._token = _frozen.set(_apply_changes(_state.current(), self._changes))
 
     def __exit__(self, *exception: object) -> None:
         if self._token is not None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-__all__ = ["alone", "quiet"]
+__all__ = ["library_lock", "quiet"]
 
 # Methods written in C: while warnings goes through its filters, no other thread gets its turn, so the list does not change meanwhile.
 _NOTHING: Final[Callable[[Any], bool]] = frozenset[str]().__contains__
@@ -71,24 +71,24 @@ class _Filter:
                         filters.remove(self.item)
 
 
-class _State:
+class _QuietState:
     def __init__(self) -> None:
         self.filters: dict[type[Warning], _Filter] = {}
-        self.renew()
+        self.renew_locks()
 
-    def renew(self) -> None:
+    def renew_locks(self) -> None:
         """Make new locks: another thread of a parent that was forked may have held them."""
         self.lock = threading.Lock()
         self.alone = threading.RLock()
 
-    def filter(self, category: type[Warning]) -> _Filter:
+    def filter_of(self, category: type[Warning]) -> _Filter:
         with self.lock:
             return self.filters.setdefault(category, _Filter(category))
 
 
-_state: Final = _State()
+_state: Final = _QuietState()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_state.renew)
+    os.register_at_fork(after_in_child=_state.renew_locks)
 
 
 class quiet:  # noqa: N801  # reads as a statement: with quiet()
@@ -105,7 +105,7 @@ class quiet:  # noqa: N801  # reads as a statement: with quiet()
     __slots__ = ("_filter",)
 
     def __init__(self, category: type[Warning] = Warning) -> None:
-        self._filter = _state.filter(category)
+        self._filter = _state.filter_of(category)
 
     def __enter__(self) -> None:
         self._filter.enter()
@@ -114,7 +114,7 @@ class quiet:  # noqa: N801  # reads as a statement: with quiet()
         self._filter.leave()
 
 
-def alone() -> AbstractContextManager[bool]:
+def library_lock() -> AbstractContextManager[bool]:
     """Return the lock under which astropy and glymur are called.
 
     They are not safe in threads, for reasons of their own; and they use ``catch_warnings`` themselves, so that it must be one lock for

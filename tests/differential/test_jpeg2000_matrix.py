@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import scichunk
-from scichunk.codecs.jpeg2000.codestream import Progression
+from scichunk.codecs.jpeg2000.parameters import Progression
 from scichunk.codecs.jpeg2000.tile_packets import Thresholds
 from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file

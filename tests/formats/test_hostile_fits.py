@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import xarray as xr
 from astropy.io import fits
 
 import scichunk
@@ -100,3 +101,23 @@ def test_sizes_of_the_reference_reader():
     assert outcomes(f"scichunk.from_fits({huge!r})[:1, :1].compute()") == ["LimitExceeded"]
     longer = changed(data, NAXIS2=1 << 40, ZCMPTYPE="UNKNOWN")
     assert outcomes(f"scichunk.from_fits({longer!r})[:1, :1].compute()") == ["FormatError"]
+
+
+def test_an_image_of_the_sky_with_more_rows_than_memory_has_room_for():
+    """Such a header stands in a file of 3 kB, which is cut: it opens, and rows that are there are read."""
+    header = fits.Header()
+    for name, value in (
+        ("CTYPE1", "RA---TAN"),
+        ("CTYPE2", "DEC--TAN"),
+        ("CRVAL1", 10.0),
+        ("CRPIX1", 3.0),
+        ("CDELT1", -0.1),
+    ):
+        header[name] = value
+    file = io.BytesIO()
+    fits.PrimaryHDU(np.ones((4, 14), "f4"), header).writeto(file)
+    data = changed(file.getvalue(), NAXIS2=1 << 40)
+    ds = xr.open_dataset(io.BytesIO(data), engine="fits", chunks=None)
+    assert ds.sizes["y"] == 1 << 40
+    assert ds.y[-1] == (1 << 40) - 1
+    np.testing.assert_array_equal(ds.data[:4], np.ones((4, 14)))

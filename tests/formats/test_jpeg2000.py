@@ -21,7 +21,7 @@ from scichunk.core.handles import open_file
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.formats.jpeg2000.metadata import GEOJP2
-from scichunk.formats.jpeg2000.reference import lent
+from scichunk.formats.jpeg2000.reference import lend_glymur
 from scichunk.sources import locate
 from tests.jpeg2000_files import decode, encode, jp2, texture
 
@@ -41,7 +41,7 @@ def boxes(data):
 
 @pytest.mark.parametrize("name", [n for n in SAMPLES if n != "subsampled.j2k"])
 def test_equal_to_glymur(name):
-    with lent() as glymur:
+    with lend_glymur() as glymur:
         image = glymur.Jp2k(DATA / name)
         image.ignore_pclr_cmap_cdef = True
         want = image[:]
@@ -104,7 +104,7 @@ def test_palette():
     assert raw.band_data.shape == (1, 64, 80)
     table = np.array(json.loads(raw.band_data.attrs["palette"]))
     assert table.shape == (8, 3)
-    with lent() as glymur:
+    with lend_glymur() as glymur:
         want = np.moveaxis(glymur.Jp2k(DATA / "palette.jp2")[:], -1, 0)
     array = scichunk.from_jpeg2000(DATA / "palette.jp2", expand=True)
     np.testing.assert_array_equal(array.compute(), want)
@@ -124,7 +124,7 @@ def test_palette():
 
 def test_channel_definition():
     raw = scichunk.from_jpeg2000(DATA / "bgr.jp2").compute()
-    with lent() as glymur:
+    with lend_glymur() as glymur:
         want = np.moveaxis(glymur.Jp2k(DATA / "bgr.jp2")[:], -1, 0)
     np.testing.assert_array_equal(scichunk.from_jpeg2000(DATA / "bgr.jp2", expand=True).compute(), want)
     np.testing.assert_array_equal(raw[::-1], want)

@@ -25,12 +25,12 @@ _SELDOM = 16
 def look(kind: str, data: bytes) -> None:
     """Parse a file, and now and then read all that is said of it; errors of the tree are fine, mistakes of a parser and all others not."""
     import scichunk
-    from scichunk.core.registry import get
+    from scichunk.core.registry import get_format
     from scichunk.errors import ParserError, ScichunkError
     from scichunk.sources import locate
 
     try:
-        file = get(kind).open_file(locate(data))
+        file = get_format(kind).open_file(locate(data))
         file.groups()
         if kind in {"fits", "votable"}:
             file.table(file.find_table())
@@ -63,7 +63,7 @@ def main() -> None:
         import scichunk.core.registry
         import scichunk.sources
 
-        scichunk.core.registry.get(kind)
+        scichunk.core.registry.get_format(kind)
         scichunk.info(next(iter(seeds(kind).values())))
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)

@@ -65,7 +65,7 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
     import os
     import tempfile
 
-    from scichunk.formats.jpeg2000.reference import lent
+    from scichunk.formats.jpeg2000.reference import lend_glymur
     from tests.fuzz.packed import is_packed, unpacked
 
     if is_packed(data):
@@ -76,7 +76,7 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
             file.write(data)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            with lent() as glymur:
+            with lend_glymur() as glymur:
                 image = glymur.Jp2k(path)
                 image.ignore_pclr_cmap_cdef = True
                 if image.shape[0] * image.shape[1] > 1 << 24:

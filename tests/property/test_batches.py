@@ -40,6 +40,6 @@ def test_rows_put_each_value_where_it_belongs(given_window, data):
     if len(batch):
         first = data.draw(st.integers(0, len(batch) - 1))
         last = data.draw(st.integers(first + 1, len(batch)))
-        part, alone = rows.of(first, last), plan_rows(batch[first:last], expected.shape)
+        part, alone = rows.rows_of(first, last), plan_rows(batch[first:last], expected.shape)
         for name in ("chunks", "insides", "targets", "lengths"):
             np.testing.assert_array_equal(getattr(part, name), getattr(alone, name))

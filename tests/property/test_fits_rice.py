@@ -33,7 +33,7 @@ def decode(encoded, counts, block, size):
     counts = np.array(counts, np.int64)
     out, status = np.zeros(counts.sum(), np.int32), np.ones(len(encoded), np.int64)
     data = np.frombuffer(b"".join(encoded), np.uint8)
-    rice.decode(
+    rice.decode_rice(
         data, np.cumsum(lengths) - lengths, lengths, np.cumsum(counts) - counts, counts, block, size, out, status
     )
     return out, status

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from scichunk.adapters.xarray.attributes import storable
+from scichunk.adapters.xarray.attributes import make_storable
 
 
 @pytest.mark.parametrize(
@@ -18,17 +18,17 @@ from scichunk.adapters.xarray.attributes import storable
     ],
 )  # fmt: skip
 def test_values(value, want):
-    found = storable({"a": value})["a"]
+    found = make_storable({"a": value})["a"]
     assert type(found) is type(want)
     assert found == want
 
 
 def test_names():
-    found = storable({"CLASS": 1, "NAME": 2, "a/b": 3, "-x": 4, "none": None, "ünder": 5, "ESO DET CHIP": 6})
+    found = make_storable({"CLASS": 1, "NAME": 2, "a/b": 3, "-x": 4, "none": None, "ünder": 5, "ESO DET CHIP": 6})
     assert found == {"CLASS_": 1, "NAME_": 2, "a_b": 3, "_-x": 4, "ünder": 5, "ESO DET CHIP": 6}
 
 
 def test_arrays():
-    np.testing.assert_array_equal(storable({"a": np.arange(3)})["a"], [0, 1, 2])
-    assert json.loads(storable({"a": np.arange(4).reshape(2, 2)})["a"]) == [[0, 1], [2, 3]]
-    assert storable({"a": np.array([True, False])})["a"].dtype == np.int8
+    np.testing.assert_array_equal(make_storable({"a": np.arange(3)})["a"], [0, 1, 2])
+    assert json.loads(make_storable({"a": np.arange(4).reshape(2, 2)})["a"]) == [[0, 1], [2, 3]]
+    assert make_storable({"a": np.array([True, False])})["a"].dtype == np.int8

@@ -27,17 +27,17 @@ HEADS = {
 
 @pytest.mark.parametrize(("name", "head"), [(name, head) for name, heads in HEADS.items() for head in heads])
 def test_first_bytes(name, head):
-    assert registry.sniff(head + bytes(64)).name == name
+    assert registry.sniff_format(head + bytes(64)).name == name
 
 
 def test_first_bytes_of_utf16():
-    assert registry.sniff("<?xml version='1.0'?><VOTABLE>".encode("utf-16")).name == "votable"
+    assert registry.sniff_format("<?xml version='1.0'?><VOTABLE>".encode("utf-16")).name == "votable"
 
 
 @pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
 @pytest.mark.parametrize("name", ["fits", "votable"])
 def test_first_bytes_of_compressed_files(name, compress):
-    assert registry.sniff(compress(HEADS[name][0] + bytes(2880))).name == name
+    assert registry.sniff_format(compress(HEADS[name][0] + bytes(2880))).name == name
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_first_bytes_of_compressed_files(name, compress):
     ],
 )
 def test_other_first_bytes(head):
-    assert registry.sniff(head) is None
+    assert registry.sniff_format(head) is None
 
 
 @pytest.mark.parametrize(
@@ -80,11 +80,11 @@ def test_names():
     assert list(registry.list_formats()) == ["geotiff", "jpeg2000", "fits", "votable"]
     for name, spec in registry.list_formats().items():
         assert isinstance(spec, FormatSpec)
-        assert registry.get(name) is spec
+        assert registry.get_format(name) is spec
     with pytest.raises(
         scichunk.errors.FormatError, match=r"no format 'gif'; known are fits, geotiff, jpeg2000, votable"
     ):
-        registry.get("gif")
+        registry.get_format("gif")
 
 
 def test_the_public_function_works_before_and_after_a_file_was_opened():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scichunk.codecs.image_heads import Size, check_size, read_size
+from scichunk.codecs.image_heads import ImageSize, check_size, read_size
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.options import set as set_options
 
@@ -43,9 +43,9 @@ def test_alpha_of_webp():
 @pytest.mark.parametrize("version", [None, 4, 5])
 def test_lerc(dtype, version):
     data = bytes(imagecodecs.lerc_encode(pixels(9, 7).astype(dtype), version=version))
-    assert read_size("lerc", data) == Size(9, 7, 3 * np.dtype(dtype).itemsize)
+    assert read_size("lerc", data) == ImageSize(9, 7, 3 * np.dtype(dtype).itemsize)
     bands = np.moveaxis(pixels(9, 7), -1, 0).astype(dtype).copy()
-    assert read_size("lerc", bytes(imagecodecs.lerc_encode(bands, planar=True))) == Size(
+    assert read_size("lerc", bytes(imagecodecs.lerc_encode(bands, planar=True))) == ImageSize(
         9, 7, 3 * np.dtype(dtype).itemsize
     )
 
@@ -59,7 +59,7 @@ def test_whatever_stands_there(codec, data, start):
         "jpegxl": b"\0\0\0\x0cJXL ",
     }
     size = read_size(codec, (begins[codec] if start else b"") + data)
-    assert size is None or isinstance(size, Size)
+    assert size is None or isinstance(size, ImageSize)
 
 
 def test_what_is_refused():

@@ -235,7 +235,7 @@ CACHES = [name for name in options.Options.__dataclass_fields__ if name.startswi
 def test_sizes_of_caches_belong_to_the_process(name):
     plain = _image()
     with options.set(**{name: 7}):
-        assert options.snapshot() == ()
+        assert options.take_snapshot() == ()
         assert _image().name == plain.name
         assert _task(_image()) == _task(plain)
 
@@ -260,7 +260,7 @@ def vars_of(found):
     return {name: getattr(found, name) for name in found.__dataclass_fields__}
 
 
-@pytest.mark.parametrize("ask", ["options.get", "options.snapshot", "list_formats", "info"])
+@pytest.mark.parametrize("ask", ["options.get", "options.take_snapshot", "list_formats", "info"])
 def test_what_the_package_says_travels(ask):
     function = operator.attrgetter(ask)(scichunk)
     given = [TIFF] if ask == "info" else []

@@ -37,7 +37,7 @@ def container(tmp_path):
 )
 def test_a_file_within_a_file(container, name, format_name, selectors):
     location, start, stop = container(name)
-    file = registry.get(format_name).open_file(location, source=PartSource(location.open(), start, stop))
+    file = registry.get_format(format_name).open_file(location, source=PartSource(location.open(), start, stop))
     place, _ = file.find_array(**selectors)
     array = file.array(place)
     want = scichunk.from_file(str(DATA / name), **selectors).compute()

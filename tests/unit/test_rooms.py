@@ -31,12 +31,16 @@ FLOORS = (
 MOVED = {
     "scichunk": "chunks collecting handles metadata model reading registry scratch",
     "scichunk.adapters": "arrays datasets frames sky stack stack_dataset tree xarray_engine",
+    "scichunk.codecs": "codestream columns decompress jit kernels_base64 kernels_bits kernels_cells kernels_fields kernels_float "
+    "kernels_hcompress kernels_numbers kernels_packets kernels_place kernels_plio kernels_rice kernels_rows kernels_scale "
+    "kernels_text openjpeg openjph packets tiles tilestream",
     "scichunk.formats": "rasters",
     "scichunk.formats.fits": "index nodes open reference table_columns table_fields table_rows table_sinks table_structure "
     "table_text table_tiles table_writer",
     "scichunk.formats.geotiff": "index open",
-    "scichunk.formats.jpeg2000": "index open",
-    "scichunk.formats.votable": "open",
+    "scichunk.formats.jpeg2000": "collector index open tile_packets tiles",
+    "scichunk.formats.votable": "binary cells columns delegated elements findings header held href index markup metadata open "
+    "out_fields parquet status strict strings stream structure tabledata writer",
     "scichunk.sources": "cache expanded headers",
     "scichunk.tables": "model",
 }

@@ -8,7 +8,7 @@ import pytest
 
 from scichunk import buffers as scratch
 from scichunk import options
-from scichunk.buffers import LARGE, borrow, cached_blocks, result
+from scichunk.buffers import LARGE_BYTES, allocate_result, borrow_buffer, cached_blocks
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +23,7 @@ def address(array):
 
 
 def test_large_results_reuse_memory_that_is_gone():
-    first = result((LARGE // 8 + 1, 2), "f8")
+    first = allocate_result((LARGE_BYTES // 8 + 1, 2), "f8")
     place = address(first)
     view = first[5:, ::2]
     del first
@@ -31,30 +31,30 @@ def test_large_results_reuse_memory_that_is_gone():
     view += 1
     del view
     gc.collect()
-    again = result((2, LARGE // 8 + 1), "u8")
+    again = allocate_result((2, LARGE_BYTES // 8 + 1), "u8")
     assert address(again) == place
     assert again.flags.c_contiguous
     assert again.flags.writeable
 
 
 def test_small_results_are_plain_arrays():
-    assert result((3, 4), "i2").base is None
+    assert allocate_result((3, 4), "i2").base is None
 
 
 def test_the_pool_is_bounded():
-    with options.set(warm_bytes=3 * LARGE):
-        many = [result((LARGE + i,), "u1") for i in range(1, 6)]
+    with options.set(warm_bytes=3 * LARGE_BYTES):
+        many = [allocate_result((LARGE_BYTES + i,), "u1") for i in range(1, 6)]
         del many
-        assert sum(b.size for b in scratch._freed) <= 3 * LARGE
+        assert sum(b.size for b in scratch._freed) <= 3 * LARGE_BYTES
     with options.set(warm_bytes=0):
-        result((LARGE + 1,), "u1")
+        allocate_result((LARGE_BYTES + 1,), "u1")
         assert not scratch._freed
 
 
 def test_much_larger_memory_is_not_used_up_for_less():
-    del (big := [result((3 * LARGE,), "u1")])[0]
-    assert result((LARGE + 1,), "u1").base is not None
-    assert sum(b.size for b in scratch._freed) >= 3 * LARGE
+    del (big := [allocate_result((3 * LARGE_BYTES,), "u1")])[0]
+    assert allocate_result((LARGE_BYTES + 1,), "u1").base is not None
+    assert sum(b.size for b in scratch._freed) >= 3 * LARGE_BYTES
     assert not big
 
 
@@ -63,7 +63,7 @@ def test_threads_never_share_a_result():
 
     def work(number):
         for _ in range(50):
-            array = result((LARGE + 1,), "u1")
+            array = allocate_result((LARGE_BYTES + 1,), "u1")
             array[::4096] = number
             if not (array[::4096] == number).all():
                 wrong.append(number)
@@ -77,11 +77,11 @@ def test_threads_never_share_a_result():
 
 
 def test_borrowed_memory_is_of_one_thread_and_name():
-    one = borrow("a", 10)
-    assert address(borrow("a", 5)) == address(one)
-    assert address(borrow("b", 5)) != address(one)
+    one = borrow_buffer("a", 10)
+    assert address(borrow_buffer("a", 5)) == address(one)
+    assert address(borrow_buffer("b", 5)) != address(one)
     other = []
-    thread = threading.Thread(target=lambda: other.append(address(borrow("a", 5))))
+    thread = threading.Thread(target=lambda: other.append(address(borrow_buffer("a", 5))))
     thread.start()
     thread.join()
     assert other[0] != address(one)

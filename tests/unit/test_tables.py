@@ -82,18 +82,18 @@ def test_null_lists_become_null_values():
 
 
 def test_variable_cells():
-    made = arrow.lists(np.array([0, 2, 2, 3], "i4"), arrow.from_numpy(np.array([1.0, 2, 3])))
+    made = arrow.make_lists(np.array([0, 2, 2, 3], "i4"), arrow.from_numpy(np.array([1.0, 2, 3])))
     made.validate(full=True)
     column = Column("x", made.type, np.dtype(object), None)
     assert [v.tolist() for v in arrow.to_numpy(made, column)] == [[1, 2], [], [3]]
     assert [v.tolist() for v in arrow.to_numpy(made.slice(1), column)] == [[], [3]]
-    masked = arrow.lists(
+    masked = arrow.make_lists(
         np.array([0, 2, 2, 3], "i4"), arrow.from_numpy(np.array([1.0, 2, 3])), np.array([False, True, False])
     )
     assert arrow.to_numpy(masked, column)[1] is None
-    waves = arrow.lists(np.array([0, 1, 2], "i4"), arrow.from_numpy(np.array([1 + 2j, 3])))
+    waves = arrow.make_lists(np.array([0, 1, 2], "i4"), arrow.from_numpy(np.array([1 + 2j, 3])))
     assert [v.tolist() for v in arrow.to_numpy(waves, column)] == [[1 + 2j], [3]]
-    text = arrow.strings(np.array([0, 2, 2], "i4"), np.frombuffer("é".encode(), np.uint8), np.array([False, True]))
+    text = arrow.make_strings(np.array([0, 2, 2], "i4"), np.frombuffer("é".encode(), np.uint8), np.array([False, True]))
     assert text.to_pylist() == ["é", None]
     assert arrow.to_numpy(text, Column("t", text.type, np.dtype(object), None)).tolist() == ["é", None]
 

@@ -65,8 +65,8 @@ class CacheReport(Mapping[str, CacheInfo]):
         rows = [("cache", "entries", "at most", "memory", "at most")]
         for name, cache in self._caches.items():
             most = "" if cache.max_entries is None else str(cache.max_entries)
-            rows.append((name, str(cache.entries), most, _size(cache.bytes), _size(cache.max_bytes)))
-        rows.append(("together", "", "", _size(self.total_bytes), ""))
+            rows.append((name, str(cache.entries), most, _format_size(cache.bytes), _format_size(cache.max_bytes)))
+        rows.append(("together", "", "", _format_size(self.total_bytes), ""))
         widths = [max(len(row[i]) for row in rows) for i in range(5)]
         return "\n".join(
             "  ".join(
@@ -77,7 +77,7 @@ class CacheReport(Mapping[str, CacheInfo]):
         )
 
 
-def _size(size: int | None) -> str:
+def _format_size(size: int | None) -> str:
     if size is None:
         return ""
     if size < 1 << 10:
@@ -110,8 +110,8 @@ def cache_info() -> CacheReport:
     """
     now, found = options.get(), {}
     for cache in named_caches():
-        entries, weight, most_entries, most_weight = cache.use()
+        entries, weight, most_entries, most_weight = cache.usage()
         found[cache.name] = CacheInfo(entries, None if most_weight is None else weight, most_entries, most_weight)
     found["handles of reference libraries"] = CacheInfo(count_idle(), None, now.cached_handles, None)
-    found["memory of freed results"] = CacheInfo(*buffers.freed(), None, now.warm_bytes)
+    found["memory of freed results"] = CacheInfo(*buffers.count_freed(), None, now.warm_bytes)
     return CacheReport(dict(sorted(found.items())))

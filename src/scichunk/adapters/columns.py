@@ -16,9 +16,9 @@ COLUMNS: Final = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
 TABLE: Final = "table"
 """Key of ``DataFrame.attrs`` that holds the short attributes of the table as a whole."""
-_LONGEST: Final = 1000
+_MOST_CHARACTERS: Final = 1000
 """Characters of a text that travels with every partition; headers are longer."""
-_WIDTH: Final = 60
+_WIDTH_CHARACTERS: Final = 60
 
 
 class Columns(Mapping[str, Mapping[str, Any]]):
@@ -42,7 +42,7 @@ class Columns(Mapping[str, Mapping[str, Any]]):
     @property
     def units(self) -> dict[str, str]:
         """Units by name, of those columns that have one, as they are written in the file."""
-        return {name: str(said["units"]) for name, said in self._found.items() if "units" in said}
+        return {name: str(attributes["units"]) for name, attributes in self._found.items() if "units" in attributes}
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
         return self._found[name]
@@ -53,15 +53,20 @@ class Columns(Mapping[str, Mapping[str, Any]]):
     def __len__(self) -> int:
         return len(self._found)
 
-    def _rows(self) -> list[tuple[str, str, str, str]]:
+    def _table_rows(self) -> list[tuple[str, str, str, str]]:
         return [
-            (str(name), self.types.get(name, ""), str(said.get("units", "")), str(said.get("description", "")))
-            for name, said in self._found.items()
+            (
+                str(name),
+                self.types.get(name, ""),
+                str(attributes.get("units", "")),
+                str(attributes.get("description", "")),
+            )
+            for name, attributes in self._found.items()
         ]
 
     def __repr__(self) -> str:
-        rows = [("column", "type", "units", "description"), *self._rows()]
-        short = [tuple(_short(cell) for cell in row) for row in rows]
+        rows = [("column", "type", "units", "description"), *self._table_rows()]
+        short = [tuple(_shorten(cell) for cell in row) for row in rows]
         widths = [max(len(row[i]) for row in short) for i in range(3)]
         lines = [
             "  ".join([*(c.ljust(w) for c, w in zip(row, widths, strict=False)), row[3]]).rstrip() for row in short
@@ -71,7 +76,7 @@ class Columns(Mapping[str, Mapping[str, Any]]):
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{h}</th>" for h in ("column", "type", "units", "description"))
         body = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._rows()
+            "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in self._table_rows()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
@@ -114,14 +119,14 @@ def columns(frame: Any) -> Columns:
         types = {name: str(v.dtype) for name, v in names.items()}
         return Columns({name: dict(v.attrs) for name, v in names.items()}, types, frame.attrs)
     meta = getattr(frame, "_meta", frame)
-    kinds = _types(meta)
+    kinds = _column_types(meta)
     if kinds is None:
         msg = f"expected a dask or pandas DataFrame or Series, or a Dataset, got {type(frame).__name__}"
         raise TypeError(msg)
     types = kinds
     found: dict[str, Mapping[str, Any]] = {}
     table: Mapping[str, Any] = {}
-    for attrs in _sources(frame, meta):
+    for attrs in _iterate_sources(frame, meta):
         known = attrs.get(COLUMNS)
         if isinstance(known, Mapping):
             found |= {name: dict(known[name]) for name in types if name in known and name not in found}
@@ -131,7 +136,7 @@ def columns(frame: Any) -> Columns:
     return Columns({name: found.get(name, {}) for name in types}, types, table)
 
 
-def _types(meta: Any) -> dict[str, str] | None:
+def _column_types(meta: Any) -> dict[str, str] | None:
     """Types of the columns of a pandas object by name; None if it is none."""
     import pandas as pd
 
@@ -140,7 +145,7 @@ def _types(meta: Any) -> dict[str, str] | None:
     return {str(meta.name): str(meta.dtype)} if isinstance(meta, pd.Series) else None
 
 
-def _sources(frame: Any, meta: Any) -> Iterator[Mapping[str, Any]]:
+def _iterate_sources(frame: Any, meta: Any) -> Iterator[Mapping[str, Any]]:
     """Attributes of a frame, then of what it is made of: some operations of pandas drop them, as joins do."""
     yield meta.attrs
     expression = getattr(frame, "expr", None)
@@ -160,19 +165,25 @@ class _Shared(dict[str, Any]):
 def frame_attrs(table: TableSource, names: Iterable[str]) -> dict[str, Any]:
     """Make the ``attrs`` of a frame with some columns of a table; all values go into JSON, as Parquet wants them."""
     wanted = set(names)
-    found = {c.name: {k: _plain(v) for k, v in c.attrs.items()} for c in table.columns if c.name in wanted and c.attrs}
-    whole = {k: _plain(v) for k, v in table.attrs.items() if not k.endswith("_header") and len(str(v)) <= _LONGEST}
+    found = {
+        c.name: {k: _make_plain(v) for k, v in c.attrs.items()} for c in table.columns if c.name in wanted and c.attrs
+    }
+    whole = {
+        k: _make_plain(v)
+        for k, v in table.attrs.items()
+        if not k.endswith("_header") and len(str(v)) <= _MOST_CHARACTERS
+    }
     return {COLUMNS: _Shared(found)} | ({TABLE: _Shared(whole)} if whole else {})
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     """Numbers and texts, or lists of them: pandas compares the attributes of frames that it joins, and Parquet holds JSON."""
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return _make_plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [_make_plain(v) for v in value]
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
+def _shorten(text: str) -> str:
+    return text if len(text) <= _WIDTH_CHARACTERS else text[: _WIDTH_CHARACTERS - 3] + "..."

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.sources import Fingerprint, Location
 
-__all__ = ["Files", "together"]
+__all__ = ["Files", "work_together"]
 
 T = TypeVar("T")
 
@@ -62,7 +62,7 @@ class Files:
         return self.names, self.sizes.tobytes(), self.tags, self.key
 
 
-def together(work: Callable[[int], T], numbers: Sequence[int], *, remote: bool) -> list[T]:
+def work_together(work: Callable[[int], T], numbers: Sequence[int], *, remote: bool) -> list[T]:
     """Do something for several files: at the same time where latency rules, one after the other on this machine.
 
     Parsing holds the interpreter's lock, so that threads would only get in each other's way on local files.

@@ -28,8 +28,7 @@ class _Watch:
     def __init__(self, name: str, follower: str) -> None:
         self.name, self.follower = name, follower
 
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
-        del path, target
+    def find_spec(self, fullname: str, _path: Any, _target: Any = None) -> ModuleSpec | None:
         if fullname != self.name:
             return None
         if self in sys.meta_path:

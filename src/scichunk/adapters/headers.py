@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from scichunk import options
-from scichunk.adapters.files import together
+from scichunk.adapters.files import work_together
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
@@ -135,9 +135,9 @@ def read_headers(
     skies: dict[int, tuple[str, str]] = {}
     if headers == "all" or label is not None:
         numbers = [n for n in range(len(marks)) if n not in bad]
-        look = _Look(stack, array_ids if headers == "all" else {}, rules.group, label)
+        look = _HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
-        for number, found in zip(numbers, together(look, numbers, remote=remote), strict=True):
+        for number, found in zip(numbers, work_together(look, numbers, remote=remote), strict=True):
             if isinstance(found, ScichunkError):
                 bad[number] = found
             else:
@@ -149,10 +149,10 @@ def read_headers(
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
             warnings.warn(msg, DataWarning, stacklevel=3)
-            skies = _skies(stack, array_ids, skies, [n for n in numbers if n not in bad])
+            skies = _find_skies(stack, array_ids, skies, [n for n in numbers if n not in bad])
     if len(bad) == len(marks):
         raise bad[0]
-    _tell(stack, bad, rules)
+    _report_bad(stack, bad, rules)
     for number in bad:
         marks[number] = BAD
     if headers == "first" and rules.group:
@@ -160,7 +160,7 @@ def read_headers(
     return Found(marks, bool(elsewhere), optional, labels, skies if elsewhere else {})
 
 
-def _skies(
+def _find_skies(
     stack: Stack, array_ids: Mapping[str, ArrayId], known: Mapping[int, tuple[str, str]], numbers: list[int]
 ) -> dict[int, tuple[str, str]]:
     """What places the pixels of each file; those that were not looked at closely are like the first."""
@@ -170,7 +170,7 @@ def _skies(
     return found | {n: sky for n, sky in known.items() if n in numbers}
 
 
-def _tell(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
+def _report_bad(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) -> None:
     """Raise the first error, or warn of how many files are filled."""
     if not bad:
         return
@@ -192,7 +192,7 @@ class _Pointing:
     """What places the pixels of the first of them; None if nobody looked."""
 
 
-class _Look:
+class _HeaderCheck:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
     def __init__(

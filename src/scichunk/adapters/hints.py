@@ -14,7 +14,7 @@ __all__ = ["content_hint", "name_hint"]
 _Match = re.Match[str]
 
 
-def _rooted(path: str) -> str:
+def _restore_root(path: str) -> str:
     """A path that lost its first slash when two of them became one."""
     return "/" + path if not path.startswith("/") and os.path.exists("/" + path) else path
 
@@ -30,7 +30,7 @@ _NAMES: Final[tuple[tuple[re.Pattern[str], Callable[[_Match], str]], ...]] = (
     ),
     (
         re.compile(r"/vsi(?P<kind>zip|tar)/(?P<archive>.+?\.(?:zip|tar|tgz|kmz))\}?/(?P<member>.+)$", re.IGNORECASE),
-        lambda m: f"members of archives are named {m['kind']}://{m['member']}::{_rooted(m['archive'].lstrip('{'))} here",
+        lambda m: f"members of archives are named {m['kind']}://{m['member']}::{_restore_root(m['archive'].lstrip('{'))} here",
     ),
     (re.compile(r"/vsi(?:zip|tar)/"), lambda _: "members of archives are named zip://member::archive.zip here"),
     (re.compile(r"/vsicurl(?:_streaming)?/(?:\?.*?url=)?(?P<url>.+)$"), lambda m: f"give the URL itself: {m['url']}"),
@@ -89,7 +89,7 @@ def content_hint(head: bytes) -> str:
     """Say what a file is by its first bytes; empty if they say nothing."""
     if not head:
         return "it is empty"
-    spec = registry.sniff(head)
+    spec = registry.sniff_format(head)
     if spec is not None:
         return f"it looks like {spec.name}, which the engine 'scichunk' would find"
     for beginning, text in _BEGINNINGS:

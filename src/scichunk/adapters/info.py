@@ -27,12 +27,12 @@ class FileInfo:
         return asdict(self)
 
     def __str__(self) -> str:
-        lines = [f"{self.url}", f"{self.format}, {_size(self.size)}"]
+        lines = [f"{self.url}", f"{self.format}, {_format_size(self.size)}"]
         for a in self.arrays:
             dims = ", ".join(f"{d} {n}" for d, n in zip(a.dims, a.shape, strict=True))
             lines.append(f"{a.group:<16} {a.name} ({dims}) {a.dtype}")
             chunk = " x ".join(str(n) for n in a.native_chunks)
-            stored = f", {_size(a.stored_bytes)} stored" if a.stored_bytes is not None else ""
+            stored = f", {_format_size(a.stored_bytes)} stored" if a.stored_bytes is not None else ""
             lines.append(f"{'':<16} chunks {chunk}, {a.codec}{stored}")
             lines.append(f"{'':<16} reader: {a.reader}")
             for key, value in a.notes.items():
@@ -48,9 +48,9 @@ class FileInfo:
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{h}</th>" for h in ("group", "array", "dims", "type", "native chunks", "codec", "reader"))
         rows = "".join(
-            "<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in _cells(a)) + "</tr>" for a in self.arrays
+            "<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in _make_cells(a)) + "</tr>" for a in self.arrays
         )
-        title = html.escape(f"{self.url} ({self.format}, {_size(self.size)})")
+        title = html.escape(f"{self.url} ({self.format}, {_format_size(self.size)})")
         return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
@@ -81,12 +81,12 @@ def info(url: Any, *, storage_options: Mapping[str, Any] | None = None) -> FileI
     return FileInfo(opened.location.url, opened.format, opened.file.fingerprint.size, tuple(opened.file.describe()))
 
 
-def _cells(a: ArrayInfo) -> tuple[Any, ...]:
+def _make_cells(a: ArrayInfo) -> tuple[Any, ...]:
     dims = ", ".join(f"{d}: {n}" for d, n in zip(a.dims, a.shape, strict=True))
     return a.group, a.name, dims, a.dtype, " x ".join(map(str, a.native_chunks)), a.codec, a.reader
 
 
-def _size(n: int) -> str:
+def _format_size(n: int) -> str:
     size = float(n)
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000:

@@ -95,7 +95,7 @@ class Tree(_Reader):
         if data.storage_options:
             kwargs["storage_options"] = data.storage_options
         urls = expand_names(data.url, data.storage_options)
-        branches = zip(_labels(urls), urls, strict=True)
+        branches = zip(_label_files(urls), urls, strict=True)
         return import_name("xarray:DataTree").from_dict({label: self._func(url, **kwargs) for label, url in branches})
 
 
@@ -103,7 +103,7 @@ def _is_many(url: Any) -> bool:
     return isinstance(url, list | tuple) or "*" in str(url)
 
 
-def _labels(urls: list[Any]) -> list[str]:
+def _label_files(urls: list[Any]) -> list[str]:
     """Names of files, with a number where one comes again."""
     found: dict[str, None] = {}
     for url in urls:
@@ -145,7 +145,7 @@ def _has_tables(spec: FormatSpec) -> bool:
     return any("table" in selector.uses for selector in spec.selectors)
 
 
-def _make(label: str, spec: FormatSpec, kind: type[_Reader], base: type[FileData]) -> type[_Reader]:
+def _make_reader(label: str, spec: FormatSpec, kind: type[_Reader], base: type[FileData]) -> type[_Reader]:
     name = f"{label}{kind.__name__}"
     about = {"__module__": __name__, "__doc__": f"{kind.__doc__}, with ``format={spec.name!r}``.".replace(".,", ",")}
     return type(name, (kind,), {**about, "implements": {base}, "fixed": {"format": spec.name}})
@@ -160,7 +160,7 @@ def _add_formats() -> set[type[FileData]]:
             label = re.sub(r"\W", "_", f"Format_{spec.name}")
         data, theirs = _data_types(label, spec)
         kinds = (Array, Frame) if _has_tables(spec) else (Array,)
-        made = [data, *(_make(label, spec, kind, data.__mro__[1]) for kind in kinds)]
+        made = [data, *(_make_reader(label, spec, kind, data.__mro__[1]) for kind in kinds)]
         globals().update({cls.__name__: cls for cls in made})
         __all__.extend(cls.__name__ for cls in made)  # noqa: PYI056  # they are known by the registry alone
         found |= {data, theirs} if theirs else {data}

@@ -48,7 +48,7 @@ class LazyArray:
         limits: options.Snapshot | None = None,
     ) -> None:
         self.handle, self.bands, self.decoding = handle, bands, decoding
-        self.limits = options.snapshot() if limits is None else limits
+        self.limits = options.take_snapshot() if limits is None else limits
         self._source: ArraySource | None = None
         self._generation = generation()
 
@@ -86,17 +86,37 @@ class LazyArray:
         return f"<scichunk.LazyArray {self.handle.location.url} {self.handle.array_id} {self.shape} {self.dtype}, {self.source.reader}>"
 
     def __getitem__(self, key: Any) -> Array:
-        region = self._region(key)
+        region = self._parse_region(key)
         with options.frozen(self.limits), guarded(self.handle.location.url):
             values = self.source.read(region.axes)
-        return self._finish(values, region)
+        return self._finish_values(values, region)
+
+    def read_into(self, out: Array, key: Any = ...) -> None:
+        """Read what indexing gives into an array of its shape and type.
+
+        Raises
+        ------
+        ValueError
+            If it has another shape or type.
+        """
+        region = self._parse_region(key)
+        kept = [n for n, after in zip(region.shape, region.finish, strict=True) if isinstance(after, slice)]
+        if out.shape != tuple(kept) or out.dtype != self.dtype:
+            msg = f"out must be an array of shape {tuple(kept)} and type {self.dtype}, got {out.shape} and {out.dtype}"
+            raise ValueError(msg)
+        turned = any(isinstance(after, slice) and after != slice(None) for after in region.finish)
+        if self.decoding or turned or not (out.flags.c_contiguous and out.flags.writeable and out.dtype.isnative):
+            out[...] = self[key]
+            return
+        with options.frozen(self.limits), guarded(self.handle.location.url):
+            self.source.read(region.axes, out.reshape(region.shape))
 
     async def aget(self, key: Any) -> Array:
         """Asynchronous twin of indexing."""
-        region = self._region(key)
+        region = self._parse_region(key)
         with options.frozen(self.limits), guarded(self.handle.location.url):
             values = await self.source.read_async(region.axes)
-        return self._finish(values, region)
+        return self._finish_values(values, region)
 
     def points(self, keys: Sequence[Any]) -> Array:
         """Read pointwise: arrays among the keys are broadcast against each other, as in NumPy's vectorised indexing.
@@ -119,7 +139,7 @@ class LazyArray:
             if 0 in points:
                 points[0] = table[points[0]]
             else:
-                spans[0] = table[_positions(spans[0])]
+                spans[0] = table[_axis_positions(spans[0])]
         with options.frozen(self.limits), guarded(self.handle.location.url):
             found = self.source.read_points(points, spans)
         if self.decoding:
@@ -132,13 +152,13 @@ class LazyArray:
         assert decoding is not None  # noqa: S101  # the only caller asks
         if 0 in points:
             return decoding.apply(found, points[0])
-        return np.moveaxis(decoding.apply(np.moveaxis(found, 1, 0), _positions(spans[0])), 0, 1)
+        return np.moveaxis(decoding.apply(np.moveaxis(found, 1, 0), _axis_positions(spans[0])), 0, 1)
 
-    def _region(self, key: Any) -> Region:
+    def _parse_region(self, key: Any) -> Region:
         region = parse_key(key, self.shape)
         if self.bands is None:
             return region
-        picked = [self.bands[i] for i in _positions(region.axes[0])]
+        picked = [self.bands[i] for i in _axis_positions(region.axes[0])]
         steps = set(np.diff(picked).tolist())
         if picked and (steps == {1} or len(picked) == 1):
             first: Axis = Span(picked[0], picked[-1] + 1)
@@ -146,9 +166,11 @@ class LazyArray:
             first = np.asarray(picked, np.intp)
         return Region((first, *region.axes[1:]), region.finish)
 
-    def _finish(self, values: Array, region: Region) -> Array:
+    def _finish_values(self, values: Array, region: Region) -> Array:
         if self.decoding:
-            values = self.decoding.apply(values, _positions(region.axes[0]) if len(self.decoding.steps) > 1 else None)
+            values = self.decoding.apply(
+                values, _axis_positions(region.axes[0]) if len(self.decoding.steps) > 1 else None
+            )
         return values if region.plain else values[(*region.finish, ...)]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
@@ -162,10 +184,12 @@ class LazyArray:
         steps = None
         if self.decoding:
             steps = (self.decoding.dtype, tuple((s.dtype, s.fill, s.scale, s.offset) for s in self.decoding.steps))
-        return _rebuild, (h.format, h.location, mark, h.array_id, (self.bands, steps, self.limits))
+        return _rebuild_array, (h.format, h.location, mark, h.array_id, (self.bands, steps, self.limits))
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], array_id: ArrayId, how: Any) -> LazyArray:
+def _rebuild_array(
+    format_name: str, location: Location, mark: tuple[int, str], array_id: ArrayId, how: Any
+) -> LazyArray:
     from scichunk.raster.cf import Step
 
     bands, steps, limits = how
@@ -173,5 +197,5 @@ def _rebuild(format_name: str, location: Location, mark: tuple[int, str], array_
     return LazyArray(Handle(format_name, location, Fingerprint(*mark), array_id), bands, decoding, limits)
 
 
-def _positions(axis: Axis) -> Positions:
+def _axis_positions(axis: Axis) -> Positions:
     return axis.positions() if isinstance(axis, Span) else axis

@@ -12,19 +12,19 @@ from scichunk import options
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
-from scichunk.core.files import ArrayId, OpenFile, positions
+from scichunk.core.files import ArrayId, OpenFile, count_positions
 from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.base import secret_texts
 from scichunk.sources.location import checked_options
-from scichunk.sources.retrying import error_of, within
-from scichunk.sources.whole_file import expanded_head
+from scichunk.sources.retrying import error_of, run_within
+from scichunk.sources.whole_file import head_of_content
 
-__all__ = ["Opened", "dims_of", "expand_names", "find_format", "lazy_array", "open_any", "sniffed"]
+__all__ = ["Opened", "dims_of", "expand_names", "find_format", "lazy_array", "open_any", "sniff_source"]
 
-_HEAD: Final = 4096
+_HEAD_BYTES: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Opened:
 
     def selectors(self, given: Mapping[str, Any], use: Use, where: str) -> dict[str, Any]:
         """Check the words by which the user picks a part of the file."""
-        return check_selectors(registry.get(self.format).selectors, given, use, where)
+        return check_selectors(registry.get_format(self.format).selectors, given, use, where)
 
 
 def open_any(format_name: str | None, target: Any, storage_options: Mapping[str, Any] | None = None) -> Opened:
@@ -56,7 +56,7 @@ def open_any(format_name: str | None, target: Any, storage_options: Mapping[str,
         source = None
         if name is None:
             source = location.open()
-            name = sniffed(location, source)
+            name = sniff_source(location, source)
         return Opened(name, location, open_file(name, location, source=source))
     except SourceError as error:
         _add_hint(error, name_hint(location.url) if isinstance(location.target, str) else "")
@@ -75,11 +75,11 @@ def _other_content(format_name: str, location: Location) -> str:
     """What a file is that is not of the format that was asked for; empty if it is, or if it cannot be told."""
     with contextlib.suppress(ScichunkError):
         head = bytes(location.open().head()[:4096])
-        return "" if registry.get(format_name).sniff(head) else content_hint(head)
+        return "" if registry.get_format(format_name).sniff(head) else content_hint(head)
     return ""
 
 
-def sniffed(location: Location, source: ByteSource) -> str:
+def sniff_source(location: Location, source: ByteSource) -> str:
     """Return the name of an opened file's format, by its first bytes, then by its suffix.
 
     Raises
@@ -87,7 +87,7 @@ def sniffed(location: Location, source: ByteSource) -> str:
     FormatError
         If it is none of the known formats.
     """
-    head = bytes(source.head()[:_HEAD])
+    head = bytes(source.head()[:_HEAD_BYTES])
     spec = find_format(source) or registry.sniff_suffix(location.url)
     if spec is None:
         what = content_hint(head) or f"it begins with {head[:8]!r}"
@@ -117,9 +117,9 @@ def dims_of(file: OpenFile, array_id: ArrayId) -> tuple[str, ...]:
 
 def find_format(source: ByteSource) -> registry.FormatSpec | None:
     """Find the format of a file by its first bytes, or by the first bytes of what is in a compressed one."""
-    spec = registry.sniff(bytes(source.head()[:_HEAD]))
-    if spec is None and (inner := expanded_head(source)):
-        spec = registry.sniff(inner[:_HEAD])
+    spec = registry.sniff_format(bytes(source.head()[:_HEAD_BYTES]))
+    if spec is None and (inner := head_of_content(source)):
+        spec = registry.sniff_format(inner[:_HEAD_BYTES])
     return spec
 
 
@@ -127,7 +127,7 @@ def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArra
     """Return the reader of the array that the user's words pick."""
     file = opened.file
     array_id, bands = file.find_array(**opened.selectors(given, "array", where))
-    picked = None if bands is None else positions(bands, file.array(array_id).shape[0])
+    picked = None if bands is None else count_positions(bands, file.array(array_id).shape[0])
     return LazyArray(Handle(opened.format, opened.location, file.fingerprint, array_id), picked)
 
 
@@ -168,7 +168,11 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     found: Sequence[Any] = ()
     is_here = "://" not in pattern and "store" not in given
     try:
-        found = _matching(pattern, given) if is_here else within(options.get(), lambda: _matching(pattern, given))
+        found = (
+            _expand_pattern(pattern, given)
+            if is_here
+            else run_within(options.get(), lambda: _expand_pattern(pattern, given))
+        )
     except Exception as error:  # noqa: BLE001  # each file system raises classes of its own
         failure = error_of(error, pattern, "the pattern cannot be looked up", hidden=secret_texts(given))
     if failure is not None:
@@ -179,7 +183,7 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     return list(found)
 
 
-def _matching(pattern: str, options: Mapping[str, Any]) -> Sequence[str]:
+def _expand_pattern(pattern: str, options: Mapping[str, Any]) -> Sequence[str]:
     if "store" in options:
         return _in_store(options["store"], pattern)
     if "://" not in pattern:

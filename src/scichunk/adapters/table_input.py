@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.tables import Column, TableStream
-from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, lists, value_type
+from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, value_type
 from scichunk.tables.nulls import LOGICAL
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["table_stream"]
 
-_BATCH: Final = 1 << 25  # bytes of rows that are in memory at once
+_BATCH_BYTES: Final = 1 << 25  # bytes of rows that are in memory at once
 _FILL = "_FillValue"
 
 
@@ -81,9 +81,9 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
 
     computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions
     known = columns(obj)
-    said = {name: attrs or computed.get(name, {}) for name, attrs in known.items()}
+    attributes = {name: attrs or computed.get(name, {}) for name, attrs in known.items()}
     others = dict(known.attrs) | {k: v for k, v in meta.attrs.items() if k not in {COLUMNS, TABLE}}
-    return TableStream(_arrow_columns(schema, said), batches(), others, rows)
+    return TableStream(_arrow_columns(schema, attributes), batches(), others, rows)
 
 
 def _from_dataset(ds: xr.Dataset) -> TableStream:
@@ -94,26 +94,26 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
         raise TypeError(msg)
     (row,) = next(iter(dims))
     rows = int(ds.sizes[row])
-    cuts = _cuts(ds, str(row), rows)
-    first = _load(ds, str(row), 0, cuts[1] if len(cuts) > 1 else 0)
-    columns = tuple(_column(name, ds.variables[name], first[name]) for name in names)
+    cuts = _find_cuts(ds, str(row), rows)
+    first = _load_rows(ds, str(row), 0, cuts[1] if len(cuts) > 1 else 0)
+    columns = tuple(_describe_column(name, ds.variables[name], first[name]) for name in names)
 
     def batches() -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         schema = pa.schema([(c.name, c.type) for c in columns])
         for start, stop in itertools.pairwise(cuts):
-            values = first if start == 0 else _load(ds, str(row), start, stop)
+            values = first if start == 0 else _load_rows(ds, str(row), start, stop)
             arrays = [_to_arrow(values[c.name], c) for c in columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     return TableStream(columns, batches(), dict(ds.attrs), rows)
 
 
-def _cuts(ds: xr.Dataset, row: str, rows: int) -> list[int]:
+def _find_cuts(ds: xr.Dataset, row: str, rows: int) -> list[int]:
     """Where batches begin and end: about 32 MB each, on borders of dask's chunks where there are any."""
     each = max(1, sum(v.nbytes for v in ds.variables.values()) // max(1, rows))
-    step = max(1, _BATCH // each)
+    step = max(1, _BATCH_BYTES // each)
     chunked = next((v.chunksizes[row] for v in ds.variables.values() if v.chunks), None)
     if chunked is None:
         return [*range(0, rows, step), rows] if rows else [0]
@@ -124,13 +124,13 @@ def _cuts(ds: xr.Dataset, row: str, rows: int) -> list[int]:
     return found
 
 
-def _load(ds: xr.Dataset, row: str, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
+def _load_rows(ds: xr.Dataset, row: str, start: int, stop: int) -> dict[str, npt.NDArray[Any]]:
     """Values of some rows; chunks of dask are computed together."""
     part = ds.isel({row: slice(start, stop)}).compute()
     return {str(n): np.asarray(v.values) for n, v in part.variables.items()}
 
 
-def _column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Column:
+def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Column:
     """The column of a variable; integers that were masked become integers with nulls again."""
     attrs, encoding = dict(variable.attrs), dict(variable.encoding)
     fill = attrs.pop(_FILL, None)
@@ -203,13 +203,13 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
         texts = np.char.decode(values, "utf-8") if dtype.kind == "S" else values.astype(object)
         return from_numpy(np.asarray(texts, object))
     if pa.types.is_list(column.type) and dtype.kind == "O":
-        return _lists(values, column.type)
+        return _make_lists(values, column.type)
     if dtype.kind in "mM":
         return pa.array(list(values) if values.ndim > 1 else values, column.type)
     return from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
 
 
-def _lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+def _make_lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
     import pyarrow as pa
 
     mask = np.array([v is None for v in values], bool)
@@ -226,4 +226,4 @@ def _lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
     dtype = dtype_of(inner)
     flat = np.concatenate([np.empty((0, *cell), dtype), *(v.astype(dtype).reshape(-1, *cell) for v in listed)])
     offsets = np.append(0, np.cumsum(counts)).astype(np.int32)
-    return lists(offsets, from_numpy(flat), mask if mask.any() else None)
+    return make_lists(offsets, from_numpy(flat), mask if mask.any() else None)

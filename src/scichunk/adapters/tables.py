@@ -34,7 +34,7 @@ def write_table(format_name: str, obj: Any, path: str | os.PathLike[str], **opti
     **options
         ``overwrite``, and what the format's writer takes.
     """
-    registry.get(format_name).write_table(table_stream(obj), path, **options)
+    registry.get_format(format_name).write_table(table_stream(obj), path, **options)
 
 
 def to_qtable(obj: Any) -> QTable:
@@ -70,17 +70,17 @@ def to_qtable(obj: Any) -> QTable:
     made = Table(meta=dict(stream.attrs))
     for column in stream.columns:
         array = table[column.name].combine_chunks() if table is not None else pa.array([], column.type)
-        made.add_column(_column(column, array), name=column.name)
+        made.add_column(_make_column(column, array), name=column.name)
     return QTable(made)
 
 
-def _column(column: Column, array: pa.Array) -> Any:
+def _make_column(column: Column, array: pa.Array) -> Any:
     """One column, masked where it has nulls."""
     from astropy import units
     from astropy.table import Column as Plain
     from astropy.table import MaskedColumn
 
-    values, mask = _values(column, array)
+    values, mask = _split_nulls(column, array)
     attrs = dict(column.attrs)
     unit, description = attrs.pop("units", None), attrs.pop("description", None)
     given: dict[str, Any] = {"description": description, "meta": attrs}
@@ -91,7 +91,7 @@ def _column(column: Column, array: pa.Array) -> Any:
     return Plain(values, **given)
 
 
-def _values(column: Column, array: pa.Array) -> tuple[Any, Any]:
+def _split_nulls(column: Column, array: pa.Array) -> tuple[Any, Any]:
     """NumPy values, and where they are null."""
     import pyarrow as pa
 

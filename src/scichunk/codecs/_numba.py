@@ -11,7 +11,7 @@ from numba.extending import intrinsic as numba_intrinsic
 
 from scichunk.errors import PerformanceWarning
 
-__all__ = ["Flag", "Int", "compiled", "inlined", "intrinsic", "kernel", "part"]
+__all__ = ["Flag", "Int", "compiled", "inlined", "inner_kernel", "intrinsic", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,7 +44,7 @@ def kernel(function: F) -> F:
     return compiled(function)
 
 
-def part(function: F) -> F:
+def inner_kernel(function: F) -> F:
     """Compile a function that only kernels call: without the ways in, which take their time to compile. Python cannot call it."""
     return compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 

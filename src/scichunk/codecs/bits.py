@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.codecs.bytes import check_block, decompress
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError
@@ -47,7 +47,7 @@ class BitCodec:
         check_block(height * width)  # a byte for each pixel, once unpacked
         line = -(-width // 8)
         if self.codec:
-            block = borrow("block", height * line)
+            block = borrow_buffer("block", height * line)
             decompress(self.codec, data, block, shape[1] * line)
         else:
             block = np.frombuffer(data, np.uint8)

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, UnsupportedFeature
 
@@ -61,11 +61,11 @@ def decompress(codec: str, data: memoryview, out: Bytes, least: int | None = Non
     UnsupportedFeature
         If this build of imagecodecs lacks the codec.
     """
-    function = _decoder(codec)
+    function = _find_decoder(codec)
     try:
         found = function(data, out=out)
     except Exception as error:  # each codec of imagecodecs raises a class of its own
-        found = _tolerant(codec, data, out)
+        found = _decode_tolerantly(codec, data, out)
         if found is None:
             msg = f"{codec} data are corrupt: {error}"
             raise FormatError(msg) from error
@@ -94,9 +94,9 @@ def decompress_at_most(codec: str, data: memoryview, limit: int) -> memoryview:
     UnsupportedFeature
         If this build of imagecodecs lacks the codec.
     """
-    out = borrow("decompressed", limit)
+    out = borrow_buffer("decompressed", limit)
     try:
-        found = _decoder(codec)(data, out=out)
+        found = _find_decoder(codec)(data, out=out)
     except Exception as error:  # each codec of imagecodecs raises a class of its own
         msg = f"{codec} data are corrupt, or hold more than {limit} bytes: {error}"
         raise FormatError(msg) from error
@@ -130,7 +130,7 @@ def _first_of_zstd(data: memoryview, size: int) -> bytes | None:
 
 
 @cache
-def _decoder(codec: str) -> Callable[..., Any]:
+def _find_decoder(codec: str) -> Callable[..., Any]:
     import imagecodecs
 
     for name in (codec, "zlib") if codec == "deflate" else (codec,):
@@ -140,7 +140,7 @@ def _decoder(codec: str) -> Callable[..., Any]:
     raise UnsupportedFeature(msg)
 
 
-def _tolerant(codec: str, data: memoryview, out: Bytes) -> int | None:
+def _decode_tolerantly(codec: str, data: memoryview, out: Bytes) -> int | None:
     """Decode a stream that holds more than is wanted, or lacks its checksum, as libtiff does; None if that fails too."""
     if codec == "deflate":
         stream = zlib.decompressobj()

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["undo"]
+__all__ = ["undo_predictor"]
 
 Words = npt.NDArray[Any]
 
 
-def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -> None:
+def undo_predictor(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -> None:
     """Undo byte differences and put floats together from planes of bytes, the most significant first.
 
     Parameters
@@ -52,6 +52,7 @@ def undo(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -
                     top = ((zero | p3[i]) << eight) | p2[i]
                     low = ((zero | p1[i]) << eight) | p0[i]
                     words[i] = ((words[i] if b else zero) << sixteen << sixteen) | (top << sixteen) | low
+        # Samples of a pixel follow each other within a plane, so differences are taken to the same sample of the pixel before.
         for s in range(samples):
             even, odd, total = zero, zero, np.uint8(0)
             if samples == 1:

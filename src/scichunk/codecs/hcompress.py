@@ -11,16 +11,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Int, kernel, part
+from scichunk.codecs._numba import Int, inner_kernel, kernel
 from scichunk.codecs.rice_bits import load64
 
-__all__ = ["decode"]
+__all__ = ["decode_hcompress", "huffman_table"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
-@part
-def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
+# Keys are (bits, code): the fixed Huffman code of the reference implementation, by Richard White. It is in no header. A value says
+# which of the four pixels of a 2 x 2 block are set; single pixels are the most frequent ones, hence the shortest.
+_CODES = {(3, c): 1 << c for c in range(4)}
+_CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
+_CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
+
+
+def huffman_table() -> Bytes:
+    """For each 6 bits ahead: the code's value, and its length in the upper four bits."""
+    table = np.zeros(64, np.uint8)
+    for (length, code), value in _CODES.items():
+        first = code << (6 - length)
+        table[first : first + (1 << (6 - length))] = value | (length << 4)
+    return table
+
+
+@inner_kernel
+def _fill_word(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     """Top up the 64-bit word: state is (next byte, word, valid bits at its top, bits taken)."""
     pos, bits = np.int64(state[0]), np.int64(state[2])
     word = state[1]
@@ -32,11 +48,11 @@ def _fill(src: Bytes, state: npt.NDArray[np.uint64]) -> None:
     state[0], state[1], state[2] = np.uint64(pos), word, np.uint64(bits)
 
 
-@part
-def _take(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
+@inner_kernel
+def _take_bits(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
     """Take up to 8 bits."""
     if state[2] < np.uint64(8):
-        _fill(src, state)
+        _fill_word(src, state)
     value = np.int64(state[1] >> np.uint64(64 - count))
     state[1] <<= np.uint64(count)
     state[2] -= np.uint64(count)
@@ -44,8 +60,8 @@ def _take(src: Bytes, state: npt.NDArray[np.uint64], count: Int) -> Int:
     return value
 
 
-@part
-def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: Int) -> None:
+@inner_kernel
+def _read_codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes, count: Int) -> None:
     """Replace the nonzero of the last ``count`` cells, from the last to the first, by codes from the stream."""
     word, bits, taken = state[1], np.int64(state[2]), np.int64(0)
     pos, i = np.int64(state[0]), count - 1
@@ -70,8 +86,8 @@ def _codes(src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, cells: Bytes
     state[3] += np.uint64(taken)
 
 
-@part
-def _spread(cells: Bytes, nx: Int, ny: Int, other: Bytes) -> None:
+@inner_kernel
+def _spread_codes(cells: Bytes, nx: Int, ny: Int, other: Bytes) -> None:
     """Turn 4-bit codes of 2 x 2 blocks into an nx x ny image of single bits."""
     across = (ny + 1) // 2
     for i in range(nx * ny):
@@ -94,8 +110,8 @@ def _spread(cells: Bytes, nx: Int, ny: Int, other: Bytes) -> None:
             j += 1
 
 
-@part
-def _insert(cells: Bytes, nx: Int, ny: Int, a: Ints, bit: Int) -> None:
+@inner_kernel
+def _insert_plane(cells: Bytes, nx: Int, ny: Int, a: Ints, bit: Int) -> None:
     """Set a bit plane of a quadrant from 4-bit codes of 2 x 2 blocks."""
     across = (ny + 1) // 2
     shift = np.int64(bit)
@@ -117,8 +133,8 @@ def _insert(cells: Bytes, nx: Int, ny: Int, a: Ints, bit: Int) -> None:
             j += 1
 
 
-@part
-def _quadrant(
+@inner_kernel
+def _decode_quadrant(
     src: Bytes, state: npt.NDArray[np.uint64], table: Bytes, a: Ints, planes: Int, one: Bytes, two: Bytes
 ) -> Int:
     """Decode the bit planes of one quadrant; returns 0, or 1 if a plane's format is unknown or the stream is too short."""
@@ -130,14 +146,16 @@ def _quadrant(
         levels += 1
     total = ((nqx + 1) // 2) * ((nqy + 1) // 2)
     for bit in range(planes - 1, -1, -1):
-        kind = _take(src, state, 4)
+        # 0 and 15 are the only two formats of a plane; the encoder takes 0 where the quadtree would come out longer than the pixels.
+        kind = _take_bits(src, state, 4)
         if kind == 0:  # the plane as it is, 4 bits for each 2 x 2 block
             for i in range(total):
-                one[i] = _take(src, state, 4)
-            _insert(one, nqx, nqy, a, bit)
+                one[i] = _take_bits(src, state, 4)
+            _insert_plane(one, nqx, nqy, a, bit)
         elif kind == 15:
             one[0] = 1
-            _codes(src, state, table, one, np.int64(1))
+            _read_codes(src, state, table, one, np.int64(1))
+            # Sides double at each level, less one where that would go beyond the quadrant: sides are no powers of two.
             nx, ny, fx, fy, c = 1, 1, nqx, nqy, 1 << levels
             for _ in range(1, levels):
                 c >>= 1
@@ -150,28 +168,30 @@ def _quadrant(
                     ny -= 1
                 else:
                     fy -= c
-                _spread(one, nx, ny, two)
-                _codes(src, state, table, two, nx * ny)
+                _spread_codes(one, nx, ny, two)
+                _read_codes(src, state, table, two, nx * ny)
                 one, two = two, one
-            _insert(one, nqx, nqy, a, bit)
+            _insert_plane(one, nqx, nqy, a, bit)
         else:
             return 1
+        # Zeros stand for the bytes behind the end, so a stream that is cut is noticed here, once a plane, instead of at each bit.
         if state[3] > np.uint64(8 * src.size):
             return 1
     return 0
 
 
-@part
-def _round(value: Int, plus: Int, minus: Int, mask: Int) -> Int:
+@inner_kernel
+def _round_value(value: Int, plus: Int, minus: Int, mask: Int) -> Int:
     return (value + (plus if value >= 0 else minus)) & mask
 
 
-@part
-def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
+@inner_kernel
+def _transform_once(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
     """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
     bit1 = bit0 << 1
     mask0, mask1 = -bit0, -bit1
     plus0, plus1 = bit0 >> 1, bit1 >> 1
+    # As in ``hinv`` of the reference implementation: coefficients are rounded to what a level keeps, and not in the last step.
     minus0, minus1 = (0 if last else plus0 - 1), plus1 - 1
     shift = 2 if last else 1
     hx2, hy2 = (nx + 1) // 2, (ny + 1) // 2
@@ -181,9 +201,10 @@ def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
             right = 2 * j + 1 < ny
             h0 = a[i, j]
             if below and right:
-                hx = _round(a[i + hx2, j], plus1, minus1, mask1)
-                hy = _round(a[i, j + hy2], plus1, minus1, mask1)
-                hc = _round(a[i + hx2, j + hy2], plus0, minus0, mask0)
+                hx = _round_value(a[i + hx2, j], plus1, minus1, mask1)
+                hy = _round_value(a[i, j + hy2], plus1, minus1, mask1)
+                hc = _round_value(a[i + hx2, j + hy2], plus0, minus0, mask0)
+                # Bits that the forward transform lost by halving are known from the other coefficients: the parity of the sums is given.
                 low0 = hc & bit0
                 hx = hx - low0 if hx >= 0 else hx + low0
                 hy = hy - low0 if hy >= 0 else hy + low0
@@ -197,7 +218,7 @@ def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
                 b[2 * i, 2 * j + 1] = (h0 - hx + hy - hc) >> shift
                 b[2 * i, 2 * j] = (h0 - hx - hy + hc) >> shift
             elif below or right:
-                h1 = _round(a[i + hx2, j] if below else a[i, j + hy2], plus1, minus1, mask1)
+                h1 = _round_value(a[i + hx2, j] if below else a[i, j + hy2], plus1, minus1, mask1)
                 low1 = h1 & bit1
                 h0 = h0 - low1 if h0 >= 0 else h0 + low1
                 b[2 * i, 2 * j] = (h0 - h1) >> shift
@@ -209,8 +230,8 @@ def _step(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
                 b[2 * i, 2 * j] = h0 >> shift
 
 
-@part
-def _transform(a: Ints, b: Ints) -> None:
+@inner_kernel
+def _invert_transform(a: Ints, b: Ints) -> None:
     """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
     nx, ny = a.shape
     levels, largest = 0, max(nx, ny)
@@ -221,7 +242,7 @@ def _transform(a: Ints, b: Ints) -> None:
     bit0 = np.int64(1) << (levels - 1)
     bit2 = bit0 << 2
     plus2 = bit2 >> 1
-    a[0, 0] = _round(a[0, 0], plus2, plus2 - 1, -bit2)
+    a[0, 0] = _round_value(a[0, 0], plus2, plus2 - 1, -bit2)
     tx, ty, fx, fy, c = 1, 1, nx, ny, 1 << levels
     for k in range(levels - 1, -1, -1):
         c >>= 1
@@ -234,15 +255,15 @@ def _transform(a: Ints, b: Ints) -> None:
             ty -= 1
         else:
             fy -= c
-        _step(a, b, tx, ty, bit0, k == 0)
+        _transform_once(a, b, tx, ty, bit0, k == 0)
         for x in range(tx):  # loops: assigning slices takes numba seconds to compile
             for y in range(ty):
                 a[x, y] = b[x, y]
         bit0 >>= 1
 
 
-@part
-def _signs(src: Bytes, pos: Int, a: Ints) -> Int:
+@inner_kernel
+def _read_signs(src: Bytes, pos: Int, a: Ints) -> Int:
     """Give the coefficients that are not 0 their signs, a bit each; returns 1 if there are too few."""
     nx, ny = a.shape
     word, bits = np.uint64(0), np.int64(0)
@@ -263,28 +284,29 @@ def _signs(src: Bytes, pos: Int, a: Ints) -> Int:
     return 8 * pos - bits > 8 * src.size
 
 
-@part
-def _integer(src: Bytes, at: Int, size: Int) -> Int:
+@inner_kernel
+def _read_integer(src: Bytes, at: Int, size: Int) -> Int:
     value = np.int64(0)
     for i in range(size):
         value = (value << 8) | np.int64(src[at + i])
     return value
 
 
-@part
-def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
+@inner_kernel
+def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
     """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
     if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
         return 1
     nx, ny = a.shape
-    scale = _integer(src, np.int64(10), np.int64(4))
+    scale = _read_integer(src, np.int64(10), np.int64(4))
     if (
-        _integer(src, np.int64(2), np.int64(4)) != nx
-        or _integer(src, np.int64(6), np.int64(4)) != ny
+        _read_integer(src, np.int64(2), np.int64(4)) != nx
+        or _read_integer(src, np.int64(6), np.int64(4)) != ny
         or scale < 0
         or scale >= 1 << 31
     ):
         return 1
+    # Bit planes of the first quadrant, of the two beside it, of the last one. Shifts by 63 or more have no defined result.
     if max(src[22], src[23], src[24]) > 62:
         return 1
     for x in range(nx):
@@ -298,17 +320,19 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
         x, y = mx * (quadrant // 2), my * (quadrant % 2)
         quarter = a[x : x + (mx if quadrant < 2 else nx - mx), y : y + (my if quadrant % 2 == 0 else ny - my)]
         planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
-        bad = bad or _quadrant(body, state, table, quarter, planes, one, two)
-    if bad or _take(body, state, 4) != 0:
+        bad = bad or _decode_quadrant(body, state, table, quarter, planes, one, two)
+    # A nibble of zeros ends the planes; the signs begin with the next byte.
+    if bad or _take_bits(body, state, 4) != 0:
         return 1
-    if _signs(body, (np.int64(state[3]) + 7) // 8, a):
+    if _read_signs(body, (np.int64(state[3]) + 7) // 8, a):
         return 1
-    a[0, 0] = _integer(src, np.int64(14), np.int64(8))
+    # The sum of all pixels is not among the coded coefficients, and is not quantised.
+    a[0, 0] = _read_integer(src, np.int64(14), np.int64(8))
     if scale > 1:
         for i in range(nx):
             for j in range(ny):
                 a[i, j] *= scale
-    _transform(a, b)
+    _invert_transform(a, b)
     for i in range(nx):
         for j in range(ny):
             out[i * ny + j] = a[i, j]
@@ -316,11 +340,11 @@ def _tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, ou
 
 
 @kernel
-def decode(
+def decode_hcompress(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
-    places: Ints,
+    targets: Ints,
     rows: Ints,
     columns: Ints,
     table: Bytes,
@@ -329,7 +353,7 @@ def decode(
 ) -> None:
     """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels.
 
-    Other arguments as in :func:`scichunk.codecs.rice.decode`; ``table`` comes from :func:`~scichunk.codecs.hcompress_codes.huffman_table`.
+    Other arguments as in :func:`scichunk.codecs.rice.decode_rice`; ``table`` comes from :func:`huffman_table`.
     """
     pixels = 1
     for t in range(offsets.size):
@@ -339,7 +363,7 @@ def decode(
     one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)
     for t in range(offsets.size):
         status[t] = 1
-        begin, size, first = offsets[t], lengths[t], places[t]
+        begin, size, first = offsets[t], lengths[t], targets[t]
         # Differences and quotients, since sums and products of numbers near 2**63 wrap around and then seem to lie inside.
         if size < 0 or size > data.size or begin < 0 or begin > data.size - size:
             continue
@@ -349,4 +373,6 @@ def decode(
         if 0 <= first <= out.size - count:
             shape = (rows[t], columns[t])
             one_tile, target = data[begin : begin + size], out[first : first + count]
-            status[t] = _tile(one_tile, a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, target)
+            status[t] = _decode_tile(
+                one_tile, a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, target
+            )

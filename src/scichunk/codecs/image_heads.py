@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded
 
-__all__ = ["Size", "check_size", "read_size"]
+__all__ = ["ImageSize", "check_size", "read_size"]
 
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame header (ITU-T T.81, table B.1)."""
@@ -19,7 +19,7 @@ _JXL_RATIOS: Final = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 """Width by height where a JPEG XL header leaves the width out (ISO/IEC 18181-1, table D.2)."""
 
 
-class Size(NamedTuple):
+class ImageSize(NamedTuple):
     """What a header promises."""
 
     rows: int
@@ -28,7 +28,7 @@ class Size(NamedTuple):
     """Bytes of a decoded pixel, all its samples together; the fewest that there can be where the header is not read so far."""
 
 
-def read_size(codec: str, data: bytes | memoryview) -> Size | None:
+def read_size(codec: str, data: bytes | memoryview) -> ImageSize | None:
     """Read the size that an image gives itself.
 
     Parameters
@@ -83,7 +83,7 @@ def check_size(codec: str, data: bytes | memoryview, columns: int, pixel_bytes: 
         raise LimitExceeded(msg)
 
 
-def _jpeg(data: bytes | memoryview) -> Size | None:
+def _read_jpeg_size(data: bytes | memoryview) -> ImageSize | None:
     """Find the frame header (ITU-T T.81, section B.2.2)."""
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
@@ -93,35 +93,35 @@ def _jpeg(data: bytes | memoryview) -> Size | None:
             continue
         if marker in _FRAMES:
             rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
-            return Size(rows, columns, samples)
+            return ImageSize(rows, columns, samples)
         at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
     return None
 
 
-def _webp(data: bytes | memoryview) -> Size | None:
+def _read_webp_size(data: bytes | memoryview) -> ImageSize | None:
     """Read the first chunk of a RIFF container (RFC 9649, section 2)."""
     if bytes(data[:4]) != b"RIFF" or bytes(data[8:12]) != b"WEBP":
         return None
     kind = bytes(data[12:16])
     if kind == b"VP8X":
         wide, high = (int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
-        return Size(high + 1, wide + 1, 3)
+        return ImageSize(high + 1, wide + 1, 3)
     if kind == b"VP8L":
         bits = struct.unpack_from("<I", data, 21)[0]
-        return Size((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1, 3)
+        return ImageSize((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1, 3)
     if kind == b"VP8 ":
         wide, high = struct.unpack_from("<HH", data, 26)
-        return Size(high & 0x3FFF, wide & 0x3FFF, 3)
+        return ImageSize(high & 0x3FFF, wide & 0x3FFF, 3)
     return None
 
 
-def _lerc(data: bytes | memoryview) -> Size | None:
+def _read_lerc_size(data: bytes | memoryview) -> ImageSize | None:
     """Add up the blobs of all bands: each says how long it is, and a blob of one value needs a hundred bytes only."""
     rows = columns = pixel_bytes = 0
     for high, wide, nbytes in _lerc_blobs(data):
         rows, columns = max(rows, high), max(columns, wide)
         pixel_bytes += nbytes
-    return Size(rows, columns, pixel_bytes) if pixel_bytes else None
+    return ImageSize(rows, columns, pixel_bytes) if pixel_bytes else None
 
 
 def _lerc_blobs(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
@@ -133,15 +133,15 @@ def _lerc_blobs(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     at = 0
     while bytes(data[at : at + 6]) == b"Lerc2 ":
         version = struct.unpack_from("<i", data, at + 6)[0]
-        place = at + (14 if version >= 3 else 10)  # from version 3 on, a checksum follows
-        high, wide = struct.unpack_from("<ii", data, place)
-        place += 8
+        offset = at + (14 if version >= 3 else 10)  # from version 3 on, a checksum follows
+        high, wide = struct.unpack_from("<ii", data, offset)
+        offset += 8
         depth = 1
         if version >= 4:
-            depth = struct.unpack_from("<i", data, place)[0]
-            place += 4
+            depth = struct.unpack_from("<i", data, offset)[0]
+            offset += 4
         length, kind = struct.unpack_from(
-            "<ii", data, place + 8
+            "<ii", data, offset + 8
         )  # after the counts of valid pixels and of a micro block
         if min(high, wide, depth, length) <= 0 or not 0 <= kind < len(_LERC_SIZES):
             return
@@ -149,7 +149,7 @@ def _lerc_blobs(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
         at += length
 
 
-class _Bits:
+class _BitReader:
     """Bits of the first bytes, the lowest first."""
 
     def __init__(self, data: bytes | memoryview) -> None:
@@ -161,7 +161,7 @@ class _Bits:
         return found
 
 
-def _jpegxl(data: bytes | memoryview) -> Size | None:
+def _read_jpegxl_size(data: bytes | memoryview) -> ImageSize | None:
     """Read the size header (ISO/IEC 18181-1, D.2) of a bare codestream, or of the first codestream box of a container."""
     stream = data
     if bytes(data[4:8]) == b"JXL ":
@@ -174,25 +174,26 @@ def _jpegxl(data: bytes | memoryview) -> Size | None:
         stream = data[at + (8 if data[at + 7] == ord("c") else 12) :]  # a part begins with its number
     if bytes(stream[:2]) != b"\xff\x0a":
         return None
-    bits = _Bits(stream[2:])
+    # One bit tells whether sides are multiples of 8 up to 256, then the height; three bits give the width by a ratio, or not.
+    bits = _BitReader(stream[2:])
     small = bits.take(1)
     rows = _jxl_side(bits, small)
     ratio = bits.take(3)
     if ratio:
         times, by = _JXL_RATIOS[ratio - 1]
-        return Size(rows, rows * times // by, 1)
-    return Size(rows, _jxl_side(bits, small), 1)
+        return ImageSize(rows, rows * times // by, 1)
+    return ImageSize(rows, _jxl_side(bits, small), 1)
 
 
-def _jxl_side(bits: _Bits, small: int) -> int:
+def _jxl_side(bits: _BitReader, small: int) -> int:
     if small:
         return (bits.take(5) + 1) * 8
     return bits.take((9, 13, 18, 30)[bits.take(2)]) + 1
 
 
-_READERS: Final[dict[str, Callable[[bytes | memoryview], Size | None]]] = {
-    "jpeg": _jpeg,
-    "webp": _webp,
-    "lerc": _lerc,
-    "jpegxl": _jpegxl,
+_READERS: Final[dict[str, Callable[[bytes | memoryview], ImageSize | None]]] = {
+    "jpeg": _read_jpeg_size,
+    "webp": _read_webp_size,
+    "lerc": _read_lerc_size,
+    "jpegxl": _read_jpegxl_size,
 }

@@ -61,7 +61,7 @@ class ImageCodec:
             data = decompress_at_most(self.outer, data, 2 * height * width * pixel_bytes + _LERC_SLACK_BYTES)
         check_size(self.codec, data, width, pixel_bytes)
         try:
-            image = self._decode(data, (height, width, shape[0]))
+            image = self._decode_image(data, (height, width, shape[0]))
         except (ScichunkError, MemoryError):
             raise
         except Exception as error:  # each codec of imagecodecs raises a class of its own
@@ -77,11 +77,11 @@ class ImageCodec:
         for band in range(out.shape[0]):
             np.copyto(out[band], pixels[..., band])
 
-    def _decode(self, data: memoryview, shape: tuple[int, int, int]) -> Array:
+    def _decode_image(self, data: memoryview, shape: tuple[int, int, int]) -> Array:
         import imagecodecs
 
         if self.codec == "lerc":
-            return _lerc(data, shape)
+            return _decode_lerc(data, shape)
         if self.codec == "jpeg":
             image: Array = imagecodecs.jpeg8_decode(data, **self.arguments)
         else:
@@ -90,7 +90,7 @@ class ImageCodec:
         return image
 
 
-def _lerc(data: memoryview, shape: tuple[int, int, int]) -> Array:
+def _decode_lerc(data: memoryview, shape: tuple[int, int, int]) -> Array:
     """Decode a LERC blob of (rows, columns, samples); invalid pixels are NaN in floats and 0 in integers, as GDAL gives them.
 
     A blob holds samples as depth (last axis) or, where their masks differ, as bands (first axis).

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import kernel
-from scichunk.codecs.rice_bits import byteswap
+from scichunk.codecs.rice_bits import swap_bytes
 
 __all__ = ["flip_bit", "scale_integers"]
 
@@ -19,7 +19,7 @@ Values = npt.NDArray[Any]
 def flip_bit(stored: Values, flip: Any, out: Values) -> None:
     """Put integers in native byte order, with the bits of ``flip`` turned."""
     for i in range(min(stored.size, out.size)):
-        out[i] = byteswap(stored[i]) ^ flip
+        out[i] = swap_bytes(stored[i]) ^ flip
 
 
 @kernel
@@ -29,5 +29,5 @@ def scale_integers(stored: Values, scale: Any, zero: Any, blank: Any, has_blank:
     ``blank`` becomes NaN; it is compared as it is stored.
     """
     for i in range(min(stored.size, out.size)):
-        value = out.dtype.type(byteswap(stored[i])) * scale
+        value = out.dtype.type(swap_bytes(stored[i])) * scale
         out[i] = np.nan if has_blank and stored[i] == blank else value + zero

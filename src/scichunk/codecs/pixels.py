@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.codecs.bytes import check_block, decompress
 from scichunk.codecs.predictors import undo_float, undo_horizontal
 from scichunk.core.manifest import EncodedChunk
@@ -63,7 +63,8 @@ class PixelCodec:
         ):
             decompress(self.codec, data, out.reshape(-1).view(np.uint8))
             return
-        block = borrow("block", size)
+        # Scratch memory of the thread: fresh pages for each block would have to be paid for again and again (see buffers.py).
+        block = borrow_buffer("block", size)
         decompress(
             self.codec, data, block, shape[1] * line
         )  # some writers leave out the rows below the image, as GDAL allows
@@ -71,7 +72,7 @@ class PixelCodec:
         plain = columns.start == 0 and columns.step == 1 and rows.step == 1 and window[0] == slice(0, samples, 1)
         if self.predictor == 1:
             pixels = block.view(self.stored).reshape(height, width, samples)
-            _copy(pixels[rows, columns, window[0]], out)
+            _copy_bands(pixels[rows, columns, window[0]], out)
         elif self.predictor == 2:
             pixels = block.view(self.stored).reshape(height, width, samples)[rows.start : rows.stop, : columns.stop]
             if not self.stored.isnative:
@@ -79,24 +80,24 @@ class PixelCodec:
             if plain:
                 undo_horizontal(pixels, out.transpose(1, 2, 0))
             else:
-                whole = _scratch(pixels.shape, pixels.dtype)
+                whole = _borrow_array(pixels.shape, pixels.dtype)
                 undo_horizontal(pixels, whole)
-                _copy(whole[:: rows.step, columns, window[0]], out)
+                _copy_bands(whole[:: rows.step, columns, window[0]], out)
         else:
             lines = block.reshape(height, -1)[rows.start : rows.stop]
             if plain and columns.stop == width:
                 undo_float(lines, out.transpose(1, 2, 0))
             else:
-                whole = _scratch((len(lines), width, samples), self.stored.newbyteorder("="))
+                whole = _borrow_array((len(lines), width, samples), self.stored.newbyteorder("="))
                 undo_float(lines, whole)
-                _copy(whole[:: rows.step, columns, window[0]], out)
+                _copy_bands(whole[:: rows.step, columns, window[0]], out)
 
 
-def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    return borrow("predicted", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+def _borrow_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    return borrow_buffer("predicted", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
 
 
-def _copy(pixels: Array, out: Array) -> None:
+def _copy_bands(pixels: Array, out: Array) -> None:
     """(rows, columns, samples) to (bands, rows, columns); band by band is faster than one transposed copy."""
     for band in range(out.shape[0]):
         np.copyto(out[band], pixels[..., band], casting="equiv")

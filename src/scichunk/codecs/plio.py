@@ -7,46 +7,46 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Int, kernel, part
+from scichunk.codecs._numba import Int, inner_kernel, kernel
 
-__all__ = ["decode"]
+__all__ = ["decode_plio"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@part
-def _word(src: Bytes, i: Int) -> Int:
+@inner_kernel
+def _read_word(src: Bytes, i: Int) -> Int:
     """Big-endian signed 16-bit word."""
     value = (np.int64(src[2 * i]) << 8) | np.int64(src[2 * i + 1])
     return value - 65536 if value >= 32768 else value
 
 
-@part
-def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
+@inner_kernel
+def _decode_tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
     """One line list; returns 0, or 1 if it is malformed."""
     words = src.size // 2
     if words < 3:
         return 1
-    if _word(src, np.int64(2)) > 0:  # the old header of 3 words: length in the third
-        length, ip = _word(src, np.int64(2)), 3
+    if _read_word(src, np.int64(2)) > 0:  # the old header of 3 words: length in the third
+        length, ip = _read_word(src, np.int64(2)), 3
     else:
         if words < 7:
             return 1
-        length, ip = (_word(src, np.int64(4)) << 15) + _word(src, np.int64(3)), _word(src, np.int64(1))
+        length, ip = (_read_word(src, np.int64(4)) << 15) + _read_word(src, np.int64(3)), _read_word(src, np.int64(1))
     if length > words or ip < 3:
         return 1
     value, x, size = np.int64(1), 0, out.size
     for i in range(size):
         out[i] = 0
     while ip < length and x < size:
-        word = _word(src, ip) & 0xFFFF
+        word = _read_word(src, ip) & 0xFFFF
         code, data = word >> 12, word & 4095
         ip += 1
         if code == 1:  # set the value, high part in the next word
             if ip >= length:
                 return 1
-            value = (_word(src, ip) << 12) + data
+            value = (_read_word(src, ip) << 12) + data
             ip += 1
         elif code == 2:
             value += data
@@ -70,14 +70,14 @@ def _tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
 
 
 @kernel
-def decode(
-    data: Bytes, offsets: Ints, lengths: Ints, places: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
+def decode_plio(
+    data: Bytes, offsets: Ints, lengths: Ints, targets: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
 ) -> None:
-    """Decode tiles; arguments as in :func:`scichunk.codecs.rice.decode`."""
+    """Decode tiles; arguments as in :func:`scichunk.codecs.rice.decode_rice`."""
     for t in range(offsets.size):
         status[t] = 1
-        begin, first, size, count = offsets[t], places[t], lengths[t], counts[t]
+        begin, first, size, count = offsets[t], targets[t], lengths[t], counts[t]
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         inside = 0 <= size <= data.size and 0 <= begin <= data.size - size
         if inside and 0 <= count <= out.size and 0 <= first <= out.size - count:
-            status[t] = _tile(data[begin : begin + size], out[first : first + count])
+            status[t] = _decode_tile(data[begin : begin + size], out[first : first + count])

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
-from scichunk.codecs import ways
+from scichunk.buffers import borrow_buffer
 
 __all__ = ["undo_float", "undo_horizontal"]
 
@@ -45,26 +44,20 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     """
     _, width, samples = out.shape
     word = np.dtype(f"u{out.dtype.itemsize}")
-    ways.announce("float predictor", rows.nbytes)
-    if not ways.compiled("float predictor"):
-        from scichunk.codecs.small import float_predictor
-
-        float_predictor.undo(rows, out.view(word))
-        return
-    words = borrow("words", width * samples * word.itemsize).view(word)
-    kernel, constants = _kernel(word)
+    words = borrow_buffer("words", width * samples * word.itemsize).view(word)
+    kernel, constants = _make_kernel(word)
     kernel(rows, words, constants, out.view(word))
 
 
 @cache
-def _kernel(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array], None], Array]:
+def _make_kernel(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array], None], Array]:
     """Compile for one width, on first use; kept on disk by numba."""
     import numba
 
     from scichunk.codecs._numba import compiled
-    from scichunk.codecs.float_predictor import undo
+    from scichunk.codecs.float_predictor import undo_predictor
 
     kind = numba.from_dtype(word)
     types = numba.void(numba.uint8[:, ::1], kind[::1], kind[::1], numba.types.Array(kind, 3, "A"))
     constants = np.array([0, 8, 16, int.from_bytes(b"\x00\xff" * (word.itemsize // 2))], word)
-    return compiled(undo, types), constants
+    return compiled(undo_predictor, types), constants

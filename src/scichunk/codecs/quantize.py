@@ -13,21 +13,21 @@ import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, kernel
 
-__all__ = ["join", "place_cast", "place_dithered", "place_scaled"]
+__all__ = ["EXACT_ZERO", "NO_VALUE", "join_values", "place_cast", "place_dithered", "place_scaled"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 @inlined
-def _inside(start: Int, count: Int, size: Int) -> Flag:
+def _lies_inside(start: Int, count: Int, size: Int) -> Flag:
     """Whether values lie within an array; by a difference, since a sum of numbers near 2**63 wraps around and seems to lie inside."""
     return start >= 0 and count >= 0 and count <= size and start <= size - count
 
 
 @kernel
-def join(
-    raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: Int, shuffled: bool, words: npt.NDArray[Any]
+def join_values(
+    raw: Bytes, starts: Ints, targets: Ints, counts: Ints, size: Int, shuffled: bool, words: npt.NDArray[Any]
 ) -> None:
     """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2).
 
@@ -40,16 +40,17 @@ def join(
         if (
             size < 1
             or n > raw.size // size
-            or not _inside(starts[t], n * size, raw.size)
-            or not _inside(places[t], n, words.size)
+            or not _lies_inside(starts[t], n * size, raw.size)
+            or not _lies_inside(targets[t], n, words.size)
         ):
             continue
-        source, target = raw[starts[t] : starts[t] + n * size], words[places[t] : places[t] + n]
+        source, target = raw[starts[t] : starts[t] + n * size], words[targets[t] : targets[t] + n]
         if size == 1:
             for x in range(n):
                 target[x] = source[x]
         elif shuffled:
             for x in range(n):
+                # The first plane has the signs.
                 target[x] = np.int8(source[x])
             for b in range(1, size):
                 plane = source[b * n : (b + 1) * n]
@@ -77,7 +78,7 @@ def place_cast(
     """Copy integers, wrapped to the output's type, with the bits of ``flip`` turned."""
     for r in range(sources.size):
         source, target, n = sources[r], targets[r], lengths[r]
-        if not _inside(source, n, words.size) or not _inside(target, n, out.size):
+        if not _lies_inside(source, n, words.size) or not _lies_inside(target, n, out.size):
             continue
         for x in range(n):
             out[np.uint64(target + x)] = words[np.uint64(source + x)] ^ flip
@@ -98,7 +99,7 @@ def place_scaled(
     """Copy integers as floats: value * scale + zero in the output's precision (the type of scale and zero), blank as NaN."""
     for r in range(sources.size):
         source, target, n = sources[r], targets[r], lengths[r]
-        if not _inside(source, n, words.size) or not _inside(target, n, out.size):
+        if not _lies_inside(source, n, words.size) or not _lies_inside(target, n, out.size):
             continue
         for x in range(n):
             word = words[np.uint64(source + x)]
@@ -130,12 +131,14 @@ def place_dithered(
     count = noise.size
     for r in range(sources.size):
         t, source, target, n = tiles[r], sources[r], targets[r], lengths[r]
-        if not (_inside(source, n, words.size) and _inside(target, n, out.size) and 0 <= t < seeds.size):
+        if not (_lies_inside(source, n, words.size) and _lies_inside(target, n, out.size) and 0 <= t < seeds.size):
             continue
         if not (0 <= seeds[t] < count and 0 <= insides[r] <= words.size):  # a row begins within its tile
             continue
         scale, zero, blank, seed = scales[t], zeros[t], blanks[t], seeds[t]
         at = np.int64(np.float64(noise[seed]) * 500.0)
+        # Appendix I: a tile begins in the table at 500 times its first random number, and goes on with the next seed at the end. Windows
+        # begin within a tile, so the values before them are counted, though they are not computed.
         skip = insides[r]
         while skip >= count - at:  # from the start of the tile to this row
             skip -= count - at

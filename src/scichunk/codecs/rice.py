@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Int, kernel, part
+from scichunk.codecs._numba import Int, inner_kernel, kernel
 from scichunk.codecs.rice_bits import leading_zeros, load64, sum_differences
 
-__all__ = ["decode"]
+__all__ = ["decode_rice"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -29,24 +29,24 @@ _HEAD: Final = np.array([0, 3, 4, 0, 5])
 """Bits that say how many low bits the pixels of a block have, by BYTEPIX."""
 _RAW: Final = np.array([0, 6, 14, 0, 25])
 """As many: differences as they are."""
-_VALID: Final = 57
+_VALID_BITS: Final = 57
 """Bits of a word that are there wherever in a byte it begins."""
-_LEAST: Final = 8
+_LEAST_BYTES: Final = 8
 """Bytes that are loaded at once."""
 _FAR: Final = Word(63)
 """Shifts beyond it have no defined result."""
-_NARROW: Final = 9
+_NARROW_BITS: Final = 9
 """Low bits of a pixel up to which four mostly fit a word."""
-_WIDE: Final = 22
+_WIDE_BITS: Final = 22
 """Up to which two do."""
 _HIGH: Final = np.array(
-    [((zeros - 1) << low) & 0xFFFFFFFF for low in range(_WIDE + 1) for zeros in range(65)], np.uint32
+    [((zeros - 1) << low) & 0xFFFFFFFF for low in range(_WIDE_BITS + 1) for zeros in range(65)], np.uint32
 )
 """What zeros add to a code, beside the set bit behind them and the low bits: faster looked up than computed."""
 
 
-@part
-def _peek(data: Bytes, bit: Int) -> Word:
+@inner_kernel
+def _peek_bits(data: Bytes, bit: Int) -> Word:
     """The bits from ``bit`` on, at the top of a word; zeros behind the end of the data."""
     at = bit >> 3
     beyond = max(np.int64(0), at + 8 - data.size)
@@ -56,15 +56,16 @@ def _peek(data: Bytes, bit: Int) -> Word:
     return word << Word(8 * beyond + (bit & 7))
 
 
-@part
-def _block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, n: Int) -> Int:
+@inner_kernel
+def _decode_block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, n: Int) -> Int:
     """Codes of the differences of any block, one by one; returns the bit behind it, -1 if the tile ends before."""
     width = 8 * size
-    low = np.int64(_peek(data, bit) >> Word(64 - _HEAD[size])) - 1
+    # A block begins with the number of low bits of each code, plus one; 0 stands for differences that are all zero.
+    low = np.int64(_peek_bits(data, bit) >> Word(64 - _HEAD[size])) - 1
     bit += _HEAD[size]
     if low == _RAW[size]:  # differences as they are
         for i in range(n):
-            out[Word(first + i)] = _peek(data, bit) >> Word(64 - width)
+            out[Word(first + i)] = _peek_bits(data, bit) >> Word(64 - width)
             bit += width
         return bit if bit <= 8 * end else np.int64(-1)
     if low > _RAW[size]:  # there are no such codes
@@ -72,25 +73,26 @@ def _block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, 
     for i in range(first, first + n):
         code = Word(0)
         if low >= 0:
-            word = _peek(data, bit)
+            word = _peek_bits(data, bit)
             zeros = np.int64(leading_zeros(word))
-            while zeros >= _VALID:  # of this word; their number stays in the code
-                code += Word(_VALID)
-                bit += _VALID
+            while zeros >= _VALID_BITS:  # of this word; their number stays in the code
+                code += Word(_VALID_BITS)
+                bit += _VALID_BITS
                 if bit > 8 * end:
                     return np.int64(-1)
-                word = _peek(data, bit)
+                word = _peek_bits(data, bit)
                 zeros = np.int64(leading_zeros(word))
             code = (code + Word(zeros)) << Word(low)
             bit += zeros + 1
-            code |= (_peek(data, bit) >> Word(1)) >> Word(63 - low)
+            # In two shifts: one by 64, for ``low`` of 0, would have no defined result.
+            code |= (_peek_bits(data, bit) >> Word(1)) >> Word(63 - low)
             bit += low
         out[Word(i)] = code
     return bit if bit <= 8 * end else np.int64(-1)
 
 
-@part
-def _pair(
+@inner_kernel
+def _decode_pair(
     data: Bytes,
     bit_a: Int,
     end_a: Int,
@@ -105,25 +107,27 @@ def _pair(
 ) -> tuple[Int, Int]:
     """Codes of two tiles of ``n`` pixels, to ``out[a:]`` and ``out[b:]``; returns the bits behind them, -1 if one is short."""
     head: Int = _HEAD[size]
-    most: Int = min(_WIDE, _RAW[size] - 1)
+    most: Int = min(_WIDE_BITS, _RAW[size] - 1)
     for first in range(0, n, block):
         pixels = min(block, n - first)
         start_a, start_b = bit_a, bit_b
-        low_a = np.int64(_peek(data, bit_a) >> Word(64 - head)) - 1
-        low_b = np.int64(_peek(data, bit_b) >> Word(64 - head)) - 1
+        low_a = np.int64(_peek_bits(data, bit_a) >> Word(64 - head)) - 1
+        low_b = np.int64(_peek_bits(data, bit_b) >> Word(64 - head)) - 1
         bit_a += head
         bit_b += head
+        # What is looked at of four bytes a pixel, and eight more, lies within the data: no checks are needed in the loop.
         inside = (max(bit_a, bit_b) >> 3) + 4 * pixels + 8 <= data.size
         fits = inside and pixels & 1 == 0 and 0 <= low_a <= most and 0 <= low_b <= most
         if fits:
-            wide = max(low_a, low_b) > _NARROW
+            wide = max(low_a, low_b) > _NARROW_BITS
             after_a, after_b = Word(low_a + 1), Word(low_b + 1)
             shift_a, shift_b = Word(63 - low_a), Word(63 - low_b)
             row_a, row_b = Word(65 * low_a), Word(65 * low_b)
             word_a, word_b, used_a, used_b = Word(0), Word(0), Word(0), Word(0)
             for i in range(0, pixels, 2):
                 if wide or i & 2 == 0:
-                    if used_a > _VALID or used_b > _VALID:
+                    # Bits were taken that the word did not have: what was written of this block is overwritten below.
+                    if used_a > _VALID_BITS or used_b > _VALID_BITS:
                         break
                     bit_a += np.int64(used_a)
                     bit_b += np.int64(used_b)
@@ -141,21 +145,22 @@ def _pair(
                     zeros += after_b
                     word_b <<= zeros & _FAR
                     used_b += zeros
-            fits = used_a <= _VALID and used_b <= _VALID
+            fits = used_a <= _VALID_BITS and used_b <= _VALID_BITS
             bit_a += np.int64(used_a)
             bit_b += np.int64(used_b)
         if not fits:
-            bit_a = _block(data, start_a, end_a, size, out, a + first, pixels)
-            bit_b = _block(data, start_b, end_b, size, out, b + first, pixels)
+            bit_a = _decode_block(data, start_a, end_a, size, out, a + first, pixels)
+            bit_b = _decode_block(data, start_b, end_b, size, out, b + first, pixels)
             if bit_a < 0 or bit_b < 0:
                 break
     return bit_a, bit_b
 
 
-@part
-def _values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
+@inner_kernel
+def _restore_values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
     """From codes of differences to pixels, in place."""
     before = np.int32(last)
+    # Codes 0, 1, 2, 3, 4 stand for differences of 0, -1, 1, -2, 2: the lowest bit is the sign.
     whole = n & ~15
     for i in range(first, first + whole, 16):
         before = sum_differences(out, i, before)
@@ -172,49 +177,52 @@ def _values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
 
 
 @kernel
-def _decode(
+def _decode_padded(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
-    places: Ints,
+    targets: Ints,
     counts: Ints,
     block: Int,
     size: Int,
     out: Pixels,
     status: Ints,
 ) -> None:
-    """:func:`decode` of data of 8 bytes at least."""
+    """:func:`decode_rice` of data of 8 bytes at least."""
     t, together = 0, True
     known = size == 1 or size == 2 or size == 4  # noqa: PLR1714  # numba; places in the tables of bits
     block = min(block, max(1, out.size))  # the first of the next block may wrap around
     for i in range(offsets.size):
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         inside = size <= lengths[i] <= data.size and 0 <= offsets[i] <= data.size - lengths[i]
-        inside = inside and 0 <= counts[i] <= out.size and 0 <= places[i] <= out.size - counts[i]
-        status[i] = 0 if inside and known and block > 0 and data.size >= _LEAST else 1
+        inside = inside and 0 <= counts[i] <= out.size and 0 <= targets[i] <= out.size - counts[i]
+        status[i] = 0 if inside and known and block > 0 and data.size >= _LEAST_BYTES else 1
     while t < offsets.size:
         u = t
         if together and t + 1 < offsets.size and counts[t] == counts[t + 1] and status[t] == status[t + 1]:
             u = t + 1
         if status[t] == 0:
+            # The first pixel stands as it is before the blocks, and is the one that the first difference adds to.
             a, b = 8 * (offsets[t] + size), 8 * (offsets[u] + size)
             end_a, end_b = offsets[t] + lengths[t], offsets[u] + lengths[u]
-            a, b = _pair(data, a, end_a, b, end_b, block, size, out, places[t], places[u], counts[t])
+            a, b = _decode_pair(data, a, end_a, b, end_b, block, size, out, targets[t], targets[u], counts[t])
             bad = not (0 <= a <= 8 * end_a and 0 <= b <= 8 * end_b)
             if bad and u > t:  # from here on one by one: the other of the two may be well
                 together = False
                 continue
             for i in range(t, u + 1):
                 status[i] = bad
-                _values(out, places[i], counts[i], size, _peek(data, 8 * offsets[i]) >> Word(64 - 8 * size))
+                _restore_values(
+                    out, targets[i], counts[i], size, _peek_bits(data, 8 * offsets[i]) >> Word(64 - 8 * size)
+                )
         t = u + 1
 
 
-def decode(
+def decode_rice(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
-    places: Ints,
+    targets: Ints,
     counts: Ints,
     block: Int,
     size: Int,
@@ -227,13 +235,13 @@ def decode(
     ----------
     data
         uint8; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
-    places, counts
+    targets, counts
         Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
     block, size
         BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
     status
         Set to 1 for tiles that are corrupt, else 0.
     """
-    if data.size < _LEAST:
-        data = np.pad(data, (0, _LEAST))
-    _decode(data, offsets, lengths, places, counts, block, size, out, status)
+    if data.size < _LEAST_BYTES:
+        data = np.pad(data, (0, _LEAST_BYTES))
+    _decode_padded(data, offsets, lengths, targets, counts, block, size, out, status)

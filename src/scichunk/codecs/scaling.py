@@ -14,9 +14,9 @@ from scichunk.buffers import cached_blocks
 __all__ = ["Scaling", "choose_scaling"]
 
 Array = npt.NDArray[Any]
-WORTH: Final = 1 << 28
+KERNEL_VALUES: Final = 1 << 28
 """Values to be scaled before numba is loaded for it: NumPy takes 0.15 s for them, loading 0.3 s, and each value saves 0.4 ns."""
-WORTH_LOADED: Final = 1 << 24
+LOADED_KERNEL_VALUES: Final = 1 << 24
 """The same where other kernels are in use: loading one more takes 6 ms."""
 
 _scaled = 0
@@ -56,7 +56,7 @@ class Scaling:
 
     def apply_in_steps(self, stored: Array, out: Array) -> None:
         """Scale by NumPy, operation by operation."""
-        blank = self._blank(stored.dtype)
+        blank = self._stored_blank(stored.dtype)
         with np.errstate(all="ignore"):
             for values, target in cached_blocks(stored, out):
                 if self.flip:
@@ -81,14 +81,14 @@ class Scaling:
             raw = f"u{out.dtype.itemsize}"
             integer_scaling.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
             return
-        blank = self._blank(stored.dtype)
+        blank = self._stored_blank(stored.dtype)
         with np.errstate(all="ignore"):
             scale, zero = out.dtype.type(self.scale), out.dtype.type(self.offset)
         integer_scaling.scale_integers(
             words, scale, zero, words.dtype.type(0) if blank is None else blank, blank is not None, out
         )
 
-    def _blank(self, kind: np.dtype[Any]) -> np.generic | None:
+    def _stored_blank(self, kind: np.dtype[Any]) -> np.generic | None:
         """BLANK as it is stored, as a value of native order: comparing needs no swap."""
         if self.blank is None or kind.kind not in "iu" or not np.iinfo(kind).min <= self.blank <= np.iinfo(kind).max:
             return None
@@ -103,7 +103,7 @@ def _in_one_pass(stored: Array, out: Array) -> bool:
     if stored.dtype.kind not in "iu" or not (swapped and stored.flags.c_contiguous and out.flags.c_contiguous):
         return False
     _scaled += stored.size
-    return _scaled > (WORTH_LOADED if "scichunk.codecs._numba" in sys.modules else WORTH)
+    return _scaled > (LOADED_KERNEL_VALUES if "scichunk.codecs._numba" in sys.modules else KERNEL_VALUES)
 
 
 def choose_scaling(bitpix: int, scale: float, zero: float, blank: int | None, *, raw: bool = False) -> Scaling:

@@ -10,15 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import KEEP, borrow
-from scichunk.codecs import ways
-from scichunk.codecs.hcompress_codes import huffman_table
+from scichunk.buffers import KEPT_BYTES, borrow_buffer
 from scichunk.codecs.scaling import Scaling
-from scichunk.core.batches import Batch, Rows, plan_rows
+from scichunk.core.batches import Batch, WindowRows, plan_rows
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, located
 
-__all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TileCodec"]
+__all__ = ["ALGORITHMS", "GZIPPED", "UNCOMPRESSED", "TiledImageCodec"]
 
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
@@ -34,11 +32,11 @@ _NO_VALUE: Final = 1 << 40
 """No 32-bit integer."""
 _BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
 _ROWS: Final = 1 << 16  # rows planned at once: of narrow tiles the plan is larger than the pixels
-_GROUP: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
+_GROUP_BYTES: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
-class TileCodec:
+class TiledImageCodec:
     """Tiles of one image; tables have one entry for each tile."""
 
     algorithm: str
@@ -102,22 +100,22 @@ class TileCodec:
         """
         kinds = self.kinds[batch.numbers]
         sizes = batch.shapes.prod(axis=1)
-        ways.announce("fits image", 4 * int(sizes.sum()))
+        # Exceptions (tiles that the algorithm could not hold) are few, and lie in columns of their own (section 10.1.3).
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
         few = int(batch.counts[:, :-1].prod(axis=1).sum()) <= _ROWS
         rows = plan_rows(batch, out.shape) if few else None
-        for group in _groups(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
+        for group in _split_by_bytes(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
             tiles = data, offsets[group], lengths[group], sizes[group]
             if self.algorithm not in _BYTES:
-                words, places = self._integers(batch[group], *tiles)
-            elif (joined := self._joined(*tiles)) is not None:
-                words, places = joined
+                words, targets = self._decode_integers(batch[group], *tiles)
+            elif (joined := self._join_values(*tiles)) is not None:
+                words, targets = joined
             else:  # values of another length than expected: one by one
                 slow = np.union1d(slow, np.arange(len(batch))[group])
                 continue
-            mine = plan_rows(batch[group], out.shape) if rows is None else rows.of(group.start, group.stop)
-            self._place(batch[group], mine, words, places, out)
+            mine = plan_rows(batch[group], out.shape) if rows is None else rows.rows_of(group.start, group.stop)
+            self._put_values(batch[group], mine, words, targets, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
             with located(part=f"tile {batch.numbers[i]}"):
@@ -130,18 +128,18 @@ class TileCodec:
             return True
         return self.blanks is None and self.scaling.plain
 
-    def _joined(
+    def _join_values(
         self, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
     ) -> tuple[Array, IntArray] | None:
         """Decode tiles of bytes to integers (or the bits of floats); None if one has not the expected length."""
         import imagecodecs
 
         size = 4 if self.scales is not None else self.stored.itemsize
-        places = np.cumsum(sizes) - sizes
-        raw = borrow("inflated", size * int(sizes.sum()))
-        parts = zip(offsets.tolist(), lengths.tolist(), (places * size).tolist(), (sizes * size).tolist(), strict=True)
-        for offset, length, place, nbytes in parts:
-            encoded, part = data[offset : offset + length], raw[place : place + nbytes]
+        targets = np.cumsum(sizes) - sizes
+        raw = borrow_buffer("inflated", size * int(sizes.sum()))
+        parts = zip(offsets.tolist(), lengths.tolist(), (targets * size).tolist(), (sizes * size).tolist(), strict=True)
+        for offset, length, target, nbytes in parts:
+            encoded, part = data[offset : offset + length], raw[target : target + nbytes]
             if self.algorithm == "NOCOMPRESS":
                 if length != nbytes:
                     return None
@@ -153,36 +151,41 @@ class TileCodec:
                 return None
             if len(found) != nbytes:
                 return None
-        words = borrow("words", (8 if size == 8 else 4) * int(sizes.sum())).view(np.int64 if size == 8 else np.int32)
-        ways.choose("quantize").join(raw, places * size, places, sizes, size, self.algorithm == "GZIP_2", words)
-        return words, places
+        words = borrow_buffer("words", (8 if size == 8 else 4) * int(sizes.sum())).view(
+            np.int64 if size == 8 else np.int32
+        )
+        quantize.join_values(raw, targets * size, targets, sizes, size, self.algorithm == "GZIP_2", words)
+        return words, targets
 
-    def _integers(
+    def _decode_integers(
         self, batch: Batch, data: npt.NDArray[np.uint8], offsets: IntArray, lengths: IntArray, sizes: IntArray
     ) -> tuple[npt.NDArray[np.int32], IntArray]:
         """Decode tiles to integers, one after another."""
-        places = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-        words = borrow("words", 4 * int(sizes.sum())).view(np.int32)
+        targets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        words = borrow_buffer("words", 4 * int(sizes.sum())).view(np.int32)
         status = np.empty(len(sizes), np.int64)
         if self.algorithm == "RICE_1":
             size = self.pixel_bytes
-            ways.choose("rice").decode(data, offsets, lengths, places, sizes, self.block, size, words, status)
+            rice.decode_rice(data, offsets, lengths, targets, sizes, self.block, size, words, status)
         elif self.algorithm == "PLIO_1":
-            ways.choose("plio").decode(data, offsets, lengths, places, sizes, words, status)
+            from scichunk.codecs import plio
+
+            plio.decode_plio(data, offsets, lengths, targets, sizes, words, status)
         else:
             rows, columns = _two_dimensional(batch.shapes)
             table = _huffman_table()
-            ways.choose("hcompress").decode(data, offsets, lengths, places, rows, columns, table, words, status)
+            hcompress.decode_hcompress(data, offsets, lengths, targets, rows, columns, table, words, status)
         if status.any():
             bad = int(status.argmax())
             msg = f"{self.algorithm} data of {lengths[bad]} bytes are corrupt"
             raise FormatError(msg, part=f"tile {batch.numbers[bad]}")
-        return words, places
+        return words, targets
 
-    def _place(self, batch: Batch, rows: Rows, words: Array, places: IntArray, out: Array) -> None:
+    def _put_values(self, batch: Batch, rows: WindowRows, words: Array, targets: IntArray, out: Array) -> None:
         """Cast, scale or dequantise integers."""
-        quantize = ways.choose("quantize")
-        table = places[rows.chunks] + rows.insides, rows.targets, rows.lengths
+        from scichunk.codecs import quantize
+
+        table = targets[rows.chunks] + rows.insides, rows.targets, rows.lengths
         scaling, flat = self.scaling, out.reshape(-1)
         if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
             quantize.place_cast(words, *table, np.int64(0), flat.view(words.dtype))
@@ -192,23 +195,25 @@ class TileCodec:
             zeros = one * 0 if self.zeros is None else self.zeros[batch.numbers]
             none = np.full(len(batch), _NO_VALUE, np.int64)
             blanks = none if self.blanks is None else self.blanks[batch.numbers]
-            exact = _EXACT_ZERO if self.dither == 2 else _NO_VALUE
+            exact = quantize.EXACT_ZERO if self.dither == 2 else quantize.NO_VALUE
+            # Tiles are counted from 1 in appendix I, as is ZDITHER0; there are 10000 random numbers.
             seeds = (batch.numbers + self.seed - 1) % 10_000
-            noise = _noise() if self.dither else _no_noise()
+            noise = _make_noise() if self.dither else _no_noise()
             quantize.place_dithered(
                 words, rows.chunks, rows.insides, *table, scales, zeros, blanks, seeds, exact, noise, flat
             )
-            self._rescale(batch, out)
+            self._rescale_floats(batch, out)
         elif out.dtype.kind == "f":
             scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.offset)
             known = scaling.blank is not None and abs(scaling.blank) < 1 << 63  # no stored integer is beyond
             blank = np.int64(scaling.blank if scaling.blank is not None and known else 0)
             quantize.place_scaled(words, *table, scale, zero, blank, known, flat)
         else:
+            # Unsigned integers are stored with the highest bit turned (table 11): to turn it back is to add BZERO, without overflow.
             flip = np.uint64(scaling.flip).astype(np.int64)
             quantize.place_cast(words, *table, flip, flat)
 
-    def _rescale(self, batch: Batch, out: Array) -> None:
+    def _rescale_floats(self, batch: Batch, out: Array) -> None:
         """BSCALE and BZERO of an image of floats: rare, so tile by tile."""
         if self.scaling.plain:
             return
@@ -219,11 +224,11 @@ class TileCodec:
     def _place_one(self, batch: Batch, encoded: npt.NDArray[np.uint8], kind: int, out: Array) -> None:
         """A tile of bytes: gzip, or as it is."""
         shape = tuple(batch.shapes[0])
-        values = self._values(encoded, kind, math.prod(shape)).reshape(shape)
+        values = self._view_values(encoded, kind, math.prod(shape)).reshape(shape)
         number = int(batch.numbers[0])
         if kind == 0 and self.scales is not None:
             words = np.ascontiguousarray(values.reshape(-1), np.int32)
-            self._place(batch, plan_rows(batch, out.shape), words, np.zeros(1, np.int64), out)
+            self._put_values(batch, plan_rows(batch, out.shape), words, np.zeros(1, np.int64), out)
             return
         inside = tuple(slice(f, f + n) for f, n in zip(batch.firsts[0], batch.counts[0], strict=True))
         target = tuple(slice(f, f + n) for f, n in zip(batch.targets[0], batch.counts[0], strict=True))
@@ -234,10 +239,11 @@ class TileCodec:
         if kind == 0 and self.blanks is not None and self.stored.kind == "f":
             part[values == self.blanks[number]] = np.nan
 
-    def _values(self, encoded: npt.NDArray[np.uint8], kind: int, pixels: int) -> Array:
+    def _view_values(self, encoded: npt.NDArray[np.uint8], kind: int, pixels: int) -> Array:
         """Bytes of a tile as values; their type follows from their number."""
         algorithm = {0: self.algorithm, GZIPPED: "GZIP_1", UNCOMPRESSED: "NOCOMPRESS"}[kind]
         floats = self.stored.kind == "f" and (kind != 0 or self.scales is None)
+        # No keyword says how wide the integers of a gzipped tile are: it follows from their number.
         sizes = sorted({self.stored.itemsize, 1, 2, 4, 8}, key=lambda n: n != self.stored.itemsize)
         if kind == 0 and self.scales is not None:
             sizes = [4, 1, 2]  # what floats are quantised to (FITS 4.0, section 10.2)
@@ -245,22 +251,23 @@ class TileCodec:
             raw = encoded
         else:
             most = max(sizes) if not floats else self.stored.itemsize
-            raw = _gunzip(encoded, pixels * most)
+            raw = _gunzip_tile(encoded, pixels * most)
         size = next((n for n in sizes if raw.size == n * pixels), 0)
         if not size:
             msg = f"{raw.size} bytes are not a whole number of values for {pixels} pixels"
             raise FormatError(msg)
+        # Bytes are shuffled by significance before gzip (section 10.4.2).
         if algorithm == "GZIP_2":
             raw = np.ascontiguousarray(raw.reshape(size, pixels).T).reshape(-1)
         code = "f" if floats and size > 2 else "u" if size == 1 else "i"
         return raw.view(f">{code}{size}")
 
 
-def _gunzip(encoded: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.uint8]:
+def _gunzip_tile(encoded: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.uint8]:
     """Inflate a gzip stream of at most ``most`` bytes into scratch memory."""
     import imagecodecs
 
-    out = borrow("inflated", most)
+    out = borrow_buffer("inflated", most)
     try:
         found = imagecodecs.gzip_decode(encoded, out=memoryview(out))
     except Exception as error:  # imagecodecs raises classes of its own
@@ -283,10 +290,10 @@ def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:
     return rows, columns
 
 
-def _groups(which: IntArray, nbytes: int) -> list[slice]:
-    """Split tiles of ``nbytes`` into runs of consecutive ones of about :data:`_GROUP` bytes; of even numbers, for decoders of pairs."""
-    least = 2 if nbytes <= KEEP // 2 else 1  # two together, unless that takes memory that is not kept
-    step = max(least, _GROUP // nbytes // 2 * 2)
+def _split_by_bytes(which: IntArray, nbytes: int) -> list[slice]:
+    """Split tiles of ``nbytes`` into consecutive runs of about :data:`_GROUP_BYTES` bytes; of even numbers, for decoders of pairs."""
+    least = 2 if nbytes <= KEPT_BYTES // 2 else 1  # two together, unless that takes memory that is not kept
+    step = max(least, _GROUP_BYTES // nbytes // 2 * 2)
     runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1)
     bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs if run.size]
     return [slice(i, min(i + step, end)) for first, end in bounds for i in range(first, end, step)]
@@ -298,10 +305,11 @@ def _huffman_table() -> npt.NDArray[np.uint8]:
 
 
 @cache
-def _noise() -> npt.NDArray[np.float32]:
+def _make_noise() -> npt.NDArray[np.float32]:
     """Random numbers of FITS 4.0, appendix I; complete before any thread sees them."""
     values, seed = [], 1.0
     for _ in range(10_000):
+        # The generator of Park and Miller, as the appendix gives it: seeds stay below 2**31, so that doubles hold all products exactly.
         product = 16807.0 * seed
         seed = product - 2147483647.0 * int(product / 2147483647.0)
         values.append(seed / 2147483647.0)

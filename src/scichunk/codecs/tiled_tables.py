@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scichunk.codecs import ways
 from scichunk.errors import FormatError, UnsupportedFeature
 
-__all__ = ["COLUMN_CODECS", "decode_column", "gunzip"]
+__all__ = ["COLUMN_CODECS", "decode_column", "gunzip_exactly"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -52,16 +52,16 @@ def decode_column(codec: str, code: str, encoded: Bytes, nbytes: int) -> Bytes:
             raise FormatError(msg)
         return encoded
     if codec == "RICE_1" and code in _RICE:
-        return _rice(encoded, nbytes, _RICE[code])
+        return _decode_rice(encoded, nbytes, _RICE[code])
     if codec not in {"GZIP_1", "GZIP_2"}:
         msg = f"compression {codec!r} of a column of type {code}"
         raise UnsupportedFeature(msg)
-    plain = gunzip(encoded, nbytes)
+    plain = gunzip_exactly(encoded, nbytes)
     size = _SHUFFLED.get(code, 1) if codec == "GZIP_2" else 1
     return plain if size == 1 else np.ascontiguousarray(plain.reshape(size, -1).T).reshape(-1)
 
 
-def gunzip(encoded: Bytes, nbytes: int) -> Bytes:
+def gunzip_exactly(encoded: Bytes, nbytes: int) -> Bytes:
     """Inflate a gzip stream to exactly ``nbytes``.
 
     Raises
@@ -85,12 +85,13 @@ def gunzip(encoded: Bytes, nbytes: int) -> Bytes:
     return out
 
 
-def _rice(encoded: Bytes, nbytes: int, size: int) -> Bytes:
+def _decode_rice(encoded: Bytes, nbytes: int, size: int) -> Bytes:
+    from scichunk.codecs import rice
+
     count = nbytes // size
     words, status, zero = np.empty(count, np.int32), np.zeros(1, np.int64), np.zeros(1, np.int64)
     lengths, sizes = np.array([encoded.size], np.int64), np.array([count], np.int64)
-    ways.announce("fits image", nbytes)
-    ways.choose("rice").decode(encoded, zero, lengths, zero, sizes, 32, size, words, status)
+    rice.decode_rice(encoded, zero, lengths, zero, sizes, 32, size, words, status)
     if status.any():
         msg = f"RICE_1 data of {encoded.size} bytes are corrupt"
         raise FormatError(msg)

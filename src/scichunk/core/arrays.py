@@ -12,13 +12,13 @@ from typing import Final, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import result
+from scichunk.buffers import allocate_result
 from scichunk.core.batches import Batch, plan_batch
-from scichunk.core.cache import gate, key_of, tiles
+from scichunk.core.cache import key_of, read_gate, tiles
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.limits import check_decoded
 from scichunk.core.manifest import BatchCodec, ChunkManifest, EncodedChunk
-from scichunk.core.placing import assign, bounding, relative, take
+from scichunk.core.placing import assign_selection, bounding_slice, shift_selection, take_selection
 from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
 from scichunk.errors import FormatError, located
 from scichunk.sources.base import ByteSource
@@ -27,7 +27,7 @@ __all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"
 
 Array = npt.NDArray[np.generic]
 ReadWindow = Callable[[tuple[slice, ...]], Array]
-_NEAR: Final = 1 << 16  # bytes between chunks that are read along rather than around
+_NEAR_BYTES: Final = 1 << 16  # bytes between chunks that are read along rather than around
 
 
 class ArraySource(Protocol):
@@ -102,9 +102,9 @@ class IndexedArray:
         self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the chunk index."""
-        return self.index.held_bytes
+        return self.index.cached_bytes
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region into ``out`` (or a new array) of its shape.
@@ -117,22 +117,22 @@ class IndexedArray:
             If bytes cannot be fetched.
         """
         if out is None:
-            out = result(tuple(len(a) for a in axes), self.dtype)
+            out = allocate_result(tuple(len(a) for a in axes), self.dtype)
         if self._in_batches(axes, out):
             batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
-            for part in _split(batch, self.index.lengths, self._source.batch_bytes):
-                starts, stops, dense = self._ranges(part)
+            for part in _split_batch(batch, self.index.lengths, self._source.batch_bytes):
+                starts, stops, dense = self._batch_ranges(part)
                 self._decode_batch(part, self._source.read_ranges(starts, stops), dense, out)
         else:
-            self._fetch(self._plan(outer_pieces(self.index.grid, axes), out), out)
+            self._fetch_jobs(self._plan_jobs(outer_pieces(self.index.grid, axes), out), out)
         return out
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes; only the chunks that hold a point are touched."""
         lengths = [len(spans[a]) for a in sorted(spans)]
-        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
-        self._fetch(
-            self._plan(point_pieces(self.index.grid, points, spans), out, tuple(sorted(points))),
+        out = allocate_result((len(next(iter(points.values()))), *lengths), self.dtype)
+        self._fetch_jobs(
+            self._plan_jobs(point_pieces(self.index.grid, points, spans), out, tuple(sorted(points))),
             out,
             tuple(sorted(points)),
         )
@@ -140,18 +140,18 @@ class IndexedArray:
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read without blocking the event loop: bytes by its own requests, decoding in a thread."""
-        out = result(tuple(len(a) for a in axes), self.dtype)
-        async with gate():
+        out = allocate_result(tuple(len(a) for a in axes), self.dtype)
+        async with read_gate():
             if self._in_batches(axes, out):
                 batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
-                starts, stops, dense = self._ranges(batch)
+                starts, stops, dense = self._batch_ranges(batch)
                 views = await self._source.read_ranges_async(starts, stops)
                 await asyncio.to_thread(self._decode_batch, batch, views, dense, out)
                 return out
-            jobs = self._plan(outer_pieces(self.index.grid, axes), out)
+            jobs = self._plan_jobs(outer_pieces(self.index.grid, axes), out)
             if jobs:
                 parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
-                await asyncio.to_thread(self._decode, jobs, parts, out, ())
+                await asyncio.to_thread(self._decode_jobs, jobs, parts, out, ())
         return out
 
     def _in_batches(self, axes: Sequence[Axis], out: Array) -> bool:
@@ -163,7 +163,7 @@ class IndexedArray:
         self._check_size(0)
         return out.size > 0
 
-    def _ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
+    def _batch_ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
         """Byte ranges of a batch: one where its chunks lie close together, else one for each."""
         starts = self.index.starts[batch.numbers].astype(np.int64)
         stops = starts + self.index.lengths[batch.numbers].astype(np.int64)
@@ -171,8 +171,9 @@ class IndexedArray:
         if last > self._source.fingerprint.size:
             bad = int(batch.numbers[int((stops > self._source.fingerprint.size).argmax())])
             msg = "lies outside the file"
-            raise FormatError(msg, url=self._source.url, part=self._part(bad))
-        if last - first <= 1.1 * int((stops - starts).sum()) + _NEAR:
+            raise FormatError(msg, url=self._source.url, part=self._part_name(bad))
+        # One range through small gaps costs less than many small ones, and the codec gets all chunks in one piece of memory.
+        if last - first <= 1.1 * int((stops - starts).sum()) + _NEAR_BYTES:
             return [first], [last], True
         return starts.tolist(), stops.tolist(), False
 
@@ -188,7 +189,7 @@ class IndexedArray:
         with located(self._source.url, self.index.part):
             cast("BatchCodec", self.index.codec).decode_batch(batch, data, offsets, lengths, out)
 
-    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
+    def _plan_jobs(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
         index, jobs = self.index, []
         starts, lengths, codec = index.starts, index.lengths, index.codec
@@ -197,14 +198,15 @@ class IndexedArray:
             number = self.index.grid.flat(piece.chunk)
             length = int(lengths[number])
             if not length:
-                assign(out, piece.target, index.fill)
+                assign_selection(out, piece.target, index.fill)
                 continue
             shape = self._chunk_shape(piece.chunk)
-            window = tuple(bounding(s) for s in piece.source)
+            window = tuple(bounding_slice(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            # A codec that decodes chunks only as a whole: the rest of this one is kept for the windows beside this window.
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
-                assign(out, piece.target, take(cast("Array", tile), piece.source, points))
+                assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
                 continue
             if keep or not codec.partial:
                 self._check_size(number)
@@ -213,57 +215,62 @@ class IndexedArray:
             first, last = (0, length) if part is None else part
             if last > length:
                 msg = f"{length} bytes are too few for its shape {shape}"
-                raise FormatError(msg, url=self._source.url, part=self._part(number))
+                raise FormatError(msg, url=self._source.url, part=self._part_name(number))
             jobs.append(Job(piece, number, start + first, start + last, first, shape, window, keep))
         return jobs
 
     def _check_size(self, number: int) -> None:
         """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
         size = math.prod(self.index.grid.chunk_shape) * self.dtype.itemsize
-        check_decoded(f"a decoded {self.index.noun}", size, url=self._source.url, part=lambda: self._part(number))
+        check_decoded(f"a decoded {self.index.label}", size, url=self._source.url, part=lambda: self._part_name(number))
 
-    def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
-        for batch in _batches(jobs, self._source.batch_bytes):
+    def _fetch_jobs(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
+        for batch in _group_jobs(jobs, self._source.batch_bytes):
             size = self._source.fingerprint.size
+            # Before any request: a hostile index must not make us ask for what cannot be.
             bad = next((j for j in batch if j.stop > size), None)
             if bad is not None:
                 msg = f"lies outside the file: bytes {bad.start} to {bad.stop} of {size}"
-                raise FormatError(msg, url=self._source.url, part=self._part(bad.number))
+                raise FormatError(msg, url=self._source.url, part=self._part_name(bad.number))
             parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
-            self._decode(batch, parts, out, points)
+            self._decode_jobs(batch, parts, out, points)
 
-    def _decode(self, jobs: Sequence[Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]) -> None:
+    def _decode_jobs(
+        self, jobs: Sequence[Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]
+    ) -> None:
         number = 0
-        with located(self._source.url, lambda: self._part(number)):
+        with located(self._source.url, lambda: self._part_name(number)):
             for job, data in zip(jobs, parts, strict=True):
                 number = job.number
-                self._place(job, data, out, points)
+                self._put_window(job, data, out, points)
 
-    def _place(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
+    def _put_window(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
         codec, piece = self.index.codec, job.piece
         chunk = EncodedChunk(data, job.shape, job.number, job.skipped)
         plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
+            # Another piece of the same read, or another thread, may have decoded it since the plan was made.
             tile = tiles.get((*self._key, job.number))
             if tile is None:
                 fresh = np.empty(job.shape, self.dtype)
                 codec.decode(chunk, fresh, tuple(slice(0, n, 1) for n in job.shape))
                 tile = tiles.put((*self._key, job.number), fresh)
-            assign(out, piece.target, take(cast("Array", tile), piece.source, points))
+            assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
         elif plain:
             codec.decode(chunk, out[piece.target], job.window)
         else:
+            # Scattered positions: the smallest window that holds them is decoded, and they are picked from it.
             part = np.empty(tuple(len(range(w.start, w.stop, w.step)) for w in job.window), self.dtype)
             codec.decode(chunk, part, job.window)
-            inside = tuple(relative(s, w) for s, w in zip(piece.source, job.window, strict=True))
-            assign(out, piece.target, take(part, inside, points))
+            inside = tuple(shift_selection(s, w) for s, w in zip(piece.source, job.window, strict=True))
+            assign_selection(out, piece.target, take_selection(part, inside, points))
 
     def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
         bounds = [self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk)]
         return tuple([stop - start for start, stop in bounds])
 
-    def _part(self, number: int) -> str:
-        return ", ".join(p for p in (self.index.part, f"{self.index.noun} {number}") if p)
+    def _part_name(self, number: int) -> str:
+        return ", ".join(p for p in (self.index.part, f"{self.index.label} {number}") if p)
 
 
 class WindowArray:
@@ -296,26 +303,26 @@ class WindowArray:
         """Read an orthogonal region; wide steps and scattered positions are read chunk by chunk."""
         fresh = out is None
         if out is None:
-            out = result(tuple(len(a) for a in axes), self.dtype)
+            out = allocate_result(tuple(len(a) for a in axes), self.dtype)
         if not out.size:
             return out
         if all(isinstance(a, Span) and a.step == 1 for a in axes):
-            found = self._window(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
+            found = self._read_checked(tuple(slice(a.start, a.stop) for a in cast("Sequence[Span]", axes)))
             if fresh and found.shape == out.shape and found.dtype == out.dtype:
                 return found
             out[...] = found
             return out
-        self._gather(outer_pieces(self.grid, axes), out, ())
+        self._gather_windows(outer_pieces(self.grid, axes), out, ())
         return out
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes, chunk by chunk."""
         lengths = [len(spans[a]) for a in sorted(spans)]
-        out = result((len(next(iter(points.values()))), *lengths), self.dtype)
-        self._gather(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
+        out = allocate_result((len(next(iter(points.values()))), *lengths), self.dtype)
+        self._gather_windows(point_pieces(self.grid, points, spans), out, tuple(sorted(points)))
         return out
 
-    def _window(self, window: tuple[slice, ...]) -> Array:
+    def _read_checked(self, window: tuple[slice, ...]) -> Array:
         """Read a window; a library that gives less of a file that is cut must not have it stretched over the whole."""
         found = self._read_window(window)
         shape = tuple(s.stop - s.start for s in window)
@@ -332,17 +339,19 @@ class WindowArray:
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read in a thread."""
-        async with gate():
+        async with read_gate():
             return await asyncio.to_thread(self.read, axes)
 
-    def _gather(self, pieces: list[Piece], out: Array, points: tuple[int, ...]) -> None:
+    def _gather_windows(self, pieces: list[Piece], out: Array, points: tuple[int, ...]) -> None:
         for piece in pieces:
-            window = tuple(bounding(s) for s in piece.source)
+            window = tuple(bounding_slice(s) for s in piece.source)
             firsts = [self.grid.bounds(axis, i)[0] for axis, i in enumerate(piece.chunk)]
-            part = self._window(tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True)))
+            part = self._read_checked(
+                tuple(slice(f + w.start, f + w.stop) for f, w in zip(firsts, window, strict=True))
+            )
             whole = tuple(slice(w.start, w.stop, 1) for w in window)
-            inside = tuple(relative(s, w) for s, w in zip(piece.source, whole, strict=True))
-            assign(out, piece.target, take(part, inside, points))
+            inside = tuple(shift_selection(s, w) for s, w in zip(piece.source, whole, strict=True))
+            assign_selection(out, piece.target, take_selection(part, inside, points))
 
 
 class ReferenceArray(WindowArray):
@@ -352,7 +361,7 @@ class ReferenceArray(WindowArray):
         super().__init__(grid, dtype, f"reference: {why}", read_window)
 
 
-def _split(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
+def _split_batch(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
     """Runs of chunks of about ``limit`` encoded bytes."""
     group = np.cumsum(lengths[batch.numbers].astype(np.int64)) // limit
     bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
@@ -360,7 +369,7 @@ def _split(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterato
         yield batch[first:last]
 
 
-def _batches(jobs: list[Job], limit: int) -> Iterator[list[Job]]:
+def _group_jobs(jobs: list[Job], limit: int) -> Iterator[list[Job]]:
     batch: list[Job] = []
     size = 0
     for job in jobs:

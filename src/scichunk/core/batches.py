@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.selection import Span
 
-__all__ = ["Batch", "Rows", "plan_batch", "plan_rows"]
+__all__ = ["Batch", "WindowRows", "plan_batch", "plan_rows"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -42,7 +42,7 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class WindowRows:
     """The rows of chunks that are wanted, for kernels that know no axes; an entry for each row."""
 
     chunks: IntArray
@@ -54,14 +54,14 @@ class Rows:
     lengths: IntArray
     """How many values."""
 
-    def of(self, start: int, stop: int) -> Rows:
+    def rows_of(self, start: int, stop: int) -> WindowRows:
         """Rows of the chunks ``start`` to ``stop`` of the batch, as of a batch of their own."""
         first, last = np.searchsorted(self.chunks, (start, stop))
         part = slice(int(first), int(last))
-        return Rows(self.chunks[part] - start, self.insides[part], self.targets[part], self.lengths[part])
+        return WindowRows(self.chunks[part] - start, self.insides[part], self.targets[part], self.lengths[part])
 
 
-def plan_rows(batch: Batch, shape: Sequence[int]) -> Rows:
+def plan_rows(batch: Batch, shape: Sequence[int]) -> WindowRows:
     """Tabulate the rows (along the last axis) of the windows of a batch.
 
     Parameters
@@ -77,17 +77,19 @@ def plan_rows(batch: Batch, shape: Sequence[int]) -> Rows:
         In C order within each chunk.
     """
     if not len(batch):
-        return Rows(*(np.empty(0, np.int64) for _ in range(4)))
+        return WindowRows(*(np.empty(0, np.int64) for _ in range(4)))
     alike = (batch.shapes[1:] == batch.shapes[:-1]).all(axis=1) & (batch.counts[1:] == batch.counts[:-1]).all(axis=1)
     bounds = [0, *(np.flatnonzero(~alike) + 1).tolist(), len(batch)]
-    parts = [_rows(batch, first, last, shape) for first, last in itertools.pairwise(bounds)]
+    parts = [_tabulate_rows(batch, first, last, shape) for first, last in itertools.pairwise(bounds)]
     if len(parts) == 1:
-        return Rows(*parts[0])
-    return Rows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+        return WindowRows(*parts[0])
+    return WindowRows(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
-def _rows(batch: Batch, first: int, last: int, shape: Sequence[int]) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Columns of :class:`Rows` for a run of chunks with windows of one shape."""
+def _tabulate_rows(
+    batch: Batch, first: int, last: int, shape: Sequence[int]
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Columns of :class:`WindowRows` for a run of chunks with windows of one shape."""
     size, count = batch.shapes[first].tolist(), batch.counts[first].tolist()
     within, beyond = np.zeros(1, np.int64), np.zeros(1, np.int64)
     inner = outer = 1
@@ -126,7 +128,7 @@ def plan_batch(grid: ChunkGrid, spans: Sequence[Span]) -> Batch:
             which = np.empty(0, np.int64)
         else:
             which = np.arange(grid.find(axis, span.start), grid.find(axis, span.stop - 1) + 1)
-        begin, end = _bounds(grid, axis, which)
+        begin, end = _chunk_bounds(grid, axis, which)
         low, high = np.maximum(begin, span.start), np.minimum(end, span.stop)
         chunks.append(which)
         shapes.append(end - begin)
@@ -136,17 +138,23 @@ def plan_batch(grid: ChunkGrid, spans: Sequence[Span]) -> Batch:
     numbers = np.zeros((1,) * len(chunks), np.int64)
     for axis, which in enumerate(chunks):
         numbers = numbers * grid.counts[axis] + which.reshape([-1 if a == axis else 1 for a in range(len(chunks))])
-    return Batch(numbers.reshape(-1), _table(shapes), _table(firsts), _table(counts), _table(targets))
+    return Batch(
+        numbers.reshape(-1),
+        _combine_columns(shapes),
+        _combine_columns(firsts),
+        _combine_columns(counts),
+        _combine_columns(targets),
+    )
 
 
-def _bounds(grid: ChunkGrid, axis: int, which: IntArray) -> tuple[IntArray, IntArray]:
+def _chunk_bounds(grid: ChunkGrid, axis: int, which: IntArray) -> tuple[IntArray, IntArray]:
     edge = grid.edges[axis]
     if isinstance(edge, int):
         return which * edge, np.minimum((which + 1) * edge, grid.shape[axis])
     return edge[which], edge[which + 1]
 
 
-def _table(columns: list[IntArray]) -> IntArray:
+def _combine_columns(columns: list[IntArray]) -> IntArray:
     """All combinations, as rows in C order."""
     axes = len(columns)
     table = np.empty((*(len(c) for c in columns), axes), np.int64)

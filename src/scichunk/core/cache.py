@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.lru import LRU
 from scichunk.sources.base import ByteSource, Fingerprint
 
-__all__ = ["FileKey", "files", "forget", "gate", "held_bytes", "key_of", "tiles"]
+__all__ = ["FileKey", "cached_bytes", "files", "forget_file", "key_of", "read_gate", "tiles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ def key_of(source: ByteSource) -> FileKey:
     return FileKey(source.key, source.fingerprint)
 
 
-def _close(file: object) -> None:
+def _close_file(file: object) -> None:
     close = getattr(file, "close", None)
     if close is not None:  # files of plug-ins may hold nothing open
         close()
@@ -42,15 +42,15 @@ _LEAST_BYTES: Final = 1 << 14
 """What an opened file of a few tags takes, measured; files of plug-ins that do not say what they hold count as that."""
 
 
-def held_bytes(thing: object) -> int:
-    """Return what something says of its memory, see :attr:`scichunk.core.files.OpenFile.held_bytes`; 0 if it says nothing."""
-    return int(getattr(thing, "held_bytes", 0))
+def cached_bytes(thing: object) -> int:
+    """Return what something says of its memory, see :attr:`scichunk.core.files.OpenFile.cached_bytes`; 0 if it says nothing."""
+    return int(getattr(thing, "cached_bytes", 0))
 
 
 files: LRU[object] = LRU(
     lambda: options.get().cached_file_bytes,
-    lambda file: _LEAST_BYTES + held_bytes(file),
-    let_go=_close,
+    lambda file: _LEAST_BYTES + cached_bytes(file),
+    let_go=_close_file,
     name="opened files",
     most=lambda: options.get().cached_files,
     grows=True,
@@ -63,7 +63,7 @@ tiles: LRU[object] = LRU(
 """Decoded native chunks of which a read used only a part, by :class:`FileKey` and array."""
 
 
-def forget(file: FileKey) -> None:
+def forget_file(file: FileKey) -> None:
     """Close an opened file, and forget what was decoded of it."""
 
     def is_this(key: Hashable) -> bool:
@@ -81,7 +81,7 @@ def forget(file: FileKey) -> None:
 _gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = weakref.WeakKeyDictionary()
 
 
-def gate() -> asyncio.Semaphore:
+def read_gate() -> asyncio.Semaphore:
     """Return the running event loop's bound on asynchronous reads in flight (``options.concurrency``)."""
     loop = asyncio.get_running_loop()
     if loop not in _gates:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from scichunk.core.arrays import ArraySource, WindowArray
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.layout import Layout
 from scichunk.core.renamed import old_names
 from scichunk.core.tables import TableSource
@@ -125,7 +125,7 @@ class OpenFile(Protocol):
     """Whether no file lies beside it that belongs to it; set by who opens it, None if nobody has looked."""
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory that it takes, about: headers, indexes, content that is in memory. Cheap, as it is asked for at each opening."""
         ...
 
@@ -197,26 +197,24 @@ class FileBase:
         self._counted = 0, 0
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, and of the indexes of the arrays that were made."""
         count, size = self._counted
         if len(self._arrays) != count:
             arrays = list(self._arrays.values())
-            self._counted = count, size = len(arrays), sum(map(held_bytes, arrays))
-        return held_bytes(self.source) + size
+            self._counted = count, size = len(arrays), sum(map(cached_bytes, arrays))
+        return cached_bytes(self.source) + size
 
     def root(self) -> Mapping[str, Any]:
         """Return nothing: everything is said of the group."""
         return {}
 
-    def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
+    def optional(self, _group: str = "/") -> Mapping[str, ArrayId]:
         """Return none."""
-        del group
         return {}
 
-    def signature(self, array_id: ArrayId) -> object:
+    def signature(self, _array_id: ArrayId) -> object:
         """Return something that equals nothing else: layouts are compared."""
-        del array_id
         return object()
 
     def close(self) -> None:
@@ -243,16 +241,14 @@ class FormatFile(FileBase):
         """Return the only one."""
         return ["/"]
 
-    def select(self, **selectors: Any) -> str:
+    def select(self, **_selectors: Any) -> str:
         """Return the only group."""
-        del selectors
         return "/"
 
     def find_array(
-        self, *, bands: tuple[int, ...] | None = None, **selectors: Any
+        self, *, bands: tuple[int, ...] | None = None, **_selectors: Any
     ) -> tuple[ArrayId, tuple[int, ...] | None]:
         """Return the first array of the group that the selectors name."""
-        del selectors
         arrays = self.node("/").arrays
         if not arrays:
             msg = "there is no array in it"
@@ -317,7 +313,7 @@ def describe_array(group: str, var: ArrayVar) -> ArrayInfo:
     )
 
 
-def positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+def count_positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
     """Return positions along an axis of known length, counted from its start.
 
     Raises

@@ -35,7 +35,7 @@ class Guarded:
         except Exception:
             with guarded(self.__dict__["url"], let=(AttributeError,)):  # that says that there is no such attribute
                 raise
-        return _guard(value, name, self.__dict__["url"]) if callable(value) else value
+        return _guard_method(value, name, self.__dict__["url"]) if callable(value) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.__dict__["inner"], name, value)
@@ -44,7 +44,7 @@ class Guarded:
         return repr(self.__dict__["inner"])
 
 
-def _guard(method: Callable[..., Any], name: str, url: str) -> Callable[..., Any]:
+def _guard_method(method: Callable[..., Any], name: str, url: str) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
             found = method(*args, **kwargs)

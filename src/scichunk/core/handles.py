@@ -10,13 +10,13 @@ from typing import Final, cast
 
 from scichunk.core import registry
 from scichunk.core.arrays import ArraySource
-from scichunk.core.cache import FileKey, files, forget
+from scichunk.core.cache import FileKey, files, forget_file
 from scichunk.core.files import ArrayId, OpenFile, TableFile
 from scichunk.core.guard import Guarded
 from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError, guarded
 from scichunk.sources import ByteSource, Fingerprint, Location
-from scichunk.sources.whole_file import compression, expand
+from scichunk.sources.whole_file import expand_source, find_compression
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
 
@@ -54,32 +54,32 @@ def open_file(
     """
     if expected is not None:
         key = (FileKey(location.key, expected), format_name)
-        return cast("OpenFile", files.get_or_make(key, lambda: _open(format_name, location, expected, source)))
-    spec = registry.get(format_name)
+        return cast("OpenFile", files.get_or_make(key, lambda: _open_version(format_name, location, expected, source)))
+    spec = registry.get_format(format_name)
     source = source or location.open()
     version = spec.version(location, source.fingerprint)
     key = (FileKey(location.key, version), format_name)
     if not keep:
-        return cast("OpenFile | None", files.get(key)) or _make(format_name, location, version, source)
-    return cast("OpenFile", files.get_or_make(key, lambda: _make(format_name, location, version, source)))
+        return cast("OpenFile | None", files.get(key)) or _make_file(format_name, location, version, source)
+    return cast("OpenFile", files.get_or_make(key, lambda: _make_file(format_name, location, version, source)))
 
 
-def _open(format_name: str, location: Location, expected: Fingerprint, source: ByteSource | None) -> OpenFile:
+def _open_version(format_name: str, location: Location, expected: Fingerprint, source: ByteSource | None) -> OpenFile:
     source = source or location.open()
-    version = registry.get(format_name).version(location, source.fingerprint)
+    version = registry.get_format(format_name).version(location, source.fingerprint)
     if version != expected:
         msg = "the file has changed since it was opened; open it again"
         raise SourceError(msg, url=source.url)
-    return _make(format_name, location, version, source)
+    return _make_file(format_name, location, version, source)
 
 
-def _make(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
-    spec, head = registry.get(format_name), source.head()
+def _make_file(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
+    spec, head = registry.get_format(format_name), source.head()
     with guarded(source.url):
-        packed = compression(head) is not None and not spec.sniff(
+        packed = find_compression(head) is not None and not spec.sniff(
             bytes(head[:_HEAD_BYTES])
         )  # else the format takes it as it is
-        file = spec.open_file(location, source=expand(source) if packed else source)
+        file = spec.open_file(location, source=expand_source(source) if packed else source)
     file.fingerprint, file.alone = version, version == source.fingerprint
     return cast("OpenFile", Guarded(file, source.url))
 
@@ -105,23 +105,23 @@ class Share:
         self._key: FileKey | None = FileKey(location.key, fingerprint)
         with _lock:
             _shares[self._key] += 1
-        _tidy()
+        _count_gone_shares()
 
     def close(self) -> None:
         """Give the share up; once."""
-        _tidy()
+        _count_gone_shares()
         key, self._key = self._key, None
         if key is not None:
             with _lock:
                 last = _take_from(key)
             if last:
-                forget(key)
+                forget_file(key)
 
     def __del__(self) -> None:
         key, self._key = self._key, None
         if key is not None:
             _left.append(key)
-            _tidy()
+            _count_gone_shares()
 
 
 def _take_from(key: FileKey) -> bool:
@@ -133,7 +133,7 @@ def _take_from(key: FileKey) -> bool:
     return True
 
 
-def _tidy() -> None:
+def _count_gone_shares() -> None:
     """Count the shares that are gone, unless the lock is held: then whoever comes next does."""
     while _left and _lock.acquire(blocking=False):
         try:
@@ -161,9 +161,13 @@ class Handle:
     fingerprint: Fingerprint
     array_id: ArrayId
 
+    def open(self) -> OpenFile:
+        """Return the file, opening it in this process if need be."""
+        return open_file(self.format, self.location, self.fingerprint)
+
     def resolve(self) -> ArraySource:
         """Return the array, opening the file in this process if need be."""
-        return open_file(self.format, self.location, self.fingerprint).array(self.array_id)
+        return self.open().array(self.array_id)
 
 
 @dataclass(frozen=True, slots=True)

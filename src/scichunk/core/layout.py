@@ -33,9 +33,9 @@ class Grid:
         worst = 0.0
         for column in (0, self.width):
             for row in (0, self.height):
-                x, y = _place(other.transform, column, row)
+                x, y = _transform_point(other.transform, column, row)
                 if determinant == 0:
-                    mine = _place(self.transform, column, row)
+                    mine = _transform_point(self.transform, column, row)
                     worst = max(worst, 0.0 if mine == (x, y) else math.inf)
                     continue
                 back_column = (e * (x - c) - b * (y - f)) / determinant
@@ -44,7 +44,7 @@ class Grid:
         return worst
 
 
-def _place(transform: tuple[float, ...], column: int, row: int) -> tuple[float, float]:
+def _transform_point(transform: tuple[float, ...], column: int, row: int) -> tuple[float, float]:
     a, b, c, d, e, f = transform
     return c + a * column + b * row, f + d * column + e * row
 
@@ -99,22 +99,22 @@ class Layout:
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     for name in dict.fromkeys([*one, *other]):
-        if not _agree(one.get(name), other.get(name)):
-            return f"{name} is {_short(other.get(name))} instead of {_short(one.get(name))}"
+        if not _mean_the_same(one.get(name), other.get(name)):
+            return f"{name} is {_shorten(other.get(name))} instead of {_shorten(one.get(name))}"
     return ""
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _agree(one: Any, other: Any) -> bool:
+def _mean_the_same(one: Any, other: Any) -> bool:
     """Whether two values mean the same."""
     if one is other:
         return True
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_agree(one[k], other[k]) for k in one)
+        return one.keys() == other.keys() and all(_mean_the_same(one[k], other[k]) for k in one)
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         a, b = np.asarray(one), np.asarray(other)
         if a.shape != b.shape:
@@ -123,7 +123,7 @@ def _agree(one: Any, other: Any) -> bool:
             return bool(np.allclose(a, b, rtol=_RELATIVE, atol=0, equal_nan=True))
         return bool(np.array_equal(a, b))
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(_agree(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(_mean_the_same(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, int | float | np.number) and isinstance(other, int | float | np.number):
         x, y = float(one), float(other)
         return x == y or (math.isnan(x) and math.isnan(y)) or math.isclose(x, y, rel_tol=_RELATIVE)

@@ -117,15 +117,20 @@ class ChunkManifest:
     """Value of absent chunks."""
     part: str = ""
     """What the array is within the file, for errors: ``"page 0"``."""
-    noun: str = "chunk"
+    label: str = "chunk"
     """What the format calls a chunk: tile, strip."""
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of its tables, of those of the codec, and of the borders of irregular chunks."""
-        tables = (self.starts, self.lengths, *self.grid.edges, *(getattr(self.codec, n) for n in _fields(self.codec)))
+        tables = (
+            self.starts,
+            self.lengths,
+            *self.grid.edges,
+            *(getattr(self.codec, n) for n in _field_names(self.codec)),
+        )
         return sum(table.nbytes for table in tables if isinstance(table, np.ndarray))
 
 
-def _fields(thing: object) -> list[str]:
+def _field_names(thing: object) -> list[str]:
     return [*getattr(thing, "__dict__", ()), *getattr(thing, "__slots__", ())]

@@ -10,37 +10,37 @@ import numpy.typing as npt
 
 from scichunk.core.selection import Positions
 
-__all__ = ["assign", "bounding", "relative", "take"]
+__all__ = ["assign_selection", "bounding_slice", "shift_selection", "take_selection"]
 
 Array = npt.NDArray[np.generic]
 
 
-def bounding(selector: slice | Positions) -> slice:
+def bounding_slice(selector: slice | Positions) -> slice:
     """Smallest ascending slice that holds a selection within a chunk."""
     if isinstance(selector, slice):
         return selector
     return slice(int(selector.min()), int(selector.max()) + 1, 1)
 
 
-def relative(selector: slice | Positions, window: slice) -> slice | Positions:
+def shift_selection(selector: slice | Positions, window: slice) -> slice | Positions:
     """The same selection, counted within the window that was read."""
     if isinstance(selector, slice):
         return slice(None) if window.step == selector.step else slice(0, window.stop - window.start, selector.step)
     return np.asarray(selector - window.start, np.intp)
 
 
-def take(tile: Array, source: Sequence[slice | Positions], points: tuple[int, ...]) -> Array:
+def take_selection(tile: Array, source: Sequence[slice | Positions], points: tuple[int, ...]) -> Array:
     """Apply a piece's selection; pointwise axes come first as one, as in the output."""
     if points:
         lead = tuple(source[a] for a in points)
         others = [a for a in range(tile.ndim) if a not in points]
         found: Array = np.moveaxis(tile, points, range(len(points)))[lead]
         rest = [source[a] for a in others]
-        return _outer(found, (slice(None), *rest))
-    return _outer(tile, tuple(source))
+        return _select_outer(found, (slice(None), *rest))
+    return _select_outer(tile, tuple(source))
 
 
-def _outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
+def _select_outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
     for axis, selector in enumerate(selectors):
         array = (
             array[(slice(None),) * axis + (selector,)]
@@ -50,7 +50,7 @@ def _outer(array: Array, selectors: tuple[slice | Positions, ...]) -> Array:
     return array
 
 
-def assign(out: Array, target: tuple[slice | Positions, ...], value: Any) -> None:
+def assign_selection(out: Array, target: tuple[slice | Positions, ...], value: Any) -> None:
     """Put values at an orthogonal target (with points, the first selector is an array along the points)."""
     if all(isinstance(t, slice) for t in target):
         out[target] = value

@@ -13,7 +13,7 @@ from scichunk.errors import LimitExceeded, PerformanceWarning
 
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 
-_LARGEST = 1 << 31
+_LARGEST_BYTES = 1 << 31
 _MOST_CHUNKS = 1 << 26
 """Chunks that are merged to larger ones beyond this number (of 128 MiB: 8 PiB), where dask would take longer and longer to find one."""
 _MOST_LENGTHS = 1 << 22
@@ -38,7 +38,7 @@ def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) ->
     tuple of int, or of tuples of int
         A multiple of the native chunk on every axis, or the axis' length; the native chunks of irregular axes.
     """
-    return _aligned(_grow(grid, itemsize, whole), grid)
+    return _align_chunks(_grow_chunks(grid, itemsize, whole), grid)
 
 
 def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
@@ -53,10 +53,10 @@ def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     target
         Bytes of a chunk, as in dask's ``array.chunk-size``.
     """
-    return _grow(grid, itemsize, target)
+    return _grow_chunks(grid, itemsize, target)
 
 
-def _aligned(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, ...], ...]:
+def _align_chunks(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, ...], ...]:
     """Native chunks where an axis is irregular: chunks of one size would cut them."""
     return tuple(
         size if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))
@@ -64,17 +64,18 @@ def _aligned(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, 
     )
 
 
-def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
+def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
     target = max(target, math.prod(grid.shape) * itemsize // _MOST_CHUNKS)
     native = [max(1, n) for n in grid.chunk_shape]
     regular = [isinstance(edge, int) for edge in grid.edges]
     while math.prod(native) * itemsize > max(
-        target, _LARGEST
+        target, _LARGEST_BYTES
     ):  # absurd or hostile: better to decode a part than not at all
         longest = native.index(max(native))
         native[longest] = -(-native[longest] // 2)
     chunk = list(native)
+    # The last two axes are those of images: square chunks serve windows best.
     order = [*range(len(chunk) - 1, max(len(chunk) - 3, -1), -1), *range(len(chunk) - 3, -1, -1)]
     growing = {axis for axis in order if regular[axis] and chunk[axis] < grid.shape[axis]}
     while growing:
@@ -82,6 +83,7 @@ def _grow(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
         axis = min(plane, key=lambda a: chunk[a]) if plane else next(a for a in order if a in growing)
         size = math.prod(chunk) * itemsize
         tiles = chunk[axis] // native[axis]
+        # A thousandth more than the target, so that what is just above it is not halved.
         room = int(target * 1.001) // max(1, size // tiles)  # native chunks that fit along this axis, all else as it is
         most = -(-grid.shape[axis] // native[axis])
         wanted = min(tiles * 2, most)
@@ -162,11 +164,11 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
         try:
             chunks, target = "auto", parse_bytes(chunks)
         except ValueError:
-            raise ValueError(_wrong(chunks, grid)) from None
+            raise ValueError(_explain_wrong(chunks, grid)) from None
     if isinstance(chunks, Mapping) and not set(chunks) <= set(range(len(grid.shape))):  # dask would not look at them
-        raise ValueError(_wrong(chunks, grid))
+        raise ValueError(_explain_wrong(chunks, grid))
     if isinstance(chunks, str) and chunks == "auto":
-        sizes: Any = _aligned(auto_chunks(grid, itemsize, target), grid)
+        sizes: Any = _align_chunks(auto_chunks(grid, itemsize, target), grid)
     elif (isinstance(chunks, str) and chunks == "native") or (isinstance(chunks, dict) and not chunks):
         sizes = tuple(
             edge if isinstance(edge, int) else tuple(int(b - a) for a, b in itertools.pairwise(edge))
@@ -181,7 +183,7 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
             sizes, grid.shape, limit=target, dtype=f"V{itemsize}", previous_chunks=auto_chunks(grid, itemsize, 0)
         )
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
-        raise ValueError(_wrong(chunks, grid)) from error
+        raise ValueError(_explain_wrong(chunks, grid)) from error
     if sizes is chunks:
         _warn_if_misaligned(found, grid, itemsize, target)
     return found
@@ -204,7 +206,7 @@ def _check_count(sizes: Any, shape: tuple[int, ...]) -> None:
             raise LimitExceeded(msg)
 
 
-def _wrong(chunks: Any, grid: ChunkGrid) -> str:
+def _explain_wrong(chunks: Any, grid: ChunkGrid) -> str:
     return (
         f'chunks must be "auto", "native", a size such as "64MiB", one length, lengths of each axis of the shape {grid.shape}, '
         f"or lengths by axis ({{0: 1, 1: 512}}), got {chunks!r}"
@@ -214,7 +216,7 @@ def _wrong(chunks: Any, grid: ChunkGrid) -> str:
 def _warn_if_misaligned(chunks: Chunks, grid: ChunkGrid, itemsize: int, target: int) -> None:
     factor = 1.0
     for axis, sizes in enumerate(chunks):
-        factor *= _repeats(sizes, grid, axis)
+        factor *= _count_repeats(sizes, grid, axis)
     if factor > 1.1:  # a tenth of the work done twice is not worth a word
         better = auto_chunks(grid, itemsize, target)
         msg = (
@@ -224,7 +226,7 @@ def _warn_if_misaligned(chunks: Chunks, grid: ChunkGrid, itemsize: int, target: 
         warnings.warn(msg, PerformanceWarning, stacklevel=4)
 
 
-def _repeats(sizes: Sequence[int], grid: ChunkGrid, axis: int) -> float:
+def _count_repeats(sizes: Sequence[int], grid: ChunkGrid, axis: int) -> float:
     """How many times the chunks of an axis are read on average."""
     if not grid.counts[axis]:
         return 1.0

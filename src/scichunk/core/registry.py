@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scichunk.core.tables import TableStream
     from scichunk.sources import Fingerprint, Location
 
-__all__ = ["FormatSpec", "get", "list_formats", "sniff", "sniff_suffix"]
+__all__ = ["FormatSpec", "get_format", "list_formats", "sniff_format", "sniff_suffix"]
 
 _BUILT_IN: Final = (
     "scichunk.formats.geotiff",
@@ -90,7 +90,7 @@ class FormatSpec:
 
     def open_file(self, location: Location, **options: Any) -> OpenFile:
         """Import the format and open a file of it."""
-        opened: OpenFile = _module(self.module).open_file(location, **options)
+        opened: OpenFile = _import_module(self.module).open_file(location, **options)
         return opened
 
     def write_table(self, stream: TableStream, path: Any, **options: Any) -> None:
@@ -98,7 +98,7 @@ class FormatSpec:
         import_module(self.writer).write_table(stream, path, **options)
 
 
-def _module(name: str) -> Any:
+def _import_module(name: str) -> Any:
     """Import a module; one that is there is looked up, since asking Python to import it costs a tenth of opening a small file."""
     return sys.modules.get(name) or import_module(name)
 
@@ -108,9 +108,9 @@ def _all_formats() -> dict[str, FormatSpec]:
     found = {spec.name: spec for spec in (import_module(name).SPEC for name in _BUILT_IN)}
     for entry in entry_points(group="scichunk.formats"):
         try:
-            spec = _load(entry)
+            spec = _load_plugin(entry)
         except Exception as error:  # noqa: BLE001  # whatever the code of somebody else raises must break no other format
-            _warn(entry, f"is left out, it cannot be loaded: {type(error).__name__}: {error}")
+            _warn_of_plugin(entry, f"is left out, it cannot be loaded: {type(error).__name__}: {error}")
         else:
             found.setdefault(spec.name, spec)
     return found
@@ -146,19 +146,19 @@ class _Sniffer:
     """The ``sniff`` of another package: where it raises, that is said once, and the other formats are asked."""
 
     def __init__(self, entry: EntryPoint, sniff: Callable[[bytes], bool]) -> None:
-        self._entry, self._sniff, self._told = entry, sniff, False
+        self._entry, self._sniff, self._warned = entry, sniff, False
 
     def __call__(self, head: bytes) -> bool:
         try:
             return bool(self._sniff(head))
         except Exception as error:  # noqa: BLE001  # as above
-            if not self._told:
-                self._told = True
-                _warn(self._entry, f"cannot say whether a file is its own: {type(error).__name__}: {error}")
+            if not self._warned:
+                self._warned = True
+                _warn_of_plugin(self._entry, f"cannot say whether a file is its own: {type(error).__name__}: {error}")
             return False
 
 
-def _load(entry: EntryPoint) -> FormatSpec:
+def _load_plugin(entry: EntryPoint) -> FormatSpec:
     loaded = entry.load()
     spec = loaded if isinstance(loaded, FormatSpec) else loaded()
     if not isinstance(spec, FormatSpec):
@@ -171,13 +171,13 @@ def _load(entry: EntryPoint) -> FormatSpec:
     return replace(spec, sniff=_Sniffer(entry, spec.sniff))
 
 
-def _warn(entry: EntryPoint, what: str) -> None:
+def _warn_of_plugin(entry: EntryPoint, what: str) -> None:
     package = entry.dist.name if entry.dist else "an unknown package"
     msg = f"the format {entry.name!r} ({entry.value}) of the package {package} {what}"
     warnings.warn(msg, PluginWarning, stacklevel=4)
 
 
-def get(name: str) -> FormatSpec:
+def get_format(name: str) -> FormatSpec:
     """Return a format by name.
 
     Raises
@@ -196,7 +196,7 @@ def _by_priority() -> list[FormatSpec]:
     return sorted(_all_formats().values(), key=lambda spec: -spec.priority)
 
 
-def sniff(head: bytes) -> FormatSpec | None:
+def sniff_format(head: bytes) -> FormatSpec | None:
     """Find the format by the first bytes of a file."""
     return next((spec for spec in _by_priority() if spec.sniff(head)), None)
 

@@ -147,7 +147,7 @@ def _check_bounds(low: int, high: int, length: int) -> None:
         raise IndexError(msg)
 
 
-def _split(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, Selector, Selector]]:
+def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, Selector, Selector]]:
     """(chunk, selection within it, place in the output) for each chunk that a selection of one axis touches."""
     if isinstance(selection, Span):
         return list(_split_span(grid, axis, selection))
@@ -174,7 +174,7 @@ def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[tuple[int, S
 
 def outer_pieces(grid: ChunkGrid, axes: Sequence[Axis]) -> list[Piece]:
     """Split an orthogonal region by chunks, in C order of the chunks where the selections ascend."""
-    parts = [_split(grid, axis, selection) for axis, selection in enumerate(axes)]
+    parts = [_split_axis(grid, axis, selection) for axis, selection in enumerate(axes)]
     return [
         Piece(tuple(p[0] for p in combination), tuple(p[1] for p in combination), tuple(p[2] for p in combination))
         for combination in itertools.product(*parts)
@@ -203,7 +203,7 @@ def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int,
     order = np.argsort(joint, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(joint[order])) + 1) if order.size else []
     others = sorted(spans)
-    parts = [_split(grid, a, spans[a]) for a in others]
+    parts = [_split_axis(grid, a, spans[a]) for a in others]
     found: list[Piece] = []
     for group in groups:
         at = dict(zip(axes, (int(grid.find(a, int(points[a][group[0]]))) for a in axes), strict=True))

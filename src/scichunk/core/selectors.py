@@ -174,7 +174,7 @@ class _Choice:
         return value
 
 
-def bands(name: str, value: Any) -> tuple[int, ...]:
+def band_positions(name: str, value: Any) -> tuple[int, ...]:
     """Accept one position or several; negative ones count from the end. Their number is checked where it is known."""
     values = value if hasattr(value, "__iter__") and not isinstance(value, str | bytes) else (value,)
     return tuple(integer(name, v) for v in values)
@@ -188,7 +188,7 @@ def integer(name: str, value: Any) -> int:
     raise TypeError(msg)
 
 
-BANDS: Final = Selector("bands", bands, "positions of bands, counted from 0, in the order wanted", ("array",))
+BANDS: Final = Selector("bands", band_positions, "positions of bands, counted from 0, in the order wanted", ("array",))
 READER: Final = Selector(
     "reader", choice("auto", "indexed", "reference"), "own decoders, or the reference library", ("array",), "auto"
 )

@@ -9,12 +9,12 @@ from typing import Any, Final, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.core.arrays import IndexedArray, Job
-from scichunk.core.cache import gate, tiles
+from scichunk.core.cache import read_gate, tiles
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
-from scichunk.core.placing import assign, bounding, take
+from scichunk.core.placing import assign_selection, bounding_slice, take_selection
 from scichunk.core.selection import Axis, Piece, outer_pieces
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.sources.base import ByteSource
@@ -30,7 +30,7 @@ Steps = Generator[Ranges, list[memoryview], Pieces | None]
 the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
 
 Together = Generator[Ranges, list[memoryview], list[Pieces | None]]
-_ROUNDS: Final = 256
+_MOST_ROUNDS: Final = 256
 
 
 class Collector(Protocol):
@@ -80,46 +80,46 @@ class StagedArray(IndexedArray):
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read without blocking the event loop."""
         out = np.empty(tuple(len(a) for a in axes), self.dtype)
-        async with gate():
+        async with read_gate():
             await asyncio.to_thread(self.collector.prepare)
-            for batch in self._batches(self._plan(outer_pieces(self.index.grid, axes), out)):
-                steps, views, data = self._together(batch), None, None
+            for batch in self._group_jobs(self._plan_jobs(outer_pieces(self.index.grid, axes), out)):
+                steps, views, data = self._advance_together(batch), None, None
                 while data is None:  # walking over packets takes its time, too
-                    wanted, data = await asyncio.to_thread(_advance, steps, views)
+                    wanted, data = await asyncio.to_thread(_advance_steps, steps, views)
                     if data is None:
                         views = await self._source.read_ranges_async([a for a, _ in wanted], [b for _, b in wanted])
                 await asyncio.to_thread(self._decode_all, batch, data, out, ())
         return out
 
-    def _plan(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
+    def _plan_jobs(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Copy what is cached, and say what is to be collected for the rest."""
         jobs, codec = [], self.index.codec
         for piece in pieces:
             number = self.index.grid.flat(piece.chunk)
             shape = self._chunk_shape(piece.chunk)
-            window = tuple(bounding(s) for s in piece.source)
+            window = tuple(bounding_slice(s) for s in piece.source)
             complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
-                assign(out, piece.target, take(cast("Array", tile), piece.source, points))
+                assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
                 continue
             if not codec.partial:
                 self._check_size(number)
             jobs.append(Job(piece, number, 0, 0, 0, shape, window, keep))
         return jobs
 
-    def _fetch(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
+    def _fetch_jobs(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
         if jobs:
             self.collector.prepare()
-        for batch in self._batches(jobs):
-            steps, views, data = self._together(batch), None, None
+        for batch in self._group_jobs(jobs):
+            steps, views, data = self._advance_together(batch), None, None
             while data is None:
-                wanted, data = _advance(steps, views)
+                wanted, data = _advance_steps(steps, views)
                 if data is None:
                     views = self._source.read_ranges([a for a, _ in wanted], [b for _, b in wanted])
             self._decode_all(batch, data, out, points)
 
-    def _batches(self, jobs: list[Job]) -> Iterator[list[Job]]:
+    def _group_jobs(self, jobs: list[Job]) -> Iterator[list[Job]]:
         batch: list[Job] = []
         size, limit = 0, self._source.batch_bytes
         for job in jobs:
@@ -132,15 +132,15 @@ class StagedArray(IndexedArray):
         if batch:
             yield batch
 
-    def _together(self, jobs: list[Job]) -> Together:
+    def _advance_together(self, jobs: list[Job]) -> Together:
         """Run the steps of several chunks side by side: one batch of ranges a round."""
         data: list[Pieces | None] = [None] * len(jobs)
         running: list[tuple[int, Steps, int]] = []
         wanted: Ranges = []
         todo: list[tuple[int, Steps, list[memoryview] | None]] = [
-            (i, self.collector.collect(job.number, self._window(job)), None) for i, job in enumerate(jobs)
+            (i, self.collector.collect(job.number, self._job_window(job)), None) for i, job in enumerate(jobs)
         ]
-        for _ in range(_ROUNDS):
+        for _ in range(_MOST_ROUNDS):
             running, wanted = [], []
             for i, steps, views in todo:
                 try:
@@ -148,7 +148,7 @@ class StagedArray(IndexedArray):
                 except StopIteration as stop:
                     data[i] = stop.value
                 except ScichunkError as error:
-                    self._placed(error, jobs[i])
+                    self._locate_error(error, jobs[i])
                     raise
                 else:
                     self._check_inside(ranges, jobs[i])
@@ -162,16 +162,16 @@ class StagedArray(IndexedArray):
             for i, steps, count in running:
                 todo.append((i, steps, got[at : at + count]))
                 at += count
-        msg = f"a chunk is not complete after {_ROUNDS} rounds of reading"
-        raise self._placed(FormatError(msg), jobs[running[0][0]])
+        msg = f"a chunk is not complete after {_MOST_ROUNDS} rounds of reading"
+        raise self._locate_error(FormatError(msg), jobs[running[0][0]])
 
     def _check_inside(self, ranges: Ranges, job: Job) -> None:
         size = self._source.fingerprint.size
         if any(not 0 <= a <= b <= size for a, b in ranges):
             msg = f"reaches beyond the end of the file of {size} bytes: it is truncated"
-            raise self._placed(FormatError(msg), job)
+            raise self._locate_error(FormatError(msg), job)
 
-    def _window(self, job: Job) -> Window:
+    def _job_window(self, job: Job) -> Window:
         if not job.whole:
             return job.window
         return tuple(slice(0, n, 1) for n in job.shape)
@@ -181,15 +181,15 @@ class StagedArray(IndexedArray):
             found = data[i]
             data[i] = None  # given back as soon as it is decoded
             if found is None:
-                assign(out, job.piece.target, self.index.fill)
+                assign_selection(out, job.piece.target, self.index.fill)
             else:
-                self._decode([job], [_joined(found)], out, points)
+                self._decode_jobs([job], [_join_pieces(found)], out, points)
 
-    def _placed(self, error: ScichunkError, job: Job) -> Any:
-        return error.at(url=self._source.url, part=self._part(job.number))
+    def _locate_error(self, error: ScichunkError, job: Job) -> Any:
+        return error.at(url=self._source.url, part=self._part_name(job.number))
 
 
-def _advance(steps: Together, views: list[memoryview] | None) -> tuple[Ranges, list[Pieces | None] | None]:
+def _advance_steps(steps: Together, views: list[memoryview] | None) -> tuple[Ranges, list[Pieces | None] | None]:
     """Take one step: the ranges wanted next, or what all steps have come to."""
     try:
         return (next(steps) if views is None else steps.send(views)), None
@@ -197,9 +197,9 @@ def _advance(steps: Together, views: list[memoryview] | None) -> tuple[Ranges, l
         return [], stop.value
 
 
-def _joined(pieces: Pieces) -> memoryview:
+def _join_pieces(pieces: Pieces) -> memoryview:
     """All pieces in one buffer of this thread: fresh memory would cost more than the copy."""
-    buffer, at = memoryview(borrow("pieces", sum(len(p) for p in pieces))), 0
+    buffer, at = memoryview(borrow_buffer("pieces", sum(len(p) for p in pieces))), 0
     for piece in pieces:
         buffer[at : at + len(piece)] = piece
         at += len(piece)

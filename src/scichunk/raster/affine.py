@@ -18,8 +18,8 @@ __all__ = [
     "is_georeferenced",
     "is_rotated",
     "pixel_centres",
-    "scaled",
-    "shifted",
+    "scale_transform",
+    "shift_transform",
 ]
 
 Affine6 = tuple[float, float, float, float, float, float]
@@ -55,7 +55,7 @@ def pixel_centres(transform: Affine6, width: int, height: int) -> tuple[Centres,
     """Return x of every column and y of every row; only without rotation."""
     a, _, _, _, e, _ = transform
     x, y = _first_centre(transform)
-    return _centres(x, a, width), _centres(y, e, height)
+    return _pixel_centres(x, a, width), _pixel_centres(y, e, height)
 
 
 def _first_centre(transform: Affine6) -> tuple[float, float]:
@@ -64,19 +64,19 @@ def _first_centre(transform: Affine6) -> tuple[float, float]:
     return a * 0.5 + b * 0.5 + c, d * 0.5 + e * 0.5 + f
 
 
-def _centres(first: float, step: float, size: int) -> Centres:
+def _pixel_centres(first: float, step: float, size: int) -> Centres:
     if size > LAZY_AXIS:
         return LinearAxis(first, step * (size - 1) + first, size)
     return step * np.arange(size, dtype=np.float64) + first
 
 
-def scaled(transform: Affine6, by_x: float, by_y: float) -> Affine6:
+def scale_transform(transform: Affine6, by_x: float, by_y: float) -> Affine6:
     """Transform of a reduced image, whose pixels are ``by_x`` times wider and ``by_y`` times higher."""
     a, b, c, d, e, f = transform
     return (a * by_x, b * by_y, c, d * by_x, e * by_y, f)
 
 
-def shifted(transform: Affine6, columns: float, rows: float) -> Affine6:
+def shift_transform(transform: Affine6, columns: float, rows: float) -> Affine6:
     """Transform of an image that begins some pixels to the right of and below another."""
     a, b, c, d, e, f = transform
     return (a, b, c + a * columns + b * rows, d, e, f + d * columns + e * rows)

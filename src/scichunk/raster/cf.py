@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.buffers import cached_blocks, result
+from scichunk.buffers import allocate_result, cached_blocks
 
 __all__ = ["Decoding", "Step", "decoded_dtype", "step_from"]
 
@@ -67,7 +67,7 @@ class Decoding:
         bands
             Positions along the file's first axis that the block's first axis stands for; None if the steps are all alike.
         """
-        out = result(raw.shape, self.dtype)
+        out = allocate_result(raw.shape, self.dtype)
         if len(self.steps) == 1:
             for values, target in cached_blocks(raw, out):
                 self.steps[0].apply(values, target)

@@ -22,7 +22,7 @@ def grid_mapping(wkt: str, transform: Affine6 | None) -> dict[str, Any]:
     transform
         Of the raster; written as GDAL's six numbers to ``GeoTransform``.
     """
-    attrs: dict[str, Any] = dict(_cached(_cf, wkt)) if wkt else {}
+    attrs: dict[str, Any] = dict(_ask_once(_crs_attributes, wkt)) if wkt else {}
     if transform is not None:
         a, b, c, d, e, f = transform
         attrs["GeoTransform"] = " ".join(repr(float(n)) for n in (c, a, b, f, d, e))
@@ -37,7 +37,7 @@ class CRSValue:
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, CRSValue) and (
-            self.wkt == other.wkt or bool(_cached(_same_system, self.wkt, other.wkt))
+            self.wkt == other.wkt or bool(_ask_once(_same_system, self.wkt, other.wkt))
         )
 
     def __hash__(self) -> int:
@@ -53,7 +53,7 @@ _known: LRU[Any] = LRU(
 """What PROJ says of the texts of systems, by the function that asks it and the texts."""
 
 
-def _cached(ask: Callable[..., Any], *texts: str) -> Any:
+def _ask_once(ask: Callable[..., Any], *texts: str) -> Any:
     found = _known.get((ask, *texts))
     return _known.put((ask, *texts), ask(*texts)) if found is None else found
 
@@ -72,11 +72,11 @@ def _same_system(one: str, other: str) -> bool:
 
 def axis_attrs(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
     """Attributes of the x and y coordinates."""
-    found: tuple[dict[str, str], dict[str, str]] = _cached(_axes, wkt)
+    found: tuple[dict[str, str], dict[str, str]] = _ask_once(_axis_attributes, wkt)
     return found
 
 
-def _cf(wkt: str) -> dict[str, Any]:
+def _crs_attributes(wkt: str) -> dict[str, Any]:
     import pyproj
     from pyproj.exceptions import CRSError
 
@@ -90,7 +90,7 @@ def _cf(wkt: str) -> dict[str, Any]:
     return found
 
 
-def _axes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
+def _axis_attributes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
     x, y = {"axis": "X"}, {"axis": "Y"}
     if not wkt:
         return x, y

@@ -96,16 +96,16 @@ def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
         with quiet(NotGeoreferencedWarning):  # many images are no maps
             if isinstance(file, str):
                 with rasterio.open(file, driver=driver) as dataset:
-                    return _collect(dataset)
+                    return _collect_metadata(dataset)
             with MemoryFile(file) as memory, memory.open(driver=driver) as dataset:
-                return _collect(dataset)
+                return _collect_metadata(dataset)
     except (RasterioError, CPLE_BaseError, ValueError) as error:  # ValueError: texts in no known encoding
         if isinstance(file, bytes):
             warnings.warn(f"metadata left out, GDAL refuses them: {error}", MetadataWarning, stacklevel=2)
         return None
 
 
-def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
+def _collect_metadata(ds: Any) -> RasterMetadata:  # rasterio has no types
     """Return what an opened rasterio dataset says of itself.
 
     Warns
@@ -114,40 +114,40 @@ def _collect(ds: Any) -> RasterMetadata:  # rasterio has no types
         For what GDAL cannot give.
     """
     n = ds.count
-    crs = _try("coordinate system", lambda: ds.crs, None)
-    gcps, gcps_crs = _try("ground control points", lambda: ds.gcps, ([], None))
-    rpcs = _try("RPCs", lambda: ds.rpcs, None)
+    crs = _get_or_warn("coordinate system", lambda: ds.crs, None)
+    gcps, gcps_crs = _get_or_warn("ground control points", lambda: ds.gcps, ([], None))
+    rpcs = _get_or_warn("RPCs", lambda: ds.rpcs, None)
     if rpcs and not crs and not gcps:
         from rasterio.crs import CRS
 
         crs = CRS.from_epsg(4326)  # the coefficients are of longitude and latitude in WGS 84, as in rioxarray
     colormaps = {}
-    interpretations = _try("colour interpretation", lambda: tuple(c.name for c in ds.colorinterp), ())
+    interpretations = _get_or_warn("colour interpretation", lambda: tuple(c.name for c in ds.colorinterp), ())
     for band, name in enumerate(interpretations, 1):
-        if name == "palette" and (colors := _try("colour map", partial(ds.colormap, band), None)):
+        if name == "palette" and (colors := _get_or_warn("colour map", partial(ds.colormap, band), None)):
             colormaps[band] = colors
     return RasterMetadata(
-        nodata=_try("nodata", lambda: tuple(ds.nodatavals), (None,) * n),
-        scales=_try("scales", lambda: tuple(float(s) for s in ds.scales), (1.0,) * n),
-        offsets=_try("offsets", lambda: tuple(float(o) for o in ds.offsets), (0.0,) * n),
-        units=_try("units", lambda: tuple(ds.units), (None,) * n),
-        descriptions=_try("descriptions", lambda: tuple(ds.descriptions), (None,) * n),
+        nodata=_get_or_warn("nodata", lambda: tuple(ds.nodatavals), (None,) * n),
+        scales=_get_or_warn("scales", lambda: tuple(float(s) for s in ds.scales), (1.0,) * n),
+        offsets=_get_or_warn("offsets", lambda: tuple(float(o) for o in ds.offsets), (0.0,) * n),
+        units=_get_or_warn("units", lambda: tuple(ds.units), (None,) * n),
+        descriptions=_get_or_warn("descriptions", lambda: tuple(ds.descriptions), (None,) * n),
         colorinterp=interpretations,
-        crs_wkt=_try("coordinate system", crs.to_wkt, "") if crs else "",
-        transform=_try("transform", lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
-        tags=_try("tags", lambda: dict(ds.tags()), {}),
-        band_tags=_try("band tags", lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
+        crs_wkt=_get_or_warn("coordinate system", crs.to_wkt, "") if crs else "",
+        transform=_get_or_warn("transform", lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
+        tags=_get_or_warn("tags", lambda: dict(ds.tags()), {}),
+        band_tags=_get_or_warn("band tags", lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
         colormaps=colormaps,
         dtype=str(ds.dtypes[0]) if n else "",
-        gcps=_geojson(gcps) if gcps else "",
-        gcps_crs_wkt=_try("coordinate system of the ground control points", gcps_crs.to_wkt, "")
+        gcps=_gcps_to_geojson(gcps) if gcps else "",
+        gcps_crs_wkt=_get_or_warn("coordinate system of the ground control points", gcps_crs.to_wkt, "")
         if gcps and gcps_crs
         else "",
-        rpcs=_try("rpcs", lambda: json.dumps(rpcs.to_dict()), "") if rpcs else "",
+        rpcs=_get_or_warn("rpcs", lambda: json.dumps(rpcs.to_dict()), "") if rpcs else "",
     )
 
 
-def _try(name: str, get: Callable[[], Any], default: Any) -> Any:
+def _get_or_warn(name: str, get: Callable[[], Any], default: Any) -> Any:
     """One attribute of a dataset; what GDAL cannot give (a tag in no known encoding, ...) is left out, and said."""
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
@@ -159,7 +159,7 @@ def _try(name: str, get: Callable[[], Any], default: Any) -> Any:
         return default
 
 
-def _geojson(gcps: list[Any]) -> str:
+def _gcps_to_geojson(gcps: list[Any]) -> str:
     features = [
         {
             "type": "Feature",

@@ -52,7 +52,7 @@ class MaskedArray:
         elif self._alpha is not None:
             at = self._alpha_among(axes[0])
             mask = stored[at] if at is not None else self._pixels.read(self._alpha_axes(axes))[0]
-        return self._decoded(stored, axes[0], mask, out)
+        return self._decode_values(stored, axes[0], mask, out)
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Asynchronous twin of :meth:`read`: pixels and mask are fetched side by side."""
@@ -64,7 +64,7 @@ class MaskedArray:
         if self._alpha is not None:
             at = self._alpha_among(axes[0])
             mask = stored[at] if at is not None else (await self._pixels.read_async(self._alpha_axes(axes)))[0]
-        return await asyncio.to_thread(self._decoded, stored, axes[0], mask, None)
+        return await asyncio.to_thread(self._decode_values, stored, axes[0], mask, None)
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes."""
@@ -79,11 +79,11 @@ class MaskedArray:
                 empty = mask == 0
                 if self._alpha is not None:
                     empty = empty & (bands != self._alpha).reshape(-1, *(1,) * (empty.ndim - 1))
-                values[np.broadcast_to(empty, values.shape)] = self._nan
+                values[np.broadcast_to(empty, values.shape)] = self._not_a_number
             return values
-        bands = _positions(spans[0])
+        bands = _axis_positions(spans[0])
         values = self._decoding.apply(np.moveaxis(stored, 1, 0), bands)
-        self._erase(values, bands, mask)
+        self._erase_masked(values, bands, mask)
         return np.moveaxis(values, 0, 1)
 
     def _mask_of_points(self, points: dict[int, Positions], spans: dict[int, Axis], count: int) -> Array:
@@ -102,33 +102,33 @@ class MaskedArray:
 
     def _alpha_among(self, bands: Axis) -> int | None:
         """Where the alpha band is among those that are read anyway."""
-        found = np.flatnonzero(_positions(bands) == self._alpha)
+        found = np.flatnonzero(_axis_positions(bands) == self._alpha)
         return int(found[0]) if found.size else None
 
     def _alpha_axes(self, axes: Sequence[Axis]) -> list[Axis]:
         alpha = int(self._alpha or 0)
         return [Span(alpha, alpha + 1), *axes[1:]]
 
-    def _decoded(self, stored: Array, bands: Axis, mask: Array | None, out: Array | None) -> Array:
-        numbers = _positions(bands)
+    def _decode_values(self, stored: Array, bands: Axis, mask: Array | None, out: Array | None) -> Array:
+        numbers = _axis_positions(bands)
         values = self._decoding.apply(stored, numbers)
-        self._erase(values, numbers, mask)
+        self._erase_masked(values, numbers, mask)
         if out is None:
             return values
         out[...] = values
         return out
 
-    def _erase(self, values: Array, bands: Positions, mask: Array | None) -> None:
+    def _erase_masked(self, values: Array, bands: Positions, mask: Array | None) -> None:
         """Put NaN where the mask is 0; the alpha band itself stays."""
         empty = np.bool_(False) if mask is None else mask == 0
         if not empty.any():
             return
         for i, band in enumerate(bands):
             if band != self._alpha:
-                np.copyto(values[i], self._nan, where=empty)
+                np.copyto(values[i], self._not_a_number, where=empty)
 
     @property
-    def _nan(self) -> Any:
+    def _not_a_number(self) -> Any:
         return complex(np.nan, np.nan) if self.dtype.kind == "c" else np.nan
 
 
@@ -178,7 +178,7 @@ class NodataValuesArray:
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region."""
-        found = self._mask(self._pixels.read([self._bands, *axes]), 0)
+        found = self._make_mask(self._pixels.read([self._bands, *axes]), 0)
         if out is None:
             return found
         out[...] = found
@@ -187,22 +187,22 @@ class NodataValuesArray:
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes."""
         below = {a + 1: s for a, s in spans.items()} | {0: self._bands}
-        return self._mask(self._pixels.read_points({a + 1: p for a, p in points.items()}, below), 1)
+        return self._make_mask(self._pixels.read_points({a + 1: p for a, p in points.items()}, below), 1)
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Asynchronous twin of :meth:`read`."""
-        return self._mask(await self._pixels.read_async([self._bands, *axes]), 0)
+        return self._make_mask(await self._pixels.read_async([self._bands, *axes]), 0)
 
     @property
     def _bands(self) -> Axis:
         return Span(0, len(self._values))
 
-    def _mask(self, stored: Array, axis: int) -> Array:
+    def _make_mask(self, stored: Array, axis: int) -> Array:
         shape = [1] * stored.ndim
         shape[axis] = -1
         empty = (stored == self._values.reshape(shape)).all(axis=axis)
         return np.where(empty, np.uint8(0), np.uint8(255))
 
 
-def _positions(axis: Axis) -> Positions:
+def _axis_positions(axis: Axis) -> Positions:
     return axis.positions() if isinstance(axis, Span) else np.asarray(axis)

@@ -38,22 +38,22 @@ def tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
     attrs: dict[str, Any] = {}
     for name, text in metadata.tags.items():
         if name not in _RESERVED:
-            attrs.setdefault(_name(name), _parsed(text))
+            attrs.setdefault(_attribute_name(name), _parse_tag(text))
     for name in dict.fromkeys(n for tags in metadata.band_tags for n in tags):
-        values = _alike([_parsed(tags[name]) if name in tags else "" for tags in metadata.band_tags])
+        values = _make_alike([_parse_tag(tags[name]) if name in tags else "" for tags in metadata.band_tags])
         if name not in _RESERVED:
-            attrs[_name(name)] = (
+            attrs[_attribute_name(name)] = (
                 values[0] if bands == 1 else values
             )  # what a band says of itself counts, as for rioxarray
     return attrs
 
 
-def _name(name: str) -> str:
+def _attribute_name(name: str) -> str:
     """Name of an attribute: netCDF takes no slash and no control characters."""
     return "".join("_" if c == "/" or not c.isprintable() else c for c in name).strip() or "_"
 
 
-def _parsed(text: str) -> Any:
+def _parse_tag(text: str) -> Any:
     """A tag as rioxarray parses it: an integer, else a floating-point number, else an array of such in braces, else the text."""
     if text.startswith("{") and text.endswith("}"):
         try:
@@ -68,7 +68,7 @@ def _parsed(text: str) -> Any:
     return text
 
 
-def _alike(values: list[Any]) -> tuple[Any, ...]:
+def _make_alike(values: list[Any]) -> tuple[Any, ...]:
     """Values of bands that one attribute can hold: all numbers, or all texts."""
     if all(isinstance(v, int | float) for v in values):
         return tuple(values)

@@ -12,10 +12,10 @@ from scichunk.sources import Location
 __all__ = ["metadata_problems", "number_problem", "pam_problems"]
 
 _LONGEST: Final = 1 << 24
-_SHOWN: Final = 40
+_SHOWN_CHARACTERS: Final = 40
 
 
-class _Numbers:
+class _NumberFinder:
     """Collects the texts of elements that should be numbers."""
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ def metadata_problems(text: bytes) -> list[str]:
     list of str
         What is wrong: XML that is not well-formed, scales, offsets and nodata values that are no numbers, scales of 0.
     """
-    numbers = _Numbers()
+    numbers = _NumberFinder()
     parser = expat.ParserCreate()
     parser.StartElementHandler, parser.EndElementHandler = numbers.start, numbers.end
     parser.CharacterDataHandler, parser.EntityDeclHandler = numbers.text, numbers.entity
@@ -66,10 +66,10 @@ def number_problem(name: str, text: str) -> str:
     try:
         number = float(text.strip().replace(",", "."))
     except ValueError:
-        return f"{name} {text[:_SHOWN]!r} is no number"
+        return f"{name} {text[:_SHOWN_CHARACTERS]!r} is no number"
     if name == "nodatavalue" or (math.isfinite(number) and (number or name != "scale")):
         return ""
-    return f"{name} {text[:_SHOWN]!r} gives no physical values"
+    return f"{name} {text[:_SHOWN_CHARACTERS]!r} gives no physical values"
 
 
 def pam_problems(files: Sequence[Location]) -> list[str]:

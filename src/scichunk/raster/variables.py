@@ -130,14 +130,16 @@ def band_data(
     bands = source.shape[0]
     attrs: dict[str, Any] = tag_attrs(metadata, bands)
     cf = _cf_of_bands(metadata, bands, source.dtype)
-    uniform = all(_same(c, cf[0]) for c in cf)
+    uniform = all(_are_equal(c, cf[0]) for c in cf)
     if uniform:
         attrs |= cf[0]
     else:  # the value that bands share may be masked; a scale without its offset would be wrong
         fill = {
-            k: v for k, v in cf[0].items() if k == "_FillValue" and all(k in c and _same({k: v}, {k: c[k]}) for c in cf)
+            k: v
+            for k, v in cf[0].items()
+            if k == "_FillValue" and all(k in c and _are_equal({k: v}, {k: c[k]}) for c in cf)
         }
-        attrs |= fill | _unlike(metadata)
+        attrs |= fill | _differing_attributes(metadata)
     for key, values in (("long_name", metadata.descriptions), ("units", metadata.units)):
         if any(values):
             same = len(set(values)) == 1
@@ -161,7 +163,7 @@ def band_data(
     return ArrayVar(naming.variable, naming.dims, masked.array_id, masked.source, left, encoding, raw=plain)
 
 
-def _unlike(metadata: RasterMetadata) -> dict[str, Any]:
+def _differing_attributes(metadata: RasterMetadata) -> dict[str, Any]:
     """Scales, offsets and nodata of bands that differ in them, as tuples.
 
     rioxarray takes the first of ``nodatavals`` for that of all bands, so they have another name where the first band has none.
@@ -178,7 +180,7 @@ def _unlike(metadata: RasterMetadata) -> dict[str, Any]:
 def _cf_of_bands(metadata: RasterMetadata, bands: int, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
     if len(metadata.nodata) != bands:
         return [{} for _ in range(bands)]
-    return [_cf(metadata, band, dtype) for band in range(bands)]
+    return [_band_attributes(metadata, band, dtype) for band in range(bands)]
 
 
 def coordinates(
@@ -238,7 +240,11 @@ def raster_layout(source: ArraySource, metadata: RasterMetadata, transform: Affi
         Of these pixels, which may be a reduced image.
     """
     bands, height, width = source.shape
-    cf = [_cf(metadata, band, source.dtype) for band in range(bands)] if len(metadata.nodata) == bands else []
+    cf = (
+        [_band_attributes(metadata, band, source.dtype) for band in range(bands)]
+        if len(metadata.nodata) == bands
+        else []
+    )
     meaning = {
         "coordinate system": CRSValue(metadata.crs_wkt),
         "nodata": [c.get("_FillValue") for c in cf],
@@ -258,7 +264,7 @@ def crs_name(metadata: RasterMetadata) -> str:
     return wkt.split('"')[1] if wkt.count('"') > 1 else "none"
 
 
-def _cf(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _band_attributes(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, Any]:
     """CF attributes of one band; a nodata value that the type cannot hold is no fill value."""
     found: dict[str, Any] = {}
     nodata = metadata.nodata[band]
@@ -282,5 +288,5 @@ def _cf(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, 
     return found
 
 
-def _same(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+def _are_equal(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
     return a.keys() == b.keys() and all(v == b[k] or (v != v and b[k] != b[k]) for k, v in a.items())  # noqa: PLR0124

@@ -91,27 +91,28 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
     kinds: dict[int, str] = {}
     values: dict[int, float] = {}
     units: dict[int, str] = {}
-    told: set[int] = set()
+    named: set[int] = set()
     for at in range(0, len(header), 80):
         found = _CARD.match(header, at, at + 80)
         if found is None or int(found[1]) > n:
             continue
         number, text = int(found[1]), found[2]
-        told.add(number)
+        named.add(number)
         stem = header[at : at + 5]
         if stem == "CTYPE":  # of several cards the last counts, as for wcslib
             kinds[number] = text.strip("'").strip().upper()
         elif stem == "CRVAL":
-            values[number] = _float(text)
+            values[number] = _parse_float(text)
         elif stem == "CUNIT":
             units[number] = text.strip("'").strip()
-    lon, lat = _pair(kinds)
-    dims = _dimensions(kinds, n, (lon, lat))
-    others = tuple(i for i in range(1, n + 1) if i in told and i not in (lon, lat))
+    lon, lat = _find_sky_pair(kinds)
+    dims = _name_dimensions(kinds, n, (lon, lat))
+    others = tuple(i for i in range(1, n + 1) if i in named and i not in (lon, lat))
     if not (lon and lat):
         return Axes(dims, others=others)
     sky = (dims[n - lon], dims[n - lat])
     scales = [_DEGREES.get(units.get(i, "").lower()) for i in (lon, lat)]
+    # Units that are not angles, and plate solutions, only a WCS knows.
     if None in scales or _PLATE.search(header):
         reference = _reference_of_wcs(header)
     else:
@@ -119,7 +120,7 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
     return Axes(dims, sky, _sky_names(kinds[lon], kinds[lat]), reference, others)
 
 
-def _dimensions(kinds: dict[int, str], n: int, sky: tuple[int, int]) -> tuple[str, ...]:
+def _name_dimensions(kinds: dict[int, str], n: int, sky: tuple[int, int]) -> tuple[str, ...]:
     """Names of all axes in NumPy's order."""
     names: dict[int, str] = {}
     for number in range(1, n + 1):
@@ -128,6 +129,7 @@ def _dimensions(kinds: dict[int, str], n: int, sky: tuple[int, int]) -> tuple[st
             names[number] = _NAMES[stem]
     if all(sky):
         names[sky[0]], names[sky[1]] = "x", "y"
+    # The first two axes of what says nothing are columns and rows of an image.
     for number, name in ((1, "x"), (2, "y")):
         if number <= n and number not in names and name not in names.values():
             names[number] = name
@@ -146,14 +148,14 @@ def _reference_of_wcs(header: str) -> tuple[float, float]:
         return (float("nan"), float("nan"))
 
 
-def _float(text: str) -> float:
+def _parse_float(text: str) -> float:
     try:
         return float(text.upper().replace("D", "E"))
     except ValueError:
         return 0.0
 
 
-def _pair(kinds: dict[int, str]) -> tuple[int, int]:
+def _find_sky_pair(kinds: dict[int, str]) -> tuple[int, int]:
     """Numbers of the longitude and latitude axes; zeros if there are not both."""
     lon = next((i for i, k in kinds.items() if re.match(r"RA--|[A-Z]LON|[A-Z]{2}LN|RA$", k)), 0)
     lat = next((i for i, k in kinds.items() if re.match(r"DEC-|[A-Z]LAT|[A-Z]{2}LT|DEC$", k)), 0)

@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import FormatError
-from scichunk.quiet import alone, quiet
+from scichunk.quiet import library_lock, quiet
 
-__all__ = ["Grid", "sub_grid"]
+__all__ = ["AxisGrid", "sub_grid"]
 
 _EVEN = 1e-6
 """Pixels that positions may be off an even grid: they were computed from world coordinates."""
@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class AxisGrid:
     """What is left of an axis of the header."""
 
     name: str
@@ -34,11 +34,11 @@ class Grid:
     step: float
     size: int
     """0 if the axis is gone, and nothing says which pixel it was."""
-    place: int | None
+    dimension: int | None
     """Position among the axes that are left, in the order of FITS; None if it is gone."""
 
     @classmethod
-    def of(cls, name: Hashable, pixels: Floats | None, place: int | None) -> Self:
+    def from_positions(cls, name: Hashable, pixels: Floats | None, dimension: int | None) -> Self:
         """Find start and step of positions along an axis.
 
         Raises
@@ -47,7 +47,7 @@ class Grid:
             If they are not evenly spaced.
         """
         if pixels is None:
-            return cls(str(name), 0.0, 1.0, 0, place)
+            return cls(str(name), 0.0, 1.0, 0, dimension)
         if not pixels.size:
             msg = f"no pixel along {name} is left"
             raise FormatError(msg)
@@ -57,7 +57,7 @@ class Grid:
         if step == 0 or np.abs(pixels - even).max() > _EVEN:
             msg = f"the pixels along {name} are not evenly spaced, which is all that a WCS can express"
             raise FormatError(msg)
-        return cls(str(name), start, step, pixels.size, place)
+        return cls(str(name), start, step, pixels.size, dimension)
 
     @property
     def origin(self) -> float:
@@ -65,7 +65,7 @@ class Grid:
         return self.start + 1 - self.step
 
 
-def sub_grid(whole: Any, grids: Sequence[Grid]) -> Any:
+def sub_grid(whole: Any, grids: Sequence[AxisGrid]) -> Any:
     """Make the WCS of a sub-grid.
 
     Parameters
@@ -85,25 +85,25 @@ def sub_grid(whole: Any, grids: Sequence[Grid]) -> Any:
     FormatError
         If it cannot be expressed, or only with an error.
     """
-    beyond = [g.name for g in grids[whole.naxis :] if g.place is not None and g.size > 1]
+    beyond = [g.name for g in grids[whole.naxis :] if g.dimension is not None and g.size > 1]
     if beyond:
         msg = f"the header has world coordinates of {whole.naxis} axes only, not of {', '.join(beyond)}"
         raise FormatError(msg)
     known = list(grids[: whole.naxis])
-    known += [Grid(f"axis_{i + 1}", 0.0, 1.0, 1, None) for i in range(len(known), whole.naxis)]
-    with alone(), quiet():
+    known += [AxisGrid(f"axis_{i + 1}", 0.0, 1.0, 1, None) for i in range(len(known), whole.naxis)]
+    with library_lock(), quiet():
         made = whole.deepcopy()
         made.pixel_bounds = None
         for axis, grid in enumerate(known):
             if grid.start != 0 or grid.step != 1:
-                _rescale(made, axis, grid)
+                _rescale_axis(made, axis, grid)
         _rescale_distortions(made, known)
         made.wcs.set()
-        _check(whole, made, known)
-        return _pick(made, known)
+        _check_positions(whole, made, known)
+        return _pick_axes(made, known)
 
 
-def _rescale(wcs: Any, axis: int, grid: Grid) -> None:
+def _rescale_axis(wcs: Any, axis: int, grid: AxisGrid) -> None:
     """Apply start and step to the linear part of an axis."""
     inner = wcs.wcs
     crpix = np.array(inner.crpix)
@@ -129,7 +129,7 @@ def _rescale(wcs: Any, axis: int, grid: Grid) -> None:
     inner.cdelt = cdelt
 
 
-def _rescale_distortions(wcs: Any, grids: Sequence[Grid]) -> None:
+def _rescale_distortions(wcs: Any, grids: Sequence[AxisGrid]) -> None:
     """Apply starts and steps to SIP and to lookup tables, which are of the first two axes."""
     if not wcs.has_distortion or len(grids) < 2:
         return
@@ -141,22 +141,22 @@ def _rescale_distortions(wcs: Any, grids: Sequence[Grid]) -> None:
         from astropy.wcs import Sip
 
         parts = [(wcs.sip.a, 0), (wcs.sip.b, 1), (wcs.sip.ap, 0), (wcs.sip.bp, 1)]
-        scaled = [None if part is None else _powers(np.array(part), steps, axis) for part, axis in parts]
+        scaled = [None if part is None else _rescale_polynomial(np.array(part), steps, axis) for part, axis in parts]
         wcs.sip = Sip(*scaled, (np.array(wcs.sip.crpix) - origins) / steps)
     for name, axis in (("cpdis1", 0), ("cpdis2", 1), ("det2im1", 0), ("det2im2", 1)):
         table = getattr(wcs, name)
         if table is not None:
-            setattr(wcs, name, _lookup(table, origins, steps, axis))
+            setattr(wcs, name, _rescale_lookup(table, origins, steps, axis))
 
 
-def _powers(coefficients: Floats, steps: Floats, axis: int) -> Floats:
+def _rescale_polynomial(coefficients: Floats, steps: Floats, axis: int) -> Floats:
     """Coefficients of u**p * v**q that give pixels of an axis, for u and v in pixels of the new size."""
     p, q = np.indices(coefficients.shape)
     found: Floats = coefficients * steps[0] ** p * steps[1] ** q / steps[axis]
     return found
 
 
-def _lookup(table: Any, origins: Floats, steps: Floats, axis: int) -> Any:
+def _rescale_lookup(table: Any, origins: Floats, steps: Floats, axis: int) -> Any:
     from astropy.wcs import DistortionLookupTable
 
     data = (np.array(table.data, np.float64) / steps[axis]).astype(np.float32)
@@ -164,7 +164,7 @@ def _lookup(table: Any, origins: Floats, steps: Floats, axis: int) -> Any:
     return DistortionLookupTable(data, tuple(table.crpix), tuple(crval), tuple(np.array(table.cdelt) / steps))
 
 
-def _check(whole: Any, made: Any, grids: Sequence[Grid]) -> None:
+def _check_positions(whole: Any, made: Any, grids: Sequence[AxisGrid]) -> None:
     """Compare with the whole image at some pixels: what is not exact is refused.
 
     Raises
@@ -193,11 +193,11 @@ def _check(whole: Any, made: Any, grids: Sequence[Grid]) -> None:
         raise FormatError(msg)
 
 
-def _pick(wcs: Any, grids: Sequence[Grid]) -> Any:
+def _pick_axes(wcs: Any, grids: Sequence[AxisGrid]) -> Any:
     """Keep the axes that are left, in their order."""
-    left = sorted((g.place, axis) for axis, g in enumerate(grids) if g.place is not None)
+    left = sorted((g.dimension, axis) for axis, g in enumerate(grids) if g.dimension is not None)
     kept = [axis for _, axis in left]
-    gone = [axis for axis, g in enumerate(grids) if g.place is None]
+    gone = [axis for axis, g in enumerate(grids) if g.dimension is None]
     shape = tuple(grids[axis].size for axis in reversed(kept))
     if not kept:
         msg = "no axis of the image is left"

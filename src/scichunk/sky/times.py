@@ -28,7 +28,7 @@ _SCALES: Final = {"TDT": "tt", "ET": "tt", "IAT": "tai", "UT": "ut1"}
 """Other names of time scales (section 9.2.1)."""
 _KNOWN_SCALES: Final = {"TAI", "TT", "TDT", "ET", "IAT", "UT1", "UT", "UTC", "GMT", "GPS", "TCG", "TCB", "TDB", "LOCAL"}
 _DAY: Final = Decimal(86400) * 10**9
-_UNIX: Final = 40587
+_UNIX_DAYS: Final = 40587
 """Modified Julian date of 1970-01-01, from which datetime64 counts."""
 _EPOCH: Final = np.datetime64("1858-11-17", "ns")
 _RANGE: Final = float(np.iinfo(np.int64).max)
@@ -59,18 +59,18 @@ def time_coordinate(header: str, dim: str, values: npt.NDArray[np.float64], attr
     MetadataWarning
         For times within a leap second, which are NaT, and for axes that stay numbers since they reach too far.
     """
-    cards = _cards(header)
+    cards = _read_cards(header)
     unit = str(attrs.get("units") or cards.get("TIMEUNIT") or "s").strip()
     attrs = attrs | {"units": unit}
     factor = _SECONDS.get(unit)
-    reference = _reference(cards)
+    reference = _reference_time(cards)
     if factor is None or reference is None:
         return Coordinate((dim,), values, attrs)
-    scale = _scale(str(attrs.get("ctype", "")), cards.get("TIMESYS", ""))
+    scale = _time_scale(str(attrs.get("ctype", "")), cards.get("TIMESYS", ""))
     attrs["time_scale"] = scale
     day, rest = divmod(reference * _DAY, _DAY)
     nanoseconds = values * float(factor) * 1e9
-    start = float((day - _UNIX) * _DAY)
+    start = float((day - _UNIX_DAYS) * _DAY)
     if np.abs(nanoseconds).max(initial=0) + abs(start) >= _RANGE * 0.999:
         msg = f"times along {dim!r} are left as numbers: they reach beyond what datetime64[ns] holds"
         warnings.warn(msg, MetadataWarning, stacklevel=2)
@@ -80,11 +80,11 @@ def time_coordinate(header: str, dim: str, values: npt.NDArray[np.float64], attr
     since = np.round(nanoseconds).astype(np.int64)
     first = _EPOCH + np.timedelta64(int(day), "D") + np.timedelta64(round(rest), "ns")
     if scale == "utc":
-        return Coordinate((dim,), _utc(dim, int(day), rest, nanoseconds), attrs)
+        return Coordinate((dim,), _to_utc(dim, int(day), rest, nanoseconds), attrs)
     return Coordinate((dim,), first + since.astype("m8[ns]"), attrs)
 
 
-def _cards(header: str) -> dict[str, str]:
+def _read_cards(header: str) -> dict[str, str]:
     """Values as texts; of several cards the last counts, as for wcslib."""
     found: dict[str, str] = {}
     for at in range(0, len(header), 80):
@@ -93,11 +93,11 @@ def _cards(header: str) -> dict[str, str]:
     return found
 
 
-def _reference(cards: dict[str, str]) -> Decimal | None:
+def _reference_time(cards: dict[str, str]) -> Decimal | None:
     """The reference time as a modified Julian date: MJDREF before JDREF before DATEREF, two parts before one."""
     for stem, offset in (("MJDREF", Decimal(0)), ("JDREF", Decimal("2400000.5"))):
         names = [stem + "I", stem + "F"] if {stem + "I", stem + "F"} & cards.keys() else [stem]
-        parts = [_decimal(cards[name]) for name in names if name in cards]
+        parts = [_parse_decimal(cards[name]) for name in names if name in cards]
         if parts and None not in parts:
             return sum((p for p in parts if p is not None), Decimal(0)) - offset
     if "DATEREF" in cards:
@@ -109,14 +109,14 @@ def _reference(cards: dict[str, str]) -> Decimal | None:
     return None
 
 
-def _decimal(text: str) -> Decimal | None:
+def _parse_decimal(text: str) -> Decimal | None:
     try:
         return Decimal(text.upper().replace("D", "E"))
     except InvalidOperation:
         return None
 
 
-def _scale(ctype: str, timesys: str) -> str:
+def _time_scale(ctype: str, timesys: str) -> str:
     """The time scale: that of CTYPE if it names one, else TIMESYS, else UTC (section 9.2.1)."""
     for name in (ctype, timesys):
         stem = re.split(r"[-(\s]", name.strip().upper(), maxsplit=1)[0]
@@ -125,7 +125,7 @@ def _scale(ctype: str, timesys: str) -> str:
     return "utc"
 
 
-def _utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float64]) -> npt.NDArray[np.datetime64]:
+def _to_utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float64]) -> npt.NDArray[np.datetime64]:
     """Datetimes of UTC: between them and the reference lie leap seconds, which an axis counts as it counts all others."""
     from astropy.time import Time, TimeDelta
 

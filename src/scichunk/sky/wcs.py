@@ -15,7 +15,7 @@ import numpy.typing as npt
 from scichunk.core.files import Coordinate
 from scichunk.core.selection import parse_key
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError
-from scichunk.quiet import alone, quiet
+from scichunk.quiet import library_lock, quiet
 from scichunk.sky.axes import Axes, axes_of, image_shape
 from scichunk.sky.times import time_coordinate
 from scichunk.sky.wcs_objects import celestial_of, find_wcs, frame_of, reference_point
@@ -33,7 +33,7 @@ __all__ = [
     "sky_values",
 ]
 
-_MOST: Final = 1 << 24  # longer axes get no coordinates in memory
+_MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
 
 
 def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "") -> dict[str, Coordinate]:
@@ -48,20 +48,20 @@ def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "
     if not axes.others:
         return {}
     try:
-        with alone():
-            return _coordinates(find_wcs(header, tables), header, shape, axes)
+        with library_lock():
+            return _make_coordinates(find_wcs(header, tables), header, shape, axes)
     except Exception as error:  # noqa: BLE001  # wcslib and astropy raise whatever they meet
         msg = f"no world coordinates: {type(error).__name__}: {error}"
         warnings.warn(msg, MetadataWarning, stacklevel=2)
         return {}
 
 
-def _coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes) -> dict[str, Coordinate]:
+def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes) -> dict[str, Coordinate]:
     found: dict[str, Coordinate] = {}
     tied = np.asarray(wcs.axis_correlation_matrix)
     for number in axes.others:
         pixel, size = number - 1, shape[len(shape) - number]
-        if pixel >= tied.shape[1] or size > _MOST:
+        if pixel >= tied.shape[1] or size > _MOST_PIXELS:
             continue
         worlds = np.flatnonzero(tied[:, pixel])
         if len(worlds) != 1 or tied[worlds[0]].sum() != 1:
@@ -74,14 +74,14 @@ def _coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes) -> d
         if not np.isfinite(along).all():
             continue
         dim = axes.dims[len(shape) - number]
-        made = _coordinate(wcs, header, dim, world, along)
+        made = _make_coordinate(wcs, header, dim, world, along)
         found[dim] = Coordinate(made.dims, made.values, {**made.attrs, "wcs_axis": number})
     return found
 
 
-def _coordinate(wcs: Any, header: str, dim: str, world: int, values: npt.NDArray[np.float64]) -> Coordinate:
+def _make_coordinate(wcs: Any, header: str, dim: str, world: int, values: npt.NDArray[np.float64]) -> Coordinate:
     attrs: dict[str, Any] = {}
-    unit, kind = _unit(wcs.world_axis_units[world]), wcs.world_axis_physical_types[world]
+    unit, kind = _spell_unit(wcs.world_axis_units[world]), wcs.world_axis_physical_types[world]
     if unit:
         attrs["units"] = unit
     if kind:
@@ -102,7 +102,7 @@ def _coordinate(wcs: Any, header: str, dim: str, world: int, values: npt.NDArray
     return Coordinate((dim,), values, attrs)
 
 
-def _unit(unit: Any) -> str:
+def _spell_unit(unit: Any) -> str:
     """Spell a unit in the way that astropy, UDUNITS and pint all read: ``m / s`` instead of ``m.s**-1``."""
     text = str(unit or "").strip()
     if text.isalpha() or not text:
@@ -117,13 +117,13 @@ def sky_values(
     header: str, axes: Axes, lon_pixels: npt.NDArray[Any], lat_pixels: npt.NDArray[Any], tables: str = ""
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Longitude and latitude in degrees of 0-based positions along the dimensions of ``axes.sky``."""
-    with alone(), np.errstate(all="ignore"):
+    with library_lock(), np.errstate(all="ignore"):
         wcs = celestial_of(header, tables)
-        if _swapped(axes):
+        if _is_swapped(axes):
             lon_pixels, lat_pixels = lat_pixels, lon_pixels
         world = (
             wcs.wcs_pix2world(lon_pixels, lat_pixels, 0)
-            if not _distorted(wcs)
+            if not _is_distorted(wcs)
             else wcs.all_pix2world(lon_pixels, lat_pixels, 0)
         )
     lon, lat = (world[wcs.wcs.lng], world[wcs.wcs.lat])
@@ -134,12 +134,12 @@ def sky_pixels(
     header: str, axes: Axes, lon: npt.NDArray[np.float64], lat: npt.NDArray[np.float64], tables: str = ""
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """0-based positions along the dimensions of ``axes.sky`` of longitudes and latitudes in degrees; NaN where there are none."""
-    with alone(), np.errstate(all="ignore"):
+    with library_lock(), np.errstate(all="ignore"):
         wcs = celestial_of(header, tables)
         world = (lon, lat) if wcs.wcs.lng == 0 else (lat, lon)
         pixels = _to_pixels(wcs, *world)
     first, second = (np.asarray(p, np.float64) for p in pixels)
-    return (second, first) if _swapped(axes) else (first, second)
+    return (second, first) if _is_swapped(axes) else (first, second)
 
 
 def _to_pixels(wcs: Any, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> Any:
@@ -162,13 +162,13 @@ def _to_pixels(wcs: Any, first: npt.NDArray[Any], second: npt.NDArray[Any]) -> A
             return found[:, 0].reshape(shape), found[:, 1].reshape(shape)
 
 
-def _swapped(axes: Axes) -> bool:
+def _is_swapped(axes: Axes) -> bool:
     """Whether latitude comes before longitude among the FITS axes, as then in the celestial WCS."""
     lon, lat = axes.sky or ("", "")
     return axes.dims.index(lon) < axes.dims.index(lat)
 
 
-def _distorted(wcs: Any) -> bool:
+def _is_distorted(wcs: Any) -> bool:
     return bool(wcs.has_distortion)
 
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.lru import LRU, memory_of
-from scichunk.quiet import alone, quiet
-from scichunk.sky.tables import needs_tables, unpack
+from scichunk.quiet import library_lock, quiet
+from scichunk.sky.tables import needs_tables, unpack_tables
 
 __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
@@ -33,7 +33,7 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     header
         Cards of 80 characters, without line ends.
     tables
-        What :func:`scichunk.sky.tables.pack` made of the tables that the header refers to (-TAB, lookup tables). They are part
+        What :func:`scichunk.sky.tables.pack_tables` made of the tables that the header refers to (-TAB, lookup tables). They are part
         of the key of the cache: equal headers of two files may have different tables.
 
     Raises
@@ -54,10 +54,10 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     from astropy.wcs import WCS
 
     try:
-        with alone(), quiet():  # astropy mends headers, and says so at each of them
+        with library_lock(), quiet():  # astropy mends headers, and says so at each of them
             # wcslib takes printable characters only, and the others never matter to it
             cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", header))
-            hdus = fits.open(unpack(tables), memmap=False) if tables else None
+            hdus = fits.open(unpack_tables(tables), memmap=False) if tables else None
             made = WCS(cards, fobj=hdus)
             made.wcs.set()
     except ScichunkError:
@@ -87,7 +87,7 @@ def frame_of(header: str, tables: str = "") -> Any:  # astropy has no types
 
     wcs = find_wcs(header, tables)
     try:
-        with alone(), quiet():
+        with library_lock(), quiet():
             return wcs_to_celestial_frame(wcs)
     except Exception as error:
         msg = f"astropy has no celestial frame for {', '.join(wcs.wcs.ctype)}: give longitudes and latitudes"
@@ -103,7 +103,7 @@ def reference_point(header: str) -> tuple[float, float]:
         If astropy cannot compute them.
     """
     try:
-        with alone():
+        with library_lock():
             wcs = celestial_of(header, "")
             world = wcs.all_pix2world([wcs.wcs.crpix], 1)[0]
             return float(world[wcs.wcs.lng]), float(world[wcs.wcs.lat])

@@ -131,7 +131,7 @@ def public_url(url: str) -> str:
 
 def _public_link(link: str) -> str:
     scheme, _, rest = link.partition("://")
-    path, mark, tail = _cut(rest)
+    path, mark, tail = _cut_query(rest)
     host, slash, names = path.partition("/")
     if "@" in host:
         host = host.rpartition("@")[2]
@@ -146,11 +146,11 @@ def public_reference(reference: str) -> str:
     """Return what a document refers to, a URL or a path relative to it, with everything masked that may be secret."""
     if "://" in reference:
         return public_url(reference)
-    path, mark, tail = _cut(reference)
+    path, mark, tail = _cut_query(reference)
     return path + _public_tail(mark, tail)
 
 
-def _cut(text: str) -> tuple[str, str, str]:
+def _cut_query(text: str) -> tuple[str, str, str]:
     """Cut in front of the query or fragment, also where somebody has quoted the whole."""
     found = _TAIL.search(text)
     return (text, "", "") if found is None else (text[: found.start()], found[0], text[found.end() :])
@@ -162,20 +162,20 @@ def _public_tail(mark: str, tail: str) -> str:
     if mark in {"#", "%23"}:
         return f"{mark}..."
     query, hash_, _ = tail.partition("#")
-    return mark + re.sub(r"[^&;]+", lambda part: _masked(part[0]), query) + ("#..." if hash_ else "")
+    return mark + re.sub(r"[^&;]+", lambda part: _mask_pair(part[0]), query) + ("#..." if hash_ else "")
 
 
 _TAIL: Final = re.compile(r"[?#]|%3[Ff]|%23")
 
 
-def _masked(pair: str) -> str:
+def _mask_pair(pair: str) -> str:
     name, equals, _ = pair.partition("=")
     return f"{name}=..." if equals else "..."
 
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]+")
 _QUERY: Final = re.compile(r"""(\?|%3[Ff])(?=[^\s'"<>]*[=\w])[^\s'"<>()\[\],]+""")
-_LEAST_SECRET: Final = 6
+_LEAST_SECRET_CHARACTERS: Final = 6
 """Shorter values are masked only within their URL: elsewhere they are more likely a word of the message."""
 
 
@@ -199,9 +199,9 @@ def without_secrets(text: str, url: str, hidden: Sequence[str] = ()) -> str:
     text = _URL.sub(lambda found: public_url(found[0]), text)
     text = _QUERY.sub(lambda found: public_reference(found[0]), text)
     parts = [*_secret_parts(url), *hidden]
-    secrets = {s for part in parts for s in _variants(part)}
+    secrets = {s for part in parts for s in _spell_variants(part)}
     for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= _LEAST_SECRET:
+        if len(secret) >= _LEAST_SECRET_CHARACTERS:
             text = text.replace(secret, "...")
     return text
 
@@ -238,7 +238,7 @@ def secret_texts(value: Any, level: int = 0) -> list[str]:
     return found
 
 
-def _variants(part: str) -> set[str]:
+def _spell_variants(part: str) -> set[str]:
     return {part, unquote(part), *(quote(part, safe=safe, errors="replace") for safe in ("", "/"))}
 
 
@@ -252,7 +252,7 @@ def _secret_parts(url: str) -> Iterator[str]:
         rest = link.partition("://")[2]
         if not rest:
             continue
-        path, _, tail = _cut(rest)
+        path, _, tail = _cut_query(rest)
         user = path.rpartition("@")[0]
         if public_url(link).find(user + "@") < 0 and user:
             yield user

@@ -48,8 +48,8 @@ class FileObjectSource:
         self.is_cheap = raw is not None
         # a reader's descriptor is read at any position without moving it, so neither threads nor forked children get in the way
         self._descriptor = raw if raw is not None and not raw.writable() else None
-        size = self._size()
-        self._head = self._read(0, min(size, options.get().head_bytes))
+        size = self._find_size()
+        self._head = self._read_range(0, min(size, options.get().head_bytes))
         self.fingerprint = Fingerprint(size, tag_with_head(tag, self._head))
 
     @property
@@ -66,7 +66,7 @@ class FileObjectSource:
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         views = [memoryview(b"")] * len(starts)
         for fetch in plan_ranges(starts, stops, gap=1 << 12, max_size=1 << 62):
-            data = self._read(fetch.start, fetch.stop)
+            data = self._read_range(fetch.start, fetch.stop)
             for i in fetch.members:
                 views[i] = data[starts[i] - fetch.start : stops[i] - fetch.start]
         return views
@@ -78,28 +78,28 @@ class FileObjectSource:
     def close(self) -> None:
         """Do nothing: the object is the caller's."""
 
-    def _size(self) -> int:
-        with self._turn("the file object cannot seek"):
+    def _find_size(self) -> int:
+        with self._take_turn("the file object cannot seek"):
             if self._descriptor is not None:
                 return os.fstat(self._descriptor.fileno()).st_size
-            at = self._position()
+            at = self._tell_position()
             self.file.seek(0, 2)
-            size = self._position()
+            size = self._tell_position()
             self.file.seek(at)
         return size
 
-    def _read(self, start: int, stop: int) -> memoryview:
+    def _read_range(self, start: int, stop: int) -> memoryview:
         parts: list[bytes] = []
         missing = stop - start
-        with self._turn(f"bytes {start} to {stop} cannot be read from the file object"):
+        with self._take_turn(f"bytes {start} to {stop} cannot be read from the file object"):
             if self._descriptor is not None:
                 while missing > 0 and (part := os.pread(self._descriptor.fileno(), missing, stop - missing)):
                     parts.append(part)
                     missing -= len(part)
             else:
-                at = self._position()
+                at = self._tell_position()
                 self.file.seek(start)
-                while missing > 0 and (part := self._some(missing)):
+                while missing > 0 and (part := self._read_some(missing)):
                     parts.append(part)
                     missing -= len(part)
                 self.file.seek(at)
@@ -108,7 +108,7 @@ class FileObjectSource:
             raise SourceError(msg, url=self.url)
         return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
 
-    def _some(self, size: int) -> bytes:
+    def _read_some(self, size: int) -> bytes:
         part: Any = self.file.read(size)
         if isinstance(part, str):
             msg = "the file object gives text: open it in binary mode"
@@ -122,7 +122,7 @@ class FileObjectSource:
             raise SourceError(msg)
         return found
 
-    def _position(self) -> int:
+    def _tell_position(self) -> int:
         """Where the object says that it is; what ``seek`` returns is not used, since some return nothing."""
         at: Any = self.file.tell()
         if isinstance(at, bool) or not hasattr(at, "__index__") or operator.index(at) < 0:
@@ -131,7 +131,7 @@ class FileObjectSource:
         return operator.index(at)
 
     @contextlib.contextmanager
-    def _turn(self, what: str) -> Iterator[None]:
+    def _take_turn(self, what: str) -> Iterator[None]:
         """Have the object to oneself; whatever its methods raise is told as a SourceError."""
         if self._descriptor is None and os.getpid() != self._process:
             msg = (

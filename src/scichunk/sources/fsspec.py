@@ -12,7 +12,7 @@ from scichunk.errors import LimitExceeded, SourceError
 from scichunk.lru import generation
 from scichunk.sources.base import check_ranges
 from scichunk.sources.ranges import plan_ranges
-from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
+from scichunk.sources.remote import Head, RemoteSource, changed_error, keep_over_fork
 from scichunk.sources.retrying import TryAgain, error_of, in_thread
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class FsspecSource(RemoteSource):
 
     async def fetch_head(self, limits: Options) -> Head:
         """Ask for the facts of the file, then for its first bytes."""
-        found = await self._info()
+        found = await self._ask_info()
         if found.get("type") == "directory":
             msg = "is a directory, not a file"
             raise SourceError(msg)
@@ -101,15 +101,15 @@ class FsspecSource(RemoteSource):
         if len(data) != stop:
             msg = f"{len(data)} bytes came instead of {stop}"
             raise TryAgain(msg)
-        return Head(data, size, _version(found))
+        return Head(data, size, _find_version(found))
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # a file system reads what it is told
         """One ``cat_file``."""
         try:
-            body = await self._call("cat_file", self._path, start=start, end=stop)
+            body = await self._call_method("cat_file", self._path, start=start, end=stop)
         except FileNotFoundError:  # caches of fsspec tell every failure of the storage behind them so
             self._fs.invalidate_cache(self._path)
-            await self._info()
+            await self._ask_info()
             msg = "the file is there, and could not be fetched"
             raise TryAgain(msg) from None
         return body if isinstance(body, bytes) else bytes(body)
@@ -117,9 +117,9 @@ class FsspecSource(RemoteSource):
     async def check(self) -> None:
         """Compare size and version."""
         self._fs.invalidate_cache(self._path)
-        found = await self._info()
-        if not self.is_version(int(found["size"]), _version(found)):
-            raise changed()
+        found = await self._ask_info()
+        if not self.is_version(int(found["size"]), _find_version(found)):
+            raise changed_error()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges in one batch: concurrent and coalesced, or here and now where the bytes are on this machine."""
@@ -143,27 +143,27 @@ class FsspecSource(RemoteSource):
             for i in fetch.members:
                 views[i] = body[starts[i] - fetch.start : stops[i] - fetch.start]
         found = self._fs.info(self._path)
-        if not self.is_version(int(found["size"]), _version(found)):
-            raise changed()
+        if not self.is_version(int(found["size"]), _find_version(found)):
+            raise changed_error()
         if any(len(view) != stop - start for view, start, stop in zip(views, starts, stops, strict=True)):
             msg = "the file system gives fewer bytes than it was asked for"
             raise SourceError(msg)
         return views
 
-    async def _info(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._call("info", self._path)
+    async def _ask_info(self) -> Mapping[str, Any]:
+        found: Mapping[str, Any] = await self._call_method("info", self._path)
         return found
 
-    async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    async def _call_method(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
         return await in_thread(getattr(self._fs, method), *args, **kwargs)
 
 
-def _version(found: Mapping[str, Any]) -> str:
-    said = next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
+def _find_version(found: Mapping[str, Any]) -> str:
+    tag = next((str(found[n]) for n in _VERSIONS if found.get(n) is not None and not inspect.isroutine(found[n])), "")
     # clocks of file systems tick some hundred times a second: a file that another was moved upon has another number
-    return f"{said} {found['ino']}" if "ino" in found else said
+    return f"{tag} {found['ino']}" if "ino" in found else tag
 
 
 def _made_again(value: Any) -> Any:

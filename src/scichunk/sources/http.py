@@ -16,7 +16,7 @@ from yarl import URL
 
 from scichunk.errors import MissingFile, SourceError
 from scichunk.sources.base import without_secrets
-from scichunk.sources.remote import Head, RemoteSource, changed, keep_over_fork
+from scichunk.sources.remote import Head, RemoteSource, changed_error, keep_over_fork
 from scichunk.sources.retrying import TryAgain, seconds_to_wait
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["HttpSource"]
 
 _TRANSIENT: Final = {408, 425, 429, 500, 502, 503, 504}
-_MOST_TEXT: Final = 80
+_MOST_CHARACTERS: Final = 80
 _CONTENT_RANGE: Final = re.compile(r"\s*bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
 _REDIRECTS: Final = {301, 302, 303, 307, 308}
 _MOST_REDIRECTS: Final = 10
@@ -86,51 +86,54 @@ class HttpSource(RemoteSource):
 
     async def fetch_head(self, limits: Options) -> Head:
         """One GET, which brings length and version too."""
-        found = await self._get(0, limits.head_bytes, limits)
+        found = await self._get_range(0, limits.head_bytes, limits)
         # a weak one never matches (RFC 9110, section 13.1.1), one without quotes is none, and others than ASCII do not come back alike
         self._etag = found.etag if found.etag.startswith('"') and found.etag.isascii() else ""
         return Head(found.data, found.size, found.tag)
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
         """One GET with a condition."""
-        found = await self._get(start, stop, limits)
+        found = await self._get_range(start, stop, limits)
         if len(found.data) == found.size:
             self.keep(found.data)
         return found.data[start - found.start : stop - found.start]
 
-    async def _get(self, start: int, stop: int, limits: Options) -> _Answer:
+    async def _get_range(self, start: int, stop: int, limits: Options) -> _Answer:
         """One GET with a Range header (RFC 9110, section 14)."""
         arguments = dict(self._fs.kwargs)
         given = dict(arguments.pop("headers", None) or {})
         headers = {name: value for name, value in given.items() if str(name).lower() not in _OWN_HEADERS}
+        # Ranges count the bytes of the encoded form if there is one, so none is asked for.
         headers |= {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
         if self._etag:
             headers["If-Match"] = self._etag
         if "timeout" not in self._fs.client_kwargs:
             # options.timeout rules; aiohttp would end longer ones after 300 s of its own
             arguments.setdefault("timeout", aiohttp.ClientTimeout(total=None))
-        async with self._ask(headers, arguments) as answer:
-            self._refuse(answer)
+        async with self._send_get(headers, arguments) as answer:
+            self._refuse_status(answer)
             etag = answer.headers.get("ETag", "")
             tag = etag or answer.headers.get("Last-Modified", "")
             if answer.status == 200:
                 data = await self._read_whole(answer, tag, limits)
                 return _Answer(data, 0, len(data), tag, etag)
-            first, last, size = self._range(answer)
+            first, last, size = self._parse_content_range(answer)
             if self._is_open and not self.is_version(size, tag):
-                raise changed()
+                raise changed_error()
+            # An empty file has no range that could be given; any other file that was asked from byte 0 has.
             if answer.status == 416:
                 if self._is_open or size:
                     msg = f"the server refuses to give bytes {start} to {stop} of {size}"
                     raise SourceError(msg)
                 return _Answer(b"", 0, 0, tag, etag)
+            # Caches and proxies may give other ranges than were asked for; the client has to look (RFC 9110, section 15.3.7).
             if (first, last) != (start, min(stop, size)):
                 msg = f"bytes {first} to {last} of {size} came instead of {start} to {stop}"
                 raise TryAgain(msg)
-            return _Answer(await _read(answer, last - first), first, size, tag, etag)
+            return _Answer(await _read_body(answer, last - first), first, size, tag, etag)
 
     @contextlib.asynccontextmanager
-    async def _ask(self, headers: dict[str, str], arguments: dict[str, Any]) -> AsyncIterator[ClientResponse]:
+    async def _send_get(self, headers: dict[str, str], arguments: dict[str, Any]) -> AsyncIterator[ClientResponse]:
         """Send one GET, and where redirects must stay on the host, one for each of them."""
         session = await self._fs.set_session()
         keep_over_fork(session)
@@ -144,33 +147,35 @@ class HttpSource(RemoteSource):
                 if answer.status not in _REDIRECTS or "Location" not in answer.headers:
                     yield answer
                     return
-                url = _next(url, answer.headers["Location"])
+                url = _follow_redirect(url, answer.headers["Location"])
         msg = f"more than {_MOST_REDIRECTS} redirects"
         raise SourceError(msg)
 
-    def _refuse(self, answer: ClientResponse) -> None:
+    def _refuse_status(self, answer: ClientResponse) -> None:
         """Raise what the status means, or an answer in a form that was not asked for."""
         status, headers = answer.status, answer.headers
         if status in {404, 410}:
             msg = f"no such file: HTTP status {status}"
             raise MissingFile(msg)
+        # If-Match failed (RFC 9110, section 13.1.1).
         if status == 412:
-            raise changed()
+            raise changed_error()
         if status in _TRANSIENT:
             msg = f"HTTP status {status}"
             raise TryAgain(msg, seconds_to_wait(headers.get("Retry-After", "")))
         if status not in {200, 206, 416}:
-            msg = f"HTTP status {status} {self._plain(answer.reason or '')}".rstrip()
+            msg = f"HTTP status {status} {self._hide_secrets(answer.reason or '')}".rstrip()
             raise SourceError(msg)
         encoding = headers.get("Content-Encoding", "identity").strip().lower()
         if encoding not in {"", "identity"} and status != 416:
-            msg = f"the server sends the file encoded ({self._plain(encoding)}) although it was asked not to: ranges of it are of no use"
+            encoded = self._hide_secrets(encoding)
+            msg = f"the server sends the file encoded ({encoded}) although it was asked not to: ranges of it are of no use"
             raise SourceError(msg)
         if headers.get("Content-Type", "").lower().startswith("multipart/byteranges"):
             msg = "the server sends several ranges (multipart/byteranges) although one was asked for"
             raise SourceError(msg)
 
-    def _range(self, answer: ClientResponse) -> tuple[int, int, int]:
+    def _parse_content_range(self, answer: ClientResponse) -> tuple[int, int, int]:
         """Start, stop and length of the file by the Content-Range header (RFC 9110, section 14.4)."""
         text = answer.headers.get("Content-Range", "")
         if answer.status == 416:
@@ -178,16 +183,16 @@ class HttpSource(RemoteSource):
             return 0, 0, int(total) if total.isascii() and total.isdigit() else self._size_if_open()
         found = _CONTENT_RANGE.fullmatch(text)
         if found is None:
-            msg = f"the server does not say which bytes it sends (Content-Range: {self._plain(text)!r})"
+            msg = f"the server does not say which bytes it sends (Content-Range: {self._hide_secrets(text)!r})"
             raise SourceError(msg)
         if found[3] == "*":
             msg = "the server does not say how long the file is"
             raise SourceError(msg)
         return int(found[1]), int(found[2]) + 1, int(found[3])
 
-    def _plain(self, text: str) -> str:
+    def _hide_secrets(self, text: str) -> str:
         """What a server says, which may be what it was asked: without secrets."""
-        return without_secrets(text, self._secret_url, self._hidden)[:_MOST_TEXT]
+        return without_secrets(text, self._secret_url, self._hidden)[:_MOST_CHARACTERS]
 
     def _size_if_open(self) -> int:
         return self.fingerprint.size if self._is_open else 0
@@ -197,23 +202,24 @@ class HttpSource(RemoteSource):
         length = answer.headers.get("Content-Length", "").strip()
         size = int(length) if length.isascii() and length.isdigit() else None
         if self._is_open and not self.is_version(size, tag):
-            raise changed()
+            raise changed_error()
         if size is not None and size > limits.max_header_bytes:
             raise SourceError(_NO_RANGES)
         try:
-            data = await _read(answer, limits.max_header_bytes if size is None else size)
+            data = await _read_body(answer, limits.max_header_bytes if size is None else size)
         except TryAgain:
             if size is not None:
                 raise
             raise SourceError(_NO_RANGES) from None
         if self._is_open and not self.is_version(len(data), tag):
-            raise changed()
+            raise changed_error()
         return data
 
 
-def _next(url: URL, target: str) -> URL:
+def _follow_redirect(url: URL, target: str) -> URL:
     """Where a redirect leads that must not leave the host."""
     found = url.join(URL(target))
+    # From http to https of one host is no way out.
     upgraded = (url.scheme, url.port, found.scheme, found.port) == ("http", 80, "https", 443)
     if found.host != url.host or not (upgraded or (found.scheme, found.port) == (url.scheme, url.port)):
         msg = "the server leads to another host, which what a document refers to must not; options.follow_hrefs=True follows it"
@@ -221,7 +227,7 @@ def _next(url: URL, target: str) -> URL:
     return found.with_user(url.user).with_password(url.password) if url.user else found
 
 
-async def _read(answer: ClientResponse, most: int) -> bytes:
+async def _read_body(answer: ClientResponse, most: int) -> bytes:
     """Read a body, but not further than it may go."""
     pieces: list[bytes] = []
     size = 0

@@ -18,7 +18,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePath
 from typing import Any, Final
 
-__all__ = ["digest", "is_of_this_process", "object_number"]
+__all__ = ["digest_values", "is_of_this_process", "object_number"]
 
 _DIGEST_BYTES: Final = 16
 _PLAIN: Final = (bool, int, float, complex, type(None))
@@ -31,7 +31,7 @@ _process = secrets.token_hex(8)
 """Numbers travel to other processes within keys: no two processes may give the same one."""
 
 
-def digest(*values: Any) -> str:
+def digest_values(*values: Any) -> str:
     """Return a digest of values that is equal for equal ones.
 
     Parameters
@@ -47,7 +47,7 @@ def digest(*values: Any) -> str:
     """
     state = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     for value in values:
-        _feed(state, value, 0)
+        _feed_value(state, value, 0)
     return state.hexdigest()
 
 
@@ -78,32 +78,32 @@ def is_of_this_process(number: str) -> bool:
     return len(parts) != 3 or parts[0] != _process or parts[1] == str(os.getpid())
 
 
-def _feed(state: Any, value: Any, level: int) -> None:
+def _feed_value(state: Any, value: Any, level: int) -> None:
     """Add a value, with its kind and length before it, so that no two values run together."""
     if level > _MOST_LEVELS:
         msg = "storage options are nested too deeply"
         raise ValueError(msg)
     if isinstance(value, str):
-        _put(state, b"s", value.encode("utf-8", "surrogatepass"))
+        _put_bytes(state, b"s", value.encode("utf-8", "surrogatepass"))
     elif isinstance(value, bytes | bytearray | memoryview):
-        _put(state, b"b", value)
+        _put_bytes(state, b"b", value)
     elif type(value) in _PLAIN:
-        _put(state, b"p", repr(value).encode())
+        _put_bytes(state, b"p", repr(value).encode())
     elif isinstance(value, PurePath):
-        _put(state, b"f", os.fsencode(value))
+        _put_bytes(state, b"f", os.fsencode(value))
     elif isinstance(value, Mapping):
-        _put(state, b"m", str(len(value)).encode())
+        _put_bytes(state, b"m", str(len(value)).encode())
         for key in sorted(value, key=lambda k: (type(k).__name__, str(k))):
-            _feed(state, key, level + 1)
-            _feed(state, value[key], level + 1)
+            _feed_value(state, key, level + 1)
+            _feed_value(state, value[key], level + 1)
     elif isinstance(value, list | tuple) and type(value).__name__ in {"list", "tuple"}:
-        _put(state, b"l", str(len(value)).encode())
+        _put_bytes(state, b"l", str(len(value)).encode())
         for item in value:
-            _feed(state, item, level + 1)
+            _feed_value(state, item, level + 1)
     elif isinstance(value, AbstractSet):
-        _put(state, b"t", str(len(value)).encode())
-        for item in sorted(digest(v) for v in value):
-            _put(state, b"i", item.encode())
+        _put_bytes(state, b"t", str(len(value)).encode())
+        for item in sorted(digest_values(v) for v in value):
+            _put_bytes(state, b"i", item.encode())
     else:
         _feed_object(state, value, level)
 
@@ -111,17 +111,17 @@ def _feed(state: Any, value: Any, level: int) -> None:
 def _feed_object(state: Any, value: Any, level: int) -> None:
     kind = f"{type(value).__module__}.{type(value).__qualname__}".encode()
     if hasattr(value, "storage_options") and hasattr(value, "storage_args"):  # a file system of fsspec
-        _put(state, b"F", kind)
-        _feed(state, list(value.storage_args), level + 1)
-        _feed(state, dict(value.storage_options), level + 1)
+        _put_bytes(state, b"F", kind)
+        _feed_value(state, list(value.storage_args), level + 1)
+        _feed_value(state, dict(value.storage_options), level + 1)
         return
     try:
-        _put(state, b"o" + kind, pickle.dumps(value, protocol=4))
+        _put_bytes(state, b"o" + kind, pickle.dumps(value, protocol=4))
     except Exception:  # noqa: BLE001  # an object may raise anything when it is pickled; then it counts as itself
-        _put(state, b"n" + kind, object_number(value).encode())
+        _put_bytes(state, b"n" + kind, object_number(value).encode())
 
 
-def _put(state: Any, kind: bytes, data: bytes | bytearray | memoryview) -> None:
+def _put_bytes(state: Any, kind: bytes, data: bytes | bytearray | memoryview) -> None:
     state.update(kind + len(data).to_bytes(8, "little"))
     state.update(data)
 

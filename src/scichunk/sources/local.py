@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.errors import MissingFile, SourceError
 from scichunk.lru import LRU
 from scichunk.sources.base import Fingerprint, check_ranges
@@ -24,8 +24,9 @@ from scichunk.sources.ranges import plan_ranges
 
 __all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]
 
-_PAGE: Final = 4096
-_MAX_READ: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
+_PAGE_BYTES: Final = 4096
+_MAX_READ_BYTES: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
+# O_NONBLOCK: opening a pipe would wait for its writer. What is no regular file is refused right after.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
 
@@ -47,10 +48,10 @@ def stat_file(path: str) -> Fingerprint:
     except (OSError, ValueError) as error:
         msg = f"cannot be read: {error}"
         raise SourceError(msg, url=path) from error
-    return _fingerprint(found, path)
+    return _make_fingerprint(found, path)
 
 
-def _fingerprint(found: os.stat_result, path: str) -> Fingerprint:
+def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:
     if (found.st_mode & 0o170000) != 0o100000:
         kinds = {
             0o040000: "a directory",
@@ -106,19 +107,20 @@ def _open_descriptor(path: str) -> _Descriptor:
                 continue
             msg = f"cannot be opened: {error.strerror}"
             raise SourceError(msg, url=path) from error
-        _fingerprint(os.fstat(found.number), path)
+        _make_fingerprint(os.fstat(found.number), path)
         return found
     raise AssertionError  # the second attempt returns or raises
 
 
-def _lent(nbytes: int, position: int) -> npt.NDArray[np.uint8]:
+def _borrow_shifted(nbytes: int, position: int) -> npt.NDArray[np.uint8]:
     """Memory of this thread half a page off the place that the bytes have in the file.
 
     Processors copy up to five times slower where the target lies a few bytes further on in its page than the source, as is so
     with the usual addresses of arrays (16) and of pixels (8, in TIFF).
     """
-    room = borrow("read", nbytes + _PAGE)
-    first = (position + _PAGE // 2 - room.ctypes.data) % _PAGE
+    room = borrow_buffer("read", nbytes + _PAGE_BYTES)
+    # Target and page cache half a page apart: with the target a few bytes ahead the copy was measured five times slower.
+    first = (position + _PAGE_BYTES // 2 - room.ctypes.data) % _PAGE_BYTES
     return room[first : first + nbytes]
 
 
@@ -160,20 +162,20 @@ class LocalSource:
     def check(self) -> None:
         """Raise SourceError if the file has changed since it was opened."""
         if stat_file(self.path) != self.fingerprint:
-            raise self._changed()
+            raise self._changed_error()
 
-    def _descriptor(self) -> _Descriptor:
+    def _open_descriptor(self) -> _Descriptor:
         """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
         self.check()
         found = _descriptors.get(self._slot)
         if found is None:
             found = _open_descriptor(self.path)
-            if _fingerprint(os.fstat(found.number), self.path) != self.fingerprint:
-                raise self._changed()
+            if _make_fingerprint(os.fstat(found.number), self.path) != self.fingerprint:
+                raise self._changed_error()
             found = _descriptors.put(self._slot, found)
         return found
 
-    def _changed(self) -> SourceError:
+    def _changed_error(self) -> SourceError:
         msg = "the file has changed since it was opened; open it again"
         return SourceError(msg, url=self.url)
 
@@ -192,46 +194,47 @@ class LocalSource:
         """
         if self._head is None:
             buffer = memoryview(np.empty(min(self.fingerprint.size, options.get().head_bytes), np.uint8))
-            self._fill(_descriptors.get(self._slot) or self._descriptor(), buffer, 0)
+            self._fill_view(_descriptors.get(self._slot) or self._open_descriptor(), buffer, 0)
             self._head = buffer
         return self._head
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges; the views lie in a buffer of this thread and are valid until its next read."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        return self._read(starts, stops, None)
+        return self._read_ranges(starts, stops, None)
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, in a thread; the views stay valid."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         own = np.empty(sum(stops) - sum(starts), np.uint8)
-        return await asyncio.to_thread(self._read, starts, stops, own)
+        return await asyncio.to_thread(self._read_ranges, starts, stops, own)
 
-    def _read(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
-        file = self._descriptor()
+    def _read_ranges(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
+        file = self._open_descriptor()
         if len(starts) == 1:
-            buffer = memoryview(_lent(stops[0] - starts[0], starts[0]) if own is None else own)
-            self._fill(file, buffer, starts[0])
+            buffer = memoryview(_borrow_shifted(stops[0] - starts[0], starts[0]) if own is None else own)
+            self._fill_view(file, buffer, starts[0])
             return [buffer]
+        # Only what touches is read together: a gap would be copied for nothing, and a call costs little.
         fetches = plan_ranges(starts, stops, gap=0, max_size=1 << 62)
         total = sum(f.stop - f.start for f in fetches)
-        buffer = memoryview(_lent(total, fetches[0].start if fetches else 0) if own is None else own)
+        buffer = memoryview(_borrow_shifted(total, fetches[0].start if fetches else 0) if own is None else own)
         views = [buffer[:0]] * len(starts)
         at = 0
         for fetch in fetches:
             size = fetch.stop - fetch.start
-            self._fill(file, buffer[at : at + size], fetch.start)
+            self._fill_view(file, buffer[at : at + size], fetch.start)
             for i in fetch.members:
                 first = at + starts[i] - fetch.start
                 views[i] = buffer[first : first + stops[i] - starts[i]]
             at += size
         return views
 
-    def _fill(self, file: _Descriptor, view: memoryview, start: int) -> None:
+    def _fill_view(self, file: _Descriptor, view: memoryview, start: int) -> None:
         done, size = 0, len(view)
         while done < size:
             try:
-                got = self._pread(file, view[done : done + _MAX_READ], start + done)
+                got = self._read_at(file, view[done : done + _MAX_READ_BYTES], start + done)
             except OSError as error:
                 msg = f"bytes {start} to {start + size} cannot be read: {error.strerror}"
                 raise SourceError(msg, url=self.url) from error
@@ -240,9 +243,10 @@ class LocalSource:
                 raise SourceError(msg, url=self.url)
             done += got
 
-    def _pread(self, file: _Descriptor, view: memoryview, at: int) -> int:
+    def _read_at(self, file: _Descriptor, view: memoryview, at: int) -> int:
         if hasattr(os, "preadv"):
             return os.preadv(file.number, [view], at)
+        # Where there is no preadv, a descriptor has one position for all threads.
         with self._lock:
             os.lseek(file.number, at, os.SEEK_SET)
             data = os.read(file.number, len(view))
@@ -281,5 +285,5 @@ class UnnamedSource(LocalSource):
     def check(self) -> None:
         """Do nothing: nobody else can change the file."""
 
-    def _descriptor(self) -> _Descriptor:
+    def _open_descriptor(self) -> _Descriptor:
         return self._file

@@ -15,7 +15,7 @@ from typing import Any
 from scichunk.errors import SourceError
 from scichunk.options import get
 from scichunk.sources.base import ByteSource, public_url, tag_with_head
-from scichunk.sources.identity import digest, object_number
+from scichunk.sources.identity import digest_values, object_number
 
 __all__ = ["Location", "file_of", "locate"]
 
@@ -36,16 +36,16 @@ class Location:
 
     def __post_init__(self) -> None:
         if not self.key:
-            object.__setattr__(self, "key", self._identify())
+            object.__setattr__(self, "key", self._make_key())
 
-    def _identify(self) -> str:
+    def _make_key(self) -> str:
         target = self.target
         if isinstance(target, str):
-            return target if "://" not in target and not self.options else "url:" + digest(target, self.options)
+            return target if "://" not in target and not self.options else "url:" + digest_values(target, self.options)
         if isinstance(target, bytes):
             return "bytes:" + hashlib.blake2b(target, digest_size=16).hexdigest()
         if isinstance(target, tuple):
-            return "fs:" + digest(*target)
+            return "fs:" + digest_values(*target)
         return "object:" + object_number(target)
 
     @property
@@ -132,9 +132,9 @@ class Location:
         path = self.local_path
         if path is None:
             return []
-        from scichunk.sources.siblings import existing
+        from scichunk.sources.siblings import find_existing
 
-        return [Location(p) for p in existing(path, names)]
+        return [Location(p) for p in find_existing(path, names)]
 
     def open(self) -> ByteSource:
         """Open the source.
@@ -144,11 +144,11 @@ class Location:
         SourceError
             If it is missing or unreachable.
         """
-        source = self._open()
+        source = self._open_source()
         source.key = self.key
         return source
 
-    def _open(self) -> ByteSource:
+    def _open_source(self) -> ByteSource:
         target, given = self.target, dict(self.options or {})
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource

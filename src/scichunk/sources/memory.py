@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from scichunk import options
 from scichunk.sources.base import ByteSource, Fingerprint, check_ranges
 
-__all__ = ["BytesSource", "HeldSource"]
+__all__ = ["BytesSource", "CachedRangesSource"]
 
 
 class BytesSource:
@@ -42,7 +42,7 @@ class BytesSource:
         return 1 << 62
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """All of it."""
         return len(self._data)
 
@@ -63,7 +63,7 @@ class BytesSource:
         """Do nothing: the memory goes with the last reference."""
 
 
-class HeldSource:
+class CachedRangesSource:
     """A stretch of a file that has been fetched already; what lies outside it is read from the file.
 
     Parameters
@@ -87,13 +87,13 @@ class HeldSource:
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Slice what is held; read the file if any range is not."""
-        if self._holds(starts, stops):
+        if self._covers(starts, stops):
             return [self._data[a - self._start : b - self._start] for a, b in zip(starts, stops, strict=True)]
         return self._source.read_ranges(starts, stops)
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`."""
-        if self._holds(starts, stops):
+        if self._covers(starts, stops):
             return self.read_ranges(starts, stops)
         return await self._source.read_ranges_async(starts, stops)
 
@@ -101,6 +101,6 @@ class HeldSource:
         """Close the file."""
         self._source.close()
 
-    def _holds(self, starts: Sequence[int], stops: Sequence[int]) -> bool:
+    def _covers(self, starts: Sequence[int], stops: Sequence[int]) -> bool:
         end = self._start + len(self._data)
         return all(self._start <= a <= b <= end for a, b in zip(starts, stops, strict=True))

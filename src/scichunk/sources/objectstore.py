@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scichunk.errors import SourceError
 from scichunk.lru import LRU, generation
-from scichunk.sources.remote import Head, RemoteSource, changed
+from scichunk.sources.remote import Head, RemoteSource, changed_error
 from scichunk.sources.retrying import TryAgain
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class ObstoreSource(RemoteSource):
             return
         works = _probes.get(0)
         if works is None:
-            works = _probes.put(0, await _works())
+            works = _probes.put(0, await _check_threads())
         if not works:
             msg = (
                 "stores of obstore cannot be used in a process that was forked from one that used obstore: start workers by "
@@ -63,7 +63,7 @@ class ObstoreSource(RemoteSource):
         import obstore
 
         try:
-            data, meta = await self._get(0, limits.head_bytes)
+            data, meta = await self._get_range(0, limits.head_bytes)
         except (FileNotFoundError, TryAgain):
             raise
         except Exception:
@@ -71,7 +71,7 @@ class ObstoreSource(RemoteSource):
             if meta["size"]:
                 raise
             data = b""
-        tag = _tag(meta)
+        tag = _version_tag(meta)
         self._condition = meta.get("e_tag") or ""
         if self._condition.startswith("W/"):
             self._condition = ""  # a weak one never matches (RFC 9110, section 13.1.1)
@@ -82,19 +82,19 @@ class ObstoreSource(RemoteSource):
         from obstore import exceptions
 
         try:
-            data, meta = await self._get(start, stop)
+            data, meta = await self._get_range(start, stop)
         except exceptions.PreconditionError:
-            raise changed() from None
+            raise changed_error() from None
         except (exceptions.NotSupportedError, NotImplementedError):
             if not self._condition:
                 raise
             self._condition = ""
-            data, meta = await self._get(start, stop)
-        if not self.is_version(meta["size"], _tag(meta)):
-            raise changed()
+            data, meta = await self._get_range(start, stop)
+        if not self.is_version(meta["size"], _version_tag(meta)):
+            raise changed_error()
         return data
 
-    async def _get(self, start: int, stop: int) -> tuple[bytes, Any]:
+    async def _get_range(self, start: int, stop: int) -> tuple[bytes, Any]:
         import obstore
 
         wanted: Any = {"range": (start, stop)}
@@ -108,7 +108,7 @@ class ObstoreSource(RemoteSource):
         return bytes(await answer.bytes_async()), answer.meta
 
 
-async def _works() -> bool:
+async def _check_threads() -> bool:
     """Ask a store in memory for nothing: it answers at once if obstore's threads are there.
 
     A child may use obstore if its parent has not; whether it has is not to be seen otherwise, since the user's own code counts too.
@@ -125,7 +125,7 @@ async def _works() -> bool:
     return True
 
 
-def _tag(meta: Any) -> str:
+def _version_tag(meta: Any) -> str:
     """What names the version; the date 1970-01-01 stands for a server that says none."""
     modified = meta.get("last_modified")
     known = modified is not None and modified.timestamp() > 0

@@ -17,7 +17,7 @@ from scichunk.errors import SourceError
 from scichunk.options import get
 from scichunk.sources.base import public_url, secret_texts
 from scichunk.sources.location import checked_options
-from scichunk.sources.retrying import error_of, within
+from scichunk.sources.retrying import error_of, run_within
 
 __all__ = ["open_output", "scratch_folder"]
 
@@ -66,10 +66,10 @@ def open_output(
     """
     path = _local_path(target)
     if path is None:
-        with _remote(os.fspath(target), overwrite, checked_options(storage_options)) as file:
+        with _open_remote(os.fspath(target), overwrite, checked_options(storage_options)) as file:
             yield file
     else:
-        with _local(path, overwrite) as file:
+        with _open_local(path, overwrite) as file:
             yield file
 
 
@@ -95,10 +95,10 @@ def _local_path(target: str | os.PathLike[str]) -> str | None:
 
 
 @contextlib.contextmanager
-def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
+def _open_local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
     try:
-        replaced = _look(path, overwrite)
-        number, temporary = _create(path)
+        replaced = _look_at_target(path, overwrite)
+        number, temporary = _create_temporary(path)
     except (OSError, ValueError) as error:
         if isinstance(error, SourceError):
             raise
@@ -111,40 +111,40 @@ def _local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
             yield file
             file.flush()
             os.fsync(number)
-            _name(temporary, path, overwrite)
+            _name_file(temporary, path, overwrite)
     except OSError as error:
-        _remove(temporary)
+        _remove_file(temporary)
         if isinstance(error, SourceError):
             raise
         msg = f"cannot be written: {error.strerror or error}"
         raise SourceError(msg, url=path) from error
     except BaseException:
-        _remove(temporary)
+        _remove_file(temporary)
         raise
 
 
-def _name(temporary: str, path: str, overwrite: bool) -> None:
+def _name_file(temporary: str, path: str, overwrite: bool) -> None:
     """Give a complete file its name; one that has appeared meanwhile is only replaced if that is wanted."""
     if not overwrite:
         try:
             os.link(temporary, path)
         except FileExistsError:
-            raise _exists(path) from None
+            raise _exists_error(path) from None
         except (OSError, AttributeError):  # a file system without hard links
             if os.path.lexists(path):
-                raise _exists(path) from None
+                raise _exists_error(path) from None
         else:
             os.unlink(temporary)
             return
     os.replace(temporary, path)
 
 
-def _exists(name: str) -> SourceError:
+def _exists_error(name: str) -> SourceError:
     msg = "the file exists already; overwrite=True replaces it"
     return SourceError(msg, url=name)
 
 
-def _look(path: str, overwrite: bool) -> os.stat_result | None:
+def _look_at_target(path: str, overwrite: bool) -> os.stat_result | None:
     """Look at the file that will be replaced; None where there is none."""
     try:
         found = os.lstat(path)
@@ -154,7 +154,7 @@ def _look(path: str, overwrite: bool) -> os.stat_result | None:
         msg = "is a directory, pipe or device, not a regular file"
         raise SourceError(msg, url=path)
     if not overwrite:
-        raise _exists(path)
+        raise _exists_error(path)
     return found
 
 
@@ -168,7 +168,7 @@ def _make_alike(number: int, replaced: os.stat_result) -> None:
     os.fchmod(number, stat.S_IMODE(replaced.st_mode))  # behind the owner, a change of which takes bits away
 
 
-def _create(path: str) -> tuple[int, str]:
+def _create_temporary(path: str) -> tuple[int, str]:
     """Open a new file beside the target, locked as long as its writer lives, and remove those of writers that do not."""
     folder, name = os.path.split(path)
     known = os.fsencode(name)
@@ -178,7 +178,7 @@ def _create(path: str) -> tuple[int, str]:
     for _ in range(_TRIES):
         temporary = os.path.join(folder, f"{stem}{secrets.token_hex(_RANDOM_BYTES)}.part")
         number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        if _lock(number) and os.path.exists(temporary):  # another writer may have found it before it was locked
+        if _lock_file(number) and os.path.exists(temporary):  # another writer may have found it before it was locked
             return number, temporary
         os.close(number)
     msg = "other writers of the same file take its temporary files away"
@@ -194,13 +194,13 @@ def _remove_abandoned(folder: str, pattern: re.Pattern[str]) -> None:
         with contextlib.suppress(OSError):  # of another user, or gone
             number = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
-                if _lock(number):
+                if _lock_file(number):
                     os.unlink(path)
             finally:
                 os.close(number)
 
 
-def _lock(number: int) -> bool:
+def _lock_file(number: int) -> bool:
     """Lock an open file for this process; False where another has it. A lock ends with its process, however that ends."""
     try:
         import fcntl
@@ -215,22 +215,22 @@ def _lock(number: int) -> bool:
     return True
 
 
-def _remove(path: str) -> None:
+def _remove_file(path: str) -> None:
     with contextlib.suppress(OSError):
         os.unlink(path)
 
 
 @contextlib.contextmanager
-def _remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[bytes]]:
+def _open_remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[bytes]]:
     import fsspec
 
     def find() -> tuple[Any, str, bool]:
         fs, path = fsspec.core.url_to_fs(url, **options)
         return fs, path, not overwrite and fs.exists(path)
 
-    fs, path, there = _done(lambda: within(get(), find), url, options)
+    fs, path, there = _run_work(lambda: run_within(get(), find), url, options)
     if there:
-        raise _exists(public_url(url))
+        raise _exists_error(public_url(url))
     with tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
@@ -239,10 +239,10 @@ def _remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[b
             with fs.open(path, "wb") as out:
                 shutil.copyfileobj(file, out, _COPY_BYTES)
 
-        _done(send, url, options)
+        _run_work(send, url, options)
 
 
-def _done(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
+def _run_work(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
     """Return what work returns; its errors are told without secrets, and without the errors that stand behind them."""
     failure: Exception | None = None
     try:

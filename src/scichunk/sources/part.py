@@ -50,16 +50,16 @@ class PartSource:
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges that count from the first byte of the stretch."""
-        return self._source.read_ranges(*self._moved(starts, stops))
+        return self._source.read_ranges(*self._shift_ranges(starts, stops))
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`."""
-        return await self._source.read_ranges_async(*self._moved(starts, stops))
+        return await self._source.read_ranges_async(*self._shift_ranges(starts, stops))
 
     def close(self) -> None:
         """Close the file around it; a later read opens it again."""
         self._source.close()
 
-    def _moved(self, starts: Sequence[int], stops: Sequence[int]) -> tuple[list[int], list[int]]:
+    def _shift_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> tuple[list[int], list[int]]:
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         return [a + self._start for a in starts], [b + self._start for b in stops]

@@ -59,9 +59,9 @@ class HandlePool:
         make
             Opens another one; called where none is idle.
         """
-        handle = self._take(owner)
+        handle = self._take_handle(owner)
         if handle is None:
-            handle = self._opened(make)
+            handle = self._open_handle(make)
         try:
             yield handle
         except BaseException:
@@ -77,7 +77,7 @@ class HandlePool:
     def discard(self, owner: Hashable) -> None:
         """Close the idle handles of an owner."""
         with self._lock:
-            gone = self._pop([owner])
+            gone = self._pop_handles([owner])
         self._close_all(gone)
 
     def leave(self, owner: Hashable) -> None:
@@ -89,7 +89,7 @@ class HandlePool:
         self._left.append(owner)
         self._close_all(())
 
-    def _pop(self, owners: list[Hashable]) -> list[Any]:
+    def _pop_handles(self, owners: list[Hashable]) -> list[Any]:
         """Take the handles of owners out; the lock is held."""
         tickets = [ticket for ticket, (whose, _) in self._idle.items() if whose in owners]
         return [self._idle.pop(ticket)[1] for ticket in tickets]
@@ -100,7 +100,7 @@ class HandlePool:
             self._close(handle)
         while self._left and self._lock.acquire(blocking=False):
             try:
-                gone = self._pop([self._left.popleft() for _ in range(len(self._left))])
+                gone = self._pop_handles([self._left.popleft() for _ in range(len(self._left))])
             finally:
                 self._lock.release()
             for handle in gone:
@@ -113,7 +113,7 @@ class HandlePool:
             self._idle.clear()
         self._close_all(gone)
 
-    def _take(self, owner: Hashable) -> Any:
+    def _take_handle(self, owner: Hashable) -> Any:
         with self._lock:
             ticket = next((t for t in reversed(self._idle) if self._idle[t][0] == owner), None)
             handle = None if ticket is None else self._idle.pop(ticket)[1]
@@ -129,7 +129,7 @@ class HandlePool:
                 gone.append(self._idle.popitem(last=False)[1][1])
         self._close_all(gone)
 
-    def _opened(self, make: Callable[[], Any]) -> Any:
+    def _open_handle(self, make: Callable[[], Any]) -> Any:
         try:
             return make()
         except Exception as error:

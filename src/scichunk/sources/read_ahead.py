@@ -12,7 +12,7 @@ from scichunk.sources.base import ByteSource
 
 __all__ = ["HeaderReader"]
 
-_READ_AHEAD: Final = 1 << 14
+_READ_AHEAD_BYTES: Final = 1 << 14
 _KEPT_BYTES: Final = 1 << 26
 _KEPT_WINDOWS: Final = 1 << 14
 """What is read ahead does not count against the allowance, so of very many windows only the latest are kept."""
@@ -44,7 +44,7 @@ class HeaderReader:
         self._lock = threading.Lock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the windows, and of what was made of them."""
         return self._head_size + self._kept + self.parsed_bytes
 
@@ -63,7 +63,7 @@ class HeaderReader:
         first, end, data = self._recent
         if first <= start and stop <= end:
             return data[start - first : stop - first]
-        ahead = min(self.size, max(stop, start + _READ_AHEAD))
+        ahead = min(self.size, max(stop, start + _READ_AHEAD_BYTES))
         with self._lock:
             i = bisect.bisect_right(self._starts, start)
             if i:
@@ -82,11 +82,11 @@ class HeaderReader:
                 ahead = min(ahead, self._starts[i])
         data = memoryview(bytes(self.source.read_ranges([start], [ahead])[0]))
         with self._lock:
-            self._insert(start, data)
+            self._insert_window(start, data)
         self._recent = start, ahead, data
         return data[: stop - start]
 
-    def _insert(self, start: int, data: memoryview) -> None:
+    def _insert_window(self, start: int, data: memoryview) -> None:
         """Keep a window instead of those that lie within it, and only the latest ones."""
         low = high = bisect.bisect_left(self._starts, start)
         if low and self._starts[low - 1] + len(self._windows[low - 1]) >= start + len(data):
@@ -94,7 +94,7 @@ class HeaderReader:
         while high < len(self._starts) and self._starts[high] + len(self._windows[high]) <= start + len(data):
             high += 1
         for old in self._starts[low:high]:
-            self._forget(old)
+            self._forget_window(old)
         if low < len(self._starts) and self._starts[low] == start:
             return  # the one that is there reaches further
         self._starts.insert(low, start)
@@ -102,9 +102,9 @@ class HeaderReader:
         self._order[start] = None
         self._kept += len(data)
         while len(self._order) > 1 and (self._kept > _KEPT_BYTES or len(self._order) > _KEPT_WINDOWS):
-            self._forget(next(iter(self._order)))
+            self._forget_window(next(iter(self._order)))
 
-    def _forget(self, start: int) -> None:
+    def _forget_window(self, start: int) -> None:
         i = bisect.bisect_left(self._starts, start)
         if start in self._order:  # the first one, which the source keeps anyway, does not count
             del self._order[start]

@@ -21,13 +21,13 @@ from scichunk.errors import ScichunkError, SourceError
 from scichunk.options import Options
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, secret_texts, tag_with_head
 from scichunk.sources.ranges import Fetch, plan_ranges
-from scichunk.sources.retrying import Request, TryAgain
+from scichunk.sources.retrying import RetriedRequest, TryAgain
 
-__all__ = ["Head", "RemoteSource", "changed", "keep_over_fork"]
+__all__ = ["Head", "RemoteSource", "changed_error", "keep_over_fork"]
 
 T = TypeVar("T")
 
-_MAX_SIZE: Final = (1 << 63) - 1
+_MAX_SIZE_BYTES: Final = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class RemoteSource(ABC):
         """Raise SourceError if the file has changed; called after each batch."""
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """What is known of the file: its head, or all of it."""
         return len(self._known)
 
@@ -112,12 +112,12 @@ class RemoteSource(ABC):
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         if all(stop <= len(self._known) for stop in stops):
             return [self._known[start:stop] for start, stop in zip(starts, stops, strict=True)]
-        return self._run(self._batch(starts, stops, options.get()))
+        return self._run_work(self._read_batch(starts, stops, options.get()))
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, for any event loop."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        work = asyncio.run_coroutine_threadsafe(self._batch(starts, stops, options.get()), fsspec.asyn.get_loop())
+        work = asyncio.run_coroutine_threadsafe(self._read_batch(starts, stops, options.get()), fsspec.asyn.get_loop())
         return await asyncio.wrap_future(work)
 
     def close(self) -> None:  # noqa: B027  # sources that hold something of their own may say how to let it go
@@ -131,7 +131,7 @@ class RemoteSource(ABC):
         MissingFile, SourceError
             If there is no such file, or it cannot be reached.
         """
-        self._run(self._opening(options.get()))
+        self._run_work(self._open_head(options.get()))
 
     def keep(self, whole: bytes) -> None:
         """Take the content of the whole file from memory from now on."""
@@ -141,7 +141,7 @@ class RemoteSource(ABC):
         """Whether an answer is of the version that was opened, as far as can be told: None and "" stand for what is not said."""
         return size in {None, self.fingerprint.size} and (not self._version or tag == self._version)
 
-    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+    def _run_work(self, work: Coroutine[Any, Any, T]) -> T:
         future = asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop())
         try:
             return future.result()
@@ -149,27 +149,28 @@ class RemoteSource(ABC):
             future.cancel()  # after Ctrl-C, nobody waits for the answers any more
             raise
 
-    def _request(self, verb: str, part: str | None = None) -> Request:
-        return Request(self._secret_url, self.url, part, verb, self._hidden)
+    def _make_request(self, verb: str, part: str | None = None) -> RetriedRequest:
+        return RetriedRequest(self._secret_url, self.url, part, verb, self._hidden)
 
-    async def _opening(self, limits: Options) -> None:
+    async def _open_head(self, limits: Options) -> None:
         async def attempt() -> Head:
-            await self._connect()
+            await self._connect_once()
             return await self.fetch_head(limits)
 
-        found = await self._request("opened").persist(attempt, limits)
-        if not 0 <= found.size <= _MAX_SIZE:
+        found = await self._make_request("opened").persist(attempt, limits)
+        if not 0 <= found.size <= _MAX_SIZE_BYTES:
             msg = f"the server says that the file has {found.size} bytes"
             raise SourceError(msg, url=self.url)
         self._known, self._version = memoryview(found.data), found.tag
+        # A server without ETag and Last-Modified names no version; the digest of the head notices at least what changes there.
         self.fingerprint = Fingerprint(found.size, found.tag or tag_with_head("", found.data))
 
-    async def _connect(self) -> None:
+    async def _connect_once(self) -> None:
         if self._connected != os.getpid():
             await self.connect()
             self._connected = os.getpid()
 
-    async def _batch(self, starts: Sequence[int], stops: Sequence[int], limits: Options) -> list[memoryview]:
+    async def _read_batch(self, starts: Sequence[int], stops: Sequence[int], limits: Options) -> list[memoryview]:
         views = [memoryview(b"")] * len(starts)
         wanted: list[int] = []
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):
@@ -182,18 +183,19 @@ class RemoteSource(ABC):
         fetches = plan_ranges(
             [starts[i] for i in wanted], [stops[i] for i in wanted], gap=limits.range_gap, max_size=limits.range_max
         )
-        bodies = await self._together(fetches, limits)
+        bodies = await self._fetch_together(fetches, limits)
         for fetch, body in zip(fetches, bodies, strict=True):
             view = memoryview(body)
             for member in fetch.members:
                 i = wanted[member]
                 views[i] = view[starts[i] - fetch.start : stops[i] - fetch.start]
-        await self._request("read").persist(self.check, limits)
+        # Storages whose answers do not say their version are asked for it after the batch: what came before is of the old one, or all.
+        await self._make_request("read").persist(self.check, limits)
         return views
 
-    async def _together(self, fetches: Sequence[Fetch], limits: Options) -> list[bytes]:
+    async def _fetch_together(self, fetches: Sequence[Fetch], limits: Options) -> list[bytes]:
         """Make all fetches at once; the first that fails for good ends the others."""
-        tasks = [asyncio.ensure_future(self._fetch(f, limits)) for f in fetches]
+        tasks = [asyncio.ensure_future(self._fetch_range(f, limits)) for f in fetches]
         failure: ScichunkError | None = None
         try:
             return await asyncio.gather(*tasks)
@@ -202,20 +204,21 @@ class RemoteSource(ABC):
         finally:
             for task in tasks:
                 task.cancel()
+            # Tasks that were cancelled still end their connections; nobody would ask for their errors, and asyncio would print them.
             await asyncio.gather(*tasks, return_exceptions=True)
-        raise await self._explained(failure, limits)
+        raise await self._explain_failure(failure, limits)
 
-    async def _explained(self, failure: ScichunkError, limits: Options) -> ScichunkError:
+    async def _explain_failure(self, failure: ScichunkError, limits: Options) -> ScichunkError:
         """Return the error of a changed file if that is why a range could not be read: the file may have become shorter."""
         try:
-            await self._request("read", failure.part).persist(self.check, replace(limits, retries=0))
+            await self._make_request("read", failure.part).persist(self.check, replace(limits, retries=0))
         except ScichunkError as error:
-            return error if error.message == changed().message else failure
+            return error if error.message == changed_error().message else failure
         return failure
 
-    async def _fetch(self, fetch: Fetch, limits: Options) -> bytes:
+    async def _fetch_range(self, fetch: Fetch, limits: Options) -> bytes:
         async def attempt() -> bytes:
-            await self._connect()
+            await self._connect_once()
             body = await self.fetch_range(fetch.start, fetch.stop, limits)
             if len(body) != fetch.stop - fetch.start:
                 msg = f"{len(body)} bytes came instead of {fetch.stop - fetch.start}"
@@ -223,17 +226,17 @@ class RemoteSource(ABC):
             return body
 
         part = f"bytes {fetch.start} to {fetch.stop}"
-        return await self._request("read", part).persist(attempt, limits)
+        return await self._make_request("read", part).persist(attempt, limits)
 
 
-def changed() -> SourceError:
+def changed_error() -> SourceError:
     """Return the error of a file that is no longer what was opened."""
     msg = "the file has changed since it was opened; open it again"
     return SourceError(msg)
 
 
 _connections: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
-_held: list[Any] = []
+_kept_connections: list[Any] = []
 _inherited: list[Any] = []
 
 
@@ -247,16 +250,16 @@ def keep_over_fork(connection: Any) -> None:
 
 
 def _before_fork() -> None:
-    _held.extend(_connections.values())
+    _kept_connections.extend(_connections.values())
 
 
 def _after_fork_in_parent() -> None:
-    _held.clear()
+    _kept_connections.clear()
 
 
 def _after_fork_in_child() -> None:
-    _inherited.extend(_held)
-    _held.clear()
+    _inherited.extend(_kept_connections)
+    _kept_connections.clear()
     _connections.clear()
     for connection in list(_inherited):
         connector = getattr(connection, "connector", None)

@@ -17,7 +17,7 @@ from scichunk.errors import MissingFile, ScichunkError, SourceError
 from scichunk.options import Options
 from scichunk.sources.base import public_url, without_secrets
 
-__all__ = ["Request", "TryAgain", "error_of", "in_thread", "seconds_to_wait", "within"]
+__all__ = ["RetriedRequest", "TryAgain", "error_of", "in_thread", "run_within", "seconds_to_wait"]
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ _FINAL_NAMES: Final = frozenset({
 _ODD_REDIRECTS: Final = frozenset({
     "NonHttpUrlRedirectClientError", "InvalidUrlRedirectClientError", "RedirectClientError",
 })  # fmt: skip
-_MOST_TEXT: Final = 400
+_MOST_CHARACTERS: Final = 400
 
 _slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Semaphore]] = weakref.WeakKeyDictionary()
 
@@ -56,7 +56,7 @@ class TryAgain(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class RetriedRequest:
     """What one request is for.
 
     Parameters
@@ -93,26 +93,27 @@ class Request:
                 async with _slots_of_loop(limits.concurrency):
                     return await asyncio.wait_for(attempt(), limits.timeout)
             except Exception as error:  # noqa: BLE001  # whatever a library raises; it is told below
-                failure, final = self._told(error, limits), _is_final(error)
+                failure, final = self._explain_error(error, limits), _is_final(error)
                 wait = error.wait if isinstance(error, TryAgain) else 0.0
             if final:
                 break
             if number == limits.retries:
                 failure.tried = f"{number + 1} times"
                 break
+            # Random, since otherwise all workers of a cluster would come back at the same moment.
             backoff = limits.retry_wait * 2**number * random.uniform(0.75, 1.25)  # noqa: S311
             await asyncio.sleep(max(backoff, min(wait, limits.timeout)))
             number += 1
         raise failure
 
-    def _told(self, error: Exception, limits: Options) -> ScichunkError:
+    def _explain_error(self, error: Exception, limits: Options) -> ScichunkError:
         if isinstance(error, TimeoutError) and not str(error):
             msg = f"cannot be {self.verb}: no answer within {limits.timeout:g} s (options.timeout)"
             return SourceError(msg, url=self.name, part=self.part)
         return error_of(error, self.url, f"cannot be {self.verb}", part=self.part, hidden=self.hidden)
 
 
-def _started(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
+def _start_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
     """Start work in a thread of its own, for which Python does not wait when it ends.
 
     Threads of pools, those of :func:`asyncio.to_thread` among them, are waited for: a server that never answers would keep the process
@@ -136,10 +137,10 @@ def _started(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.fu
 
 async def in_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Return what a function returns that may never do so: the caller bounds the time."""
-    return await asyncio.wrap_future(_started(work, *args, **kwargs))
+    return await asyncio.wrap_future(_start_thread(work, *args, **kwargs))
 
 
-def within(limits: Options, work: Callable[[], T]) -> T:
+def run_within(limits: Options, work: Callable[[], T]) -> T:
     """Return what a function returns that asks a storage something, within the time that all tries of a request may take.
 
     Raises
@@ -149,7 +150,7 @@ def within(limits: Options, work: Callable[[], T]) -> T:
     """
     seconds = limits.timeout * (limits.retries + 1)
     try:
-        return _started(work).result(seconds)
+        return _start_thread(work).result(seconds)
     except concurrent.futures.TimeoutError as error:
         if str(error):
             raise
@@ -179,11 +180,11 @@ def error_of(
     if isinstance(error, ScichunkError):
         error.__cause__ = error.__context__ = None
         return error.at(url=name, part=part)
-    real = _real(error)
+    real = _find_real_error(error)
     if isinstance(real, FileNotFoundError):
         msg = "no such file or object"
         return MissingFile(msg, url=name, part=part)
-    text = _text(real, url, hidden)
+    text = _first_paragraph(real, url, hidden)
     if isinstance(real, PermissionError):
         what = f"{what}: access denied"
     kind = "" if isinstance(real, TryAgain) else f": {type(real).__name__}"
@@ -201,7 +202,7 @@ def seconds_to_wait(retry_after: str) -> float:
         return 0.0
 
 
-def _real(error: BaseException) -> BaseException:
+def _find_real_error(error: BaseException) -> BaseException:
     """What is behind an error: fsspec tells any failure of HTTP as a missing file, and keeps the real one as its cause."""
     cause = error.__cause__
     if isinstance(error, FileNotFoundError) and cause is not None and getattr(cause, "status", None) not in {404, 410}:
@@ -211,17 +212,17 @@ def _real(error: BaseException) -> BaseException:
 
 
 def _is_final(error: Exception) -> bool:
-    real = _real(error)
+    real = _find_real_error(error)
     names = {kind.__name__ for kind in type(real).__mro__}
     return isinstance(real, (ScichunkError, FileNotFoundError, PermissionError, *_FINAL)) or bool(names & _FINAL_NAMES)
 
 
-def _text(error: BaseException, url: str, hidden: Sequence[str]) -> str:
+def _first_paragraph(error: BaseException, url: str, hidden: Sequence[str]) -> str:
     """The first paragraph of what an error says; what follows is for the authors of its library."""
     if type(error).__name__ in _ODD_REDIRECTS:  # the text is the whole of what the server has sent
         return "the server leads to something that is no URL of HTTP"
     text = without_secrets(str(error), url, hidden).strip().partition("\n\n")[0]
-    return " ".join(text.split())[:_MOST_TEXT]
+    return " ".join(text.split())[:_MOST_CHARACTERS]
 
 
 def _slots_of_loop(concurrency: int) -> asyncio.Semaphore:

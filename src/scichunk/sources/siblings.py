@@ -14,11 +14,11 @@ from scichunk.lru import LRU, memory_of
 from scichunk.sources.base import Fingerprint
 from scichunk.sources.local import stat_file
 
-__all__ = ["existing", "with_siblings"]
+__all__ = ["find_existing", "with_siblings"]
 
 _RACY_NS: Final = 2_500_000_000
 """A folder that changed so shortly before it was listed may have changed again within one tick of its file system's clock."""
-_MANY: Final = 512
+_MANY_NAMES: Final = 512
 """Folders with more names are not listed again and again while they change."""
 
 
@@ -36,7 +36,7 @@ _listings: LRU[_Listing] = LRU(
 )
 
 
-def existing(path: str, names: Sequence[str]) -> list[str]:
+def find_existing(path: str, names: Sequence[str]) -> list[str]:
     """Return the paths of those files beside a local one that exist.
 
     Parameters
@@ -74,7 +74,7 @@ def _is_file(path: str) -> bool:
 def with_siblings(fingerprint: Fingerprint, path: str, names: Sequence[str]) -> Fingerprint:
     """Return the version of a file together with those beside it."""
     parts = []
-    for sibling in existing(path, names):
+    for sibling in find_existing(path, names):
         try:
             seen = os.stat(sibling)
         except OSError:  # it has gone since the folder was listed
@@ -96,7 +96,7 @@ def _names_in(folder: str) -> frozenset[str] | None:
     if known is not None:
         if known.changed_ns == changed and known.listed_ns - changed > _RACY_NS:
             return known.names
-        if len(known.names) > _MANY and time.time_ns() - changed <= _RACY_NS:
+        if len(known.names) > _MANY_NAMES and time.time_ns() - changed <= _RACY_NS:
             return None
         _listings.pop(folder)
     try:

@@ -83,7 +83,7 @@ class LocalCopy:
         if type(self._source) is LocalSource:
             yield self._source.path
             return
-        copy = self._copied()
+        copy = self._copy_source()
         name = f"/proc/self/fd/{copy.fileno()}"
         if os.path.exists(name):
             yield name
@@ -100,7 +100,7 @@ class LocalCopy:
         with self._lock:
             self._copy = None
 
-    def _copied(self) -> UnnamedSource:
+    def _copy_source(self) -> UnnamedSource:
         source = getattr(self._source, "content", self._source)  # a file that was expanded to disk lies there already
         if isinstance(source, UnnamedSource):
             return source

@@ -19,7 +19,7 @@ from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.memory import BytesSource
 from scichunk.sources.spill import Spill
 
-__all__ = ["ExpandedSource", "compression", "expand", "expanded_head", "first_bytes"]
+__all__ = ["WholeFileSource", "expand_source", "find_compression", "first_bytes", "head_of_content"]
 
 _MAGIC: Final = {
     b"\x1f\x8b": "gzip",
@@ -29,12 +29,12 @@ _MAGIC: Final = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zXZ\0": "xz",
 }
-_STEP: Final = 1 << 20
-_IN_MEMORY: Final = 1 << 26
-_WORTH_A_WORD: Final = 1 << 24
+_STEP_BYTES: Final = 1 << 20
+_IN_MEMORY_BYTES: Final = 1 << 26
+_WARNING_BYTES: Final = 1 << 24
 
 
-def compression(head: bytes | memoryview) -> str | None:
+def find_compression(head: bytes | memoryview) -> str | None:
     """How a file that begins with these bytes is compressed as a whole, if it is."""
     start = bytes(head[:8])
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
@@ -42,7 +42,7 @@ def compression(head: bytes | memoryview) -> str | None:
 
 def first_bytes(head: bytes | memoryview, size: int) -> bytes:
     """First bytes of what is in a compressed file, as far as its head says; empty if they cannot be had."""
-    kind, data = compression(head), bytes(head)
+    kind, data = find_compression(head), bytes(head)
     try:
         if kind == "gzip":
             return zlib.decompressobj(31).decompress(data, size)
@@ -55,7 +55,7 @@ def first_bytes(head: bytes | memoryview, size: int) -> bytes:
     return b"" if kind else data[:size]
 
 
-def expanded_head(source: ByteSource) -> bytes:
+def head_of_content(source: ByteSource) -> bytes:
     """First bytes of what is in a compressed file, of any kind; empty if it is not compressed.
 
     More of the file is read than its head where that is not enough: a block of bzip2, all of a zip archive.
@@ -65,15 +65,15 @@ def expanded_head(source: ByteSource) -> bytes:
     FormatError, UnsupportedFeature
         If the data are corrupt, or cannot be decompressed.
     """
-    kind = compression(source.head())
+    kind = find_compression(source.head())
     if kind is None:
         return b""
-    found = first_bytes(source.head(), _STEP)
+    found = first_bytes(source.head(), _STEP_BYTES)
     with located(url=source.url):
-        return found or next(_pieces(kind, source), b"")
+        return found or next(_iterate_pieces(kind, source), b"")
 
 
-def expand(source: ByteSource) -> ByteSource:
+def expand_source(source: ByteSource) -> ByteSource:
     """Return a source of what is in a compressed file; the source itself if it is not compressed.
 
     Raises
@@ -90,48 +90,50 @@ def expand(source: ByteSource) -> ByteSource:
     PerformanceWarning
         If the file is large: every process decompresses all of it.
     """
-    kind = compression(source.head())
+    kind = find_compression(source.head())
     if kind is None:
         return source
     size = source.fingerprint.size
-    if size > _WORTH_A_WORD:
+    if size > _WARNING_BYTES:
         msg = (
             f"{source.url} is compressed as a whole ({kind}): every process must decompress all of it "
             "before the first value. Store it tile-compressed (fpack) or plain."
         )
         warnings.warn(msg, PerformanceWarning, stacklevel=4)
-    return ExpandedSource(source, lambda: _pieces(kind, source))
+    return WholeFileSource(source, lambda: _iterate_pieces(kind, source))
 
 
-def _pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
+def _iterate_pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
     """What is in the file, in pieces of bounded size."""
     if kind == "gzip":
-        return _members(kind, source, lambda: zlib.decompressobj(31))
+        return _iterate_members(kind, source, lambda: zlib.decompressobj(31))
     if kind == "bzip2":
-        return _members(kind, source, bz2.BZ2Decompressor)
+        return _iterate_members(kind, source, bz2.BZ2Decompressor)
     if kind == "xz":
-        return _members(kind, source, lambda: lzma.LZMADecompressor(memlimit=1 << 30))
+        # The header of xz says how large its dictionary is: up to 4 GB without this limit.
+        return _iterate_members(kind, source, lambda: lzma.LZMADecompressor(memlimit=1 << 30))
     whole = bytes(source.read_ranges([0], [source.fingerprint.size])[0])
     if kind == "zip":
-        return _zip(whole)
-    return _zstd(whole) if kind == "zstd" else _compress(whole)
+        return _expand_zip(whole)
+    return _expand_zstd(whole) if kind == "zstd" else _expand_lzw(whole)
 
 
-def _members(kind: str, source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
+def _iterate_members(kind: str, source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
     """Streams one after another; zeros or other bytes after the last are ignored."""
     size, at, data, stream, done = source.fingerprint.size, 0, b"", start(), 0
     begun = False
     try:
         while True:
-            if not data and not _waiting(stream):
+            if not data and not _holds_input(stream):
                 if at >= size:
                     break
-                data = bytes(source.read_ranges([at], [min(size, at + _STEP)])[0])
+                data = bytes(source.read_ranges([at], [min(size, at + _STEP_BYTES)])[0])
                 at += len(data)
-            piece, data = _step(stream, data)
+            piece, data = _decompress_step(stream, data)
             if piece:
                 begun = True
                 yield piece
+            # gzip, bzip2 and xz files may consist of several streams, whose contents follow each other (RFC 1952, section 2.2, for gzip).
             if stream.eof:
                 done, begun = done + 1, False
                 data = (stream.unused_data or data).lstrip(b"\0")
@@ -148,18 +150,19 @@ def _members(kind: str, source: ByteSource, start: Callable[[], Any]) -> Iterato
         raise FormatError(msg)
 
 
-def _waiting(stream: Any) -> bool:
+def _holds_input(stream: Any) -> bool:
     """Whether a stream of bz2 or lzma holds input that it has not used."""
     return not getattr(stream, "needs_input", True)
 
 
-def _step(stream: Any, data: bytes) -> tuple[bytes, bytes]:
+def _decompress_step(stream: Any, data: bytes) -> tuple[bytes, bytes]:
     """Decompress at most a step; returns it and what input is left."""
-    piece: bytes = stream.decompress(data, _STEP)
+    # Never more than a step at once: a bomb of 10 MB holds 10 GB of zeros.
+    piece: bytes = stream.decompress(data, _STEP_BYTES)
     return piece, getattr(stream, "unconsumed_tail", b"")
 
 
-def _zip(whole: bytes) -> Iterator[bytes]:
+def _expand_zip(whole: bytes) -> Iterator[bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(whole)) as archive:
             names = [i for i in archive.infolist() if not i.is_dir()]
@@ -167,7 +170,7 @@ def _zip(whole: bytes) -> Iterator[bytes]:
                 msg = f"a zip archive of {len(names)} files; name one as zip://FILE::URL"
                 raise UnsupportedFeature(msg)
             with archive.open(names[0]) as file:
-                while piece := file.read(_STEP):
+                while piece := file.read(_STEP_BYTES):
                     yield piece
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         if isinstance(error, ScichunkError):
@@ -176,19 +179,19 @@ def _zip(whole: bytes) -> Iterator[bytes]:
         raise FormatError(msg) from error
 
 
-def _zstd(whole: bytes) -> Iterator[bytes]:
+def _expand_zstd(whole: bytes) -> Iterator[bytes]:
     import pyarrow as pa
 
     try:
         with pa.CompressedInputStream(pa.BufferReader(whole), "zstd") as file:
-            while piece := file.read(_STEP):
+            while piece := file.read(_STEP_BYTES):
                 yield piece
     except (OSError, pa.ArrowException) as error:
         msg = f"zstd data are corrupt: {error}"
         raise FormatError(msg) from error
 
 
-def _compress(whole: bytes) -> Iterator[bytes]:
+def _expand_lzw(whole: bytes) -> Iterator[bytes]:
     try:
         import uncompresspy
     except ImportError:
@@ -196,14 +199,14 @@ def _compress(whole: bytes) -> Iterator[bytes]:
         raise UnsupportedFeature(msg) from None
     try:
         with uncompresspy.LZWFile(io.BytesIO(whole)) as file:
-            while piece := file.read(_STEP):
+            while piece := file.read(_STEP_BYTES):
                 yield piece
     except (ValueError, EOFError, OSError) as error:
         msg = f"LZW data are corrupt: {error}"
         raise FormatError(msg) from error
 
 
-class ExpandedSource:
+class WholeFileSource:
     """What is in a file, made by going through all of it; made again if it is read after it was closed.
 
     Parameters
@@ -227,7 +230,7 @@ class ExpandedSource:
         self.fingerprint = Fingerprint(self.content.fingerprint.size, source.fingerprint.tag)
 
     def __repr__(self) -> str:
-        return f"ExpandedSource({self.url!r}, {self.fingerprint.size} bytes)"
+        return f"{type(self).__name__}({self.url!r}, {self.fingerprint.size} bytes)"
 
     @property
     def is_cheap(self) -> bool:
@@ -240,9 +243,9 @@ class ExpandedSource:
         return self.content.batch_bytes
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """The content, if it lies in memory."""
-        return int(getattr(self._content, "held_bytes", 0))
+        return int(getattr(self._content, "cached_bytes", 0))
 
     @property
     def content(self) -> ByteSource:
@@ -250,7 +253,7 @@ class ExpandedSource:
         with self._lock:
             if self._content is None:
                 with located(url=self.url):
-                    self._content = _collect(self._pieces(), self.url, self._source.fingerprint.tag)
+                    self._content = _keep_pieces(self._pieces(), self.url, self._source.fingerprint.tag)
             return self._content
 
     def head(self) -> memoryview:
@@ -272,7 +275,7 @@ class ExpandedSource:
         self._source.close()
 
 
-def _collect(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
+def _keep_pieces(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
     """Keep pieces in memory while they are few, else in a temporary file."""
     limit, kept, size = options.get().max_expanded_bytes, bytearray(), 0
     with contextlib.ExitStack() as stack:
@@ -283,7 +286,7 @@ def _collect(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
                 kept.clear()
                 msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
                 raise LimitExceeded(msg)
-            if spill is None and size > _IN_MEMORY:
+            if spill is None and size > _IN_MEMORY_BYTES:
                 spill = Spill()
                 stack.callback(spill.close)
                 spill.write(kept)

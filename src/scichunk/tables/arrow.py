@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "allocate_array",
     "arrow_type",
     "dtype_of",
-    "empty",
     "from_numpy",
-    "lists",
-    "nest",
+    "make_lists",
+    "make_strings",
+    "nest_cells",
     "offsets_of",
-    "strings",
     "to_numpy",
     "value_type",
 ]
@@ -71,7 +71,7 @@ def dtype_of(kind: pa.DataType) -> np.dtype[Any]:
     return np.dtype(object)
 
 
-def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def allocate_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Make an uninitialised array in memory of Arrow's pool, which keeps what is freed: threads do not wait for fresh pages.
 
     Its values become an Arrow array by :func:`from_numpy` without a copy.
@@ -97,10 +97,10 @@ def from_numpy(values: Array, mask: Array | None = None) -> pa.Array:
     rows, cell = values.shape[0], values.shape[1:]
     flat = np.ascontiguousarray(values).reshape(-1)
     off = None if mask is None or not mask.any() else np.ascontiguousarray(mask).reshape(-1)
-    return nest(_flat(flat, off), cell, rows)
+    return nest_cells(_make_flat(flat, off), cell, rows)
 
 
-def nest(values: pa.Array, cell: tuple[int, ...], rows: int) -> pa.Array:
+def nest_cells(values: pa.Array, cell: tuple[int, ...], rows: int) -> pa.Array:
     """Wrap the elements of ``rows`` cells into nested ``fixed_size_list``, the last axis innermost."""
     import pyarrow as pa
 
@@ -110,27 +110,28 @@ def nest(values: pa.Array, cell: tuple[int, ...], rows: int) -> pa.Array:
     return values
 
 
-def _flat(values: Array, mask: Array | None) -> pa.Array:
+def _make_flat(values: Array, mask: Array | None) -> pa.Array:
     import pyarrow as pa
 
     kind = values.dtype.kind
     if kind in "iuf":
         return pa.Array.from_buffers(
-            pa.from_numpy_dtype(values.dtype), values.size, [_validity(mask), pa.py_buffer(values)]
+            pa.from_numpy_dtype(values.dtype), values.size, [_make_validity(mask), pa.py_buffer(values)]
         )
     if kind == "b":
         bits = np.packbits(values, bitorder="little")
-        return pa.Array.from_buffers(pa.bool_(), values.size, [_validity(mask), pa.py_buffer(bits)])
+        return pa.Array.from_buffers(pa.bool_(), values.size, [_make_validity(mask), pa.py_buffer(bits)])
     if kind == "c":
         half = np.dtype(f"f{values.dtype.itemsize // 2}")
         parts = [
-            _flat(np.ascontiguousarray(p.astype(half, copy=False)), None) for p in (np.real(values), np.imag(values))
+            _make_flat(np.ascontiguousarray(p.astype(half, copy=False)), None)
+            for p in (np.real(values), np.imag(values))
         ]
-        return pa.Array.from_buffers(arrow_type(values.dtype), values.size, [_validity(mask)], children=parts)
+        return pa.Array.from_buffers(arrow_type(values.dtype), values.size, [_make_validity(mask)], children=parts)
     return pa.array(values, type=arrow_type(values.dtype), mask=mask, from_pandas=False)
 
 
-def _validity(mask: Array | None) -> Any:
+def _make_validity(mask: Array | None) -> Any:
     import pyarrow as pa
 
     return None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
@@ -163,7 +164,7 @@ def offsets_of(sizes: npt.ArrayLike) -> npt.NDArray[np.int32]:
     return ends.astype(np.int32)
 
 
-def lists(offsets: npt.NDArray[np.int32], values: pa.Array, mask: Array | None = None) -> pa.Array:
+def make_lists(offsets: npt.NDArray[np.int32], values: pa.Array, mask: Array | None = None) -> pa.Array:
     """Make a ``list`` array.
 
     Parameters
@@ -178,17 +179,17 @@ def lists(offsets: npt.NDArray[np.int32], values: pa.Array, mask: Array | None =
     import pyarrow as pa
 
     where = np.ascontiguousarray(offsets, np.int32)
-    buffers = [_validity(mask), pa.py_buffer(where)]
+    buffers = [_make_validity(mask), pa.py_buffer(where)]
     return pa.Array.from_buffers(pa.list_(values.type), len(where) - 1, buffers, children=[values])
 
 
-def strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], mask: Array | None = None) -> pa.Array:
-    """Make a ``string`` array of UTF-8 bytes that have been validated; parameters as those of :func:`lists`."""
+def make_strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], mask: Array | None = None) -> pa.Array:
+    """Make a ``string`` array of UTF-8 bytes that have been validated; parameters as those of :func:`make_lists`."""
     import pyarrow as pa
 
     where, text = np.ascontiguousarray(offsets, np.int32), np.ascontiguousarray(data)
     return pa.Array.from_buffers(
-        pa.string(), len(where) - 1, [_validity(mask), pa.py_buffer(where), pa.py_buffer(text)]
+        pa.string(), len(where) - 1, [_make_validity(mask), pa.py_buffer(where), pa.py_buffer(text)]
     )
 
 
@@ -200,7 +201,7 @@ def value_type(kind: pa.DataType) -> pa.DataType:
 
 
 def to_numpy(array: pa.Array, column: Column) -> Array:
-    """Turn rows of a column into its NumPy form: the inverse of :func:`from_numpy` and :func:`lists`.
+    """Turn rows of a column into its NumPy form: the inverse of :func:`from_numpy` and :func:`make_lists`.
 
     A null becomes ``column.null`` if there is one; else NaN, False, 0 or an empty text (None in object columns of text).
 
@@ -220,17 +221,17 @@ def to_numpy(array: pa.Array, column: Column) -> Array:
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
     if column.cell is None:
-        return _objects(array)
+        return _make_objects(array)
     flat = array
     for _ in column.cell:
         if flat.null_count:  # flatten() would drop the elements of null lists
             flat = flat.fill_null([None] * flat.type.list_size)
         flat = flat.flatten()
-    values = _values(flat, column)
+    values = _take_values(flat, column)
     return values.reshape(len(array), *column.cell)
 
 
-def _values(flat: pa.Array, column: Column) -> Array:
+def _take_values(flat: pa.Array, column: Column) -> Array:
     kind = column.dtype.kind
     if kind == "c":
         real, imaginary = flat.field(0), flat.field(1)
@@ -253,13 +254,13 @@ def _values(flat: pa.Array, column: Column) -> Array:
     return found.astype(column.dtype, copy=False)
 
 
-def _objects(array: pa.Array) -> Array:
+def _make_objects(array: pa.Array) -> Array:
     """One array (or text) a row; None where the row is null."""
     out = np.empty(len(array), object)
     if not hasattr(array.type, "value_type"):
         out[:] = array.to_pylist()
         return out
-    values = _items(array.flatten())
+    values = _take_items(array.flatten())
     counts = np.asarray(array.value_lengths().fill_null(0))
     null = np.asarray(array.is_null())
     stops = np.cumsum(counts)
@@ -268,7 +269,7 @@ def _objects(array: pa.Array) -> Array:
     return out
 
 
-def _items(flat: pa.Array) -> Array:
+def _take_items(flat: pa.Array) -> Array:
     """Items of lists as one array: numbers with NaN for null, else objects with None where some are null."""
     import pyarrow as pa
 
@@ -284,5 +285,5 @@ def _items(flat: pa.Array) -> Array:
         found = np.empty(len(listed), object)
         found[:] = [np.array(v, object) if isinstance(v, list) else v for v in listed]
     else:
-        found = _values(flat, Column("", kind, dtype))
+        found = _take_values(flat, Column("", kind, dtype))
     return found.reshape(-1, *cell)

@@ -36,7 +36,7 @@ class ColumnArray(WindowArray):
     """
 
     def __init__(self, table: TableSource, name: str, *, raw: bool = False, column: Column | None = None) -> None:
-        self.column = _find(table, name) if column is None else column
+        self.column = _find_column(table, name) if column is None else column
         form = self.column.raw if raw and self.column.raw is not None else self.column
         cell = form.cell or ()
         shape = (table.count_rows(), *cell)
@@ -50,7 +50,7 @@ class ColumnArray(WindowArray):
         super().__init__(grid, form.dtype, table.reader, read)
 
 
-def _find(table: TableSource, name: str) -> Column:
+def _find_column(table: TableSource, name: str) -> Column:
     for column in table.columns:
         if column.name == name:
             return column
@@ -61,7 +61,7 @@ def _find(table: TableSource, name: str) -> Column:
 
 def column_layout(table: TableSource, source: ArraySource, name: str, *, raw: bool = False) -> Layout:
     """What must agree for columns of several files to be stacked."""
-    column = _find(table, name)
+    column = _find_column(table, name)
     form = column.raw if raw and column.raw is not None else column
     named = {"unit": "units", "scale": "scale_factor", "offset": "add_offset"}
     meaning = {word: form.attrs.get(key) for word, key in named.items()} | {"null": form.null}

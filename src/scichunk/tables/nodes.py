@@ -13,8 +13,8 @@ from scichunk.tables.columns import ColumnArray
 __all__ = ["cell_dims", "table_info", "table_node", "variable_names"]
 
 ROW = "row"
-_CHUNK: Final = 1 << 27
-_OBJECT: Final = 64  # bytes of a text or a short array, for planning
+_CHUNK_BYTES: Final = 1 << 27
+_OBJECT_BYTES: Final = 64  # bytes of a text or a short array, for planning
 
 
 def table_node(
@@ -34,7 +34,8 @@ def table_node(
     dims, names = cell_dims(table.columns), variable_names(table.columns)
     rows = _rows_together(table)
     arrays = tuple(
-        _variable(table, c, array_id, name=names[c.name], dims=(ROW, *dims[c.name]), rows=rows) for c in table.columns
+        _make_variable(table, c, array_id, name=names[c.name], dims=(ROW, *dims[c.name]), rows=rows)
+        for c in table.columns
     )
     return Node(arrays, {}, dict(table.attrs if attrs is None else attrs))
 
@@ -57,14 +58,14 @@ def variable_names(columns: Sequence[Column]) -> dict[str, str]:
 def _rows_together(table: TableSource) -> int:
     """Rows of a dask chunk, the same for all columns: whole row groups, about 128 MB of all columns together."""
     each = sum(
-        _OBJECT if c.cell is None or c.dtype.kind == "O" else c.dtype.itemsize * math.prod(c.cell)
+        _OBJECT_BYTES if c.cell is None or c.dtype.kind == "O" else c.dtype.itemsize * math.prod(c.cell)
         for c in table.columns
     )
-    groups = max(1, _CHUNK // max(1, each * table.row_group))
+    groups = max(1, _CHUNK_BYTES // max(1, each * table.row_group))
     return max(1, min(table.row_group * groups, table.count_rows()))
 
 
-def _variable(
+def _make_variable(
     table: TableSource,
     column: Column,
     array_id: Callable[[str, bool], ArrayId],
@@ -81,13 +82,13 @@ def _variable(
     if column.raw is not None:
         form, where = column.raw, array_id(column.name, True)
         source = ColumnArray(table, column.name, raw=True, column=column)
-        raw = ArrayVar(name, dims, where, source, _attrs(form), encoding | dict(form.encoding))
+        raw = ArrayVar(name, dims, where, source, _column_attributes(form), encoding | dict(form.encoding))
     source = ColumnArray(table, column.name, column=column)
     encoding |= dict(column.encoding)
-    return ArrayVar(name, dims, array_id(column.name, False), source, _attrs(column), encoding, raw=raw)
+    return ArrayVar(name, dims, array_id(column.name, False), source, _column_attributes(column), encoding, raw=raw)
 
 
-def _attrs(column: Column) -> dict[str, Any]:
+def _column_attributes(column: Column) -> dict[str, Any]:
     found = dict(column.attrs)
     if column.null is not None:
         found["_FillValue"] = column.null
@@ -122,6 +123,6 @@ def table_info(table: TableSource, group: str, name: str, notes: Mapping[str, An
     shape = (int(table.n_rows or 0),) if known else ()
     native = (min(table.row_group, *shape),) if known else ()
     columns = {c.name: f"{c.type}{f' [{unit}]' if (unit := c.attrs.get('units')) else ''}" for c in table.columns}
-    said = {**(notes or {}), **({} if known else {"rows": "not counted"}), "columns": columns}
+    notes_of_table = {**(notes or {}), **({} if known else {"rows": "not counted"}), "columns": columns}
     kind = f"{len(table.columns)} columns"
-    return ArrayInfo(group, name, dims, shape, kind, native, table.codec, table.reader, table.nbytes, said)
+    return ArrayInfo(group, name, dims, shape, kind, native, table.codec, table.reader, table.nbytes, notes_of_table)

@@ -30,10 +30,10 @@ __all__ = [
     "REFUSED",
     "Fill",
     "FilledColumnId",
-    "filled",
+    "fill_nulls",
     "filled_column",
     "find_fills",
-    "undeclared",
+    "find_undeclared",
     "without_value",
 ]
 
@@ -47,7 +47,7 @@ LOGICAL: Final = "logical"
 """Key of the encoding of booleans that are stored as integers, so that writers make booleans of them again."""
 _NULL: Final = -1
 """What stands for null among booleans."""
-_SMALL: Final = 16
+_SMALL_BITS: Final = 16
 """Bits of integers of which all values are kept in mind."""
 
 
@@ -59,11 +59,11 @@ class FilledColumnId(ColumnId):
 
     @property
     def fills(self) -> dict[str, Fill]:
-        """What :func:`filled` takes."""
+        """What :func:`fill_nulls` takes."""
         return {} if self.fill is None else {self.column: self.fill}
 
 
-def undeclared(columns: Sequence[Column], kinds: str) -> list[str]:
+def find_undeclared(columns: Sequence[Column], kinds: str) -> list[str]:
     """Return the names of those columns of the given kinds of dtype (``iu``, ``b``) that declare no value for null."""
     return [c.name for c in columns if c.cell is not None and c.dtype.kind in kinds and c.null is None]
 
@@ -82,16 +82,16 @@ def find_fills(table: TableSource, names: list[str]) -> dict[str, Fill]:
         The columns wanted, of integers or booleans.
     """
     try:
-        return _look(table, names)
+        return _look_for_nulls(table, names)
     except (FormatError, LimitExceeded, UnsupportedFeature):
         found: dict[str, Fill] = {}
         for name in names:
             with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
-                found |= _look(table, [name])
+                found |= _look_for_nulls(table, [name])
         return found
 
 
-def _look(table: TableSource, names: list[str]) -> dict[str, Fill]:
+def _look_for_nulls(table: TableSource, names: list[str]) -> dict[str, Fill]:
     if not names:
         return {}
     dtypes = {c.name: c.dtype for c in table.columns}
@@ -135,7 +135,7 @@ class _Integers:
         info = np.iinfo(dtype)
         self._lowest, self._highest = int(info.min), int(info.max)
         self._least, self._most = self._highest, self._lowest
-        small = dtype.itemsize * 8 <= _SMALL
+        small = dtype.itemsize * 8 <= _SMALL_BITS
         self._counts = np.zeros(self._highest - self._lowest + 1, bool) if small else None
 
     def add(self, array: pa.Array) -> None:
@@ -170,7 +170,7 @@ def without_value(name: str, frames: str) -> FormatError:
     )
 
 
-def filled(table: TableSource, fills: Mapping[str, Fill]) -> TableSource:
+def fill_nulls(table: TableSource, fills: Mapping[str, Fill]) -> TableSource:
     """Return a table whose nulls have values in arrays; the same one if there is nothing to do.
 
     Parameters

@@ -14,7 +14,7 @@ from scichunk.sources.output import open_output, scratch_folder
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ColumnWriter", "append", "writing"]
+__all__ = ["ColumnWriter", "append", "write_rows"]
 
 _ROWS: Final = 1 << 16
 """Most rows that are turned into bytes at once."""
@@ -29,7 +29,7 @@ class ColumnWriter(Protocol):
         """Whether its form is known before its values are."""
         ...
 
-    def look(self, array: Any) -> None:
+    def observe(self, array: Any) -> None:
         """Look at a batch of values."""
         ...
 
@@ -39,7 +39,7 @@ class ColumnWriter(Protocol):
 
 
 @contextlib.contextmanager
-def writing(
+def write_rows(
     stream: TableStream,
     path: str | os.PathLike[str],
     columns: Sequence[ColumnWriter],
@@ -70,7 +70,7 @@ def writing(
         file = stack.enter_context(open_output(path, overwrite=overwrite, storage_options=storage_options))
         batches: Iterator[pa.RecordBatch] = iter(stream.batches)
         if not all(column.settled for column in columns):
-            batches = _seen(batches, columns, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
+            batches = _observe_rows(batches, columns, stack.enter_context(tempfile.TemporaryFile(dir=folder)))
         for column in columns:
             column.settle()
         aside = stack.enter_context(tempfile.TemporaryFile(dir=folder))
@@ -85,7 +85,7 @@ def append(file: IO[bytes], aside: IO[bytes]) -> None:
         file.write(piece)
 
 
-def _seen(
+def _observe_rows(
     batches: Iterator[pa.RecordBatch], columns: Sequence[ColumnWriter], spool: IO[bytes]
 ) -> Iterator[pa.RecordBatch]:
     """Let the columns look at all rows, keep these in a temporary file, and give them back."""
@@ -94,7 +94,7 @@ def _seen(
     writer = None
     for batch in batches:
         for column, array in zip(columns, batch.columns, strict=True):
-            column.look(array)
+            column.observe(array)
         if writer is None:
             writer = pa.ipc.new_stream(spool, batch.schema)
         writer.write_batch(batch)

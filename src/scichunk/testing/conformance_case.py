@@ -18,7 +18,7 @@ from scichunk.core.selection import Span
 from scichunk.errors import ParserError
 from scichunk.sources import ByteSource, Location, locate
 
-__all__ = ["Case", "require", "require_foreseen", "require_same", "same"]
+__all__ = ["Case", "are_same", "require", "require_foreseen", "require_same"]
 
 Array = npt.NDArray[Any]
 
@@ -34,7 +34,7 @@ def require_foreseen(error: Exception) -> None:
     require(not isinstance(error, ParserError), f"an error that the format must raise itself: {error}")
 
 
-def same(got: Any, want: Any) -> bool:
+def are_same(got: Any, want: Any) -> bool:
     """Whether two arrays have one type, shape and values; NaN and NaT equal themselves, also within arrays of objects."""
     got, want = np.asarray(got), np.asarray(want)
     if got.dtype != want.dtype or got.shape != want.shape:
@@ -46,7 +46,7 @@ def same(got: Any, want: Any) -> bool:
 
 def _same_object(a: Any, b: Any) -> bool:
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return same(a, b)
+        return are_same(a, b)
     return bool(a is b or a == b or (a != a and b != b))  # noqa: PLR0124  # only NaN differs from itself
 
 
@@ -54,7 +54,7 @@ def require_same(got: Any, want: Any, what: str) -> None:
     """Raise an AssertionError that tells type and shape where two arrays differ."""
     got, want = np.asarray(got), np.asarray(want)
     require(
-        same(got, want),
+        are_same(got, want),
         f"{what}: got {got.dtype} of shape {got.shape}, expected {want.dtype} of shape {want.shape}, or other values",
     )
 
@@ -82,7 +82,7 @@ class Case:
     @property
     def format(self) -> FormatSpec:
         """The format as it is registered."""
-        return registry.get(self.spec) if isinstance(self.spec, str) else self.spec
+        return registry.get_format(self.spec) if isinstance(self.spec, str) else self.spec
 
     @property
     def name(self) -> str:
@@ -141,6 +141,6 @@ class Case:
         return Case(self.spec, target, self.groups, self.options)
 
 
-def spans(shape: tuple[int, ...]) -> tuple[Span, ...]:
+def whole_spans(shape: tuple[int, ...]) -> tuple[Span, ...]:
     """Name all of an array, as its source takes it."""
     return tuple(Span(0, n) for n in shape)

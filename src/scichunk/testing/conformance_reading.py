@@ -25,8 +25,8 @@ def check_indexing(case: Case) -> None:
         full = _in_memory(variable)
         if not full.size:
             continue
-        for key in _keys(full.sizes, rng):
-            require_same(variable.variable.isel(key).values, full.isel(key).values, f"{label}, isel({_text(key)})")
+        for key in _make_keys(full.sizes, rng):
+            require_same(variable.variable.isel(key).values, full.isel(key).values, f"{label}, isel({_key_text(key)})")
         first = {d: slice(n // 4, None) for d, n in full.sizes.items()}
         second = {d: slice(None, None, -2) for d in full.sizes}
         got = variable.variable.isel(first).isel(second).values
@@ -59,7 +59,9 @@ def check_empty_selections(case: Case) -> None:
         for dim in full.dims:
             for nothing in (slice(0, 0), slice(5, 2), np.zeros(0, int)):
                 key = {dim: nothing}
-                require_same(variable.variable.isel(key).values, full.isel(key).values, f"{label}, isel({_text(key)})")
+                require_same(
+                    variable.variable.isel(key).values, full.isel(key).values, f"{label}, isel({_key_text(key)})"
+                )
 
 
 def check_async(case: Case) -> None:
@@ -113,17 +115,19 @@ def _in_memory(variable: Any) -> Any:
     return xr.Variable(variable.dims, variable.values)
 
 
-def _keys(sizes: Any, rng: random.Random) -> Iterator[dict[str, Any]]:
+def _make_keys(sizes: Any, rng: random.Random) -> Iterator[dict[str, Any]]:
     """Each kind of selection on each axis, with any selection on the others."""
     for dim in sizes:
         for kind in range(8):
-            others = {d: _select(n, rng.randrange(8), rng) for d, n in sizes.items() if d != dim and rng.random() < 0.7}
-            yield {**others, dim: _select(sizes[dim], kind, rng)}
+            others = {
+                d: _select_axis(n, rng.randrange(8), rng) for d, n in sizes.items() if d != dim and rng.random() < 0.7
+            }
+            yield {**others, dim: _select_axis(sizes[dim], kind, rng)}
     for _ in range(_KEYS):
-        yield {d: _select(n, rng.randrange(8), rng) for d, n in sizes.items()}
+        yield {d: _select_axis(n, rng.randrange(8), rng) for d, n in sizes.items()}
 
 
-def _select(n: int, kind: int, rng: random.Random) -> Any:
+def _select_axis(n: int, kind: int, rng: random.Random) -> Any:
     a, b = sorted((rng.randrange(n), rng.randrange(n)))
     return (
         slice(a, b + 1),
@@ -137,5 +141,5 @@ def _select(n: int, kind: int, rng: random.Random) -> Any:
     )[kind]
 
 
-def _text(key: dict[str, Any]) -> str:
+def _key_text(key: dict[str, Any]) -> str:
     return ", ".join(f"{d}={k.tolist() if isinstance(k, np.ndarray) else k}" for d, k in key.items())

@@ -44,9 +44,9 @@ def check_damage(case: Case) -> None:
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(), limits:
         warnings.simplefilter("ignore")  # what is wrong with them is not of interest
         for number, copy in enumerate(copies):
-            place = os.path.join(folder, str(number))
-            os.mkdir(place)
-            _survive(case.copy(place, copy), f"{case.file}, damaged copy {number}")
+            target = os.path.join(folder, str(number))
+            os.mkdir(target)
+            _read_or_refuse(case.copy(target, copy), f"{case.file}, damaged copy {number}")
 
 
 def check_header_reads(case: Case) -> None:
@@ -69,15 +69,17 @@ def check_window_reads(case: Case) -> None:
     for label, array in case.arrays(file):
         if not array.source.reader.startswith("indexed") or not all(array.source.shape):
             continue
-        _asked(array, [Span(0, n) for n in array.source.shape], source)  # finds the chunks, where that takes reads
-        whole = _asked(array, [Span(0, n) for n in array.source.shape], source)
+        _count_bytes(
+            array, [Span(0, n) for n in array.source.shape], source
+        )  # finds the chunks, where that takes reads
+        whole = _count_bytes(array, [Span(0, n) for n in array.source.shape], source)
         sizes = []
-        for chunk in _chosen(array.source.grid):
-            alone = _asked(array, chunk, source)
+        for chunk in _choose_chunks(array.source.grid):
+            alone = _count_bytes(array, chunk, source)
             sizes.append(alone)
             require(alone <= whole + _SLACK, f"{label}: one chunk takes {alone} bytes, the whole array {whole}")
-            window = [_middle(s) for s in chunk]
-            part = _asked(array, window, source)
+            window = [_middle_of(s) for s in chunk]
+            part = _count_bytes(array, window, source)
             require(part <= alone + _SLACK, f"{label}: the window {window} takes {part} bytes, its chunk {alone}")
         share, count = sum(sizes) / len(sizes), array.source.grid.size
         require(
@@ -91,14 +93,14 @@ def check_failing_source(case: Case) -> None:
     import scichunk
 
     counted = CountingSource(case.location.open())
-    want = _everything(case, case.opened(counted))
+    want = _read_everything(case, case.opened(counted))
     every = max(1, counted.reads // _FAILURES)
     for reads in [*range(3), *range(3, counted.reads, every)]:
         scichunk.clear_caches()
         source = case.location.open()
         flaky = FlakySource(source, fail_after=reads, error=SourceError("made to fail", url=source.url))
         try:
-            got = _everything(case, case.opened(flaky))
+            got = _read_everything(case, case.opened(flaky))
         except SourceError:
             continue
         except Exception as error:
@@ -108,7 +110,7 @@ def check_failing_source(case: Case) -> None:
             require_same(got[label], values, f"{label}, from a source that fails after {reads} reads")
 
 
-def _survive(case: Case, what: str) -> None:
+def _read_or_refuse(case: Case, what: str) -> None:
     """Open and read what can be; every error must be of the tree."""
     try:
         for group in case.wanted():
@@ -129,7 +131,7 @@ def _all_headers(file: OpenFile) -> None:
         file.node(group)
 
 
-def _everything(case: Case, file: OpenFile) -> dict[str, Any]:
+def _read_everything(case: Case, file: OpenFile) -> dict[str, Any]:
     """Read all arrays below the adapters."""
     _all_headers(file)
     return {
@@ -138,7 +140,7 @@ def _everything(case: Case, file: OpenFile) -> dict[str, Any]:
     }
 
 
-def _asked(array: ArrayVar, axes: list[Span], source: CountingSource) -> int:
+def _count_bytes(array: ArrayVar, axes: list[Span], source: CountingSource) -> int:
     """How many bytes a region takes where no decoded chunk is kept."""
     import scichunk
 
@@ -148,7 +150,7 @@ def _asked(array: ArrayVar, axes: list[Span], source: CountingSource) -> int:
     return source.nbytes - before
 
 
-def _chosen(grid: ChunkGrid) -> Iterator[list[Span]]:
+def _choose_chunks(grid: ChunkGrid) -> Iterator[list[Span]]:
     """The first, the last and some other chunks of a grid."""
     rng = random.Random(3)  # noqa: S311
     numbers = {0, grid.size - 1, *(rng.randrange(grid.size) for _ in range(_CHUNKS - 2))}
@@ -157,6 +159,6 @@ def _chosen(grid: ChunkGrid) -> Iterator[list[Span]]:
         yield [Span(*grid.bounds(axis, int(i))) for axis, i in enumerate(chunk)]
 
 
-def _middle(span: Span) -> Span:
+def _middle_of(span: Span) -> Span:
     quarter = len(span) // 4
     return Span(span.start + quarter, max(span.start + quarter + 1, span.stop - quarter))

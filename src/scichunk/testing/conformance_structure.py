@@ -42,9 +42,9 @@ def check_names(case: Case) -> None:
     import scichunk
 
     arrays = scichunk.info(case.file).arrays
-    told = {_plain(a.group) for a in arrays}
-    tree = {_plain(path) for path in _filled(case)}
-    require(told == tree, f"{case.file}: info has the groups {sorted(told)}, the tree {sorted(tree)}")
+    informed = {_plain_group(a.group) for a in arrays}
+    tree = {_plain_group(path) for path in _filled_nodes(case)}
+    require(informed == tree, f"{case.file}: info has the groups {sorted(informed)}, the tree {sorted(tree)}")
     for array in arrays:
         ds = case.dataset(array.group)
         if array.dtype.endswith("columns"):  # a table, whose columns are the variables
@@ -65,12 +65,12 @@ def check_groups(case: Case) -> None:
     opened = case.opened()
     listed = opened.groups()
     require(len(set(listed)) == len(listed), f"{case.file}: groups are listed twice: {listed}")
-    told = [a.group for a in scichunk.info(case.file).arrays]
-    for group in dict.fromkeys([*listed, *told, *_filled(case)]):
-        ds = _opened(case, group)
+    informed = [a.group for a in scichunk.info(case.file).arrays]
+    for group in dict.fromkeys([*listed, *informed, *_filled_nodes(case)]):
+        ds = _open_group(case, group)
         require(ds.data_vars, f"{case.file}: group {group!r} must hold something")
         if group.strip("/"):
-            again = _opened(case, group.strip("/"))
+            again = _open_group(case, group.strip("/"))
             require(
                 list(again.variables) == list(ds.variables),
                 f"{case.file}: {group!r} and {group.strip('/')!r} must be one group",
@@ -79,8 +79,8 @@ def check_groups(case: Case) -> None:
 
 def check_tree(case: Case) -> None:
     """A node of the tree has the variables, coordinates and values of the group that is opened alone."""
-    for path, node in _filled(case).items():
-        alone = _opened(case, path)
+    for path, node in _filled_nodes(case).items():
+        alone = _open_group(case, path)
         require(list(alone.data_vars) == list(node.data_vars), f"{case.file}: node {path} has {list(node.data_vars)}")
         require(
             set(alone.coords) == set(node.coords), f"{case.file}: node {path} has coordinates {sorted(node.coords)}"
@@ -135,11 +135,11 @@ def check_other_files(case: Case) -> None:
                 require(False, f"{len(content)} bytes that begin with {content[:8]!r} are no file of {case.name}")
 
 
-def _plain(group: str) -> str:
+def _plain_group(group: str) -> str:
     return "/" + group.strip("/")
 
 
-def _filled(case: Case) -> dict[str, Any]:
+def _filled_nodes(case: Case) -> dict[str, Any]:
     """Return the nodes of the tree that hold variables, by path."""
     import xarray as xr
 
@@ -151,7 +151,7 @@ def _filled(case: Case) -> dict[str, Any]:
     return {node.path: node.to_dataset(inherit=False) for node in tree.subtree if node.data_vars}
 
 
-def _opened(case: Case, group: str) -> Any:
+def _open_group(case: Case, group: str) -> Any:
     """Open a group that is listed."""
     try:
         return case.dataset(group)

@@ -80,19 +80,19 @@ def check_processes(case: Case) -> None:
 
 def check_tokens(case: Case) -> None:
     """Dask names equal arrays equally, different ones differently, and those of a changed file anew."""
-    first, again = _names(case), _names(case)
+    first, again = _name_variables(case), _name_variables(case)
     require(first == again, f"{case.file}: opened twice, dask must give one name to one array: {first} and {again}")
     names = list(first.values())
     require(len(set(names)) == len(names), f"{case.file}: two arrays have one dask name: {first}")
     with tempfile.TemporaryDirectory() as folder:
         other = case.copy(folder)
-        named = _names(other)
+        named = _name_variables(other)
         require(
             not set(named.values()) & set(names), f"{case.file}: a copy elsewhere must not have the names of the file"
         )
-        _touch(other.file)
+        _touch_file(other.file)
         require(
-            not set(_names(other).values()) & set(named.values()),
+            not set(_name_variables(other).values()) & set(named.values()),
             f"{case.file}: a changed file must have other dask names",
         )
 
@@ -110,7 +110,7 @@ def check_changed_file(case: Case) -> None:
             turned = bytes(255 - b for b in file.read())
             file.seek(0)
             file.write(turned)
-        _touch(other.file)
+        _touch_file(other.file)
         for cleared in (False, True):
             if cleared:
                 scichunk.clear_caches()
@@ -138,7 +138,7 @@ def check_close(case: Case) -> None:
             with other.dataset(group) as ds:
                 want = {name: v.copy(deep=False).values for name, v in ds.data_vars.items()}
             gc.collect()
-            opened = _descriptors(os.path.realpath(other.file))
+            opened = _count_descriptors(os.path.realpath(other.file))
             require(
                 not opened, f"{case.file}, {group}: close() must close the file; {opened} descriptors of it are open"
             )
@@ -150,17 +150,17 @@ def check_close(case: Case) -> None:
             scichunk.clear_caches()
 
 
-def _names(case: Case) -> dict[str, str]:
+def _name_variables(case: Case) -> dict[str, str]:
     return {label: str(v.data.name) for label, v in case.variables(chunks={})}
 
 
-def _touch(path: str) -> None:
+def _touch_file(path: str) -> None:
     """Give a file another time of change, as if it had been written again."""
     found = os.stat(path)
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns + 3_000_000_000))
 
 
-def _descriptors(path: str) -> int:
+def _count_descriptors(path: str) -> int:
     """How often this process has a file open; 0 where that cannot be seen."""
     folder, count = "/proc/self/fd", 0
     for name in os.listdir(folder) if os.path.isdir(folder) else ():

@@ -90,7 +90,7 @@ class RangeServer:
         self._now = 0
         self._loop = asyncio.new_event_loop()
         started = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(started,), daemon=True)
+        self._thread = threading.Thread(target=self._serve_requests, args=(started,), daemon=True)
         self._thread.start()
         if not started.wait(10):
             msg = "the test server did not start"
@@ -133,15 +133,15 @@ class RangeServer:
         """
         self._faults.extend(kinds)
 
-    def _serve(self, started: threading.Event) -> None:
+    def _serve_requests(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._main(started))
+        self._loop.run_until_complete(self._run_server(started))
         self._loop.close()
 
-    async def _main(self, started: threading.Event) -> None:
+    async def _run_server(self, started: threading.Event) -> None:
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
-        server = await asyncio.start_server(self._client, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._serve_client, "127.0.0.1", 0)
         self.port: int = server.sockets[0].getsockname()[1]
         started.set()
         await self._stop.wait()
@@ -150,7 +150,7 @@ class RangeServer:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
@@ -158,13 +158,13 @@ class RangeServer:
             while True:
                 lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
                 headers = {n.lower(): v for n, _, v in (line.partition(": ") for line in lines[1:] if ": " in line)}
-                if not await self._answer(lines[0].split(" "), headers, writer):
+                if not await self._answer_request(lines[0].split(" "), headers, writer):
                     break
         if task is not None:
             self._tasks.discard(task)
         writer.close()
 
-    async def _answer(self, line: list[str], headers: Mapping[str, str], writer: asyncio.StreamWriter) -> bool:
+    async def _answer_request(self, line: list[str], headers: Mapping[str, str], writer: asyncio.StreamWriter) -> bool:
         """Answer one request; returns whether the connection stays open."""
         began = time.monotonic()
         self._now += 1
@@ -174,18 +174,18 @@ class RangeServer:
         finally:
             self._now -= 1
         method, path = line[0], line[1].lstrip("/").partition("?")[0]
-        reply, start, stop = self._look(path, headers)
+        reply, start, stop = self._look_up(path, headers)
         request = Request(method, path, start, stop, reply.status, began, headers=headers)
-        self._spoil(reply, request, self._faults.pop(0) if self._faults else self.fault)
+        self._spoil_reply(reply, request, self._faults.pop(0) if self._faults else self.fault)
         if self.alter is not None:
             self.alter(request, reply)
         request.status, request.sent = reply.status, 0 if method == "HEAD" else len(reply.body)
         self.log.append(request)
         if method == "HEAD" and reply.how != "drop":
             reply.how, reply.keep = "", None
-        return await self._send(reply, writer, with_body=method != "HEAD")
+        return await self._send_reply(reply, writer, with_body=method != "HEAD")
 
-    async def _send(self, reply: Reply, writer: asyncio.StreamWriter, *, with_body: bool) -> bool:
+    async def _send_reply(self, reply: Reply, writer: asyncio.StreamWriter, *, with_body: bool) -> bool:
         if reply.how == "drop":
             return False
         if reply.how == "stall":
@@ -205,7 +205,7 @@ class RangeServer:
         await writer.drain()
         return reply.keep is None
 
-    def _spoil(self, reply: Reply, request: Request, fault: str) -> None:
+    def _spoil_reply(self, reply: Reply, request: Request, fault: str) -> None:
         """Let one thing go wrong."""
         if fault.isdigit():
             reply.status, reply.body = int(fault), b""
@@ -225,12 +225,12 @@ class RangeServer:
         elif fault in {"drop", "stall", "drip", "endless"}:
             reply.how = fault  # type: ignore[assignment]  # one of these
 
-    def _look(self, path: str, headers: Mapping[str, str]) -> tuple[Reply, int | None, int | None]:
+    def _look_up(self, path: str, headers: Mapping[str, str]) -> tuple[Reply, int | None, int | None]:
         data = self.files.get(path)
         if data is None:
             return Reply(404, {}, b""), None, None
         reply = Reply(200, {"Accept-Ranges": "bytes"}, data)
-        etag = self._validate(path, data, reply)
+        etag = self._add_validator(path, data, reply)
         if etag and headers.get("if-match", etag) != etag:
             reply.status, reply.body = 412, b""
             return reply, None, None
@@ -248,7 +248,7 @@ class RangeServer:
         reply.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
         return reply, start, stop
 
-    def _validate(self, path: str, data: bytes, reply: Reply) -> str:
+    def _add_validator(self, path: str, data: bytes, reply: Reply) -> str:
         """Add what names the version; returns the ETag with which a condition is compared."""
         known, etag, date = self._tags.get(path, (None, "", ""))
         if known is not data:

@@ -48,23 +48,23 @@ class _Wrapped:
         """How many bytes the source within wants to be asked for in one batch."""
         return self._inner.batch_bytes
 
-    def _asked(self, starts: Sequence[int], stops: Sequence[int]) -> None:
+    def _note_read(self, starts: Sequence[int], stops: Sequence[int]) -> None:
         """Take note of a read, or raise."""
 
     def head(self) -> memoryview:
         """Return the first bytes of the file; counts as a read."""
         found = self._inner.head()
-        self._asked([0], [len(found)])
+        self._note_read([0], [len(found)])
         return found
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read half-open ranges."""
-        self._asked(starts, stops)
+        self._note_read(starts, stops)
         return self._inner.read_ranges(starts, stops)
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`."""
-        self._asked(starts, stops)
+        self._note_read(starts, stops)
         return await self._inner.read_ranges_async(starts, stops)
 
 
@@ -92,7 +92,7 @@ class CountingSource(_Wrapped):
         self.ranges: list[tuple[int, int]] = []
         self._lock = threading.Lock()
 
-    def _asked(self, starts: Sequence[int], stops: Sequence[int]) -> None:
+    def _note_read(self, starts: Sequence[int], stops: Sequence[int]) -> None:
         with self._lock:
             self.reads += 1
             self.nbytes += sum(stops) - sum(starts)
@@ -118,8 +118,7 @@ class FlakySource(_Wrapped):
         self._error = error or SourceError("the source was made to fail", url=source.url)
         self._lock = threading.Lock()
 
-    def _asked(self, starts: Sequence[int], stops: Sequence[int]) -> None:
-        del starts, stops
+    def _note_read(self, _starts: Sequence[int], _stops: Sequence[int]) -> None:
         with self._lock:
             self._left -= 1
             if self._left < 0:

@@ -51,7 +51,7 @@ def rice(rng: random.Random, memory: Memory) -> int:
     size = rng.choice((0, 3, 5, 8, *WILD)) if rng.random() < 0.02 else size
     data, out = memory.bytes(b"".join(bodies)), memory.empty(total, "i4")
     status = np.zeros(len(bodies), np.int64)
-    rice_codec.decode(
+    rice_codec.decode_rice(
         data, np.array(offsets), np.array(lengths), np.array(places), np.array(counts), block, size, out, status
     )
     return len(bodies)
@@ -89,7 +89,7 @@ def hcompress(rng: random.Random, memory: Memory) -> int:
     data = memory.bytes(changed)
     begin, size, first = memory.wild(0, 0, 0), memory.wild(data.size), memory.wild(0, 0, 0)
     table = (np.array([n]) for n in (begin, size, first, rows, columns))
-    hcompress_codec.decode(data, *table, _table(), out, np.zeros(1, np.int64))
+    hcompress_codec.decode_hcompress(data, *table, _table(), out, np.zeros(1, np.int64))
     return 1
 
 
@@ -112,7 +112,7 @@ def plio(rng: random.Random, memory: Memory) -> int:
     body, count = rng.choice(_plio())
     data, out = memory.bytes(mutate(body, rng)), memory.empty(count, "i4")
     table = (np.array([n]) for n in (memory.wild(0), memory.wild(data.size), memory.wild(0), memory.wild(count)))
-    plio.decode(data, *table, out, np.zeros(1, np.int64))
+    plio.decode_plio(data, *table, out, np.zeros(1, np.int64))
     return 1
 
 
@@ -124,7 +124,7 @@ def place(rng: random.Random, memory: Memory) -> int:
     wild = [rng.choice((0, 0, 1, 5, n - 1, n, n // 2, *WILD)) for _ in range(4 * rows)]
     sources, targets, lengths, counts = (np.array(wild[i * rows : (i + 1) * rows]) for i in range(4))
     wide = memory.wild(size)
-    kernels.join(memory.bytes(rng.randbytes(n)), sources, targets, counts, wide, rng.random() < 0.5, words)
+    kernels.join_values(memory.bytes(rng.randbytes(n)), sources, targets, counts, wide, rng.random() < 0.5, words)
     out, ints = memory.empty(n, rng.choice(("f4", "f8"))), memory.empty(n, "i4")
     kernels.place_cast(words, sources, targets, lengths, np.int64(0), memory.empty(n, "i8"))
     one = out.dtype.type(1.5)
@@ -158,11 +158,13 @@ def rows(rng: random.Random, memory: Memory) -> int:
     starts = np.array([rng.choice((0, 1, 5, len(body), len(body) - 1, *WILD)) for _ in range(k)], np.int64)
     lengths = np.array([rng.choice((0, 1, 5, 5, len(body), *WILD)) for _ in range(k)], np.int64)
     total = int(np.clip(lengths, 0, 200).sum())
-    kernels.trim(data, starts, lengths, memory.empty(total), memory.empty(k, "i4"))
+    kernels.trim_texts(data, starts, lengths, memory.empty(total), memory.empty(k, "i4"))
     size = rng.choice((1, 2, 3, 4, 8))
-    kernels.gather(data, starts, lengths, memory.wild(size), memory.empty(total * size))
+    kernels.gather_elements(data, starts, lengths, memory.wild(size), memory.empty(total * size))
     deep, most = rng.choice((1, 2)), rng.choice((0, 1, 8))
-    kernels.texts(data, width, offset, memory.wild(0, 1, 8), memory.empty(n * deep * most, "u4").reshape(n, deep, most))
+    kernels.widen_texts(
+        data, width, offset, memory.wild(0, 1, 8), memory.empty(n * deep * most, "u4").reshape(n, deep, most)
+    )
     kernels.reverse_bits(data, width, offset, memory.empty(n * 3).reshape(n, 3))
     return 5
 

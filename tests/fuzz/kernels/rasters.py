@@ -27,7 +27,7 @@ def _tiles() -> list[tuple[object, bytes, bytes]]:
         data = seeds("jpeg2000")[name]
         header = open_file(locate(data)).header
         at, _, size = next(s for s in segments(data, 0) if s[1] == SOD)
-        found.append((order_packets(header, header.size.tile(0)), data[at + 2 : at + size], name.encode()))
+        found.append((order_packets(header, header.size.tile_bounds(0)), data[at + 2 : at + size], name.encode()))
     return found
 
 
@@ -38,7 +38,7 @@ def packets(rng: random.Random, memory: Memory) -> int:
     what, body, _ = rng.choice(_tiles())
     walk = PacketWalk(what)
     if rng.random() < 0.1:
-        walk.walk(mutate(body, rng), 0, rng.choice((0, 0, 50)))
+        walk.walk_bytes(mutate(body, rng), 0, rng.choice((0, 0, 50)))
         return 1
     data = memory.bytes(mutate(body, rng))
     guarded = []
@@ -47,12 +47,12 @@ def packets(rng: random.Random, memory: Memory) -> int:
         copy[:] = array
         guarded.append(copy)
     state = (walk._bands, walk._rows, walk._styles, *guarded)
-    packet_headers.walk(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)))
+    packet_headers.walk_packets(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)))
     return 1
 
 
 def predictor(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs.predictors import _kernel
+    from scichunk.codecs.predictors import _make_kernel
 
     size, rows, columns, samples = (
         rng.choice((2, 4, 8)),
@@ -60,7 +60,7 @@ def predictor(rng: random.Random, memory: Memory) -> int:
         rng.randrange(1, 70),
         rng.choice((1, 1, 3)),
     )
-    kernel, constants = _kernel(np.dtype(f"u{size}"))
+    kernel, constants = _make_kernel(np.dtype(f"u{size}"))
     n = columns * samples
     raw = np.frombuffer(rng.randbytes(rows * n * size), np.uint8).reshape(rows, n * size)
     data, out = (

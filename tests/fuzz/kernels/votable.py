@@ -38,12 +38,12 @@ def base64_letters(rng: random.Random, memory: Memory) -> int:
     out = memory.empty(len(raw) if sound else rng.choice((len(raw), 0, 1, 3, 100, 1000)))
     if not sound and rng.random() < 0.2:
         line, gap = memory.wild(0, 1, 4, 63), memory.wild(0, 1, 5)
-    _, got = kernels.decode(data, line, gap, 0 if sound else memory.wild(0, 0, line, 3), out)
+    _, got = kernels.decode_base64(data, line, gap, 0 if sound else memory.wild(0, 0, line, 3), out)
     if sound and bytes(out[:got]) != raw:
         raise AssertionError(f"{text!r} in lines of {line}: {got} of {len(raw)} bytes")
-    kernels.count(data)
-    kernels.irregular(data, memory.wild(line, max(line, 1)), memory.wild(gap, max(gap, 1)))
-    kernels.skip(data, memory.wild(rng.randrange(600)))
+    kernels.count_letters(data)
+    kernels.find_irregular(data, memory.wild(line, max(line, 1)), memory.wild(gap, max(gap, 1)))
+    kernels.skip_letters(data, memory.wild(rng.randrange(600)))
     return 4
 
 
@@ -60,7 +60,7 @@ def cells(rng: random.Random, memory: Memory) -> int:
     seen[:] = 0
     start = rng.choice((0, 0, 0, rng.randrange(len(text) + 1)))
     limit = memory.wild(len(text), len(text) // 2)
-    kernels.tokenize(data, start, limit, columns, slots, prefix, starts, stops, seen)
+    kernels.tokenize_rows(data, start, limit, columns, slots, prefix, starts, stops, seen)
     kernels.count_rows(data, prefix)
     kernels.find_row(data, 0, memory.wild(0, 1, 2, 3), prefix)
     return 3
@@ -97,17 +97,17 @@ def numbers(rng: random.Random, memory: Memory) -> int:
     data = memory.bytes(b"".join(texts))
     starts, stops = memory.array((ends - [len(t) for t in texts]).tolist(), "i4"), memory.array(ends.tolist(), "i4")
     floats, state = memory.empty(100, "f8"), memory.empty(100)
-    kernels.floats(data, starts, stops, floats, state)
+    kernels.parse_floats(data, starts, stops, floats, state)
     _agree(texts, floats, state == kernels.VALUE, float)
     integers = memory.empty(100, "i8")
-    kernels.integers(data, starts, stops, -(1 << 63), (1 << 63) - 1, integers, state)
+    kernels.parse_integers(data, starts, stops, -(1 << 63), (1 << 63) - 1, integers, state)
     _agree(texts, integers, state == kernels.VALUE, int)
-    kernels.booleans(data, starts, stops, memory.empty(100, "?"), state)
+    kernels.parse_booleans(data, starts, stops, memory.empty(100, "?"), state)
     for spans in (starts, stops):  # spans that lie anywhere are empty, or what lies in the data
         spans[rng.randrange(100)] = rng.choice((-1, data.size, data.size + 1, (1 << 31) - 1, -(1 << 31)))
-    kernels.floats(data, starts, stops, floats, state)
-    kernels.integers(data, starts, stops, *sorted((memory.wild(-9, 0), memory.wild(99, 1))), integers, state)
-    kernels.booleans(data, starts, stops, memory.empty(100, "?"), state)
+    kernels.parse_floats(data, starts, stops, floats, state)
+    kernels.parse_integers(data, starts, stops, *sorted((memory.wild(-9, 0), memory.wild(99, 1))), integers, state)
+    kernels.parse_booleans(data, starts, stops, memory.empty(100, "?"), state)
     return 600
 
 
@@ -128,16 +128,16 @@ def texts(rng: random.Random, memory: Memory) -> int:
     data = memory.bytes(b"".join(parts))
     starts, stops = memory.array((ends - [len(t) for t in parts]).tolist(), "i4"), memory.array(ends.tolist(), "i4")
     out, offsets, counts = memory.empty(data.size), memory.empty(21, "i4"), memory.empty(20, "i4")
-    kernels.copy(data, starts, stops, out, offsets)
+    kernels.copy_texts(data, starts, stops, out, offsets)
     if bytes(out) != b"".join(parts):
         raise AssertionError("the copy differs")
-    kernels.unescape(data, starts, stops, out, offsets)
+    kernels.unescape_texts(data, starts, stops, out, offsets)
     size = rng.choice((-1, 0, 1, 3, 10))
     total, _ = kernels.count_tokens(data, starts, stops, counts)
     total = total if size < 0 else size * 20
-    kernels.tokens(data, starts, stops, size, memory.empty(total, "i4"), np.empty(total, np.int32))
+    kernels.split_tokens(data, starts, stops, size, memory.empty(total, "i4"), np.empty(total, np.int32))
     total, _ = kernels.count_digits(data, starts, stops, counts)
-    kernels.digits(data, starts, stops, size, memory.empty(total if size < 0 else size * 20, "?"))
+    kernels.parse_bits(data, starts, stops, size, memory.empty(total if size < 0 else size * 20, "?"))
     return 6
 
 
@@ -157,7 +157,7 @@ def fields(rng: random.Random, memory: Memory) -> int:
     starts, counts = (memory.empty(2 * most, "i8").reshape(2, most) for _ in range(2))
     start = memory.wild(0, 0, rng.randrange(data.size + 1))
     masks = memory.wild(masks)
-    _, at, _ = kernels.walk(data, start, memory.wild(data.size), masks, bits, fixed, slots, starts, counts)
+    _, at, _ = kernels.walk_rows(data, start, memory.wild(data.size), masks, bits, fixed, slots, starts, counts)
     if 0 <= start <= data.size and not 0 <= at <= data.size:
         raise AssertionError(f"place {at} of {data.size}")
     return 1
@@ -178,7 +178,9 @@ def ranges(rng: random.Random, memory: Memory) -> int:
         raise AssertionError(f"{starts}, {sizes}: {bytes(out)!r}")
     size = memory.wild(0, 1, 5)
     out = memory.empty(count * size if 0 <= size < 100 else rng.randrange(99))
-    if kernels.gather(data, starts, size, out) and bytes(out) != b"".join(body[a : a + size] for a in wild[:count]):
+    if kernels.gather_values(data, starts, size, out) and bytes(out) != b"".join(
+        body[a : a + size] for a in wild[:count]
+    ):
         raise AssertionError(f"{starts} of {size}: {bytes(out)!r}")
     out = memory.empty(300)
     out[:] = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from scichunk.codecs.jpeg2000.codestream import Progression
+from scichunk.codecs.jpeg2000.parameters import Progression
 from tests.jpeg2000_files import ORDERS, encode, jp2, reorder, repack, texture
 
 DATA = Path(__file__).resolve().parents[3] / "test_data"

@@ -12,7 +12,7 @@ import numpy as np
 
 from scichunk import options
 from scichunk.adapters.columns import frame_attrs
-from scichunk.adapters.files import Files, together
+from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import ArrayId, TableFile
 from scichunk.core.handles import TableHandle, open_file
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["read_table", "to_frame"]
 
-_LIGHT = 1 << 20
+_LIGHT_BYTES = 1 << 20
 _UNBOUNDED = 1 << 62
 _OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
 Filters = Sequence[Any] | None
@@ -101,8 +101,8 @@ def read_table(
     array_id = cast("TableFile", opened.file).find_table(**given)
     size, wanted = _checked_size(blocksize), _Wanted(columns, filters, given)
     if len(names) == 1:
-        return _one(opened, array_id, wanted, size)
-    return _many(opened, [locate(n, storage_options) for n in names], array_id, wanted, size)
+        return _frame_of_file(opened, array_id, wanted, size)
+    return _frame_of_files(opened, [locate(n, storage_options) for n in names], array_id, wanted, size)
 
 
 class _Wanted:
@@ -110,21 +110,21 @@ class _Wanted:
 
     def __init__(self, columns: Sequence[str] | None, filters: Filters, selectors: Mapping[str, Any]) -> None:
         self.columns = names_of("columns", columns)
-        self.filters = _nested(filters)
+        self.filters = _nest_filters(filters)
         self.selectors = selectors
 
     def check(self, table: TableSource, url: str) -> None:
         """Raise FormatError for names that the table does not have."""
         there = [c.name for c in table.columns]
         if getattr(table, "ignores_case", False):
-            self._spell(there)
+            self._spell_names(there)
         names = [*(self.columns or ()), *(name for group in self.filters or () for name, *_ in group)]
         missing = [n for n in dict.fromkeys(names) if n not in there]
         if missing:
             msg = f"there are no columns {missing}; the table has {', '.join(there)}"
             raise FormatError(msg, url=url)
 
-    def _spell(self, there: Sequence[str]) -> None:
+    def _spell_names(self, there: Sequence[str]) -> None:
         """Spell names as the table does, where exactly one column differs by upper and lower case alone."""
         alike: dict[str, list[str]] = {}
         for name in there:
@@ -140,7 +140,7 @@ class _Wanted:
             group[:] = [(own(name), word, value) for name, word, value in group]
 
 
-def _nested(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
+def _nest_filters(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
     """Filters as a list of lists."""
     if not filters:
         return None
@@ -177,7 +177,7 @@ def _checked_size(blocksize: Any) -> int | None:
     return int(size)
 
 
-def _partitions(table: TableSource, size: int | None) -> list[Rows]:
+def _cut_table(table: TableSource, size: int | None) -> list[Rows]:
     """Cut a table; where no size is given, what it cuts for other reasons is put together again."""
     parts = table.partitions(_UNBOUNDED if size is None else size)
     if size is not None or len(parts) <= 1:
@@ -191,7 +191,7 @@ class ReadRows:
 
     def __init__(self, handle: TableHandle, filters: Any = None, limits: options.Snapshot | None = None) -> None:
         self.handle, self.filters = handle, filters
-        self.limits = options.snapshot() if limits is None else limits
+        self.limits = options.take_snapshot() if limits is None else limits
 
     def __call__(self, part: tuple[int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read rows; dask hands in the columns that are used."""
@@ -205,7 +205,7 @@ class ReadRows:
 
     def __reduce__(self) -> tuple[Any, ...]:
         h = self.handle
-        return _rebuild, (
+        return _rebuild_reader, (
             h.format,
             h.location,
             (h.fingerprint.size, h.fingerprint.tag),
@@ -214,7 +214,9 @@ class ReadRows:
         )
 
 
-def _rebuild(format_name: str, location: Location, mark: tuple[int, str], array_id: ArrayId, how: Any) -> ReadRows:
+def _rebuild_reader(
+    format_name: str, location: Location, mark: tuple[int, str], array_id: ArrayId, how: Any
+) -> ReadRows:
     return ReadRows(TableHandle(format_name, location, Fingerprint(*mark), array_id), *how)
 
 
@@ -225,7 +227,7 @@ class ReadManyRows:
         self, format_name: str, files: Files, array_id: ArrayId, filters: Any, limits: options.Snapshot | None = None
     ) -> None:
         self.format_name, self.files, self.array_id, self.filters = format_name, files, array_id, filters
-        self.limits = options.snapshot() if limits is None else limits
+        self.limits = options.take_snapshot() if limits is None else limits
         self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
 
     def __call__(self, part: tuple[int, int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -244,17 +246,17 @@ class ReadManyRows:
         return ReadManyRows, (self.format_name, self.files, self.array_id, self.filters, self.limits)
 
 
-def _one(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
+def _frame_of_file(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
     read = ReadRows(TableHandle(opened.format, opened.location, opened.file.fingerprint, array_id), wanted.filters)
     table = read.handle.resolve()
     wanted.check(table, opened.location.url)
-    parts = _partitions(table, size)
-    divisions = None if wanted.filters else _divisions(parts)
+    parts = _cut_table(table, size)
+    divisions = None if wanted.filters else _find_divisions(parts)
     spans = [(p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
     return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
-def _many(
+def _frame_of_files(
     opened: Opened, locations: list[Location], array_id: ArrayId, wanted: _Wanted, size: int | None
 ) -> dd.DataFrame:
     if not all(isinstance(loc.target, str) for loc in locations):
@@ -270,10 +272,10 @@ def _many(
             cast("TableFile", file).find_table(**wanted.selectors)  # which warns of tables that a service has cut
             table = cast("TableFile", file).table(array_id)
             _check_alike(first, table, opened.location.url)
-            parts = _partitions(table, size)
+            parts = _cut_table(table, size)
         return file.fingerprint, [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
 
-    found = together(look, range(len(locations)), remote=locations[0].local_path is None)
+    found = work_together(look, range(len(locations)), remote=locations[0].local_path is None)
     files = Files.pack(locations, [mark for mark, _ in found])
     parts = [part for _, some in found for part in some]
     read = ReadManyRows(opened.format, files, array_id, wanted.filters)
@@ -293,7 +295,7 @@ def _from_map(
     import dask.dataframe as dd
 
     nbytes = opened.file.fingerprint.size
-    if opened.location.is_content and len(parts) > 1 and nbytes > _LIGHT:
+    if opened.location.is_content and len(parts) > 1 and nbytes > _LIGHT_BYTES:
         msg = (
             f"{nbytes >> 20} MiB are given as content, not by name, and travel with each of {len(parts)} partitions to other "
             "processes: give a path or URL where there are some"
@@ -303,7 +305,7 @@ def _from_map(
     return dd.from_map(
         read,
         parts,
-        meta=_Meta(_empty(table)),
+        meta=_Meta(_make_empty(table)),
         divisions=divisions,
         label=f"{opened.format}-{stem}",
         columns=columns,
@@ -320,7 +322,7 @@ def _check_alike(first: TableSource, other: TableSource, first_url: str) -> None
             raise FormatError(msg)
 
 
-def _divisions(parts: Sequence[Rows]) -> tuple[int, ...] | None:
+def _find_divisions(parts: Sequence[Rows]) -> tuple[int, ...] | None:
     """First row of each partition, and the last row; None where row numbers are not known."""
     if any(p.start < 0 or p.stop <= p.start for p in parts):
         return None
@@ -331,7 +333,7 @@ def to_frame(table: TableSource, rows: Rows, columns: Sequence[str] | None = Non
     """Read rows as a pandas frame; the index counts rows of the table, or of the partition where those are not known."""
     first = max(0, rows.start)
     if not filters:
-        return _frame(table.read_rows(rows, columns), table, first)
+        return _make_frame(table.read_rows(rows, columns), table, first)
     import pyarrow as pa
     from pyarrow.parquet import filters_to_expression
 
@@ -343,7 +345,7 @@ def to_frame(table: TableSource, rows: Rows, columns: Sequence[str] | None = Non
     index = kept.column(_ROW).to_numpy()
     kept = kept.select(names).combine_chunks()
     arrays = [c.chunk(0) if c.num_chunks else pa.array([], c.type) for c in kept.columns]
-    return _frame(pa.RecordBatch.from_arrays(arrays, schema=kept.schema), table, index)
+    return _make_frame(pa.RecordBatch.from_arrays(arrays, schema=kept.schema), table, index)
 
 
 _ROW = "number of the row"
@@ -358,7 +360,7 @@ class _Meta:
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.frame = frame
-        _register()
+        _register_meta()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Meta, (self.frame,)
@@ -368,22 +370,22 @@ class _Meta:
 
 
 @cache
-def _register() -> None:
+def _register_meta() -> None:
     """Tell dask what the meta of a :class:`_Meta` is: see "Extend Dask DataFrame" in its documentation."""
     from dask.dataframe.dispatch import make_meta_dispatch
 
     make_meta_dispatch.register(_Meta, lambda meta, index=None: meta.frame)  # noqa: ARG005  # dask gives it by name
 
 
-def _empty(table: TableSource) -> pd.DataFrame:
+def _make_empty(table: TableSource) -> pd.DataFrame:
     """No rows, all types."""
     import pyarrow as pa
 
     batch = pa.RecordBatch.from_arrays([pa.array([], f.type) for f in table.schema], schema=table.schema)
-    return _frame(batch, table, 0)
+    return _make_frame(batch, table, 0)
 
 
-def _frame(batch: pa.RecordBatch, table: TableSource, index: Any) -> pd.DataFrame:
+def _make_frame(batch: pa.RecordBatch, table: TableSource, index: Any) -> pd.DataFrame:
     """Make a frame; ``index`` is the number of the first row, or of each."""
     import pandas as pd
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.adapters.files import Files, together
+from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.opening import dims_of
-from scichunk.buffers import result
+from scichunk.buffers import allocate_result
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
@@ -67,22 +67,22 @@ class StackArray:
             self._unpacked = self.files.unpack()
         unpacked, chosen = self._unpacked, region.axes[0]
         numbers = (chosen.positions() if isinstance(chosen, Span) else chosen).tolist()
-        out = result(region.shape, self.dtype)
+        out = allocate_result(region.shape, self.dtype)
 
         def read(i: int) -> None:
             location, mark = unpacked[numbers[i]]
-            self._read(location, mark, region.axes[1:], out[i])
+            self._read_file(location, mark, region.axes[1:], out[i])
 
         with options.frozen(self.rules.limits):
-            together(read, range(len(numbers)), remote=unpacked[0][0].local_path is None)
+            work_together(read, range(len(numbers)), remote=unpacked[0][0].local_path is None)
         return out if region.plain else out[region.finish]
 
-    def _read(self, location: Location, mark: Fingerprint | None, axes: Sequence[Any], out: Array) -> None:
+    def _read_file(self, location: Location, mark: Fingerprint | None, axes: Sequence[Any], out: Array) -> None:
         if mark == BAD:
             out[...] = self._fill_value(None)
             return
         try:
-            source = self._source(location, mark)
+            source = self._open_source(location, mark)
             if source is None:
                 out[...] = self.rules.absent
                 return
@@ -95,7 +95,7 @@ class StackArray:
             if self.rules.errors == "warn":
                 warnings.warn(f"filled with {self.rules.fill}: {error}", DataWarning, stacklevel=2)
 
-    def _source(self, location: Location, mark: Fingerprint | None) -> Any:
+    def _open_source(self, location: Location, mark: Fingerprint | None) -> Any:
         file = open_file(self.format_name, location, mark)
         if self.rules.absent is not None and self.array_id not in file.optional(self.rules.group).values():
             return None
@@ -182,7 +182,7 @@ def from_files(
     >>> import scichunk
     >>> scichunk.from_files("dem_*.tif").max(axis=0).compute()  # doctest: +SKIP
     """
-    rules = Rules(errors, fill, limits=options.snapshot())
+    rules = Rules(errors, fill, limits=options.take_snapshot())
     rules.check()
     stack = open_first(urls, format, rules, storage_options)
     array_id, bands = stack.first.file.find_array(**stack.first.selectors(selectors, "array", "from_files"))
@@ -224,16 +224,16 @@ def make_array(
             fill = _MISSING.get(dtype.kind)
         if fill is None and BAD in marks:
             raise _no_fill(dtype)
-    held = Rules(rules.errors, _plain(fill), rules.absent, rules.group, rules.limits)
-    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, (source.shape, dtype), held)
+    typed = Rules(rules.errors, _make_plain(fill), rules.absent, rules.group, rules.limits)
+    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, (source.shape, dtype), typed)
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
     """Raise ValueError for a value that an array of some type cannot hold."""
     try:
         with np.errstate(all="ignore"):
-            held = np.full((), fill, dtype)
-        holds = dtype.kind not in "biuUS" or bool(held == fill)
+            typed = np.full((), fill, dtype)
+        holds = dtype.kind not in "biuUS" or bool(typed == fill)
     except (TypeError, ValueError, OverflowError):
         holds = False
     if not holds:
@@ -241,7 +241,7 @@ def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
         raise ValueError(msg)
 
 
-def _plain(value: Any) -> Any:
+def _make_plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -71,9 +71,9 @@ class SkyAccessor:
         ValueError, TypeError
             If the position is incomplete.
         """
-        from scichunk.adapters.xarray.positions import select
+        from scichunk.adapters.xarray.positions import select_nearest
 
-        return select(self._obj, position, lonlat, method=method, tolerance=tolerance, outside=outside)
+        return select_nearest(self._obj, position, lonlat, method=method, tolerance=tolerance, outside=outside)
 
     def box(self, position: Any = None, *, size: Any = None, **lonlat: Any) -> Any:
         """Cut out the smallest rectangle of pixels that has all pixels whose centres lie within a box on the sky.
@@ -102,9 +102,9 @@ class SkyAccessor:
         ValueError, TypeError
             If the box is incomplete.
         """
-        from scichunk.adapters.xarray.positions import cut
+        from scichunk.adapters.xarray.positions import cut_box
 
-        return cut(self._obj, position, size, lonlat)
+        return cut_box(self._obj, position, size, lonlat)
 
     def expand(self, dim: str) -> Any:
         """Give an image a dimension of images, along which it keeps its header and its reference point.

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-__all__ = ["storable"]
+__all__ = ["make_storable"]
 
 _RESERVED: Final = {
     "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_NCProperties", "_Netcdf4Coordinates", "_Netcdf4Dimid", "_IsNetcdf4",
@@ -21,7 +21,7 @@ _REFUSED: Final = re.compile(r"[/\x00-\x1f\x7f]")
 _KINDS: Final = "iufSU"
 
 
-def storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+def make_storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     """Return attributes that can be stored, with those values that have no form there as texts.
 
     Names that netCDF reserves get an underscore at their end, characters that it refuses become underscores. Logicals are 0 and 1;
@@ -30,18 +30,18 @@ def storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in attrs.items():
         if value is not None:
-            found[_name(str(name))] = _value(value)
+            found[_storable_name(str(name))] = _storable_value(value)
     return found
 
 
-def _name(name: str) -> str:
+def _storable_name(name: str) -> str:
     clean = _REFUSED.sub("_", name).rstrip() or "_"
     if clean in _RESERVED:
         return clean + "_"
     return clean if clean[0].isalnum() or clean[0] == "_" or clean[0] > "\x7f" else "_" + clean
 
 
-def _value(value: Any) -> Any:
+def _storable_value(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\0", " ") if "\0" in value else value
     if isinstance(value, bool | np.bool_):
@@ -53,11 +53,11 @@ def _value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return json.dumps(value, default=str)
     if isinstance(value, list | tuple | np.ndarray):
-        return _several(value)
+        return _storable_values(value)
     return str(value)
 
 
-def _several(values: Any) -> Any:
+def _storable_values(values: Any) -> Any:
     """Values of one kind along one axis stay; all others are JSON."""
     try:
         array = np.asarray(values)
@@ -67,6 +67,6 @@ def _several(values: Any) -> Any:
         return array.astype(np.int8) if isinstance(values, np.ndarray) else array.astype(int).tolist()
     same = isinstance(values, np.ndarray) or len({isinstance(v, str) for v in values}) <= 1
     if array.ndim == 1 and array.dtype.kind in _KINDS and same and math.prod(array.shape):
-        clean = [_value(v) for v in values] if array.dtype.kind == "U" else values
+        clean = [_storable_value(v) for v in values] if array.dtype.kind == "U" else values
         return type(values)(clean) if isinstance(values, list | tuple) else clean
     return json.dumps(array.tolist(), default=str)

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pandas as pd
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
-__all__ = ["LazyCoordinate"]
+__all__ = ["LazyCoordinate", "pixel_numbers"]
+
+
+def pixel_numbers(size: int) -> pd.RangeIndex:
+    """Return 0, 1, ... as a range, which takes no memory: a header may speak of more pixels than fit into it."""
+    return pd.RangeIndex(size)
 
 
 class LazyCoordinate(BackendArray):

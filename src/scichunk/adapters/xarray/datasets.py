@@ -9,7 +9,7 @@ from typing import Any, cast
 import xarray as xr
 
 from scichunk.adapters.opening import Opened, open_any
-from scichunk.adapters.xarray.attributes import storable
+from scichunk.adapters.xarray.attributes import make_storable
 from scichunk.adapters.xarray.variables import (
     Decoders,
     chosen_arrays,
@@ -80,7 +80,7 @@ def open_dataset(which: Which, drop: str | Iterable[str] | None, flags: Decoders
         If there is no such group.
     """
     opened, group = which.open()
-    return _finish(build_dataset(opened, group or "/", drop, flags, which.coords), which, opened)
+    return _finish_dataset(build_dataset(opened, group or "/", drop, flags, which.coords), which, opened)
 
 
 def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders) -> dict[str, xr.Dataset]:
@@ -88,14 +88,14 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
     opened, group = which.open()
     file = opened.file
     if group is not None and group.strip("/"):
-        return {"/": _finish(build_dataset(opened, group, drop, flags, which.coords), which, opened)}
-    found = {} if file.groups() == ["/"] else {"/": _named(xr.Dataset(attrs=storable(file.root())), opened)}
+        return {"/": _finish_dataset(build_dataset(opened, group, drop, flags, which.coords), which, opened)}
+    found = {} if file.groups() == ["/"] else {"/": _note_source(xr.Dataset(attrs=make_storable(file.root())), opened)}
     for path in file.groups():
-        found[path] = _finish(build_dataset(opened, path, drop, flags, which.coords), which, opened)
+        found[path] = _finish_dataset(build_dataset(opened, path, drop, flags, which.coords), which, opened)
     return found
 
 
-def _finish(ds: xr.Dataset, which: Which, opened: Opened) -> xr.Dataset:
+def _finish_dataset(ds: xr.Dataset, which: Which, opened: Opened) -> xr.Dataset:
     """Add what was asked for beside the group, and the dataset's share of the file, which goes with ``close``."""
     if which.options.get("raster_index"):
         ds = _with_raster_index(ds)
@@ -155,13 +155,13 @@ def build_dataset(
     for name, coordinate in ranges.items():
         ds = ds.assign_coords(linear_coordinates(name, coordinate.values))
         ds[name].attrs.update(coordinate.attrs)
-    ds.attrs = storable(ds.attrs)
+    ds.attrs = make_storable(ds.attrs)
     for variable in ds.variables.values():
-        variable.attrs = storable(variable.attrs)
-    return _named(ds, opened)
+        variable.attrs = make_storable(variable.attrs)
+    return _note_source(ds, opened)
 
 
-def _named(ds: xr.Dataset, opened: Opened) -> xr.Dataset:
+def _note_source(ds: xr.Dataset, opened: Opened) -> xr.Dataset:
     """Write down where a dataset is from; else xarray writes down the whole URL, secrets included."""
     if isinstance(opened.location.target, str):
         ds.encoding["source"] = opened.location.url

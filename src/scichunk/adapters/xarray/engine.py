@@ -23,7 +23,7 @@ _DECODERS = (
     "decode_timedelta",
 )
 
-_SNIFFED = 4096
+_SNIFFED_BYTES = 4096
 """Bytes that are looked at: XML may begin with declarations and comments."""
 
 
@@ -82,16 +82,15 @@ class ScichunkBackend(BackendEntrypoint):
 
     def guess_can_open(self, filename_or_obj: Any) -> bool:
         """Whether this is a file of ours; looks at its first bytes where that costs no request."""
-        found = _guess(filename_or_obj)
+        found = _guess_format(filename_or_obj)
         return found is not None and self.format_name in {None, found.name} and not _is_left_to_others(found)
 
 
 class FormatBackend(ScichunkBackend):
     """An engine of one format: a subclass says its ``format_name`` and ``description``."""
 
-    def guess_can_open(self, filename_or_obj: Any) -> bool:
+    def guess_can_open(self, filename_or_obj: Any) -> bool:  # noqa: ARG002  # xarray may give it by its name
         """Never by itself: the engine ``scichunk`` answers for all formats, so that xarray finds one engine, not two."""
-        del filename_or_obj
         return False
 
 
@@ -119,21 +118,21 @@ def _is_left_to_others(spec: FormatSpec) -> bool:
     return not set(spec.yields_to).isdisjoint(list_engines())
 
 
-def _guess(target: Any) -> FormatSpec | None:
+def _guess_format(target: Any) -> FormatSpec | None:
     from scichunk.core import registry
 
     head = _first_bytes(target)
     if head is not None:
-        return registry.sniff(head) or _guess_inside(target, head)
+        return registry.sniff_format(head) or _guess_inside(target, head)
     name = target if isinstance(target, str) else getattr(target, "path", None) or getattr(target, "name", None)
     return registry.sniff_suffix(name) if isinstance(name, str) else None
 
 
 def _guess_inside(target: Any, head: bytes) -> FormatSpec | None:
     """Look into a file that is compressed as a whole."""
-    from scichunk.sources.whole_file import compression
+    from scichunk.sources.whole_file import find_compression
 
-    if compression(head) is None:
+    if find_compression(head) is None:
         return None
     from scichunk.adapters.opening import find_format
     from scichunk.errors import ScichunkError
@@ -148,9 +147,9 @@ def _guess_inside(target: Any, head: bytes) -> FormatSpec | None:
 def _first_bytes(target: Any) -> bytes | None:
     """First bytes of what can be looked at for free; None for URLs and what else cannot."""
     if isinstance(target, bytes | bytearray | memoryview):
-        return bytes(target[:_SNIFFED])
+        return bytes(target[:_SNIFFED_BYTES])
     if hasattr(target, "getvalue"):
-        return bytes(target.getvalue()[:_SNIFFED])
+        return bytes(target.getvalue()[:_SNIFFED_BYTES])
     if isinstance(target, str) and "://" in target:
         return None
     from scichunk.errors import ScichunkError
@@ -161,7 +160,7 @@ def _first_bytes(target: Any) -> bytes | None:
         if location.local_path is None:
             return None
         source = location.open()
-        return bytes(source.read_ranges([0], [min(_SNIFFED, source.fingerprint.size)])[0])
+        return bytes(source.read_ranges([0], [min(_SNIFFED_BYTES, source.fingerprint.size)])[0])
     except TypeError:  # nothing that names a file
         return None
     except ScichunkError:  # it is missing, or no regular file: none of ours

@@ -14,7 +14,7 @@ from scichunk.adapters.xarray import selecting
 
 __all__ = ["LazyVariable"]
 
-selecting.install()  # where a dataset of ours is opened, or arrives by pickle
+selecting.install_selection()  # where a dataset of ours is opened, or arrives by pickle
 
 
 class LazyVariable(BackendArray):

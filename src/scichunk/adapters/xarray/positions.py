@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from scichunk.adapters.xarray.sky import HEADERS, Image, image_of
+from scichunk.adapters.xarray.sky import HEADERS, SkyImage, image_of
 from scichunk.errors import FormatError
 from scichunk.sky.wcs import frame_of, sky_pixels, sky_values
 
-__all__ = ["cut", "select"]
+__all__ = ["cut_box", "select_nearest"]
 
 Floats = npt.NDArray[np.float64]
-_EDGE = 129
+_EDGE_POINTS = 129
 """Positions along an edge of a box at which it is followed into pixels."""
-_MARGIN = 3
+_MARGIN_PIXELS = 3
 """Pixels around the outline of a box that are looked at one by one: between its positions the edge is not straight."""
 _NEARLY = 1e-10
 """Degrees by which the centre of a pixel on the edge of a box may miss it."""
@@ -36,7 +36,9 @@ class Points:
     """Coordinates that they came with."""
 
 
-def select(obj: Any, position: Any, lonlat: Mapping[str, Any], *, method: str, tolerance: Any, outside: Any) -> Any:
+def select_nearest(
+    obj: Any, position: Any, lonlat: Mapping[str, Any], *, method: str, tolerance: Any, outside: Any
+) -> Any:
     """Select the nearest pixels; see :meth:`scichunk.adapters.xarray.SkyAccessor.sel`."""
     if method != "nearest":
         msg = f"positions fall between pixels: method is 'nearest', not {method!r}"
@@ -44,22 +46,24 @@ def select(obj: Any, position: Any, lonlat: Mapping[str, Any], *, method: str, t
     if outside not in {None, "nan", "raise"}:
         msg = f'outside must be "nan" or "raise", got {outside!r}'
         raise ValueError(msg)
-    images = _images(obj)
+    images = _split_images(obj)
     image = next(i for i in images if i is not None)
-    points = _points(image, position, lonlat)
+    points = _make_points(image, position, lonlat)
     dims = points.dims if len(images) == 1 else (_dim_of_images(obj), *points.dims)
     shape = points.lon.shape if len(images) == 1 else (len(images), *points.lon.shape)
-    found = [_nearest(i, _in_frame(i, position, points), tolerance) if i else _nowhere(points) for i in images]
+    found = [
+        _find_nearest(i, _in_frame(i, position, points), tolerance) if i else _find_nothing(points) for i in images
+    ]
     columns, rows, inside, lon, lat = (np.stack(part).reshape(shape) for part in zip(*found, strict=True))
     if outside == "raise" or (outside is None and not dims):
         _all_inside(image, points, inside)
-    x, y = (image.name_of(number) for number in _numbers(image))
+    x, y = (image.name_of(number) for number in _sky_axes(image))
     picked = obj.isel(
         {x: xr.Variable(dims, columns) if dims else int(columns), y: xr.Variable(dims, rows) if dims else int(rows)}
     )
     if not inside.all():
         there = xr.DataArray(inside, dims=dims)
-        picked = _masked(obj, picked, there, {x, y})
+        picked = _mask_outside(obj, picked, there, {x, y})
     attrs = {"units": "deg", "long_name": "centre of the pixel"}
     names, centres = image.axes.names, (lon, lat)
     made: dict[Any, Any] = {n: xr.Variable(dims, v, attrs) for n, v in zip(names, centres, strict=True)}
@@ -67,7 +71,7 @@ def select(obj: Any, position: Any, lonlat: Mapping[str, Any], *, method: str, t
     return picked.drop_vars(names, errors="ignore").assign_coords(made)
 
 
-def _masked(obj: Any, picked: Any, inside: xr.DataArray, sky: set[Hashable]) -> Any:
+def _mask_outside(obj: Any, picked: Any, inside: xr.DataArray, sky: set[Hashable]) -> Any:
     """Replace what was picked for positions outside of the image by NaN."""
     if isinstance(obj, xr.DataArray):
         found = picked.where(inside)
@@ -77,7 +81,7 @@ def _masked(obj: Any, picked: Any, inside: xr.DataArray, sky: set[Hashable]) -> 
     return found.assign_coords(labels)
 
 
-def _all_inside(image: Image, points: Points, inside: npt.NDArray[np.bool_]) -> None:
+def _all_inside(image: SkyImage, points: Points, inside: npt.NDArray[np.bool_]) -> None:
     if not inside.all():
         lon, lat = image.axes.names
         bad = np.unravel_index(int(np.argmin(inside)), inside.shape)[inside.ndim - points.lon.ndim :]
@@ -85,11 +89,11 @@ def _all_inside(image: Image, points: Points, inside: npt.NDArray[np.bool_]) -> 
         raise KeyError(msg)
 
 
-def _images(obj: Any) -> list[Image | None]:
+def _split_images(obj: Any) -> list[SkyImage | None]:
     """The image; or those of a stack that point to different places, one by one, None for files that could not be read."""
     several = obj.coords.get(HEADERS)
     if several is None or several.ndim != 1:
-        found: list[Image | None] = [image_of(obj)]
+        found: list[SkyImage | None] = [image_of(obj)]
     else:
         (dim,) = several.dims
         found = [image_of(obj.isel({dim: i})) if text else None for i, text in enumerate(several.values)]
@@ -100,7 +104,7 @@ def _images(obj: Any) -> list[Image | None]:
     if image.axes.sky is None:
         msg = "the image has no celestial axes"
         raise FormatError(msg)
-    for name in map(image.name_of, _numbers(image)):
+    for name in map(image.name_of, _sky_axes(image)):
         if name not in image.array.dims:
             msg = f"the dimension {name} of the sky is gone"
             raise FormatError(msg)
@@ -112,17 +116,17 @@ def _dim_of_images(obj: Any) -> Hashable:
     return dim
 
 
-def _numbers(image: Image) -> tuple[int, int]:
+def _sky_axes(image: SkyImage) -> tuple[int, int]:
     """Numbers of the axes of longitude and latitude in the header."""
     lon, lat = image.axes.sky or ("", "")
     n = len(image.shape)
     return n - image.axes.dims.index(lon), n - image.axes.dims.index(lat)
 
 
-def _pixels(image: Image) -> tuple[Floats, Floats]:
+def _sky_pixels(image: SkyImage) -> tuple[Floats, Floats]:
     """Pixel numbers along the dimensions of longitude and latitude."""
     found = []
-    for number in _numbers(image):
+    for number in _sky_axes(image):
         pixels = image.pixels(number)
         if pixels is None:
             msg = f"it cannot be told which part of {image.name_of(number)} this is: its coordinate is gone"
@@ -131,11 +135,11 @@ def _pixels(image: Image) -> tuple[Floats, Floats]:
     return found[0], found[1]
 
 
-def _nearest(image: Image, points: Points, tolerance: Any) -> tuple[Any, Any, Any, Any, Any]:
+def _find_nearest(image: SkyImage, points: Points, tolerance: Any) -> tuple[Any, Any, Any, Any, Any]:
     """Positions along both dimensions, which of the points are inside, and the centres of the pixels."""
-    axes = _pixels(image)
+    axes = _sky_pixels(image)
     wanted = sky_pixels(image.header, image.axes, points.lon, points.lat, image.tables)
-    (columns, in_columns), (rows, in_rows) = (_closest(a, w) for a, w in zip(axes, wanted, strict=True))
+    (columns, in_columns), (rows, in_rows) = (_find_closest(a, w) for a, w in zip(axes, wanted, strict=True))
     inside = in_columns & in_rows
     columns, rows = np.where(inside, columns, 0), np.where(inside, rows, 0)
     if axes[0].size and axes[1].size:
@@ -144,17 +148,17 @@ def _nearest(image: Image, points: Points, tolerance: Any) -> tuple[Any, Any, An
         msg = "no pixel of the image is left"
         raise KeyError(msg)
     if tolerance is not None:
-        inside = inside & (_separation(lon, lat, points) <= _degrees(tolerance))
+        inside = inside & (_separate(lon, lat, points) <= _to_degrees(tolerance))
     return columns, rows, inside, np.where(inside, lon, np.nan), np.where(inside, lat, np.nan)
 
 
-def _nowhere(points: Points) -> tuple[Any, Any, Any, Any, Any]:
-    """What :func:`_nearest` gives of a file that could not be read."""
+def _find_nothing(points: Points) -> tuple[Any, Any, Any, Any, Any]:
+    """What :func:`_find_nearest` gives of a file that could not be read."""
     at, lost = np.zeros(points.lon.shape, np.intp), np.full(points.lon.shape, np.nan)
     return at, at, np.zeros(points.lon.shape, bool), lost, lost
 
 
-def _closest(pixels: Floats, wanted: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+def _find_closest(pixels: Floats, wanted: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
     """Positions among pixel numbers, and whether they are within half of the spacing."""
     if not pixels.size:
         return np.zeros(wanted.shape, np.intp), np.zeros(wanted.shape, bool)
@@ -169,7 +173,7 @@ def _closest(pixels: Floats, wanted: Floats) -> tuple[npt.NDArray[np.intp], npt.
     return order[at], inside
 
 
-def _separation(lon: Floats, lat: Floats, points: Points) -> Floats:
+def _separate(lon: Floats, lat: Floats, points: Points) -> Floats:
     """Distance on the sphere in degrees."""
     a, b, c, d = (np.deg2rad(v) for v in (lon, lat, points.lon, points.lat))
     chord = np.sin((b - d) / 2) ** 2 + np.cos(b) * np.cos(d) * np.sin((a - c) / 2) ** 2
@@ -177,12 +181,12 @@ def _separation(lon: Floats, lat: Floats, points: Points) -> Floats:
     return found
 
 
-def _degrees(value: Any) -> Floats:
+def _to_degrees(value: Any) -> Floats:
     """Numbers in degrees of numbers, quantities, angles, or arrays of them."""
     inner = value.data if isinstance(value, xr.DataArray | xr.Variable) else value
     to_value = getattr(inner, "to_value", None)  # of astropy's quantities
     if to_value is None and isinstance(inner, list | tuple) and any(hasattr(v, "to_value") for v in inner):
-        return np.array([_degrees(v) for v in inner], np.float64)
+        return np.array([_to_degrees(v) for v in inner], np.float64)
     return np.asarray(to_value("deg") if to_value else inner, np.float64)
 
 
@@ -190,7 +194,7 @@ def _is_skycoord(position: Any) -> bool:
     return hasattr(position, "transform_to") and hasattr(position, "spherical")
 
 
-def _on_sky(image: Image, position: Any) -> tuple[Floats, Floats]:
+def _on_sky(image: SkyImage, position: Any) -> tuple[Floats, Floats]:
     """Longitude and latitude of a SkyCoord in the frame of the image."""
     if not _is_skycoord(position):
         msg = f"a position is a SkyCoord, or given by {'=, '.join(image.axes.names)}=; got {type(position).__name__}"
@@ -199,7 +203,7 @@ def _on_sky(image: Image, position: Any) -> tuple[Floats, Floats]:
     return np.asarray(sphere.lon.deg, np.float64), np.asarray(sphere.lat.deg, np.float64)
 
 
-def _pair(image: Image, lonlat: Mapping[str, Any]) -> tuple[Any, Any]:
+def _order_pair(image: SkyImage, lonlat: Mapping[str, Any]) -> tuple[Any, Any]:
     """Longitude and latitude as they were named."""
     for names in (image.axes.names, ("lon", "lat")):
         if set(lonlat) == set(names):
@@ -209,7 +213,7 @@ def _pair(image: Image, lonlat: Mapping[str, Any]) -> tuple[Any, Any]:
     raise ValueError(msg)
 
 
-def _points(image: Image, position: Any, lonlat: Mapping[str, Any]) -> Points:
+def _make_points(image: SkyImage, position: Any, lonlat: Mapping[str, Any]) -> Points:
     """What the user named, broadcast."""
     if position is not None:
         if lonlat:
@@ -219,11 +223,11 @@ def _points(image: Image, position: Any, lonlat: Mapping[str, Any]) -> Points:
         return Points(lon, lat, _names_of(lon.ndim), {})
     pair: list[xr.DataArray] = []
     coords: dict[Hashable, xr.Variable] = {}
-    for value in _pair(image, lonlat):
+    for value in _order_pair(image, lonlat):
         if isinstance(value, slice):
             msg = "a range of positions is a box: ds.sky.box"
             raise TypeError(msg)
-        array = _degrees(value)
+        array = _to_degrees(value)
         if isinstance(value, xr.DataArray):
             coords |= {n: c.variable for n, c in value.coords.items()}
         dims = value.dims if isinstance(value, xr.DataArray | xr.Variable) else _names_of(array.ndim)
@@ -232,7 +236,7 @@ def _points(image: Image, position: Any, lonlat: Mapping[str, Any]) -> Points:
     return Points(first.values, second.values, first.dims, coords)
 
 
-def _in_frame(image: Image, position: Any, points: Points) -> Points:
+def _in_frame(image: SkyImage, position: Any, points: Points) -> Points:
     """Points in the frame of one of several images, which need not be that of the first."""
     if position is None:
         return points
@@ -247,31 +251,31 @@ def _names_of(ndim: int) -> tuple[str, ...]:
 # ---------------------------------------------------------------- boxes
 
 
-def cut(obj: Any, position: Any, size: Any, lonlat: Mapping[str, Any]) -> Any:
+def cut_box(obj: Any, position: Any, size: Any, lonlat: Mapping[str, Any]) -> Any:
     """Cut out a box; see :meth:`scichunk.adapters.xarray.SkyAccessor.box`."""
-    images = [i for i in _images(obj) if i is not None]
-    spans = [_rectangle(image, *_corners(image, position, size, lonlat)) for image in images]
-    x, y = (images[0].name_of(number) for number in _numbers(images[0]))
-    return obj.isel({x: _union([s[0] for s in spans]), y: _union([s[1] for s in spans])})
+    images = [i for i in _split_images(obj) if i is not None]
+    spans = [_find_rectangle(image, *_find_corners(image, position, size, lonlat)) for image in images]
+    x, y = (images[0].name_of(number) for number in _sky_axes(images[0]))
+    return obj.isel({x: _unite_spans([s[0] for s in spans]), y: _unite_spans([s[1] for s in spans])})
 
 
-def _union(spans: Sequence[tuple[int, int]]) -> slice:
+def _unite_spans(spans: Sequence[tuple[int, int]]) -> slice:
     """Slice of what is in any of several spans."""
     full = [s for s in spans if s[1] > s[0]]
     return slice(min(s[0] for s in full), max(s[1] for s in full)) if full else slice(0, 0)
 
 
-def _ends(value: Any) -> tuple[float, float]:
+def _parse_ends(value: Any) -> tuple[float, float]:
     """Both ends of a range in degrees."""
     ends = (value.start, value.stop) if isinstance(value, slice) else tuple(value)
     if len(ends) != 2 or any(e is None for e in ends):
         msg = f"a range has two ends, got {value!r}"
         raise ValueError(msg)
-    return float(_degrees(ends[0])), float(_degrees(ends[1]))
+    return float(_to_degrees(ends[0])), float(_to_degrees(ends[1]))
 
 
-def _corners(
-    image: Image, position: Any, size: Any, lonlat: Mapping[str, Any]
+def _find_corners(
+    image: SkyImage, position: Any, size: Any, lonlat: Mapping[str, Any]
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Ranges of longitude, from west to east with the second end never below the first, and of latitude."""
     if position is not None and lonlat:
@@ -288,16 +292,18 @@ def _corners(
                 west, east = east, west
             low, high = sorted(lats.tolist())
         else:
-            (west, east), (low, high) = (_ends(v) for v in _pair(image, lonlat))
+            (west, east), (low, high) = (_parse_ends(v) for v in _order_pair(image, lonlat))
             low, high = min(low, high), max(low, high)
             if 0 < west - east <= 180:  # longitudes are often named from left to right; else the box reaches through 0
                 west, east = east, west
     else:
-        lon, lat = _on_sky(image, position) if position is not None else (_degrees(v) for v in _pair(image, lonlat))
+        lon, lat = (
+            _on_sky(image, position) if position is not None else (_to_degrees(v) for v in _order_pair(image, lonlat))
+        )
         if np.ndim(lon) or np.ndim(lat):
             msg = "with size= the position is one centre"
             raise ValueError(msg)
-        width, height = np.broadcast_to(_degrees(size), (2,)).tolist()
+        width, height = np.broadcast_to(_to_degrees(size), (2,)).tolist()
         low, high = max(-90.0, float(lat) - height / 2), min(90.0, float(lat) + height / 2)
         half = width / 2 / max(1e-12, float(np.cos(np.deg2rad(lat))))
         west, east = (float(lon) - half, float(lon) + half) if half < 180 else (0.0, 360.0)
@@ -305,34 +311,34 @@ def _corners(
     return (west, west + span), (low, high)
 
 
-def _rectangle(
-    image: Image, lons: tuple[float, float], lats: tuple[float, float]
+def _find_rectangle(
+    image: SkyImage, lons: tuple[float, float], lats: tuple[float, float]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """Positions along the dimensions of longitude and latitude, from and to, of the pixels within a box."""
-    columns, rows = _pixels(image)
+    columns, rows = _sky_pixels(image)
     if not (columns.size and rows.size):
         return (0, 0), (0, 0)
-    along, up = np.linspace(*lons, _EDGE), np.linspace(*lats, _EDGE)
+    along, up = np.linspace(*lons, _EDGE_POINTS), np.linspace(*lats, _EDGE_POINTS)
     lon, lat = (v.ravel() for v in np.meshgrid(along, up))
     x, y = sky_pixels(image.header, image.axes, lon, lat, image.tables)
     found = np.isfinite(x) & np.isfinite(y)
     if not found.any():
         return (0, 0), (0, 0)
-    spans = [_outline(p, v[found]) for p, v in ((columns, x), (rows, y))]
-    return _trim(image, (columns, rows), spans, (lons, lats))
+    spans = [_find_outline(p, v[found]) for p, v in ((columns, x), (rows, y))]
+    return _trim_edges(image, (columns, rows), spans, (lons, lats))
 
 
-def _outline(pixels: Floats, wanted: Floats) -> tuple[int, int]:
+def _find_outline(pixels: Floats, wanted: Floats) -> tuple[int, int]:
     """Positions of the pixels between the least and the greatest that are wanted, with a margin."""
     spacing = float(np.median(np.abs(np.diff(pixels)))) if pixels.size > 1 else 1.0
     # the edge bends between the positions at which it was followed by less than the positions are apart
-    margin = _MARGIN * spacing
+    margin = _MARGIN_PIXELS * spacing
     inside = np.flatnonzero((pixels >= wanted.min() - margin) & (pixels <= wanted.max() + margin))
     return (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
 
 
-def _trim(
-    image: Image,
+def _trim_edges(
+    image: SkyImage,
     pixels: tuple[Floats, Floats],
     spans: Sequence[tuple[int, int]],
     box: tuple[tuple[float, float], tuple[float, float]],

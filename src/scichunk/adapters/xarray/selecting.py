@@ -14,10 +14,10 @@ from typing import Any
 
 import xarray as xr
 
-__all__ = ["install"]
+__all__ = ["install_selection"]
 
 
-def install() -> None:
+def install_selection() -> None:
     """Let ``Dataset.sel`` (which that of arrays calls; trees have the accessor) answer positions on the sky; once in a process."""
     if not hasattr(xr.Dataset.sel, "knows_the_sky"):
         xr.Dataset.sel = _with_positions(xr.Dataset.sel)  # type: ignore[assignment, method-assign]
@@ -36,14 +36,14 @@ def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dat
         labels = {**(indexers or {}), **indexers_kwargs}
         if not any(_is_position(self, name) for name in labels):
             return original(self, indexers, method, tolerance, drop, **indexers_kwargs)
-        from scichunk.adapters.xarray.positions import select
+        from scichunk.adapters.xarray.positions import select_nearest
 
         lonlat = {name: labels.pop(name) for name in [*labels] if _is_position(self, name)}
         if method is None:
             msg = "positions fall between pixels: give method='nearest'"
             raise ValueError(msg)
         rest = original(self, labels, method, None, drop) if labels else self
-        found: xr.Dataset = select(rest, None, lonlat, method=method, tolerance=tolerance, outside="raise")
+        found: xr.Dataset = select_nearest(rest, None, lonlat, method=method, tolerance=tolerance, outside="raise")
         picked = {*lonlat, *self.dims} & {*found.coords} if drop else set()
         return found.drop_vars([n for n in picked if not found[n].ndim])
 

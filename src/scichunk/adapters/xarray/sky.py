@@ -13,14 +13,14 @@ import xarray as xr
 from xarray.core.indexing import LazilyIndexedArray
 
 from scichunk.errors import FormatError, ScichunkError
-from scichunk.sky.subgrid import Grid, sub_grid
+from scichunk.sky.subgrid import AxisGrid, sub_grid
 from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape
 
 __all__ = [
     "HEADER",
     "HEADERS",
     "TABLES",
-    "Image",
+    "SkyImage",
     "image_of",
     "is_position",
     "sky_coordinates",
@@ -109,11 +109,13 @@ def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -
 
 def _pixel_numbers(axes: Axes, shape: tuple[int, ...]) -> dict[str, xr.Variable]:
     """Make the coordinates along the dimensions of the sky."""
+    from scichunk.adapters.xarray.computed import pixel_numbers
+
     sizes = dict(zip(axes.dims, shape, strict=True))
     found = {}
     for dim in axes.sky or ():
         attrs = {"long_name": "pixel, counted from 0", AXIS: len(shape) - axes.dims.index(dim)}
-        found[dim] = xr.Variable((dim,), np.arange(sizes[dim], dtype=np.int64), attrs)
+        found[dim] = xr.Variable((dim,), pixel_numbers(sizes[dim]), attrs)
     return found
 
 
@@ -149,7 +151,7 @@ def with_own_header(obj: Any, dim: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Image:
+class SkyImage:
     """An image of the sky, or what is left of it, with the header that it came with."""
 
     obj: xr.DataArray | xr.Dataset
@@ -194,7 +196,7 @@ class Image:
             msg = f"it cannot be told which part of {name} this is: its coordinate is gone"
             raise FormatError(msg)
         dim = self.axes.dims[len(self.shape) - number]
-        full = None if dim in (self.axes.sky or ()) else self._world.get(dim)
+        full = None if dim in (self.axes.sky or ()) else self._world_axes.get(dim)
         values = np.atleast_1d(coord.values)
         if (
             full is None and dim not in (self.axes.sky or ()) and AXIS not in coord.attrs
@@ -203,10 +205,14 @@ class Image:
                 return np.arange(size, dtype=np.float64)
             msg = f"it cannot be told which part of {name} this is: its coordinate is not that of the file"
             raise FormatError(msg)
-        if full is not None and full.shape == values.shape and _same(full, values):
+        if full is not None and full.shape == values.shape and _are_equal(full, values):
             return np.arange(size, dtype=np.float64)
         try:
-            found = _numbers(values) if full is None else _positions(_numbers(full, full[0]), _numbers(values, full[0]))
+            found = (
+                _to_floats(values)
+                if full is None
+                else _find_positions(_to_floats(full, full[0]), _to_floats(values, full[0]))
+            )
         except (TypeError, ValueError) as error:
             msg = f"the coordinate {name} is not that of the file any more: {error}"
             raise FormatError(msg) from error
@@ -216,17 +222,17 @@ class Image:
         return found
 
     @cached_property
-    def _world(self) -> dict[str, Any]:
+    def _world_axes(self) -> dict[str, Any]:
         found = coordinates(self.header, self.shape, self.axes, self.tables)
         return {name: coordinate.values for name, coordinate in found.items()}
 
 
-def _same(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
+def _are_equal(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
     """Whether two coordinates are equal, times within a leap second (NaT) included."""
     return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind in "fM")
 
 
-def _numbers(values: npt.NDArray[Any], first: Any = None) -> Floats:
+def _to_floats(values: npt.NDArray[Any], first: Any = None) -> Floats:
     """Numbers of a coordinate; of times the nanoseconds since the first one, which a float holds exactly."""
     if values.dtype.kind == "M" and isinstance(first, np.datetime64):
         since = values.astype("M8[ns]") - first.astype("M8[ns]")
@@ -237,7 +243,7 @@ def _numbers(values: npt.NDArray[Any], first: Any = None) -> Floats:
     return values.astype(np.float64)
 
 
-def _positions(full: Floats, values: Floats) -> Floats:
+def _find_positions(full: Floats, values: Floats) -> Floats:
     """Fractional positions of values among those of all pixels, which ascend or descend; NaN where there is none."""
     if len(full) == 1:
         return np.where(np.isclose(values, full[0], rtol=1e-12, atol=0), 0.0, np.nan)
@@ -256,7 +262,7 @@ def _positions(full: Floats, values: Floats) -> Floats:
     return np.where((found >= -0.5) & (found <= len(full) - 0.5), found, np.nan)
 
 
-def image_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Image:
+def image_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> SkyImage:
     """Find the header of an image, and check that it is its own.
 
     Raises
@@ -281,12 +287,12 @@ def image_of(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Image:
             f"no FITS header in the attributes ({HEADER}); arithmetic drops them unless xr.set_options(keep_attrs=True)"
         )
         raise FormatError(msg)
-    image = Image(obj, found, str(found.attrs[HEADER]), str(found.attrs.get(TABLES, "")))
+    image = SkyImage(obj, found, str(found.attrs[HEADER]), str(found.attrs.get(TABLES, "")))
     _check_reference(image)
     return image
 
 
-def _one_of(obj: Any, arrays: list[xr.DataArray], several: xr.DataArray) -> Image:
+def _one_of(obj: Any, arrays: list[xr.DataArray], several: xr.DataArray) -> SkyImage:
     """The image of a stack that is left, if it is one."""
     if several.size != 1:
         msg = f"the images point to different places of the sky: pick one of {', '.join(map(str, several.dims))} with isel"
@@ -298,10 +304,10 @@ def _one_of(obj: Any, arrays: list[xr.DataArray], several: xr.DataArray) -> Imag
     tables = obj.coords.get(TABLES)
     dims = set(axes_of(header, image_shape(header)).dims)
     array = next((a for a in arrays if dims & {*a.dims, *a.coords}), arrays[0])
-    return Image(obj, array, header, "" if tables is None else str(tables.values.reshape(-1)[0]))
+    return SkyImage(obj, array, header, "" if tables is None else str(tables.values.reshape(-1)[0]))
 
 
-def _check_reference(image: Image) -> None:
+def _check_reference(image: SkyImage) -> None:
     """Refuse a header that belongs to another of several images: putting images together keeps that of the first."""
     for name, value in zip(image.axes.names, image.axes.reference, strict=True):
         coord = image.array.coords.get(name)
@@ -355,7 +361,7 @@ def wcs(obj: xr.DataArray | xr.Dataset | xr.DataTree) -> Any:  # astropy has no 
         for number, name in names.items():
             pixels = image.pixels(number)
             place = left[::-1].index(name) if name in left else None
-            grids.append(Grid.of(str(name), pixels, place))
+            grids.append(AxisGrid.from_positions(str(name), pixels, place))
         return sub_grid(whole, grids)
     except ScichunkError:
         raise

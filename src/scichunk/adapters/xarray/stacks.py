@@ -106,21 +106,21 @@ def open_stack(
     >>> scichunk.open_stack("dem_*.tif", dim="time").band_data.max("time")  # doctest: +SKIP
     """
     flags = Decoders(**{k: kwargs.pop(k) for k in _DECODERS if k in kwargs})
-    rules = Rules(errors, fill, limits=options.snapshot())
+    rules = Rules(errors, fill, limits=options.take_snapshot())
     rules.check()
     stack = open_first(urls, format, rules, storage_options)
     which = Which(stack.format, stack.first.location, None, group, kwargs)
     path = which.group_of(stack.first) or "/"
     rules = replace(rules, group=path)
     dropped = names_in("drop_variables", drop_variables)
-    required = {v.name: v.array_id for v in _kept(stack.first.file, path, dropped, flags) if v.absent is None}
+    required = {v.name: v.array_id for v in _kept_arrays(stack.first.file, path, dropped, flags) if v.absent is None}
     if not required:
         msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
         raise ValueError(msg)
     keyword = _Keyword(coordinate, path) if isinstance(coordinate, str) else None
     found = read_headers(stack, required, headers, rules, keyword)
-    fullest = _fullest(stack, found, path, dropped)
-    arrays = {v.name: v for v in _kept(fullest, path, dropped, flags)}
+    fullest = _find_fullest(stack, found, path, dropped)
+    arrays = {v.name: v for v in _kept_arrays(fullest, path, dropped, flags)}
     first = build_dataset(stack.first, path, drop_variables, flags, "none" if found.elsewhere else which.coords)
     labels: Any = coordinate
     if keyword is not None:
@@ -129,9 +129,11 @@ def open_stack(
     sizes = _Chunks(chunks, dim, list(arrays.values()))
     variables: dict[str, xr.Variable] = {}
     for name, var in arrays.items():
-        own_rules = replace(rules, absent=var.absent, fill=_fill(fill, var, fullest))
+        own_rules = replace(rules, absent=var.absent, fill=_fill_value(fill, var, fullest))
         made = make_array(stack, var.array_id, found.marks, own_rules, fullest)
-        variables[name] = _variable(stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags))
+        variables[name] = _make_variable(
+            stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags)
+        )
         if found.elsewhere:  # they place the pixels of one file only
             for attribute in ("fits_header", TABLES):
                 variables[name].attrs.pop(attribute, None)
@@ -140,7 +142,7 @@ def open_stack(
         variables |= with_times(times, {}, flags, stack.first.location.url)[0]
     ds = xr.Dataset(variables, coords=first.coords, attrs=first.attrs)
     ds = with_skies(ds, dim, found.skies) if found.skies else ds
-    return ds.assign_coords({dim: (dim, _labels(stack.locations, labels))})
+    return ds.assign_coords({dim: (dim, _label_files(stack.locations, labels))})
 
 
 def _check_dim(dim: Any, first: xr.Dataset) -> None:
@@ -151,12 +153,12 @@ def _check_dim(dim: Any, first: xr.Dataset) -> None:
         raise ValueError(msg)
 
 
-def _kept(file: OpenFile, group: str, dropped: Container[str], flags: Decoders) -> list[ArrayVar]:
+def _kept_arrays(file: OpenFile, group: str, dropped: Container[str], flags: Decoders) -> list[ArrayVar]:
     """Arrays of a group that are to be stacked."""
     return chosen_arrays([v for v in file.node(group).arrays if v.name not in dropped], flags)
 
 
-def _fullest(stack: Stack, found: Found, group: str, dropped: Container[str]) -> OpenFile:
+def _find_fullest(stack: Stack, found: Found, group: str, dropped: Container[str]) -> OpenFile:
     """Return a file that has all arrays of the stack: the first, or one with a mask if that has none."""
     names = {v.name for v in stack.first.file.node(group).arrays}
     number = next((n for name, n in found.optional.items() if name not in names and name not in dropped), None)
@@ -165,7 +167,7 @@ def _fullest(stack: Stack, found: Found, group: str, dropped: Container[str]) ->
     return open_file(stack.format, stack.locations[number], found.marks[number])
 
 
-def _fill(fill: Any, var: ArrayVar, file: OpenFile) -> Any:
+def _fill_value(fill: Any, var: ArrayVar, file: OpenFile) -> Any:
     """Return the value that the user gives for a variable; None where the file knows better, or nothing was given."""
     if isinstance(fill, Mapping):
         return fill.get(var.name)
@@ -177,9 +179,9 @@ def _fill(fill: Any, var: ArrayVar, file: OpenFile) -> Any:
     return fill
 
 
-def _variable(stacked: Any, dim: str, var: ArrayVar, form: Form) -> xr.Variable:
+def _make_variable(stacked: Any, dim: str, var: ArrayVar, form: Form) -> xr.Variable:
     encoding = {k: v for k, v in form.encoding.items() if k != "preferred_chunks"}
-    return xr.Variable((dim, *var.dims), _decoded(stacked, form.decoding), form.attrs, encoding)
+    return xr.Variable((dim, *var.dims), _decode_stack(stacked, form.decoding), form.attrs, encoding)
 
 
 class _Chunks:
@@ -208,7 +210,7 @@ class _Chunks:
         return self._chunks
 
 
-def _decoded(stacked: Any, decoding: Decoding | None) -> Any:
+def _decode_stack(stacked: Any, decoding: Decoding | None) -> Any:
     """Apply to every file the masking and scaling of the first one; they have been compared."""
     if decoding is None:
         return stacked
@@ -242,7 +244,7 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     """Sort files by their labels; dates become datetimes. Files that cannot be read come last."""
     good = [n for n in range(len(found.marks)) if found.marks[n] != BAD]
     bad = [n for n in range(len(found.marks)) if found.marks[n] == BAD]
-    values = _datetimes([found.labels[n] for n in good])
+    values = _parse_datetimes([found.labels[n] for n in good])
     sorting = np.argsort(values, kind="stable")
     order = [*(good[i] for i in sorting.tolist()), *bad]
     missing: Any = {"U": "", "M": np.datetime64("NaT", "ns")}.get(values.dtype.kind, np.nan)
@@ -252,7 +254,7 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     return ordered, replace(found, marks=[found.marks[n] for n in order], skies=skies), labels
 
 
-def _datetimes(values: list[Any]) -> Array:
+def _parse_datetimes(values: list[Any]) -> Array:
     found = np.asarray(values)
     if found.dtype.kind == "U":
         try:
@@ -262,7 +264,7 @@ def _datetimes(values: list[Any]) -> Array:
     return found
 
 
-def _labels(locations: Sequence[Location], coordinate: Labels) -> Any:
+def _label_files(locations: Sequence[Location], coordinate: Labels) -> Any:
     if coordinate is None:
         return np.array([loc.name for loc in locations])
     if callable(coordinate):

@@ -18,7 +18,7 @@ __all__: list[str] = []
 _WRAPPERS: Final = (indexing.MemoryCachedArray, indexing.CopyOnWriteArray, indexing.LazilyIndexedArray)
 
 
-def _token(wrapper: Any) -> Any:
+def _make_token(wrapper: Any) -> Any:
     """The wrappers down to an array of ours with their keys; of others, and of loaded ones, what dask makes of any object."""
     found: list[Any] = []
     inner = wrapper
@@ -32,4 +32,4 @@ def _token(wrapper: Any) -> Any:
 
 
 for _kind in _WRAPPERS:
-    normalize_token.register(_kind, _token)
+    normalize_token.register(_kind, _make_token)

@@ -75,7 +75,7 @@ def form_of(var: ArrayVar, flags: Decoders) -> Form:
     attrs, encoding = dict(var.attrs), dict(var.encoding)
     decoding = None
     if flags.masks(var.name) and var.raw is None:
-        decoding, attrs, more = _decode(var, attrs)
+        decoding, attrs, more = _ask_decoding(var, attrs)
         encoding |= more
     elif not flags.decode_coords and "grid_mapping" in encoding:
         attrs["grid_mapping"] = encoding.pop("grid_mapping")
@@ -94,10 +94,10 @@ def lazy_variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable
     return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), form.attrs, form.encoding)
 
 
-def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict[str, Any], dict[str, Any]]:
+def _ask_decoding(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict[str, Any], dict[str, Any]]:
     """Ask xarray what decoding makes of an empty variable with these attributes; do the same in the reader."""
     if var.cf_by_band:
-        templates = [_template(var, dict(cf)) for cf in var.cf_by_band]
+        templates = [_make_template(var, dict(cf)) for cf in var.cf_by_band]
         dtype = np.result_type(*(t.dtype for t in templates))
         steps = tuple(step_from(cf, t.dtype) for cf, t in zip(var.cf_by_band, templates, strict=True))
         # no single type, scale or fill value can bring the values back, so none may stay where xarray or rioxarray looks when it writes
@@ -108,12 +108,12 @@ def _decode(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None, dict
         return Decoding(dtype.str, steps), attrs, moved
     if not any(name in attrs for name in _CF):
         return None, attrs, {}
-    template = _template(var, attrs)
+    template = _make_template(var, attrs)
     decoding = Decoding(template.dtype.str, (step_from(attrs, template.dtype),))
     return decoding, dict(template.attrs), dict(template.encoding)
 
 
-def _template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
+def _make_template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
     empty = xr.Variable(var.dims, np.empty((0,) * len(var.dims), var.source.dtype), attrs)
     return conventions.decode_cf_variable(
         var.name, empty, concat_characters=False, mask_and_scale=True, decode_times=False, decode_timedelta=False
@@ -152,12 +152,12 @@ def with_times(
     try:
         return decode(variables)
     except (ValueError, OverflowError):  # xarray gives up with the first of them, so each is asked by itself
-        odd = {n: v for n, v in variables.items() if not _decodes(n, v, decode, url)}
+        odd = {n: v for n, v in variables.items() if not _can_decode(n, v, decode, url)}
     decoded, attrs = decode({n: v for n, v in variables.items() if n not in odd})
     return {n: odd[n] if n in odd else decoded[n] for n in variables}, attrs
 
 
-def _decodes(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:
+def _can_decode(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:
     try:
         decode({name: variable})
     except (ValueError, OverflowError) as error:

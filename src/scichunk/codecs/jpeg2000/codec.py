@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.buffers import borrow
+from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
-from scichunk.codecs.jpeg2000.codestream import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
+from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import header_of_tile
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["TileCodec", "sample_type"]
+__all__ = ["JPEG2000Codec", "sample_type"]
 
 Array = npt.NDArray[Any]
 Window = tuple[slice, ...]
 
 _MOST_BLOCKS: Final = 1 << 22
 """Code-blocks and precincts of one tile, for each of which OpenJPEG keeps a structure."""
-_AT_ONCE: Final = 1 << 26
+_AT_ONCE_BYTES: Final = 1 << 26
 """Samples of one call: OpenJPEG holds 4 bytes of each, twice."""
 _STEP: Final = 1024
 
@@ -37,7 +37,7 @@ def sample_type(bits: int, *, signed: bool) -> np.dtype[Any]:
 
 
 @dataclass(frozen=True)
-class TileCodec:
+class JPEG2000Codec:
     """Chunks that are codestreams of one tile, which keep their places on the reference grid.
 
     Parameters
@@ -73,11 +73,11 @@ class TileCodec:
         """Whether a window costs only that window: not in HTJ2K, whose windows OpenJPEG decodes to grey."""
         return not self.header.high_throughput and openjpeg.shared_path() is not None
 
-    def bounds(self, number: int, component: int) -> tuple[int, int, int, int]:
+    def chunk_bounds(self, number: int, component: int) -> tuple[int, int, int, int]:
         """(x0, y0, x1, y1) of a chunk's samples of a component, halved (B.3, B.5)."""
-        return self._samples(self.header.size.tile(int(self.tiles[number])), component)
+        return self._sample_bounds(self.header.size.tile_bounds(int(self.tiles[number])), component)
 
-    def _samples(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int, int, int]:
+    def _sample_bounds(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int, int, int]:
         part, scale = self.header.size.components[component], 1 << self.reduce
         x0, y0, x1, y1 = area
         return (
@@ -85,11 +85,12 @@ class TileCodec:
             ceil_div(ceil_div(x1, part.dx), scale), ceil_div(ceil_div(y1, part.dy), scale),
         )  # fmt: skip
 
-    def area(self, number: int, window: Window) -> tuple[int, int, int, int]:
+    def window_area(self, number: int, window: Window) -> tuple[int, int, int, int]:
         """(x0, y0, x1, y1) on the reference grid of a window of a chunk's samples."""
         part = self.header.size.components[self.components[0]]
-        x, y, _, _ = self.bounds(number, self.components[0])
-        tx0, ty0, tx1, ty1 = self.header.size.tile(int(self.tiles[number]))
+        x, y, _, _ = self.chunk_bounds(number, self.components[0])
+        tx0, ty0, tx1, ty1 = self.header.size.tile_bounds(int(self.tiles[number]))
+        # A window that begins with the tile begins at its origin, which is no multiple of the step in general.
         by_x, by_y = part.dx << self.reduce, part.dy << self.reduce
         rows, columns = window[-2:]
         return (
@@ -103,44 +104,51 @@ class TileCodec:
         """Decode a window of a tile."""
         header = header_of_tile(self.header, chunk.data)
         self._check_cost(header)
+        # The header of a tile may change coding style and levels (A.6.1: COD and COC there come before those of the main header).
         there = openjpeg.shared_path() is not None
         if self.header.high_throughput:
-            if (there and not header.lossless) or not self._high(chunk, out, window, there=there):
-                self._area(chunk, out, window, header)
+            # Of 9/7 there is no single right answer, and OpenJPEG's is the reference; 5/3 is exact in both.
+            if (there and not header.lossless) or not self._decode_by_openjph(chunk, out, window, there=there):
+                self._decode_by_openjpeg(chunk, out, window, header)
             return
         if not there:
-            self._whole(chunk, out, window)
+            self._decode_by_imagecodecs(chunk, out, window)
             return
+        # Large tiles are decoded some rows at a time: OpenJPEG would hold the samples of all of them twice.
         rows = window[1]
-        height = max(1, _AT_ONCE // max(1, chunk.shape[2] * len(self._wanted(window)))) // _STEP * _STEP or _STEP
+        height = (
+            max(1, _AT_ONCE_BYTES // max(1, chunk.shape[2] * len(self._wanted_components(window)))) // _STEP * _STEP
+            or _STEP
+        )
         if rows.stop - rows.start <= height or not self.partial or header.high_throughput:
-            self._area(chunk, out, window, header)
+            self._decode_by_openjpeg(chunk, out, window, header)
             return
         step, done = rows.step or 1, 0
         for first in range(rows.start, rows.stop, height * step):
             part = slice(first, min(rows.stop, first + height * step), step)
             count = len(range(part.start, part.stop, step))
             lines = out[:, done : done + count]
-            self._area(chunk, lines, (window[0], part, window[2]), header)
+            self._decode_by_openjpeg(chunk, lines, (window[0], part, window[2]), header)
             done += count
 
-    def _wanted(self, window: Window) -> list[int]:
+    def _wanted_components(self, window: Window) -> list[int]:
         return [self.components[i] for i in range(len(self.components))[window[0]]]
 
-    def _area(self, chunk: EncodedChunk, out: Array, window: Window, header: MainHeader) -> None:
+    def _decode_by_openjpeg(self, chunk: EncodedChunk, out: Array, window: Window, header: MainHeader) -> None:
         """Decode through OpenJPEG; ``header``: with what that of the tile changes."""
         data, shape, number, _ = chunk
         rows, columns = window[1:]
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
         by_area = self.partial and not complete and not header.high_throughput
-        area = self.area(number, window) if by_area else self.header.size.tile(int(self.tiles[number]))
+        area = self.window_area(number, window) if by_area else self.header.size.tile_bounds(int(self.tiles[number]))
 
         def size(component: int) -> tuple[int, int]:
-            x0, y0, x1, y1 = self._samples(area, component)
+            x0, y0, x1, y1 = self._sample_bounds(area, component)
             return y1 - y0, x1 - x0
 
-        wanted = self._wanted(window)
+        wanted = self._wanted_components(window)
         count = len(self.header.size.components)
+        # The component transform (G.2, G.3) mixes the first three components: none of them can be decoded without the others.
         separable = not header.transform or min(wanted) >= 3
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
         fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
@@ -148,7 +156,7 @@ class TileCodec:
         inside: tuple[slice, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
         if not by_area:
             inside = window[1:]
-        with openjpeg.decoded(
+        with openjpeg.decode_codestream(
             data, size, count, reduce=self.reduce, area=area if by_area else None, components=picked,
         ) as planes:  # fmt: skip
             for band, component in enumerate(wanted):
@@ -156,53 +164,55 @@ class TileCodec:
                 if plane is not None:
                     np.copyto(out[band], plane[inside], casting="unsafe")
 
-    def _high(self, chunk: EncodedChunk, out: Array, window: Window, *, there: bool) -> bool:
+    def _decode_by_openjph(self, chunk: EncodedChunk, out: Array, window: Window, *, there: bool) -> bool:
         """Decode all of a tile of HTJ2K through OpenJPH; whether it did, which it must where OpenJPEG is not ``there``."""
         data, shape, _, _ = chunk
         if self.reduce and there:
             return False
         if not openjph.is_known(self.header, data):
-            return self._left("it has what OpenJPH does not read", there=there)
+            return self._leave_to_openjpeg("it has what OpenJPH does not read", there=there)
         one = len(self.header.size.components) == 1
         try:
-            image, shift = openjph.decode(
-                data, self.header, reduce=self.reduce, scratch=_scratch(shape[1:], np.dtype("i4")) if one else None
+            image, shift = openjph.decode_codestream(
+                data, self.header, reduce=self.reduce, scratch=_borrow_array(shape[1:], np.dtype("i4")) if one else None
             )
         except FormatError as error:  # OpenJPEG has the last word
-            return self._left(str(error), there=there)
+            return self._leave_to_openjpeg(str(error), there=there)
         if image.shape[:2] != shape[1:]:
-            return self._left(f"an image of {image.shape}, not {shape[1:]}", there=there)
-        for band, component in enumerate(self._wanted(window)):
+            return self._leave_to_openjpeg(f"an image of {image.shape}, not {shape[1:]}", there=there)
+        for band, component in enumerate(self._wanted_components(window)):
             part = self.header.size.components[component]
-            openjph.clamp(image[window[1], window[2], component], shift, part.bits, out[band], signed=part.signed)
+            openjph.clamp_samples(
+                image[window[1], window[2], component], shift, part.bits, out[band], signed=part.signed
+            )
         return True
 
-    def _whole(self, chunk: EncodedChunk, out: Array, window: Window) -> None:
+    def _decode_by_imagecodecs(self, chunk: EncodedChunk, out: Array, window: Window) -> None:
         """Decode all of a tile through imagecodecs, where there is no OpenJPEG to ask."""
         import imagecodecs
 
         data, shape, number, _ = chunk
-        tile, count = self.header.size.tile(int(self.tiles[number])), len(self.header.size.components)
-        places = [self._samples(tile, c) for c in range(count)]
-        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in places}) > 1:
+        tile, count = self.header.size.tile_bounds(int(self.tiles[number])), len(self.header.size.components)
+        bounds = [self._sample_bounds(tile, c) for c in range(count)]
+        if len({(x1 - x0, y1 - y0) for x0, y0, x1, y1 in bounds}) > 1:
             msg = "components of several sizes"
-            raise _refusal(msg)
+            raise _refuse_tile(msg)
         arguments: dict[str, Any] = {"skipres": self.reduce} if self.reduce else {}
         try:
             image: Array = imagecodecs.jpeg2k_decode(data, **arguments)
         except Exception as error:  # imagecodecs raises a class for each codec
-            raise _refusal(str(error)) from error
+            raise _refuse_tile(str(error)) from error
         image = image[..., None] if image.ndim == 2 else image
         if image.dtype.kind not in "iu" or image.shape != (*shape[1:], count):
             msg = f"an image of {image.shape}, not {(*shape[1:], count)}"
-            raise _refusal(msg)
-        for band, component in enumerate(self._wanted(window)):
+            raise _refuse_tile(msg)
+        for band, component in enumerate(self._wanted_components(window)):
             np.copyto(out[band], image[window[1], window[2], component], casting="unsafe")
 
-    def _left(self, why: str, *, there: bool) -> bool:
+    def _leave_to_openjpeg(self, why: str, *, there: bool) -> bool:
         """Leave a tile to OpenJPEG, or refuse it where that is not there."""
         if not there:
-            raise _refusal(why)
+            raise _refuse_tile(why)
         return False
 
     def _check_cost(self, header: MainHeader) -> None:
@@ -210,18 +220,18 @@ class TileCodec:
         if self.reduce > header.levels:
             msg = f"it can be halved {header.levels} times, less often than others"
             raise FormatError(msg)
-        blocks = self._blocks if header is self.header else _count_blocks(header)
+        blocks = self._count_blocks if header is self.header else _count_blocks(header)
         limit = min(_MOST_BLOCKS, options.get().max_chunk_bytes >> 8)
         if blocks > limit:
             msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
             raise LimitExceeded(msg)
 
     @cached_property
-    def _blocks(self) -> int:
+    def _count_blocks(self) -> int:
         return _count_blocks(self.header)
 
 
-def _refusal(why: str) -> UnsupportedFeature:
+def _refuse_tile(why: str) -> UnsupportedFeature:
     return UnsupportedFeature(f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library")
 
 
@@ -229,12 +239,13 @@ def _count_blocks(header: MainHeader) -> int:
     """About how many code-blocks and precincts the largest tile has."""
     r, size = header.resolutions, header.size
     width, height = min(size.tile_x, size.x1 - size.x0), min(size.tile_y, size.y1 - size.y0)
+    # An upper bound, by floats: numbers of a hostile header would overflow integers.
     w, h = (width // r[:, DX] >> r[:, STEP]) + 2, (height // r[:, DY] >> r[:, STEP]) + 2
     px, py = r[:, PX], r[:, PY]
     bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
     return int((((w >> bx) + 1.0) * ((h >> by) + 1) + ((w >> px) + 1.0) * ((h >> py) + 1)).sum())
 
 
-def _scratch(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+def _borrow_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Warm memory for one tile."""
-    return borrow("samples", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
+    return borrow_buffer("samples", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)

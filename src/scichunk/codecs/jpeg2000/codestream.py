@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-
+from scichunk.codecs.jpeg2000.parameters import HT_BLOCKS, Coding, Component, MainHeader, Progression, Size
 from scichunk.errors import FormatError, LimitExceeded
 
-__all__ = [
-    "BLOCK_X", "BLOCK_Y", "COMPONENT", "DX", "DY", "EOC", "HT_BLOCKS", "LEVELS", "PX", "PY", "RESOLUTION", "SOC", "SOD", "SOT", "STEP",
-    "Coding", "Component", "MainHeader", "Progression", "Size", "ceil_div", "main_header", "segments", "tile_header",
-]  # fmt: skip
+__all__ = ["EOC", "SOC", "SOD", "SOT", "iterate_segments", "main_header", "tile_header"]
 
 SOC: Final = b"\xff\x4f"
 EOC: Final = b"\xff\xd9"
@@ -27,151 +21,13 @@ _TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
 _COM: Final = 0xFF64
 _DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
 _MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
-COMPONENT, RESOLUTION, STEP, PX, PY, DX, DY, LEVELS, BLOCK_X, BLOCK_Y = range(10)
-"""Columns of :attr:`MainHeader.resolutions`; STEP is how many times the resolution is halved."""
 _ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 
 Get = Callable[[int, int], memoryview]
 """Bytes ``[start, stop)`` of a codestream; a FormatError where there are none."""
 
 
-def ceil_div(a: int, b: int) -> int:
-    """Ceiling of a quotient."""
-    return -(-a // b)
-
-
-@dataclass(frozen=True, slots=True)
-class Component:
-    """One component of SIZ."""
-
-    bits: int
-    signed: bool
-    dx: int
-    """Horizontal distance of samples on the reference grid (XRsiz)."""
-    dy: int
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """The marker segment SIZ (A.5.1): the image and its tiles on the reference grid."""
-
-    x0: int
-    y0: int
-    x1: int
-    y1: int
-    tile_x: int
-    tile_y: int
-    tile_x0: int
-    tile_y0: int
-    components: tuple[Component, ...]
-
-    @property
-    def across(self) -> int:
-        """Tiles in a row."""
-        return ceil_div(self.x1 - self.tile_x0, self.tile_x)
-
-    @property
-    def down(self) -> int:
-        """Rows of tiles."""
-        return ceil_div(self.y1 - self.tile_y0, self.tile_y)
-
-    def tile(self, number: int) -> tuple[int, int, int, int]:
-        """Return (x0, y0, x1, y1) of a tile on the reference grid (B.3)."""
-        row, column = divmod(number, self.across)
-        x, y = self.tile_x0 + column * self.tile_x, self.tile_y0 + row * self.tile_y
-        return max(x, self.x0), max(y, self.y0), min(x + self.tile_x, self.x1), min(y + self.tile_y, self.y1)
-
-
-@dataclass(frozen=True, slots=True)
-class Coding:
-    """How a component is coded: COD and COC (A.6.1, A.6.2)."""
-
-    levels: int
-    block_x: int
-    """Exponent of the width of code-blocks."""
-    block_y: int
-    block_style: int
-    reversible: bool
-    precincts: tuple[tuple[int, int], ...]
-    """Exponents (x, y) by resolution."""
-
-
-HT_BLOCKS: Final = 0x40
-"""Style of code-blocks (ISO/IEC 15444-15, A.4): decoders go by it, whatever CAP says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progression:
-    """One progression (A.6.6): resolutions and components half-open, layers from 0 to ``layers``."""
-
-    order: str
-    first_resolution: int
-    first_component: int
-    layers: int
-    last_resolution: int
-    last_component: int
-
-
-@dataclass(frozen=True)
-class MainHeader:
-    """What the main header, or that of a tile, says."""
-
-    size: Size
-    order: str = "LRCP"
-    layers: int = 1
-    transform: bool = False
-    """Whether the first three components are transformed together."""
-    sop: bool = False
-    eph: bool = False
-    coding: Coding | None = None
-    overrides: Mapping[int, Coding] = field(default_factory=dict)
-    """By component: COC."""
-    progressions: tuple[Progression, ...] = ()
-    high_throughput: bool = False
-    length: int = 0
-    """Bytes before the first SOT."""
-    kept: bytes = b""
-    """Marker segments that every tile needs, those after SIZ."""
-    siz: bytes = b""
-    """The marker segment SIZ."""
-    lengths: tuple[tuple[int, int], ...] = ()
-    """TLM (A.7.1): tile and length of each tile-part, tile -1 where it is not said."""
-    packed: tuple[bytes, ...] = ()
-    """PPM (A.7.4): packet headers of each tile-part, in file order."""
-    comments: tuple[str, ...] = ()
-    relocated: bool = False
-    """Whether packet headers are in PPM or PPT."""
-
-    def of(self, component: int) -> Coding:
-        """How a component is coded."""
-        found = self.overrides.get(component, self.coding)
-        if found is None:
-            msg = "the codestream says nothing of its coding (no COD)"
-            raise FormatError(msg)
-        return found
-
-    @cached_property
-    def resolutions(self) -> npt.NDArray[np.int64]:
-        """Table of all resolutions of all components: how they are halved and cut to precincts."""
-        rows = []
-        for i, part in enumerate(self.size.components):
-            c = self.of(i)
-            for r, (px, py) in enumerate(c.precincts):
-                rows.append((i, r, c.levels - r, px, py, part.dx, part.dy, c.levels, c.block_x, c.block_y))
-        return np.array(rows, np.int64)
-
-    @property
-    def levels(self) -> int:
-        """How many times every component can be halved."""
-        return min(self.of(c).levels for c in range(len(self.size.components)))
-
-    @property
-    def lossless(self) -> bool:
-        """Whether every component is coded reversibly."""
-        return all(self.of(c).reversible for c in range(len(self.size.components)))
-
-
-def segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+def iterate_segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """Marker segments ``(marker, first byte of its parameters, end)``; ends with SOT, SOD or EOC.
 
     Raises
@@ -185,6 +41,7 @@ def segments(get: Get, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
         if marker in {SOT, SOD, 0xFFD9}:
             yield marker, at + 2, at + 2
             return
+        # Every marker begins with FF (A.1); anything else means that a length before was wrong.
         if marker < 0xFF01:
             msg = f"no marker at byte {at}, but {marker:04X}"
             raise FormatError(msg)
@@ -217,15 +74,16 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     tlm: dict[int, bytes] = {}
     ppm: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
+    # TLM and PPM may come in several segments, in any order: they are put together by their index (A.7.1, A.7.4).
     header, siz, at, marker = None, b"", start + 2, 0
-    for marker, first, end in segments(get, start + 2, stop):
+    for marker, first, end in iterate_segments(get, start + 2, stop):
         at = end - 2
         if marker in {SOT, SOD, 0xFFD9}:
             break
         body = bytes(get(first, end))
         whole = struct.pack(">H", marker) + (struct.pack(">H", len(body) + 2) + body if end > first else b"")
         if marker == _SIZ:
-            header, siz = header or MainHeader(_size(body)), whole
+            header, siz = header or MainHeader(_parse_size(body)), whole
             continue
         if header is None:
             msg = f"marker {marker:04X} before SIZ"
@@ -234,15 +92,16 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
             tlm.setdefault(body[0], body[1:])
         elif marker == _PPM and body:
             ppm.setdefault(body[0], body[1:])
+        # What is kept goes into codestreams of one tile. Lengths and packed headers of all tiles would be wrong there.
         if marker not in _DROPPED:
             kept.append(whole)
-        header = _apply(header, marker, body, overrides)
+        header = _apply_segment(header, marker, body, overrides)
     if header is None or marker != SOT:
         msg = f"the main header ends at byte {at} without a tile"
         raise FormatError(msg)
     return replace(
         header, length=at - start, siz=siz, overrides=overrides, kept=b"".join(kept),
-        lengths=_tile_lengths(tlm), packed=_packed(ppm), relocated=bool(ppm),
+        lengths=_tile_lengths(tlm), packed=_join_packed_headers(ppm), relocated=bool(ppm),
     )  # fmt: skip
 
 
@@ -259,7 +118,7 @@ def tile_header(
     kept: list[bytes] = []
     plt: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
-    for marker, first, end in segments(get, start, stop):
+    for marker, first, end in iterate_segments(get, start, stop):
         if marker == SOD:
             if overrides:
                 header = replace(header, overrides={**header.overrides, **overrides})
@@ -271,7 +130,7 @@ def tile_header(
             plt[body[0] if body[0] not in plt else len(plt)] = body[1:]
         if marker in {_PLT, _COM}:
             continue
-        header = _apply(header, marker, body, overrides)
+        header = _apply_segment(header, marker, body, overrides)
         if marker == _PPT:
             header = replace(header, relocated=True)
         kept.append(struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker))
@@ -279,7 +138,7 @@ def tile_header(
     raise FormatError(msg)
 
 
-def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
+def _apply_segment(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
     """Take over what one marker segment says; COC goes to ``overrides``, of which there may be thousands."""
     try:
         if marker == _COD:
@@ -288,7 +147,7 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
                 msg = "a coding style of 0 layers"
                 raise FormatError(msg)
             order = _ORDERS[body[1]]
-            coding = _coding(body[5:], user=bool(style & 1))
+            coding = _parse_coding(body[5:], user=bool(style & 1))
             return replace(
                 header, order=order, layers=layers, transform=bool(body[4]),
                 sop=bool(style & 2), eph=bool(style & 4), coding=coding,
@@ -296,11 +155,11 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
             )  # fmt: skip
         if marker == _COC:
             wide = len(header.size.components) > 256
-            coding = _coding(body[2 + wide :], user=bool(body[1 + wide] & 1))
+            coding = _parse_coding(body[2 + wide :], user=bool(body[1 + wide] & 1))
             overrides[int.from_bytes(body[: 1 + wide], "big")] = coding
             return replace(header, high_throughput=True) if coding.block_style & HT_BLOCKS else header
         if marker == _POC:
-            return replace(header, progressions=header.progressions + _progressions(header, body))
+            return replace(header, progressions=header.progressions + _parse_progressions(header, body))
         if marker == _CAP:
             return replace(
                 header, high_throughput=header.high_throughput or bool(int.from_bytes(body[:4], "big") & 0x00020000)
@@ -313,7 +172,7 @@ def _apply(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Co
     return header
 
 
-def _size(body: bytes) -> Size:
+def _parse_size(body: bytes) -> Size:
     if len(body) < 39:
         msg = f"SIZ of {len(body)} bytes"
         raise FormatError(msg)
@@ -343,7 +202,7 @@ def _size(body: bytes) -> Size:
     return size
 
 
-def _coding(body: bytes, *, user: bool) -> Coding:
+def _parse_coding(body: bytes, *, user: bool) -> Coding:
     levels, block_x, block_y, style, kernel = body[0], (body[1] & 15) + 2, (body[2] & 15) + 2, body[3], body[4]
     if levels > 32 or block_x > 10 or block_y > 10 or block_x + block_y > 12:
         msg = f"{levels} levels, code-blocks of 2^{block_x} x 2^{block_y}"
@@ -352,7 +211,7 @@ def _coding(body: bytes, *, user: bool) -> Coding:
     return Coding(levels, block_x, block_y, style, kernel == 1, precincts)
 
 
-def _progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
+def _parse_progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
     count = len(header.size.components)
     form = struct.Struct(">BBHBBB" if count < 257 else ">BHHBHB")
     found = []
@@ -382,7 +241,7 @@ def _tile_lengths(bodies: Mapping[int, bytes]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def _packed(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
+def _join_packed_headers(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:
     data: bytes = b"".join(bodies[i] for i in sorted(bodies))
     found: list[bytes] = []
     at = 0

@@ -12,9 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs.jpeg2000 import openjpeg
-from scichunk.codecs.jpeg2000.codec import TileCodec
+from scichunk.codecs.jpeg2000.codec import JPEG2000Codec
 from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
-from scichunk.codecs.jpeg2000.tile_packets import USUAL, Held, Request, Thresholds, TilePackets, find_packets
+from scichunk.codecs.jpeg2000.tile_packets import (
+    USUAL,
+    CachedRanges,
+    Thresholds,
+    TilePackets,
+    TileRequest,
+    find_packets,
+)
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, find_parts, parse_sot
 from scichunk.core.cache import FileKey, tiles
 from scichunk.core.staged import Steps
@@ -23,7 +30,7 @@ from scichunk.sources import ByteSource
 
 __all__ = ["PartTable", "TileCollector"]
 
-_BIG: Final = 1 << 20
+_LARGE_TILE_BYTES: Final = 1 << 20
 
 
 class PartTable:
@@ -40,7 +47,7 @@ class PartTable:
         return self._parts
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the places, once they are known."""
         parts = self._parts
         return 0 if parts is None else parts.first.nbytes + 3 * parts.starts.nbytes
@@ -49,20 +56,20 @@ class PartTable:
         """Return the tile-parts."""
         with self._lock:  # one search a process; decoding holds no lock
             if self._parts is None:
-                self._parts = self._find(trust=True)
+                self._parts = self._find_parts(trust=True)
             return self._parts
 
     def distrust(self) -> TileParts:
         """Look for the tile-parts again, without TLM: it was wrong."""
         with self._lock:
             if self._parts is None or self._parts.found == "TLM":
-                told, self._parts = self._parts, self._find(trust=False)
-                if told is not None and ((np.diff(told.first) > 0) & (np.diff(self._parts.first) == 0)).any():
+                promised, self._parts = self._parts, self._find_parts(trust=False)
+                if promised is not None and ((np.diff(promised.first) > 0) & (np.diff(self._parts.first) == 0)).any():
                     # tiles that TLM speaks of are lost, not empty, whatever ends the codestream before them
                     self._parts = replace(self._parts, complete=False)
             return self._parts
 
-    def _find(self, *, trust: bool) -> TileParts:
+    def _find_parts(self, *, trust: bool) -> TileParts:
         with located(url=self._source.url):
             return find_parts(self._codestream, self._source, trust=trust)
 
@@ -71,7 +78,7 @@ class PartTable:
 class TileCollector:
     """Collects tiles as codestreams of their own."""
 
-    codec: TileCodec
+    codec: JPEG2000Codec
     table: PartTable
     key: FileKey
     """Identity of the file within this process."""
@@ -86,30 +93,30 @@ class TileCollector:
     def size(self, number: int) -> int:
         """Encoded bytes of a tile."""
         parts = self.table.get()
-        rows = parts.of(int(self.codec.tiles[number]))
+        rows = parts.rows_of(int(self.codec.tiles[number]))
         return int((parts.stops[rows] - parts.starts[rows]).sum())
 
     def collect(self, number: int, window: tuple[slice, ...]) -> Steps:
         """Collect a tile, or the packets of it that a window needs."""
         header, tile = self.codec.header, int(self.codec.tiles[number])
         parts = self.table.get()
-        rows = parts.of(tile)
+        rows = parts.rows_of(tile)
         if rows.start < rows.stop and self._in_parts(number, window):
-            body = yield from self._collect_packets(number, window, _ranges(parts, rows))
+            body = yield from self._collect_packets(number, window, _part_ranges(parts, rows))
             if body is not None:
                 return tile_codestream(header, tile, body, ())
         for again in (False, True):
             if rows.start == rows.stop:
                 self._check_absent(parts)
                 return None
-            views = yield _ranges(parts, rows)
-            if _agree(views, tile, parts.serials[rows] == len(parts.serials) - 1):
+            views = yield _part_ranges(parts, rows)
+            if _are_parts_of(views, tile, parts.serials[rows] == len(parts.serials) - 1):
                 break
             if again or parts.found != "TLM":
                 msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
                 raise FormatError(msg)
             parts = self.table.distrust()
-            rows = parts.of(tile)
+            rows = parts.rows_of(tile)
         chosen: list[bytes] = []
         if header.packed:
             serials = parts.serials[rows].tolist()
@@ -117,7 +124,7 @@ class TileCollector:
                 msg = "packet headers (PPM) of this tile are missing"
                 raise FormatError(msg)
             chosen = [header.packed[i] for i in serials]
-        return tile_codestream(header, tile, _moved(views), chosen)
+        return tile_codestream(header, tile, _renumber_parts(views), chosen)
 
     def _in_parts(self, number: int, window: tuple[slice, ...]) -> bool:
         """Whether a window needs so little of its tile that single packets are worth looking for."""
@@ -129,32 +136,32 @@ class TileCollector:
             return True
         if not self.codec.partial:
             return False
-        x0, y0, x1, y1 = self.codec.bounds(number, self.codec.components[0])
+        x0, y0, x1, y1 = self.codec.chunk_bounds(number, self.codec.components[0])
         _, rows, columns = window
         share = (rows.stop - rows.start) * (columns.stop - columns.start) / max(1, (x1 - x0) * (y1 - y0))
-        return share < 0.7 or (share < 1 and self.size(number) > _BIG)
+        return share < 0.7 or (share < 1 and self.size(number) > _LARGE_TILE_BYTES)
 
     def _collect_packets(
         self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
     ) -> Generator[list[tuple[int, int]], list[memoryview], list[bytes | memoryview] | None]:
         codec, header = self.codec, self.codec.header
         tile = int(codec.tiles[number])
-        area = codec.area(number, window) if codec.partial else header.size.tile(tile)
+        area = codec.window_area(number, window) if codec.partial else header.size.tile_bounds(tile)
         wanted = tuple(codec.components[window[0]]) if codec.partial else codec.components
-        whole = len(wanted) == len(header.size.components) and area == header.size.tile(tile)
-        request, held, key = (
-            Request(header, tile, area, codec.reduce, wanted, whole),
-            Held(),
+        whole = len(wanted) == len(header.size.components) and area == header.size.tile_bounds(tile)
+        request, cached, key = (
+            TileRequest(header, tile, area, codec.reduce, wanted, whole),
+            CachedRanges(),
             (self.key, "packets", tile),
         )
         found: object = tiles.get(key)
         if not isinstance(found, TilePackets):
-            found = yield from find_packets(request, ranges, held, head=self.head, thresholds=self.thresholds)
+            found = yield from find_packets(request, ranges, cached, head=self.head, thresholds=self.thresholds)
             if found is None:
                 return None
             if found.complete:
                 tiles.put(key, found)
-        return (yield from found.collect(request, held))
+        return (yield from found.collect(request, cached))
 
     def _check_absent(self, parts: TileParts) -> None:
         if not parts.complete:
@@ -162,11 +169,11 @@ class TileCollector:
             raise FormatError(msg)
 
 
-def _ranges(parts: TileParts, rows: slice) -> list[tuple[int, int]]:
+def _part_ranges(parts: TileParts, rows: slice) -> list[tuple[int, int]]:
     return list(zip(parts.starts[rows].tolist(), parts.stops[rows].tolist(), strict=True))
 
 
-def _agree(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_]) -> bool:
+def _are_parts_of(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_]) -> bool:
     """Whether the bytes are tile-parts of this tile, and as long as they say; only the last of a file may leave that out (A.4.2)."""
     for view, is_last in zip(views, last.tolist(), strict=True):
         found = parse_sot(view)
@@ -175,7 +182,7 @@ def _agree(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_]) -> b
     return True
 
 
-def _moved(views: list[memoryview]) -> list[bytes | memoryview]:
+def _renumber_parts(views: list[memoryview]) -> list[bytes | memoryview]:
     """Tile-parts with tile number 0 and their length written out."""
     body: list[bytes | memoryview] = []
     for view in views:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["decoded", "label", "shared_path"]
+__all__ = ["decode_codestream", "describe_library", "shared_path"]
 
 Plane = npt.NDArray[np.int32]
 Area = tuple[int, int, int, int]
@@ -50,6 +50,7 @@ class _Image(ctypes.Structure):
     )  # fmt: skip
 
 
+# Only what is used has a name here; the library writes its own length of the structure, which differs between versions.
 class _Parameters(ctypes.Structure):
     """``opj_dparameters_t``: the first two fields, and more than enough room for the others."""
 
@@ -83,7 +84,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
 }
 
 
-def _candidates() -> Iterator[str]:
+def _find_libraries() -> Iterator[str]:
     """Places where an OpenJPEG may be, best first."""
     for name in _PACKAGES:
         spec = importlib.util.find_spec(name)
@@ -104,8 +105,8 @@ def _candidates() -> Iterator[str]:
 
 
 @cache
-def _load() -> tuple[str, Any] | None:
-    for path in _candidates():
+def _load_library() -> tuple[str, Any] | None:
+    for path in _find_libraries():
         try:
             lib = ctypes.CDLL(path)  # an object of our own: signatures set on it are seen by nobody else
             for name, (result, arguments) in _SIGNATURES.items():
@@ -121,13 +122,13 @@ def _load() -> tuple[str, Any] | None:
 
 def shared_path() -> str | None:
     """Path of the OpenJPEG that is used; None if there is none."""
-    found = _load()
+    found = _load_library()
     return found[0] if found else None
 
 
-def label() -> str:
+def describe_library() -> str:
     """Name, version and place of the OpenJPEG that is used, for people."""
-    found = _load()
+    found = _load_library()
     if found is None:
         return "no OpenJPEG found: only whole tiles, through imagecodecs"
     return f"OpenJPEG {found[1].opj_version().decode()} of {Path(found[0]).parent.name}"
@@ -141,7 +142,7 @@ class _Stream:
 
     def __init__(self) -> None:
         self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
-        self.error = _Message(self._say)
+        self.error = _Message(self._note_message)
         self.messages: list[str] = []
 
     def open(self, lib: Any, data: bytes | memoryview) -> int:
@@ -154,12 +155,14 @@ class _Stream:
         lib.opj_stream_set_skip_function(handle, self._callbacks[1])
         lib.opj_stream_set_seek_function(handle, self._callbacks[2])
         lib.opj_stream_set_user_data(handle, None, None)
+        # OpenJPEG compares the lengths of tile-parts with this one, and reports those that are beyond it.
         lib.opj_stream_set_user_data_length(handle, len(data))
         return handle
 
     def _read(self, buffer: int, size: int, _: Any) -> int:
         count = min(size, self._size - self._at)
         if count <= 0:
+            # The end of the stream, by OpenJPEG's convention: (OPJ_SIZE_T) -1, not 0.
             return c_size_t(-1).value or 0
         ctypes.memmove(buffer, self._address + self._at, count)
         self._at += count
@@ -178,13 +181,13 @@ class _Stream:
         self._at = position
         return 1
 
-    def _say(self, text: bytes | None, _: Any) -> None:
+    def _note_message(self, text: bytes | None, _: Any) -> None:
         if text and len(self.messages) < _MOST_MESSAGES:
             self.messages.append(text.decode("utf-8", "replace").strip())
 
 
 @contextlib.contextmanager
-def decoded(
+def decode_codestream(
     data: bytes | memoryview,
     sizes: Callable[[int], tuple[int, int]],
     count: int,
@@ -223,7 +226,7 @@ def decoded(
     UnsupportedFeature
         If there is no OpenJPEG.
     """
-    found = _load()
+    found = _load_library()
     if found is None:
         msg = "there is no OpenJPEG library: install a wheel of imagecodecs or rasterio, or libopenjp2"
         raise UnsupportedFeature(msg)
@@ -234,9 +237,9 @@ def decoded(
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
         lib.opj_set_error_handler(codec, stream.error, None)
-        if not _run(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
-            raise _failure(stream.messages)
-        yield _planes(image.contents, sizes, count, components)
+        if not _run_decoder(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
+            raise _explain_failure(stream.messages)
+        yield _take_planes(image.contents, sizes, count, components)
     finally:
         if image:
             lib.opj_image_destroy(image)
@@ -245,7 +248,7 @@ def decoded(
         _local.stream = stream
 
 
-def _run(
+def _run_decoder(
     lib: Any,
     codec: c_void_p,
     handle: int,
@@ -268,7 +271,7 @@ def _run(
     return bool(good and lib.opj_decode(codec, handle, image))
 
 
-def _planes(
+def _take_planes(
     image: _Image, sizes: Callable[[int], tuple[int, int]], count: int, components: Sequence[int]
 ) -> list[Plane | None]:
     which = list(components) or list(range(count))
@@ -276,18 +279,20 @@ def _planes(
         msg = f"OpenJPEG decoded {image.numcomps} components, not {len(which)}"
         raise FormatError(msg)
     planes: list[Plane | None] = [None] * count
-    for place, number in enumerate(which):
-        component, (rows, columns) = image.comps[place], sizes(number)
+    for position, number in enumerate(which):
+        component, (rows, columns) = image.comps[position], sizes(number)
         if not component.data or (component.h, component.w) != (rows, columns):
             msg = f"component {number} decoded to {component.h} x {component.w} pixels, not {rows} x {columns}"
             raise FormatError(msg)
+        # A view of OpenJPEG's memory, valid until the image is destroyed: callers copy what they need within the context.
         memory = (c_int32 * (rows * columns)).from_address(ctypes.addressof(component.data.contents))
         planes[number] = np.frombuffer(memory, np.int32).reshape(rows, columns)
     return planes
 
 
-def _failure(messages: Sequence[str]) -> FormatError | LimitExceeded:
+def _explain_failure(messages: Sequence[str]) -> FormatError | LimitExceeded:
     text = "; ".join(dict.fromkeys(m for m in messages if m)) or "no reason given"
+    # The library has no codes of errors, only texts.
     if "memory" in text.lower() and "not enough" in text.lower():
         return LimitExceeded(f"OpenJPEG has not enough memory: {text}")
     return FormatError(f"OpenJPEG cannot decode it: {text}")

@@ -15,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import HT_BLOCKS, MainHeader
+from scichunk.codecs.jpeg2000.parameters import HT_BLOCKS, MainHeader
 from scichunk.codecs.jpeg2000.tile_codestream import has_own_segments
 from scichunk.errors import FormatError
 
-__all__ = ["clamp", "decode", "is_known"]
+__all__ = ["clamp_samples", "decode_codestream", "is_known"]
 
 Array = npt.NDArray[Any]
 
@@ -47,6 +47,7 @@ def is_known(header: MainHeader, data: memoryview) -> bool:
     data
         The tile, as :func:`scichunk.codecs.jpeg2000.tile_codestream.tile_codestream` has written it.
     """
+    # Each condition stands for a marker segment or a form of it that OpenJPH reads otherwise than the standard, or not at all.
     components, coding = header.size.components, header.coding
     return (
         coding is not None
@@ -56,12 +57,12 @@ def is_known(header: MainHeader, data: memoryview) -> bool:
         and coding.block_style & ~_CAUSAL == HT_BLOCKS
         and len(set(components)) == 1
         and components[0].bits <= _MOST_BITS
-        and 0 < _planes(header.kept) <= _MOST_PLANES
+        and 0 < _count_bit_planes(header.kept) <= _MOST_PLANES
         and not has_own_segments(header, data)
     )
 
 
-def _planes(kept: bytes) -> int:
+def _count_bit_planes(kept: bytes) -> int:
     """Most bit planes of a sub-band (E.2), by the QCD among the segments; 0 if there is another segment that counts."""
     at, most = 0, 0
     while at + 4 <= len(kept):
@@ -70,6 +71,7 @@ def _planes(kept: bytes) -> int:
         if marker not in _KNOWN or not body:
             return 0
         if marker == _QCD:
+            # Sqcd (A.6.4): guard bits above, style below; exponents have five bits, followed by a mantissa of eleven where there is one.
             guard, style = body[0] >> 5, body[0] & 31
             exponents = [b >> 3 for b in body[1 :: 1 if style == 0 else 2]]
             if most or style > 2 or not exponents:
@@ -79,7 +81,7 @@ def _planes(kept: bytes) -> int:
     return most
 
 
-def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array | None) -> tuple[Array, int]:
+def decode_codestream(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array | None) -> tuple[Array, int]:
     """Decode all of a tile that :func:`is_known`.
 
     Parameters
@@ -96,7 +98,7 @@ def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array 
     Returns
     -------
     values : ndarray of int32, shape (rows, columns, components)
-        To be finished by :func:`clamp`.
+        To be finished by :func:`clamp_samples`.
     bits : int
         By how many bits they are too large.
 
@@ -111,6 +113,7 @@ def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array 
     wide = _WIDE_REVERSIBLE if reversible else _WIDE_IRREVERSIBLE
     copy = bytearray(data)
     for number in range(len(header.size.components)):
+        # Ssiz (A.5.1): the highest bit says that samples are signed, the others their depth less one.
         copy[_DEPTHS + 3 * number] = 0x80 | (wide - 1)
     given: dict[str, Any] = {"planar": False} | ({"skipres": reduce} if reduce else {})
     if scratch is not None:
@@ -127,7 +130,7 @@ def decode(data: memoryview, header: MainHeader, *, reduce: int, scratch: Array 
     return found, 0 if reversible else wide - bits
 
 
-def clamp(values: Array, shift: int, bits: int, out: Array, *, signed: bool) -> None:
+def clamp_samples(values: Array, shift: int, bits: int, out: Array, *, signed: bool) -> None:
     """Round a component, shift its level and clamp it to what its samples can be (T.800, G.1).
 
     Parameters

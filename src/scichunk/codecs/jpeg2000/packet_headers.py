@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Int, kernel, part
+from scichunk.codecs._numba import Int, inner_kernel, kernel
 
-__all__ = ["walk"]
+__all__ = ["walk_packets"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -23,8 +23,8 @@ _FAR = 40
 _WIDE, _HIGH, _BLOCK, _NODE = 0, 1, 2, 3
 
 
-@part
-def _bit(data: Bytes, state: Ints) -> Int:
+@inner_kernel
+def _read_bit(data: Bytes, state: Ints) -> Int:
     """Next bit; after a byte FF the first bit of the next is stuffed (B.10.1)."""
     if state[_LEFT] == 0:
         if state[_POS] >= data.size:
@@ -37,16 +37,16 @@ def _bit(data: Bytes, state: Ints) -> Int:
     return (state[_BYTE] >> state[_LEFT]) & 1
 
 
-@part
-def _bits(data: Bytes, state: Ints, count: Int) -> Int:
+@inner_kernel
+def _read_bits(data: Bytes, state: Ints, count: Int) -> Int:
     value = 0
     for _ in range(count):
-        value = (value << 1) | _bit(data, state)
+        value = (value << 1) | _read_bit(data, state)
     return value
 
 
-@part
-def _tag(
+@inner_kernel
+def _is_below_threshold(
     data: Bytes, state: Ints, low: Ints, value: Ints, first: Int, wide: Int, high: Int, x: Int, y: Int, threshold: Int
 ) -> bool:
     """Whether the value of a leaf of a tag tree is below a threshold (B.10.2); its levels lie one behind the other."""
@@ -63,7 +63,7 @@ def _tag(
         node += (y >> level) * w + (x >> level)
         known = max(known, int(low[node]))
         while known < threshold and known < value[node] and not state[_SHORT]:
-            if _bit(data, state):
+            if _read_bit(data, state):
                 value[node] = known
             else:
                 known += 1
@@ -71,24 +71,24 @@ def _tag(
     return bool(value[node] < threshold)
 
 
-@part
-def _passes(data: Bytes, state: Ints) -> Int:
+@inner_kernel
+def _read_passes(data: Bytes, state: Ints) -> Int:
     """Number of new coding passes (table B.4)."""
-    if not _bit(data, state):
+    if not _read_bit(data, state):
         return 1
-    if not _bit(data, state):
+    if not _read_bit(data, state):
         return 2
-    n = _bits(data, state, 2)
+    n = _read_bits(data, state, 2)
     if n < 3:
         return 3 + n
-    n = _bits(data, state, 5)
+    n = _read_bits(data, state, 5)
     if n < 31:
         return 6 + n
-    return 37 + _bits(data, state, 7)
+    return 37 + _read_bits(data, state, 7)
 
 
-@part
-def _room(style: Int, before: Int) -> Int:
+@inner_kernel
+def _passes_of_segment(style: Int, before: Int) -> Int:
     """Most passes of the segment that follows one with room for ``before`` (0: the first) (B.10.7, D.6, D.4)."""
     if style & 64:  # HT: the cleanup pass, then the two others
         return 1 if before == 0 else 2
@@ -101,10 +101,10 @@ def _room(style: Int, before: Int) -> Int:
     return 1 << 30
 
 
-@part
-def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, blocks: Ints) -> Int:
+@inner_kernel
+def _read_block_bytes(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, blocks: Ints) -> Int:
     """Bytes of a code-block's contribution (B.10.7). ``blocks``: Lblock, passes in the segment, its room."""
-    while _bit(data, state):
+    while _read_bit(data, state):
         blocks[block, 0] += 1
         if blocks[block, 0] > 32:
             state[_SHORT] = 2
@@ -112,7 +112,7 @@ def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, bloc
     total = 0
     while passes > 0 and not state[_SHORT]:
         if blocks[block, 1] >= blocks[block, 2]:
-            blocks[block, 2] = _room(style, blocks[block, 2])
+            blocks[block, 2] = _passes_of_segment(style, blocks[block, 2])
             blocks[block, 1] = 0
         now = min(passes, blocks[block, 2] - blocks[block, 1])
         log = 0
@@ -121,7 +121,7 @@ def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, bloc
         if blocks[block, 0] + log > 32:
             state[_SHORT] = 2
             return 0
-        total += _bits(data, state, blocks[block, 0] + log)
+        total += _read_bits(data, state, blocks[block, 0] + log)
         if total >> _FAR:  # of one block: the sum of a packet's blocks does not wrap around
             state[_SHORT] = 2
             return 0
@@ -130,36 +130,36 @@ def _lengths(data: Bytes, state: Ints, style: Int, block: Int, passes: Int, bloc
     return total
 
 
-@part
-def _band(data: Bytes, state: Ints, row: Ints, layer: Int, style: Int, blocks: Ints, trees: Ints) -> Int:
+@inner_kernel
+def _read_band(data: Bytes, state: Ints, row: Ints, layer: Int, style: Int, blocks: Ints, trees: Ints) -> Int:
     """Bytes that a packet holds of one band."""
     wide, high, block, node = row[_WIDE], row[_HIGH], row[_BLOCK], row[_NODE]
     total = 0
     for y in range(high):
         for x in range(wide):
             if blocks[block, 0] == 0:
-                there = _tag(data, state, trees[0], trees[1], node, wide, high, x, y, layer + 1)
+                there = _is_below_threshold(data, state, trees[0], trees[1], node, wide, high, x, y, layer + 1)
             else:
-                there = _bit(data, state) == 1
+                there = _read_bit(data, state) == 1
             if there and not state[_SHORT]:
                 if blocks[block, 0] == 0:
                     planes = 1
-                    while not _tag(data, state, trees[2], trees[3], node, wide, high, x, y, planes):
+                    while not _is_below_threshold(data, state, trees[2], trees[3], node, wide, high, x, y, planes):
                         planes += 1
                         if state[_SHORT] or planes > 80:
                             state[_SHORT] = max(state[_SHORT], 2 * (planes > 80))
                             return 0
                     blocks[block, 0] = 3
-                passes = _passes(data, state)
-                total += _lengths(data, state, style, block, passes, blocks)
+                passes = _read_passes(data, state)
+                total += _read_block_bytes(data, state, style, block, passes, blocks)
             if state[_SHORT]:
                 return 0
             block += 1
     return total
 
 
-@part
-def _header(
+@inner_kernel
+def _read_packet_header(
     data: Bytes,
     at: Int,
     state: Ints,
@@ -176,9 +176,9 @@ def _header(
         at += 6
     state[_POS], state[_LEFT], state[_BYTE], state[_SHORT] = at, 0, 0, 0
     total = 0
-    if _bit(data, state):
+    if _read_bit(data, state):
         for band in range(first, last):
-            total += _band(data, state, rows[band], layer, style, blocks, trees)
+            total += _read_band(data, state, rows[band], layer, style, blocks, trees)
             if state[_SHORT]:
                 return 0
     if state[_BYTE] == 0xFF and state[_LEFT] == 0 and not state[_SHORT]:
@@ -193,7 +193,7 @@ def _header(
 
 
 @kernel
-def walk(
+def walk_packets(
     data: Bytes,
     first: Int,
     precincts: Ints,
@@ -245,7 +245,7 @@ def walk(
             return packet, 0, at
         start, precinct = at, precincts[packet]
         low, high, style = bands[precinct, 0], bands[precinct, 1], styles[precinct]
-        total = _header(data, at, state, low, high, layers[packet], style, rows, blocks, trees)
+        total = _read_packet_header(data, at, state, low, high, layers[packet], style, rows, blocks, trees)
         at = state[_POS] + total
         if state[_SHORT]:
             return packet, state[_SHORT], start

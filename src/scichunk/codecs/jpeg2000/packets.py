@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import (
+from scichunk.codecs.jpeg2000.parameters import (
     BLOCK_X,
     BLOCK_Y,
     COMPONENT,
@@ -24,7 +24,7 @@ from scichunk.codecs.jpeg2000.codestream import (
     Progression,
 )  # fmt: skip
 
-__all__ = ["MOST_PACKETS", "PacketWalk", "Packets", "count_prefix", "decode_lengths", "order_packets", "walkable"]
+__all__ = ["MOST_PACKETS", "PacketWalk", "Packets", "count_prefix", "decode_lengths", "is_walkable", "order_packets"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
@@ -32,7 +32,7 @@ Area = tuple[int, int, int, int]
 
 MOST_PACKETS: Final = 1 << 20
 _FEW: Final = 16
-_MARGIN: Final = 8
+_MARGIN_SAMPLES: Final = 8
 """Samples around a window, at each resolution, that its wavelet needs: three of a band are six, and rounding."""
 # columns of the table of precincts
 _ROW, _NUMBER, _Y, _X, _LEFT, _TOP, _RIGHT, _BOTTOM = range(8)
@@ -59,7 +59,7 @@ class Packets:
         """Memory."""
         return self.precincts.nbytes + self.which.nbytes + self.layers.nbytes
 
-    def needed(self, area: Area, reduce: int, components: Sequence[int]) -> BoolArray:
+    def find_needed(self, area: Area, reduce: int, components: Sequence[int]) -> BoolArray:
         """Which packets a window needs.
 
         Parameters
@@ -73,18 +73,19 @@ class Packets:
         """
         r, table = self.header.resolutions, self.precincts
         wanted = set(components)
+        # The component transform (G.2, G.3) mixes the first three.
         if self.header.transform and min(wanted) < 3:
             wanted |= {0, 1, 2}
         inside = (r[:, RESOLUTION] <= r[:, LEVELS] - reduce) & np.isin(r[:, COMPONENT], sorted(wanted))
         row = table[:, _ROW]
         found = inside[row]
         if area != self.tile:
-            x0, y0, x1, y1 = (v >> r[:, STEP] for v in _ceil(area, r))
-            found &= (table[:, _RIGHT] > (x0 - _MARGIN)[row]) & (table[:, _LEFT] < (x1 + _MARGIN)[row])
-            found &= (table[:, _BOTTOM] > (y0 - _MARGIN)[row]) & (table[:, _TOP] < (y1 + _MARGIN)[row])
+            x0, y0, x1, y1 = (v >> r[:, STEP] for v in _component_bounds(area, r))
+            found &= (table[:, _RIGHT] > (x0 - _MARGIN_SAMPLES)[row]) & (table[:, _LEFT] < (x1 + _MARGIN_SAMPLES)[row])
+            found &= (table[:, _BOTTOM] > (y0 - _MARGIN_SAMPLES)[row]) & (table[:, _TOP] < (y1 + _MARGIN_SAMPLES)[row])
         return found[self.which]
 
-    def weights(self) -> npt.NDArray[np.float64]:
+    def estimate_weights(self) -> npt.NDArray[np.float64]:
         """About how the bytes of the tile are shared out: by samples, those of low resolutions counting more."""
         t = self.precincts
         samples = (t[:, _RIGHT] - t[:, _LEFT]) * (t[:, _BOTTOM] - t[:, _TOP]) + 1.0
@@ -99,9 +100,9 @@ def count_prefix(header: MainHeader, tile: Area, reduce: int) -> tuple[int, int]
     first = header.order in {"RLCP", "RPCL"} or (header.order == "LRCP" and header.layers == 1)
     if not first or header.progressions or len(parts) > _FEW:
         return None
-    low, count, levels = 0, 0, header.of(0).levels
+    low, count, levels = 0, 0, header.coding_of(0).levels
     for i, part in enumerate(parts):  # plain numbers: some are handled faster than small arrays
-        coding = header.of(i)
+        coding = header.coding_of(i)
         if coding.levels != levels:
             return None
         x0, x1 = -(-tile[0] // part.dx), -(-tile[2] // part.dx)
@@ -116,7 +117,7 @@ def count_prefix(header: MainHeader, tile: Area, reduce: int) -> tuple[int, int]
     return low * header.layers, count * header.layers
 
 
-def _ceil(area: Area, r: IntArray) -> list[IntArray]:
+def _component_bounds(area: Area, r: IntArray) -> list[IntArray]:
     """Samples of each component of an area on the reference grid (B.3)."""
     return [(v + r[:, d] - 1) // r[:, d] for v, d in zip(area, (DX, DY) * 2, strict=True)]
 
@@ -127,7 +128,9 @@ class _Grids:
     def __init__(self, header: MainHeader, tile: Area) -> None:
         self.r = r = header.resolutions
         round_up = (1 << r[:, STEP]) - 1
-        self.left, self.top, self.right, self.bottom = ((v + round_up) >> r[:, STEP] for v in _ceil(tile, r))
+        self.left, self.top, self.right, self.bottom = (
+            (v + round_up) >> r[:, STEP] for v in _component_bounds(tile, r)
+        )
         self.column, self.row = self.left >> r[:, PX], self.top >> r[:, PY]
         self.columns = ((self.right + (1 << r[:, PX]) - 1) >> r[:, PX]) - self.column
         rows = ((self.bottom + (1 << r[:, PY]) - 1) >> r[:, PY]) - self.row
@@ -146,10 +149,11 @@ def order_packets(header: MainHeader, tile: Area, reduce: int = 0) -> Packets | 
     reduce
         Leave out the packets that an image halved so often does not need.
     """
-    table = _precincts(header, tile, reduce)
+    table = _tabulate_precincts(header, tile, reduce)
     if table is None:
         return None
     layers, r = header.layers, header.resolutions
+    # Without POC there is one progression over all (A.6.1); 33 is beyond the last resolution, of which there are 33 at most.
     volumes = header.progressions or (Progression(header.order, 0, 0, layers, 33, len(header.size.components)),)
     done = np.zeros(len(table), np.int64)  # layers of each precinct that have come
     which, layer = [], []
@@ -160,20 +164,22 @@ def order_packets(header: MainHeader, tile: Area, reduce: int = 0) -> Packets | 
         last = min(volume.layers, layers)
         row = np.repeat(rows, last)
         number = np.tile(np.arange(last, dtype=np.int64), len(rows))
+        # A packet is not sent again: where volumes overlap, each begins with the layers that are still to come (B.12.2).
         new = number >= done[row]
         row, number = row[new], number[new]
-        order = _sort(volume.order, r, table[row], number)
+        order = _sort_packets(volume.order, r, table[row], number)
         which.append(row[order])
         layer.append(number[order])
         done[rows] = np.maximum(done[rows], last)
     return Packets(header, tile, table, np.concatenate(which), np.concatenate(layer))
 
 
-def _sort(order: str, r: IntArray, table: IntArray, layer: IntArray) -> IntArray:
+def _sort_packets(order: str, r: IntArray, table: IntArray, layer: IntArray) -> IntArray:
     """Positions in the order of a progression (B.12.1)."""
     k, y, x = table[:, _NUMBER], table[:, _Y], table[:, _X]
     component, resolution = r[table[:, _ROW], COMPONENT], r[table[:, _ROW], RESOLUTION]
     keys = {
+        # The nested loops of B.12.1.1 to B.12.1.5, from the outermost in.
         "LRCP": (layer, resolution, component, k),
         "RLCP": (resolution, layer, component, k),
         "RPCL": (resolution, y, x, component, k, layer),
@@ -183,7 +189,7 @@ def _sort(order: str, r: IntArray, table: IntArray, layer: IntArray) -> IntArray
     return np.lexsort(keys[::-1])
 
 
-def _precincts(header: MainHeader, tile: Area, reduce: int) -> IntArray | None:
+def _tabulate_precincts(header: MainHeader, tile: Area, reduce: int) -> IntArray | None:
     """Table of the precincts of a tile; None if there are too many."""
     g = _Grids(header, tile)
     if reduce:
@@ -200,6 +206,8 @@ def _precincts(header: MainHeader, tile: Area, reduce: int) -> IntArray | None:
     left, top, px, py = g.left[row], g.top[row], r[:, PX], r[:, PY]
     table = np.empty((total, 8), np.int64)
     table[:, _ROW], table[:, _NUMBER] = row, number
+    # The position by which a precinct is sorted is that of its corner on the reference grid; of those that the tile cuts, the
+    # tile's own corner (B.12.1.3).
     table[:, _Y] = np.where(j << py < top, tile[1], (j << (py + r[:, STEP])) * r[:, DY])
     table[:, _X] = np.where(i << px < left, tile[0], (i << (px + r[:, STEP])) * r[:, DX])
     table[:, _LEFT], table[:, _TOP] = np.maximum(i << px, left), np.maximum(j << py, top)
@@ -216,6 +224,7 @@ def decode_lengths(bodies: Sequence[bytes]) -> IntArray:
     data = np.frombuffer(joined, np.uint8).astype(np.int64)
     ends = np.flatnonzero(data < 128)
     widths = np.diff(ends, prepend=-1)
+    # Five groups of seven bits hold any length that a codestream can have.
     if widths.size and widths.max() > 5:
         return np.zeros(0, np.int64)
     values = np.zeros(len(ends), np.int64)
@@ -243,35 +252,36 @@ class PacketWalk:
     def __init__(self, packets: Packets) -> None:
         self._packets = packets
         self.sizes, self.bodies = np.zeros(len(packets), np.int64), np.zeros(len(packets), np.int64)
-        self._bands, self._rows, blocks, nodes = _blocks(packets)
-        styles = [packets.header.of(int(c)).block_style for c in range(len(packets.header.size.components))]
+        self._bands, self._rows, blocks, nodes = _tabulate_blocks(packets)
+        styles = [packets.header.coding_of(int(c)).block_style for c in range(len(packets.header.size.components))]
         component = packets.header.resolutions[packets.precincts[:, _ROW], COMPONENT]
         self._styles = np.array(styles, np.int64)[component]
         self._blocks = np.zeros((blocks, 3), np.int64)
         self._trees = np.zeros((4, nodes), np.int64)
+        # Values of tag trees that are not known yet lie above each threshold (B.10.2).
         self._trees[1] = self._trees[3] = 1 << 30
 
-    def walk(self, data: bytes | memoryview, first: int, reserve: int = 0) -> tuple[int, int, int]:
-        """Walk over the packets in some bytes; see :func:`scichunk.codecs.jpeg2000.packet_headers.walk`."""
+    def walk_bytes(self, data: bytes | memoryview, first: int, reserve: int = 0) -> tuple[int, int, int]:
+        """Walk over the packets in some bytes; see :func:`scichunk.codecs.jpeg2000.packet_headers.walk_packets`."""
         from scichunk.codecs.jpeg2000 import packet_headers
 
-        done, status, at = packet_headers.walk(
+        done, status, at = packet_headers.walk_packets(
             np.frombuffer(data, np.uint8), first, self._packets.which, self._packets.layers, self._bands, self._rows,
             self._styles, self._blocks, self._trees, self.sizes, self.bodies, reserve,
         )  # fmt: skip
         return int(done), int(status), int(at)
 
 
-def walkable(header: MainHeader) -> bool:
+def is_walkable(header: MainHeader) -> bool:
     """Whether headers of packets can be followed here: those of HTJ2K with several layers or mixed blocks cannot."""
     for c in range(len(header.size.components)):
-        style = header.of(c).block_style
+        style = header.coding_of(c).block_style
         if style & 0xC0 and (header.layers > 1 or style & 0xC0 != 0x40):
             return False
     return True
 
 
-def _blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
+def _tabulate_blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
     """Code-blocks of each precinct in each band (B.7, B.9): the tables of the walk, number of blocks, of nodes."""
     r, table = packets.header.resolutions, packets.precincts
     row = table[:, _ROW]
@@ -279,20 +289,23 @@ def _blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
     bands = np.where(low, 1, 3)
     ends = np.cumsum(bands)
     rows = np.zeros((int(ends[-1]), 4), np.int64)
-    corners = _ceil(packets.tile, r)
+    corners = _component_bounds(packets.tile, r)
     shrink = (r[:, RESOLUTION] > 0).astype(np.int64)
     level = r[:, STEP] + shrink
     for band in range(3):
         here = np.flatnonzero(~low) if band else np.arange(len(table))
+        # Bands of a resolution above the lowest are HL, LH, HH, in this order in a packet (B.9).
         kind = (band + 1) * shrink  # LL 0, HL 1, LH 2, HH 3
         half = (1 << level) >> 1
         sides = []
-        for axis, shift, size, block, place in ((0, 0, PX, BLOCK_X, _LEFT), (1, 1, PY, BLOCK_Y, _TOP)):
+        for axis, shift, size, block, edge in ((0, 0, PX, BLOCK_X, _LEFT), (1, 1, PY, BLOCK_Y, _TOP)):
             offset = ((kind >> shift) & 1) * half
             first, last = ((c - offset + (1 << level) - 1) >> level for c in (corners[axis], corners[axis + 2]))
-            index = table[here, place] >> r[row[here], size]
+            index = table[here, edge] >> r[row[here], size]
             sides.append(
-                _across(index, (r[:, size] - shrink)[row[here]], first[row[here]], last[row[here]], r[row[here], block])
+                _count_blocks_across(
+                    index, (r[:, size] - shrink)[row[here]], first[row[here]], last[row[here]], r[row[here], block]
+                )
             )
         none = (sides[0] == 0) | (sides[1] == 0)
         at = ends[here] - bands[here] + band
@@ -300,6 +313,7 @@ def _blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
     counts = rows[:, 0] * rows[:, 1]
     rows[:, 2] = np.cumsum(counts) - counts
     nodes, w, h = np.zeros(len(rows), np.int64), rows[:, 0].copy(), rows[:, 1].copy()
+    # Levels of a tag tree: each has half as many nodes along each side.
     for _ in range(33):
         nodes += w * h
         more = (w > 1) | (h > 1)
@@ -310,7 +324,7 @@ def _blocks(packets: Packets) -> tuple[IntArray, IntArray, int, int]:
     return np.stack([ends - bands, ends], axis=1), rows, int(counts.sum()), int(nodes.sum())
 
 
-def _across(index: IntArray, size: IntArray, low: IntArray, high: IntArray, block: IntArray) -> IntArray:
+def _count_blocks_across(index: IntArray, size: IntArray, low: IntArray, high: IntArray, block: IntArray) -> IntArray:
     """Code-blocks of precincts along one axis of a band; none where precincts are too small to have any there."""
     wide = np.maximum(size, 0)
     first = np.maximum(index << wide, low)

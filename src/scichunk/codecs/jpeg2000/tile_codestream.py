@@ -6,7 +6,8 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT, MainHeader, segments, tile_header
+from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT, iterate_segments, tile_header
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError
 
 __all__ = ["has_own_segments", "header_of_tile", "tile_codestream"]
@@ -31,7 +32,7 @@ def tile_codestream(
     packed
         Its chunks of PPM.
     """
-    x0, y0, x1, y1 = header.size.tile(number)
+    x0, y0, x1, y1 = header.size.tile_bounds(number)
     # one tile from (0, 0) to the end of this one, the image beginning where this one does
     siz = header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, x1, y1, 0, 0) + header.siz[38:]
     parts: list[bytes | memoryview] = [SOC, siz, header.kept]
@@ -69,7 +70,7 @@ def header_of_tile(header: MainHeader, data: memoryview) -> MainHeader:
 
     at = len(SOC) + len(header.siz) + len(header.kept)
     if header.packed:
-        at = next((end - 2 for marker, _, end in segments(get, at, len(data)) if marker == SOT), at)
+        at = next((end - 2 for marker, _, end in iterate_segments(get, at, len(data)) if marker == SOT), at)
     if bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2]) == b"\xff\x93":
         return header
     return tile_header(header, get, at + _SOT_BYTES, len(data))[0]

@@ -13,28 +13,29 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader, tile_header
+from scichunk.codecs.jpeg2000.codestream import tile_header
 from scichunk.codecs.jpeg2000.packets import (
     Area,
     Packets,
     PacketWalk,
     count_prefix,
     decode_lengths,
+    is_walkable,
     order_packets,
-    walkable,
 )
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, parse_sot
 from scichunk.errors import FormatError
 
-__all__ = ["USUAL", "Request", "Thresholds", "TilePackets", "find_packets"]
+__all__ = ["USUAL", "Thresholds", "TilePackets", "TileRequest", "find_packets"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 Ranges = list[tuple[int, int]]
 
-_HEAD: Final = 1 << 12
+_HEAD_BYTES: Final = 1 << 12
 """Bytes at the start of a tile-part that hold its header, and PLT of some hundred packets."""
-_TRIES: Final = 24
+_MOST_TRIES: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ USUAL: Final = Thresholds()
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TileRequest:
     """What is wanted of a tile."""
 
     header: MainHeader
@@ -73,7 +74,7 @@ class _Short(Exception):
     """More bytes are needed."""
 
 
-class Held:
+class CachedRanges:
     """Bytes that have been read, by place in the file."""
 
     def __init__(self) -> None:
@@ -113,10 +114,12 @@ class TilePackets:
         """Memory."""
         return self.packets.nbytes + self.starts.nbytes + self.sizes.nbytes + len(self.kept)
 
-    def collect(self, request: Request, held: Held) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+    def collect(
+        self, request: TileRequest, cached: CachedRanges
+    ) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
         """Read what a request needs, and write it as one tile-part of tile 0."""
         known = len(self.starts)
-        needed = self.packets.needed(request.area, request.reduce, request.components)[:known]
+        needed = self.packets.find_needed(request.area, request.reduce, request.components)[:known]
         broken = np.ones(known, np.bool_)
         broken[1:] = (needed[1:] != needed[:-1]) | (self.starts[1:] != self.starts[:-1] + self.sizes[:-1])
         firsts = np.flatnonzero(broken)
@@ -130,7 +133,7 @@ class TilePackets:
                 continue
             start, stop = int(self.starts[i]), int(self.starts[j] + self.sizes[j])
             try:
-                pieces.append(held.get(start, stop))
+                pieces.append(cached.get(start, stop))
             except _Short:
                 missing.append((len(pieces), start, stop))
                 pieces.append(b"")
@@ -139,8 +142,8 @@ class TilePackets:
         )  # OpenJPEG takes the end of the bytes for an error where EPH is used
         if missing:
             views = yield [(a, b) for _, a, b in missing]
-            for (place, _, _), view in zip(missing, views, strict=True):
-                pieces[place] = view
+            for (position, _, _), view in zip(missing, views, strict=True):
+                pieces[position] = view
         return _tile_part(self.kept, pieces)
 
 
@@ -155,11 +158,12 @@ class LowPackets:
     eph: bool
     complete: bool = False
 
-    def collect(self, request: Request, held: Held) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+    def collect(
+        self, _request: TileRequest, cached: CachedRanges
+    ) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
         """Read them, and write them as one tile-part of tile 0."""
-        del request
         try:
-            piece = held.get(self.start, self.stop)
+            piece = cached.get(self.start, self.stop)
         except _Short:
             piece = (yield [(self.start, self.stop)])[0]
         return _tile_part(self.kept, [piece, (b"\0\xff\x92" if self.eph else b"\0") * self.others])
@@ -171,7 +175,12 @@ def _tile_part(kept: bytes, pieces: list[Any]) -> list[bytes | memoryview]:
 
 
 def find_packets(
-    request: Request, ranges: Ranges, held: Held, *, head: int = _HEAD, thresholds: Thresholds = USUAL
+    request: TileRequest,
+    ranges: Ranges,
+    cached: CachedRanges,
+    *,
+    head: int = _HEAD_BYTES,
+    thresholds: Thresholds = USUAL,
 ) -> Generator[Ranges, list[memoryview], TilePackets | LowPackets | None]:
     """Find the packets of a tile, as far as a request needs them.
 
@@ -181,7 +190,7 @@ def find_packets(
         What is wanted.
     ranges
         The tile-parts of the tile.
-    held
+    cached
         Takes up what is read.
     head
         Least bytes of a tile-part to read first.
@@ -194,26 +203,26 @@ def find_packets(
         None where reading the whole tile is better, or the only way.
     """
     header, total = request.header, sum(b - a for a, b in ranges)
-    tile = header.size.tile(request.tile)
+    tile = header.size.tile_bounds(request.tile)
     low = count_prefix(header, tile, request.reduce) if request.whole and len(ranges) == 1 else None
     packets = None
     if low is None:
         packets = order_packets(header, tile)
         if packets is None:
             return None
-        share = _share(packets, request)
+        share = _estimate_share(packets, request)
     else:
         share = 1.5 / 4**request.reduce
     wanted = head + (int(1.5 * share * total) if share < 0.5 else 0)
-    yield from _read(held, [(a, min(b, a + (head if i else wanted))) for i, (a, b) in enumerate(ranges)])
-    found = yield from _headers(request, ranges, held)
+    yield from _read_into_cache(cached, [(a, min(b, a + (head if i else wanted))) for i, (a, b) in enumerate(ranges)])
+    found = yield from _read_tile_headers(request, ranges, cached)
     if found is None:
         return None
     header, kept, bodies, lengths = found
     if low is not None and header is request.header:
-        first = _lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
-        if first is None and walkable(header) and share < 0.5:
-            first = yield from _lowest_by_walk(low, request, kept, bodies[0], held)
+        first = _find_lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
+        if first is None and is_walkable(header) and share < 0.5:
+            first = yield from _lowest_by_walk(low, request, kept, bodies[0], cached)
         if first is not None:
             return first
     if packets is None or header is not request.header:
@@ -221,86 +230,86 @@ def find_packets(
         if packets is None or header.relocated:
             return None
     whole = _by_lengths(packets, kept, bodies, lengths)
-    if whole is not None or not walkable(header):
+    if whole is not None or not is_walkable(header):
         return whole
-    share = _share(packets, request)
+    share = _estimate_share(packets, request)
     if share <= 0.5:
-        return (yield from _by_walk(packets, request, kept, bodies, held))
+        return (yield from _by_walk(packets, request, kept, bodies, cached))
     if total < thresholds.large_tile:
         return None
     return (yield from _by_whole_walk(packets, kept, bodies, thresholds))
 
 
-def _lowest(
+def _find_lowest(
     low: tuple[int, int], kept: bytes, body: tuple[int, int], plt: list[bytes], *, eph: bool
 ) -> LowPackets | None:
     """Low resolutions that come first, by PLT; None if there is none, or it does not add up."""
     needed, count = low
-    sizes = _lengths(plt, body[1] - body[0])
+    sizes = _read_plt_lengths(plt, body[1] - body[0])
     if sizes is None or len(sizes) != count:
         return None
     return LowPackets(body[0], body[0] + int(sizes[:needed].sum()), kept, count - needed, eph)
 
 
 def _lowest_by_walk(
-    low: tuple[int, int], request: Request, kept: bytes, body: tuple[int, int], held: Held
+    low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], LowPackets | None]:
     """Low resolutions that come first, by the headers of their packets."""
     header, (first, stop) = request.header, body
-    packets = order_packets(header, header.size.tile(request.tile), request.reduce)
+    packets = order_packets(header, header.size.tile_bounds(request.tile), request.reduce)
     if packets is None or len(packets) != low[0]:
         return None
-    reach = _HEAD
-    for _ in range(_TRIES):
-        there = _longest(held, first, stop)
-        done, status, used = PacketWalk(packets).walk(there, 0)
+    reach = _HEAD_BYTES
+    for _ in range(_MOST_TRIES):
+        there = _longest_cached(cached, first, stop)
+        done, status, used = PacketWalk(packets).walk_bytes(there, 0)
         if done == len(packets):
             return LowPackets(first, first + used, kept, low[1] - low[0], header.eph)
         if status == 2 or first + len(there) >= stop:
             return None
         reach = max(reach * 2, 2 * len(there))
-        yield from _read(held, [(first, min(stop, first + reach))])
+        yield from _read_into_cache(cached, [(first, min(stop, first + reach))])
     return None
 
 
-def _lengths(plt: list[bytes], size: int) -> IntArray | None:
+def _read_plt_lengths(plt: list[bytes], size: int) -> IntArray | None:
     """Lengths of packets by PLT, if they add up."""
     found = decode_lengths(plt)
     found = found[found > 0]  # some writers fill the segment up with zeros; a packet has at least one byte
     return found if int(found.sum()) == size else None
 
 
-def _share(packets: Packets, request: Request) -> float:
+def _estimate_share(packets: Packets, request: TileRequest) -> float:
     """About which part of the bytes lies before the end of the last packet that is needed."""
-    needed = np.flatnonzero(packets.needed(request.area, request.reduce, request.components))
-    return float(packets.weights()[: needed[-1] + 1].sum()) if needed.size else 0.0
+    needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
+    return float(packets.estimate_weights()[: needed[-1] + 1].sum()) if needed.size else 0.0
 
 
-def _read(held: Held, ranges: Ranges) -> Generator[Ranges, list[memoryview], None]:
+def _read_into_cache(cached: CachedRanges, ranges: Ranges) -> Generator[Ranges, list[memoryview], None]:
     views = yield ranges
     for (start, _), view in zip(ranges, views, strict=True):
-        held.put(start, bytes(view))
+        cached.put(start, bytes(view))
 
 
-def _headers(
-    request: Request, ranges: Ranges, held: Held
+def _read_tile_headers(
+    request: TileRequest, ranges: Ranges, cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
     """Headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
     header, kept = request.header, b""
     bodies: Ranges = []
     lengths: list[list[bytes]] = []
     for start, stop in ranges:
-        reach = _HEAD
-        for _ in range(_TRIES):
+        reach = _HEAD_BYTES
+        for _ in range(_MOST_TRIES):
             try:
-                found = parse_sot(held.get(start, start + SOT_BYTES))
+                found = parse_sot(cached.get(start, start + SOT_BYTES))
                 if found is None or found[0] != request.tile or found[1] not in {0, stop - start}:
                     return None
-                mine, first, segments, plt = tile_header(header, held.get, start + SOT_BYTES, stop)
+                mine, first, segments, plt = tile_header(header, cached.get, start + SOT_BYTES, stop)
                 break
             except _Short:
                 reach *= 4
-                yield from _read(held, [(start, min(stop, start + reach))])
+                yield from _read_into_cache(cached, [(start, min(stop, start + reach))])
             except FormatError:
                 return None  # read as a whole it may be clearer what is wrong
         else:
@@ -315,7 +324,7 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
     """By PLT; None if there is none, or it does not add up."""
     starts, sizes = [], []
     for (first, stop), plt in zip(bodies, lengths, strict=True):
-        found = _lengths(plt, stop - first)
+        found = _read_plt_lengths(plt, stop - first)
         if found is None:
             return None
         sizes.append(found)
@@ -336,7 +345,7 @@ def _by_whole_walk(
         while at < stop:
             end = min(stop, at + thresholds.walk_window)
             view = (yield [(at, end)])[0]
-            done, status, used = walk.walk(view, done, 0 if end == stop else thresholds.packet_header)
+            done, status, used = walk.walk_bytes(view, done, 0 if end == stop else thresholds.packet_header)
             if status or not used:
                 return None
             at += used
@@ -349,19 +358,19 @@ def _by_whole_walk(
 
 
 def _by_walk(
-    packets: Packets, request: Request, kept: bytes, bodies: Ranges, held: Held
+    packets: Packets, request: TileRequest, kept: bytes, bodies: Ranges, cached: CachedRanges
 ) -> Generator[Ranges, list[memoryview], TilePackets | None]:
     """By the headers of packets, reading on until all that are needed have been met."""
-    needed = np.flatnonzero(packets.needed(request.area, request.reduce, request.components))
+    needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
     last = int(needed[-1]) if needed.size else -1
-    reach = _HEAD
-    for _ in range(_TRIES):
+    reach = _HEAD_BYTES
+    for _ in range(_MOST_TRIES):
         walk, starts, done, end = PacketWalk(packets), np.zeros(len(packets), np.int64), 0, 0
         more: tuple[int, int] | None = None
         end = 0
         for first, stop in bodies:
-            there, before = _longest(held, first, stop), done
-            done, status, used = walk.walk(there, before)
+            there, before = _longest_cached(cached, first, stop), done
+            done, status, used = walk.walk_bytes(there, before)
             starts[before:done] = first + np.cumsum(walk.sizes[before:done]) - walk.sizes[before:done]
             end = first + used
             if done > last:
@@ -375,14 +384,14 @@ def _by_walk(
         if done > last or more is None:
             complete = done == len(packets) and end == bodies[-1][1]
             return TilePackets(packets, starts[:done], walk.sizes[:done], kept, complete=complete)
-        yield from _read(held, [more])
+        yield from _read_into_cache(cached, [more])
     return None
 
 
-def _longest(held: Held, first: int, stop: int) -> memoryview:
+def _longest_cached(cached: CachedRanges, first: int, stop: int) -> memoryview:
     """All bytes from a place that have been read."""
     best = memoryview(b"")
-    for start, data in held.pieces():
+    for start, data in cached.pieces():
         if start <= first < start + len(data):
             found = memoryview(data)[first - start : stop - start]
             best = found if len(found) > len(best) else best

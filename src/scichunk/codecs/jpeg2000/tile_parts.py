@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources import ByteSource
 
@@ -19,11 +19,12 @@ IntArray = npt.NDArray[np.int64]
 
 SOT_BYTES: Final = 12
 _SOT: Final = struct.Struct(">HHHIBB")
+# SOT with its length, which is always 10 (A.4.2).
 _MARK: Final = b"\xff\x90\0\x0a"
 _MOST_PARTS: Final = 1 << 20
-_WINDOW: Final = 1 << 16
-_CHAINS: Final = 16
-_SEARCH: Final = 1 << 19
+_WINDOW_BYTES: Final = 1 << 16
+_MOST_CHAINS: Final = 16
+_SEARCH_BYTES: Final = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class TileParts:
     found: str
     """``"TLM"`` or ``"tile-parts"``."""
 
-    def of(self, tile: int) -> slice:
+    def rows_of(self, tile: int) -> slice:
         """Rows of a tile."""
         return slice(int(self.first[tile]), int(self.first[tile + 1]))
 
@@ -93,9 +94,9 @@ def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True
         tiles = [t for t, _ in lengths]
         if min(tiles) >= 0 and max(tiles) < codestream.tiles:
             bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
-            return _table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
-    known = {} if source.is_cheap or codestream.tiles <= _CHAINS else _chains(codestream, source, first)
-    return _hop(codestream, source, first, known)
+            return _make_table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
+    known = {} if source.is_cheap or codestream.tiles <= _MOST_CHAINS else _follow_chains(codestream, source, first)
+    return _hop_parts(codestream, source, first, known)
 
 
 def _ends_well(codestream: Codestream, source: ByteSource, end: int) -> bool:
@@ -105,7 +106,7 @@ def _ends_well(codestream: Codestream, source: ByteSource, end: int) -> bool:
     return end + 2 < codestream.stop and bytes(source.read_ranges([end], [end + 2])[0]) == b"\xff\xd9"
 
 
-def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
+def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[int, tuple[int, int]]) -> TileParts:
     """Go from one tile-part to the next by its length."""
     stop, size = codestream.stop, source.fingerprint.size
     tiles: list[int] = []
@@ -127,11 +128,13 @@ def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, t
             break
         tile, length = found
         if length == 0:  # up to EOC
-            length = stop - at - (2 if _ends(source, stop) else 0)
+            length = stop - at - (2 if _ends_with_eoc(source, stop) else 0)
             complete = True
+        # The least by the standard is 14, SOT and SOD (A.4.2); 12, that of SOT alone, is let pass.
         if tile >= codestream.tiles or (length < 14 and length != SOT_BYTES):
             break
-        ahead = _WINDOW if length < _WINDOW // 8 else SOT_BYTES
+        # Small tile-parts come in crowds: read on, so that some of the next headers are there already.
+        ahead = _WINDOW_BYTES if length < _WINDOW_BYTES // 8 else SOT_BYTES
         tiles.append(tile)
         starts.append(at)
         stops.append(at + length)
@@ -144,34 +147,38 @@ def _hop(codestream: Codestream, source: ByteSource, at: int, known: dict[int, t
     if not tiles:
         msg = f"no tile-part at byte {at}"
         raise FormatError(msg)
-    return _table(codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts")
+    return _make_table(
+        codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts"
+    )
 
 
-def _ends(source: ByteSource, stop: int) -> bool:
+def _ends_with_eoc(source: ByteSource, stop: int) -> bool:
     return bytes(source.read_ranges([stop - 2], [stop])[0]) == b"\xff\xd9"
 
 
-def _table(
+def _make_table(
     codestream: Codestream, tiles: IntArray, starts: IntArray, stops: IntArray, *, complete: bool, found: str
 ) -> TileParts:
+    # Stable: tile-parts of one tile stay in the order of the file, which is that of their packets (A.4.2).
     order = np.argsort(tiles, kind="stable")
     first = np.searchsorted(tiles[order], np.arange(codestream.tiles + 1))
     return TileParts(first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, found)
 
 
-def _chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
+def _follow_chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
     """Tile-parts by place, found by several chains at once, one request for all of them a round.
 
     Each begins at the first SOT behind its place: in the data of packets no byte behind FF is above 8F (B.10.1). What is
     found elsewhere (in a comment) does no harm, since only what the first chain leads to counts.
     """
     stop = min(codestream.stop, source.fingerprint.size)
-    count = min(_CHAINS, max(2, codestream.tiles // 5))
+    count = min(_MOST_CHAINS, max(2, codestream.tiles // 5))
     step = (stop - first) // count
     known: dict[int, tuple[int, int]] = {}
-    window = max(_WINDOW, min(_SEARCH, (stop - first) // codestream.tiles // 4))
+    window = max(_WINDOW_BYTES, min(_SEARCH_BYTES, (stop - first) // codestream.tiles // 4))
     heads = [first, *_resynchronise(source, [first + i * step for i in range(1, count)], step, stop, window)]
     origins = set(heads)
+    # Bounded by tiles, since each round goes on by a tile-part at least; with more parts than that the rest is hopped over.
     for _ in range(codestream.tiles + 1):
         heads = [h for h in heads if h not in known and h + SOT_BYTES <= stop]
         if not heads:
@@ -189,10 +196,10 @@ def _chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int,
     return known
 
 
-def _resynchronise(source: ByteSource, places: list[int], step: int, stop: int, window: int) -> list[int]:
+def _resynchronise(source: ByteSource, offsets: list[int], step: int, stop: int, window: int) -> list[int]:
     """Find the first SOT behind each place, looking at a part of the way in each round; none where there is none."""
     found: list[int] = []
-    looking = [(p, p + step) for p in places]
+    looking = [(p, p + step) for p in offsets]
     while looking:
         views = source.read_ranges([a for a, _ in looking], [min(a + window + 3, stop) for a, _ in looking])
         left = []

@@ -7,28 +7,28 @@ import base64
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Flag, Int, kernel, part
+from scichunk.codecs._numba import Flag, Int, inner_kernel, kernel
 
-__all__ = ["count", "decode", "encode", "irregular", "skip"]
+__all__ = ["count_letters", "decode_base64", "encode_base64", "find_irregular", "skip_letters"]
 
 Bytes = npt.NDArray[np.uint8]
 
 _ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", np.uint8)
 
 
-def _tables() -> tuple[npt.NDArray[np.uint32], ...]:
+def _make_tables() -> tuple[npt.NDArray[np.uint32], ...]:
     """Value of each byte at the four places of a group; the top bit set where it is none."""
     table = np.full((4, 256), 1 << 31, np.uint32)
-    for place in range(4):
-        table[place, _ALPHABET] = np.arange(64, dtype=np.uint32) << np.uint32(18 - 6 * place)
+    for position in range(4):
+        table[position, _ALPHABET] = np.arange(64, dtype=np.uint32) << np.uint32(18 - 6 * position)
     return tuple(table)
 
 
-_T0, _T1, _T2, _T3 = _tables()
+_T0, _T1, _T2, _T3 = _make_tables()
 
 
 @kernel
-def count(data: Bytes) -> tuple[Int, Int, Flag]:
+def count_letters(data: Bytes) -> tuple[Int, Int, Flag]:
     """Count what is not white space; say how many ``=`` there are, and whether there is a ``<`` or ``&``."""
     found, pads, odd = np.int64(0), np.int64(0), np.uint8(0)
     for i in range(data.size):
@@ -39,7 +39,7 @@ def count(data: Bytes) -> tuple[Int, Int, Flag]:
 
 
 @kernel
-def irregular(data: Bytes, line: Int, gap: Int) -> Int:
+def find_irregular(data: Bytes, line: Int, gap: Int) -> Int:
     """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
     at, line, gap = 0, min(line, data.size), min(gap, data.size)  # sums may wrap around
     if line < 1 or gap < 0:
@@ -61,7 +61,7 @@ def irregular(data: Bytes, line: Int, gap: Int) -> Int:
 
 
 @kernel
-def skip(data: Bytes, letters: Int) -> Int:
+def skip_letters(data: Bytes, letters: Int) -> Int:
     """Place behind so many letters, white space aside; the size of the data if there are fewer."""
     for i in range(data.size):
         if data[i] > 32:
@@ -71,8 +71,8 @@ def skip(data: Bytes, letters: Int) -> Int:
     return data.size
 
 
-@part
-def _group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, Int, Int, Int]:
+@inner_kernel
+def _decode_group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, Int, Int, Int]:
     """One group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
     word, letters, pads = np.int64(0), 0, 0
     while letters < 4:
@@ -103,8 +103,8 @@ def _group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, I
     return at, word, pads, left
 
 
-@part
-def _groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int) -> Int:
+@inner_kernel
+def _decode_groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int) -> Int:
     """Decode up to so many groups without white space or padding, which are there; returns how many it took.
 
     Indices are unsigned: numba makes no provision for negative ones then.
@@ -124,7 +124,7 @@ def _groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int) -> Int
 
 
 @kernel
-def decode(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[Int, Int]:
+def decode_base64(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[Int, Int]:
     """Decode whole groups of four.
 
     Parameters
@@ -142,7 +142,7 @@ def decode(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[In
     -------
     place, bytes : int
         Where in ``data`` decoding ended, and how many bytes there are. Fewer than ``out`` holds: the text ended, is
-        padded, or there is something else at ``place``.
+        padded, or there is something else at ``position``.
     """
     at, to, size = 0, 0, data.size
     left = max(0, line - phase) if line > 0 and phase >= 0 else 0
@@ -151,13 +151,13 @@ def decode(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[In
         # groups that are wholly within a line
         groups = left >> 2 if line > 0 else (size - at) >> 2
         groups = min(groups, (size - at) >> 2, (out.size - to) // 3)
-        whole = _groups(data, at, out, to, groups)
+        whole = _decode_groups(data, at, out, to, groups)
         at += 4 * whole
         to += 3 * whole
         left -= 4 * whole
         if to >= out.size:
             break
-        after, bits, pads, left = _group(data, at, line, gap, left)
+        after, bits, pads, left = _decode_group(data, at, line, gap, left)
         if after < 0:
             return at, to
         at = after
@@ -169,7 +169,7 @@ def decode(data: Bytes, line: Int, gap: Int, phase: Int, out: Bytes) -> tuple[In
     return at, to
 
 
-def encode(data: bytes | memoryview) -> bytes:
+def encode_base64(data: bytes | memoryview) -> bytes:
     """Text of some bytes, in lines of 64 letters."""
     text = base64.b64encode(data)
     return b"\n".join(text[i : i + 64] for i in range(0, len(text), 64))

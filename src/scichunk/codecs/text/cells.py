@@ -9,14 +9,47 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Flag, Int, inlined, kernel, part
-from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, CUT, DONE, MARKUP
+from scichunk.codecs._numba import Flag, Int, inlined, inner_kernel, kernel
 
-__all__ = ["count_rows", "find_row", "tokenize"]
+__all__ = [
+    "AMPERSAND",
+    "CELLS",
+    "CLOSED",
+    "CONTROL",
+    "CUT",
+    "DONE",
+    "GREATER",
+    "HIGH",
+    "MARKUP",
+    "RETURN",
+    "count_rows",
+    "find_row",
+    "tokenize_rows",
+]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
+
+DONE, CUT, CLOSED, MARKUP, CELLS = 0, 1, 2, 3, 4
+"""Why :func:`tokenize_rows` came back: enough rows; data end within a row; end tag of the table; unusual markup; wrong number of cells."""
+AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
+"""What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII, ``>``."""
+
+
+def _make_classes() -> Bytes:
+    table = np.zeros(256, np.uint8)
+    table[:32] = CONTROL
+    table[[9, 10]] = 0
+    table[13] = RETURN
+    table[38] = AMPERSAND
+    table[62] = GREATER
+    table[128:] = HIGH
+    return table
+
+
+_CLASS = _make_classes()
+
 
 @kernel
 def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
@@ -63,7 +96,7 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
     return rows, unusual
 
 
-@part
+@inner_kernel
 def _is_row(data: Bytes, at: Int, prefix: Bytes) -> Flag:
     """Whether a row starts here."""
     skip = prefix.size
@@ -89,14 +122,14 @@ def find_row(data: Bytes, at: Int, skip: Int, prefix: Bytes) -> Int:
 
 
 @inlined
-def _space(data: Bytes, at: Int) -> Int:
+def _skip_space(data: Bytes, at: Int) -> Int:
     while at < data.size and (data[at] == 32 or data[at] == 10 or data[at] == 13 or data[at] == 9):
         at += 1
     return at
 
 
-@part
-def _tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
+@inner_kernel
+def _skip_tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
     """Place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
     at += 1 + close
     for k in range(prefix.size):
@@ -114,7 +147,7 @@ def _tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
         return at + 1
     if data[at] > 32 and data[at] != 47:
         return -1
-    at = _space(data, at)
+    at = _skip_space(data, at)
     if at + 1 >= data.size:
         return -2
     if data[at] == 62:
@@ -122,8 +155,8 @@ def _tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
     return at + 2 if data[at] == 47 and data[at + 1] == 62 and close == 0 else -3
 
 
-@part
-def _comment(data: Bytes, at: Int) -> Int:
+@inner_kernel
+def _skip_comment(data: Bytes, at: Int) -> Int:
     """Place behind a comment that begins here; -1 if it is none, -2 if the data end."""
     if at + 3 >= data.size:
         return -2
@@ -135,14 +168,14 @@ def _comment(data: Bytes, at: Int) -> Int:
     return -2
 
 
-@part
-def _cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
+@inner_kernel
+def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
     """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
     plain = prefix.size == 0 and at + 3 < data.size
     inside = (
         at + 4
         if plain and data[at + 1] == 84 and data[at + 2] == 68 and data[at + 3] == 62
-        else _tag(data, at, 0, 68, prefix)
+        else _skip_tag(data, at, 0, 68, prefix)
     )
     if inside < 0:
         return 0, 0, inside, np.uint8(0)
@@ -167,12 +200,12 @@ def _cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
         return inside, end, end + 5, seen
     if data[end + 1] != 47:
         return 0, 0, -3, np.uint8(0)
-    after = _tag(data, end, 1, 68, prefix)
+    after = _skip_tag(data, end, 1, 68, prefix)
     return inside, end, -3 if after == -1 else after, seen
 
 
-@part
-def _row(
+@inner_kernel
+def _find_row(
     data: Bytes,
     at: Int,
     columns: Int,
@@ -186,16 +219,16 @@ def _row(
     """Cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
     column = 0
     while True:
-        at = _space(data, at)
+        at = _skip_space(data, at)
         if at + 1 >= data.size:
             return -2, column
         if data[at] != 60:
             return -1, column
         if data[at + 1] == 47:
-            return _tag(data, at, 1, 82, prefix), column
-        start, stop, after, marks = _cell(data, at, prefix)
+            return _skip_tag(data, at, 1, 82, prefix), column
+        start, stop, after, marks = _find_cell(data, at, prefix)
         if after == -1:
-            after = _comment(data, at)
+            after = _skip_comment(data, at)
             if after < 0:
                 return after, column
             at = after
@@ -211,7 +244,7 @@ def _row(
 
 
 @kernel
-def tokenize(
+def tokenize_rows(
     data: Bytes,
     at: Int,
     limit: Int,
@@ -247,23 +280,23 @@ def tokenize(
     most = starts.shape[1]
     row = 0
     while row < most:
-        at = _space(data, at)
+        at = _skip_space(data, at)
         if at >= limit or at >= data.size:
             return row, at, DONE, 0
         if data[at] != 60:
             return row, at, MARKUP, 0
-        inside = _tag(data, at, 0, 82, prefix)
+        inside = _skip_tag(data, at, 0, 82, prefix)
         if inside == -1:
             if at + 1 < data.size and data[at + 1] == 47:
                 return row, at, CLOSED, 0
-            after = _comment(data, at)
+            after = _skip_comment(data, at)
             if after < 0:
                 return row, at, CUT if after == -2 else MARKUP, 0
             at = after
             continue
         if inside < 0 or data[inside - 2] == 47:
             return row, at, CUT if inside == -2 else MARKUP, 0
-        after, column = _row(data, inside, columns, slots, prefix, starts, stops, seen, row)
+        after, column = _find_row(data, inside, columns, slots, prefix, starts, stops, seen, row)
         if after < 0:
             return row, at, CUT if after == -2 else MARKUP, column
         if column != columns:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import kernel, part
+from scichunk.codecs._numba import inner_kernel, kernel
 
-__all__ = ["gather", "reverse_bits", "texts", "trim", "trim_rows"]
+__all__ = ["gather_elements", "reverse_bits", "trim_rows", "trim_texts", "widen_texts"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-@part
-def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
+@inner_kernel
+def _lies_inside(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     """Whether the field of every row lies within the row and the data."""
     if offset < 0 or size < 0 or size > width or offset > width - size:  # no sum or product here may wrap around
         return False
@@ -25,8 +25,8 @@ def _fits(data: Bytes, width: int, offset: int, size: int, rows: int) -> bool:
     return rows - 1 <= (data.size - offset - size) // width
 
 
-@part
-def _trim(data: Bytes, first: int, n: int, out: Bytes, at: int) -> int:
+@inner_kernel
+def _trim_text(data: Bytes, first: int, n: int, out: Bytes, at: int) -> int:
     """Copy one text up to a NUL; its length without trailing blanks, or -1 if it holds more than ASCII."""
     last, seen = 0, np.uint8(0)
     for i in range(n):
@@ -56,13 +56,13 @@ def trim_rows(
     rows = ends.size // max(1, count)
     if count > 0 and size > width // count:  # their product may wrap around
         return -2
-    if not _fits(data, width, offset, count * size, rows) or not 0 <= at <= out.size:
+    if not _lies_inside(data, width, offset, count * size, rows) or not 0 <= at <= out.size:
         return -2
     if rows * count * size > out.size - at:  # the product is that of bytes which are there
         return -2
     for r in range(rows):
         for t in range(count):
-            n = _trim(data, r * width + offset + t * size, size, out, at)
+            n = _trim_text(data, r * width + offset + t * size, size, out, at)
             if n < 0:
                 return -1
             at += n
@@ -71,14 +71,14 @@ def trim_rows(
 
 
 @kernel
-def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
+def trim_texts(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
     """As :func:`trim_rows`, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
     at = 0
     for t in range(starts.size):
         first, n = starts[t], lengths[t]
         if first < 0 or n < 0 or n > data.size or first > data.size - n or n > out.size - at:  # sums may wrap around
             return -2
-        n = _trim(data, first, n, out, at)
+        n = _trim_text(data, first, n, out, at)
         if n < 0:
             return -1
         at += n
@@ -87,7 +87,7 @@ def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray
 
 
 @kernel
-def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
+def widen_texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
     """Widen texts of ``size`` bytes to ``out[row, text, character]``: up to a NUL, without trailing blanks.
 
     Rows lie one after another in ``data``, each ``width`` bytes long; the first text begins at byte ``offset`` of each.
@@ -98,7 +98,7 @@ def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.u
         0; -1 if a text holds more than ASCII, -2 if the field lies outside the data.
     """
     rows, n, most = out.shape
-    if size > most or not _fits(data, width, offset, n * size, rows):
+    if size > most or not _lies_inside(data, width, offset, n * size, rows):
         return -2
     for r in range(rows):
         for t in range(n):
@@ -120,7 +120,7 @@ def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.u
 
 
 @kernel
-def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bool:
+def gather_elements(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bool:
     """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
     at = 0
     for r in range(starts.size):
@@ -152,7 +152,7 @@ def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bo
 def reverse_bits(data: Bytes, width: int, offset: int, out: npt.NDArray[np.uint8]) -> bool:
     """Copy bytes to ``out[row, byte]`` with their bits in the other order."""
     rows, n = out.shape
-    if not _fits(data, width, offset, n, rows):
+    if not _lies_inside(data, width, offset, n, rows):
         return False
     for r in range(rows):
         at = r * width + offset

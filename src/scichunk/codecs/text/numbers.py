@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Flag, Int, kernel, part
+from scichunk.codecs._numba import Flag, Int, inner_kernel, kernel
 from scichunk.codecs.rice_bits import leading_zeros
 from scichunk.codecs.text.states import EMPTY, OTHER, VALUE
 
-__all__ = ["booleans", "floats", "integers"]
+__all__ = ["EMPTY", "OTHER", "VALUE", "parse_booleans", "parse_floats", "parse_integers"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
@@ -22,7 +22,7 @@ Spans = npt.NDArray[np.int32]
 _FIRST, _LAST = -342, 308
 
 
-def _powers() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _make_powers() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Upper 128 bits of 5**q, rounded down for q >= 0 and up below, as two words."""
     high, low = [], []
     for q in range(_FIRST, _LAST + 1):
@@ -40,12 +40,12 @@ def _powers() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     return np.array(high, np.uint64), np.array(low, np.uint64)
 
 
-_HIGH, _LOW = _powers()
+_HIGH, _LOW = _make_powers()
 _EXACT = np.array([10.0**i for i in range(23)])
 
 
-@part
-def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
+@inner_kernel
+def _multiply_wide(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """Upper and lower word of a product."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
     a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
@@ -54,8 +54,8 @@ def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     return a1 * b1 + (mid >> half) + (cross >> half), a * b
 
 
-@part
-def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
+@inner_kernel
+def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
     """Bits of the double nearest to w * 10**q."""
     if w == 0 or q < _FIRST:
         return np.uint64(0)
@@ -64,9 +64,9 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
         return infinite
     zeros = np.uint64(leading_zeros(w))
     w = w << zeros
-    high, low = _multiply(w, _HIGH[q - _FIRST])
+    high, low = _multiply_wide(w, _HIGH[q - _FIRST])
     if high & np.uint64(0x1FF) == np.uint64(0x1FF):
-        more, _ = _multiply(w, _LOW[q - _FIRST])
+        more, _ = _multiply_wide(w, _LOW[q - _FIRST])
         low = low + more
         if more > low:
             high = high + np.uint64(1)
@@ -91,8 +91,8 @@ def _nearest(w: np.uint64, q: np.int64) -> np.uint64:
     return (mantissa & ((np.uint64(1) << np.uint64(52)) - one)) | (np.uint64(power) << np.uint64(52))
 
 
-@part
-def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
+@inner_kernel
+def _trim_space(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
     """Without the white space of XML around it; of what lies outside of the data nothing is left."""
     stop = max(np.int64(0), min(stop, np.int64(data.size)))
     start = min(max(np.int64(0), start), stop)
@@ -103,8 +103,8 @@ def _trim(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.in
     return start, stop
 
 
-@part
-def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
+@inner_kernel
+def _parse_special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     """1 for NaN, 2 for infinity, 0 for anything else."""
     if stop - at != 3:
         return np.int64(0)
@@ -114,16 +114,16 @@ def _special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
     return np.int64(2) if a == 105 and b == 110 and c == 102 else np.int64(0)
 
 
-@part
-def _digits(
+@inner_kernel
+def _take_digits(
     data: Bytes, at: np.int64, stop: np.int64, value: np.uint64, count: np.int64
 ) -> tuple[np.int64, np.uint64, np.int64, np.int64]:
     """Take digits: place behind them, value and count with them (of 19 at most), and how many did not fit."""
     cut = np.int64(0)
     # unsigned: numba makes no provision for negative indices then
-    place, end = np.uint64(at), np.uint64(stop)
-    while place < end:
-        digit = np.uint64(data[place]) - np.uint64(48)
+    at_digit, end = np.uint64(at), np.uint64(stop)
+    while at_digit < end:
+        digit = np.uint64(data[at_digit]) - np.uint64(48)
         if digit > 9:
             break
         if count < 19:
@@ -131,12 +131,12 @@ def _digits(
             count += value != 0
         else:
             cut += 1
-        place += np.uint64(1)
-    return np.int64(place), value, count, cut
+        at_digit += np.uint64(1)
+    return np.int64(at_digit), value, count, cut
 
 
-@part
-def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.int64, Flag]:
+@inner_kernel
+def _take_exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.int64, Flag]:
     """Take what follows an E: place behind it, exponent, and whether there is one."""
     down = at < stop and data[at] == 45
     if at < stop and (data[at] == 45 or data[at] == 43):
@@ -148,27 +148,27 @@ def _exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64, np.i
     return at, -exponent if down else exponent, at > first
 
 
-@part
-def _decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.int64, Flag, Flag]:
+@inner_kernel
+def _read_decimal(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.uint64, np.int64, Flag, Flag]:
     """Read an unsigned decimal number: digits, power of ten, whether digits were left out, and whether it is one."""
     first = at
-    at, value, count, cut = _digits(data, at, stop, np.uint64(0), np.int64(0))
+    at, value, count, cut = _take_digits(data, at, stop, np.uint64(0), np.int64(0))
     seen, scale = at - first, cut
     if at < stop and data[at] == 46:
         first = at + 1
-        at, value, count, more = _digits(data, first, stop, value, count)
+        at, value, count, more = _take_digits(data, first, stop, value, count)
         seen += at - first
         scale -= at - first - more
         cut += more
     good = seen > 0
     if good and at < stop and data[at] | 32 == 101:
-        at, exponent, good = _exponent(data, at + 1, stop)
+        at, exponent, good = _take_exponent(data, at + 1, stop)
         scale += exponent
     return value, scale, cut > 0, good and at == stop
 
 
 @kernel
-def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> Int:
+def parse_floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> Int:
     """Read floating point numbers.
 
     Parameters
@@ -190,7 +190,7 @@ def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64
     bits = out.view(np.uint64)
     others = 0
     for i in range(starts.size):
-        at, stop = _trim(data, np.int64(starts[i]), np.int64(stops[i]))
+        at, stop = _trim_space(data, np.int64(starts[i]), np.int64(stops[i]))
         out[i] = np.nan
         if at == stop:
             state[i] = EMPTY
@@ -198,21 +198,21 @@ def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64
         negative = data[at] == 45
         if negative or data[at] == 43:
             at += 1
-        value, scale, cut, good = _decimal(data, at, stop)
+        value, scale, cut, good = _read_decimal(data, at, stop)
         state[i] = VALUE
         if good and not cut and value < 9007199254740992 and scale >= -22 and scale <= 22:
             number = np.float64(np.int64(value))
             number = number / _EXACT[-scale] if scale < 0 else number * _EXACT[scale]
             out[i] = -number if negative else number
         elif good:
-            found = _nearest(value, scale)
-            if cut and found != _nearest(value + np.uint64(1), scale):
+            found = _nearest_double(value, scale)
+            if cut and found != _nearest_double(value + np.uint64(1), scale):
                 state[i] = OTHER
                 others += 1
             else:
                 bits[i] = found | (np.uint64(1) << np.uint64(63)) if negative else found
         else:
-            special = _special(data, at, stop)
+            special = _parse_special(data, at, stop)
             if special == 2:
                 out[i] = -np.inf if negative else np.inf
             elif special == 0:
@@ -222,13 +222,13 @@ def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64
 
 
 @kernel
-def integers(
+def parse_integers(
     data: Bytes, starts: Spans, stops: Spans, low: Int, high: Int, out: npt.NDArray[np.int64], state: Bytes
 ) -> Int:
-    """Read integers from ``low`` to ``high``; see :func:`floats`. What lies outside, or is no plain number, is OTHER."""
+    """Read integers from ``low`` to ``high``; see :func:`parse_floats`. What lies outside, or is no plain number, is OTHER."""
     others = 0
     for i in range(starts.size):
-        at, stop = _trim(data, np.int64(starts[i]), np.int64(stops[i]))
+        at, stop = _trim_space(data, np.int64(starts[i]), np.int64(stops[i]))
         out[i] = 0
         if at == stop:
             state[i] = EMPTY
@@ -257,11 +257,11 @@ def integers(
 
 
 @kernel
-def booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> Int:
+def parse_booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> Int:
     """Read logicals (VOTable 1.5, section 2.1): T, F, 1, 0, true, false in any case; ``?`` and blanks are EMPTY."""
     others = 0
     for i in range(starts.size):
-        at, stop = _trim(data, np.int64(starts[i]), np.int64(stops[i]))
+        at, stop = _trim_space(data, np.int64(starts[i]), np.int64(stops[i]))
         out[i] = False
         size = stop - at
         if size == 0 or (size == 1 and data[at] == 63):

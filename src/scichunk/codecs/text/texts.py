@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Flag, Int, inlined, kernel, part
+from scichunk.codecs._numba import Flag, Int, inlined, inner_kernel, kernel
 
-__all__ = ["copy", "count_digits", "count_tokens", "digits", "tokens", "unescape"]
+__all__ = ["copy_texts", "count_digits", "count_tokens", "parse_bits", "split_tokens", "unescape_texts"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 
 
 @kernel
-def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
+def copy_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
     """Put texts one behind the other, with Arrow's offsets (one more than texts); returns the bytes used."""
     at = 0
     offsets[0] = 0
@@ -30,8 +30,8 @@ def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -
     return at
 
 
-@part
-def _number(data: Bytes, at: Int, stop: Int) -> Int:
+@inner_kernel
+def _parse_code_point(data: Bytes, at: Int, stop: Int) -> Int:
     """Code point of ``#...`` or ``#x...`` up to ``stop``; -1 if it is none that XML allows (XML 1.0, section 2.2)."""
     base = 10
     at += 1
@@ -55,12 +55,12 @@ def _number(data: Bytes, at: Int, stop: Int) -> Int:
     return -1 if code > 0x10FFFF or (code >= 0xD800 and code <= 0xDFFF) or (code | 1) == 0xFFFF else code
 
 
-@part
-def _reference(data: Bytes, at: Int, stop: Int) -> Int:
+@inner_kernel
+def _parse_reference(data: Bytes, at: Int, stop: Int) -> Int:
     """Code point of what stands between ``&`` and ``;``."""
     size = stop - at
     if size > 1 and data[at] == 35:
-        return _number(data, at, stop)
+        return _parse_code_point(data, at, stop)
     if size == 2 and data[at + 1] == 116:
         return 60 if data[at] == 108 else (62 if data[at] == 103 else -1)
     if size == 3 and data[at] == 97 and data[at + 1] == 109 and data[at + 2] == 112:
@@ -72,8 +72,8 @@ def _reference(data: Bytes, at: Int, stop: Int) -> Int:
     return -1
 
 
-@part
-def _put(code: Int, out: Bytes, to: Int) -> Int:
+@inner_kernel
+def _put_utf8(code: Int, out: Bytes, to: Int) -> Int:
     """Write a code point in UTF-8; returns the place behind it."""
     if code < 0x80:
         out[to] = code
@@ -90,8 +90,11 @@ def _put(code: Int, out: Bytes, to: Int) -> Int:
 
 
 @kernel
-def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
-    """As :func:`copy`, with references resolved and line ends made line feeds (XML 1.0, section 2.11); -1 - i if text i has another."""
+def unescape_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
+    """As :func:`copy_texts`, with references resolved and line ends made line feeds (XML 1.0, section 2.11).
+
+    Returns -1 - i where text i has another reference.
+    """
     to = 0
     offsets[0] = 0
     for i in range(starts.size):
@@ -102,10 +105,10 @@ def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Span
                 end = at + 1
                 while end < stop and data[end] != 59:
                     end += 1
-                code = _reference(data, at + 1, end) if end < stop else -1
+                code = _parse_reference(data, at + 1, end) if end < stop else -1
                 if code < 0:
                     return -1 - i
-                to = _put(code, out, to)  # never longer than the reference
+                to = _put_utf8(code, out, to)  # never longer than the reference
                 at = end + 1
                 continue
             if c == 13:
@@ -120,7 +123,7 @@ def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Span
 
 
 @inlined
-def _between(c: Int) -> Flag:
+def _is_separator(c: Int) -> Flag:
     """White space, or the comma that some services write."""
     return c <= 32 or c == 44
 
@@ -132,7 +135,7 @@ def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
     for i in range(starts.size):
         count, inside = 0, False
         for k in range(starts[i], stops[i]):
-            apart = _between(data[k])
+            apart = _is_separator(data[k])
             if data[k] == 44 and comma < 0:
                 comma = i
             count += (not apart) and (not inside)
@@ -143,18 +146,18 @@ def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
 
 
 @kernel
-def tokens(data: Bytes, starts: Spans, stops: Spans, size: Int, firsts: Spans, lasts: Spans) -> None:
+def split_tokens(data: Bytes, starts: Spans, stops: Spans, size: Int, firsts: Spans, lasts: Spans) -> None:
     """Places of the tokens of each text; ``size`` of each (missing ones empty, others dropped), or all if it is -1."""
     to = 0
     for i in range(starts.size):
         at, stop, count = starts[i], stops[i], 0
         while True:
-            while at < stop and _between(data[at]):
+            while at < stop and _is_separator(data[at]):
                 at += 1
             if at >= stop:
                 break
             first = at
-            while at < stop and not _between(data[at]):
+            while at < stop and not _is_separator(data[at]):
                 at += 1
             if size < 0 or count < size:
                 firsts[to], lasts[to] = first, at
@@ -175,7 +178,7 @@ def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
         for k in range(starts[i], stops[i]):
             if data[k] == 48 or data[k] == 49:
                 count += 1
-            elif not _between(data[k]) and bad < 0:
+            elif not _is_separator(data[k]) and bad < 0:
                 bad = i
         counts[i] = count
         total += count
@@ -183,7 +186,7 @@ def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
 
 
 @kernel
-def digits(data: Bytes, starts: Spans, stops: Spans, size: Int, out: npt.NDArray[np.bool_]) -> None:
+def parse_bits(data: Bytes, starts: Spans, stops: Spans, size: Int, out: npt.NDArray[np.bool_]) -> None:
     """Bits of each text: ``size`` of each (missing ones zero, others dropped), or all if it is -1."""
     to = 0
     for i in range(starts.size):

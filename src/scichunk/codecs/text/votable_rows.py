@@ -7,14 +7,14 @@ import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, kernel
 
-__all__ = ["gather", "gather_ranges", "scatter_ranges", "walk"]
+__all__ = ["gather_ranges", "gather_values", "scatter_ranges", "walk_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
 @inlined
-def _length(data: Bytes, at: Int) -> Int:
+def _read_length(data: Bytes, at: Int) -> Int:
     """Big-endian signed integer of four bytes."""
     value = (
         np.int64(data[at]) << 24 | np.int64(data[at + 1]) << 16 | np.int64(data[at + 2]) << 8 | np.int64(data[at + 3])
@@ -23,7 +23,7 @@ def _length(data: Bytes, at: Int) -> Int:
 
 
 @kernel
-def walk(
+def walk_rows(
     data: Bytes, at: Int, limit: Int, masks: Int, bits: Ints, fixed: Ints, slots: Ints, starts: Ints, counts: Ints
 ) -> tuple[Int, Int, Int]:
     """Find the fields of rows (VOTable 1.5, sections 5.3 and 5.4).
@@ -68,7 +68,7 @@ def walk(
             if number < 0:
                 if at + 4 > data.size:
                     return row, first, -2
-                number = _length(data, at)
+                number = _read_length(data, at)
                 at += 4
                 if number < 0:
                     return row, first, k
@@ -85,7 +85,7 @@ def walk(
 
 
 @kernel
-def gather(data: Bytes, starts: Ints, size: Int, out: Bytes) -> Flag:
+def gather_values(data: Bytes, starts: Ints, size: Int, out: Bytes) -> Flag:
     """Copy ``size`` bytes from each place; whether they are there, and fill the output."""
     if size < 0 or size > data.size or size * starts.size != out.size:
         return False
@@ -119,11 +119,11 @@ def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> Flag:
 
 
 @kernel
-def scatter_ranges(data: Bytes, sizes: Ints, places: Ints, out: Bytes) -> Flag:
+def scatter_ranges(data: Bytes, sizes: Ints, targets: Ints, out: Bytes) -> Flag:
     """Copy consecutive ranges of the data to places; whether there is room for them, and as many data."""
     at = 0
-    for i in range(places.size):
-        to, size = places[i], sizes[i]
+    for i in range(targets.size):
+        to, size = targets[i], sizes[i]
         if size < 0 or size > data.size - at or size > out.size or to < 0 or to > out.size - size:
             return False
         for k in range(size):

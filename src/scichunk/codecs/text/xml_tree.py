@@ -10,10 +10,10 @@ from xml.parsers import expat
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, located
 
-__all__ = ["Element", "parse"]
+__all__ = ["Element", "parse_document"]
 
-_DEPTH: Final = 64
-_ATTRIBUTE: Final = 1 << 20
+_MOST_LEVELS: Final = 64
+_MOST_ATTRIBUTE_BYTES: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -41,17 +41,17 @@ class Element:
         """Return an attribute."""
         return self.attributes.get(name, default)
 
-    def all(self, *tags: str) -> Iterator[Element]:
+    def iterate_children(self, *tags: str) -> Iterator[Element]:
         """Children with one of these names."""
         return (c for c in self.children if c.tag in tags)
 
-    def first(self, tag: str) -> Element | None:
+    def find_child(self, tag: str) -> Element | None:
         """First child of a name."""
-        return next(self.all(tag), None)
+        return next(self.iterate_children(tag), None)
 
-    def said(self, tag: str) -> str:
+    def child_text(self, tag: str) -> str:
         """Text of the first child of a name, white space trimmed."""
-        found = self.first(tag)
+        found = self.find_child(tag)
         return " ".join(found.text.split()) if found else ""
 
 
@@ -70,11 +70,11 @@ class _Builder:
         if self.left < 0:
             msg = f"more than {options.get().max_elements} elements before the data (options.max_elements)"
             raise LimitExceeded(msg)
-        if len(self.open) >= _DEPTH:
-            msg = f"elements nested more than {_DEPTH} deep"
+        if len(self.open) >= _MOST_LEVELS:
+            msg = f"elements nested more than {_MOST_LEVELS} deep"
             raise LimitExceeded(msg)
-        if sum(map(len, attributes.values())) > _ATTRIBUTE:
-            msg = f"attributes of more than {_ATTRIBUTE} characters"
+        if sum(map(len, attributes.values())) > _MOST_ATTRIBUTE_BYTES:
+            msg = f"attributes of more than {_MOST_ATTRIBUTE_BYTES} characters"
             raise LimitExceeded(msg)
         element = Element(name.rpartition(":")[2], attributes)
         if ":" in name:
@@ -92,26 +92,23 @@ class _Builder:
         self.open.append(element)
         self.parts.append([])
 
-    def end(self, name: str) -> None:
-        del name
+    def end(self, _name: str) -> None:
         self.open.pop().text = "".join(self.parts.pop())
 
     def text(self, data: str) -> None:
         if self.parts:
             self.parts[-1].append(data)
 
-    def entity(self, name: str, *rest: Any) -> None:
-        del rest
+    def entity(self, name: str, *_rest: Any) -> None:
         msg = f"the document declares the entity {name!r}; entities are not read, they can hide or multiply content"
         raise FormatError(msg)
 
-    def skipped(self, name: str, *rest: Any) -> None:
-        del rest
+    def skipped(self, name: str, *_rest: Any) -> None:
         msg = f"the entity {name!r} is not defined"
         raise FormatError(msg)
 
 
-def parse(pieces: list[tuple[int, str]], url: str, *, root: str = "", cut: bool = False) -> Element:
+def parse_document(pieces: list[tuple[int, str]], url: str, *, root: str = "", cut: bool = False) -> Element:
     """Read a document.
 
     Parameters
@@ -151,8 +148,8 @@ def parse(pieces: list[tuple[int, str]], url: str, *, root: str = "", cut: bool 
                 parser.Parse(b"", True)
     except expat.ExpatError as error:
         # bytes of the piece before the place of the error
-        place = begin + max(0, parser.ErrorByteIndex - done)
-        msg = f"not well-formed XML near byte {place}: {expat.ErrorString(error.code)}"
+        offset = begin + max(0, parser.ErrorByteIndex - done)
+        msg = f"not well-formed XML near byte {offset}: {expat.ErrorString(error.code)}"
         raise FormatError(msg, url=url) from error
     if builder.root is None:
         msg = "the document is empty"

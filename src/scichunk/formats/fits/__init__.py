@@ -18,7 +18,7 @@ def _sniff(head: bytes) -> bool:
     return first_bytes(head, 16)[:9] == b"SIMPLE  ="
 
 
-def _hdu(name: str, value: Any) -> int | str | tuple[str, int]:
+def _check_hdu(name: str, value: Any) -> int | str | tuple[str, int]:
     """Accept a number (negative ones count from the end), EXTNAME, or (EXTNAME, EXTVER)."""
     if isinstance(value, str):
         return value
@@ -41,7 +41,7 @@ SPEC: Final = FormatSpec(
     selectors=(
         Selector(
             "hdu",
-            _hdu,
+            _check_hdu,
             "number, EXTNAME, or (EXTNAME, EXTVER); None for the first that fits",
             ("array", "table", "dataset"),
         ),

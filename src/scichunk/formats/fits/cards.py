@@ -8,14 +8,14 @@ from typing import Final
 
 from scichunk.errors import FormatError
 
-__all__ = ["CARD", "Cards", "Value", "decode"]
+__all__ = ["CARD_BYTES", "Cards", "Value", "decode_text"]
 
-CARD: Final = 80
+CARD_BYTES: Final = 80
 Value = bool | int | float | str | None
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?")
 
 
-def decode(raw: bytes) -> str:
+def decode_text(raw: bytes) -> str:
     """Text of a card: ASCII by the standard (FITS 4.0, section 4.1.2.3), but files have UTF-8, or else Latin-1."""
     try:
         return raw.decode()
@@ -32,59 +32,61 @@ class Cards:
         The header without what follows its END card.
     """
 
-    __slots__ = ("_last", "_places", "text")
+    __slots__ = ("_last", "_positions", "text")
 
     def __init__(self, text: bytes) -> None:
         self.text = text
-        places: dict[bytes, int] = {}
+        positions: dict[bytes, int] = {}
         last: dict[bytes, int] = {}
-        for at in range(0, len(text), CARD):
+        for at in range(0, len(text), CARD_BYTES):
             name = text[at : at + 8].rstrip()
-            if name in places:
+            if name in positions:
                 last[name] = at
             else:
-                places[name] = at
-        self._places, self._last = places, last
+                positions[name] = at
+        self._positions, self._last = positions, last
 
     def __contains__(self, name: str) -> bool:
-        return name.encode() in self._places
+        return name.encode() in self._positions
 
     def get(self, name: str) -> Value:
         """Value of a keyword (FITS 4.0, section 4.2); None if it is absent, undefined or of no known form."""
-        at = self._places.get(name.encode())
-        return None if at is None else self._value(at)
+        at = self._positions.get(name.encode())
+        return None if at is None else self._value_at(at)
 
-    def last(self, name: str) -> Value:
+    def last_value(self, name: str) -> Value:
         """Value of the last card of a keyword, which is what astropy and cfitsio scale images by where there are several."""
-        at = self._last.get(name.encode(), self._places.get(name.encode()))
-        return None if at is None else self._value(at)
+        at = self._last.get(name.encode(), self._positions.get(name.encode()))
+        return None if at is None else self._value_at(at)
 
     def items(self) -> Iterator[tuple[str, Value]]:
         """Keywords with their values, the first of each, HIERARCH keywords by the names that astropy gives them."""
         seen: set[str] = set()
-        for at in range(0, len(self.text), CARD):
-            name, start = decode(self.text[at : at + 8]).rstrip(" \0"), at + 8
-            if name == "HIERARCH" and (equals := self.text.find(b"=", at, at + CARD)) > 0:
-                name, start = decode(self.text[at + 9 : equals]).strip().upper(), equals
+        for at in range(0, len(self.text), CARD_BYTES):
+            name, start = decode_text(self.text[at : at + 8]).rstrip(" \0"), at + 8
+            if name == "HIERARCH" and (equals := self.text.find(b"=", at, at + CARD_BYTES)) > 0:
+                name, start = decode_text(self.text[at + 9 : equals]).strip().upper(), equals
             if name and name not in seen:
                 seen.add(name)
-                yield name, self._value(at, start - at)
+                yield name, self._value_at(at, start - at)
 
-    def _value(self, at: int, start: int = 8) -> Value:
+    def _value_at(self, at: int, start: int = 8) -> Value:
         """Value of the card at a position, whose value indicator is ``start`` bytes further on."""
         if self.text[at + start : at + start + 1] != b"=":
             return None
-        value = _parse(decode(self.text[at + start + 1 : at + CARD]).strip())
+        value = _parse_value(decode_text(self.text[at + start + 1 : at + CARD_BYTES]).strip())
         first = at
         while isinstance(value, str) and value.endswith("&"):  # long texts (section 4.2.1.2)
-            at += CARD
-            more = _parse(decode(self.text[at + 8 : at + CARD]).strip())
+            at += CARD_BYTES
+            more = _parse_value(decode_text(self.text[at + 8 : at + CARD_BYTES]).strip())
             if self.text[at : at + 8] != b"CONTINUE" or not isinstance(more, str):
-                return value if at == first + CARD else value[:-1]  # the last of a long text may end like the others
+                return (
+                    value if at == first + CARD_BYTES else value[:-1]
+                )  # the last of a long text may end like the others
             value = value[:-1] + more
         return value
 
-    def integer(self, name: str, default: int | None = None) -> int:
+    def get_integer(self, name: str, default: int | None = None) -> int:
         """Integer value of a keyword.
 
         Raises
@@ -94,8 +96,9 @@ class Cards:
             that none counts (FITS 4.0, section 4.4): libraries take this one or that.
         """
         value = self.get(name)
-        if value != self.last(name):
-            msg = f"{name} is there twice, as {value!r} and {self.last(name)!r}"
+        # Readers take either of two cards, and a size that is ambiguous gives wrong pixels.
+        if value != self.last_value(name):
+            msg = f"{name} is there twice, as {value!r} and {self.last_value(name)!r}"
             raise FormatError(msg)
         if value is None and default is not None:
             return default
@@ -106,7 +109,7 @@ class Cards:
             raise FormatError(msg)
         return int(value)
 
-    def number(self, name: str, default: float, *, last: bool = False) -> float:
+    def get_number(self, name: str, default: float, *, last: bool = False) -> float:
         """Numeric value of a keyword (of its last card, if asked for), an int where it is written as one.
 
         Raises
@@ -114,7 +117,7 @@ class Cards:
         FormatError
             If it is no number.
         """
-        value = self.last(name) if last else self.get(name)
+        value = self.last_value(name) if last else self.get(name)
         if value is None:
             return default
         if isinstance(value, str):
@@ -122,22 +125,24 @@ class Cards:
             raise FormatError(msg)
         return value
 
-    def string(self, name: str, default: str = "") -> str:
+    def get_string(self, name: str, default: str = "") -> str:
         """Text value of a keyword, or the default if it is none."""
         value = self.get(name)
         return value if isinstance(value, str) else default
 
 
-def _parse(text: str) -> Value:
+def _parse_value(text: str) -> Value:
     if text.startswith("'"):
         end = 1
         while True:
             end = text.find("'", end)
             if end < 0:
                 return text[1:].rstrip()
+            # A quote within a text is written twice (section 4.2.1).
             if text[end : end + 2] != "''":
                 return text[1:end].replace("''", "'").rstrip()
             end += 2
+    # What follows the slash is a comment.
     text = text.partition("/")[0].strip()
     if text in {"T", "F"}:
         return text == "T"
@@ -146,4 +151,5 @@ def _parse(text: str) -> Value:
     try:
         return int(text)
     except ValueError:
+        # Exponents may be written with D (section 4.2.4).
         return float(text.upper().replace("D", "E"))

@@ -14,15 +14,15 @@ from scichunk.formats.fits.array_ids import HDUId, Selector
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling
 from scichunk.formats.fits.image.reference import open_reference
-from scichunk.formats.fits.metadata import axes, header_text, placing_cards, with_world, world_of
-from scichunk.formats.fits.structure import HDU, Structure
+from scichunk.formats.fits.metadata import header_text, name_axes, placing_cards, with_world, world_of
+from scichunk.formats.fits.structure import HDU, FITSStructure
 from scichunk.formats.fits.table.source import FITSTable
 from scichunk.sky.tables import needs_tables
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.whole_file import expand
+from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
-from scichunk.tables.nulls import FilledColumnId, filled
+from scichunk.tables.nulls import FilledColumnId, fill_nulls
 
 __all__ = ["FITSFile", "open_file"]
 
@@ -45,32 +45,32 @@ class FITSFile(FileBase):
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         super().__init__(location, source)
-        self.source = expand(source)
-        self.structure = Structure(self.source)
+        self.source = expand_source(source)
+        self.structure = FITSStructure(self.source)
         self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of headers, and of the indexes of arrays."""
-        return super().held_bytes + self.structure.held_bytes
+        return super().cached_bytes + self.structure.cached_bytes
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every image and table; only ``/`` where there is one HDU."""
-        named = self._named()
-        if len(named) == 1 and len(self.structure.all()) == 1:
+        named = self._groups_by_name()
+        if len(named) == 1 and len(self.structure.all_hdus()) == 1:
             return ["/"]
         return ["/" + name for name in named]
 
     def root(self) -> Mapping[str, Any]:
         """Return the cards of the first header."""
-        return nodes.attributes(self.structure[0].cards)
+        return nodes.card_attributes(self.structure[0].cards)
 
     def select(self, *, hdu: Selector = None) -> str:
         """Return the group of an HDU: by number, EXTNAME, or (EXTNAME, EXTVER)."""
         found = self.find(hdu)
-        name = next((n for n, h in self._named().items() if h is found), None)
+        name = next((n for n, h in self._groups_by_name().items() if h is found), None)
         if name is None:
             raise _not_an_image(found).at(url=self.source.url)
         return "/" + name
@@ -86,14 +86,18 @@ class FITSFile(FileBase):
         try:
             if isinstance(hdu, tuple | list):
                 name, version = hdu
-                return next(h for h in self.structure.all() if (h.name, h.version) == (name.strip().upper(), version))
+                return next(
+                    h for h in self.structure.all_hdus() if (h.name, h.version) == (name.strip().upper(), version)
+                )
             if isinstance(hdu, str):
-                return _by_name(self.structure.all(), hdu.strip().upper())
+                return _by_name(self.structure.all_hdus(), hdu.strip().upper())
             if hdu is None:
-                return self._first(kind)
-            return self.structure[hdu] if hdu >= 0 else self.structure.all()[hdu]
+                return self._find_first(kind)
+            return self.structure[hdu] if hdu >= 0 else self.structure.all_hdus()[hdu]
         except (StopIteration, IndexError):
-            there = ", ".join(f"{h.index} {_label(h, self.structure.all())}" for h in self.structure.all())
+            there = ", ".join(
+                f"{h.index} {_label_hdu(h, self.structure.all_hdus())}" for h in self.structure.all_hdus()
+            )
             what = {"any": "image or table"}.get(kind, kind)
             msg = (
                 f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
@@ -105,25 +109,30 @@ class FITSFile(FileBase):
         hdu = self._of_group(group)
         if hdu.is_table:
             table = self.table(TableId(hdu.index))
-            attrs, fills = {**self._inherited(hdu), **table.attrs, "fits_header": header_text(hdu)}, table.fills()
+            attrs, fills = (
+                {**self._inherited_attributes(hdu), **table.attrs, "fits_header": header_text(hdu)},
+                table.find_fills(),
+            )
             return table_node(
-                filled(table, fills), lambda name, raw: FilledColumnId(hdu.index, name, raw, fills.get(name)), attrs
+                fill_nulls(table, fills), lambda name, raw: FilledColumnId(hdu.index, name, raw, fills.get(name)), attrs
             )
         array_id, raw = HDUId(hdu.index), HDUId(hdu.index, raw=True)
         source = self.array(array_id)
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
         other = (array_id, source) if plain else (raw, self.array(raw))
-        return nodes.build(hdu, (array_id, source), other, world_of(hdu, self.structure), self._inherited(hdu))
+        return nodes.build_node(
+            hdu, (array_id, source), other, world_of(hdu, self.structure), self._inherited_attributes(hdu)
+        )
 
-    def _inherited(self, hdu: HDU) -> Mapping[str, Any]:
-        return nodes.inherited(hdu.cards, self.structure[0].cards) if hdu.index else {}
+    def _inherited_attributes(self, hdu: HDU) -> Mapping[str, Any]:
+        return nodes.inherit_attributes(hdu.cards, self.structure[0].cards) if hdu.index else {}
 
     def _of_group(self, group: str) -> HDU:
         """The HDU of a group; EXTNAME is compared without regard to case (FITS 4.0, section 4.4.2.6), EXTVER may be named or not."""
         name = group.strip("/")
         if not name:
             return self.find(None, "any")
-        named = self._named()
+        named = self._groups_by_name()
         alike = [h for n, h in named.items() if n.upper() == name.upper()]
         if name not in named and not alike and "," in name:
             stem, _, version = name.rpartition(",")
@@ -145,12 +154,12 @@ class FITSFile(FileBase):
         with self._lock:
             if array_id not in self._arrays:
                 if isinstance(array_id, FilledColumnId):
-                    table = filled(self.table(TableId(array_id.table)), array_id.fills)
+                    table = fill_nulls(self.table(TableId(array_id.table)), array_id.fills)
                     return ColumnArray(table, array_id.column, raw=array_id.raw)
                 which = cast("HDUId", array_id)
                 hdu = self.find(which.hdu)
                 with located(url=self.source.url, part=f"HDU {hdu.index}"):
-                    self._arrays[array_id] = self._open(hdu, which.reader, raw=which.raw)
+                    self._arrays[array_id] = self._open_array(hdu, which.reader, raw=which.raw)
             return self._arrays[array_id]
 
     def table(self, array_id: ArrayId) -> FITSTable:
@@ -191,7 +200,7 @@ class FITSFile(FileBase):
         """Return the names of an array's dimensions."""
         if isinstance(array_id, ColumnId):
             return column_dims(self.table(TableId(array_id.table)), array_id.column)
-        return axes(self.find(cast("HDUId", array_id).hdu)).dims
+        return name_axes(self.find(cast("HDUId", array_id).hdu)).dims
 
     def signature(self, array_id: ArrayId) -> object:
         """Return the cards that say what values mean and where pixels lie; of columns, something that equals nothing else."""
@@ -224,10 +233,12 @@ class FITSFile(FileBase):
     def describe(self) -> list[ArrayInfo]:
         """Describe every HDU with data."""
         only = self.groups() == ["/"]
-        labels = {h.index: "" if only else name for name, h in self._named().items()}
-        return [self._describe(h, labels.get(h.index, h.name)) for h in self.structure.all() if h.kind != "none"]
+        labels = {h.index: "" if only else name for name, h in self._groups_by_name().items()}
+        return [
+            self._describe_hdu(h, labels.get(h.index, h.name)) for h in self.structure.all_hdus() if h.kind != "none"
+        ]
 
-    def _describe(self, hdu: HDU, label: str) -> ArrayInfo:
+    def _describe_hdu(self, hdu: HDU, label: str) -> ArrayInfo:
         notes = {"hdu": hdu.index, "kind": hdu.kind}
         if not (hdu.is_image or hdu.is_table):
             return ArrayInfo("/" + label, hdu.kind, (), (), "", (), "", "", hdu.nbytes, notes)
@@ -243,11 +254,11 @@ class FITSFile(FileBase):
             stored = int(source.index.lengths.sum())
         codec = nodes.codec_name(source, hdu)
         native = source.grid.chunk_shape
-        dims, kind = axes(hdu).dims, str(source.dtype)
+        dims, kind = name_axes(hdu).dims, str(source.dtype)
         name, reader = nodes.variable_name(hdu), source.reader
         return ArrayInfo("/" + label, name, dims, source.shape, kind, native, codec, reader, stored, notes)
 
-    def _open(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
+    def _open_array(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
         if not hdu.is_image:
             raise _not_an_image(hdu)
         why = "asked for"
@@ -262,7 +273,7 @@ class FITSFile(FileBase):
                 return IndexedArray(index, self.source, ("fits", hdu.index, raw))
         return open_reference(self.structure, hdu, why, raw=raw)
 
-    def _first(self, kind: str) -> HDU:
+    def _find_first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""
         index, table = 0, None
         while True:
@@ -277,10 +288,12 @@ class FITSFile(FileBase):
             table = hdu if table is None and hdu.is_table else table
             index += 1
 
-    def _named(self) -> dict[str, HDU]:
+    def _groups_by_name(self) -> dict[str, HDU]:
         with self._lock:
             if self._names is None:
-                self._names = {n: h for n, h in nodes.names(self.structure.all()).items() if h.is_image or h.is_table}
+                self._names = {
+                    n: h for n, h in nodes.name_groups(self.structure.all_hdus()).items() if h.is_image or h.is_table
+                }
             return self._names
 
 
@@ -295,7 +308,7 @@ def _by_name(hdus: list[HDU], name: str) -> HDU:
     return found
 
 
-def _label(hdu: HDU, hdus: list[HDU]) -> str:
+def _label_hdu(hdu: HDU, hdus: list[HDU]) -> str:
     """Name of an HDU for people, with EXTVER where several have the name."""
     several = hdu.name and sum(h.name == hdu.name for h in hdus) > 1
     return f"{hdu.name},{hdu.version}" if several else hdu.name or hdu.kind

@@ -14,17 +14,17 @@ import numpy as np
 from scichunk.core.files import Coordinate
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, MetadataWarning
-from scichunk.formats.fits.cards import CARD, Cards, decode
-from scichunk.formats.fits.structure import BLOCK, HDU, Structure
-from scichunk.quiet import alone, quiet
-from scichunk.sky.tables import MOST, pack, table_names
+from scichunk.formats.fits.cards import CARD_BYTES, Cards, decode_text
+from scichunk.formats.fits.structure import BLOCK_BYTES, HDU, FITSStructure
+from scichunk.quiet import library_lock, quiet
+from scichunk.sky.tables import MOST_BYTES, pack_tables, table_names
 from scichunk.sky.wcs import Axes, axes_of, coordinates, sky_values
 
 __all__ = [
     "World",
-    "axes",
     "header_text",
     "image_header",
+    "name_axes",
     "placing_cards",
     "with_world",
     "world_of",
@@ -36,7 +36,7 @@ _PLACING: Final = re.compile(
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|SPECSYS|RESTFRQ|RESTFREQ|RESTWAV|VELREF|WCSAXES|MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|BUNIT"
 )
 """Keywords of the primary description of world coordinates (FITS 4.0, sections 8 and 9), and the unit."""
-_MOST: Final = 1 << 24  # longer axes get no coordinates in memory
+_MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
 _SIZES: Final = re.compile(r"Z?NAXIS\d*|ZIMAGE")
 
 
@@ -56,8 +56,8 @@ def header_text(hdu: HDU) -> str:
     raw = hdu.cards.text
     if raw.isascii():
         return raw.decode("ascii").replace("\0", " ")
-    cards = (decode(raw[at : at + CARD]) for at in range(0, len(raw), CARD))
-    return "".join(card.ljust(CARD) for card in cards).replace("\0", " ")
+    cards = (decode_text(raw[at : at + CARD_BYTES]) for at in range(0, len(raw), CARD_BYTES))
+    return "".join(card.ljust(CARD_BYTES) for card in cards).replace("\0", " ")
 
 
 def image_header(hdu: HDU) -> str:
@@ -72,24 +72,24 @@ def image_header(hdu: HDU) -> str:
         return header_text(hdu)
     from astropy.io import fits
 
-    blocks = [c.ljust(CARD) for c in ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "EXTEND  = T", "END")]
-    primary = "".join(blocks).encode("ascii").ljust(BLOCK)
-    own = hdu.cards.text + b"END".ljust(CARD)
-    own = own.ljust(-(-len(own) // BLOCK) * BLOCK)
+    blocks = [c.ljust(CARD_BYTES) for c in ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 0", "EXTEND  = T", "END")]
+    primary = "".join(blocks).encode("ascii").ljust(BLOCK_BYTES)
+    own = hdu.cards.text + b"END".ljust(CARD_BYTES)
+    own = own.ljust(-(-len(own) // BLOCK_BYTES) * BLOCK_BYTES)
     try:
-        with alone(), quiet(), fits.open(io.BytesIO(primary + own), memmap=False) as file:
+        with library_lock(), quiet(), fits.open(io.BytesIO(primary + own), memmap=False) as file:
             return str(file[1].header.tostring(sep="", endcard=False, padding=False))
     except Exception as error:  # astropy raises whatever it meets
         msg = f"astropy cannot restore the header of the image: {type(error).__name__}: {error}"
         raise FormatError(msg, part=f"HDU {hdu.index}") from error
 
 
-def axes(hdu: HDU) -> Axes:
+def name_axes(hdu: HDU) -> Axes:
     """Name the axes of an image."""
     return axes_of(header_text(hdu), hdu.shape)
 
 
-def world_tables(structure: Structure, header: str) -> str:
+def world_tables(structure: FITSStructure, header: str) -> str:
     """Tables of a file that a header refers to, as a text; empty where it refers to none, or they are not there.
 
     Warns
@@ -100,28 +100,28 @@ def world_tables(structure: Structure, header: str) -> str:
     names = table_names(header)
     if not names:
         return ""
-    wanted = [h for h in structure.all() if h.name in names]
+    wanted = [h for h in structure.all_hdus() if h.name in names]
     size = sum(h.end - h.start for h in wanted)
-    if size > MOST:
-        msg = f"the tables of the world coordinates have {size} bytes, more than {MOST}: they are left out [{structure.source.url}]"
+    if size > MOST_BYTES:
+        msg = f"the tables of the world coordinates have {size} bytes, more than {MOST_BYTES}: they are left out [{structure.source.url}]"
         warnings.warn(msg, MetadataWarning, stacklevel=2)
         return ""
     if not wanted:
         return ""
     ends = [min(h.end, structure.size) for h in wanted]
     found = structure.source.read_ranges([h.start for h in wanted], ends)
-    return pack([bytes(v).ljust(h.end - h.start, b"\0") for v, h in zip(found, wanted, strict=True)])
+    return pack_tables([bytes(v).ljust(h.end - h.start, b"\0") for v, h in zip(found, wanted, strict=True)])
 
 
-def world_of(hdu: HDU, structure: Structure) -> World:
+def world_of(hdu: HDU, structure: FITSStructure) -> World:
     """Header, tables and coordinates of an image."""
     header = image_header(hdu)
     tables = world_tables(structure, header)
-    named = axes(hdu)
+    named = name_axes(hdu)
     found = coordinates(header, hdu.shape, named, tables)
     for number in named.others:  # tied to several world axes: pixel numbers, by which slices are known
         dim, size = named.dims[len(hdu.shape) - number], hdu.shape[len(hdu.shape) - number]
-        if dim not in found and size <= _MOST:
+        if dim not in found and size <= _MOST_PIXELS:
             attrs = {"long_name": "pixel, counted from 0", "wcs_axis": number}
             found[dim] = Coordinate((dim,), np.arange(size, dtype=np.int64), attrs)
     return World(header, tables, found)
@@ -130,20 +130,20 @@ def world_of(hdu: HDU, structure: Structure) -> World:
 def placing_cards(cards: Cards) -> dict[str, str]:
     """Texts of the values that say where pixels lie, by keyword."""
     found: dict[str, str] = {}
-    for at in range(0, len(cards.text), CARD):
-        name = decode(cards.text[at : at + 8]).rstrip()
+    for at in range(0, len(cards.text), CARD_BYTES):
+        name = decode_text(cards.text[at : at + 8]).rstrip()
         if name and name not in found and _PLACING.fullmatch(name):
             found[name] = repr(cards.get(name))
     return found
 
 
-def with_world(layout: Layout, hdu: HDU, structure: Structure) -> Layout:
+def with_world(layout: Layout, hdu: HDU, structure: FITSStructure) -> Layout:
     """Add what the coordinates of axes say, and where on the sky the corners of an image lie.
 
     Images of one shape that point elsewhere can be stacked, with a warning: dithered exposures are. Axes of frequency, time or
     polarisation that differ cannot.
     """
-    header, named = header_text(hdu), axes(hdu)
+    header, named = header_text(hdu), name_axes(hdu)
     tables = world_tables(structure, header)
     found = coordinates(header, hdu.shape, named, tables)
     meaning = {f"axis {name}": coordinate.values for name, coordinate in found.items()}
@@ -162,5 +162,5 @@ def with_world(layout: Layout, hdu: HDU, structure: Structure) -> Layout:
 
 def _placing_text(header: str) -> str:
     """The cards that place the pixels of an image, for what many of them are kept of."""
-    cards = (header[at : at + CARD] for at in range(0, len(header), CARD))
+    cards = (header[at : at + CARD_BYTES] for at in range(0, len(header), CARD_BYTES))
     return "".join(c for c in cards if _PLACING.fullmatch(c[:8].rstrip()) or _SIZES.fullmatch(c[:8].rstrip()))

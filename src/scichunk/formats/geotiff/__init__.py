@@ -8,7 +8,7 @@ from typing import Final
 from scichunk.core.registry import FormatSpec
 from scichunk.core.selectors import BANDS, READER, Selector, index
 
-__all__ = ["SPEC", "beside"]
+__all__ = ["SPEC", "names_beside"]
 
 
 def _sniff(head: bytes) -> bool:
@@ -35,7 +35,7 @@ _INSTEAD: Final = (
 """What takes the place of the suffix."""
 
 
-def beside(name: str) -> list[str]:
+def names_beside(name: str) -> list[str]:
     """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs."""
     stem = os.path.splitext(name)[0]
     return [name + end for end in _BEHIND] + [stem + end for end in _INSTEAD]
@@ -53,7 +53,7 @@ SPEC: Final = FormatSpec(
         BANDS,
         READER,
     ),
-    siblings=beside,
+    siblings=names_beside,
     engine="scichunk.formats.geotiff.engine:GeoTIFFBackend",
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     mime_types=("image/tiff", "image/geotiff"),

@@ -15,12 +15,12 @@ from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, FileBase, Node, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
-from scichunk.formats.geotiff import beside, nodes
+from scichunk.formats.geotiff import names_beside, nodes
 from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, MaskId, PageId
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
-from scichunk.formats.geotiff.structure import Image, Page, read_structure
+from scichunk.formats.geotiff.structure import Page, TIFFImage, read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import PlaneArray
 from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
@@ -64,15 +64,15 @@ class GeoTIFFFile(FileBase):
         with located(url=source.url):
             self.structure = read_structure(source)
         self._metadata: dict[int, RasterMetadata] = {}
-        self._external: tuple[ByteSource, list[Image]] | None = None
+        self._external: tuple[ByteSource, list[TIFFImage]] | None = None
         self._siblings: list[Location] | None = None
-        self._mask_file: list[tuple[ByteSource, Image]] | None = None
+        self._mask_file: list[tuple[ByteSource, TIFFImage]] | None = None
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of directories and their values, and of the indexes of arrays."""
-        return super().held_bytes + self.structure.reader.held_bytes
+        return super().cached_bytes + self.structure.reader.cached_bytes
 
     def groups(self) -> list[str]:
         """Return ``/page_0``, ``/overview_1`` ..., ``/page_1``, ``/page_1_overview_1`` ...; only ``/`` where there is one image.
@@ -83,10 +83,10 @@ class GeoTIFFFile(FileBase):
         for number in range(len(self.structure.pages)):
             found.append(f"/page_{number}")
             prefix = f"/page_{number}_" if number else "/"
-            found += [f"{prefix}overview_{i}" for i in range(1, len(self.overviews(number)) + 1)]
+            found += [f"{prefix}overview_{i}" for i in range(1, len(self.find_overviews(number)) + 1)]
         return found if len(found) > 1 else ["/"]
 
-    def locate(self, group: str) -> tuple[int, int]:
+    def locate_group(self, group: str) -> tuple[int, int]:
         """Translate a group's path to (page, overview); overview -1 is the full image. ``/page_0`` is ``/``.
 
         Raises
@@ -98,7 +98,7 @@ class GeoTIFFFile(FileBase):
         if parts is not None:
             page, level = int(parts[1] or 0), int(parts[2] or 0) - 1
             there = not page or page < len(self.structure.pages)
-            if there and (parts[2] is None or 0 <= level < len(self.overviews(page))):
+            if there and (parts[2] is None or 0 <= level < len(self.find_overviews(page))):
                 return page, level
         raise GroupNotFound.among(group, self.groups(), url=self.source.url)
 
@@ -112,8 +112,8 @@ class GeoTIFFFile(FileBase):
         """
         parts = ([f"page_{page}"] if page else []) + ([] if overview is None else [f"overview_{overview + 1}"])
         path = "/" + "_".join(parts)
-        self.image(page)
-        if overview is not None and overview >= (count := len(self.overviews(page))):
+        self.find_image(page)
+        if overview is not None and overview >= (count := len(self.find_overviews(page))):
             msg = f"there is no overview {overview}, the group {path!r}; page {page} has {count}"
             raise GroupNotFound(msg, url=self.source.url)
         return path
@@ -131,20 +131,20 @@ class GeoTIFFFile(FileBase):
 
     def node(self, group: str = "/") -> Node:
         """Build the node of a page or overview."""
-        page, level = self.locate(group)
-        image = self.image(page, level)
-        metadata = self.metadata(page)
-        variables = [self._variable(page, level, metadata)]
+        page, level = self.locate_group(group)
+        image = self.find_image(page, level)
+        metadata = self.page_metadata(page)
+        variables = [self._make_variable(page, level, metadata)]
         if self.mask_image(page, level) is not None:
             array_id = MaskId(page, level)
             source = self.array(array_id)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
             encoding = {"grid_mapping": "spatial_ref", "reader": source.reader}
             variables.append(ArrayVar("mask", ("y", "x"), array_id, source, attrs, encoding, absent=255, stored=True))
-        full = self.structure.page(page).image
-        return nodes.build(variables, metadata, image, full, variables[0].source.shape)
+        full = self.structure.get_page(page).image
+        return nodes.build_node(variables, metadata, image, full, variables[0].source.shape)
 
-    def _variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
+    def _make_variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
         array_id = PageId(page, level)
         source = self.array(array_id)
         metadata = _with_colours(metadata, source)
@@ -152,10 +152,10 @@ class GeoTIFFFile(FileBase):
         if self.mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
             where = DecodedId(page, level)
             masked = Masked(where, self.array(where))
-        codec = nodes.codec_name(source, self.image(page, level))
+        codec = nodes.codec_name(source, self.find_image(page, level))
         return band_data(source, array_id, metadata, codec, masked=masked)
 
-    def image(self, page: int, level: int = NO_OVERVIEW) -> Image:
+    def find_image(self, page: int, level: int = NO_OVERVIEW) -> TIFFImage:
         """Return the directory of a page or overview.
 
         Raises
@@ -166,25 +166,25 @@ class GeoTIFFFile(FileBase):
         if page == 0 and level == NO_OVERVIEW:
             return self.structure.first
         if level == NO_OVERVIEW:
-            return self.structure.page(page).image
-        found = self.overviews(page)
+            return self.structure.get_page(page).image
+        found = self.find_overviews(page)
         if not 0 <= level < len(found):
             msg = f"there is no overview {level}; page {page} has {len(found)}"
             raise FormatError(msg, url=self.source.url, part=f"page {page}")
         return found[level]
 
-    def overviews(self, page: int) -> list[Image]:
+    def find_overviews(self, page: int) -> list[TIFFImage]:
         """Return the reduced images of a page; those of an ``.ovr`` file beside a local file if it has none itself."""
-        inside = self.structure.page(page).overviews
-        return inside if inside or page else self._beside()[1]
+        inside = self.structure.get_page(page).overviews
+        return inside if inside or page else self._overviews_beside()[1]
 
-    def metadata(self, page: int) -> RasterMetadata:
+    def page_metadata(self, page: int) -> RasterMetadata:
         """Return what GDAL says of a page."""
         with self._lock:
             if page not in self._metadata:
                 path = self.location.local_path
                 whole = path if page == 0 and path and self._beside_it() else None
-                image = self.image(page)
+                image = self.find_image(page)
                 self._metadata[page] = read_metadata(image, whole, self._beside_it() if whole else ())
                 check_placed(self._metadata[page], self.source.url)
             return self._metadata[page]
@@ -202,14 +202,14 @@ class GeoTIFFFile(FileBase):
         with self._lock:
             if array_id not in self._arrays:
                 with located(url=self.source.url, part=str(array_id)):
-                    self._arrays[array_id] = self._make(array_id)
+                    self._arrays[array_id] = self._make_array(array_id)
             return self._arrays[array_id]
 
-    def _make(self, array_id: ArrayId) -> ArraySource:
+    def _make_array(self, array_id: ArrayId) -> ArraySource:
         if isinstance(array_id, MaskId):
-            return self._mask(array_id.page, array_id.overview)
+            return self._mask_array(array_id.page, array_id.overview)
         if isinstance(array_id, DecodedId):
-            return self._masked(array_id.page, array_id.overview)
+            return self._masked_array(array_id.page, array_id.overview)
         return self._open_array(cast("PageId", array_id))
 
     def dims(self, array_id: ArrayId) -> tuple[str, ...]:
@@ -218,22 +218,22 @@ class GeoTIFFFile(FileBase):
 
     def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return the mask, if the image has one."""
-        page, level = self.locate(group)
+        page, level = self.locate_group(group)
         return {} if self.mask_image(page, level) is None else {"mask": MaskId(page, level)}
 
     def signature(self, array_id: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
         which = cast("ImageId", array_id)
         if isinstance(which, MaskId):
-            image = self.image(which.page)
+            image = self.find_image(which.page)
             return "mask", image.height, image.width
-        image = self.image(which.page, which.overview)
-        d = self.image(which.page).directory
+        image = self.find_image(which.page, which.overview)
+        d = self.find_image(which.page).directory
         found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
-        found += [bytes(d.raw(code)) if code in d.tags else None for code in _ALIGNED]
-        found.append(_SCALING.findall(d.raw(42112)) if 42112 in d.tags else None)
+        found += [bytes(d.raw_bytes(code)) if code in d.tags else None for code in _ALIGNED]
+        found.append(_SCALING.findall(d.raw_bytes(42112)) if 42112 in d.tags else None)
         if self._beside_it():
-            found.append(self.metadata(which.page))
+            found.append(self.page_metadata(which.page))
         return found
 
     def layout(self, array_id: ArrayId) -> Layout:
@@ -243,9 +243,9 @@ class GeoTIFFFile(FileBase):
         if isinstance(which, MaskId):
             return Layout(source.shape, str(source.dtype), fill=0)
         metadata, image, full = (
-            self.metadata(which.page),
-            self.image(which.page, which.overview),
-            self.image(which.page),
+            self.page_metadata(which.page),
+            self.find_image(which.page, which.overview),
+            self.find_image(which.page),
         )
         found = raster_layout(source, metadata, nodes.transform_of(metadata, image, full))
         return replace(found, fill=np.nan) if isinstance(which, DecodedId) else found
@@ -259,33 +259,33 @@ class GeoTIFFFile(FileBase):
 
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
-        return [self._describe(group) for group in self.groups()]
+        return [self._describe_group(group) for group in self.groups()]
 
-    def _describe(self, group: str) -> ArrayInfo:
-        page, level = self.locate(group)
-        image, notes = self.image(page, level), dict[str, Any]()
+    def _describe_group(self, group: str) -> ArrayInfo:
+        page, level = self.locate_group(group)
+        image, notes = self.find_image(page, level), dict[str, Any]()
         mask = self.mask_image(page, level)
         if mask is not None:
             where = "this file" if mask[0] is self.source else public_url(mask[0].url)
             notes["mask"] = nodes.describe_mask(mask[1], where, lambda: self.array(MaskId(page, level)))
         if page == 0 and level == NO_OVERVIEW:
-            metadata = self.metadata(0)
+            metadata = self.page_metadata(0)
             notes |= {"crs": crs_name(metadata), "transform": list(metadata.transform)}
-        return nodes.describe(group, image, lambda: self.array(PageId(page, level)), notes)
+        return nodes.describe_array(group, image, lambda: self.array(PageId(page, level)), notes)
 
     def _open_array(self, which: PageId) -> ArraySource:
-        image = self.image(which.page, which.overview)
+        image = self.find_image(which.page, which.overview)
         external = image.directory.reader is not self.structure.reader
-        source = self._beside()[0] if external else self.source
+        source = self._overviews_beside()[0] if external else self.source
         return self._open_image(source, image, which.reader, ("geotiff", which.page, which.overview))
 
-    def _open_image(self, source: ByteSource, image: Image, reader: str, name: tuple[Hashable, ...]) -> ArraySource:
+    def _open_image(self, source: ByteSource, image: TIFFImage, reader: str, name: tuple[Hashable, ...]) -> ArraySource:
         """Open the pixels of a directory by the own decoders, else through the reference library."""
         part = str(PageId(*cast("tuple[int, int]", name[1:]))) if len(name) == 3 else "mask"
         why = "asked for"
         if reader != "reference":
             try:
-                index = build_index(image, self._fill(image, name), part)
+                index = build_index(image, self._fill_value(image, name), part)
             except UnsupportedFeature as error:
                 if reader == "indexed":
                     raise
@@ -293,40 +293,40 @@ class GeoTIFFFile(FileBase):
             else:
                 return IndexedArray(index, source, name)
         first = image is self.structure.first
-        return open_reference(source, None if first else image.directory.offset, why, part, _undivided(image))
+        return open_reference(source, None if first else image.directory.offset, why, part, _undivided_bytes(image))
 
-    def _fill(self, image: Image, name: tuple[Hashable, ...]) -> complex:
+    def _fill_value(self, image: TIFFImage, name: tuple[Hashable, ...]) -> complex:
         """Value of absent tiles: the nodata of the page, also in its reduced images; 0 of masks and of single bits."""
         if len(name) != 3 or image.bits == (1,):
             return 0
-        return fill_value(self.image(cast("int", name[1])), pixel_dtype(image))
+        return fill_value(self.find_image(cast("int", name[1])), pixel_dtype(image))
 
-    def _masked(self, page: int, level: int) -> ArraySource:
+    def _masked_array(self, page: int, level: int) -> ArraySource:
         """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
         pixels = self.array(PageId(page, level))
-        metadata = self.metadata(page)
+        metadata = self.page_metadata(page)
         mask = None if self.mask_image(page, level) is None else self.array(MaskId(page, level))
         return masked_source(pixels, _with_colours(metadata, pixels), mask)
 
-    def mask_image(self, page: int, level: int) -> tuple[ByteSource, Image] | None:
+    def mask_image(self, page: int, level: int) -> tuple[ByteSource, TIFFImage] | None:
         """The directory of the mask of an image, and the file that it is in: a ``.msk`` beside it, else within the file."""
-        image = self.image(page, level)
+        image = self.find_image(page, level)
         if page == 0 and (beside := self._mask_beside()):
             return next((f for f in beside if (f[1].width, f[1].height) == (image.width, image.height)), None)
         first = self.structure.first
         if page == 0 and not first.directory.next and 330 not in first.directory.tags:
             return None
-        masks = self.structure.page(page).masks
+        masks = self.structure.get_page(page).masks
         return next(((self.source, m) for m in masks if (m.width, m.height) == (image.width, image.height)), None)
 
-    def _mask_beside(self) -> list[tuple[ByteSource, Image]]:
+    def _mask_beside(self) -> list[tuple[ByteSource, TIFFImage]]:
         """Directories of a mask file and their sources: the mask, and its reduced versions, in it or in an ``.ovr`` beside it."""
         with self._lock:
             if self._mask_file is None:
-                images: list[tuple[ByteSource, Image]] = []
+                images: list[tuple[ByteSource, TIFFImage]] = []
                 if found := self._beside_it(".msk"):
                     file = GeoTIFFFile(found[0], found[0].open())
-                    images = [(file.source, i) for i in (file.image(0), *file.structure.page(0).overviews)]
+                    images = [(file.source, i) for i in (file.find_image(0), *file.structure.get_page(0).overviews)]
                     for reduced in self._beside_it(".msk.ovr"):
                         source = reduced.open()
                         pages = read_structure(source).pages
@@ -334,7 +334,7 @@ class GeoTIFFFile(FileBase):
                 self._mask_file = images
             return self._mask_file
 
-    def _mask(self, page: int, level: int) -> ArraySource:
+    def _mask_array(self, page: int, level: int) -> ArraySource:
         found = self.mask_image(page, level)
         if found is None:
             msg = "this image has no mask"
@@ -346,10 +346,10 @@ class GeoTIFFFile(FileBase):
         """Files beside a local one that GDAL would read with it, or those of them with some ending."""
         if self._siblings is None:
             name = os.path.basename(self.location.local_path or "")
-            self._siblings = self.location.existing(beside(name)) if name and not self.alone else []
+            self._siblings = self.location.existing(names_beside(name)) if name and not self.alone else []
         return [s for s in self._siblings if s.name.endswith(end)]
 
-    def _beside(self) -> tuple[ByteSource, list[Image]]:
+    def _overviews_beside(self) -> tuple[ByteSource, list[TIFFImage]]:
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
         with self._lock:
             if self._external is None:
@@ -363,7 +363,7 @@ class GeoTIFFFile(FileBase):
             return self._external
 
 
-def _undivided(image: Image) -> int:
+def _undivided_bytes(image: TIFFImage) -> int:
     """Bytes of a block that its codec decodes as a whole; 0 where rows can be decoded one by one, or nobody knows."""
     if image.compression not in _WHOLE:
         return 0

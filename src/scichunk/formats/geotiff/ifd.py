@@ -18,6 +18,7 @@ __all__ = ["LAYOUT", "Directory", "Tag", "TiffHeader", "read_directory", "read_h
 
 Order = Literal["<", ">"]
 
+# Field types (TIFF 6.0, section 2); 13 is IFD (an offset), 16 to 18 are those of BigTIFF.
 _TYPES: Final = {
     1: "u1", 2: "S1", 3: "u2", 4: "u4", 5: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4",
     10: "i4", 11: "f4", 12: "f8", 13: "u4", 16: "u8", 17: "i8", 18: "u8",
@@ -62,17 +63,17 @@ class Directory:
     """Tags that describe, whose values lie outside the file: left out of ``tags``, as libtiff does."""
 
     @cached_property
-    def _values(self) -> dict[int, npt.NDArray[Any]]:
+    def _cached_values(self) -> dict[int, npt.NDArray[Any]]:
         return {}
 
-    def raw(self, code: int) -> bytes:
+    def raw_bytes(self, code: int) -> bytes:
         """Return the bytes of a tag's values as they lie in the file; empty where there is no such tag."""
         tag = self.tags.get(code)
         if tag is None or not tag.nbytes:
             return b""
         return bytes(self.reader.get(tag.start, tag.start + tag.nbytes))
 
-    def array(self, code: int) -> npt.NDArray[Any]:
+    def get_array(self, code: int) -> npt.NDArray[Any]:
         """Return a tag's values in native byte order; empty where there is no such tag, or a text. Rationals become floats.
 
         Raises
@@ -80,7 +81,7 @@ class Directory:
         FormatError
             If the values lie outside the file.
         """
-        if code not in self._values:
+        if code not in self._cached_values:
             tag = self.tags.get(code)
             kind = _TYPES.get(tag.type) if tag else None
             if tag is None or kind is None or not tag.count or tag.type == _ASCII:
@@ -88,14 +89,15 @@ class Directory:
             data = self.reader.get(tag.start, tag.start + tag.nbytes)
             found = np.frombuffer(data, np.dtype(kind).newbyteorder(self.order))
             found = found.astype(found.dtype.newbyteorder("="))
+            # Two LONGs: numerator and denominator, of which the latter may be 0.
             if tag.type in _RATIONAL:
                 with np.errstate(all="ignore"):
                     found = found[::2] / found[1::2]
-            self._values[code] = found
+            self._cached_values[code] = found
             self.reader.parsed_bytes += found.nbytes
-        return self._values[code]
+        return self._cached_values[code]
 
-    def integer(self, code: int, default: int) -> int:
+    def get_integer(self, code: int, default: int) -> int:
         """Return the first value of a tag as an integer."""
         tag = self.tags.get(code)
         if tag is None or not tag.count:
@@ -104,12 +106,12 @@ class Directory:
         if size is not None:  # the common case, ten times faster than through an array
             data = self.reader.get(tag.start, tag.start + size)
             return int.from_bytes(data, "little" if self.order == "<" else "big")
-        found = self.array(code)
+        found = self.get_array(code)
         return int(found[0]) if found.size and found.dtype.kind in "if" and np.isfinite(found[0]) else default
 
-    def text(self, code: int) -> str:
+    def get_text(self, code: int) -> str:
         """Return an ASCII tag up to its first NUL, undecodable bytes replaced."""
-        return self.raw(code).split(b"\0", 1)[0].decode("utf-8", "replace")
+        return self.raw_bytes(code).split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def read_header(reader: HeaderReader) -> TiffHeader:
     magic, first = struct.unpack(order + "HI", head[2:8])
     if magic == 42:
         return TiffHeader(order, big=False, first=first)
+    # BigTIFF says that its offsets have 8 bytes, and a constant 0.
     if magic != 43 or len(head) < 16 or struct.unpack(order + "HH", head[4:8]) != (8, 0):
         msg = f"not a TIFF file: version {magic}, expected 42, or 43 for BigTIFF"
         raise FormatError(msg, url=reader.source.url)
@@ -155,6 +158,7 @@ def read_directory(reader: HeaderReader, header: TiffHeader, offset: int) -> Dir
     big, order = header.big, header.order
     width, head = (20, 8) if big else (12, 2)
     count = int.from_bytes(reader.get(offset, offset + head), "little" if order == "<" else "big")
+    # Classic TIFF counts entries in 16 bits; BigTIFF in 64, where more than that is no image.
     if count > 1 << 16 or count == 0:
         msg = f"a directory of {count} tags at byte {offset}"
         raise FormatError(msg, url=reader.source.url)
@@ -165,7 +169,9 @@ def read_directory(reader: HeaderReader, header: TiffHeader, offset: int) -> Dir
     tags: dict[int, Tag] = {}
     lost: list[int] = []
     for i, (code, kind, number, value) in enumerate(entry.iter_unpack(body)):
+        # The first of several entries counts, as in libtiff.
         if code not in tags:
+            # Values that fit into the entry stand in it, left-justified; else it holds their offset (TIFF 6.0, section 2).
             nbytes = number * _SIZES.get(kind, 0)
             start = unpack(value)[0] if nbytes > inline else offset + head + (i + 1) * width - inline
             if start + nbytes > reader.size and code not in LAYOUT:

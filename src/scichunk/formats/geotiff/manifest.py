@@ -14,16 +14,17 @@ from scichunk.codecs.raw import RawCodec
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest, Codec
 from scichunk.errors import FormatError, UnsupportedFeature
-from scichunk.formats.geotiff.structure import Image
+from scichunk.formats.geotiff.structure import TIFFImage
 
 __all__ = ["build_index", "native_grid", "pixel_dtype"]
 
+# Compression (TIFF 6.0, section 8, and tags that libtiff registered later): 32946 is an older number of deflate.
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
-_MERGED_STRIP: Final = 1 << 18
+_MERGED_STRIP_BYTES: Final = 1 << 18
 
 
-def pixel_dtype(image: Image) -> np.dtype[Any]:
+def pixel_dtype(image: TIFFImage) -> np.dtype[Any]:
     """Type of the samples in native byte order.
 
     Raises
@@ -42,7 +43,7 @@ def pixel_dtype(image: Image) -> np.dtype[Any]:
     return np.dtype(f"{kind}{bits // 8}")
 
 
-def native_grid(image: Image) -> ChunkGrid:
+def native_grid(image: TIFFImage) -> ChunkGrid:
     """Grid of (band, y, x) with tiles or strips as chunks.
 
     Raises
@@ -54,11 +55,12 @@ def native_grid(image: Image) -> ChunkGrid:
     if rows < 1 or columns < 1:
         msg = f"tiles or strips of {rows} x {columns} pixels"
         raise FormatError(msg)
+    # Planar configuration 2: the chunks of one band come before those of the next (TIFF 6.0, section 8).
     bands = image.samples if image.planar != 2 else 1
     return ChunkGrid((image.samples, image.height, image.width), (bands, rows, columns))
 
 
-def build_index(image: Image, fill: complex, part: str) -> ChunkManifest:
+def build_index(image: TIFFImage, fill: complex, part: str) -> ChunkManifest:
     """Index a directory's tiles or strips.
 
     Parameters
@@ -82,15 +84,15 @@ def build_index(image: Image, fill: complex, part: str) -> ChunkManifest:
         dtype, codec = np.dtype("u1"), _bit_codec(image)
     else:
         dtype = pixel_dtype(image)
-        codec = _codec(image, dtype)
-    starts, lengths = _tables(image, grid)
+        codec = _choose_codec(image, dtype)
+    starts, lengths = _read_tables(image, grid)
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
-    noun = "tile" if image.tile else "strip"
-    return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, noun)
+    label = "tile" if image.tile else "strip"
+    return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, label)
 
 
-def _bit_codec(image: Image) -> Codec:
+def _bit_codec(image: TIFFImage) -> Codec:
     """One bit a pixel: 0 and 1; masks give 0 and 255, as GDAL does."""
     plain = image.samples == 1 and image.sample_format == (1,) and image.fill_order == 1 and image.predictor in {0, 1}
     if not plain or (image.compression != 1 and image.compression not in _LOSSLESS):
@@ -99,7 +101,7 @@ def _bit_codec(image: Image) -> Codec:
     return BitCodec(_LOSSLESS.get(image.compression, ""), image.tile, 255 if image.is_mask else 1)
 
 
-def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:
+def _choose_codec(image: TIFFImage, dtype: np.dtype[Any]) -> Codec:
     """Choose the decoder; whatever is not known to be right (CMYK, which GDAL turns into RGBA, ...) goes to the reference reader."""
     if image.fill_order != 1:
         msg = f"fill order {image.fill_order}"
@@ -111,6 +113,7 @@ def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:
     padded = image.tile
     if image.compression in _IMAGES:
         return _image_codec(image, dtype)
+    # 0 and 1 grey, 2 RGB, 3 palette, 4 mask. Others (CMYK, YCbCr, CIELab) are converted by GDAL, which gives other values than are stored.
     if image.photometric not in {-1, 0, 1, 2, 3, 4}:
         msg = f"photometric interpretation {image.photometric}"
         raise UnsupportedFeature(msg)
@@ -125,7 +128,7 @@ def _codec(image: Image, dtype: np.dtype[Any]) -> Codec:
     return PixelCodec(_LOSSLESS[image.compression], stored, max(1, image.predictor), padded)
 
 
-def _check_predictor(image: Image, dtype: np.dtype[Any]) -> None:
+def _check_predictor(image: TIFFImage, dtype: np.dtype[Any]) -> None:
     right = {
         0: True,
         1: True,
@@ -140,7 +143,7 @@ def _check_predictor(image: Image, dtype: np.dtype[Any]) -> None:
         raise UnsupportedFeature(msg)
 
 
-def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
+def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
     codec, d = _IMAGES[image.compression], image.directory
     samples = image.samples if image.planar == 1 else 1
     arguments: dict[str, Any] = {}
@@ -155,7 +158,7 @@ def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
         arguments = {
             "colorspace": colour,
             "outcolorspace": "RGB" if colour == "YCBCR" else colour,
-            "tables": d.raw(347) or None,
+            "tables": d.raw_bytes(347) or None,
         }
     elif codec == "webp":
         if samples not in {3, 4} or dtype != np.uint8:
@@ -163,7 +166,8 @@ def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
             raise UnsupportedFeature(msg)
         arguments = {"hasalpha": samples == 4}
     elif codec == "lerc":
-        parameters = d.array(50674)
+        # LercParameters: version, and how the blobs are compressed again.
+        parameters = d.get_array(50674)
         outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
         if outer == "?" or image.predictor not in {0, 1}:
             msg = "LERC with unknown parameters"
@@ -174,13 +178,14 @@ def _image_codec(image: Image, dtype: np.dtype[Any]) -> ImageCodec:
     return ImageCodec(codec, dtype, image.tile, outer, arguments)
 
 
-def _tables(image: Image, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _read_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Offsets and byte counts of all tiles or strips."""
     d = image.directory
     codes = (324, 325) if image.tile else (273, 279)
+    # Some writers put offsets of tiles into the tags of strips; libtiff reads them.
     if image.tile and 324 not in d.tags:
         codes = (273, 279)
-    starts, lengths = (d.array(c) for c in codes)
+    starts, lengths = (d.get_array(c) for c in codes)
     if (
         starts.size < grid.size
         or lengths.size < grid.size
@@ -198,7 +203,7 @@ def _tables(image: Image, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.
 
 
 def _raw_tables(
-    image: Image,
+    image: TIFFImage,
     grid: ChunkGrid,
     dtype: np.dtype[Any],
     starts: npt.NDArray[np.uint64],
@@ -214,6 +219,7 @@ def _raw_tables(
     needed = expected.copy()  # nothing reads the rows of a tile below the image, and some writers leave them out
     needed[last] = (image.height - (per_plane - 1) * rows) * columns * samples * dtype.itemsize
     present = lengths > 0
+    # Byte counts of raw data must be what the shape says: where they are not, the reference decides what the writer meant.
     if (lengths < needed)[present].any():
         msg = "uncompressed data of unexpected byte counts"
         raise UnsupportedFeature(msg)
@@ -221,7 +227,8 @@ def _raw_tables(
     lengths = np.where(present, expected, 0).astype(np.uint64)
     if image.tile or per_plane < 2:
         return starts, lengths, grid
-    merge = min(max(1, _MERGED_STRIP // max(1, int(expected[0]))), per_plane)
+    # Strips of one row would make an index of as many entries as rows, and one decoder call for each.
+    merge = min(max(1, _MERGED_STRIP_BYTES // max(1, int(expected[0]))), per_plane)
     table = starts.reshape(-1, per_plane)
     if merge == 1 or not present.all() or (np.diff(table, axis=1) != expected.reshape(-1, per_plane)[:, :-1]).any():
         return starts, lengths, grid

@@ -12,8 +12,8 @@ import numpy as np
 
 from scichunk.errors import MetadataWarning
 from scichunk.formats.geotiff.ifd import LAYOUT
-from scichunk.formats.geotiff.structure import Image
-from scichunk.formats.geotiff.stub import MAX_TAG, TELLING, make_stub
+from scichunk.formats.geotiff.structure import TIFFImage
+from scichunk.formats.geotiff.stub import MAX_TAG_BYTES, TELLING, make_stub
 from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 from scichunk.raster.texts import metadata_problems, number_problem, pam_problems
@@ -34,7 +34,7 @@ _known: LRU[RasterMetadata] = LRU(
 )
 
 
-def read_metadata(image: Image, path: str | None, beside: Sequence[Location] = ()) -> RasterMetadata:
+def read_metadata(image: TIFFImage, path: str | None, beside: Sequence[Location] = ()) -> RasterMetadata:
     """Let GDAL interpret the tags of a directory.
 
     Parameters
@@ -52,6 +52,7 @@ def read_metadata(image: Image, path: str | None, beside: Sequence[Location] = (
         For tags whose values lie outside the file, or are too long, and for texts that GDAL leaves out without a word.
     """
     _check_tags(image, beside)
+    # A local file may have files beside it (PAM, world files), which GDAL reads only if it is given the path.
     if path is not None:
         found = ask_gdal("GTiff", path)
         if found is not None:
@@ -66,18 +67,18 @@ def read_metadata(image: Image, path: str | None, beside: Sequence[Location] = (
     return known
 
 
-def _check_tags(image: Image, beside: Sequence[Location]) -> None:
+def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:
     """Warn of what is left out, here or by GDAL."""
     directory = image.directory
-    found = [f"{_name(code)} lies outside the file" for code in directory.lost]
+    found = [f"{_tag_name(code)} lies outside the file" for code in directory.lost]
     found += [
-        f"{_name(code)} has {tag.nbytes} bytes"
+        f"{_tag_name(code)} has {tag.nbytes} bytes"
         for code, tag in directory.tags.items()
-        if tag.nbytes > MAX_TAG and code not in LAYOUT
+        if tag.nbytes > MAX_TAG_BYTES and code not in LAYOUT
     ]
-    if 42112 in directory.tags and directory.tags[42112].nbytes <= MAX_TAG:
-        found += metadata_problems(directory.raw(42112).split(b"\0", 1)[0])
-    if 42113 in directory.tags and (nodata := number_problem("nodatavalue", directory.text(42113))):
+    if 42112 in directory.tags and directory.tags[42112].nbytes <= MAX_TAG_BYTES:
+        found += metadata_problems(directory.raw_bytes(42112).split(b"\0", 1)[0])
+    if 42113 in directory.tags and (nodata := number_problem("nodatavalue", directory.get_text(42113))):
         found.append(nodata)
     found += pam_problems(beside)
     if found:
@@ -85,17 +86,18 @@ def _check_tags(image: Image, beside: Sequence[Location]) -> None:
         warnings.warn(msg, MetadataWarning, stacklevel=3)
 
 
-def _name(code: int) -> str:
+def _tag_name(code: int) -> str:
     known = _NAMES.get(code)
     return f"tag {code} ({known})" if known else f"tag {code}"
 
 
-def fill_value(image: Image, dtype: np.dtype[Any]) -> int | float | complex:
+def fill_value(image: TIFFImage, dtype: np.dtype[Any]) -> int | float | complex:
     """Value of absent tiles: nodata (tag 42113) clamped to the type, as GDAL fills them, else 0."""
-    found = _NUMBER.match(image.directory.text(42113).strip().replace(",", "."))
+    found = _NUMBER.match(image.directory.get_text(42113).strip().replace(",", "."))
     if found is None:
         return 0
     text = found[0]
+    # Through float, 64-bit integers would lose their last digits.
     number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
     if dtype.kind in "fc":
         return float(number)

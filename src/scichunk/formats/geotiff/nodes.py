@@ -8,30 +8,30 @@ from typing import Any
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayInfo, ArrayVar, Node
 from scichunk.errors import ScichunkError
-from scichunk.formats.geotiff.structure import Image
-from scichunk.raster.affine import Affine6, scaled
+from scichunk.formats.geotiff.structure import TIFFImage
+from scichunk.raster.affine import Affine6, scale_transform
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import coordinates
 
-__all__ = ["build", "codec_name", "describe", "describe_mask", "transform_of"]
+__all__ = ["build_node", "codec_name", "describe_array", "describe_mask", "transform_of"]
 
 
-def build(
-    variables: Sequence[ArrayVar], metadata: RasterMetadata, image: Image, full: Image, shape: tuple[int, ...]
+def build_node(
+    variables: Sequence[ArrayVar], metadata: RasterMetadata, image: TIFFImage, full: TIFFImage, shape: tuple[int, ...]
 ) -> Node:
     """Add the coordinates."""
     transform = transform_of(metadata, image, full)
     return Node(tuple(variables), coordinates(metadata, transform, (shape[0], image.height, image.width)))
 
 
-def transform_of(metadata: RasterMetadata, image: Image, full: Image) -> Affine6:
+def transform_of(metadata: RasterMetadata, image: TIFFImage, full: TIFFImage) -> Affine6:
     """Transform of a page, or of a reduced image of it."""
     if image is full:
         return metadata.transform
-    return scaled(metadata.transform, full.width / image.width, full.height / image.height)
+    return scale_transform(metadata.transform, full.width / image.width, full.height / image.height)
 
 
-def codec_name(source: ArraySource, image: Image) -> str:
+def codec_name(source: ArraySource, image: TIFFImage) -> str:
     """How the pixels are encoded, for people."""
     if isinstance(source, IndexedArray):
         return source.index.codec.name
@@ -40,10 +40,12 @@ def codec_name(source: ArraySource, image: Image) -> str:
     return known.get(image.compression, f"compression {image.compression}")
 
 
-def describe(group: str, image: Image, open_pixels: Callable[[], ArraySource], notes: Mapping[str, Any]) -> ArrayInfo:
+def describe_array(
+    group: str, image: TIFFImage, open_pixels: Callable[[], ArraySource], notes: Mapping[str, Any]
+) -> ArrayInfo:
     """Describe the pixels of an image; those that cannot be read say why."""
     rows, columns = image.block
-    said: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
+    attributes: dict[str, Any] = {"layout": "tiles" if image.tile else "strips", "block": [rows, columns]}
     shape: tuple[int, ...] = (image.samples, image.height, image.width)
     dtype, codec, stored = "?", "?", None
     native: tuple[int, ...] = (image.samples, rows, columns)
@@ -54,14 +56,14 @@ def describe(group: str, image: Image, open_pixels: Callable[[], ArraySource], n
         if isinstance(source, IndexedArray):
             stored = int(source.index.lengths.sum())
             absent = int((source.index.lengths == 0).sum())
-            said |= {"absent": absent} if absent else {}
+            attributes |= {"absent": absent} if absent else {}
     except ScichunkError as error:
         reader = f"cannot be read: {error.message}"
-    said |= notes
-    return ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, said)
+    attributes |= notes
+    return ArrayInfo(group, "band_data", ("band", "y", "x"), shape, dtype, native, codec, reader, stored, attributes)
 
 
-def describe_mask(image: Image, where: str, open_mask: Callable[[], ArraySource]) -> str:
+def describe_mask(image: TIFFImage, where: str, open_mask: Callable[[], ArraySource]) -> str:
     """Describe the mask of an image, and where it is: within the file, or beside it."""
     try:
         array = open_mask()

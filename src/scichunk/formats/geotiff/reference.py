@@ -65,7 +65,7 @@ class RasterioWindows:
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
 
-    def dataset(self) -> AbstractContextManager[Any]:  # rasterio has no types
+    def lend_dataset(self) -> AbstractContextManager[Any]:  # rasterio has no types
         """Lend a dataset to this thread for the time of a block.
 
         Raises
@@ -74,14 +74,14 @@ class RasterioWindows:
             If rasterio cannot open it.
         """
         self._copy.check()
-        return _handles.lend(self._owner, self._open)
+        return _handles.lend(self._owner, self._open_dataset)
 
     def close(self) -> None:
         """Close the idle datasets, and give up the copy of the file if there is one."""
         _handles.discard(self._owner)
         self._copy.close()
 
-    def _open(self) -> Any:
+    def _open_dataset(self) -> Any:
         import rasterio
 
         with self._copy.path() as path:
@@ -93,7 +93,7 @@ class RasterioWindows:
                 msg = f"rasterio cannot open it: {error}"
                 raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
 
-    def _fits(self, dataset: Any, window: tuple[slice, ...]) -> bool:
+    def _fits_limits(self, dataset: Any, window: tuple[slice, ...]) -> bool:
         """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either.
 
         Whether GDAL may read the window: if not, none of its blocks is in the file, and each is beyond the limit.
@@ -131,18 +131,18 @@ class RasterioWindows:
         from rasterio.windows import Window
 
         rows, columns = window[-2:]
-        place = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
+        area = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)
         try:
-            with self.dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
-                if not self._fits(dataset, window):
-                    return _filled(dataset, window)
+            with self.lend_dataset() as dataset, rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes):
+                if not self._fits_limits(dataset, window):
+                    return _fill_window(dataset, window)
                 bands = list(range(window[0].start + 1, window[0].stop + 1))
                 several = len(set(dataset.dtypes)) > 1
                 kind = dataset_dtype(dataset.dtypes) if several else None
                 groups = [bands[i : i + _BANDS_AT_ONCE] for i in range(0, len(bands), _BANDS_AT_ONCE)]
                 parts: list[Array] = []
                 for group in groups:
-                    parts.append(dataset.read(group, window=place, out_dtype=kind))
+                    parts.append(dataset.read(group, window=area, out_dtype=kind))
                     self._check_bands(
                         dataset, len(bands)
                     )  # behind the first, which shows whether the block can be read
@@ -155,7 +155,7 @@ class RasterioWindows:
         return found
 
 
-def _filled(dataset: Any, window: tuple[slice, ...]) -> Array:
+def _fill_window(dataset: Any, window: tuple[slice, ...]) -> Array:
     """A window of blocks that are not in the file, as GDAL fills them: with the nodata value of the band, else with 0."""
     kind = dataset_dtype(dataset.dtypes)
     found = np.zeros(tuple(s.stop - s.start for s in window), kind)
@@ -172,8 +172,8 @@ def _filled(dataset: Any, window: tuple[slice, ...]) -> Array:
 
 def _all_absent(dataset: Any, window: tuple[slice, ...], edges: tuple[int, int]) -> bool:
     """Whether the file holds none of the blocks of a window, so that GDAL fills them without decoding."""
-    bands, *places = window
-    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(places, edges, strict=True)]
+    bands, *extents = window
+    numbers = [range(s.start // n, -(-s.stop // n)) for s, n in zip(extents, edges, strict=True)]
     if len(numbers[0]) * len(numbers[1]) * (bands.stop - bands.start) > _MOST_BLOCKS:
         return False
     return all(
@@ -209,14 +209,14 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str, 
     """
     with located(part=part):
         windows = RasterioWindows(source, offset, why, least)
-        with windows.dataset() as dataset:
-            dtype, grid, colours = _facts(dataset, source.url)
+        with windows.lend_dataset() as dataset:
+            dtype, grid, colours = _read_facts(dataset, source.url)
     found = RasterioArray(grid, dtype, why, windows)
     found.colorinterp = colours
     return found
 
 
-def _facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
+def _read_facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
     """Type, grid and colours of a dataset.
 
     rasterio raises what GDAL has complained of with whatever is asked next, though it is about something else, such as GeoKeys. Then the
@@ -227,17 +227,17 @@ def _facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple[str,
 
     refusals = (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, IndexError)
     try:
-        return _ask(dataset)
+        return _ask_facts(dataset)
     except refusals:
         pass
     try:
-        return _ask(dataset)
+        return _ask_facts(dataset)
     except refusals as error:
         msg = f"rasterio cannot say what is in it: {error}"
         raise FormatError(msg, url=url, tried="reference (rasterio)") from error
 
 
-def _ask(dataset: Any) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
+def _ask_facts(dataset: Any) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
     rows, columns = dataset.block_shapes[0]
     shape = (dataset.count, dataset.height, dataset.width)
     interleaved = dataset.profile.get("interleave") == "pixel"

@@ -15,7 +15,7 @@ from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, 
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
 
-__all__ = ["Image", "Page", "Structure", "read_structure"]
+__all__ = ["Page", "TIFFImage", "TIFFStructure", "read_structure"]
 
 REDUCED, MASK = 1, 4
 _MOST_PIXELS: Final = (1 << 32) - 1
@@ -27,7 +27,7 @@ _MOST_SAMPLES: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class TIFFImage:
     """What one directory says of its pixels (TIFF 6.0, sections 8 and 15)."""
 
     directory: Directory = field(repr=False)
@@ -68,12 +68,12 @@ class Image:
 class Page:
     """A full image with its reduced versions and masks."""
 
-    image: Image
-    overviews: list[Image] = field(default_factory=list)
-    masks: list[Image] = field(default_factory=list)
+    image: TIFFImage
+    overviews: list[TIFFImage] = field(default_factory=list)
+    masks: list[TIFFImage] = field(default_factory=list)
 
 
-class Structure:
+class TIFFStructure:
     """The directories of one file. The first is read at once, the chain behind it when it is asked for."""
 
     def __init__(self, reader: HeaderReader) -> None:
@@ -93,10 +93,10 @@ class Structure:
     def pages(self) -> list[Page]:
         """Pages in file order; the first directory is always page 0."""
         if self._pages is None:
-            self._pages = self._sort()
+            self._pages = self._sort_pages()
         return self._pages
 
-    def page(self, number: int) -> Page:
+    def get_page(self, number: int) -> Page:
         """Return one page.
 
         Raises
@@ -105,7 +105,7 @@ class Structure:
             If there is none of that number.
         """
         if number == 0 and self._pages is None and not self.first.directory.next:
-            self._pages = self._sort()
+            self._pages = self._sort_pages()
         if not 0 <= number < len(self.pages):
             msg = f"there is no page {number}; the file has {len(self.pages)}"
             if self.problem:
@@ -113,11 +113,12 @@ class Structure:
             raise FormatError(msg, url=self.reader.source.url)
         return self.pages[number]
 
-    def _sort(self) -> list[Page]:
+    def _sort_pages(self) -> list[Page]:
         pages = [Page(self.first)]
         late: list[Page] = []
         self._bad_children.clear()
-        for image, parent in self._chain():
+        for image, parent in self._follow_chain():
+            # Overviews and masks follow the page that they belong to; nothing else ties them (NewSubfileType, TIFF 6.0, section 8).
             page = pages[-1] if parent is None else parent
             if image.is_mask:
                 page.masks.append(image)
@@ -125,10 +126,10 @@ class Structure:
                 page.overviews.append(image)
             else:
                 (pages if parent is None else late).append(Page(image))
-        self._tell(sum(1 + len(p.overviews) + len(p.masks) for p in pages + late))
+        self._warn_of_left_out(sum(1 + len(p.overviews) + len(p.masks) for p in pages + late))
         return pages + late
 
-    def _tell(self, found: int) -> None:
+    def _warn_of_left_out(self, found: int) -> None:
         """Warn of directories that are left out: those behind a broken chain, and sub-directories of their own."""
         url = self.reader.source.url
         if self._bad_children:
@@ -139,14 +140,14 @@ class Structure:
             msg = f"directories behind the first {found} are left out: {self.problem.message} [{url}]"
             warnings.warn(msg, MetadataWarning, stacklevel=4)
 
-    def _chain(self) -> Iterator[tuple[Image, Page | None]]:
+    def _follow_chain(self) -> Iterator[tuple[TIFFImage, Page | None]]:
         """Every directory after the first; sub-directories (tag 330) count as behind their parent."""
         seen, tried = {self.header.first}, 1
         limit = options.get().max_pages
         queue: list[tuple[int, bool]] = []
         current = self.first.directory
         while True:
-            queue = [(o, True) for o in self._below(current, limit)]
+            queue = [(o, True) for o in self._offsets_below(current, limit)]
             queue.append((current.next, False))
             for offset, sub in queue:
                 tried += 1  # offsets of nothing too: each directory may have very many sub-directories
@@ -177,18 +178,18 @@ class Structure:
             if not queue[-1][0]:
                 return
 
-    def _below(self, directory: Directory, limit: int) -> list[int]:
+    def _offsets_below(self, directory: Directory, limit: int) -> list[int]:
         """Offsets of sub-directories; none where the list of them lies outside the file."""
         if 330 not in directory.tags:
             return []
         try:
-            return [int(o) for o in directory.array(330)[:limit].tolist()]
+            return [int(o) for o in directory.get_array(330)[:limit].tolist()]
         except FormatError as error:
             self.problem = error
             return []
 
 
-def read_structure(source: ByteSource) -> Structure:
+def read_structure(source: ByteSource) -> TIFFStructure:
     """Read header and first directory.
 
     Raises
@@ -196,10 +197,10 @@ def read_structure(source: ByteSource) -> Structure:
     FormatError
         If it is no TIFF file, or its first directory is corrupt.
     """
-    return Structure(HeaderReader(source))
+    return TIFFStructure(HeaderReader(source))
 
 
-def read_image(directory: Directory) -> Image:
+def read_image(directory: Directory) -> TIFFImage:
     """Read the tags that describe pixels.
 
     Raises
@@ -208,7 +209,7 @@ def read_image(directory: Directory) -> Image:
         If the image has no size.
     """
     d = directory
-    width, height, samples = d.integer(256, 0), d.integer(257, 0), d.integer(277, 1)
+    width, height, samples = d.get_integer(256, 0), d.get_integer(257, 0), d.get_integer(277, 1)
     if width <= 0 or height <= 0 or samples <= 0:
         msg = f"an image of {width} x {height} pixels and {samples} samples at byte {d.offset}"
         raise FormatError(msg, url=d.reader.source.url)
@@ -218,21 +219,23 @@ def read_image(directory: Directory) -> Image:
     if samples > _MOST_SAMPLES:
         msg = f"{samples} samples per pixel, of which a TIFF file has at most {_MOST_SAMPLES}, at byte {d.offset}"
         raise FormatError(msg, url=d.reader.source.url)
+    # A file with both tiles and strips is one of tiles, as in libtiff.
     tiled = 322 in d.tags and 323 in d.tags
-    tile = (d.integer(323, 0), d.integer(322, 0)) if tiled else None
-    rows = d.integer(278, height)
-    return Image(
+    tile = (d.get_integer(323, 0), d.get_integer(322, 0)) if tiled else None
+    # By default one strip is the whole image: RowsPerStrip is 2**32 - 1 (TIFF 6.0, section 8).
+    rows = d.get_integer(278, height)
+    return TIFFImage(
         d, width, height, samples,
-        _numbers(d, 258, 1), _numbers(d, 339, 1),
-        d.integer(259, 1), d.integer(262, -1), d.integer(284, 1), d.integer(317, 1), d.integer(266, 1),
-        tile, min(rows, height) if rows > 0 else 0, d.integer(254, 0),
+        _read_numbers(d, 258, 1), _read_numbers(d, 339, 1),
+        d.get_integer(259, 1), d.get_integer(262, -1), d.get_integer(284, 1), d.get_integer(317, 1), d.get_integer(266, 1),
+        tile, min(rows, height) if rows > 0 else 0, d.get_integer(254, 0),
     )  # fmt: skip
 
 
-def _numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
+def _read_numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
     tag = directory.tags.get(code)
     if tag is None or tag.count == 1:
-        return (directory.integer(code, default),)
-    found = directory.array(code)
+        return (directory.get_integer(code, default),)
+    found = directory.get_array(code)
     whole = found[np.isfinite(found)] if found.dtype.kind in "iuf" else found[:0]
     return tuple(sorted({int(n) for n in whole.tolist()})) or (default,)  # what matters is whether the samples differ

@@ -10,9 +10,9 @@ import struct
 from typing import Final
 
 from scichunk.formats.geotiff.ifd import LAYOUT, Directory
-from scichunk.formats.geotiff.structure import Image
+from scichunk.formats.geotiff.structure import TIFFImage
 
-__all__ = ["MAX_TAG", "TELLING", "make_stub"]
+__all__ = ["MAX_TAG_BYTES", "TELLING", "make_stub"]
 
 TELLING: Final = frozenset(
     {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 320, 338}
@@ -20,18 +20,18 @@ TELLING: Final = frozenset(
 )
 """Tags without which GDAL has nothing to say."""
 
-MAX_TAG: Final = 1 << 24
+MAX_TAG_BYTES: Final = 1 << 24
 """Longer values are left out."""
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
-def make_stub(image: Image) -> bytes:
+def make_stub(image: TIFFImage) -> bytes:
     """Write a BigTIFF of 1 x 1 pixels without data, with the descriptive tags of a directory."""
     d, order = image.directory, image.directory.order
     entries: dict[int, tuple[int, int, bytes]] = {}
     for code, tag in d.tags.items():
-        if code not in LAYOUT and tag.type in _SIZES and 0 < tag.nbytes <= MAX_TAG:
-            entries[code] = (tag.type, tag.count, d.raw(code))
+        if code not in LAYOUT and tag.type in _SIZES and 0 < tag.nbytes <= MAX_TAG_BYTES:
+            entries[code] = (tag.type, tag.count, d.raw_bytes(code))
 
     def put(code: int, *values: int) -> None:
         entries[code] = (3, len(values), struct.pack(f"{order}{len(values)}H", *values))
@@ -51,16 +51,16 @@ def make_stub(image: Image) -> bytes:
     put(279, 0)
     put(284, 1)
     entries[339] = _layout_tag(d, 339, image.sample_format[0], samples)
-    return _write(entries, order)
+    return _write_tiff(entries, order)
 
 
 def _layout_tag(d: Directory, code: int, default: int, samples: int) -> tuple[int, int, bytes]:
-    found = d.array(code)
+    found = d.get_array(code)
     values = [int(v) & 0xFFFF for v in found] if found.size == samples else [default & 0xFFFF] * samples
     return 3, samples, struct.pack(f"{d.order}{samples}H", *values)
 
 
-def _write(entries: dict[int, tuple[int, int, bytes]], order: str) -> bytes:
+def _write_tiff(entries: dict[int, tuple[int, int, bytes]], order: str) -> bytes:
     head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HHHQ", 43, 8, 0, 16)
     table = struct.pack(f"{order}Q", len(entries))
     at = 16 + 8 + 20 * len(entries) + 8
@@ -68,9 +68,9 @@ def _write(entries: dict[int, tuple[int, int, bytes]], order: str) -> bytes:
     for code in sorted(entries):
         kind, count, value = entries[code]
         if len(value) <= 8:
-            place = value.ljust(8, b"\0")
+            field = value.ljust(8, b"\0")
         else:
-            place = struct.pack(f"{order}Q", at + len(tail))
+            field = struct.pack(f"{order}Q", at + len(tail))
             tail += value + b"\0" * (-len(value) % 8)
-        table += struct.pack(f"{order}HHQ", code, kind, count) + place
+        table += struct.pack(f"{order}HHQ", code, kind, count) + field
     return head + table + struct.pack(f"{order}Q", 0) + tail

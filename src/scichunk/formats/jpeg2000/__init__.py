@@ -8,14 +8,14 @@ from typing import Final
 from scichunk.core.registry import FormatSpec
 from scichunk.core.selectors import BANDS, READER, Selector, flag, index
 
-__all__ = ["SPEC", "beside"]
+__all__ = ["SPEC", "names_beside"]
 
 
 def _sniff(head: bytes) -> bool:
     return head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51"
 
 
-def beside(name: str) -> list[str]:
+def names_beside(name: str) -> list[str]:
     """What GDAL reads with a JPEG 2000 file: PAM and world files."""
     stem, suffix = os.path.splitext(name)
     ext = suffix[1:].lower()
@@ -39,7 +39,7 @@ SPEC: Final = FormatSpec(
         BANDS,
         READER,
     ),
-    siblings=beside,
+    siblings=names_beside,
     engine="scichunk.formats.jpeg2000.engine:JPEG2000Backend",
     magic=(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
     mime_types=("image/jp2", "image/jpx", "image/jph", "image/j2c"),

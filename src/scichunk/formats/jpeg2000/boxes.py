@@ -14,12 +14,12 @@ import numpy.typing as npt
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources.read_ahead import HeaderReader
 
-__all__ = ["SIGNATURE", "Box", "ImageHeader", "Palette", "image_header", "walk"]
+__all__ = ["SIGNATURE", "Box", "ImageHeader", "Palette", "image_header", "walk_boxes"]
 
 SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _SUPERBOXES: Final = frozenset({b"jp2h", b"asoc", b"jpch", b"jplh", b"res ", b"uinf", b"ftbl"})
-_DEPTH: Final = 8
-_MOST: Final = 1 << 16
+_MOST_LEVELS: Final = 8
+_MOST_BOXES: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +35,18 @@ class Box:
     stop: int
     children: tuple[Box, ...] = ()
 
-    def find(self, kind: bytes) -> list[Box]:
+    def find_box(self, kind: bytes) -> list[Box]:
         """Children of a kind."""
         return [b for b in self.children if b.kind == kind]
 
-    def all(self) -> Iterator[Box]:
+    def iterate_boxes(self) -> Iterator[Box]:
         """Iterate over the box and all below it."""
         yield self
         for child in self.children:
-            yield from child.all()
+            yield from child.iterate_boxes()
 
 
-def walk(
+def walk_boxes(
     reader: HeaderReader,
     start: int,
     stop: int,
@@ -80,23 +80,25 @@ def walk(
     at = start
     numbers = itertools.count() if numbers is None else numbers
     while at + 8 <= stop:
-        if next(numbers) >= _MOST:
-            msg = f"more than {_MOST} boxes"
+        if next(numbers) >= _MOST_BOXES:
+            msg = f"more than {_MOST_BOXES} boxes"
             raise LimitExceeded(msg)
         length, kind = struct.unpack(">I4s", reader.get(at, at + 8))
         first = at + 8
+        # 1: the length stands in eight bytes behind the type; 0: the box goes to the end of the file (I.4).
         if length == 1:
             length = int.from_bytes(reader.get(at + 8, at + 16), "big") if at + 16 <= stop else 0
             first = at + 16
         end = stop if length == 0 and depth == 0 else at + length
+        # A codestream that is cut is still readable as far as it goes.
         if end < first or (end > stop and kind != b"jp2c"):
             if depth:
                 return  # what is broken within a box is no reason not to read the image
             msg = f"a box {kind!r} of {length} bytes at byte {at}"
             raise FormatError(msg)
         children: tuple[Box, ...] = ()
-        if kind in _SUPERBOXES and depth < _DEPTH:
-            children = tuple(walk(reader, first, end, depth=depth + 1, numbers=numbers))
+        if kind in _SUPERBOXES and depth < _MOST_LEVELS:
+            children = tuple(walk_boxes(reader, first, end, depth=depth + 1, numbers=numbers))
         yield Box(kind, at, first, min(end, stop), children)
         if kind == until:
             return
@@ -144,27 +146,30 @@ _SPACES: Final = {
 
 def image_header(reader: HeaderReader, box: Box) -> ImageHeader:
     """Parse ``jp2h``; what makes no sense there is left out, the codestream says what is needed to decode."""
-    colour, icc = _colour(reader, box)
+    colour, icc = _read_colour(reader, box)
     channels: tuple[tuple[int, int, int], ...] = ()
-    for found in box.find(b"cdef")[:1]:
+    for found in box.find_box(b"cdef")[:1]:
         body = bytes(reader.get(found.first, found.stop))
         count = int.from_bytes(body[:2], "big")
         if len(body) >= 2 + 6 * count:
             channels = tuple(struct.iter_unpack(">HHH", body[2 : 2 + 6 * count]))
-    return ImageHeader(_size(reader, box), colour, icc, _palette(reader, box), channels, _resolution(reader, box))
+    return ImageHeader(
+        _read_size(reader, box), colour, icc, _read_palette(reader, box), channels, _read_resolution(reader, box)
+    )
 
 
-def _size(reader: HeaderReader, box: Box) -> tuple[int, int, int] | None:
-    for found in box.find(b"ihdr")[:1]:
+def _read_size(reader: HeaderReader, box: Box) -> tuple[int, int, int] | None:
+    for found in box.find_box(b"ihdr")[:1]:
         if found.stop - found.first >= 10:
             rows, columns, components = struct.unpack(">IIH", reader.get(found.first, found.first + 10))
             return rows, columns, components
     return None
 
 
-def _colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:
-    for found in box.find(b"colr"):
+def _read_colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:
+    for found in box.find_box(b"colr"):
         body = bytes(reader.get(found.first, found.stop))
+        # METH 1 is an enumerated space, 2 and 3 are ICC profiles (I.5.3.3, and T.801 for 3).
         if body[:1] == b"\1" and len(body) >= 7:
             number = int.from_bytes(body[3:7], "big")
             return _SPACES.get(number, f"enumerated {number}"), b""
@@ -173,15 +178,15 @@ def _colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:
     return "", b""
 
 
-def _palette(reader: HeaderReader, box: Box) -> Palette | None:
-    tables, maps = box.find(b"pclr"), box.find(b"cmap")
+def _read_palette(reader: HeaderReader, box: Box) -> Palette | None:
+    tables, maps = box.find_box(b"pclr"), box.find_box(b"cmap")
     if not tables or not maps:
         return None
     body = bytes(reader.get(tables[0].first, tables[0].stop))
     entries, columns = struct.unpack(">HB", body[:3]) if len(body) >= 3 else (0, 0)
     bits = tuple((b & 0x7F) + 1 for b in body[3 : 3 + columns])
     widths = [-(-b // 8) for b in bits]
-    mapping = tuple(struct.iter_unpack(">HBB", _whole(bytes(reader.get(maps[0].first, maps[0].stop)), 4)))
+    mapping = tuple(struct.iter_unpack(">HBB", _whole_items(bytes(reader.get(maps[0].first, maps[0].stop)), 4)))
     if not 1 <= entries <= 1024 or len(bits) != columns or len(body) < 3 + columns + entries * sum(widths):
         return None
     if not mapping or max(bits) > 32 or any(column >= columns for _, used, column in mapping if used):
@@ -196,14 +201,15 @@ def _palette(reader: HeaderReader, box: Box) -> Palette | None:
     return Palette(table, bits, mapping)
 
 
-def _whole(body: bytes, step: int) -> bytes:
+def _whole_items(body: bytes, step: int) -> bytes:
     return body[: len(body) // step * step]
 
 
-def _resolution(reader: HeaderReader, box: Box) -> tuple[float, float] | None:
-    for found in [r for outer in box.find(b"res ") for kind in (b"resc", b"resd") for r in outer.find(kind)]:
+def _read_resolution(reader: HeaderReader, box: Box) -> tuple[float, float] | None:
+    for found in [r for outer in box.find_box(b"res ") for kind in (b"resc", b"resd") for r in outer.find_box(kind)]:
         body = bytes(reader.get(found.first, found.stop))
         if len(body) >= 10:
+            # Numerators, denominators and powers of ten, vertical before horizontal (I.5.3.7).
             vn, vd, hn, hd, ve, he = struct.unpack(">4H2b", body[:10])
             if vd and hd:
                 return vn / vd * 10.0**ve, hn / hd * 10.0**he

@@ -14,7 +14,7 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.selection import Axis, Positions, Span
 from scichunk.formats.jpeg2000.boxes import ImageHeader
 
-__all__ = ["ChannelArray", "channels"]
+__all__ = ["ChannelArray", "find_channels"]
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +27,7 @@ class Channel:
     column: int | None = None
 
 
-def channels(image: ImageHeader, count: int) -> tuple[Channel, ...]:
+def find_channels(image: ImageHeader, count: int) -> tuple[Channel, ...]:
     """Return the channels of an image (ITU-T T.800, I.5.3.4 to I.5.3.6), colours in the order of their association.
 
     Parameters
@@ -43,8 +43,8 @@ def channels(image: ImageHeader, count: int) -> tuple[Channel, ...]:
     colours = {n: a - 1 for n, kind, a in image.channels if kind == 0 and 0 < a <= len(found)}
     if sorted(colours.values()) == sorted(colours) and max(colours, default=0) < len(found):
         ordered = list(found)
-        for channel, place in colours.items():
-            ordered[place] = found[channel]
+        for channel, position in colours.items():
+            ordered[position] = found[channel]
         found = ordered
     return tuple(found)
 
@@ -75,47 +75,47 @@ class ChannelArray:
 
     def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
         """Read an orthogonal region."""
-        picked, components, places = self._needed(axes[0])
+        picked, components, positions = self._needed_components(axes[0])
         raw = self._source.read((components, *axes[1:]))
         found = np.empty((len(picked), *raw.shape[1:]), self.dtype) if out is None else out
-        self._fill(found, raw, picked, places)
+        self._fill_channels(found, raw, picked, positions)
         return found
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
         """Read pointwise on some axes."""
         if 0 not in points:
-            picked, components, places = self._needed(spans[0])
+            picked, components, positions = self._needed_components(spans[0])
             raw = np.moveaxis(self._source.read_points(points, {**spans, 0: components}), 1, 0)
             found = np.empty((len(picked), *raw.shape[1:]), self.dtype)
-            self._fill(found, raw, picked, places)
+            self._fill_channels(found, raw, picked, positions)
             return np.moveaxis(found, 0, 1)
         out = np.empty((len(points[0]), *(len(spans[a]) for a in sorted(spans))), self.dtype)
         for number, channel in enumerate(self._which):
             here = np.flatnonzero(points[0] == number)
             if here.size:
                 some = {a: p[here] if a else np.full(here.size, channel.component, np.intp) for a, p in points.items()}
-                out[here] = self._values(self._source.read_points(some, spans), channel)
+                out[here] = self._look_up(self._source.read_points(some, spans), channel)
         return out
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read without blocking the event loop."""
-        picked, components, places = self._needed(axes[0])
+        picked, components, positions = self._needed_components(axes[0])
         raw = await self._source.read_async((components, *axes[1:]))
         found = np.empty((len(picked), *raw.shape[1:]), self.dtype)
-        self._fill(found, raw, picked, places)
+        self._fill_channels(found, raw, picked, positions)
         return found
 
-    def _needed(self, axis: Axis) -> tuple[list[Channel], Positions, list[int]]:
+    def _needed_components(self, axis: Axis) -> tuple[list[Channel], Positions, list[int]]:
         positions = axis.positions() if isinstance(axis, Span) else axis
         picked = [self._which[int(i)] for i in positions]
         components = sorted({c.component for c in picked})
         return picked, np.array(components, np.intp), [components.index(c.component) for c in picked]
 
-    def _fill(self, out: Array, raw: Array, picked: list[Channel], places: list[int]) -> None:
-        for i, (channel, place) in enumerate(zip(picked, places, strict=True)):
-            out[i] = self._values(raw[place], channel)
+    def _fill_channels(self, out: Array, raw: Array, picked: list[Channel], positions: list[int]) -> None:
+        for i, (channel, position) in enumerate(zip(picked, positions, strict=True)):
+            out[i] = self._look_up(raw[position], channel)
 
-    def _values(self, raw: Array, channel: Channel) -> Array:
+    def _look_up(self, raw: Array, channel: Channel) -> Array:
         """Look up; an index beyond the table is its last entry, as in OpenJPEG."""
         if channel.column is None or self._table is None:
             return raw

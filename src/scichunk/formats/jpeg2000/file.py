@@ -8,19 +8,19 @@ import threading
 from dataclasses import replace
 from typing import Any, Final, cast
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader
 from scichunk.codecs.jpeg2000.collector import PartTable, TileCollector
+from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, positions
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, count_positions
 from scichunk.core.layout import Layout
 from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
-from scichunk.formats.jpeg2000 import beside, nodes
+from scichunk.formats.jpeg2000 import names_beside, nodes
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
-from scichunk.formats.jpeg2000.channels import ChannelArray, channels
+from scichunk.formats.jpeg2000.channels import ChannelArray, find_channels
 from scichunk.formats.jpeg2000.manifest import build_index, planning_grid
-from scichunk.formats.jpeg2000.metadata import pick, read_metadata
+from scichunk.formats.jpeg2000.metadata import pick_components, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
@@ -30,8 +30,8 @@ from scichunk.sources import ByteSource, Location
 __all__ = ["JPEG2000File", "open_file"]
 
 
-_HEAD_NEAR: Final = 1 << 12
-_HEAD_FAR: Final = 1 << 13
+_HEAD_NEAR_BYTES: Final = 1 << 12
+_HEAD_FAR_BYTES: Final = 1 << 13
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> JPEG2000File:
@@ -63,11 +63,11 @@ class JPEG2000File(FileBase):
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of headers, of the places of tile-parts, and of the indexes of arrays."""
         header = self.header
         packed = sum(map(len, header.packed)) if header.packed else 0
-        return super().held_bytes + self.structure.reader.held_bytes + self.parts.held_bytes + packed
+        return super().cached_bytes + self.structure.reader.cached_bytes + self.parts.cached_bytes + packed
 
     @property
     def header(self) -> MainHeader:
@@ -80,9 +80,9 @@ class JPEG2000File(FileBase):
         return ["/page_0", *found] if found else ["/"]
 
     def _has_samples(self, reduce: int) -> bool:
-        return all(min(self.structure.shape(g, reduce)) > 0 for g in self.structure.groups)
+        return all(min(self.structure.group_shape(g, reduce)) > 0 for g in self.structure.groups)
 
-    def level(self, group: str) -> tuple[int, bool]:
+    def locate_group(self, group: str) -> tuple[int, bool]:
         """Translate a group's path to (reduce, expand).
 
         Raises
@@ -111,15 +111,15 @@ class JPEG2000File(FileBase):
 
     def node(self, group: str = "/") -> Node:
         """Build the node of the full image, or of a reduced one."""
-        reduce, expand = self.level(group)
-        return nodes.build(self.structure, self.metadata(), self.array, reduce, expand=expand)
+        reduce, expand = self.locate_group(group)
+        return nodes.build_node(self.structure, self.metadata(), self.array, reduce, expand=expand)
 
     def metadata(self) -> RasterMetadata:
         """Return what GDAL says of the image, one entry for each component."""
         with self._lock:
             if self._metadata is None:
                 path = self.location.local_path
-                found = self.location.existing(beside(os.path.basename(path))) if path and not self.alone else []
+                found = self.location.existing(names_beside(os.path.basename(path))) if path and not self.alone else []
                 self._metadata = read_metadata(self.structure, path if found else None, found)
                 check_placed(self._metadata, self.source.url)
             return self._metadata
@@ -150,11 +150,11 @@ class JPEG2000File(FileBase):
         if len(groups) == 1 or expand:
             return ImageId(0, reduce, reader, expand), bands
         total = len(self.header.size.components)
-        wanted = positions(bands, total) or tuple(range(total))
+        wanted = count_positions(bands, total) or tuple(range(total))
         for number, group in enumerate(groups):
             if all(c in group.components for c in wanted):
                 return ImageId(number, reduce, reader, expand), tuple(group.components.index(c) for c in wanted)
-        sizes = "; ".join(f"{g.components}: {self.structure.shape(g, reduce)[1:]}" for g in groups[:4])
+        sizes = "; ".join(f"{g.components}: {self.structure.group_shape(g, reduce)[1:]}" for g in groups[:4])
         msg = f"components of several sizes ({sizes}): pick those of one by bands=, or open them as a dataset"
         raise UnsupportedFeature(msg, url=self.source.url)
 
@@ -171,15 +171,15 @@ class JPEG2000File(FileBase):
         with self._lock:
             if array_id not in self._arrays:
                 which = cast("ImageId", array_id)
-                make = self._masked if isinstance(which, DecodedId) else self._open_array
+                make = self._masked_array if isinstance(which, DecodedId) else self._open_array
                 with located(url=self.source.url, part=f"reduce {which.reduce}" if which.reduce else None):
                     self._arrays[array_id] = make(which)
             return self._arrays[array_id]
 
-    def _masked(self, which: ImageId) -> ArraySource:
+    def _masked_array(self, which: ImageId) -> ArraySource:
         """Decoded pixels with NaN where the alpha channel says that there is no data."""
         pixels = self.array(ImageId(which.group, which.reduce, which.reader, which.expand))
-        metadata = pick(self.metadata(), self.structure.groups[which.group].components)
+        metadata = pick_components(self.metadata(), self.structure.groups[which.group].components)
         return masked_source(pixels, metadata)
 
     def _open_array(self, which: ImageId) -> ArraySource:
@@ -191,19 +191,19 @@ class JPEG2000File(FileBase):
             image = self.structure.image
             inner = self.array(ImageId(which.group, reduce, which.reader))
             table = image.palette.table if image.palette is not None else None
-            return ChannelArray(inner, channels(image, len(group.components)), table)
+            return ChannelArray(inner, find_channels(image, len(group.components)), table)
         if which.reader == "reference":
             build_index(self.structure, group, reduce)  # the same errors for levels that are not there
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
-        head = _HEAD_NEAR if self.source.is_cheap else _HEAD_FAR
+        head = _HEAD_NEAR_BYTES if self.source.is_cheap else _HEAD_FAR_BYTES
         collector = TileCollector(codec, self.parts, key_of(self.source), head)
         grid = planning_grid(index.grid, partial=codec.partial)
         return StagedArray(index, self.source, ("jpeg2000", which.group, reduce), collector, grid)
 
     def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of an array's dimensions."""
-        return nodes.naming(cast("ImageId", array_id).group).dims
+        return nodes.name_group(cast("ImageId", array_id).group).dims
 
     def signature(self, array_id: ArrayId) -> object:
         """Return the layout: what GDAL says of the image is cached by the bytes of its boxes."""
@@ -215,7 +215,7 @@ class JPEG2000File(FileBase):
         group, metadata = self.structure.groups[which.group], self.metadata()
         source = self.array(array_id)
         transform = nodes.place_on_grid(self.structure, group, metadata.transform, which.reduce)
-        found = raster_layout(source, pick(metadata, group.components), transform)
+        found = raster_layout(source, pick_components(metadata, group.components), transform)
         return replace(found, meaning={**found.meaning, "bits": group.bits, "signed": group.signed})
 
     def close(self) -> None:
@@ -226,11 +226,11 @@ class JPEG2000File(FileBase):
     def describe(self) -> list[ArrayInfo]:
         """Describe every array."""
         numbers = range(len(self.structure.groups))
-        return [self._describe(path, number) for path in self.groups() for number in numbers]
+        return [self._describe_array(path, number) for path in self.groups() for number in numbers]
 
-    def _describe(self, path: str, number: int) -> ArrayInfo:
-        reduce, notes = self.level(path)[0], dict[str, Any]()
+    def _describe_array(self, path: str, number: int) -> ArrayInfo:
+        reduce, notes = self.locate_group(path)[0], dict[str, Any]()
         if not reduce and not number:
             parts = self.parts.known
             notes = nodes.notes_of(self.structure, self.metadata(), parts.found if parts else "")
-        return nodes.describe(self.structure, path, ImageId(number, reduce), self.array, notes)
+        return nodes.describe_group(self.structure, path, ImageId(number, reduce), self.array, notes)

@@ -7,18 +7,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.jpeg2000.codec import TileCodec, sample_type
-from scichunk.codecs.jpeg2000.codestream import ceil_div
+from scichunk.codecs.jpeg2000.codec import JPEG2000Codec, sample_type
+from scichunk.codecs.jpeg2000.parameters import ceil_div
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, UnsupportedFeature
-from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 
 __all__ = ["build_index", "group_type", "planning_grid"]
 
-_LARGE_TILE: Final = 1 << 24
+_LARGE_TILE_SAMPLES: Final = 1 << 24
 """Samples of a tile that is planned in parts."""
-_PART: Final = 2048
+_PART_SAMPLES: Final = 2048
 
 
 def group_type(group: Group) -> np.dtype[Any]:
@@ -37,7 +37,7 @@ def group_type(group: Group) -> np.dtype[Any]:
     return sample_type(deepest, signed=mixed)
 
 
-def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkManifest, TileCodec]:
+def build_index(structure: JPEG2000Structure, group: Group, reduce: int) -> tuple[ChunkManifest, JPEG2000Codec]:
     """Make grid and codec of a group of components.
 
     Raises
@@ -53,45 +53,45 @@ def build_index(structure: Structure, group: Group, reduce: int) -> tuple[ChunkM
         msg = f"it can be halved {levels} times, not {reduce}"
         raise FormatError(msg)
     dtype = group_type(group)
-    shape = structure.shape(group, reduce)
+    shape = structure.group_shape(group, reduce)
     if min(shape) < 1:
         msg = f"components {group.components} have no samples"
         raise FormatError(msg)
     s = header.size
-    x, columns = _borders((s.tile_x0, s.tile_x, s.across), (s.x0, s.x1), group.dx, reduce)
-    y, rows = _borders((s.tile_y0, s.tile_y, s.down), (s.y0, s.y1), group.dy, reduce)
+    x, columns = _find_borders((s.tile_x0, s.tile_x, s.across), (s.x0, s.x1), group.dx, reduce)
+    y, rows = _find_borders((s.tile_y0, s.tile_y, s.down), (s.y0, s.y1), group.dy, reduce)
     tiles = (rows[:, None] * s.across + columns[None, :]).reshape(-1)
-    grid = ChunkGrid(shape, (shape[0], _edge(y), _edge(x)))
-    codec = TileCodec(header, group.components, reduce, tiles, dtype)
+    grid = ChunkGrid(shape, (shape[0], _chunk_lengths(y), _chunk_lengths(x)))
+    codec = JPEG2000Codec(header, group.components, reduce, tiles, dtype)
     none = np.zeros(0, np.uint64)
-    return ChunkManifest(grid, dtype, codec, none, none, noun="tile"), codec
+    return ChunkManifest(grid, dtype, codec, none, none, label="tile"), codec
 
 
 def planning_grid(grid: ChunkGrid, *, partial: bool) -> ChunkGrid:
     """Cut large tiles to parts that can be decoded one by one, and put small ones together where they are irregular."""
     bands, rows, columns = grid.chunk_shape
-    large = partial and rows * columns * bands > _LARGE_TILE
+    large = partial and rows * columns * bands > _LARGE_TILE_SAMPLES
     edges: list[int | npt.NDArray[np.int64]] = []
     for axis in (1, 2):
         edge, length = grid.edges[axis], grid.shape[axis]
         if not isinstance(edge, int):
-            edge = _merged(edge)
-        elif large and edge > _PART and (grid.counts[axis] == 1 or edge % _PART == 0):
-            edge = min(_PART, length)
+            edge = _merge_borders(edge)
+        elif large and edge > _PART_SAMPLES and (grid.counts[axis] == 1 or edge % _PART_SAMPLES == 0):
+            edge = min(_PART_SAMPLES, length)
         edges.append(edge)
     return ChunkGrid(grid.shape, (grid.edges[0], *edges))
 
 
-def _merged(borders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Borders at least :data:`_PART` apart, where the tiles are smaller than that."""
+def _merge_borders(borders: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Borders at least :data:`_PART_SAMPLES` apart, where the tiles are smaller than that."""
     kept = [int(borders[0])]
     for border in borders[1:-1].tolist():
-        if border - kept[-1] >= _PART:
+        if border - kept[-1] >= _PART_SAMPLES:
             kept.append(border)
     return np.array([*kept, int(borders[-1])], np.int64)
 
 
-def _borders(
+def _find_borders(
     tiles: tuple[int, int, int], image: tuple[int, int], distance: int, reduce: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Borders of tiles in samples from 0, and the tiles between them; tiles without samples are left out.
@@ -106,14 +106,14 @@ def _borders(
         Of the samples on the reference grid, and how many times they are halved.
     """
     (first, step, count), (low, high) = tiles, image
-    places = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
-    samples = (places + distance - 1) // distance
+    edges = np.clip(first + step * np.arange(count + 1, dtype=np.int64), low, high)
+    samples = (edges + distance - 1) // distance
     found = (samples + (1 << reduce) - 1) >> reduce
     filled = np.flatnonzero(np.diff(found) > 0)
     return np.concatenate([found[filled], found[-1:]]) - ceil_div(ceil_div(low, distance), 1 << reduce), filled
 
 
-def _edge(borders: npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
+def _chunk_lengths(borders: npt.NDArray[np.int64]) -> int | npt.NDArray[np.int64]:
     sizes = np.diff(borders)
     if (sizes[:-1] == sizes[0]).all() and sizes[-1] <= sizes[0]:
         return int(sizes[0])

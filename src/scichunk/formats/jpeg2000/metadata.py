@@ -11,17 +11,17 @@ from typing import Any, Final
 
 from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
-from scichunk.formats.jpeg2000.structure import Group, Structure
+from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 from scichunk.raster.texts import pam_problems
 from scichunk.sources import Location
 
-__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick", "read_metadata"]
+__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick_components", "read_metadata"]
 
 GEOJP2: Final = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_LONGEST: Final = 1 << 24
+_LONGEST_BYTES: Final = 1 << 24
 _MOST_BANDS: Final = 1024
 
 _known: LRU[RasterMetadata] = LRU(
@@ -29,7 +29,7 @@ _known: LRU[RasterMetadata] = LRU(
 )
 
 
-def read_metadata(structure: Structure, path: str | None, files: Sequence[Location] = ()) -> RasterMetadata:
+def read_metadata(structure: JPEG2000Structure, path: str | None, files: Sequence[Location] = ()) -> RasterMetadata:
     """Let GDAL interpret boxes and files beside a local one, in its order: PAM, GeoJP2, GMLJP2, world file.
 
     Parameters
@@ -55,10 +55,10 @@ def read_metadata(structure: Structure, path: str | None, files: Sequence[Locati
         msg = f"metadata that are left out or make no sense: {'; '.join(problems)} [{structure.reader.source.url}]"
         warnings.warn(msg, MetadataWarning, stacklevel=2)
     bands = len(structure.header.size.components)
-    found = _inside(structure) if structure.boxes else None
+    found = _metadata_inside(structure) if structure.boxes else None
     beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None
     if beside is not None:
-        if found is not None and found.crs_wkt and _differ(found, beside):
+        if found is not None and found.crs_wkt and _placements_differ(found, beside):
             msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
             warnings.warn(msg, MetadataWarning, stacklevel=2)
         found = beside
@@ -70,22 +70,22 @@ def read_metadata(structure: Structure, path: str | None, files: Sequence[Locati
     return found
 
 
-def _inside(structure: Structure) -> RasterMetadata | None:
+def _metadata_inside(structure: JPEG2000Structure) -> RasterMetadata | None:
     """Ask GDAL what the boxes say; where two of them place the image, whether they agree."""
     boxes = [b for b in structure.all_boxes if b.kind != b"jp2c"]
-    geojp2 = [b for b in boxes if _uuid(structure, b) == GEOJP2]
+    geojp2 = [b for b in boxes if _read_uuid(structure, b) == GEOJP2]
     gml = [b for b in boxes if b.kind == b"asoc"]
-    found = _cached(structure, boxes)
+    found = _ask_cached(structure, boxes)
     if geojp2 and gml:
-        one = _cached(structure, [b for b in boxes if b not in gml])
-        other = _cached(structure, [b for b in boxes if b not in geojp2])
-        if one and other and other.crs_wkt and _differ(one, other):
+        one = _ask_cached(structure, [b for b in boxes if b not in gml])
+        other = _ask_cached(structure, [b for b in boxes if b not in geojp2])
+        if one and other and other.crs_wkt and _placements_differ(one, other):
             msg = f"{structure.reader.source.url}: its boxes GeoJP2 and GMLJP2 place the image differently; GeoJP2 wins, as in GDAL"
             warnings.warn(msg, MetadataWarning, stacklevel=3)
     return found
 
 
-def _differ(one: RasterMetadata, other: RasterMetadata) -> bool:
+def _placements_differ(one: RasterMetadata, other: RasterMetadata) -> bool:
     """Whether two placements differ by more than a thousandth of a pixel, or in the coordinate system."""
     pixel = max(abs(v) for v in (*one.transform[:2], *one.transform[3:5])) or 1.0
     if any(abs(a - b) > 1e-3 * pixel for a, b in zip(one.transform, other.transform, strict=True)):
@@ -97,8 +97,8 @@ def _differ(one: RasterMetadata, other: RasterMetadata) -> bool:
     return bool(CRS.from_wkt(one.crs_wkt) != CRS.from_wkt(other.crs_wkt))
 
 
-def _cached(structure: Structure, boxes: list[Box]) -> RasterMetadata | None:
-    stub = _stub(structure, boxes)
+def _ask_cached(structure: JPEG2000Structure, boxes: list[Box]) -> RasterMetadata | None:
+    stub = _write_stub(structure, boxes)
     known = _known.get((stub,))
     if known is None:
         known = ask_gdal("JP2OpenJPEG", stub)
@@ -107,26 +107,27 @@ def _cached(structure: Structure, boxes: list[Box]) -> RasterMetadata | None:
     return known
 
 
-def _stub(structure: Structure, boxes: list[Box]) -> bytes:
+def _write_stub(structure: JPEG2000Structure, boxes: list[Box]) -> bytes:
     """Write a JP2 file of the same boxes and size without any pixels, which GDAL interprets as it would the file."""
     reader, parts = structure.reader, []
     for box in boxes:
-        body = bytes(reader.get(box.first, box.stop)) if box.stop - box.first <= _LONGEST else b""
+        body = bytes(reader.get(box.first, box.stop)) if box.stop - box.first <= _LONGEST_BYTES else b""
         parts.append(struct.pack(">I4s", 8 + len(body), box.kind) + body)
     if not parts or not parts[0].startswith(SIGNATURE[:8]):
         parts.insert(0, SIGNATURE)
-    _, rows, columns = structure.shape(structure.groups[0], 0)
+    _, rows, columns = structure.group_shape(structure.groups[0], 0)
     components = structure.header.size.components
     shown = components if len(components) <= _MOST_BANDS else components[:1]
     depths = b"".join(bytes(((c.bits - 1) | (c.signed << 7), 1, 1)) for c in shown)
     siz = struct.pack(">HHH8IH", 0xFF51, 38 + len(depths), 0, columns, rows, 0, 0, columns, rows, 0, 0, len(shown))
     cod = struct.pack(">HHBBHBBBBBB", 0xFF52, 12, 0, 0, 1, 0, 0, 4, 4, 0, 1)
     tile = struct.pack(">HHBB", 0xFF5C, 4, 0x40, 0x40) + struct.pack(">HHHIBBH", 0xFF90, 10, 0, 14, 0, 1, 0xFF93)
+    # A codestream of one empty tile: GDAL reads the boxes as it opens a file, and opens none without a codestream.
     code = b"\xff\x4f" + siz + depths + cod + tile + b"\xff\xd9"
     return b"".join([*parts, struct.pack(">I4s", 8 + len(code), b"jp2c"), code])
 
 
-def pick(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadata:
+def pick_components(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadata:
     """Metadata of some of the components."""
     if len(components) == len(metadata.nodata):
         return metadata
@@ -142,7 +143,7 @@ def pick(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadat
     )  # fmt: skip
 
 
-def component_attrs(structure: Structure, group: Group) -> dict[str, Any]:
+def component_attrs(structure: JPEG2000Structure, group: Group) -> dict[str, Any]:
     """Attributes of the samples as they are stored: depth, channels, palette, place on the reference grid."""
     image, size = structure.image, structure.header.size
     same = len(set(group.bits)) == 1
@@ -169,25 +170,25 @@ def component_attrs(structure: Structure, group: Group) -> dict[str, Any]:
     return attrs
 
 
-def box_texts(structure: Structure) -> Mapping[str, Any]:
+def box_texts(structure: JPEG2000Structure) -> Mapping[str, Any]:
     """Texts of the file: XML boxes, XMP, GMLJP2, comments of the codestream; as they are."""
     found: dict[str, list[str]] = {"comment": [c.rstrip("\0") for c in structure.header.comments]}
     for outer in structure.all_boxes:
-        for box in outer.all():
-            name = "xml" if box.kind == b"xml " else "xmp" if _uuid(structure, box) == _XMP else ""
-            if name and box.stop - box.first <= _LONGEST:
+        for box in outer.iterate_boxes():
+            name = "xml" if box.kind == b"xml " else "xmp" if _read_uuid(structure, box) == _XMP else ""
+            if name and box.stop - box.first <= _LONGEST_BYTES:
                 body = bytes(structure.reader.get(box.first + (16 if name == "xmp" else 0), box.stop))
                 name = "gml" if outer.kind == b"asoc" else name
                 found.setdefault(name, []).append(body.rstrip(b"\0").decode("utf-8", "replace"))
     return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items() if texts}
 
 
-def box_names(structure: Structure) -> list[str]:
+def box_names(structure: JPEG2000Structure) -> list[str]:
     """Names of all boxes and where they begin, for people: ``jp2h(ihdr, colr) at 32``."""
 
     def name(box: Box) -> str:
         text = "".join(c if c.isprintable() else "?" for c in box.kind.decode("latin-1").strip())
-        if _uuid(structure, box) == GEOJP2:
+        if _read_uuid(structure, box) == GEOJP2:
             text += " GeoJP2"
         inner = ", ".join(name(b) for b in box.children)
         return f"{text}({inner})" if inner else text
@@ -195,7 +196,7 @@ def box_names(structure: Structure) -> list[str]:
     return [f"{name(b)} at {b.start}" for b in structure.all_boxes]
 
 
-def _uuid(structure: Structure, box: Box) -> bytes:
+def _read_uuid(structure: JPEG2000Structure, box: Box) -> bytes:
     if box.kind != b"uuid" or box.stop - box.first < 16:
         return b""
     try:

@@ -7,23 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 from scichunk.codecs.jpeg2000 import openjpeg
-from scichunk.codecs.jpeg2000.codestream import ceil_div
+from scichunk.codecs.jpeg2000.parameters import ceil_div
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import StagedArray
 from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
-from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick
-from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.raster.affine import Affine6, scaled, shifted
+from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick_components
+from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
+from scichunk.raster.affine import Affine6, scale_transform, shift_transform
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.variables import Masked, Naming, band_data, coordinates, crs_name, is_masked
 
-__all__ = ["build", "describe", "naming", "notes_of"]
+__all__ = ["build_node", "describe_group", "name_group", "notes_of"]
 
 
-def build(
-    structure: Structure,
+def build_node(
+    structure: JPEG2000Structure,
     metadata: RasterMetadata,
     array: Callable[[ImageId], ArraySource],
     reduce: int,
@@ -34,10 +34,10 @@ def build(
     arrays: list[ArrayVar] = []
     coords: dict[str, Coordinate] = {}
     for number, group in enumerate(structure.groups):
-        names = naming(number)
+        names = name_group(number)
         array_id = ImageId(number, reduce, expand=expand)
         source = array(array_id)
-        mine = pick(metadata, group.components)
+        mine = pick_components(metadata, group.components)
         masked = None
         if is_masked(mine, source.shape[0], source.dtype):
             where = DecodedId(number, reduce, expand=expand)
@@ -50,7 +50,7 @@ def build(
     return Node(tuple(arrays), coords, box_texts(structure))
 
 
-def naming(number: int) -> Naming:
+def name_group(number: int) -> Naming:
     """Name the variable of a group of components, and its dimensions."""
     end = f"_{number + 1}" if number else ""
     return Naming("band_data" + end, ("band" + end, "y" + end, "x" + end))
@@ -67,7 +67,7 @@ def _with_attrs(var: ArrayVar, attrs: dict[str, Any], *, expand: bool) -> ArrayV
     return replace(var, attrs={**var.attrs, **attrs}, raw=raw)
 
 
-def place_on_grid(structure: Structure, group: Group, transform: Affine6, reduce: int) -> Affine6:
+def place_on_grid(structure: JPEG2000Structure, group: Group, transform: Affine6, reduce: int) -> Affine6:
     """Transform of a group's pixels, halved some times, from that of the full first group (B.2, B.5).
 
     The grid of a reduced image begins at a multiple of its step, which need not be where the image begins.
@@ -78,9 +78,9 @@ def place_on_grid(structure: Structure, group: Group, transform: Affine6, reduce
         start = ceil_div(ceil_div(low, step), 1 << reduce) * (step << reduce)
         moves.append(start / unit - ceil_div(low, unit))
     if moves != [0, 0]:
-        transform = shifted(transform, *moves)
+        transform = shift_transform(transform, *moves)
     if reduce or (group.dx, group.dy) != (first.dx, first.dy):
-        transform = scaled(transform, (group.dx << reduce) / first.dx, (group.dy << reduce) / first.dy)
+        transform = scale_transform(transform, (group.dx << reduce) / first.dx, (group.dy << reduce) / first.dy)
     return transform
 
 
@@ -89,12 +89,16 @@ def codec_name(source: ArraySource) -> str:
     return source.index.codec.name if isinstance(source, StagedArray) else "JPEG 2000"
 
 
-def describe(
-    structure: Structure, path: str, which: ImageId, array: Callable[[ImageId], ArraySource], notes: Mapping[str, Any]
+def describe_group(
+    structure: JPEG2000Structure,
+    path: str,
+    which: ImageId,
+    array: Callable[[ImageId], ArraySource],
+    notes: Mapping[str, Any],
 ) -> ArrayInfo:
     """Describe the samples of a group of components; those that cannot be read say why."""
-    group, names = structure.groups[which.group], naming(which.group)
-    shape: tuple[int, ...] = structure.shape(group, which.reduce)
+    group, names = structure.groups[which.group], name_group(which.group)
+    shape: tuple[int, ...] = structure.group_shape(group, which.reduce)
     native, dtype, codec = shape, "?", "?"
     try:
         source = array(which)
@@ -105,14 +109,14 @@ def describe(
     return ArrayInfo(path, names.variable, names.dims, shape, dtype, native, codec, reader, stored, notes)
 
 
-def notes_of(structure: Structure, metadata: RasterMetadata, tile_index: str) -> dict[str, Any]:
+def notes_of(structure: JPEG2000Structure, metadata: RasterMetadata, tile_index: str) -> dict[str, Any]:
     """What is said of a file as a whole; ``tile_index``: how its tile-parts were found, empty if nobody has looked yet."""
     header, size = structure.header, structure.header.size
     notes: dict[str, Any] = {
         "tiles": f"{size.down} x {size.across} of {size.tile_y} x {size.tile_x}, {len(size.components)} components",
         "coding": f"{header.levels} levels, {header.layers} layers, {header.order}",
         "tile index": tile_index or ("TLM" if header.lengths else "by tile-parts, on first read"),
-        "decoder": openjpeg.label(),
+        "decoder": openjpeg.describe_library(),
         "crs": crs_name(metadata),
         "transform": list(metadata.transform),
     }

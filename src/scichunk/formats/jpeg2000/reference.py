@@ -18,21 +18,21 @@ from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.manifest import group_type
-from scichunk.formats.jpeg2000.structure import Group, Structure
-from scichunk.quiet import alone, quiet
+from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
+from scichunk.quiet import library_lock, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy, Spill
 
-__all__ = ["lent", "open_reference"]
+__all__ = ["lend_glymur", "open_reference"]
 
 Array = npt.NDArray[Any]
 _STEP_BYTES: Final = 1 << 24
 
 
 @contextlib.contextmanager
-def lent() -> Iterator[Any]:
+def lend_glymur() -> Iterator[Any]:
     """glymur, with an OpenJPEG: its wheel brings none, so where it finds none it is shown ours."""
-    with alone(), quiet():
+    with library_lock(), quiet():
         import glymur
         from glymur.lib import openjp2
 
@@ -68,7 +68,7 @@ def _show_library(glymur: Any, openjp2: Any) -> None:
 class GlymurWindows:
     """Reads windows of one group of components, one glymur object each."""
 
-    def __init__(self, source: ByteSource, structure: Structure, group: Group, reduce: int, why: str) -> None:
+    def __init__(self, source: ByteSource, structure: JPEG2000Structure, group: Group, reduce: int, why: str) -> None:
         self._source, self._why = source, f"the reference reader (glymur) is needed: {why}"
         self._copy: LocalCopy | None = None
         self._structure, self._group, self._reduce = structure, group, reduce
@@ -76,11 +76,11 @@ class GlymurWindows:
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
-        shape = self._structure.shape(self._group, self._reduce)
+        shape = self._structure.group_shape(self._group, self._reduce)
         self._check_size()
         try:
-            with self._file().path() as path, lent() as glymur:
-                planes = self._planes(glymur.Jp2k(path))
+            with self._file_for_glymur().path() as path, lend_glymur() as glymur:
+                planes = self._read_planes(glymur.Jp2k(path))
         except ScichunkError:
             raise
         except Exception as error:  # glymur raises what it meets
@@ -102,13 +102,13 @@ class GlymurWindows:
     def _check_size(self) -> None:
         """Compare the image, all of which glymur decodes, with the limit."""
         structure = self._structure
-        shapes = [(structure.shape(g, self._reduce), group_type(g).itemsize) for g in structure.groups]
+        shapes = [(structure.group_shape(g, self._reduce), group_type(g).itemsize) for g in structure.groups]
         size, limit = sum(math.prod(s) * n for s, n in shapes), options.get().max_chunk_bytes
         if size > limit:
             msg = f"glymur would have to decode {size} bytes, beyond the limit of {limit} (options.max_chunk_bytes)"
             raise LimitExceeded(msg, tried="reference (glymur)")
 
-    def _file(self) -> LocalCopy:
+    def _file_for_glymur(self) -> LocalCopy:
         """The file for glymur, without boxes: it reads a TIFF in them without any bound, and boxes of no length without an end."""
         if self._copy is None:
             source, structure = self._source, self._structure
@@ -123,7 +123,7 @@ class GlymurWindows:
             self._copy = LocalCopy(source, ".jp2", self._why)
         return self._copy
 
-    def _planes(self, image: Any) -> list[Array]:
+    def _read_planes(self, image: Any) -> list[Array]:
         """All components, at full size of what is asked: areas of images with an offset are not glymur's strength."""
         image.ignore_pclr_cmap_cdef = True
         if len(self._structure.groups) > 1:
@@ -135,9 +135,11 @@ class GlymurWindows:
         return list(found) if found.shape[0] == count != found.shape[-1] else list(np.moveaxis(found, -1, 0))
 
 
-def open_reference(source: ByteSource, structure: Structure, group: Group, reduce: int, why: str) -> ReferenceArray:
+def open_reference(
+    source: ByteSource, structure: JPEG2000Structure, group: Group, reduce: int, why: str
+) -> ReferenceArray:
     """Serve a group of components through glymur."""
-    shape = structure.shape(group, reduce)
+    shape = structure.group_shape(group, reduce)
     if min(shape) < 1:
         msg = f"components {group.components} have no samples"
         raise FormatError(msg)

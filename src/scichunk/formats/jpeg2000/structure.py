@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
 
-from scichunk.codecs.jpeg2000.codestream import MainHeader, ceil_div, main_header
+from scichunk.codecs.jpeg2000.codestream import main_header
+from scichunk.codecs.jpeg2000.parameters import MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_parts import Codestream
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, UnsupportedFeature
-from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk
+from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk_boxes
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
 
-__all__ = ["Group", "Structure", "read_structure"]
+__all__ = ["Group", "JPEG2000Structure", "read_structure"]
 
 
 _MOST_GROUPS: Final = 64
@@ -33,7 +34,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Structure:
+class JPEG2000Structure:
     """The facts of a file."""
 
     reader: HeaderReader = field(repr=False)
@@ -64,7 +65,7 @@ class Structure:
             return ()
         found = list(self.boxes)
         with contextlib.suppress(FormatError, LimitExceeded):
-            found.extend(walk(self.reader, self.stop, self.reader.size))
+            found.extend(walk_boxes(self.reader, self.stop, self.reader.size))
         return tuple(found)
 
     @cached_property
@@ -82,19 +83,19 @@ class Structure:
             for (dx, dy), which in found.items()
         )
 
-    def shape(self, group: Group, reduce: int) -> tuple[int, int, int]:
+    def group_shape(self, group: Group, reduce: int) -> tuple[int, int, int]:
         """(components, rows, columns) of a group, halved some times (B.2, B.5)."""
         s = self.header.size
-        rows = _reduced(s.y1, group.dy, reduce) - _reduced(s.y0, group.dy, reduce)
-        columns = _reduced(s.x1, group.dx, reduce) - _reduced(s.x0, group.dx, reduce)
+        rows = _reduce_position(s.y1, group.dy, reduce) - _reduce_position(s.y0, group.dy, reduce)
+        columns = _reduce_position(s.x1, group.dx, reduce) - _reduce_position(s.x0, group.dx, reduce)
         return len(group.components), rows, columns
 
 
-def _reduced(position: int, step: int, reduce: int) -> int:
+def _reduce_position(position: int, step: int, reduce: int) -> int:
     return ceil_div(ceil_div(position, step), 1 << reduce)
 
 
-def read_structure(source: ByteSource) -> Structure:
+def read_structure(source: ByteSource) -> JPEG2000Structure:
     """Read boxes and main header.
 
     Raises
@@ -106,12 +107,13 @@ def read_structure(source: ByteSource) -> Structure:
     """
     reader = HeaderReader(source)
     head = bytes(reader.get(0, min(16, reader.size)))
+    # SOC and SIZ: a codestream without boxes, which is no JP2 file but common.
     if head[:4] == b"\xff\x4f\xff\x51":
-        return Structure(reader, (), main_header(reader.get, 0, reader.size), 0, reader.size)
+        return JPEG2000Structure(reader, (), main_header(reader.get, 0, reader.size), 0, reader.size)
     if not head.startswith(SIGNATURE):
         msg = f"not a JPEG 2000 file: it begins with {head[:12]!r}"
         raise FormatError(msg)
-    boxes = tuple(walk(reader, 0, reader.size, until=b"jp2c"))
+    boxes = tuple(walk_boxes(reader, 0, reader.size, until=b"jp2c"))
     if not boxes or boxes[-1].kind != b"jp2c":
         if any(b.kind in {b"ftbl", b"mdat", b"moov"} for b in boxes):
             msg = "its codestream lies in fragments (box ftbl), or it is a film"
@@ -119,12 +121,12 @@ def read_structure(source: ByteSource) -> Structure:
         msg = "there is no codestream (box jp2c)"
         raise FormatError(msg)
     code = boxes[-1]
-    found = Structure(reader, boxes, main_header(reader.get, code.first, code.stop), code.first, code.stop)
+    found = JPEG2000Structure(reader, boxes, main_header(reader.get, code.first, code.stop), code.first, code.stop)
     _compare_sizes(found)
     return found
 
 
-def _compare_sizes(structure: Structure) -> None:
+def _compare_sizes(structure: JPEG2000Structure) -> None:
     """Compare the image header box with the codestream: OpenJPEG trusts the one, others the other (I.5.3.1).
 
     Raises

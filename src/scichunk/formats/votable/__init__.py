@@ -16,11 +16,11 @@ _ROOT: Final = re.compile(rb"<(?:[A-Za-z_][\w.-]*:)?VOTABLE[\s>/]|<!DOCTYPE\s+VO
 def _sniff(head: bytes) -> bool:
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:1] != b"<":
-        from scichunk.sources.whole_file import compression, first_bytes
+        from scichunk.sources.whole_file import find_compression, first_bytes
 
         if head[:2] in {b"\xff\xfe", b"\xfe\xff", b"\0<"} or head[:2] == b"<\0":
             start = head.replace(b"\0", b"").lstrip(b"\xff\xfe \t\r\n")  # UTF-16, with its byte order mark or without
-        elif compression(head) in {"gzip", "bzip2", "xz"}:
+        elif find_compression(head) in {"gzip", "bzip2", "xz"}:
             begins_well = first_bytes(head, 1)[:1] in {b"<", b"\xef"}
             return begins_well and _sniff(first_bytes(head, 4096).lstrip())
     if start[:2] == b"<\0":

@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from scichunk import options
 from scichunk.core.arrays import ArraySource
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
 from scichunk.core.tables import Column, TableSource
@@ -21,12 +21,12 @@ from scichunk.formats.votable.document.scan import open_document
 from scichunk.formats.votable.document.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.sources import ByteSource, Location
-from scichunk.sources.whole_file import expand
+from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
-from scichunk.tables.nulls import NAN, Fill, FilledColumnId, filled, filled_column, find_fills, undeclared
+from scichunk.tables.nulls import NAN, Fill, FilledColumnId, fill_nulls, filled_column, find_fills, find_undeclared
 
 __all__ = ["VOTableFile", "open_file"]
 
@@ -35,7 +35,7 @@ _MASKED: Final = ("TABLEDATA", "BINARY2", "PARQUET")
 
 _NEAREST: Final = "nearest"
 """Of integers beyond their type arrays have the nearest, if nothing else in the column calls for NaN."""
-_LOOKED_AT: Final = 1 << 28
+_SEARCHED_BYTES: Final = 1 << 28
 """Bytes of a table on this machine that are looked through for nulls before an array is made of it."""
 
 
@@ -59,7 +59,7 @@ class VOTableFile(FileBase):
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         super().__init__(location, source)
-        self.source = expand(source)
+        self.source = expand_source(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
         self._columns: dict[int | str, dict[str, Column]] = {}
@@ -68,17 +68,17 @@ class VOTableFile(FileBase):
         self._lock = threading.RLock()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source, of what is around the rows, and of tables: their streams, and the places of their rows."""
-        tables = sum(map(held_bytes, list(self._tables.values())))
-        return super().held_bytes + self.document.held_bytes + tables
+        tables = sum(map(cached_bytes, list(self._tables.values())))
+        return super().cached_bytes + self.document.cached_bytes + tables
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every table; only ``/`` where there is one; none where a service sent an error instead."""
         self.document.find_all()
         if not any(t.fields for t in self.document.tables):
             return []
-        return list(self._named())
+        return list(self._tables_by_group())
 
     def root(self) -> Mapping[str, Any]:
         """Return what the document says as a whole."""
@@ -96,7 +96,7 @@ class VOTableFile(FileBase):
         """Return the group of a table: by its position, name or ID."""
         found = self.find(table)
         self.document.find_all()
-        return next(g for g, t in self._named().items() if t.index == found.index)
+        return next(g for g, t in self._tables_by_group().items() if t.index == found.index)
 
     def find(self, which: int | str | None) -> Table:
         """Return a table; None: the first.
@@ -132,13 +132,13 @@ class VOTableFile(FileBase):
             index = 0
         else:
             self.document.find_all()
-            named = self._named()
+            named = self._tables_by_group()
             if name not in named:
                 raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
             index = named[name].index
-        table, fills = self.table(TableId(index)), self._fills(index)
+        table, fills = self.table(TableId(index)), self._find_fills(index)
         self._warn_if_cut(self.document.tables[index])
-        return table_node(filled(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
+        return table_node(fill_nulls(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
 
     def table(self, array_id: ArrayId) -> TableSource:
         """Return a table; a :class:`VOTableId` says what becomes of errors.
@@ -155,8 +155,8 @@ class VOTableFile(FileBase):
         key = (table.index, on_error, compat)
         with self._lock:
             if key not in self._tables:
-                with located(url=self.document.source.url, part=_label(table)):
-                    self._tables[key] = self._open(table, on_error, compat)
+                with located(url=self.document.source.url, part=_label_table(table)):
+                    self._tables[key] = self._open_table(table, on_error, compat)
             return self._tables[key]
 
     def array(self, array_id: ArrayId) -> ArraySource:
@@ -164,14 +164,14 @@ class VOTableFile(FileBase):
         with self._lock:
             if array_id not in self._arrays:
                 which = cast("FilledColumnId", array_id)
-                self.document.hold()
+                self.document.cache_whole()
                 nearest = which.fill == _NEAREST
                 table = self.table(VOTableId(which.table, _NEAREST) if nearest else TableId(which.table))
                 fills = {} if nearest else which.fills
                 known = self._columns_of(which.table, table).get(which.column)
                 if known is not None and fills:
                     known = filled_column(known, fills[which.column])
-                table = filled(table, fills)
+                table = fill_nulls(table, fills)
                 with located(url=self.document.source.url):
                     self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw, column=known)
             return self._arrays[array_id]
@@ -190,12 +190,12 @@ class VOTableFile(FileBase):
         found = self.find(table)
         self._warn_if_cut(found)
         fill: Fill | None = None
-        if column in self._fills(found.index):
+        if column in self._find_fills(found.index):
             lost = find_fills(self.table(VOTableId(table, _NEAREST)), [column])
             fill = NAN if lost else _NEAREST
-            said = "nulls and declares no value for them: they become NaN, and the others floating point"
-            said = said if lost else "integers beyond its type: they become the nearest"
-            msg = f"column {column!r} has {said} [{self.document.source.url}]"
+            problem = "nulls and declares no value for them: they become NaN, and the others floating point"
+            problem = problem if lost else "integers beyond its type: they become the nearest"
+            msg = f"column {column!r} has {problem} [{self.document.source.url}]"
             warnings.warn(msg, DataWarning, stacklevel=4)
         return FilledColumnId(table, column, fill=fill), None
 
@@ -219,24 +219,24 @@ class VOTableFile(FileBase):
         self.document.find_all()
         if not self.document.tables:
             self._check_status(None)
-        return [self._describe(group, table) for group, table in self._named().items()]
+        return [self._describe_table(group, table) for group, table in self._tables_by_group().items()]
 
-    def _describe(self, group: str, table: Table) -> ArrayInfo:
+    def _describe_table(self, group: str, table: Table) -> ArrayInfo:
         label = table.name or table.identifier or f"table {table.index}"
         try:
             found = self.table(TableId(table.index))
-            met = found.findings.summary() if isinstance(found, VOTable) else {}
+            met = found.diagnostics.summarise() if isinstance(found, VOTable) else {}
             return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:
             why = f"cannot be read: {error.message}"
             return ArrayInfo(group, label, (), (), f"{len(table.fields)} columns", (), table.serialization, why)
 
-    def _open(self, table: Table, on_error: str, compat: bool) -> TableSource:
+    def _open_table(self, table: Table, on_error: str, compat: bool) -> TableSource:
         self._check_status(table)
         version = self.document.root.get("version", "1.0")
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy("raise", astropy_compat=True) if on_error == _NEAREST else Policy(on_error, compat, new)
-        findings = Findings(self.document.source.url, _label(table))
+        diagnostics = Diagnostics(self.document.source.url, _label_table(table))
         if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
             raise FormatError(msg)
@@ -244,20 +244,20 @@ class VOTableFile(FileBase):
             from scichunk.formats.votable.rows.embedded import open_delegated
 
             return open_delegated(self.location, self.document, table)
-        return VOTable(self.document, table, self._rows(table, findings), policy, findings)
+        return VOTable(self.document, table, self._make_reader(table, diagnostics), policy, diagnostics)
 
-    def _fills(self, index: int) -> dict[str, Fill]:
+    def _find_fills(self, index: int) -> dict[str, Fill]:
         """Values for nulls that the document has none for; columns without nulls, and those of long tables, have none."""
         with self._lock:
             if index not in self._nulls:
                 table = self.document.tables[index]
                 found = self.table(TableId(index))
                 limit = options.get().scan_bytes
-                limit = max(limit, _LOOKED_AT) if is_near(self.document.source) else limit
+                limit = max(limit, _SEARCHED_BYTES) if is_near(self.document.source) else limit
                 kinds = "iub" if table.serialization in _MASKED else "b"
-                names = undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
+                names = find_undeclared(found.columns, kinds) if (found.nbytes or 0) <= limit else []
                 if names:
-                    self.document.hold()
+                    self.document.cache_whole()
                 self._nulls[index] = find_fills(found, names)
             return self._nulls[index]
 
@@ -267,14 +267,14 @@ class VOTableFile(FileBase):
     def _warn_if_cut(self, table: Table) -> None:
         warn_if_cut(table, self.document.root, self.document.source.url)
 
-    def _rows(self, table: Table, findings: Findings) -> RowReader:
+    def _make_reader(self, table: Table, diagnostics: Diagnostics) -> RowReader:
         if table.body is None or not table.fields:
             return EmptyRows()
         body = self.document.bodies[table.body]
         if table.serialization == "TABLEDATA":
             from scichunk.formats.votable.rows.tabledata import TableData
 
-            return TableData(self.document, body, table.fields, findings)
+            return TableData(self.document, body, table.fields, diagnostics)
         if table.serialization not in {"BINARY", "BINARY2"} or table.stream is None:
             msg = f"data of the kind {table.serialization}"
             raise UnsupportedFeature(msg)
@@ -283,9 +283,9 @@ class VOTableFile(FileBase):
 
         stream = open_stream(self.location, self.document, body, table.stream)
         masked = table.serialization == "BINARY2"
-        return open_rows(stream, table.fields, findings, masked=masked, declared=table.n_rows)
+        return open_rows(stream, table.fields, diagnostics, masked=masked, declared=table.n_rows)
 
-    def _named(self) -> dict[str, Table]:
+    def _tables_by_group(self) -> dict[str, Table]:
         """Groups and their tables."""
         tables = self.document.tables
         if len(tables) <= 1:
@@ -295,5 +295,5 @@ class VOTableFile(FileBase):
         return self._groups
 
 
-def _label(table: Table) -> str:
+def _label_table(table: Table) -> str:
     return f"table {table.index}" + (f" {table.name!r}" if table.name else "")

@@ -11,7 +11,7 @@ from scichunk.codecs.text.xml_tree import Element
 from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.votable.document.scan import Document
-from scichunk.quiet import alone, quiet
+from scichunk.quiet import library_lock, quiet
 
 __all__ = ["astropy_header"]
 
@@ -53,10 +53,10 @@ def astropy_header(document: Document) -> Any:
     document.find_all()
     _check_sizes(document)
     # astropy makes room for as many rows as there are said to be, though none is shown to it
-    text = _NUMBER_OF_ROWS.sub(r"\1", document.header())
-    with alone(), quiet():
+    text = _NUMBER_OF_ROWS.sub(r"\1", document.header_text())
+    with library_lock(), quiet():
         try:
-            found = parse(io.BytesIO(_utf8(text)), verify="ignore")
+            found = parse(io.BytesIO(_to_utf8(text)), verify="ignore")
             tables = list(found.iter_tables())
             for table, ours in (
                 zip(tables, document.tables, strict=False) if len(tables) == len(document.tables) else ()
@@ -73,17 +73,21 @@ def astropy_header(document: Document) -> Any:
 def _check_sizes(document: Document) -> None:
     """Compare what astropy makes of fields and params with their text and the limits, before it makes it."""
     url = document.source.url
-    for element in _walk(document.root):
+    for element in _walk_elements(document.root):
         if element.tag == "PARAM":
-            count, text = _elements(element), element.get("value")
+            count, text = _count_elements(element), element.get("value")
             if count > max(_FEW, len(text)):
                 msg = f"the PARAM {element.get('name')!r} has {count} elements in a value of {len(text)} characters"
                 raise LimitExceeded(msg, url=url)
         elif element.tag == "TABLE":
-            check_decoded("astropy's room for the first rows", sum(map(_room, element.all("FIELD"))), url=url)
+            check_decoded(
+                "astropy's room for the first rows",
+                sum(map(_bytes_of_field, element.iterate_children("FIELD"))),
+                url=url,
+            )
 
 
-def _walk(root: Element) -> Iterator[Element]:
+def _walk_elements(root: Element) -> Iterator[Element]:
     left = [root]
     while left:
         element = left.pop()
@@ -91,14 +95,14 @@ def _walk(root: Element) -> Iterator[Element]:
         left += element.children
 
 
-def _room(field: Element) -> int:
+def _bytes_of_field(field: Element) -> int:
     """Bytes that astropy takes for a field of no rows: of variable length, those of a default value."""
     if field.get("arraysize").rstrip().endswith("*"):
-        return _DEFAULT_BYTES * _elements(field)
-    return _ROWS * _ELEMENT_BYTES.get(field.get("datatype"), 1) * _elements(field)
+        return _DEFAULT_BYTES * _count_elements(field)
+    return _ROWS * _ELEMENT_BYTES.get(field.get("datatype"), 1) * _count_elements(field)
 
 
-def _elements(field: Element) -> int:
+def _count_elements(field: Element) -> int:
     """Elements of one item of a field, as far as its arraysize says."""
     count = 1
     for number in re.findall(r"\d+", field.get("arraysize")):
@@ -106,7 +110,7 @@ def _elements(field: Element) -> int:
     return count
 
 
-def _utf8(text: str) -> bytes:
+def _to_utf8(text: str) -> bytes:
     """The text as UTF-8, whatever its declaration says."""
     if text.startswith("<?xml"):
         text = text[text.index("?>") + 2 :] if "?>" in text else text

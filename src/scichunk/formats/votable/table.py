@@ -9,19 +9,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
-from scichunk.formats.votable.values.column_part import Part, column_of, join_arrow
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
+from scichunk.formats.votable.values.column_part import ColumnPart, column_of, join_arrow
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
 
-Parts = list[list[Part]]
+Parts = list[list[ColumnPart]]
 
 
 class RowReader(Protocol):
@@ -68,14 +68,12 @@ class EmptyRows:
         """Return 1."""
         return 1
 
-    def partitions(self, nbytes: int) -> list[Rows]:
+    def partitions(self, _nbytes: int) -> list[Rows]:
         """Return one, of no rows."""
-        del nbytes
         return [Rows(0, 0)]
 
-    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+    def read(self, _rows: Rows, wanted: Sequence[int], _policy: Policy) -> Parts:
         """Return nothing."""
-        del rows, policy
         return [[] for _ in wanted]
 
 
@@ -90,19 +88,21 @@ class VOTable:
         Reads its rows.
     policy
         What becomes of values that cannot be read.
-    findings
+    diagnostics
         What was not as it should be, so far.
     """
 
     reader = "indexed"
 
-    def __init__(self, document: Document, table: Table, rows: RowReader, policy: Policy, findings: Findings) -> None:
-        self.document, self.table, self.rows, self.policy, self.findings = document, table, rows, policy, findings
+    def __init__(
+        self, document: Document, table: Table, rows: RowReader, policy: Policy, diagnostics: Diagnostics
+    ) -> None:
+        self.document, self.table, self.rows, self.policy, self.diagnostics = document, table, rows, policy, diagnostics
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory that reading rows takes for good: places of rows, streams that were decoded."""
-        return held_bytes(self.rows)
+        return cached_bytes(self.rows)
 
     @property
     def fields(self) -> tuple[Field, ...]:
@@ -112,19 +112,19 @@ class VOTable:
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in document order."""
-        return self._columns
+        return self._made_columns
 
     @cached_property
-    def _columns(self) -> tuple[Column, ...]:
+    def _made_columns(self) -> tuple[Column, ...]:
         return tuple(column_of(f, column_attributes(f), column_encoding(f)) for f in self.fields)
 
     @property
     def schema(self) -> Any:
         """Of the record batches."""
-        return self._schema
+        return self._made_schema
 
     @cached_property
-    def _schema(self) -> Any:
+    def _made_schema(self) -> Any:
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])
@@ -153,11 +153,11 @@ class VOTable:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """What the document says, and ``votable_warnings``: what in its header is not as the standard has it."""
-        return self._said | ({"votable_warnings": list(self.table.notes)} if self.table.notes else {})
+        return self._attributes | ({"votable_warnings": list(self.table.notes)} if self.table.notes else {})
 
     @cached_property
-    def _said(self) -> dict[str, Any]:
-        return table_attributes(self.table, self.document.root) | {"votable_header": self.document.header()}
+    def _attributes(self) -> dict[str, Any]:
+        return table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
 
     def count_rows(self) -> int:
         """Return the number of rows; those of TABLEDATA and of rows of varying size are counted, once."""
@@ -177,7 +177,7 @@ class VOTable:
         """
         import pyarrow as pa
 
-        wanted = list(range(len(self.fields))) if columns is None else [self._number(c) for c in columns]
+        wanted = list(range(len(self.fields))) if columns is None else [self._find_number(c) for c in columns]
         if not wanted and self.fields:  # the number of rows would be lost
             count = sum(p.rows for p in self.rows.read(rows, [0], self.policy)[0])
             return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
@@ -190,7 +190,14 @@ class VOTable:
         schema = pa.schema([self.schema.field(k) for k in wanted])
         return pa.RecordBatch.from_arrays([arrays[k] for k in wanted], schema=schema)
 
-    def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
+    def read_column(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        *,
+        raw: bool = False,  # noqa: ARG002  # nothing is scaled
+    ) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values; nulls become NaN, or the declared value.
 
         Raises
@@ -198,33 +205,32 @@ class VOTable:
         FormatError
             If an integer or boolean is null for which no value is declared.
         """
-        del raw  # nothing is scaled
-        number = self._number(name)
+        number = self._find_number(name)
         column, field = self.columns[number], self.fields[number]
         parts = self.rows.read(Rows(start, stop), [number], self.policy)[0] if stop > start else []
         found, lost = [], 0
         for part in parts:
-            values, count = part.numpy(column, field)
+            values, count = part.to_numpy(column, field)
             found.append(values)
             lost += count
         if lost:
             raise without_value(name, "scichunk.read_votable").at(
-                url=self.document.source.url, part=f"{self.findings.part}, rows {start} to {stop}"
+                url=self.document.source.url, part=f"{self.diagnostics.part}, rows {start} to {stop}"
             )
         if sum(len(f) for f in found) != stop - start:
             msg = f"rows {start} to {stop} are not all there"
-            raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
+            raise FormatError(msg, url=self.document.source.url, part=self.diagnostics.part)
         if not found:
             return np.empty((0, *(column.cell or ())), column.dtype)
         return found[0] if len(found) == 1 else np.concatenate(found)
 
     @cached_property
-    def _numbers(self) -> dict[str, int]:
+    def _numbers_by_name(self) -> dict[str, int]:
         return {field.name: number for number, field in reversed(list(enumerate(self.fields)))}
 
-    def _number(self, name: str) -> int:
-        number = self._numbers.get(name)
+    def _find_number(self, name: str) -> int:
+        number = self._numbers_by_name.get(name)
         if number is not None:
             return number
         msg = f"there is no column {name!r}; the table has {', '.join(f.name for f in self.fields[:20])}"
-        raise FormatError(msg, url=self.document.source.url, part=self.findings.part)
+        raise FormatError(msg, url=self.document.source.url, part=self.diagnostics.part)

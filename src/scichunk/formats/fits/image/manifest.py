@@ -12,42 +12,43 @@ from scichunk import options
 from scichunk.codecs.raw import RawCodec
 from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
-from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TileCodec
+from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TiledImageCodec
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.parameters import check_compression
 from scichunk.formats.fits.structure import HDU
-from scichunk.formats.fits.table.layout import Field, Layout, read_layout
+from scichunk.formats.fits.table.layout import TableField, TableLayout, read_layout
 from scichunk.formats.fits.table.rows import nbytes_of, stored_descriptors
 from scichunk.sources import ByteSource
 
 __all__ = ["build_index", "image_scaling", "is_smooth", "read_places", "tile_shape"]
 
-_SLAB: Final = 1 << 22
+_SLAB_BYTES: Final = 1 << 22
 """Bytes of the slabs in which an uncompressed image is read; it has no chunks of its own."""
 _MOST_SLABS: Final = 1 << 16
 _NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 """Stored types of numbers by letter of TFORM."""
-_MOST_HEAP: Final = 1 << 56
+_MOST_HEAP_BYTES: Final = 1 << 56
 """Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
-_FAR: Final = 1 << 62
+_IMPOSSIBLE_OFFSET: Final = 1 << 62
 """Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
 
 
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
     cards = hdu.cards
-    blank = cards.last("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
+    # BLANK has no meaning for floats (section 4.4.2.5), where ZBLANK stands for what the quantisation makes NaN.
+    blank = cards.last_value("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
-    scale, zero = cards.number("BSCALE", 1, last=True), cards.number("BZERO", 0, last=True)
+    scale, zero = cards.get_number("BSCALE", 1, last=True), cards.get_number("BZERO", 0, last=True)
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
 
 
 def is_smooth(hdu: HDU) -> bool:
     """Whether HCOMPRESS tiles are to be smoothed after decoding."""
-    return bool(_setting(hdu.cards, "SMOOTH", 0))
+    return bool(_read_setting(hdu.cards, "SMOOTH", 0))
 
 
 def build_index(hdu: HDU, source: ByteSource, *, raw: bool) -> ChunkManifest:
@@ -72,18 +73,19 @@ def build_index(hdu: HDU, source: ByteSource, *, raw: bool) -> ChunkManifest:
     part = f"HDU {hdu.index}"
     scaling = image_scaling(hdu, raw=raw)
     if hdu.kind == "compressed":
-        return _compressed(hdu, source, scaling, part)
+        return _index_compressed(hdu, source, scaling, part)
     if hdu.kind == "image":
-        return _plain(hdu, scaling, part)
+        return _index_plain(hdu, scaling, part)
     msg = "random groups" if hdu.kind == "groups" else f"no image, but {hdu.kind}"
     raise UnsupportedFeature(msg)
 
 
-def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
+def _index_plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
     """Slabs of whole rows (planes, ...), since the values lie in one piece."""
     shape = hdu.shape
     size = abs(hdu.bitpix) // 8
-    slab = max(_SLAB, hdu.nbytes // _MOST_SLABS)
+    # The index has an entry for each slab: slabs of huge files are larger.
+    slab = max(_SLAB_BYTES, hdu.nbytes // _MOST_SLABS)
     edges, inner = [1] * len(shape), size
     for axis in range(len(shape) - 1, -1, -1):
         edges[axis] = max(1, min(shape[axis], slab // inner))
@@ -95,14 +97,14 @@ def _plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
     if 0 in shape:  # nothing to cut, however long the other axes are
         edges = [max(1, length) for length in shape]
     grid = ChunkGrid(shape, tuple(edges))
-    starts, lengths = _slabs(grid, size, hdu.data)
+    starts, lengths = _locate_slabs(grid, size, hdu.data)
     stored = np.dtype(f">f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f">i{size}")
     order = tuple(range(len(shape)))
     codec = RawCodec(stored, order) if scaling.plain else ScaledCodec(stored, order, scaling=scaling)
-    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="slab")
+    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, label="slab")
 
 
-def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _locate_slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Positions of slabs: whole axes after the cut one, single positions before it."""
     strides = [size * math.prod(grid.shape[axis + 1 :]) for axis in range(len(grid.shape))]
     starts = np.full((1,) * len(grid.shape), base, np.int64)
@@ -116,10 +118,11 @@ def _slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64
     return starts.reshape(-1).astype(np.uint64), lengths.reshape(-1).astype(np.uint64)
 
 
-def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> ChunkManifest:
+def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> ChunkManifest:
     """Tiles by the descriptors of the table (FITS 4.0, section 10.1)."""
     cards, shape = hdu.cards, hdu.shape
-    algorithm = cards.string("ZCMPTYPE").strip().upper()
+    algorithm = cards.get_string("ZCMPTYPE").strip().upper()
+    # An alias that cfitsio knows.
     algorithm = "RICE_1" if algorithm == "RICE_ONE" else algorithm
     if algorithm not in ALGORITHMS:
         msg = f"compression {algorithm!r}"
@@ -130,27 +133,27 @@ def _compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str) -> Ch
         raise UnsupportedFeature(msg)
     grid = ChunkGrid(shape, tile_shape(hdu))
     table = _read_table(hdu, source, grid.size)
-    starts, lengths, kinds = _descriptors(table)
+    starts, lengths, kinds = _read_tile_descriptors(table)
     if hdu.bitpix > 0 and "ZBLANK" in table.fields:
         msg = "integers with a column ZBLANK"
         raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
     scales = _per_tile(cards, "ZSCALE", table) if hdu.bitpix < 0 else None
-    codec = TileCodec(
+    codec = TiledImageCodec(
         algorithm=algorithm,
         stored=stored,
         scaling=scaling,
-        block=int(_setting(cards, "BLOCKSIZE", 32)),
+        block=int(_read_setting(cards, "BLOCKSIZE", 32)),
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
         scales=scales,
         zeros=_per_tile(cards, "ZZERO", table) if hdu.bitpix < 0 else None,
-        blanks=_blanks(cards, table) if hdu.bitpix < 0 else None,
-        dither=_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
-        seed=cards.integer("ZDITHER0", 1),
+        blanks=_read_blanks(cards, table) if hdu.bitpix < 0 else None,
+        dither=_read_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
+        seed=cards.get_integer("ZDITHER0", 1),
     )
-    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, noun="tile")
+    return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, label="tile")
 
 
 def tile_shape(hdu: HDU) -> tuple[int, ...]:
@@ -166,7 +169,8 @@ def tile_shape(hdu: HDU) -> tuple[int, ...]:
         msg = f"a compressed image of shape {shape}"
         raise FormatError(msg)
     for axis in range(len(shape)):
-        length = hdu.cards.integer(f"ZTILE{len(shape) - axis}", shape[-1] if axis == len(shape) - 1 else 1)
+        # By default a tile is a row of the image.
+        length = hdu.cards.get_integer(f"ZTILE{len(shape) - axis}", shape[-1] if axis == len(shape) - 1 else 1)
         if length < 1:
             msg = f"ZTILE{len(shape) - axis} is {length}"
             raise FormatError(msg)
@@ -177,13 +181,13 @@ def tile_shape(hdu: HDU) -> tuple[int, ...]:
 class _TileTable(NamedTuple):
     """The table of a compressed image: a row for each tile."""
 
-    layout: Layout
-    fields: dict[str, Field]
+    layout: TableLayout
+    fields: dict[str, TableField]
     """By name, without those that have no elements."""
     rows: npt.NDArray[np.uint8]
     """Shape (tiles, bytes of a row)."""
 
-    def numbers(self, field: Field) -> npt.NDArray[Any]:
+    def read_numbers(self, field: TableField) -> npt.NDArray[Any]:
         """Values of a field of one number in a row; shape (tiles,)."""
         dtype = np.dtype(_NUMBERS[field.code])
         return np.ascontiguousarray(self.rows[:, field.offset : field.offset + dtype.itemsize]).view(dtype)[:, 0]
@@ -220,17 +224,17 @@ def read_places(
     FormatError, LimitExceeded
         If the table of the tiles is impossible, has fewer rows, or is too large.
     """
-    return _descriptors(_read_table(hdu, source, tiles))
+    return _read_tile_descriptors(_read_table(hdu, source, tiles))
 
 
-def _descriptors(
+def _read_tile_descriptors(
     table: _TileTable,
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
     """First byte, length, and kind of each tile: compressed, else gzipped, else as it is."""
     rows = len(table.rows)
     starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     kinds = np.zeros(rows, np.uint8)
-    most = min(table.layout.heap_end - table.layout.data, _MOST_HEAP)
+    most = min(table.layout.heap_end - table.layout.data, _MOST_HEAP_BYTES)
     names = (("COMPRESSED_DATA", 0), ("GZIP_COMPRESSED_DATA", GZIPPED), ("UNCOMPRESSED_DATA", UNCOMPRESSED))
     if names[0][0] not in table.fields:
         msg = "the table has no column COMPRESSED_DATA"
@@ -244,13 +248,14 @@ def _descriptors(
             msg = f"the column {name} is no array descriptor"
             raise FormatError(msg)
         count, offset = stored_descriptors(field, (table.rows, field.offset))
+        # Signed, as the standard has them (section 7.3.5): what is negative is not a number of 4 GB.
         bad = (count < 0) | (offset < 0) | (count > most) | (offset > most)
         here = left & ((count > 0) | bad)
         lengths[here] = np.where(bad, 1, nbytes_of(field, count))[here]
-        starts[here] = np.where(bad, _FAR, table.layout.heap + offset)[here]
+        starts[here] = np.where(bad, _IMPOSSIBLE_OFFSET, table.layout.heap + offset)[here]
         kinds[here] = kind
     missing = lengths == 0
-    lengths[missing], starts[missing] = 1, _FAR  # FITS knows no absent tiles
+    lengths[missing], starts[missing] = 1, _IMPOSSIBLE_OFFSET  # FITS knows no absent tiles
     return starts.astype(np.uint64), lengths.astype(np.uint64), kinds
 
 
@@ -261,20 +266,20 @@ def _per_tile(cards: Cards, name: str, table: _TileTable) -> npt.NDArray[np.floa
         if field.code not in "ED" or field.descriptor:
             msg = f"the column {name} is not floating point"
             raise FormatError(msg)
-        return table.numbers(field).astype(np.float64)
+        return table.read_numbers(field).astype(np.float64)
     if name in cards:
-        return np.full(len(table.rows), float(cards.number(name, 0)))
+        return np.full(len(table.rows), float(cards.get_number(name, 0)))
     return None
 
 
-def _blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | None:
+def _read_blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | None:
     """ZBLANK: a column, or a keyword for all tiles (BLANK if there is none)."""
     field = table.fields.get("ZBLANK")
     if field is not None:
         if field.code not in "BIJK" or field.descriptor:
             msg = "the column ZBLANK holds no integers"
             raise FormatError(msg)
-        return table.numbers(field).astype(np.int64)
+        return table.read_numbers(field).astype(np.int64)
     for name in ("ZBLANK", "BLANK"):
         value = cards.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
@@ -282,27 +287,28 @@ def _blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | None:
     return None
 
 
-def _setting(cards: Cards, name: str, default: float) -> float:
+def _read_setting(cards: Cards, name: str, default: float) -> float:
     """Value of a parameter of the compression: ZNAMEn says its name, ZVALn its value."""
+    # Numbers of keywords have three digits at most, and no gaps (section 10.1.2).
     for i in range(1, 1000):
         found = cards.get(f"ZNAME{i}")
         if found is None:
             break
         if isinstance(found, str) and found.strip().upper() == name:
-            return cards.number(f"ZVAL{i}", default)
+            return cards.get_number(f"ZVAL{i}", default)
     return default
 
 
 def _pixel_bytes(cards: Cards) -> int:
-    size = int(_setting(cards, "BYTEPIX", 4))
+    size = int(_read_setting(cards, "BYTEPIX", 4))
     if size not in {1, 2, 4}:
         msg = f"BYTEPIX is {size}"
         raise UnsupportedFeature(msg)
     return size
 
 
-def _dither(cards: Cards) -> int:
-    method = cards.string("ZQUANTIZ", "NO_DITHER").strip().upper()
+def _read_dither(cards: Cards) -> int:
+    method = cards.get_string("ZQUANTIZ", "NO_DITHER").strip().upper()
     if method in {"NO_DITHER", "NONE"}:
         return 0
     if method in {"SUBTRACTIVE_DITHER_1", "SUBTRACTIVE_DITHER_2"}:

@@ -13,10 +13,10 @@ from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayVar, Node
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.manifest import image_scaling
-from scichunk.formats.fits.metadata import World, axes
+from scichunk.formats.fits.metadata import World, name_axes
 from scichunk.formats.fits.structure import HDU
 
-__all__ = ["attributes", "build", "codec_name", "inherited", "names", "variable_name"]
+__all__ = ["build_node", "card_attributes", "codec_name", "inherit_attributes", "name_groups", "variable_name"]
 
 _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|BSCALE|BZERO|BLANK"
@@ -25,7 +25,7 @@ _STRUCTURAL: Final = re.compile(
 )
 
 
-def names(hdus: list[HDU]) -> dict[str, HDU]:
+def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
     """Name each HDU for a group: EXTNAME, with EXTVER where several have it; ``HDU_n`` where there is none."""
     plain = [re.sub(r"[/\s]+", "_", h.name.strip()) for h in hdus]
     found: dict[str, HDU] = {}
@@ -39,32 +39,32 @@ def names(hdus: list[HDU]) -> dict[str, HDU]:
     return found
 
 
-def attributes(cards: Cards) -> dict[str, Any]:
+def card_attributes(cards: Cards) -> dict[str, Any]:
     """Values of the cards that do not say how the data are stored, each keyword once."""
     found = {n: value for n, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(n)}
     return {name: int(value) if isinstance(value, bool) else value for name, value in found.items()}
 
 
-def inherited(cards: Cards, primary: Cards) -> dict[str, Any]:
+def inherit_attributes(cards: Cards, primary: Cards) -> dict[str, Any]:
     """What an extension with INHERIT = T takes over from the primary header (FITS 4.0, section 4.4.2.6)."""
-    return attributes(primary) if cards.get("INHERIT") is True else {}
+    return card_attributes(primary) if cards.get("INHERIT") is True else {}
 
 
 def codec_name(source: ArraySource, hdu: HDU) -> str:
     """How the pixels are encoded, for people."""
     if isinstance(source, IndexedArray):
         return source.index.codec.name
-    return hdu.cards.string("ZCMPTYPE").strip() if hdu.kind == "compressed" else "uncompressed"
+    return hdu.cards.get_string("ZCMPTYPE").strip() if hdu.kind == "compressed" else "uncompressed"
 
 
 def variable_name(hdu: HDU) -> str:
     """Name the variable of an image: EXTNAME in lower case, ``data`` where there is none or a dimension has that name."""
-    world = axes(hdu)
-    name = re.sub(r"\s+", "_", hdu.cards.string("EXTNAME").strip().lower()) or "data"
+    world = name_axes(hdu)
+    name = re.sub(r"\s+", "_", hdu.cards.get_string("EXTNAME").strip().lower()) or "data"
     return "data" if name in {*world.dims, *world.names} else name
 
 
-def build(
+def build_node(
     hdu: HDU,
     values: tuple[ArrayId, ArraySource],
     stored: tuple[ArrayId, ArraySource],
@@ -72,38 +72,38 @@ def build(
     attrs: Mapping[str, Any],
 ) -> Node:
     """Make the node of an image, of its values and of what is stored; ``attrs``: what it inherits."""
-    cards, named = hdu.cards, axes(hdu)
+    cards, named = hdu.cards, name_axes(hdu)
     name = variable_name(hdu)
     own: dict[str, Any] = {"fits_header": world.header}
     if world.tables:
         own["wcs_tables"] = world.tables
-    if cards.string("BUNIT"):
-        own["units"] = cards.string("BUNIT").strip()
-    if cards.string("BTYPE"):
-        own["long_name"] = cards.string("BTYPE").strip()
+    if cards.get_string("BUNIT"):
+        own["units"] = cards.get_string("BUNIT").strip()
+    if cards.get_string("BTYPE"):
+        own["long_name"] = cards.get_string("BTYPE").strip()
     array_id, source = values
     encoding = {"reader": source.reader, "codec": codec_name(source, hdu), "bitpix": hdu.bitpix}
     scaling = image_scaling(hdu)
     untouched = None
     if not scaling.plain:
         dtype = stored[1].dtype
-        untouched = ArrayVar(name, named.dims, *stored, own | _cf(scaling, dtype), encoding)
-        encoding = encoding | _stored(hdu, source)
+        untouched = ArrayVar(name, named.dims, *stored, own | _cf_attributes(scaling, dtype), encoding)
+        encoding = encoding | _stored_encoding(hdu, source)
     variable = ArrayVar(name, named.dims, array_id, source, own, encoding, raw=untouched)
-    return Node((variable,), world.coords, {**attrs, **attributes(cards)}, world.header if named.sky else "")
+    return Node((variable,), world.coords, {**attrs, **card_attributes(cards)}, world.header if named.sky else "")
 
 
-def _stored(hdu: HDU, source: ArraySource) -> dict[str, Any]:
+def _stored_encoding(hdu: HDU, source: ArraySource) -> dict[str, Any]:
     """What an unscaled copy would need: for ``encoding``."""
     found: dict[str, Any] = {"dtype": source.dtype}
     for key, name in (("bscale", "BSCALE"), ("bzero", "BZERO"), ("blank", "BLANK")):
-        value = hdu.cards.last(name)
+        value = hdu.cards.last_value(name)
         if value is not None:
             found[key] = value
     return found
 
 
-def _cf(scaling: Scaling, dtype: np.dtype[Any]) -> dict[str, Any]:
+def _cf_attributes(scaling: Scaling, dtype: np.dtype[Any]) -> dict[str, Any]:
     """The scaling as CF attributes, for those who ask for stored values."""
     found: dict[str, Any] = {}
     if scaling.flip:

@@ -15,8 +15,8 @@ from scichunk.errors import FormatError, LimitExceeded, ScichunkError, Unsupport
 from scichunk.formats.fits.image.manifest import tile_shape
 from scichunk.formats.fits.image.parameters import check_compression, is_dithered
 from scichunk.formats.fits.image.tile_heads import TileHeads
-from scichunk.formats.fits.structure import HDU, Structure
-from scichunk.quiet import alone, quiet
+from scichunk.formats.fits.structure import HDU, FITSStructure
+from scichunk.quiet import library_lock, quiet
 from scichunk.sources import ByteSource
 from scichunk.sources.spill import LocalCopy
 
@@ -52,7 +52,7 @@ class AstropyWindows:
             msg = f"astropy would have to hold {size} bytes, beyond the limit of {limit} (options.max_chunk_bytes)"
             raise LimitExceeded(msg)
 
-    def _open(self, path: str) -> Any:  # astropy has no types
+    def _open_file(self, path: str) -> Any:  # astropy has no types
         from astropy.io import fits
 
         return fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
@@ -63,10 +63,10 @@ class AstropyWindows:
         if self._hdu.kind == "compressed":
             self._heads.check(window)
         with (
-            alone()
+            library_lock()
         ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
             try:
-                with self._copy.path() as path, quiet(), self._open(path) as file:
+                with self._copy.path() as path, quiet(), self._open_file(path) as file:
                     hdu = file[self._hdu.index]
                     found = hdu.data.data[window] if self._hdu.kind == "groups" else hdu.section[window]
                     return np.asarray(found)
@@ -76,13 +76,13 @@ class AstropyWindows:
                 msg = f"astropy cannot read it: {type(error).__name__}: {error}"
                 raise FormatError(msg) from error
 
-    def dtype(self) -> np.dtype[Any]:
+    def find_dtype(self) -> np.dtype[Any]:
         """Type of the values that astropy gives; asked of one of them."""
         one = self(tuple(slice(0, 1) for _ in self._hdu.shape))
         return one.dtype.newbyteorder("=")
 
 
-def _check_headers(structure: Structure, hdu: HDU) -> None:
+def _check_headers(structure: FITSStructure, hdu: HDU) -> None:
     """Check the numbers that astropy takes on trust, in each header that it reads on its way to an HDU.
 
     It loops as often as they say while it holds the lock, or hands them to decoders in C. The headers are parsed by astropy's own
@@ -109,7 +109,7 @@ def _astropy_header(hdu: HDU) -> Any:  # astropy has no types
     return fits.Header.fromstring(hdu.cards.text)
 
 
-def _check_compressed(structure: Structure, hdu: HDU, header: Any) -> None:
+def _check_compressed(structure: FITSStructure, hdu: HDU, header: Any) -> None:
     """Check a compressed image, whose table and heap astropy may read as a whole."""
     check_compression(header)
     names = [f"ZVAL{i}" for i in range(1, 1000) if str(header.get(f"ZNAME{i}")).strip().upper() == "BYTEPIX"]
@@ -121,7 +121,7 @@ def _check_compressed(structure: Structure, hdu: HDU, header: Any) -> None:
         raise UnsupportedFeature(msg)
     tile_shape(hdu)
     cards = hdu.cards
-    table, heap = cards.integer("NAXIS1") * cards.integer("NAXIS2"), cards.integer("PCOUNT", 0)
+    table, heap = cards.get_integer("NAXIS1") * cards.get_integer("NAXIS2"), cards.get_integer("PCOUNT", 0)
     if table + heap > structure.size:
         msg = f"a table of {table} bytes with a heap of {heap} bytes in a file of {structure.size}"
         raise FormatError(msg)
@@ -131,7 +131,7 @@ def _check_compressed(structure: Structure, hdu: HDU, header: Any) -> None:
         raise LimitExceeded(msg)
 
 
-def open_reference(structure: Structure, hdu: HDU, why: str, *, raw: bool) -> ReferenceArray:
+def open_reference(structure: FITSStructure, hdu: HDU, why: str, *, raw: bool) -> ReferenceArray:
     """Open an image through astropy.
 
     Raises
@@ -149,4 +149,4 @@ def open_reference(structure: Structure, hdu: HDU, why: str, *, raw: bool) -> Re
     windows = AstropyWindows(structure.source, hdu, raw=raw)
     shape = hdu.shape
     edges = tuple(max(1, n) for n in shape)
-    return ReferenceArray(ChunkGrid(shape, edges), windows.dtype(), why, windows)
+    return ReferenceArray(ChunkGrid(shape, edges), windows.find_dtype(), why, windows)

@@ -20,12 +20,12 @@ from scichunk.sources import ByteSource
 
 __all__ = ["TileHeads"]
 
-_STEP: Final = 1 << 20
+_STEP_BYTES: Final = 1 << 20
 _MOST_PIXEL_BYTES: Final = 8
 _HCOMPRESS: Final = struct.Struct(">Hii")
 """Its mark, and the rows and columns of the tile (cfitsio, fits_hdecompress)."""
 _HCOMPRESS_MARK: Final = 0xDD99
-_PLIO_HEAD: Final = 7
+_PLIO_HEAD_WORDS: Final = 7
 """Words before the instructions; a list of the old kind, whose third word is positive, has three (IRAF, plio)."""
 
 
@@ -48,12 +48,12 @@ class TileHeads:
         self._algorithm = str(hdu.cards.get("ZCMPTYPE") or "").strip().upper()
 
     @cached_property
-    def _grid(self) -> ChunkGrid:
+    def _chunk_grid(self) -> ChunkGrid:
         return ChunkGrid(self._hdu.shape, tile_shape(self._hdu))
 
     @cached_property
-    def _places(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
-        return read_places(self._hdu, self._source, self._grid.size)
+    def _tile_ranges(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], npt.NDArray[np.uint8]]:
+        return read_places(self._hdu, self._source, self._chunk_grid.size)
 
     def check(self, window: tuple[slice, ...]) -> None:
         """Look at the tiles of a window, ascending slices.
@@ -63,14 +63,14 @@ class TileHeads:
         FormatError
             If a tile holds more than its pixels.
         """
-        grid, (starts, lengths, kinds) = self._grid, self._places
+        grid, (starts, lengths, kinds) = self._chunk_grid, self._tile_ranges
         spans = [
             range(grid.find(axis, s.start), grid.find(axis, s.stop - 1) + 1 if s.stop > s.start else 0)
             for axis, s in enumerate(window)
         ]
-        for place in itertools.product(*spans):
-            number = grid.flat(place)
-            shape = tuple(stop - start for start, stop in itertools.starmap(grid.bounds, enumerate(place)))
+        for position in itertools.product(*spans):
+            number = grid.flat(position)
+            shape = tuple(stop - start for start, stop in itertools.starmap(grid.bounds, enumerate(position)))
             start, stop = int(starts[number]), int(starts[number] + lengths[number])
             look = _CHECKS.get(self._algorithm if kinds[number] == 0 else "GZIP_1")
             if look is not None and stop <= self._source.fingerprint.size:  # astropy reads nothing outside of the file
@@ -84,7 +84,7 @@ def _check_gzip(source: ByteSource, start: int, stop: int, shape: tuple[int, ...
     data = bytes(source.read_ranges([start], [stop])[0])
     try:
         while data:
-            total += len(stream.decompress(data, _STEP))
+            total += len(stream.decompress(data, _STEP_BYTES))
             if total > limit:
                 msg = f"gzip data hold more than {limit} bytes, for {math.prod(shape)} pixels"
                 raise FormatError(msg)
@@ -106,13 +106,12 @@ def _check_hcompress(source: ByteSource, start: int, stop: int, shape: tuple[int
         raise FormatError(msg)
 
 
-def _check_plio(source: ByteSource, start: int, stop: int, shape: tuple[int, ...]) -> None:
-    del shape
-    data = bytes(source.read_ranges([start], [min(stop, start + 2 * _PLIO_HEAD)])[0])
+def _check_plio(source: ByteSource, start: int, stop: int, _shape: tuple[int, ...]) -> None:
+    data = bytes(source.read_ranges([start], [min(stop, start + 2 * _PLIO_HEAD_WORDS)])[0])
     words = np.frombuffer(data[: len(data) // 2 * 2], ">i2").astype(np.int64)
     there = (stop - start) // 2
     old = words.size > 2 and words[2] > 0
-    if there < (3 if old else _PLIO_HEAD):
+    if there < (3 if old else _PLIO_HEAD_WORDS):
         msg = f"PLIO data of {there} words"
         raise FormatError(msg)
     count = int(words[2] if old else (words[4] << 15) + words[3])

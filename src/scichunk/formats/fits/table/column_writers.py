@@ -16,7 +16,7 @@ from scichunk.tables.arrow import dtype_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OutField", "field_for"]
+__all__ = ["FITSColumnWriter", "field_for"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -31,7 +31,7 @@ _CANDIDATES: Final = 8
 
 
 @dataclass
-class OutField:
+class FITSColumnWriter:
     """One column on its way into a file; what is learnt from the rows goes into it before they are written."""
 
     column: Column
@@ -79,7 +79,7 @@ class OutField:
             return 1 << (8 * self.dtype.itemsize - 1)
         return -128 if self.dtype == np.int8 else 0
 
-    def cards(self) -> list[tuple[str, Any]]:
+    def column_cards(self) -> list[tuple[str, Any]]:
         """Keywords without their number."""
         form = f"1Q{self.code}({self.longest})" if self.variable else f"{self.repeat}{self.code}"
         found: list[tuple[str, Any]] = [("TTYPE", self.column.name), ("TFORM", form)]
@@ -91,16 +91,16 @@ class OutField:
             found.append(("TZERO", self.zero))
         elif self.dtype.kind in "iufc" and not self.variable and (scale or zero):
             found += [("TSCAL", float(scale or 1)), ("TZERO", float(zero or 0))]
-        said = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
-        if self.null is not None or said is not None:
-            found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(said))))
+        declared = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
+        if self.null is not None or declared is not None:
+            found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(declared))))
         return found
 
     # ---- looking at rows
 
-    def look(self, array: pa.Array) -> None:
+    def observe(self, array: pa.Array) -> None:
         """Learn from rows what the header needs."""
-        flat = _flatten(array)
+        flat = _flatten_cells(array)
         if self.code == "A" and not self.fixed_text and not self.variable and len(flat):
             import pyarrow.compute as pc
 
@@ -134,18 +134,18 @@ class OutField:
 
     # ---- writing rows
 
-    def put(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
+    def put_cells(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
         """Write a column of rows into their bytes; returns what goes into the heap, which has ``heap`` bytes already."""
         if self.variable:
             return self._put_variable(array, rows, heap)
         target = rows[:, self.offset : self.offset + self.width]
-        flat = _flatten(array)
+        flat = _flatten_cells(array)
         if self.code == "A":
-            target[...] = self._texts(flat).reshape(len(rows), -1)
+            target[...] = self._encode_texts(flat).reshape(len(rows), -1)
         elif self.code == "X":
-            target[...] = np.packbits(self._elements(flat).reshape(len(rows), -1) == ord("T"), axis=1)
+            target[...] = np.packbits(self._encode_elements(flat).reshape(len(rows), -1) == ord("T"), axis=1)
         elif self.width:
-            target[...] = self._elements(flat).view(np.uint8).reshape(len(rows), -1)
+            target[...] = self._encode_elements(flat).view(np.uint8).reshape(len(rows), -1)
         return b""
 
     def _put_variable(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
@@ -159,7 +159,7 @@ class OutField:
             import pyarrow.compute as pc
 
             counts = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-            elements = self._elements(array.flatten())
+            elements = self._encode_elements(array.flatten())
             data, size = elements.tobytes(), elements.dtype.itemsize
         ends = np.cumsum(counts) * size
         pair = np.stack([counts, np.where(counts > 0, heap + ends - counts * size, 0)], axis=1)
@@ -167,7 +167,7 @@ class OutField:
         self.longest = max(self.longest, int(counts.max(initial=0)))
         return data
 
-    def _texts(self, flat: pa.Array) -> Bytes:
+    def _encode_texts(self, flat: pa.Array) -> Bytes:
         """Texts of one length, filled up with NUL."""
         out = np.zeros((len(flat), self.text), np.uint8)
         encoded = [(t or "").encode() for t in flat.to_pylist()]
@@ -179,7 +179,7 @@ class OutField:
             out[...] = np.array(encoded, f"S{self.text}").view(np.uint8).reshape(len(encoded), self.text)
         return out
 
-    def _elements(self, flat: pa.Array) -> npt.NDArray[Any]:
+    def _encode_elements(self, flat: pa.Array) -> npt.NDArray[Any]:
         """Values as they are stored: big-endian, nulls replaced."""
         stored = np.dtype(_STORED["L" if self.code == "X" else self.code])
         if self.code in "LX":
@@ -225,7 +225,7 @@ class OutField:
             values[nulls] = self.null
 
 
-def _flatten(array: pa.Array) -> pa.Array:
+def _flatten_cells(array: pa.Array) -> pa.Array:
     """Elements of fixed cells; those of null cells are null."""
     import pyarrow as pa
 
@@ -236,7 +236,7 @@ def _flatten(array: pa.Array) -> pa.Array:
     return array
 
 
-def field_for(column: Column) -> OutField:
+def field_for(column: Column) -> FITSColumnWriter:
     """Choose the form of a column.
 
     Raises
@@ -259,7 +259,7 @@ def field_for(column: Column) -> OutField:
         form = str(column.encoding.get("tform", ""))
         variable = form.upper().lstrip("01").startswith(("PA", "QA"))
         width = _known_width(column)
-        return OutField(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))
+        return FITSColumnWriter(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))
     dtype = dtype_of(kind)
     if dtype.kind == "O":
         msg = f"column {column.name!r} of type {kind} has no form in FITS"
@@ -267,14 +267,14 @@ def field_for(column: Column) -> OutField:
     code = _FORMS["b" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"]
     if code == "L" and cell and str(column.encoding.get("tform", "")).upper().endswith("X"):
         code = "X"
-    found = OutField(column, code, tuple(cell), variable, dtype)
+    found = FITSColumnWriter(column, code, tuple(cell), variable, dtype)
     if dtype.kind in "iu" and not variable:
         info = np.iinfo(dtype)
         low, high = int(info.min), int(info.max)
         if column.null is not None:
             found.null = int(column.null)
-        elif (said := column.encoding.get("tnull")) is not None and "tscal" not in column.encoding:
-            found.null = int(said) + found.zero
+        elif (declared := column.encoding.get("tnull")) is not None and "tscal" not in column.encoding:
+            found.null = int(declared) + found.zero
         if found.null is None or not low <= found.null <= high:  # headers declare values that the type does not have
             found.null = None
             found.candidates = [*range(low, low + _CANDIDATES), *range(high, high - _CANDIDATES, -1)]

@@ -12,20 +12,20 @@ import numpy.typing as npt
 from scichunk.codecs import ways
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
-from scichunk.formats.fits.cards import CARD, Cards
-from scichunk.formats.fits.table.layout import TEXT, Field
+from scichunk.formats.fits.cards import CARD_BYTES, Cards
+from scichunk.formats.fits.table.layout import TEXT, TableField
 from scichunk.tables.arrow import arrow_type
 
 __all__ = [
     "NAMES",
     "Rows2D",
     "column_of",
+    "convert_numbers",
     "decode_text",
-    "decoded",
+    "decode_texts",
     "element_type",
     "header_attrs",
     "is_column_keyword",
-    "numbers",
     "text_cells",
     "values_of",
 ]
@@ -43,24 +43,24 @@ _STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCO
 _OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
 
 
-def column_of(field: Field, attrs: dict[str, Any]) -> Column:
+def column_of(field: TableField, attrs: dict[str, Any]) -> Column:
     """Make the column of a field; ``attrs``: what the header says of it."""
     encoding: dict[str, Any] = {"tform": field.form}
     if field.codec and field.codec != TEXT:
         encoding["zctyp"] = field.codec
     dtype = element_type(field)
     cell, raw = field.cell, None
-    null = _null(field, dtype)
+    null = _null_value(field, dtype)
     if cell is None:
         if isinstance(field.null, int):
             attrs = attrs | {"null": field.null}
         kind: Any = arrow_type(np.dtype(object)) if field.code == "A" else arrow_type(dtype, None)
-        return Column(field.name, kind, np.dtype(object), None, attrs, encoding | _linear(field))
+        return Column(field.name, kind, np.dtype(object), None, attrs, encoding | _linear_scaling(field))
     if field.scaled:
-        encoding |= _linear(field)
+        encoding |= _linear_scaling(field)
         if field.codec != TEXT:
             stored = np.dtype(_STORED[field.code]).newbyteorder("=")
-            blank = _null(field, stored)
+            blank = _null_value(field, stored)
             linear = {"scale_factor": float(field.scale), "add_offset": float(field.zero)}
             raw = Column(field.name, arrow_type(stored, cell), stored, cell, attrs | linear, encoding, blank)
         null = None
@@ -68,18 +68,19 @@ def column_of(field: Field, attrs: dict[str, Any]) -> Column:
     return Column(field.name, kind, dtype, cell, attrs, encoding, null, raw)
 
 
-def _linear(field: Field) -> dict[str, Any]:
+def _linear_scaling(field: TableField) -> dict[str, Any]:
     settings = (("tscal", field.scale, 1), ("tzero", field.zero, 0), ("tnull", field.null, None))
     return {name: value for name, value, default in settings if value != default}
 
 
-def element_type(field: Field) -> np.dtype[Any]:
+def element_type(field: TableField) -> np.dtype[Any]:
     """Type of single values, native byte order."""
     if field.code == "A":
         return np.dtype(f"U{max(1, field.text)}")
     if field.code in "LX":
         return np.dtype(bool)
     if field.codec == TEXT:
+        # As astropy: the smallest integer that holds as many digits.
         size = 2 if field.repeat <= 4 else 8 if field.repeat > 9 else 4
         plain = {"I": f"i{size}", "J": "i8"}.get(field.code, "f8")
         return np.dtype("f8" if field.scaled else plain)
@@ -91,7 +92,7 @@ def element_type(field: Field) -> np.dtype[Any]:
     return stored
 
 
-def _null(field: Field, dtype: np.dtype[Any]) -> Any:
+def _null_value(field: TableField, dtype: np.dtype[Any]) -> Any:
     """The value that stands for null among values of a type, if it can occur (TNULL is a stored value)."""
     if field.codec == TEXT:
         try:
@@ -114,10 +115,10 @@ def is_column_keyword(key: str) -> bool:
     return bool(stem) and stem not in _OTHERS and (stem[0] == "T" or stem[0].isdecimal() or stem in _STRUCTURAL)
 
 
-def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]]:
+def header_attrs(cards: Cards, fields: tuple[TableField, ...]) -> list[dict[str, Any]]:
     """What a header says of each column: unit, description, UCD, display, time and world coordinates, ranges."""
     found: dict[int, dict[str, Any]] = {f.number: {} for f in fields}
-    for at in range(0, len(cards.text), CARD):
+    for at in range(0, len(cards.text), CARD_BYTES):
         key = cards.text[at : at + 8].decode("latin-1").rstrip()
         parsed = _INDEXED.fullmatch(key)
         if parsed is None:
@@ -137,7 +138,7 @@ def header_attrs(cards: Cards, fields: tuple[Field, ...]) -> list[dict[str, Any]
     return [found[f.number] for f in fields]
 
 
-def numbers(field: Field, rows: Rows2D, out: Array, mask: Array | None, *, raw: bool = False) -> None:
+def convert_numbers(field: TableField, rows: Rows2D, out: Array, mask: Array | None, *, raw: bool = False) -> None:
     """Convert the numbers, logicals or bits of rows.
 
     Parameters
@@ -159,6 +160,7 @@ def numbers(field: Field, rows: Rows2D, out: Array, mask: Array | None, *, raw: 
     if not n or not len(part):
         return
     if field.code == "L":
+        # T, F, or a zero byte for null (section 7.3.3.1).
         np.equal(part[:, :n], ord("T"), out=flat)
         if marks is not None:
             np.not_equal(part[:, :n], ord("F"), out=marks)
@@ -169,10 +171,10 @@ def numbers(field: Field, rows: Rows2D, out: Array, mask: Array | None, *, raw: 
         return
     stored = np.dtype(_STORED[field.code])
     values = part[:, : n * stored.itemsize].view(stored)
-    _convert(field, values, flat, marks, raw=raw)
+    _convert_values(field, values, flat, marks, raw=raw)
 
 
-def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw: bool) -> None:
+def _convert_values(field: TableField, values: Array, out: Array, mask: Array | None, *, raw: bool) -> None:
     """From stored numbers of the file's byte order to values."""
     null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
     blanks = None
@@ -185,6 +187,7 @@ def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw
     if raw or not (field.flip or field.scaled):
         np.copyto(out, values)
     elif field.flip:
+        # TZERO of 2**63 is no int64: the highest bit is turned instead of adding it (table 19).
         unsigned = out.view(f"u{out.dtype.itemsize}")
         np.copyto(unsigned, values.view(values.dtype.str.replace("i", "u")))
         np.bitwise_xor(unsigned, unsigned.dtype.type(field.flip), out=unsigned)
@@ -199,7 +202,7 @@ def _convert(field: Field, values: Array, out: Array, mask: Array | None, *, raw
             out[blanks] = np.nan
 
 
-def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
+def values_of(field: TableField, flat: npt.NDArray[np.uint8]) -> Array:
     """Convert elements that lie one after another (in a heap, already in native byte order); shape (elements,).
 
     As in astropy there are no nulls: integers that equal TNULL are handed out as they are, and a logical is true or not. Bytes
@@ -214,11 +217,11 @@ def values_of(field: Field, flat: npt.NDArray[np.uint8]) -> Array:
     if not (field.flip or field.scaled):
         return values
     out = np.empty(values.shape, dtype)
-    _convert(field, values, out, None, raw=False)
+    _convert_values(field, values, out, None, raw=False)
     return out
 
 
-def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
+def text_cells(field: TableField, rows: Rows2D, out: Array) -> None:
     """Convert texts to ``out`` of shape (rows, *cell) and kind U: up to a NUL, without trailing blanks (section 7.3.3.1)."""
     fits_columns = ways.choose("text.fits_columns")
 
@@ -228,15 +231,15 @@ def text_cells(field: Field, rows: Rows2D, out: Array) -> None:
         out[...] = ""
         return
     wide = out.reshape(len(data), count).view(np.uint32).reshape(len(data), count, -1)
-    state = fits_columns.texts(data.reshape(-1), data.shape[1], first, field.text, wide)
+    state = fits_columns.widen_texts(data.reshape(-1), data.shape[1], first, field.text, wide)
     if state == -2:
         msg = f"column {field.name!r} lies outside its rows"
         raise FormatError(msg)
     if state:
-        out.reshape(-1)[:] = decoded(field, rows, count)
+        out.reshape(-1)[:] = decode_texts(field, rows, count)
 
 
-def decoded(field: Field, rows: Rows2D, count: int) -> list[str]:
+def decode_texts(field: TableField, rows: Rows2D, count: int) -> list[str]:
     """Texts one by one, where some are beyond ASCII: that FITS does not allow, but files have it."""
     data, first = rows
     size = field.text

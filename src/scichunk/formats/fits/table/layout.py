@@ -12,7 +12,7 @@ from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.structure import HDU
 
-__all__ = ["SIZES", "TEXT", "Field", "Layout", "read_layout"]
+__all__ = ["SIZES", "TEXT", "TableField", "TableLayout", "read_layout"]
 
 SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, "D": 8, "C": 8, "M": 16}
 """Bytes of an element by letter of TFORM; X: of eight."""
@@ -24,7 +24,7 @@ _MOST_EMPTY: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class TableField:
     """One field of a row."""
 
     number: int
@@ -68,10 +68,10 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """A table: its fields and where its rows are."""
 
-    fields: tuple[Field, ...] = field(repr=False)
+    fields: tuple[TableField, ...] = field(repr=False)
     ascii: bool
     width: int
     """Bytes of a row."""
@@ -89,7 +89,7 @@ class Layout:
     """Bytes of a descriptor of that table: 16 (1QB) or 8 (1PB)."""
 
 
-def read_layout(hdu: HDU) -> Layout:
+def read_layout(hdu: HDU) -> TableLayout:
     """Parse the header of a table.
 
     Raises
@@ -100,14 +100,15 @@ def read_layout(hdu: HDU) -> Layout:
         If sizes are beyond any file.
     """
     cards = hdu.cards
-    width, rows = cards.integer("NAXIS1"), cards.integer("NAXIS2")
-    count = cards.integer("TFIELDS", 0)
+    width, rows = cards.get_integer("NAXIS1"), cards.get_integer("NAXIS2")
+    # Each field has a card of its own at least; a count beyond that would only make us loop.
+    count = cards.get_integer("TFIELDS", 0)
     if not 0 <= count <= len(cards.text) // 80:
         msg = f"TFIELDS is {count}, but there are only {len(cards.text) // 80} cards"
         raise FormatError(msg)
     is_ascii = hdu.kind == "ascii"
     compressed = cards.get("ZTABLE") is True and not is_ascii
-    names = unique_names([_name(cards, i) for i in range(1, count + 1)])
+    names = unique_names([_column_name(cards, i) for i in range(1, count + 1)])
     parse = _ascii_field if is_ascii else _compressed_field if compressed else _binary_field
     fields, at = [], 0
     for number, name in enumerate(names, 1):
@@ -117,21 +118,23 @@ def read_layout(hdu: HDU) -> Layout:
     row = max((f.offset + f.width for f in fields), default=0)
     outer, outer_rows = width, rows
     if compressed:
-        width, rows = cards.integer("ZNAXIS1"), cards.integer("ZNAXIS2")
+        width, rows = cards.get_integer("ZNAXIS1"), cards.get_integer("ZNAXIS2")
     if row > width or min(width, rows) < 0:
         msg = f"columns of {row} bytes in {rows} rows of {width}"
         raise FormatError(msg)
+    # Rows without bytes are bounded by no file size.
     if (width == 0 or not fields) and rows > _MOST_EMPTY:
         msg = f"{rows} empty rows"
         raise LimitExceeded(msg)
-    heap = cards.integer("THEAP", outer * outer_rows)
+    # By default the heap follows the rows (section 7.3.5).
+    heap = cards.get_integer("THEAP", outer * outer_rows)
     if not 0 <= heap <= hdu.nbytes:
         if compressed or any(f.descriptor for f in fields):
             msg = f"the heap begins at byte {heap} of {hdu.nbytes} (THEAP)"
             raise FormatError(msg)
         heap = hdu.nbytes  # of no meaning
-    tile, descriptor = _tiling(cards, rows, (count, outer, outer_rows)) if compressed else (0, 16)
-    return Layout(
+    tile, descriptor = _read_tiling(cards, rows, (count, outer, outer_rows)) if compressed else (0, 16)
+    return TableLayout(
         tuple(fields),
         is_ascii,
         width,
@@ -145,35 +148,35 @@ def read_layout(hdu: HDU) -> Layout:
     )
 
 
-def _tiling(cards: Cards, rows: int, outer: tuple[int, int, int]) -> tuple[int, int]:
+def _read_tiling(cards: Cards, rows: int, outer: tuple[int, int, int]) -> tuple[int, int]:
     """Rows of a tile of a compressed table, and bytes of a descriptor; ``outer``: columns, row bytes and rows of the table around it."""
     count, width, tiles = outer
     descriptor = width // max(1, count)
     if descriptor not in {8, 16} or descriptor * count != width:
         msg = f"rows of {width} bytes are no descriptors of {count} columns"
         raise FormatError(msg)
-    tile = cards.integer("ZTILELEN", max(1, rows))
+    tile = cards.get_integer("ZTILELEN", max(1, rows))
     if tile < 1 or -(-rows // tile) > tiles:
         msg = f"tiles of {tile} rows for {rows} rows, but there are {tiles} tiles"
         raise FormatError(msg)
     return tile, descriptor
 
 
-def _name(cards: Cards, number: int) -> str:
+def _column_name(cards: Cards, number: int) -> str:
     value = cards.get(f"TTYPE{number}")
     return "" if value is None else str(value).strip()
 
 
-def _binary_field(cards: Cards, number: int, name: str, at: int) -> Field:
-    return _field(cards, number, name, at, cards.string(f"TFORM{number}").strip())
+def _binary_field(cards: Cards, number: int, name: str, at: int) -> TableField:
+    return _read_field(cards, number, name, at, cards.get_string(f"TFORM{number}").strip())
 
 
-def _compressed_field(cards: Cards, number: int, name: str, at: int) -> Field:
-    codec = cards.string(f"ZCTYP{number}").strip().upper() or "GZIP_2"
-    return _field(cards, number, name, at, cards.string(f"ZFORM{number}").strip(), codec=codec)
+def _compressed_field(cards: Cards, number: int, name: str, at: int) -> TableField:
+    codec = cards.get_string(f"ZCTYP{number}").strip().upper() or "GZIP_2"
+    return _read_field(cards, number, name, at, cards.get_string(f"ZFORM{number}").strip(), codec=codec)
 
 
-def _field(cards: Cards, number: int, name: str, at: int, form: str, *, codec: str = "") -> Field:
+def _read_field(cards: Cards, number: int, name: str, at: int, form: str, *, codec: str = "") -> TableField:
     parsed = _BINARY.match(form.upper())
     if parsed is None:
         msg = f"the form of column {number} is {form!r}"
@@ -185,7 +188,8 @@ def _field(cards: Cards, number: int, name: str, at: int, form: str, *, codec: s
     if code == "A" and not parsed[1] and more.isdecimal():  # "A7" is a common mistake for "7A"
         repeat = int(more)
     values: dict[str, Any] = {"number": number, "name": name, "form": form, "offset": at, "codec": codec}
-    scale, zero, null = _scaling(cards, number)
+    scale, zero, null = _read_scaling(cards, number)
+    # P: two 32-bit numbers in the row, count and offset; Q: two of 64 bits (section 7.3.5).
     if code in "PQ":
         size = 8 if code == "P" else 16
         letter = more[:1]
@@ -194,18 +198,18 @@ def _field(cards: Cards, number: int, name: str, at: int, form: str, *, codec: s
             raise UnsupportedFeature(msg)
         size *= repeat
         values |= {"code": letter, "descriptor": size, "cell": None if repeat else (0,)}
-        return Field(repeat=repeat, width=size, scale=scale, zero=zero, null=null, **values)
+        return TableField(repeat=repeat, width=size, scale=scale, zero=zero, null=null, **values)
     width = -(-repeat // 8) if code == "X" else repeat * SIZES[code]
-    cell, text = _cell(cards.get(f"TDIM{number}"), code, repeat)
+    cell, text = _read_cell_shape(cards.get(f"TDIM{number}"), code, repeat)
     if code == "A" and not text and cell == () and more.isdecimal() and 0 < int(more) < repeat:
         text = int(more)  # rAw: texts of w characters
         cell = (repeat // text,)
     elif code == "A" and not text:
         text = repeat
-    return Field(code=code, repeat=repeat, width=width, cell=cell, text=text, scale=scale, zero=zero, null=null, **values)  # fmt: skip
+    return TableField(code=code, repeat=repeat, width=width, cell=cell, text=text, scale=scale, zero=zero, null=null, **values)  # fmt: skip
 
 
-def _cell(tdim: Any, code: str, repeat: int) -> tuple[tuple[int, ...], int]:
+def _read_cell_shape(tdim: Any, code: str, repeat: int) -> tuple[tuple[int, ...], int]:
     """Shape of a cell in NumPy's order, and the characters of a text if TDIM says them (section 7.3.2)."""
     plain: tuple[int, ...] = () if code == "A" or (repeat == 1 and code != "X") else (repeat,)
     if not isinstance(tdim, str):
@@ -221,44 +225,45 @@ def _cell(tdim: Any, code: str, repeat: int) -> tuple[tuple[int, ...], int]:
     return (shape[:-1], shape[-1]) if code == "A" else (shape, 0)
 
 
-def _scaling(cards: Cards, number: int) -> tuple[float, float, int | str | None]:
+def _read_scaling(cards: Cards, number: int) -> tuple[float, float, int | str | None]:
     null = cards.get(f"TNULL{number}")
     if isinstance(null, str):
         try:
             null = int(null)
         except ValueError:
             null = None
+    # TNULL is an integer in binary tables; other forms of a number are let pass where they are whole.
     if isinstance(null, float):
         null = int(null) if null.is_integer() else None
     if isinstance(null, bool) or (null is not None and abs(null) >= 1 << 63 and null != -(1 << 63)):
         null = None
-    return cards.number(f"TSCAL{number}", 1), cards.number(f"TZERO{number}", 0), null
+    return cards.get_number(f"TSCAL{number}", 1), cards.get_number(f"TZERO{number}", 0), null
 
 
-def _ascii_field(cards: Cards, number: int, name: str, at: int) -> Field:
-    form = cards.string(f"TFORM{number}").strip().upper()
+def _ascii_field(cards: Cards, number: int, name: str, at: int) -> TableField:
+    form = cards.get_string(f"TFORM{number}").strip().upper()
     parsed = _ASCII.fullmatch(form)
     if parsed is None or len(parsed[2]) > 9:
         msg = f"TFORM{number} is {form!r}"
         raise FormatError(msg)
-    start = cards.integer(f"TBCOL{number}", at + 1)
+    start = cards.get_integer(f"TBCOL{number}", at + 1)
     if start < 1:
         msg = f"TBCOL{number} is {start}"
         raise FormatError(msg)
-    width = int(parsed[2]) if parsed[2] else _room(cards, number, start)
+    width = int(parsed[2]) if parsed[2] else _find_width(cards, number, start)
     null = cards.get(f"TNULL{number}")
-    scale, zero = cards.number(f"TSCAL{number}", 1), cards.number(f"TZERO{number}", 0)
-    return Field(
+    scale, zero = cards.get_number(f"TSCAL{number}", 1), cards.get_number(f"TZERO{number}", 0)
+    return TableField(
         number, name, form, parsed[1], width, start - 1, width, (), width,
         scale=scale, zero=zero, null=None if null is None else str(null).strip(), codec=TEXT,
     )  # fmt: skip
 
 
-def _room(cards: Cards, number: int, start: int) -> int:
+def _find_width(cards: Cards, number: int, start: int) -> int:
     """Width of a field whose form has none, which the standard does not allow: up to the next column, or the end of the row."""
-    ends = [cards.integer(f"TBCOL{i}", 0) for i in range(1, cards.integer("TFIELDS", 0) + 1) if i != number]
-    width = min((end for end in ends if end > start), default=cards.integer("NAXIS1") + 1) - start
+    ends = [cards.get_integer(f"TBCOL{i}", 0) for i in range(1, cards.get_integer("TFIELDS", 0) + 1) if i != number]
+    width = min((end for end in ends if end > start), default=cards.get_integer("NAXIS1") + 1) - start
     if width < 1:
-        msg = f"column {number} has no width, and begins at {start} in rows of {cards.integer('NAXIS1')} bytes"
+        msg = f"column {number} has no width, and begins at {start} in rows of {cards.get_integer('NAXIS1')} bytes"
         raise FormatError(msg)
     return width

@@ -13,17 +13,17 @@ from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.table.columns import (
     Rows2D,
+    convert_numbers,
     decode_text,
-    decoded,
+    decode_texts,
     element_type,
-    numbers,
     text_cells,
     values_of,
 )
-from scichunk.formats.fits.table.layout import TEXT, Field
-from scichunk.formats.fits.table.rows import Block, HeapCells, bits, native
+from scichunk.formats.fits.table.layout import TEXT, TableField
+from scichunk.formats.fits.table.rows import Block, HeapCells, to_native, unpack_bits
 from scichunk.formats.fits.table.text import parse_texts
-from scichunk.tables.arrow import empty, from_numpy, lists, nest, offsets_of, strings, to_numpy
+from scichunk.tables.arrow import allocate_array, from_numpy, make_lists, make_strings, nest_cells, offsets_of, to_numpy
 
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
 
@@ -42,7 +42,7 @@ class Sink(Protocol):
         ...
 
 
-def arrow_sink(field: Field, rows: int) -> Sink:
+def arrow_sink(field: TableField, rows: int) -> Sink:
     """Make what collects a column as an Arrow array."""
     if field.codec == TEXT:
         return _Parsed(field)
@@ -55,7 +55,7 @@ def arrow_sink(field: Field, rows: int) -> Sink:
     return _Numbers(field, rows, element_type(field), nulls=True)
 
 
-def numpy_sink(field: Field, rows: int, column: Column, *, raw: bool) -> Sink:
+def numpy_sink(field: TableField, rows: int, column: Column, *, raw: bool) -> Sink:
     """Make what collects a column as a NumPy array, see :meth:`TableSource.read_column`."""
     if field.codec == TEXT:
         return _Parsed(field, column)
@@ -70,17 +70,17 @@ class _Numbers:
     """Numbers, logicals and bits."""
 
     def __init__(
-        self, field: Field, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
+        self, field: TableField, rows: int, dtype: np.dtype[Any], *, nulls: bool = False, raw: bool = False
     ) -> None:
         self.field, self.raw, self.nulls = field, raw, nulls
-        self.out = empty((rows, *(field.cell or ())), dtype)
+        self.out = allocate_array((rows, *(field.cell or ())), dtype)
         marked = nulls and (field.code == "L" or (field.null is not None and field.code in "BIJK"))
         self.mask = np.zeros(self.out.shape, bool) if marked else None
 
     def put(self, block: Block, at: int) -> None:
         end = at + block.stop - block.start
         mask = None if self.mask is None else self.mask[at:end]
-        numbers(self.field, block.rows[self.field.number], self.out[at:end], mask, raw=self.raw)
+        convert_numbers(self.field, block.rows[self.field.number], self.out[at:end], mask, raw=self.raw)
 
     def finish(self) -> Any:
         return from_numpy(self.out, self.mask) if self.nulls else self.out
@@ -89,9 +89,9 @@ class _Numbers:
 class _Bits:
     """Whole bytes of bits: Arrow has them as well, in the other order."""
 
-    def __init__(self, field: Field, rows: int) -> None:
+    def __init__(self, field: TableField, rows: int) -> None:
         self.field = field
-        self.out = empty((rows, field.width), np.dtype(np.uint8))
+        self.out = allocate_array((rows, field.width), np.dtype(np.uint8))
 
     def put(self, block: Block, at: int) -> None:
         fits_columns = ways.choose("text.fits_columns")
@@ -106,14 +106,14 @@ class _Bits:
         import pyarrow as pa
 
         bits_of_all = pa.Array.from_buffers(pa.bool_(), 8 * self.out.size, [None, pa.py_buffer(self.out)])
-        return nest(bits_of_all, self.field.cell or (), len(self.out))
+        return nest_cells(bits_of_all, self.field.cell or (), len(self.out))
 
 
 class _WideTexts:
     """Texts of kind U."""
 
-    def __init__(self, field: Field, rows: int, dtype: np.dtype[Any]) -> None:
-        self.field, self.out = field, empty((rows, *(field.cell or ())), dtype)
+    def __init__(self, field: TableField, rows: int, dtype: np.dtype[Any]) -> None:
+        self.field, self.out = field, allocate_array((rows, *(field.cell or ())), dtype)
 
     def put(self, block: Block, at: int) -> None:
         text_cells(self.field, block.rows[self.field.number], self.out[at : at + block.stop - block.start])
@@ -125,7 +125,7 @@ class _WideTexts:
 class _Texts:
     """Texts as Arrow strings."""
 
-    def __init__(self, field: Field, rows: int) -> None:
+    def __init__(self, field: TableField, rows: int) -> None:
         self.field, self.count, self.rows = field, math.prod(field.cell or ()), rows
         total = rows * self.count * field.text
         if total > np.iinfo(np.int32).max:
@@ -133,7 +133,7 @@ class _Texts:
                 f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
             )
             raise FormatError(msg)
-        self.out = empty((total,), np.dtype(np.uint8))
+        self.out = allocate_array((total,), np.dtype(np.uint8))
         self.ends = np.zeros(rows * self.count + 1, np.int32)
         self.at = 0
 
@@ -147,11 +147,11 @@ class _Texts:
         if found == -2:
             msg = f"column {self.field.name!r} lies outside its rows"
             raise FormatError(msg)
-        self.at = found if found >= 0 else self._slow(rows, ends)
+        self.at = found if found >= 0 else self._put_slowly(rows, ends)
 
-    def _slow(self, rows: Rows2D, ends: npt.NDArray[np.int32]) -> int:
+    def _put_slowly(self, rows: Rows2D, ends: npt.NDArray[np.int32]) -> int:
         """Texts beyond ASCII: in UTF-8 they may be longer than in Latin-1."""
-        texts = [t.encode() for t in decoded(self.field, rows, self.count)]
+        texts = [t.encode() for t in decode_texts(self.field, rows, self.count)]
         joined = np.frombuffer(b"".join(texts), np.uint8)
         if self.at + joined.size > np.iinfo(np.int32).max:
             msg = f"the texts of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
@@ -164,27 +164,26 @@ class _Texts:
         return self.at + joined.size
 
     def finish(self) -> Any:
-        return nest(strings(self.ends, self.out[: self.at]), self.field.cell or (), self.rows)
+        return nest_cells(make_strings(self.ends, self.out[: self.at]), self.field.cell or (), self.rows)
 
 
 class _Lists:
     """Arrays and texts of variable length."""
 
-    def __init__(self, field: Field, *, arrow: bool) -> None:
+    def __init__(self, field: TableField, *, arrow: bool) -> None:
         self.field, self.arrow = field, arrow
         self.counts: list[Array] = []
         self.values: list[Array] = []
         self.texts: list[Any] = []
 
-    def put(self, block: Block, at: int) -> None:
-        del at
+    def put(self, block: Block, _at: int) -> None:
         cells = block.heaps[self.field.number]
         self.counts.append(cells.counts)
         if self.field.code == "A":
             self.texts.append(_heap_texts(self.field, cells))
             return
-        data = native(self.field, cells)
-        self.values.append(bits(cells, data) if self.field.code == "X" else values_of(self.field, data))
+        data = to_native(self.field, cells)
+        self.values.append(unpack_bits(cells, data) if self.field.code == "X" else values_of(self.field, data))
 
     def finish(self) -> Any:
         import pyarrow as pa
@@ -204,10 +203,10 @@ class _Lists:
         if values.size > np.iinfo(np.int32).max:
             msg = f"{values.size} elements of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
             raise FormatError(msg)
-        return lists(np.append(0, ends).astype(np.int32), from_numpy(values))
+        return make_lists(np.append(0, ends).astype(np.int32), from_numpy(values))
 
 
-def _heap_texts(field: Field, cells: HeapCells) -> Any:
+def _heap_texts(field: TableField, cells: HeapCells) -> Any:
     """Texts of a heap as Arrow strings."""
     import pyarrow as pa
 
@@ -215,25 +214,24 @@ def _heap_texts(field: Field, cells: HeapCells) -> Any:
 
     ends = offsets_of(cells.counts)
     out = np.empty(int(ends[-1]), np.uint8)
-    size = fits_columns.trim(cells.data, cells.starts, cells.counts, out, ends[1:])
+    size = fits_columns.trim_texts(cells.data, cells.starts, cells.counts, out, ends[1:])
     if size == -2:
         msg = f"texts of column {field.name!r} lie outside the heap"
         raise FormatError(msg)
     if size < 0:
         pairs = zip(cells.starts.tolist(), cells.counts.tolist(), strict=True)
         return pa.array([decode_text(bytes(cells.data[a : a + n])) for a, n in pairs], pa.string())
-    return strings(ends, out[:size])
+    return make_strings(ends, out[:size])
 
 
 class _Parsed:
     """Fields of ASCII tables."""
 
-    def __init__(self, field: Field, column: Column | None = None) -> None:
+    def __init__(self, field: TableField, column: Column | None = None) -> None:
         self.field, self.column = field, column
         self.parts: list[Any] = []
 
-    def put(self, block: Block, at: int) -> None:
-        del at
+    def put(self, block: Block, _at: int) -> None:
         rows = _Texts(self.field, block.stop - block.start)
         rows.put(block, 0)
         self.parts.append(parse_texts(self.field, rows.finish(), block.start))

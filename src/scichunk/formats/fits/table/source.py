@@ -12,26 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs import ways
-from scichunk.core.cache import held_bytes, key_of, tiles
+from scichunk.core.cache import cached_bytes, key_of, tiles
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
-from scichunk.formats.fits.image.nodes import attributes
+from scichunk.formats.fits.image.nodes import card_attributes
 from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table.columns import column_of, header_attrs, is_column_keyword
-from scichunk.formats.fits.table.layout import Field, read_layout
+from scichunk.formats.fits.table.layout import TableField, read_layout
 from scichunk.formats.fits.table.rows import Block, plain_blocks, rows_in_group
 from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
-from scichunk.sources.memory import HeldSource
+from scichunk.sources.memory import CachedRangesSource
 from scichunk.tables.nulls import REFUSED, Fill, find_fills
 
 __all__ = ["FITSTable"]
 
-_CHUNK: Final = 1 << 22
+_CHUNK_BYTES: Final = 1 << 22
 """Bytes of rows that make a native chunk of a column."""
-_LOOKED_AT: Final = 1 << 25
+_SEARCHED_BYTES: Final = 1 << 25
 """Bytes of a file on this machine whose logicals are looked through for undefined ones when a dataset is made."""
 _MOST_PARTS: Final = 1 << 20
 
@@ -59,17 +58,17 @@ class FITSTable:
     def __init__(self, source: ByteSource, hdu: HDU) -> None:
         self.source, self.hdu = source, hdu
         self._fetching = threading.Lock()
-        self._looking = threading.Lock()
+        self._searching = threading.Lock()
         self._fills: dict[str, Fill] | None = None
         self.layout = read_layout(hdu)
         self.n_rows = self.layout.rows
-        said = header_attrs(hdu.cards, self.layout.fields)
-        self.columns = tuple(column_of(f, a) for f, a in zip(self.layout.fields, said, strict=True))
+        attributes = header_attrs(hdu.cards, self.layout.fields)
+        self.columns = tuple(column_of(f, a) for f, a in zip(self.layout.fields, attributes, strict=True))
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source."""
-        return held_bytes(self.source)
+        return cached_bytes(self.source)
 
     @cached_property
     def schema(self) -> Any:
@@ -81,7 +80,7 @@ class FITSTable:
     @property
     def row_group(self) -> int:
         """Rows of about 4 MB, or of a tile."""
-        return self.layout.tile_rows or rows_in_group(self.layout, self.layout.fields, _CHUNK)
+        return self.layout.tile_rows or rows_in_group(self.layout, self.layout.fields, _CHUNK_BYTES)
 
     @property
     def nbytes(self) -> int:
@@ -98,20 +97,20 @@ class FITSTable:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """Cards that do not belong to columns."""
-        return self._attrs
+        return self._attributes
 
     @cached_property
-    def _attrs(self) -> Mapping[str, Any]:
-        found = attributes(self.hdu.cards)
+    def _attributes(self) -> Mapping[str, Any]:
+        found = card_attributes(self.hdu.cards)
         return {key: value for key, value in found.items() if not is_column_keyword(key)}
 
-    def fills(self) -> dict[str, Fill]:
+    def find_fills(self) -> dict[str, Fill]:
         """What becomes of undefined logicals in arrays, by column: a value, or an error where none was found, or the file is too long."""
-        with self._looking:
+        with self._searching:
             if self._fills is None:
                 limit = options.get().scan_bytes
                 # by the size of the file, not of the table: opening a tree of many tables must not read them all
-                few = self.source.fingerprint.size <= (max(limit, _LOOKED_AT) if self.source.is_cheap else limit)
+                few = self.source.fingerprint.size <= (max(limit, _SEARCHED_BYTES) if self.source.is_cheap else limit)
                 names = [f.name for f in self.layout.fields if f.code == "L" and f.cell is not None]
                 self._fills = dict.fromkeys(names, REFUSED)
                 if few:
@@ -143,56 +142,64 @@ class FITSTable:
         """Read rows as an Arrow record batch."""
         import pyarrow as pa
 
-        fields = list(self.layout.fields) if columns is None else [self._field(name) for name in columns]
+        fields = list(self.layout.fields) if columns is None else [self._find_field(name) for name in columns]
         size = rows.stop - rows.start
-        self._check(fields, rows.start, rows.stop)
-        arrays = self._read(fields, rows.start, rows.stop, [arrow_sink(f, size) for f in fields])
+        self._check_rows(fields, rows.start, rows.stop)
+        arrays = self._read_fields(fields, rows.start, rows.stop, [arrow_sink(f, size) for f in fields])
         schema = self.schema if columns is None else pa.schema([self.schema.field(f.name) for f in fields])
         if not fields:  # the number of rows would be lost
             return pa.RecordBatch.from_struct_array(pa.array([{}] * size, pa.struct([])))
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
-        """Read rows of one column as NumPy values; undefined logicals are False, unless :meth:`fills` are applied."""
-        field = self._field(name)
+        """Read rows of one column as NumPy values; undefined logicals are False, unless :meth:`find_fills` are applied."""
+        field = self._find_field(name)
         column = self.columns[field.number - 1]
         form = column.raw if raw and column.raw is not None else column
-        self._check([field], start, stop)
+        self._check_rows([field], start, stop)
         sink = numpy_sink(field, stop - start, form, raw=raw)
-        found: npt.NDArray[Any] = self._read([field], start, stop, [sink], self._near())[0]
+        found: npt.NDArray[Any] = self._read_fields([field], start, stop, [sink], self._near_source())[0]
         return found
 
-    def _near(self) -> ByteSource:
+    def _near_source(self) -> ByteSource:
         """The file, or the table in memory if it is small and far away: the next column needs the same bytes."""
         first, last = self.hdu.data, min(self.hdu.data + self.hdu.nbytes, self.source.fingerprint.size)
         if self.source.is_cheap or last - first > options.get().cached_tile_bytes // 4:
             return self.source
         key = (key_of(self.source), "fits table", first)
         with self._fetching:
-            held = tiles.get(key)
-            if held is None:
-                held = tiles.put(key, np.frombuffer(bytes(self.source.read_ranges([first], [last])[0]), np.uint8))
-        return HeldSource(self.source, first, cast("npt.NDArray[np.uint8]", held).data)
+            table_bytes = tiles.get(key)
+            if table_bytes is None:
+                table_bytes = tiles.put(
+                    key, np.frombuffer(bytes(self.source.read_ranges([first], [last])[0]), np.uint8)
+                )
+        return CachedRangesSource(self.source, first, cast("npt.NDArray[np.uint8]", table_bytes).data)
 
-    def _read(
-        self, fields: Sequence[Field], start: int, stop: int, sinks: Sequence[Sink], source: ByteSource | None = None
+    def _read_fields(
+        self,
+        fields: Sequence[TableField],
+        start: int,
+        stop: int,
+        sinks: Sequence[Sink],
+        source: ByteSource | None = None,
     ) -> list[Any]:
         distinct = list({f.number: f for f in fields}.values())
         with located(url=self.source.url, part=f"HDU {self.hdu.index}"):
-            ways.announce("fits table", sum(f.width for f in distinct) * (stop - start))
-            for block in self._blocks(source or self.source, distinct, start, stop):
+            for block in self._iterate_blocks(source or self.source, distinct, start, stop):
                 for sink in sinks:
                     sink.put(block, block.start - start)
             return [sink.finish() for sink in sinks]
 
-    def _blocks(self, source: ByteSource, fields: Sequence[Field], start: int, stop: int) -> Iterator[Block]:
+    def _iterate_blocks(
+        self, source: ByteSource, fields: Sequence[TableField], start: int, stop: int
+    ) -> Iterator[Block]:
         if stop <= start or not fields:
             return iter(())
         if self.layout.tile_rows:
             return tiled_blocks(source, self.layout, fields, start, stop)
         return plain_blocks(source, self.layout, fields, start, stop)
 
-    def _field(self, name: str) -> Field:
+    def _find_field(self, name: str) -> TableField:
         for field in self.layout.fields:
             if field.name == name:
                 return field
@@ -202,7 +209,7 @@ class FITSTable:
         msg = f"there is no column {name!r}"
         raise FormatError(msg, url=self.source.url, part=f"HDU {self.hdu.index}")
 
-    def _check(self, fields: Sequence[Field], start: int, stop: int) -> None:
+    def _check_rows(self, fields: Sequence[TableField], start: int, stop: int) -> None:
         """Refuse rows that are not there or too many at once, before anything is allocated for them."""
         part = f"HDU {self.hdu.index}"
         if not 0 <= start <= stop <= self.layout.rows:
@@ -219,6 +226,6 @@ class FITSTable:
             raise LimitExceeded(msg, url=self.source.url, part=part)
 
 
-def _decoded_bytes(field: Field) -> int:
+def _decoded_bytes(field: TableField) -> int:
     """Bytes of one row of a column in memory."""
     return max(1, field.width * (8 if field.code == "X" or field.scaled else 4 if field.code == "A" else 1))

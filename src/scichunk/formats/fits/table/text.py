@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from scichunk.errors import FormatError
 from scichunk.formats.fits.table.columns import element_type
-from scichunk.formats.fits.table.layout import Field
+from scichunk.formats.fits.table.layout import TableField
 
 __all__ = ["parse_texts"]
 
 _EXPONENT: Final = re.compile(r"([\d.])([+-]\d+)$")
 
 
-def parse_texts(field: Field, texts: Any, first_row: int) -> Any:
+def parse_texts(field: TableField, texts: Any, first_row: int) -> Any:
     """Convert fields to numbers; those that equal TNULL are null.
 
     A blank integer is 0 (FITS 4.0, section 7.2.5), as in astropy and cfitsio; a blank number with a point is null, which astropy
@@ -54,7 +54,7 @@ def parse_texts(field: Field, texts: Any, first_row: int) -> Any:
     try:
         found = pc.cast(plain, kind)
     except pa.ArrowInvalid:
-        found = pa.array([_one(field, t, first_row + i) for i, t in enumerate(stripped.to_pylist())], kind)
+        found = pa.array([_parse_number(field, t, first_row + i) for i, t in enumerate(stripped.to_pylist())], kind)
     if field.scaled:
         if field.scale != 1:
             found = pc.multiply(found, float(field.scale))
@@ -63,7 +63,7 @@ def parse_texts(field: Field, texts: Any, first_row: int) -> Any:
     return found
 
 
-def _one(field: Field, text: str | None, row: int) -> Any:
+def _parse_number(field: TableField, text: str | None, row: int) -> Any:
     """One number, as lenient as Fortran."""
     if text is None:
         return None

@@ -8,19 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs.tiled_tables import decode_column, gunzip
+from scichunk.codecs.tiled_tables import decode_column, gunzip_exactly
 from scichunk.errors import LimitExceeded, located
-from scichunk.formats.fits.table.layout import SIZES, Field, Layout
-from scichunk.formats.fits.table.rows import Block, HeapCells, descriptors, nbytes_of, read_heap
+from scichunk.formats.fits.table.layout import SIZES, TableField, TableLayout
+from scichunk.formats.fits.table.rows import Block, HeapCells, nbytes_of, read_descriptors, read_heap
 from scichunk.sources import ByteSource
 
 __all__ = ["tiled_blocks"]
 
 Bytes = npt.NDArray[np.uint8]
-_STORED = 16  # bytes of a descriptor of form 1QB
+_DESCRIPTOR_BYTES = 16  # bytes of a descriptor of form 1QB
 
 
-def tiled_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], start: int, stop: int) -> Iterator[Block]:
+def tiled_blocks(
+    source: ByteSource, layout: TableLayout, fields: Sequence[TableField], start: int, stop: int
+) -> Iterator[Block]:
     """Read rows ``[start, stop)`` tile by tile.
 
     Raises
@@ -39,29 +41,29 @@ def tiled_blocks(source: ByteSource, layout: Layout, fields: Sequence[Field], st
         raise LimitExceeded(msg)
     for tile in range(start // layout.tile_rows, -(-stop // layout.tile_rows)):
         first, last = tile * layout.tile_rows, min((tile + 1) * layout.tile_rows, layout.rows)
-        encoded = _fetch(source, layout, fields, tile)
+        encoded = _fetch_tile(source, layout, fields, tile)
         low, high = max(start, first), min(stop, last)
         block = Block(low, high, {}, {})
         for field in fields:
             with located(part=f"column {field.name!r}, tile {tile}"):
                 if field.descriptor and field.cell is None:
-                    cells = _arrays(source, layout, field, encoded[field.number], (first, last))
+                    cells = _decode_arrays(source, layout, field, encoded[field.number], (first, last))
                     part = slice(low - first, high - first)
                     block.heaps[field.number] = HeapCells(cells.data, cells.starts[part], cells.counts[part])
                 else:
-                    rows = _rows(field, encoded[field.number], last - first)
+                    rows = _decode_rows(field, encoded[field.number], last - first)
                     block.rows[field.number] = (rows[low - first : high - first], 0)
         yield block
 
 
-def _fetch(source: ByteSource, layout: Layout, fields: Sequence[Field], tile: int) -> dict[int, Bytes]:
+def _fetch_tile(source: ByteSource, layout: TableLayout, fields: Sequence[TableField], tile: int) -> dict[int, Bytes]:
     """Compressed columns of a tile."""
     width = layout.tile_descriptor
     at = layout.data + tile * width * len(layout.fields)
     row = np.frombuffer(source.read_ranges([at], [at + width * len(layout.fields)])[0], np.uint8).copy()
-    stored = {f.number: _stored(f, width) for f in fields}
+    stored = {f.number: _stored_field(f, width) for f in fields}
     found = {
-        f.number: descriptors(stored[f.number], (row.reshape(1, -1), (f.number - 1) * width), tile, layout)
+        f.number: read_descriptors(stored[f.number], (row.reshape(1, -1), (f.number - 1) * width), tile, layout)
         for f in fields
     }
     cells = read_heap(source, list(stored.values()), found)
@@ -72,14 +74,22 @@ def _fetch(source: ByteSource, layout: Layout, fields: Sequence[Field], tile: in
     return out
 
 
-def _stored(field: Field, width: int) -> Field:
+def _stored_field(field: TableField, width: int) -> TableField:
     """The field of the table that holds the tiles."""
-    return Field(
-        field.number, field.name, "1QB" if width == _STORED else "1PB", "B", 1, 0, width, None, descriptor=width
+    return TableField(
+        field.number,
+        field.name,
+        "1QB" if width == _DESCRIPTOR_BYTES else "1PB",
+        "B",
+        1,
+        0,
+        width,
+        None,
+        descriptor=width,
     )
 
 
-def _rows(field: Field, encoded: Bytes, rows: int) -> Bytes:
+def _decode_rows(field: TableField, encoded: Bytes, rows: int) -> Bytes:
     """One column of a tile, shape (rows, width)."""
     nbytes = rows * field.width
     if not nbytes:
@@ -87,15 +97,21 @@ def _rows(field: Field, encoded: Bytes, rows: int) -> Bytes:
     return decode_column(field.codec, field.code, encoded, nbytes).reshape(rows, field.width)
 
 
-def _arrays(source: ByteSource, layout: Layout, field: Field, encoded: Bytes, rows: tuple[int, int]) -> HeapCells:
+def _decode_arrays(
+    source: ByteSource, layout: TableLayout, field: TableField, encoded: Bytes, rows: tuple[int, int]
+) -> HeapCells:
     """Arrays of variable length: the tile holds their own descriptors, then those of the compressed arrays."""
     count = rows[1] - rows[0]
-    blob = gunzip(encoded, count * (field.descriptor + _STORED))
+    blob = gunzip_exactly(encoded, count * (field.descriptor + _DESCRIPTOR_BYTES))
     word = ">i4" if field.descriptor == 8 else ">i8"
     counts = blob[: count * field.descriptor].view(word).reshape(count, 2)[:, 0].astype(np.int64)
-    packed = Field(field.number, field.name, "1QB", "B", 1, 0, _STORED, None, descriptor=_STORED)
-    where = blob[count * field.descriptor :].reshape(count, _STORED)
-    cells = read_heap(source, [packed], {field.number: descriptors(packed, (where, 0), rows[0], layout)})[field.number]
+    packed = TableField(
+        field.number, field.name, "1QB", "B", 1, 0, _DESCRIPTOR_BYTES, None, descriptor=_DESCRIPTOR_BYTES
+    )
+    where = blob[count * field.descriptor :].reshape(count, _DESCRIPTOR_BYTES)
+    cells = read_heap(source, [packed], {field.number: read_descriptors(packed, (where, 0), rows[0], layout)})[
+        field.number
+    ]
     limit = options.get().max_chunk_bytes
     total = sum(max(0, n) for n in counts.tolist()) * SIZES[field.code]
     if counts.min(initial=0) < 0 or total > limit * (8 if field.code == "X" else 1):

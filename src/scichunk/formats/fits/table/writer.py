@@ -14,11 +14,11 @@ import numpy as np
 
 from scichunk.core.tables import TableStream
 from scichunk.errors import MetadataWarning
-from scichunk.formats.fits.structure import BLOCK
-from scichunk.formats.fits.table.column_writers import OutField, field_for
+from scichunk.formats.fits.structure import BLOCK_BYTES
+from scichunk.formats.fits.table.column_writers import FITSColumnWriter, field_for
 from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
 from scichunk.quiet import quiet
-from scichunk.tables.writing import append, writing
+from scichunk.tables.writing import append, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,13 +55,13 @@ def write_table(
         If the file exists, or cannot be written.
     """
     fields = [field_for(c) for c in stream.columns]
-    with writing(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, heap, parts):
-        _write((file, heap), fields, parts, attrs=stream.attrs, extname=extname)
+    with write_rows(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, heap, parts):
+        _write_rows((file, heap), fields, parts, attrs=stream.attrs, extname=extname)
 
 
-def _write(
+def _write_rows(
     files: tuple[IO[bytes], IO[bytes]],
-    fields: Sequence[OutField],
+    fields: Sequence[FITSColumnWriter],
     parts: Iterator[pa.RecordBatch],
     *,
     attrs: Mapping[str, Any],
@@ -72,25 +72,25 @@ def _write(
         out.offset = width
         width += out.width
     base = _base_header(attrs, extname)
-    start = len(_primary())
-    size = len(_header(base, fields, width, 1 << 62, 1 << 62))  # as long as it can get
-    file.write(_primary() + b" " * size)
+    start = len(_primary_header())
+    size = len(_table_header(base, fields, width, 1 << 62, 1 << 62))  # as long as it can get
+    file.write(_primary_header() + b" " * size)
     rows = heaped = 0
     for part in parts:
         block = np.zeros((part.num_rows, width), np.uint8)
         for out, array in zip(fields, part.columns, strict=True):
-            data = out.put(array, block, heaped)
+            data = out.put_cells(array, block, heaped)
             heap.write(data)
             heaped += len(data)
         file.write(block.tobytes())
         rows += part.num_rows
     append(file, heap)
-    file.write(b"\0" * (-(rows * width + heaped) % BLOCK))
+    file.write(b"\0" * (-(rows * width + heaped) % BLOCK_BYTES))
     file.seek(start)
-    file.write(_header(base, fields, width, rows, heaped).ljust(size))
+    file.write(_table_header(base, fields, width, rows, heaped).ljust(size))
 
 
-def _primary() -> bytes:
+def _primary_header() -> bytes:
     from astropy.io import fits
 
     found: str = fits.PrimaryHDU().header.tostring()
@@ -109,13 +109,13 @@ def _base_header(attrs: Mapping[str, Any], extname: str | None) -> Any:
                 header.append(card, end=True)
     for name, value in attrs.items():
         if name != "fits_header" and not _STRUCTURAL.fullmatch(str(name).upper()):
-            _set(header, str(name), value)
+            _set_card(header, str(name), value)
     if extname:
         header["EXTNAME"] = extname
     return header
 
 
-def _set(header: Any, name: str, value: Any) -> None:
+def _set_card(header: Any, name: str, value: Any) -> None:
     """Set a card if its value is not that already; what has no form in FITS is left out with a warning."""
     from astropy.io.fits.verify import VerifyError, VerifyWarning
 
@@ -140,7 +140,7 @@ def _set(header: Any, name: str, value: Any) -> None:
             )
 
 
-def _header(base: Any, fields: Sequence[OutField], width: int, rows: int, heaped: int) -> bytes:
+def _table_header(base: Any, fields: Sequence[FITSColumnWriter], width: int, rows: int, heaped: int) -> bytes:
     from astropy.io import fits
 
     header = fits.Header()
@@ -151,12 +151,12 @@ def _header(base: Any, fields: Sequence[OutField], width: int, rows: int, heaped
         header[key] = value
     codes = {label: stem for stem, label in reversed(NAMES.items())}
     for number, out in enumerate(fields, 1):
-        for key, value in out.cards():
-            _set(header, f"{key}{number}", value)
+        for key, value in out.column_cards():
+            _set_card(header, f"{key}{number}", value)
         for name, value in out.column.attrs.items():
             stem = codes.get(name, name)
             if _STEM.fullmatch(stem) and len(f"{stem}{number}") <= 8:
-                _set(header, f"{stem}{number}", value)
+                _set_card(header, f"{stem}{number}", value)
     header.extend(base.cards, unique=False, end=True)
     found: str = header.tostring()
     return found.encode("ascii", "replace")

@@ -14,10 +14,10 @@ from scichunk.core.cache import key_of, tiles
 from scichunk.sources import ByteSource
 from scichunk.sources.base import check_ranges
 
-__all__ = ["HoldableSource"]
+__all__ = ["CachedSource"]
 
 
-class HoldableSource:
+class CachedSource:
     """A source that can be told to keep the whole file in the cache of decoded chunks, as long as there is room.
 
     Parameters
@@ -30,17 +30,17 @@ class HoldableSource:
         self._source = source
         self.url, self.key = source.url, source.key
         self.fingerprint, self.batch_bytes = source.fingerprint, source.batch_bytes
-        self.held = False
+        self.is_cached = False
         self._lock = threading.Lock()
 
     @property
     def is_cheap(self) -> bool:
         """Whether the whole file is, or is about to be, in memory."""
-        return self.held or self._source.is_cheap
+        return self.is_cached or self._source.is_cheap
 
-    def hold(self) -> None:
+    def cache_whole(self) -> None:
         """Fetch everything with the next read, if the file is small enough."""
-        self.held = self.fingerprint.size <= options.get().cached_tile_bytes // 4
+        self.is_cached = self.fingerprint.size <= options.get().cached_tile_bytes // 4
 
     def head(self) -> memoryview:
         """Return the first bytes."""
@@ -48,15 +48,15 @@ class HoldableSource:
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Slice what is held, or read the file."""
-        if not self.held:
+        if not self.is_cached:
             return self._source.read_ranges(starts, stops)
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        data = self._whole().data
+        data = self._read_whole().data
         return [data[a:b] for a, b in zip(starts, stops, strict=True)]
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`."""
-        if not self.held:
+        if not self.is_cached:
             return await self._source.read_ranges_async(starts, stops)
         return self.read_ranges(starts, stops)
 
@@ -64,7 +64,7 @@ class HoldableSource:
         """Close the file."""
         self._source.close()
 
-    def _whole(self) -> npt.NDArray[np.uint8]:
+    def _read_whole(self) -> npt.NDArray[np.uint8]:
         key = (key_of(self), "whole file")
         with self._lock:
             found = tiles.get(key)

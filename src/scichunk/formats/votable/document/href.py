@@ -16,9 +16,9 @@ from scichunk.formats.votable.document.structure import Stream
 from scichunk.formats.votable.rows.base64_stream import Base64Stream, ByteStream, RawStream
 from scichunk.sources import ByteSource, Location, locate
 from scichunk.sources.base import public_reference, without_secrets
-from scichunk.sources.whole_file import expand
+from scichunk.sources.whole_file import expand_source
 
-__all__ = ["open_href", "open_stream", "resolve"]
+__all__ = ["open_href", "open_stream", "resolve_href"]
 
 _FOLLOWED: Final = frozenset({
     "http", "https", "ftp", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "hf",
@@ -57,11 +57,11 @@ def open_stream(location: Location, document: Document, body: Body, stream: Stre
 
 def open_href(location: Location, stream: Stream) -> ByteSource:
     """Open what a stream refers to; gzip is expanded if the stream says so."""
-    source = resolve(location, stream.href).open()
-    return expand(source) if stream.encoding.lower() in {"gzip", "dynamic"} else source
+    source = resolve_href(location, stream.href).open()
+    return expand_source(source) if stream.encoding.lower() in {"gzip", "dynamic"} else source
 
 
-def resolve(location: Location, href: str) -> Location:
+def resolve_href(location: Location, href: str) -> Location:
     """Find what a document refers to.
 
     Raises
@@ -72,7 +72,7 @@ def resolve(location: Location, href: str) -> Location:
         If it is no reference.
     """
     try:
-        return _resolve(location, href)
+        return _resolve_target(location, href)
     except ScichunkError:
         raise
     except ValueError as error:
@@ -80,7 +80,7 @@ def resolve(location: Location, href: str) -> Location:
         raise FormatError(msg) from None
 
 
-def _resolve(location: Location, href: str) -> Location:
+def _resolve_target(location: Location, href: str) -> Location:
     allowed = options.get().follow_hrefs
     target = location.target
     base = target if isinstance(target, str) else ""
@@ -91,9 +91,10 @@ def _resolve(location: Location, href: str) -> Location:
         if href.lower().startswith("file:"):
             path = unquote(urlsplit(href).path) or href[5:]
         elif _SCHEME.match(href):
-            return _elsewhere(href, allowed)
+            return _resolve_elsewhere(href, allowed)
         else:
             path = unquote(href)
+        # Links are resolved before it is looked whether the file lies beside the document: a link may lead out of the folder.
         folder = os.path.realpath(os.path.dirname(base))
         if not os.path.lexists(
             os.path.join(folder, path)
@@ -101,27 +102,28 @@ def _resolve(location: Location, href: str) -> Location:
             path = unquote(re.split(r"[?#]", href)[0])
         found = os.path.realpath(os.path.join(folder, path))
         if not allowed and os.path.commonpath([folder, found]) != folder:
-            _refuse(href)
+            _refuse_href(href)
         return locate(found)
     if not base:
         return _beside_content(location, href, allowed)
-    return _beside(location, base, href, allowed)
+    return _resolve_beside(location, base, href, allowed)
 
 
-def _beside(location: Location, base: str, href: str, allowed: bool) -> Location:
+def _resolve_beside(location: Location, base: str, href: str, allowed: bool) -> Location:
     """Relative to a URL: on its host, and of object stores in its bucket; never a file of this machine."""
     chain, _, inner = base.rpartition("::")
     if href.lower().startswith("file:") or chain:
-        _refuse(href)
+        _refuse_href(href)
     scheme, rest = inner.split("://", 1)
     joined = urljoin("http://" + rest, href) if not _SCHEME.match(href) else href
     wanted = joined if _SCHEME.match(href) else scheme + joined[4:]
-    if _host(wanted) != _host(inner):
-        return _elsewhere(wanted, allowed)
+    if _host_of(wanted) != _host_of(inner):
+        return _resolve_elsewhere(wanted, allowed)
+    # A redirect could lead to another host, after the host of the URL has been found right.
     return Location(scheme + wanted[len(scheme) :], location.options, same_host=not allowed)
 
 
-def _host(url: str) -> tuple[str, str]:
+def _host_of(url: str) -> tuple[str, str]:
     parts = urlsplit(url)
     return parts.scheme, parts.netloc.rpartition("@")[2].lower()
 
@@ -129,13 +131,13 @@ def _host(url: str) -> tuple[str, str]:
 def _beside_content(location: Location, href: str, allowed: bool) -> Location:
     """Relative to a file object of fsspec; beside bytes there is nothing."""
     if _SCHEME.match(href):
-        return _elsewhere(href, allowed)
+        return _resolve_elsewhere(href, allowed)
     path = posixpath.normpath(unquote(href))
     if path.startswith(("/", "..")):
-        _refuse(href)
+        _refuse_href(href)
     fs, own = location.target if isinstance(location.target, tuple) else (None, "")
     if fs is not None and own.startswith(("http://", "https://")):  # as a URL, so that redirects are looked at
-        return _beside(Location(own, fs.storage_options), own, href, allowed)
+        return _resolve_beside(Location(own, fs.storage_options), own, href, allowed)
     found = location.sibling(path) if "/" not in path else None
     if found is None:
         msg = f"the data are at {public_reference(href)!r}, beside a document that is given as content: nothing lies beside it"
@@ -143,14 +145,14 @@ def _beside_content(location: Location, href: str, allowed: bool) -> Location:
     return found
 
 
-def _elsewhere(href: str, allowed: bool) -> Location:
+def _resolve_elsewhere(href: str, allowed: bool) -> Location:
     scheme, slashes, _ = href.partition("://")
     if not allowed or not slashes or scheme.lower() not in _FOLLOWED:
-        _refuse(href)
+        _refuse_href(href)
     return Location(scheme.lower() + href[len(scheme) :])
 
 
-def _refuse(href: str) -> Location:
+def _refuse_href(href: str) -> Location:
     msg = (
         f"the data are at {public_reference(href)!r}, outside the folder or host of the document; "
         "options.follow_hrefs=True follows it, unless it is a file of this machine"

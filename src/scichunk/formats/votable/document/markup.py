@@ -16,23 +16,25 @@ from scichunk.errors import LimitExceeded, UnsupportedFeature
 from scichunk.sources import ByteSource
 
 __all__ = [
-    "SLACK",
+    "SLACK_BYTES",
     "Body",
     "Span",
     "declared_encoding",
     "find_bytes",
     "find_end",
+    "find_oddities",
     "is_near",
     "next_body",
-    "oddities",
-    "read",
+    "read_bytes",
 ]
 
-SLACK: Final = 32
+SLACK_BYTES: Final = 32
 """Bytes behind a block that are read along, for tags that begin in it."""
-_BLOCK: Final = 1 << 20
-_LONG: Final = 1 << 23
+_BLOCK_BYTES: Final = 1 << 20
+_LONG_BYTES: Final = 1 << 23
 """From here on a compiled kernel looks through a body; it is not worth loading for less."""
+# A quoted attribute may hold ``>``, and no start tag may hold ``<`` (XML 1.0, section 3.1). What follows <!--, <![CDATA[ or <? is
+# skipped, since tags within them are none.
 _OPEN: Final = re.compile(
     rb"<!--|<!\[CDATA\[|<\?"
     rb"|<(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?P<name>TABLEDATA|STREAM)(?=[\s/>])(?P<attributes>(?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)>"
@@ -66,7 +68,7 @@ def is_near(source: ByteSource) -> bool:
     return source.is_cheap
 
 
-def read(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:
+def read_bytes(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:
     """Bytes of a file, valid until this thread's next read."""
     return np.frombuffer(source.read_ranges([start], [stop])[0], np.uint8)
 
@@ -130,8 +132,8 @@ def next_body(source: ByteSource, start: int, stop: int) -> tuple[Body | None, i
     base = start
     while True:
         end = min(stop, base + len(text) + size)
-        text += bytes(read(source, base + len(text), end))
-        found, resume = _first(text, at - base)
+        text += bytes(read_bytes(source, base + len(text), end))
+        found, resume = _find_first_tag(text, at - base)
         if found is not None:
             inside = base + found.end()
             empty = found["attributes"].endswith(b"/")
@@ -142,10 +144,11 @@ def next_body(source: ByteSource, start: int, stop: int) -> tuple[Body | None, i
             msg = f"no table within {limit} bytes (options.max_header_bytes)"
             raise LimitExceeded(msg, url=source.url)
         at = base + resume
+        # Each round searches only what is new, in pieces that double, so that a long header takes few reads and no quadratic time.
         size = min(size * 2, 1 << 24)
 
 
-def _first(text: bytes, at: int) -> tuple[re.Match[bytes] | None, int]:
+def _find_first_tag(text: bytes, at: int) -> tuple[re.Match[bytes] | None, int]:
     """First start tag of a body in a text, comments and the like skipped; and where to go on with more text."""
     while True:
         found = _OPEN.search(text, at)
@@ -173,26 +176,26 @@ def find_end(source: ByteSource, body: Body, stop: int) -> int:
     odd: list[Span] = []
     at = body.start
     while at < stop:
-        end = min(stop, at + _BLOCK)
-        long = at - body.start >= _LONG and end + SLACK <= stop
-        if long and _quiet(read(source, at, end + SLACK), body):
+        end = min(stop, at + _BLOCK_BYTES)
+        long = at - body.start >= _LONG_BYTES and end + SLACK_BYTES <= stop
+        if long and _is_ordinary(read_bytes(source, at, end + SLACK_BYTES), body):
             at = end
             continue
-        closed, resume = oddities(source, body, (at, end), stop, odd)
+        closed, resume = find_oddities(source, body, (at, end), stop, odd)
         if closed >= 0:
             return closed
         at = max(end, resume)
     return -1
 
 
-def _quiet(data: npt.NDArray[np.uint8], body: Body) -> bool:
+def _is_ordinary(data: npt.NDArray[np.uint8], body: Body) -> bool:
     """Whether there is neither an end tag nor anything unusual in a block; it may say no without reason."""
     if body.name == "STREAM":
         return not (data == ord("<")).any()
     return not ways.choose("text.cells").count_rows(data, np.frombuffer(body.prefix, np.uint8))[1]
 
 
-def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[Span]) -> tuple[int, int]:
+def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[Span]) -> tuple[int, int]:
     """Look for the end tag of a body in a block, and for what is neither rows nor letters.
 
     Parameters
@@ -210,34 +213,35 @@ def oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[S
         Where the end tag begins, -1 if not in the block; and where the last span ends.
     """
     start, end = block
-    data = bytes(read(source, start, min(stop, end + 8 * SLACK)))
+    data = bytes(read_bytes(source, start, min(stop, end + 8 * SLACK_BYTES)))
     ending = b"</" + body.prefix + body.name.encode()
-    declared, instructed, ended = (_find(data, p, 0) for p in (b"<!", b"<?", ending))
+    # Three searches go on side by side, each only where the others have passed it: a body of a million rows has a million "<".
+    declared, instructed, ended = (_find_bytes(data, p, 0) for p in (b"<!", b"<?", ending))
     resume = start
     while True:
-        place = min(declared, instructed, ended)
-        if place >= end - start:
+        offset = min(declared, instructed, ended)
+        if offset >= end - start:
             return -1, resume
-        after = place + 1
-        found = _INSIDE.match(data, place)
+        after = offset + 1
+        found = _INSIDE.match(data, offset)
         if found is not None:
             if found.lastgroup is not None:
-                return start + place, resume
+                return start + offset, resume
             closer = _CLOSERS[found[0]]
             here = data.find(closer, found.end())
             finish = start + here if here >= 0 else find_bytes(source, closer, start + found.end(), stop)
             resume = finish + len(closer) if finish >= 0 else stop
-            odd.append((start + place, resume))
+            odd.append((start + offset, resume))
             after = resume - start
         if declared < after:
-            declared = _find(data, b"<!", after)
+            declared = _find_bytes(data, b"<!", after)
         if instructed < after:
-            instructed = _find(data, b"<?", after)
+            instructed = _find_bytes(data, b"<?", after)
         if ended < after:
-            ended = _find(data, ending, after)
+            ended = _find_bytes(data, ending, after)
 
 
-def _find(data: bytes, wanted: bytes, start: int) -> int:
+def _find_bytes(data: bytes, wanted: bytes, start: int) -> int:
     found = data.find(wanted, start)
     return found if found >= 0 else len(data)
 
@@ -246,9 +250,9 @@ def find_bytes(source: ByteSource, wanted: bytes, start: int, stop: int) -> int:
     """Find bytes; returns -1 if they are not there."""
     at = start
     while at < stop:
-        block = bytes(read(source, at, min(stop, at + _BLOCK + len(wanted))))
+        block = bytes(read_bytes(source, at, min(stop, at + _BLOCK_BYTES + len(wanted))))
         found = block.find(wanted)
         if found >= 0:
             return at + found
-        at += _BLOCK
+        at += _BLOCK_BYTES
     return -1

@@ -12,9 +12,9 @@ from scichunk.codecs.text.xml_tree import Element
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.status import text_of
 from scichunk.formats.votable.document.structure import Field, Table, read_field
-from scichunk.formats.votable.values.column_part import Part
-from scichunk.formats.votable.values.diagnostics import Findings, Policy
-from scichunk.formats.votable.values.from_text import Texts, convert
+from scichunk.formats.votable.values.column_part import ColumnPart
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
+from scichunk.formats.votable.values.from_text import CellTexts, convert_text
 
 __all__ = [
     "column_attributes",
@@ -30,13 +30,13 @@ _PLAIN: Final = ("ucd", "utype", "xtype", "ref", "ID")
 
 def column_attributes(field: Field) -> dict[str, Any]:
     """Attributes of a column: units (as written), ucd, description, limits, links, ..."""
-    said = field.attributes
+    attributes = field.attributes
     found: dict[str, Any] = {}
-    if said.get("unit", "").strip():
-        found["units"] = said["unit"].strip()
+    if attributes.get("unit", "").strip():
+        found["units"] = attributes["unit"].strip()
     if field.description:
         found["description"] = field.description
-    found |= {name.lower(): said[name].strip() for name in _PLAIN if said.get(name, "").strip()}
+    found |= {name.lower(): attributes[name].strip() for name in _PLAIN if attributes.get(name, "").strip()}
     for name, text in (("minimum", field.minimum), ("maximum", field.maximum)):
         if text:
             found[name] = text
@@ -64,10 +64,10 @@ def param_value(element: Element) -> Any:
     try:
         field = read_field(element, element.get("name"), [])
         data = np.frombuffer(text.encode(), np.uint8)
-        place = np.array([0], np.int32)
-        texts = Texts(data, place, place + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
-        part: Part = convert(field, texts, Policy(), Findings("", element.get("name")))
-        value = part.arrow(field.shape.item)[0].as_py()
+        start = np.array([0], np.int32)
+        texts = CellTexts(data, start, start + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
+        part: ColumnPart = convert_text(field, texts, Policy(), Diagnostics("", element.get("name")))
+        value = part.to_arrow(field.shape.item)[0].as_py()
     except ScichunkError:
         return text
     if isinstance(value, dict):
@@ -75,9 +75,9 @@ def param_value(element: Element) -> Any:
     return text if value is None else value
 
 
-def _params(element: Element) -> dict[str, Any]:
+def _param_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for param in element.all("PARAM"):
+    for param in element.iterate_children("PARAM"):
         name = param.get("name") or param.get("ID")
         value = param_value(param)
         unit = param.get("unit").strip()
@@ -87,51 +87,57 @@ def _params(element: Element) -> dict[str, Any]:
     return found
 
 
-def _infos(element: Element) -> dict[str, Any]:
+def _info_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for info in element.all("INFO"):
+    for info in element.iterate_children("INFO"):
         name = info.get("name") or info.get("ID") or "INFO"
         value, text = info.get("value"), text_of(info)
-        _put(found, name, value or text)
+        _put_attribute(found, name, value or text)
         if value and text and text != value:
-            _put(found, f"{name}_text", text)
+            _put_attribute(found, f"{name}_text", text)
     return found
 
 
-def _put(found: dict[str, Any], name: str, value: str) -> None:
+def _put_attribute(found: dict[str, Any], name: str, value: str) -> None:
+    # INFO elements of one name are no list in VOTable, but services write several (warnings, steps of a query).
     found[name] = value if name not in found else f"{found[name]}; {value}"
 
 
-def _systems(element: Element) -> dict[str, Any]:
+def _system_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for tag in ("COOSYS", "TIMESYS"):
-        for system in element.all(tag):
-            said = {k: v for k, v in system.attributes.items() if k != "ID"}
+        for system in element.iterate_children(tag):
+            attributes = {k: v for k, v in system.attributes.items() if k != "ID"}
             if system.text.strip():
-                said["text"] = system.text.strip()
+                attributes["text"] = system.text.strip()
             name = system.get("ID") or str(len(found))
-            found[f"{tag.lower()}_{name}"] = " ".join(f"{k}={v}" for k, v in said.items())
+            found[f"{tag.lower()}_{name}"] = " ".join(f"{k}={v}" for k, v in attributes.items())
     return found
 
 
-def _groups(element: Element) -> dict[str, Any]:
+def _group_attributes(element: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for group in element.all("GROUP"):
+    for group in element.iterate_children("GROUP"):
         name = group.get("name") or group.get("ID") or f"{len(found)}"
         members = [c.get("ref") for c in group.children if c.tag in {"FIELDref", "PARAMref"}]
-        values = [f"{k}={v}" for k, v in _params(group).items()]
+        values = [f"{k}={v}" for k, v in _param_attributes(group).items()]
         found[f"group_{name}"] = " ".join([*members, *values])
     return found
 
 
-def _links(element: Element) -> dict[str, Any]:
-    found = [link.get("href") for link in element.all("LINK") if link.get("href")]
+def _link_attributes(element: Element) -> dict[str, Any]:
+    found = [link.get("href") for link in element.iterate_children("LINK") if link.get("href")]
     return {"links": found} if found else {}
 
 
-def _one(element: Element) -> dict[str, Any]:
+def _element_attributes(element: Element) -> dict[str, Any]:
     """What one element says of what is in it."""
-    return _systems(element) | _groups(element) | _infos(element) | _params(element)
+    return (
+        _system_attributes(element)
+        | _group_attributes(element)
+        | _info_attributes(element)
+        | _param_attributes(element)
+    )
 
 
 def document_attributes(root: Element) -> dict[str, Any]:
@@ -139,19 +145,24 @@ def document_attributes(root: Element) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if root.get("version"):
         found["votable_version"] = root.get("version")
-    description = root.said("DESCRIPTION")
+    description = root.child_text("DESCRIPTION")
     if description:
         found["description"] = description
-    definitions = root.first("DEFINITIONS")
-    return found | (_one(definitions) if definitions else {}) | _one(root)
+    definitions = root.find_child("DEFINITIONS")
+    return found | (_element_attributes(definitions) if definitions else {}) | _element_attributes(root)
 
 
 def table_attributes(table: Table, root: Element) -> dict[str, Any]:
     """Attributes of a table: those of the document and of its resources included, the nearest first in doubt."""
     found = document_attributes(root)
+    # From the outermost in: what is nearer to the table replaces what is further.
     for element in (*table.resource, table.element):
-        description = element.said("DESCRIPTION")
-        found |= _one(element) | _links(element) | ({"description": description} if description else {})
+        description = element.child_text("DESCRIPTION")
+        found |= (
+            _element_attributes(element)
+            | _link_attributes(element)
+            | ({"description": description} if description else {})
+        )
     names = {
         "name": table.name,
         "ID": table.identifier,

@@ -9,21 +9,21 @@ from collections.abc import Iterator
 from typing import Final
 
 from scichunk import options
-from scichunk.codecs.text.xml_tree import Element, parse
+from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import FormatError, LimitExceeded, located
-from scichunk.formats.votable.document.cached import HoldableSource
-from scichunk.formats.votable.document.markup import Body, declared_encoding, find_end, is_near, next_body, read
-from scichunk.formats.votable.document.structure import Table, tables
+from scichunk.formats.votable.document.cached import CachedSource
+from scichunk.formats.votable.document.markup import Body, declared_encoding, find_end, is_near, next_body, read_bytes
+from scichunk.formats.votable.document.structure import Table, find_tables
 from scichunk.sources import ByteSource
 from scichunk.sources.base import public_reference
-from scichunk.sources.whole_file import ExpandedSource
+from scichunk.sources.whole_file import WholeFileSource
 
 __all__ = ["Document", "open_document"]
 
-_TAIL: Final = 1 << 16
-_NEAR: Final = 1 << 22
-_STEP: Final = 1 << 20
-_PARSED: Final = 40
+_TAIL_BYTES: Final = 1 << 16
+_NEAR_BYTES: Final = 1 << 22
+_STEP_BYTES: Final = 1 << 20
+_PARSED_WEIGHT: Final = 40
 """Memory for each byte of the text around the rows, measured with fields of 40 bytes."""
 
 _STREAM: Final = re.compile(r"""(<(?:[\w.-]+:)?STREAM\b[^<>]*?\bhref\s*=\s*)("[^"<]*"|'[^'<]*')""")
@@ -46,23 +46,23 @@ def open_document(source: ByteSource) -> Document:
     encoding, plain = declared_encoding(bytes(source.head()[:1024]))
     if not plain:
         original, known = source, encoding
-        source, encoding = ExpandedSource(original, lambda: _transcoded(original, known)), "utf-8"
-    return Document(source if is_near(source) else HoldableSource(source), encoding)
+        source, encoding = WholeFileSource(original, lambda: _transcode(original, known)), "utf-8"
+    return Document(source if is_near(source) else CachedSource(source), encoding)
 
 
-def _transcoded(source: ByteSource, encoding: str) -> Iterator[bytes]:
+def _transcode(source: ByteSource, encoding: str) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(encoding)()
     size = source.fingerprint.size
     try:
-        for at in range(0, size, _STEP):
-            end = min(size, at + _STEP)
+        for at in range(0, size, _STEP_BYTES):
+            end = min(size, at + _STEP_BYTES)
             yield decoder.decode(bytes(source.read_ranges([at], [end])[0]), final=end == size).encode()
     except UnicodeError as error:
         msg = f"bytes that are no {encoding}: {error}"
         raise FormatError(msg, url=source.url) from None
 
 
-def _masked(found: re.Match[str]) -> str:
+def _mask_secret(found: re.Match[str]) -> str:
     quote = found[2][0]
     return f"{found[1]}{quote}{public_reference(found[2][1:-1])}{quote}"
 
@@ -91,49 +91,49 @@ class Document:
         self._tail = b""
         self._kept: list[tuple[int, str]] = []
         with located(url=source.url):
-            self._open()
+            self._open_document()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of elements and fields, from the length of their text."""
-        return _PARSED * sum(stop - start for start, stop in self._pieces) + len(self._tail)
+        return _PARSED_WEIGHT * sum(stop - start for start, stop in self._pieces) + len(self._tail)
 
-    def hold(self) -> None:
+    def cache_whole(self) -> None:
         """Keep a small document that is far away in memory: its columns will be asked for one by one."""
-        if isinstance(self.source, HoldableSource):
-            self.source.hold()
+        if isinstance(self.source, CachedSource):
+            self.source.cache_whole()
 
     def find_all(self) -> None:
         """Look through the whole document for all tables; what was found before stays valid."""
         with self.lock:
             if not self.complete:
-                self._scan(self.bodies)
-                self._parse()
+                self._scan_bodies(self.bodies)
+                self._parse_header()
 
-    def header(self) -> str:
+    def header_text(self) -> str:
         """Return the document without the bodies of its tables, and without what may be secret of where they lie."""
-        return _STREAM.sub(_masked, "".join(text for _, text in self._texts()))
+        return _STREAM.sub(_mask_secret, "".join(text for _, text in self._texts_between()))
 
-    def _open(self) -> None:
+    def _open_document(self) -> None:
         source, size = self.source, self.source.fingerprint.size
         body, inside = next_body(source, 0, size)
         if body is not None and not body.exact:
-            small = _NEAR if is_near(source) else options.get().scan_bytes
-            if size - inside > small and self._guess(body):
+            small = _NEAR_BYTES if is_near(source) else options.get().scan_bytes
+            if size - inside > small and self._guess_end(body):
                 try:
-                    self._parse()
+                    self._parse_header()
                 except FormatError:
                     self._pieces, self.bodies = [], []
                 else:
                     return
-        self._scan([])
-        self._parse()
+        self._scan_bodies([])
+        self._parse_header()
 
-    def _guess(self, body: Body) -> bool:
+    def _guess_end(self, body: Body) -> bool:
         """Take the last end tag of the tail for that of the first body, unless the tail speaks against it."""
         size = self.source.fingerprint.size
-        start = max(body.start, size - _TAIL)
-        tail = bytes(read(self.source, start, size))
+        start = max(body.start, size - _TAIL_BYTES)
+        tail = bytes(read_bytes(self.source, start, size))
         end = tail.rfind(b"</" + body.prefix + body.name.encode())
         opening = tail.rfind(b"<" + body.prefix + b"TABLEDATA"), tail.rfind(b"<" + body.prefix + b"STREAM")
         if end < 0 or max(opening) >= 0 or tail.find(b"<!", end) >= 0:
@@ -143,7 +143,7 @@ class Document:
         self._pieces = [(0, body.start), (body.stop, size)]
         return True
 
-    def _scan(self, known: list[Body]) -> None:
+    def _scan_bodies(self, known: list[Body]) -> None:
         """Find all bodies; those that are known keep their identity."""
         source, size = self.source, self.source.fingerprint.size
         pieces: Pieces = []
@@ -153,7 +153,7 @@ class Document:
             body, inside = next_body(source, at, size)
             pieces.append((at, inside))
             total += inside - at
-            self._check(total, len(bodies))
+            self._check_sizes(total, len(bodies))
             if body is None:
                 break
             if not body.exact:
@@ -172,7 +172,7 @@ class Document:
                 break
         self._pieces, self.bodies, self.complete, self._tail = pieces, bodies, True, b""
 
-    def _check(self, header: int, bodies: int) -> None:
+    def _check_sizes(self, header: int, bodies: int) -> None:
         limits = options.get()
         if header > limits.max_header_bytes:
             msg = f"more than {limits.max_header_bytes} bytes around the data (options.max_header_bytes)"
@@ -181,27 +181,27 @@ class Document:
             msg = f"more than {limits.max_elements} tables (options.max_elements)"
             raise LimitExceeded(msg)
 
-    def _texts(self) -> list[tuple[int, str]]:
+    def _texts_between(self) -> list[tuple[int, str]]:
         if self._kept:
             return self._kept
         texts = []
         for start, stop in self._pieces:
             known = self._tail if start and not self.complete else b""
-            data = known or bytes(read(self.source, start, stop))
+            data = known or bytes(read_bytes(self.source, start, stop))
             try:
                 text = data.decode(self.encoding)
             except UnicodeDecodeError as error:
                 msg = f"bytes that are no {self.encoding} at byte {start + error.start}"
                 raise FormatError(msg) from None
             texts.append((start, text.lstrip("\ufeff \t\r\n") if not start else text))
-        if sum(len(text) for _, text in texts) < _NEAR:
+        if sum(len(text) for _, text in texts) < _NEAR_BYTES:
             self._kept = texts
         return texts
 
-    def _parse(self) -> None:
+    def _parse_header(self) -> None:
         self._kept = []
-        self.root = parse(self._texts(), self.source.url, root="VOTABLE", cut=bool(self.truncated))
-        self.tables = tables(self.root)
+        self.root = parse_document(self._texts_between(), self.source.url, root="VOTABLE", cut=bool(self.truncated))
+        self.tables = find_tables(self.root)
         count = sum(t.body is not None for t in self.tables)
         if count != len(self.bodies):
             msg = f"{len(self.bodies)} bodies of tables for {count} tables"

@@ -46,10 +46,10 @@ def check_status(tables: Sequence[Table], root: Element, table: Table | None, ur
     DataWarning
         With the text of the service, where it gives columns nevertheless.
     """
-    said = _error(tables, root, table)
-    if said is None:
+    message = _find_error(tables, root, table)
+    if message is None:
         return
-    msg = f"the service answered with an error: {said or 'it does not say which'}"
+    msg = f"the service answered with an error: {message or 'it does not say which'}"
     if table is None or not table.fields:
         raise FormatError(msg, url=url)
     warnings.warn(f"{msg}; what it sent beside that is read [{url}]", DataWarning, stacklevel=5)
@@ -63,21 +63,21 @@ def warn_of_error(tables: Sequence[Table], root: Element, url: str) -> None:
     DataWarning
         With the text of the service.
     """
-    said = _error(tables, root, None)
-    if said is not None:
-        msg = f"the service answered with an error, there is nothing to read: {said or 'it does not say which'} [{url}]"
+    message = _find_error(tables, root, None)
+    if message is not None:
+        msg = f"the service answered with an error, there is nothing to read: {message or 'it does not say which'} [{url}]"
         warnings.warn(msg, DataWarning, stacklevel=5)
 
 
-def _error(tables: Sequence[Table], root: Element, table: Table | None) -> str | None:
+def _find_error(tables: Sequence[Table], root: Element, table: Table | None) -> str | None:
     """What a service says of its failure; None where it says nothing of one."""
     scopes = [root] if table is None else [root, *table.resource, table.element]
     holders = {id(r) for t in tables for r in t.resource}
-    scopes += [r for r in _resources(root) if table is None or _is_result(r, holders)]
-    said = [text for scope in scopes for word, text in _statuses(scope) if word == "ERROR"]
-    if not said and not any(t.fields for t in tables):
-        said = [text for scope in _everything(root) for text in _older_errors(scope)]
-    return said[-1] if said else None
+    scopes += [r for r in _iterate_resources(root) if table is None or _is_result(r, holders)]
+    message = [text for scope in scopes for word, text in _iterate_statuses(scope) if word == "ERROR"]
+    if not message and not any(t.fields for t in tables):
+        message = [text for scope in _iterate_all(root) for text in _older_errors(scope)]
+    return message[-1] if message else None
 
 
 def warn_if_cut(table: Table, root: Element, url: str) -> None:
@@ -89,7 +89,7 @@ def warn_if_cut(table: Table, root: Element, url: str) -> None:
         If the status of the query is OVERFLOW.
     """
     for scope in (root, *table.resource, table.element):
-        for word, text in _statuses(scope):
+        for word, text in _iterate_statuses(scope):
             if word == "OVERFLOW":
                 more = f": {text}" if text else ""
                 msg = f"the service cut the table, rows are missing (QUERY_STATUS is OVERFLOW{more}) [{url}]"
@@ -97,20 +97,20 @@ def warn_if_cut(table: Table, root: Element, url: str) -> None:
                 return
 
 
-def _statuses(scope: Element) -> Iterator[tuple[str, str]]:
+def _iterate_statuses(scope: Element) -> Iterator[tuple[str, str]]:
     """Value and text of each status, in order: one comes before the table, another behind it."""
-    for info in scope.all("INFO"):
-        if _named(info, _STATUS):
+    for info in scope.iterate_children("INFO"):
+        if _has_name(info, _STATUS):
             yield info.get("value").strip().upper(), text_of(info)
 
 
 def _older_errors(scope: Element) -> Iterator[str]:
-    for element in scope.all("INFO", "PARAM"):
-        if any(_named(element, name) for name in _ERROR):
+    for element in scope.iterate_children("INFO", "PARAM"):
+        if any(_has_name(element, name) for name in _ERROR):
             yield element.get("value").strip() or text_of(element)
 
 
-def _named(element: Element, name: str) -> bool:
+def _has_name(element: Element, name: str) -> bool:
     return name in {element.get("name").strip().lower(), element.get("ID").strip().lower()}
 
 
@@ -119,13 +119,13 @@ def _is_result(resource: Element, holders: set[int]) -> bool:
     return resource.get("type").strip().lower() == "results" and id(resource) not in holders
 
 
-def _resources(element: Element) -> Iterator[Element]:
-    for child in element.all("RESOURCE"):
+def _iterate_resources(element: Element) -> Iterator[Element]:
+    for child in element.iterate_children("RESOURCE"):
         yield child
-        yield from _resources(child)
+        yield from _iterate_resources(child)
 
 
-def _everything(root: Element) -> Iterator[Element]:
+def _iterate_all(root: Element) -> Iterator[Element]:
     yield root
-    yield from root.all("DEFINITIONS")
-    yield from _resources(root)
+    yield from root.iterate_children("DEFINITIONS")
+    yield from _iterate_resources(root)

@@ -12,7 +12,7 @@ from scichunk.codecs.text.xml_tree import Element
 from scichunk.core.tables import unique_names
 from scichunk.errors import FormatError, UnsupportedFeature, located
 
-__all__ = ["DATATYPES", "Field", "Shape", "Stream", "Table", "read_field", "tables"]
+__all__ = ["DATATYPES", "Field", "Shape", "Stream", "Table", "find_tables", "read_field"]
 
 DATATYPES: Final[Mapping[str, tuple[str, int]]] = {
     "boolean": ("?", 8),
@@ -136,7 +136,7 @@ class Table:
     """What is not as the standard has it."""
 
 
-def tables(root: Element) -> list[Table]:
+def find_tables(root: Element) -> list[Table]:
     """Return all tables of a document, in order.
 
     Raises
@@ -148,14 +148,14 @@ def tables(root: Element) -> list[Table]:
     """
     found: list[Table] = []
     bodies = 0
-    domains = _domains(root)
-    for element, resource in _walk(root, ()):
-        data = element.first("DATA")
+    domains = _find_domains(root)
+    for element, resource in _walk_tables(root, ()):
+        data = element.find_child("DATA")
         serial = next((c for c in data.children if c.tag in _SERIALS), None) if data else None
-        stream = serial.first("STREAM") if serial else None
+        stream = serial.find_child("STREAM") if serial else None
         has_body = serial is not None and (serial.tag == "TABLEDATA" or stream is not None)
         notes: list[str] = []
-        fields = tuple(_fields(element, notes, domains))
+        fields = tuple(_parse_fields(element, notes, domains))
         found.append(
             Table(
                 index=len(found),
@@ -167,27 +167,27 @@ def tables(root: Element) -> list[Table]:
                 serialization=serial.tag if serial else "",
                 stream=Stream(stream.get("href").strip(), stream.get("encoding").strip()) if stream else None,
                 body=bodies if has_body else None,
-                n_rows=_natural(element.get("nrows")),
-                extension=_natural(serial.get("extnum")) if serial else None,
+                n_rows=_parse_natural(element.get("nrows")),
+                extension=_parse_natural(serial.get("extnum")) if serial else None,
                 notes=tuple(notes),
             )
         )
         bodies += has_body
-    return _referred(found)
+    return _take_over_fields(found)
 
 
 _SERIALS: Final = ("TABLEDATA", "BINARY", "BINARY2", "FITS", "PARQUET")
 
 
-def _walk(element: Element, resource: tuple[Element, ...]) -> Iterator[tuple[Element, tuple[Element, ...]]]:
+def _walk_tables(element: Element, resource: tuple[Element, ...]) -> Iterator[tuple[Element, tuple[Element, ...]]]:
     for child in element.children:
         if child.tag == "RESOURCE":
-            yield from _walk(child, (*resource, child))
+            yield from _walk_tables(child, (*resource, child))
         elif child.tag == "TABLE":
             yield child, resource
 
 
-def _referred(found: list[Table]) -> list[Table]:
+def _take_over_fields(found: list[Table]) -> list[Table]:
     """Tables without fields that refer to another one have its fields (VOTable 1.5, section 4.9)."""
     by_id = {t.identifier: t for t in found if t.identifier}
     return [
@@ -198,7 +198,7 @@ def _referred(found: list[Table]) -> list[Table]:
     ]
 
 
-def _domains(root: Element) -> dict[str, Element]:
+def _find_domains(root: Element) -> dict[str, Element]:
     """VALUES elements of a document by their ID."""
     found: dict[str, Element] = {}
     waiting = [root]
@@ -210,7 +210,7 @@ def _domains(root: Element) -> dict[str, Element]:
     return found
 
 
-def _domain(values: Element, domains: Mapping[str, Element], name: str, notes: list[str]) -> Element:
+def _take_over_domain(values: Element, domains: Mapping[str, Element], name: str, notes: list[str]) -> Element:
     """The VALUES element that another one refers to, all of which it takes over (VOTable 1.5, section 4.7); else itself."""
     passed, found = {id(values)}, values
     while ref := found.get("ref").strip():
@@ -223,8 +223,8 @@ def _domain(values: Element, domains: Mapping[str, Element], name: str, notes: l
     return found
 
 
-def _fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
-    elements = list(element.all("FIELD"))
+def _parse_fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
+    elements = list(element.iterate_children("FIELD"))
     names = unique_names([(e.get("name") or e.get("ID")).strip() for e in elements])
     for i, (child, name) in enumerate(zip(elements, names, strict=True)):
         with located(part=f"field {i} {name!r}"):
@@ -252,50 +252,53 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
     else:
         known = datatype
     arraysize = element.attributes.get("arraysize")
+    # These names were never of VOTable; who writes them means a text of any length.
     if arraysize is None and datatype in {"string", "unicodeString", "text", ""}:
         arraysize = "*"
-    own = list(element.all("VALUES"))
-    values = [_domain(v, domains or {}, name, notes) for v in own]
+    own = list(element.iterate_children("VALUES"))
+    values = [_take_over_domain(v, domains or {}, name, notes) for v in own]
     return Field(
         name,
         known,
-        _shape(known, arraysize, name, notes),
+        _parse_shape(known, arraysize, name, notes),
         element.attributes,
-        element.said("DESCRIPTION"),
-        _limit(values, "null"),
-        _limit(values, "MIN"),
-        _limit(values, "MAX"),
-        tuple(_options(values)),
-        tuple(e.attributes for e in element.all("LINK")),
+        element.child_text("DESCRIPTION"),
+        _parse_limit(values, "null"),
+        _parse_limit(values, "MIN"),
+        _parse_limit(values, "MAX"),
+        tuple(_iterate_options(values)),
+        tuple(e.attributes for e in element.iterate_children("LINK")),
         any(v is not o for v, o in zip(values, own, strict=True)),
     )
 
 
-def _limit(values: list[Element], what: str) -> str | None:
+def _parse_limit(values: list[Element], what: str) -> str | None:
     for element in values:
         if what == "null":
             if "null" in element.attributes:
                 return element.attributes["null"].strip()
-        elif (child := element.first(what)) is not None:
+        elif (child := element.find_child(what)) is not None:
             return child.get("value")
     return None
 
 
-def _options(elements: list[Element]) -> Iterator[tuple[str, str]]:
+def _iterate_options(elements: list[Element]) -> Iterator[tuple[str, str]]:
     for element in elements:
-        for child in element.all("OPTION"):
+        for child in element.iterate_children("OPTION"):
             yield child.get("value"), child.get("name")
 
 
-def _shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) -> Shape:
+def _parse_shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) -> Shape:
     is_text = datatype in {"char", "unicodeChar"}
     if arraysize is None:
+        # Without arraysize a char is a single character (section 2.2).
         return Shape(text=1) if is_text else Shape()
     text = re.sub(r"\s", "", arraysize)
     if not re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text):
         notes.append(f"{name}: arraysize {arraysize!r} is malformed")
         text = re.sub(r"x(?=x|$)", "", re.sub(r"[^\dx*]", "x", text)).strip("x") or "*"
         text = text if re.fullmatch(r"(\d+x)*(\d+\*?|\*)", text) else "*"
+    # The first axis varies fastest, as in Fortran; that of texts counts characters (section 2.2).
     axes = text.split("x")
     variable = axes[-1].endswith("*")
     lengths = axes[:-1] if variable else axes
@@ -314,5 +317,5 @@ def _shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) ->
     return Shape(tuple(reversed(fixed)), variable)
 
 
-def _natural(text: Any) -> int | None:
+def _parse_natural(text: Any) -> int | None:
     return int(text) if re.fullmatch(r"\s*\d{1,18}\s*", str(text or "")) else None

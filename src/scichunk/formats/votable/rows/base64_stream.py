@@ -14,18 +14,18 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.buffers import borrow
-from scichunk.codecs import ways
-from scichunk.core.cache import held_bytes
+from scichunk.buffers import borrow_buffer
+from scichunk.codecs.text import base64
+from scichunk.core.cache import cached_bytes
 from scichunk.errors import FormatError, LimitExceeded
-from scichunk.formats.votable.document.markup import is_near, read
+from scichunk.formats.votable.document.markup import is_near, read_bytes
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import BytesSource
 
 __all__ = ["Base64Stream", "ByteStream", "RawStream"]
 
 Bytes = npt.NDArray[np.uint8]
-_BLOCK: Final = 1 << 18
+_BLOCK_BYTES: Final = 1 << 18
 _ODD: Final = re.compile(rb"[<&]")
 _MARKUP: Final = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", re.DOTALL)
 
@@ -66,9 +66,9 @@ class RawStream:
         self.near, self.batch_bytes = is_near(source), source.batch_bytes
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source."""
-        return held_bytes(self._source)
+        return cached_bytes(self._source)
 
     def trust(self) -> None:
         """Nothing to rely on."""
@@ -78,7 +78,7 @@ class RawStream:
 
     def read(self, start: int, stop: int) -> Bytes:
         """Read a range."""
-        return read(self._source, start, stop)
+        return read_bytes(self._source, start, stop)
 
 
 class Base64Stream:
@@ -108,23 +108,24 @@ class Base64Stream:
         self._letters: list[int] = []
         """Letters before each block, if lines are not equal."""
         self.size, self._is_clean = 0, False
+        # Markup within base64 is rare; looking at both ends finds it where writers put it, and the proof of lines finds the rest.
         ends = (start, min(stop, start + 4096)), (max(start, stop - 4096), stop)
-        if any(_ODD.search(read(source, *end).tobytes()) for end in ends):
-            self._clean()
-        self._measure()
+        if any(_ODD.search(read_bytes(source, *end).tobytes()) for end in ends):
+            self._clean_text()
+        self._measure_lines()
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the index of letters, and of text without markup."""
-        return 40 * len(self._letters) + (held_bytes(self._source) if self._is_clean else 0)
+        return 40 * len(self._letters) + (cached_bytes(self._source) if self._is_clean else 0)
 
-    def _clean(self) -> None:
+    def _clean_text(self) -> None:
         """Take comments, CDATA sections and references out of the text, in memory."""
         size, limit = self.stop - self.start, options.get().max_chunk_bytes
         if size > limit:
             msg = f"base64 text of {size} bytes with markup in it (options.max_chunk_bytes)"
             raise LimitExceeded(msg, url=self._source.url)
-        plain = _MARKUP.sub(b"", read(self._source, self.start, self.stop).tobytes())
+        plain = _MARKUP.sub(b"", read_bytes(self._source, self.start, self.stop).tobytes())
         if b"&" in plain:
             plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
         if b"<" in plain:
@@ -135,8 +136,9 @@ class Base64Stream:
         )  # "!" is no letter: an error where it is read
         self.start, self.stop, self.near, self._is_clean = 0, len(plain), True, True
 
-    def _measure(self) -> None:
-        head = read(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()
+    def _measure_lines(self) -> None:
+        head = read_bytes(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()
+        # Writers break base64 into lines of one length. If that holds, any byte is found by arithmetic, without reading what lies before.
         body = head.lstrip()
         self._first = self.start + len(head) - len(body)
         self._proved = self._first
@@ -146,7 +148,7 @@ class Base64Stream:
         self._gap = len(gap[0]) if gap else 0
         if self._line == len(body):
             self._line, self._gap = self.stop - self._first, 0  # one line, as far as can be seen
-        tail = read(self._source, max(self._first, self.stop - 4096), self.stop).tobytes()
+        tail = read_bytes(self._source, max(self._first, self.stop - 4096), self.stop).tobytes()
         text = tail.rstrip()
         self._end = self.stop - len(tail) + len(text)
         pads = len(text) - len(text.rstrip(b"="))
@@ -155,11 +157,14 @@ class Base64Stream:
             self._give_up()
             return
         period = self._line + self._gap
+        # Four letters are three bytes; whole lines, and what is left of the last.
         letters = self._line * (length // period) + min(length % period, self._line) if length else 0
         tail_line = (
             self._first + min(-(-max(0, length - len(text)) // period), length // period) * period if length else 0
         )
-        if length and (length % period > self._line or self._breaks(tail_line) or self._breaks(self._first, 1 << 16)):
+        if length and (
+            length % period > self._line or self._breaks_from(tail_line) or self._breaks_from(self._first, 1 << 16)
+        ):
             self._give_up()
             return
         self.size = letters * 3 // 4 - (pads if letters % 4 == 0 else 0)
@@ -182,21 +187,23 @@ class Base64Stream:
         """
         if stop <= start:
             return np.empty(0, np.uint8)
+        # Whole groups of four letters, of which the first bytes may not be wanted.
         first, last = start // 3 * 4, -(-stop // 3) * 4
-        out = borrow("base64", stop - start // 3 * 3)
+        out = borrow_buffer("base64", stop - start // 3 * 3)
         if not self._letters:
-            self._prove(last)
-        self._check(stop)
+            self._prove_lines(last)
+        self._check_letters(stop)
         if not self._letters:
-            at = self._place(first)
-            data = read(self._source, at, min(self._place(last - 1) + 1, self._end))
-            end, count = _base64().decode(data, self._line, self._gap, first % self._line, out)
+            at = self._offset_of(first)
+            data = read_bytes(self._source, at, min(self._offset_of(last - 1) + 1, self._end))
+            end, count = base64.decode_base64(data, self._line, self._gap, first % self._line, out)
+            # A line of another length, behind what had been proved: count all letters, and begin again.
             if count < out.size and self._index_from(at + end):
-                self._check(stop)
+                self._check_letters(stop)
                 return self.read(start, stop)
         else:
-            at, data = self._block(first, last)
-            end, count = _base64().decode(data, 0, 0, 0, out)
+            at, data = self._read_block(first, last)
+            end, count = base64.decode_base64(data, 0, 0, 0, out)
         if count < out.size:
             found = data[end : end + 8].tobytes()
             msg = f"not base64, {found!r}" if found else "base64 text ends too early"
@@ -206,59 +213,61 @@ class Base64Stream:
     def prove(self, stop: int) -> None:
         """Look through the lines up to a byte, once."""
         if not self._letters:
-            self._prove(-(-min(stop, self.size) // 3) * 4)
+            self._prove_lines(-(-min(stop, self.size) // 3) * 4)
 
-    def _place(self, letter: int) -> int:
+    def _offset_of(self, letter: int) -> int:
         return self._first + letter // self._line * (self._line + self._gap) + letter % self._line
 
-    def _check(self, stop: int) -> None:
+    def _check_letters(self, stop: int) -> None:
         if stop > self.size:
             msg = (
                 "the table ends earlier and others follow, which was not known when the file was opened; open it again"
             )
             raise FormatError(msg, url=self._source.url, part=f"byte {self.stop}")
 
-    def _breaks(self, line: int, size: int = 1 << 30) -> bool:
+    def _breaks_from(self, line: int, size: int = 1 << 30) -> bool:
         """Whether lines are not equal from the start of one on."""
-        data = read(self._source, line, min(line + size, self._end))
-        return bool(_base64().irregular(data, self._line, self._gap) >= 0)
+        data = read_bytes(self._source, line, min(line + size, self._end))
+        return bool(base64.find_irregular(data, self._line, self._gap) >= 0)
 
-    def _prove(self, letters: int) -> None:
+    def _prove_lines(self, letters: int) -> None:
         """Make sure that lines are equal up to a letter."""
         if not self.near or self._proved >= self._end:
             return
-        place = min(self._place(letters), self._end)
+        offset = min(self._offset_of(letters), self._end)
         period = self._line + self._gap
-        step = max(1, _BLOCK // period) * period if self._gap else _BLOCK
+        step = max(1, _BLOCK_BYTES // period) * period if self._gap else _BLOCK_BYTES
         with self._lock:
-            while self._proved < place and not self._letters:
+            while self._proved < offset and not self._letters:
                 stop = min(self._proved + step, self._end)
-                if _base64().irregular(read(self._source, self._proved, stop), self._line, self._gap) >= 0:
-                    self._index()
+                if base64.find_irregular(read_bytes(self._source, self._proved, stop), self._line, self._gap) >= 0:
+                    self._index_blocks()
                     return
                 self._proved = stop
 
-    def _index_from(self, place: int) -> bool:
+    def _index_from(self, offset: int) -> bool:
         """Whether white space was met where none was expected, or the other way round; then letters are counted."""
-        around = read(self._source, place, min(place + self._line + self._gap + 8, self._end)).tobytes()
+        around = read_bytes(self._source, offset, min(offset + self._line + self._gap + 8, self._end)).tobytes()
         if not re.search(rb"[\s<&]", around) and not self._gap:
             return False
         with self._lock:
             if not self._letters:
                 before = (self.size, self.stop)
-                self._index()
+                self._index_blocks()
                 return bool(self._letters) or before != (self.size, self.stop)
         return True
 
     def _give_up(self) -> None:
         with self._lock:
-            self._index()
+            self._index_blocks()
 
-    def _index(self) -> None:
+    def _index_blocks(self) -> None:
         """Count the letters of all blocks."""
         counts, pads, odd = [0], 0, False
-        for at in range(self._first, self._end, _BLOCK):
-            letters, padding, strange = _base64().count(read(self._source, at, min(at + _BLOCK, self._end)))
+        for at in range(self._first, self._end, _BLOCK_BYTES):
+            letters, padding, strange = base64.count_letters(
+                read_bytes(self._source, at, min(at + _BLOCK_BYTES, self._end))
+            )
             counts.append(counts[-1] + letters)
             pads += padding
             odd |= strange
@@ -267,19 +276,19 @@ class Base64Stream:
             if stop < self.stop:
                 self.stop, self.stored = stop, stop - self.start
             else:
-                self._clean()
+                self._clean_text()
             self._letters = []
-            self._measure()
+            self._measure_lines()
             return
         total = counts[-1]
         self.size = total * 3 // 4 - (pads if total % 4 == 0 else 0)
         self._letters = counts
 
-    def _block(self, first: int, last: int) -> tuple[int, Bytes]:
+    def _read_block(self, first: int, last: int) -> tuple[int, Bytes]:
         """The text from a letter on, as far as a later one lies."""
         i = max(0, bisect.bisect_right(self._letters, first) - 1)
         j = min(len(self._letters) - 1, bisect.bisect_left(self._letters, last))
-        at = self._first + i * _BLOCK
-        data = read(self._source, at, min(self._first + j * _BLOCK, self._end))
-        skipped = _base64().skip(data, first - self._letters[i])
+        at = self._first + i * _BLOCK_BYTES
+        data = read_bytes(self._source, at, min(self._first + j * _BLOCK_BYTES, self._end))
+        skipped = base64.skip_letters(data, first - self._letters[i])
         return at + skipped, data[skipped:]

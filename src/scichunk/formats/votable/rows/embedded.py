@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.core import registry
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.files import TableFile, TableId
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
-from scichunk.formats.votable.document.href import resolve
+from scichunk.formats.votable.document.href import resolve_href
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
@@ -39,9 +39,9 @@ def open_delegated(location: Location, document: Document, table: Table) -> Tabl
     FormatError, SourceError
         If it cannot be read.
     """
-    where = _target(location, document, table)
+    where = _find_target(location, document, table)
     if table.serialization == "FITS":
-        inner: TableSource = _fits(where, table)
+        inner: TableSource = _open_fits(where, table)
     else:
         from scichunk.formats.votable.rows.parquet import ParquetTable
 
@@ -49,13 +49,13 @@ def open_delegated(location: Location, document: Document, table: Table) -> Tabl
     return Overlay(document, table, inner)
 
 
-def _target(location: Location, document: Document, table: Table) -> Location:
+def _find_target(location: Location, document: Document, table: Table) -> Location:
     stream = table.stream
     if stream is None or table.body is None:
         msg = f"a {table.serialization} element without a stream"
         raise FormatError(msg)
     if stream.href:
-        return resolve(location, stream.href)
+        return resolve_href(location, stream.href)
     body = document.bodies[table.body]
     size = body.stop - body.start
     if stream.encoding.lower() != "base64" or size > options.get().max_chunk_bytes:
@@ -73,8 +73,8 @@ def _target(location: Location, document: Document, table: Table) -> Location:
         raise FormatError(msg) from None
 
 
-def _fits(where: Location, table: Table) -> TableSource:
-    file = cast("TableFile", registry.get("fits").open_file(where))
+def _open_fits(where: Location, table: Table) -> TableSource:
+    file = cast("TableFile", registry.get_format("fits").open_file(where))
     return file.table(TableId(table.extension))
 
 
@@ -100,26 +100,26 @@ class Overlay:
             self._fields = [by_name.get(c.name) for c in inner.columns]
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the file that it is in, where that is within the document."""
-        return held_bytes(self.inner)
+        return cached_bytes(self.inner)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns."""
-        return self._columns
+        return self._overlaid_columns
 
     @cached_property
-    def _columns(self) -> tuple[Column, ...]:
-        return tuple(_overlaid(c, f) for c, f in zip(self.inner.columns, self._fields, strict=True))
+    def _overlaid_columns(self) -> tuple[Column, ...]:
+        return tuple(_overlay_column(c, f) for c, f in zip(self.inner.columns, self._fields, strict=True))
 
     @property
     def schema(self) -> Any:
         """Of the record batches."""
-        return self._schema
+        return self._overlaid_schema
 
     @cached_property
-    def _schema(self) -> Any:
+    def _overlaid_schema(self) -> Any:
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])
@@ -142,12 +142,12 @@ class Overlay:
     @property
     def attrs(self) -> Mapping[str, Any]:
         """What both files say."""
-        return self._attrs
+        return self._overlaid_attributes
 
     @cached_property
-    def _attrs(self) -> Mapping[str, Any]:
-        said = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header()}
-        return dict(self.inner.attrs) | said
+    def _overlaid_attributes(self) -> Mapping[str, Any]:
+        attributes = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
+        return dict(self.inner.attrs) | attributes
 
     def count_rows(self) -> int:
         """Return the number of rows."""
@@ -161,7 +161,7 @@ class Overlay:
         """Read rows as an Arrow record batch."""
         import pyarrow as pa
 
-        names = None if columns is None else [self._inner(c) for c in columns]
+        names = None if columns is None else [self._inner_name(c) for c in columns]
         batch = self.inner.read_rows(rows, names)
         if columns is not None and not columns:
             return batch
@@ -172,7 +172,7 @@ class Overlay:
         """Read rows of one column as NumPy values."""
         column = next((c for c in self.columns if c.name == name), None)
         if column is None or self.table.serialization == "FITS" or column.dtype.kind not in "iub":
-            return self.inner.read_column(self._inner(name), start, stop, raw=raw)
+            return self.inner.read_column(self._inner_name(name), start, stop, raw=raw)
         array = self.read_rows(Rows(start, stop), [name]).column(0)
         if column.null is None and _has_nulls(array):
             raise without_value(name, "scichunk.read_votable").at(
@@ -180,7 +180,7 @@ class Overlay:
             )
         return to_numpy(array, column)
 
-    def _inner(self, name: str) -> str:
+    def _inner_name(self, name: str) -> str:
         for outer, inner in zip(self.columns, self.inner.columns, strict=True):
             if outer.name == name:
                 return inner.name
@@ -196,7 +196,7 @@ def _has_nulls(array: Any) -> bool:
     return bool(array.null_count)
 
 
-def _overlaid(column: Column, field: Field | None) -> Column:
+def _overlay_column(column: Column, field: Field | None) -> Column:
     if field is None:
         return column
     attrs = dict(column.attrs) | column_attributes(field)

@@ -14,17 +14,17 @@ import numpy.typing as npt
 from scichunk.errors import FormatError
 from scichunk.formats.votable.document.structure import Field
 
-__all__ = ["StrictRows", "read_rows"]
+__all__ = ["ExpatRows", "read_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 
 
-class StrictRows:
+class ExpatRows:
     """Handlers of expat: texts of the cells of whole rows."""
 
     def __init__(self) -> None:
         self.rows: list[list[str]] = []
-        self.places: list[int] = []
+        self.offsets: list[int] = []
         """Where each row begins."""
         self._stop = 0
         self._row: list[str] | None = None
@@ -38,16 +38,16 @@ class StrictRows:
         """Row and column of the cells that are base64."""
         return self._encoded
 
-    def start(self, name: str, attributes: dict[str, str], place: int) -> None:
+    def start_element(self, name: str, attributes: dict[str, str], offset: int) -> None:
         """Take a start tag."""
         local = name.rpartition(":")[2]
         if local == "TR":
-            self._row, self._start = [], place
+            self._row, self._start = [], offset
         elif local == "TD":
             self._cell = []
             self._base64 = attributes.get("encoding") == "base64"
 
-    def end(self, name: str, place: int) -> None:
+    def end_element(self, name: str, offset: int) -> None:
         """Take an end tag that ends at a place."""
         local = name.rpartition(":")[2]
         if local == "TD" and self._cell is not None:
@@ -58,17 +58,17 @@ class StrictRows:
             self._cell = None
         elif local == "TR" and self._row is not None:
             self.rows.append(self._row)
-            self.places.append(self._start)
-            self._row, self._stop = None, place
+            self.offsets.append(self._start)
+            self._row, self._stop = None, offset
 
-    def keep(self, limit: int) -> int:
+    def keep_before(self, limit: int) -> int:
         """Drop the rows that begin at ``limit`` or later; returns where the first row begins that is not kept."""
-        count = sum(p < limit for p in self.places)
-        following = self.places[count:] or ([self._start] if self._row is not None else [self._stop])
-        del self.rows[count:], self.places[count:]
+        count = sum(p < limit for p in self.offsets)
+        following = self.offsets[count:] or ([self._start] if self._row is not None else [self._stop])
+        del self.rows[count:], self.offsets[count:]
         return following[0]
 
-    def text(self, data: str) -> None:
+    def add_text(self, data: str) -> None:
         """Take characters."""
         if self._cell is not None:
             self._cell.append(data)
@@ -76,7 +76,7 @@ class StrictRows:
 
 def read_rows(
     data: Bytes, limit: int, encoding: str, *, last: bool, error_at: Callable[[str, int], FormatError]
-) -> tuple[StrictRows, int]:
+) -> tuple[ExpatRows, int]:
     """Read the rows that begin before ``limit``, as far as they are whole.
 
     Parameters
@@ -88,7 +88,7 @@ def read_rows(
 
     Returns
     -------
-    StrictRows
+    ExpatRows
     int
         Where the next row begins; the size of the data if there is none.
 
@@ -97,18 +97,18 @@ def read_rows(
     FormatError
         If it is not well-formed.
     """
-    found = StrictRows()
+    found = ExpatRows()
     parser = expat.ParserCreate("iso-8859-1" if encoding == "iso8859-1" else "utf-8")
     parser.buffer_text = True
     root = b"<r>"
 
     def start(name: str, attributes: dict[str, str]) -> None:
-        found.start(name, attributes, parser.CurrentByteIndex - len(root))
+        found.start_element(name, attributes, parser.CurrentByteIndex - len(root))
 
     def end(name: str) -> None:
-        found.end(name, parser.CurrentByteIndex - len(root) + len(name) + 3)
+        found.end_element(name, parser.CurrentByteIndex - len(root) + len(name) + 3)
 
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, found.text
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, found.add_text
     text = data.tobytes()
     try:
         parser.Parse(root, False)
@@ -116,17 +116,17 @@ def read_rows(
         if last:
             parser.Parse(b"</r>", True)
     except expat.ExpatError as error:
-        place = parser.ErrorByteIndex - len(root)
-        if not _closes(text, place):
+        offset = parser.ErrorByteIndex - len(root)
+        if not _is_end_of_table(text, offset):
             msg = f"not well-formed XML: {expat.ErrorString(error.code)}"
-            raise error_at(msg, place) from None
-    return found, found.keep(limit)
+            raise error_at(msg, offset) from None
+    return found, found.keep_before(limit)
 
 
-def _closes(text: bytes, place: int) -> bool:
+def _is_end_of_table(text: bytes, offset: int) -> bool:
     """Whether the error is only that the table ends here."""
     return (
-        re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, place - 2) : place + 64], re.DOTALL) is not None
+        re.match(rb".{0,2}</?(?:[\w.-]+:)?TABLEDATA\s*>", text[max(0, offset - 2) : offset + 64], re.DOTALL) is not None
     )
 
 
@@ -142,6 +142,6 @@ def decode_cell(text: str, field: Field) -> str:
     return single_value(field, data)
 
 
-def pad(cells: Sequence[str], size: int) -> list[str]:
+def pad_cells(cells: Sequence[str], size: int) -> list[str]:
     """As many cells as there are fields."""
     return [*cells[:size], *[""] * (size - len(cells))]

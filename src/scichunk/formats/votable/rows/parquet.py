@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.core.cache import held_bytes
+from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.sources import ByteSource, Location
@@ -73,12 +73,12 @@ class ParquetTable:
         self._source = where.open()
         self._url = self._source.url
         try:
-            with self._open() as file:
+            with self._open_file() as file:
                 self._metadata, self._found = file.metadata, file.schema_arrow
         except ScichunkError:  # some are ValueErrors
             raise
         except (OSError, ValueError, NotImplementedError) as error:
-            raise self._corrupt(error) from error
+            raise self._corrupt_error(error) from error
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         self._starts = [0, *itertools.accumulate(counts)]
         if min([0, *counts]) < 0 or self._starts[-1] != self._metadata.num_rows:
@@ -86,16 +86,16 @@ class ParquetTable:
             raise FormatError(msg, url=self._url)
         self.n_rows: int | None = self._starts[-1]
         self.nbytes: int | None = self._source.fingerprint.size
-        widest = max(1, *(self._width(i, None) for i in range(len(counts))), 1)
+        widest = max(1, *(self._row_bytes(i, None) for i in range(len(counts))), 1)
         self.row_group = max(1, min(max(counts, default=1), options.get().max_chunk_bytes // widest))
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the source."""
-        return held_bytes(self._source)
+        return cached_bytes(self._source)
 
     @cached_property
-    def _leaves(self) -> list[str]:
+    def _leaf_columns(self) -> list[str]:
         """For each stored column, the name of the column of the table that it belongs to."""
         names, found = iter(self._found.names), []
         name = next(names, "")
@@ -110,13 +110,13 @@ class ParquetTable:
             found.append(name)
         return found
 
-    def _width(self, group: int, names: Sequence[str] | None) -> int:
+    def _row_bytes(self, group: int, names: Sequence[str] | None) -> int:
         """Bytes of a decoded row: of values of fixed size by their type, of others by what the row group says of them."""
         metadata = self._metadata.row_group(group)
         width = sum(_fixed_bytes(f.type) for f in self._found if names is None or f.name in names)
         loose = {f.name for f in self._found if not _fixed_bytes(f.type) and (names is None or f.name in names)}
         stored = 0
-        for i, name in enumerate(self._leaves if loose else ()):
+        for i, name in enumerate(self._leaf_columns if loose else ()):
             if name in loose:
                 column = metadata.column(i)  # of lists, each value counts, also where equal ones are stored once
                 values = column.num_values * _PHYSICAL_BYTES.get(column.physical_type, 0)
@@ -125,11 +125,11 @@ class ParquetTable:
 
     def _check_size(self, rows: Rows, names: Sequence[str], groups: range) -> int:
         """Compare what rows take up decoded, and pages, which are decoded whole, with the limit; returns the rows of a batch."""
-        limit, width = options.get().max_chunk_bytes, max([1, *(self._width(i, names) for i in groups)])
+        limit, width = options.get().max_chunk_bytes, max([1, *(self._row_bytes(i, names) for i in groups)])
         size = (rows.stop - rows.start) * width
         for i in groups:
             metadata, wanted = self._metadata.row_group(i), set(names)
-            columns = [metadata.column(k) for k, name in enumerate(self._leaves) if name in wanted]
+            columns = [metadata.column(k) for k, name in enumerate(self._leaf_columns) if name in wanted]
             size = max([size, *(c.total_uncompressed_size for c in columns)])
         if size > limit:
             msg = f"rows {rows.start} to {rows.stop} of {size} bytes, more than {limit} (options.max_chunk_bytes)"
@@ -137,36 +137,36 @@ class ParquetTable:
         fixed = all(_fixed_bytes(f.type) for f in self._found if f.name in names)
         return int(min(max(1, min(_BATCH_BYTES, limit) // width), 1 << 20 if fixed else _LOOSE_ROWS))
 
-    def _repeated(self, names: Sequence[str], groups: range) -> list[str]:
+    def _repeated_texts(self, names: Sequence[str], groups: range) -> list[str]:
         """Columns of texts that are stored once each, and named by number in the rows."""
         import pyarrow as pa
 
         texts = {f.name for f in self._found if pa.types.is_string(f.type) or pa.types.is_binary(f.type)} & set(names)
-        places = [k for k, name in enumerate(self._leaves) if name in texts] if texts else []
+        places = [k for k, name in enumerate(self._leaf_columns) if name in texts] if texts else []
         return [
-            self._leaves[k]
+            self._leaf_columns[k]
             for k in places
             if any(self._metadata.row_group(i).column(k).has_dictionary_page for i in groups)
         ]
 
-    def _open(self, metadata: Any = None, texts: Sequence[str] = ()) -> Any:
+    def _open_file(self, metadata: Any = None, texts: Sequence[str] = ()) -> Any:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         file = pa.PythonFile(_File(self._source), mode="r")
         return pq.ParquetFile(file, metadata=metadata, read_dictionary=list(texts) or None)
 
-    def _corrupt(self, error: Exception) -> FormatError:
+    def _corrupt_error(self, error: Exception) -> FormatError:
         return FormatError(f"Parquet data are corrupt or not readable: {error}", url=self._url)
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in file order."""
-        return self._columns
+        return self._found_columns
 
     @cached_property
-    def _columns(self) -> tuple[Column, ...]:
-        return tuple(_column(f) for f in self._found)
+    def _found_columns(self) -> tuple[Column, ...]:
+        return tuple(_column_of_field(f) for f in self._found)
 
     @property
     def schema(self) -> Any:
@@ -189,7 +189,7 @@ class ParquetTable:
         cuts, size, limit = [0], 0, options.get().max_chunk_bytes
         wanted = max(1, min(nbytes, limit))
         for i, (first, last) in enumerate(itertools.pairwise(self._starts)):
-            here = (last - first) * self._width(i, None)
+            here = (last - first) * self._row_bytes(i, None)
             pieces = max(here // wanted, -(-here // limit))
             if len(cuts) + pieces > _MOST_PARTITIONS:
                 msg = f"more than {_MOST_PARTITIONS} partitions of {wanted} bytes"
@@ -221,47 +221,53 @@ class ParquetTable:
         if not names:
             return pa.RecordBatch.from_struct_array(pa.nulls(rows.stop - rows.start, pa.struct([])))
         schema = pa.schema([self.schema.field(n) for n in names])
-        batches = list(self._batches(rows, names, groups, batch_rows))
+        batches = list(self._iterate_batches(rows, names, groups, batch_rows))
         found = pa.Table.from_batches(batches).combine_chunks() if batches else schema.empty_table()
         arrays = [c.combine_chunks() for c in found.columns]
         return pa.RecordBatch.from_arrays(
             [a.chunk(0) if isinstance(a, pa.ChunkedArray) else a for a in arrays], schema=schema
         )
 
-    def _batches(self, rows: Rows, names: Sequence[str], groups: range, batch_rows: int) -> Iterator[Any]:
+    def _iterate_batches(self, rows: Rows, names: Sequence[str], groups: range, batch_rows: int) -> Iterator[Any]:
         """Record batches of rows; those before the first are decoded and dropped."""
         at, size, limit = self._starts[groups.start], 0, options.get().max_chunk_bytes
         try:
-            with self._open(self._metadata, self._repeated(names, groups)) as file:
+            with self._open_file(self._metadata, self._repeated_texts(names, groups)) as file:
                 for batch in file.iter_batches(batch_rows, list(groups), columns=names, use_threads=False):
                     low, high = max(0, rows.start - at), min(batch.num_rows, rows.stop - at)
                     at += batch.num_rows
                     if low >= high:
                         continue
                     part = batch.slice(low, high - low).select(names)
-                    size += sum(map(_expanded_bytes, part.columns))
+                    size += sum(map(_dictionary_bytes, part.columns))
                     if size > limit:  # texts that are stored once and used very often
                         msg = f"rows {rows.start} to {at} of {size} bytes, more than {limit} (options.max_chunk_bytes)"
                         raise LimitExceeded(msg, url=self._url)
-                    yield _expanded(part)
+                    yield _decode_dictionaries(part)
                     if at >= rows.stop:
                         return
         except ScichunkError:  # some are ValueErrors
             raise
         except (OSError, ValueError, NotImplementedError) as error:
-            raise self._corrupt(error) from error
+            raise self._corrupt_error(error) from error
         if at < rows.stop:
             msg = f"the file ends in row {at} of {self.n_rows}"
             raise FormatError(msg, url=self._url)
 
-    def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
+    def read_column(
+        self,
+        name: str,
+        start: int,
+        stop: int,
+        *,
+        raw: bool = False,  # noqa: ARG002  # nothing is scaled
+    ) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values."""
-        del raw
         column = next(c for c in self.columns if c.name == name)
         return to_numpy(self.read_rows(Rows(start, stop), [name]).column(0), column)
 
 
-def _expanded_bytes(column: Any) -> int:
+def _dictionary_bytes(column: Any) -> int:
     """Bytes of a column whose texts stand in each row; nothing is made for it."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -272,7 +278,7 @@ def _expanded_bytes(column: Any) -> int:
     return 4 * len(column) + int(pc.sum(lengths.take(column.indices)).as_py() or 0)
 
 
-def _expanded(batch: Any) -> Any:
+def _decode_dictionaries(batch: Any) -> Any:
     import pyarrow as pa
 
     columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
@@ -292,7 +298,7 @@ def _fixed_bytes(kind: Any) -> int:
     return int(count * kind.byte_width) if pa.types.is_fixed_size_binary(kind) else 0
 
 
-def _column(field: Any) -> Column:
+def _column_of_field(field: Any) -> Column:
     import pyarrow as pa
 
     kind = field.type

@@ -9,14 +9,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs import ways
-from scichunk.formats.votable.document.markup import SLACK, Body, Span, is_near, oddities, read
+from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, Span, find_oddities, is_near, read_bytes
 from scichunk.formats.votable.document.scan import Document
 
 __all__ = ["RowIndex"]
 
-_BLOCK: Final = 1 << 18
-_AHEAD: Final = 1 << 24
+_BLOCK_BYTES: Final = 1 << 18
+_AHEAD_BYTES: Final = 1 << 24
 
 
 class RowIndex:
@@ -46,7 +45,7 @@ class RowIndex:
         return is_near(self.document.source)
 
     @property
-    def held_bytes(self) -> int:
+    def cached_bytes(self) -> int:
         """Memory of the places, and of what was read ahead."""
         return 80 * len(self._starts) + 136 * len(self.odd) + self._ahead[1].nbytes
 
@@ -60,77 +59,81 @@ class RowIndex:
         """Rows counted so far."""
         return self._rows[-1]
 
-    def count(self) -> int:
+    def count_rows(self) -> int:
         """Count all rows."""
-        self.advance(self.body.stop)
+        self.count_up_to(self.body.stop)
         return self._rows[-1]
 
-    def advance(self, place: int) -> None:
+    def count_up_to(self, offset: int) -> None:
         """Count up to a place at least."""
-        if self._starts[-1] >= min(place, self.body.stop):
+        if self._starts[-1] >= min(offset, self.body.stop):
             return
         with self._lock:
-            while self._starts[-1] < min(place, self.body.stop):
-                self._step()
+            while self._starts[-1] < min(offset, self.body.stop):
+                self._count_block()
 
     def advance_rows(self, rows: int) -> None:
         """Count at least so many rows, if there are."""
         with self._lock:
             while self._rows[-1] < rows and not self.done:
-                self._step()
+                self._count_block()
 
-    def before(self, row: int) -> tuple[int, int]:
+    def place_before_row(self, row: int) -> tuple[int, int]:
         """Return a place at or before a row, and the rows before that place; they have been counted."""
+        # Rows and starts grow together, without a lock here: rows are appended first, so a start is never without its rows.
         i = max(0, bisect.bisect_right(self._rows, row) - 1)
         return self._starts[i], self._rows[i]
 
-    def at(self, place: int) -> tuple[int, int]:
-        """Return the last counted place up to ``place``, and the rows before it."""
-        i = max(0, bisect.bisect_right(self._starts, place) - 1)
+    def place_before_offset(self, offset: int) -> tuple[int, int]:
+        """Return the last counted place up to ``offset``, and the rows before it."""
+        i = max(0, bisect.bisect_right(self._starts, offset) - 1)
         return self._starts[i], self._rows[i]
 
-    def outside(self, place: int) -> int:
+    def offset_outside(self, offset: int) -> int:
         """Return the place itself, or the end of the comment or the like that it lies in."""
-        i = bisect.bisect_right(self.odd, (place, 1 << 62)) - 1
-        return self.odd[i][1] if i >= 0 and self.odd[i][0] < place < self.odd[i][1] else place
+        i = bisect.bisect_right(self.odd, (offset, 1 << 62)) - 1
+        return self.odd[i][1] if i >= 0 and self.odd[i][0] < offset < self.odd[i][1] else offset
 
-    def _step(self) -> None:
-        count_rows = ways.choose("text.cells").count_rows
+    def _count_block(self) -> None:
+        from scichunk.codecs.text.cells import count_rows
+
         source, body, at = self.document.source, self.body, self._starts[-1]
-        end = min(at + _BLOCK, body.stop)
-        rows, unusual = count_rows(padded(self._fetch(at, end + SLACK), end - at), self.prefix)
+        end = min(at + _BLOCK_BYTES, body.stop)
+        rows, unusual = count_rows(pad_bytes(self._fetch_bytes(at, end + SLACK_BYTES), end - at), self.prefix)
         after = end
         if unusual:
             spans: list[Span] = []
-            closed, resume = oddities(source, body, (at, end), source.fingerprint.size, spans)
+            closed, resume = find_oddities(source, body, (at, end), source.fingerprint.size, spans)
+            # The end tag of the body was met earlier than the end of the document had promised: other tables follow.
             if closed >= 0:
                 end = after = closed
                 body.stop, body.exact = closed, True
                 self.document.complete = False
             after = max(after, resume)
             self.odd += spans
-            data = read(source, at, min(after + SLACK, source.fingerprint.size)).copy()
+            data = read_bytes(source, at, min(after + SLACK_BYTES, source.fingerprint.size)).copy()
+            # What looks like rows within comments is blanked out, and the block is counted again.
             for first, last in spans:
                 data[first - at : last - at] = 32
-            rows, _ = count_rows(padded(data, after - at), self.prefix)
+            rows, _ = count_rows(pad_bytes(data, after - at), self.prefix)
         # the place first: others look without the lock
         self._rows.append(self._rows[-1] + rows)
         self._starts.append(after)
 
-    def _fetch(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
+    def _fetch_bytes(self, start: int, stop: int) -> npt.NDArray[np.uint8]:
         """Bytes as far as there are any; of files that are far away many at once."""
         source = self.document.source
         stop = min(stop, source.fingerprint.size)
         if self.near:
-            return read(source, start, stop)
+            return read_bytes(source, start, stop)
         first, data = self._ahead
         if start < first or stop > first + data.size:
-            first, data = start, read(source, start, min(start + _AHEAD, source.fingerprint.size)).copy()
+            first, data = start, read_bytes(source, start, min(start + _AHEAD_BYTES, source.fingerprint.size)).copy()
             self._ahead = first, data
         return data[start - first : stop - first]
 
 
-def padded(data: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+def pad_bytes(data: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
     """Append zeros where the file ends within the slack."""
-    missing = size + SLACK - data.size
+    missing = size + SLACK_BYTES - data.size
     return data if missing <= 0 else np.concatenate([data, np.zeros(missing, np.uint8)])

@@ -12,19 +12,19 @@ import numpy.typing as npt
 from scichunk.core.tables import Column
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.document.structure import Field
-from scichunk.tables.arrow import arrow_type, from_numpy, lists, strings, to_numpy
+from scichunk.tables.arrow import arrow_type, from_numpy, make_lists, make_strings, to_numpy
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Part", "column_of", "declared_null", "join_arrow", "sentinel"]
+__all__ = ["ColumnPart", "column_of", "declared_null", "find_sentinel", "join_arrow"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(slots=True)
-class Part:
+class ColumnPart:
     """Decoded rows of one field."""
 
     rows: int
@@ -39,51 +39,51 @@ class Part:
     offsets: npt.NDArray[np.int32] | None = None
     """Items before each row, and all of them; None where every row has one cell of fixed shape."""
 
-    def arrow(self, item: tuple[int, ...]) -> pa.Array:
+    def to_arrow(self, item: tuple[int, ...]) -> pa.Array:
         """Make the Arrow array; ``item`` is the fixed shape of a cell, or of each of its items."""
         if self.texts is not None:
             single = self.null is None and not item and self.offsets is None
-            found = strings(self.texts, self.values, self.row_null if single else self.null)
+            found = make_strings(self.texts, self.values, self.row_null if single else self.null)
         else:
             one = not item and self.offsets is None
-            found = from_numpy(self.values, _either(self.null, self.row_null) if one else self.null)
+            found = from_numpy(self.values, _either_mask(self.null, self.row_null) if one else self.null)
         count = self.rows if self.offsets is None else int(self.offsets[-1])
         for axis in range(len(item) - 1, -1, -1):
             outermost = axis == 0 and self.offsets is None
-            found = _fixed(found, item[axis], count * math.prod(item[:axis]), self.row_null if outermost else None)
-        return found if self.offsets is None else lists(self.offsets, found, self.row_null)
+            found = _make_fixed(found, item[axis], count * math.prod(item[:axis]), self.row_null if outermost else None)
+        return found if self.offsets is None else make_lists(self.offsets, found, self.row_null)
 
-    def numpy(self, column: Column, field: Field) -> tuple[Array, int]:
+    def to_numpy(self, column: Column, field: Field) -> tuple[Array, int]:
         """Make the NumPy form; returns it and how many nulls were filled with a value that the file does not declare."""
         item = field.shape.item
         if self.texts is not None or self.offsets is not None:
-            return to_numpy(self.arrow(item), column), 0
+            return to_numpy(self.to_arrow(item), column), 0
         values = self.values.reshape(self.rows, *item)
         null = None if self.null is None else self.null.reshape(values.shape)
         if self.row_null is not None and self.row_null.any():
             spread = np.broadcast_to(self.row_null.reshape(-1, *(1 for _ in item)), values.shape)
-            null = _either(null, spread)
+            null = _either_mask(null, spread)
         if null is None or not null.any():
             return values, 0
-        fill = column.null if column.null is not None else sentinel(values.dtype)
+        fill = column.null if column.null is not None else find_sentinel(values.dtype)
         lost = int(null.sum()) if column.null is None and values.dtype.kind in "iub" else 0
         return np.where(null, values.dtype.type(fill), values), lost
 
 
-def _either(a: Mask | None, b: Mask | None) -> Mask | None:
+def _either_mask(a: Mask | None, b: Mask | None) -> Mask | None:
     if a is None or b is None:
         return b if a is None else a
     return a | b
 
 
-def _fixed(values: pa.Array, size: int, rows: int, null: Mask | None) -> pa.Array:
+def _make_fixed(values: pa.Array, size: int, rows: int, null: Mask | None) -> pa.Array:
     import pyarrow as pa
 
     validity = None if null is None or not null.any() else pa.py_buffer(np.packbits(~null, bitorder="little"))
     return pa.Array.from_buffers(pa.list_(values.type, size), rows, [validity], children=[values])
 
 
-def join_arrow(parts: list[Part], item: tuple[int, ...], kind: pa.DataType) -> pa.Array:
+def join_arrow(parts: list[ColumnPart], item: tuple[int, ...], kind: pa.DataType) -> pa.Array:
     """One array of consecutive parts, which are given up."""
     import pyarrow as pa
 
@@ -91,7 +91,7 @@ def join_arrow(parts: list[Part], item: tuple[int, ...], kind: pa.DataType) -> p
         return pa.array([], kind)
     arrays = []
     while parts:
-        arrays.append(parts.pop(0).arrow(item))
+        arrays.append(parts.pop(0).to_arrow(item))
     try:
         return arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays)
     except pa.ArrowInvalid as error:
@@ -99,7 +99,7 @@ def join_arrow(parts: list[Part], item: tuple[int, ...], kind: pa.DataType) -> p
         raise LimitExceeded(msg) from None
 
 
-def sentinel(dtype: np.dtype[Any]) -> Any:
+def find_sentinel(dtype: np.dtype[Any]) -> Any:
     """What stands for null in NumPy form where the file declares nothing."""
     if dtype.kind in "fc":
         return np.nan

@@ -10,7 +10,7 @@ from typing import Final
 
 from scichunk.errors import DataWarning, FormatError
 
-__all__ = ["Findings", "Policy", "Report"]
+__all__ = ["Diagnostics", "Policy", "Report"]
 
 _TEXTS: Final = {
     "array length": "arrays of another length than declared: cut, or filled with nulls",
@@ -41,7 +41,7 @@ class Policy:
 
 
 @dataclass
-class Findings:
+class Diagnostics:
     """Collector of one table; safe in threads.
 
     Parameters
@@ -85,7 +85,7 @@ class Findings:
             raise FormatError(msg, url=self.url, part=part)
         self.add(kind, column, 1, where)
 
-    def summary(self) -> dict[str, str]:
+    def summarise(self) -> dict[str, str]:
         """Return what was found so far: how many, and where the first was."""
         with self._lock:
             return {
@@ -101,14 +101,14 @@ class Report:
     column: str
     """Name of the field."""
     policy: Policy
-    findings: Findings
+    diagnostics: Diagnostics
     where: Callable[[int], str]
     """Says where a row is."""
 
     def add(self, kind: str, count: int, row: int) -> None:
         """Count something, of which the first is in a row."""
-        self.findings.add(kind, self.column, count, self.where(row))
+        self.diagnostics.add(kind, self.column, count, self.where(row))
 
     def refuse(self, kind: str, row: int, what: str) -> None:
-        """Raise, or count it where errors become nulls; see :meth:`Findings.refuse`."""
-        self.findings.refuse(self.policy, kind, self.column, self.where(row), what)
+        """Raise, or count it where errors become nulls; see :meth:`Diagnostics.refuse`."""
+        self.diagnostics.refuse(self.policy, kind, self.column, self.where(row), what)

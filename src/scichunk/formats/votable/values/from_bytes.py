@@ -12,12 +12,12 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.document.structure import Field
-from scichunk.formats.votable.values.column_part import Mask, Part, declared_null
-from scichunk.formats.votable.values.diagnostics import Findings, Policy, Report
-from scichunk.formats.votable.values.strings import check_length, pack, split, to_utf8
+from scichunk.formats.votable.values.column_part import ColumnPart, Mask, declared_null
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy, Report
+from scichunk.formats.votable.values.strings import check_length, pack_texts, split_texts, to_utf8
 from scichunk.tables.arrow import offsets_of
 
-__all__ = ["cell_bytes", "convert", "pad_items", "single_value"]
+__all__ = ["cell_bytes", "convert_bytes", "pad_items", "single_value"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -59,7 +59,7 @@ def _cell_bits(field: Field) -> tuple[int, int]:
     return size, -1 if shape.variable else 1
 
 
-def convert(field: Field, raw: Any, counts: Ints | None, rows: int, report: Report) -> Part:
+def convert_bytes(field: Field, raw: Any, counts: Ints | None, rows: int, report: Report) -> ColumnPart:
     """Read the values of some rows.
 
     Parameters
@@ -72,7 +72,7 @@ def convert(field: Field, raw: Any, counts: Ints | None, rows: int, report: Repo
         Gets what is no value of the field's type.
     """
     if field.is_text:
-        return _texts(field, raw, counts, report)
+        return _convert_texts(field, raw, counts, report)
     offsets = None
     if counts is not None:
         if int(counts.sum()) * max(1, field.shape.size) >= 1 << 31:
@@ -80,32 +80,34 @@ def convert(field: Field, raw: Any, counts: Ints | None, rows: int, report: Repo
             raise LimitExceeded(msg, part=report.where(0))
         offsets = offsets_of(counts)
     if field.datatype == "bit":
-        return Part(rows, _bits(field, raw, counts), None, None, None, offsets)
+        return ColumnPart(rows, _convert_bits(field, raw, counts), None, None, None, offsets)
     if field.datatype == "boolean":
         flat = np.ascontiguousarray(raw).reshape(-1)
-        values, null = _logicals(flat, replace(report, where=lambda i: report.where(_row(i, field, offsets))))
-        return Part(rows, values, null, None, None, offsets)
-    values = _numbers(field, raw)
+        values, null = _convert_logicals(
+            flat, replace(report, where=lambda i: report.where(_row_of(i, field, offsets)))
+        )
+        return ColumnPart(rows, values, null, None, None, offsets)
+    values = _convert_numbers(field, raw)
     declared = declared_null(field)
     if declared is None or (values.dtype.kind == "f" and np.isnan(declared)):
-        return Part(rows, values, None, None, None, offsets)
+        return ColumnPart(rows, values, None, None, None, offsets)
     mask: Mask = values == declared
-    return Part(rows, values, mask if mask.any() else None, None, None, offsets)
+    return ColumnPart(rows, values, mask if mask.any() else None, None, None, offsets)
 
 
-def _row(element: int, field: Field, offsets: npt.NDArray[np.int32] | None) -> int:
+def _row_of(element: int, field: Field, offsets: npt.NDArray[np.int32] | None) -> int:
     item = element // field.shape.size
     return item if offsets is None else int(np.searchsorted(offsets[1:], item, "right"))
 
 
-def _numbers(field: Field, raw: Bytes) -> npt.NDArray[Any]:
+def _convert_numbers(field: Field, raw: Bytes) -> npt.NDArray[Any]:
     """Native numbers of big-endian bytes; rows may lie apart."""
     dtype = np.dtype(field.kind)
     part = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
     return raw.view(part.newbyteorder(">")).astype(part).reshape(-1).view(dtype)
 
 
-def _logicals(raw: Bytes, report: Report) -> tuple[npt.NDArray[np.bool_], Mask | None]:
+def _convert_logicals(raw: Bytes, report: Report) -> tuple[npt.NDArray[np.bool_], Mask | None]:
     values: npt.NDArray[np.bool_] = _TRUE[raw]
     null = ~_KNOWN[raw]
     if null.any():
@@ -116,7 +118,7 @@ def _logicals(raw: Bytes, report: Report) -> tuple[npt.NDArray[np.bool_], Mask |
     return values, None
 
 
-def _bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_]:
+def _convert_bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_]:
     """Bits, the first in the top bit; a single bit is any that is set, since services put it at either end."""
     shape = field.shape
     if counts is None or shape.item:
@@ -126,10 +128,10 @@ def _bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[np.bool_
         flat = np.ascontiguousarray(raw).reshape(-1, -(-shape.size // 8))
         whole: npt.NDArray[np.bool_] = np.unpackbits(flat, axis=1, count=shape.size).reshape(-1).view(np.bool_)
         return whole
-    return _packed(raw, counts)
+    return _unpack_rows(raw, counts)
 
 
-def _packed(raw: Bytes, counts: Ints) -> npt.NDArray[np.bool_]:
+def _unpack_rows(raw: Bytes, counts: Ints) -> npt.NDArray[np.bool_]:
     """Bits of rows one behind the other, each row of which begins with a byte of its own."""
     bits = np.unpackbits(raw)
     sizes = -(-counts // 8) * 8
@@ -139,14 +141,14 @@ def _packed(raw: Bytes, counts: Ints) -> npt.NDArray[np.bool_]:
 
 
 def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
-    """Give each item of ``size`` bits whole bytes of its own, as :func:`convert` takes them.
+    """Give each item of ``size`` bits whole bytes of its own, as :func:`convert_bytes` takes them.
 
     Where lengths count elements, all bits of a cell lie without gaps; where they count items, each item is padded.
     """
-    return np.packbits(_packed(raw, items * size).reshape(-1, size), axis=1).reshape(-1)
+    return np.packbits(_unpack_rows(raw, items * size).reshape(-1, size), axis=1).reshape(-1)
 
 
-def _texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> Part:
+def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> ColumnPart:
     shape, width = field.shape, field.bits // 8
     flat = np.ascontiguousarray(raw)
     single = not shape.item and not shape.variable
@@ -165,10 +167,10 @@ def _texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> Par
     elif data.size and int(data.max()) > 127:
         data, offsets = to_utf8(data, offsets, "binary", report)
     if not single:
-        return split(field, data, offsets, report)
+        return split_texts(field, data, offsets, report)
     if shape.text or report.policy.astropy_compat:
         data, offsets = check_length(field, data, offsets, report)
-    return Part(rows, data, None, None, offsets)
+    return ColumnPart(rows, data, None, None, offsets)
 
 
 def _before_nul(cells: Bytes, width: int) -> tuple[Bytes, Ints]:
@@ -187,7 +189,7 @@ def _from_utf16(data: Bytes, offsets: npt.NDArray[np.int32]) -> tuple[Bytes, npt
     if not high.any() and not (low > 127).any():
         return np.ascontiguousarray(low), offsets // 2
     whole, cuts = data.tobytes(), offsets.tolist()
-    return pack([whole[a:b].decode("utf-16-be", "replace") for a, b in itertools.pairwise(cuts)])
+    return pack_texts([whole[a:b].decode("utf-16-be", "replace") for a, b in itertools.pairwise(cuts)])
 
 
 def single_value(field: Field, data: bytes) -> str:
@@ -208,8 +210,8 @@ def single_value(field: Field, data: bytes) -> str:
         msg = "a binary value ends too early"
         raise FormatError(msg)
     cells = raw[:need] if counts is not None else raw[:need].reshape(1, -1)
-    part = convert(field, cells, counts, 1, Report(field.name, Policy(), Findings("", ""), str))
-    values = part.arrow(()).to_pylist() if part.offsets is None else part.arrow(())[0].as_py()
+    part = convert_bytes(field, cells, counts, 1, Report(field.name, Policy(), Diagnostics("", ""), str))
+    values = part.to_arrow(()).to_pylist() if part.offsets is None else part.to_arrow(())[0].as_py()
     if field.is_text:
         return "".join(values)
     return " ".join(

@@ -15,13 +15,13 @@ from scichunk.codecs import ways
 from scichunk.codecs.text import states
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.structure import Field
-from scichunk.formats.votable.values.column_part import Array, Mask, Part, declared_null
-from scichunk.formats.votable.values.diagnostics import Findings, Policy, Report
+from scichunk.formats.votable.values.column_part import Array, ColumnPart, Mask, declared_null
+from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy, Report
 
-__all__ = ["Texts", "convert"]
+__all__ = ["CellTexts", "convert_text"]
 
 Spans = npt.NDArray[np.int32]
-_MANY: Final = 1 << 23
+_MANY_ELEMENTS: Final = 1 << 23
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -35,7 +35,7 @@ def _texts_of() -> ModuleType:
 
 
 @dataclass(slots=True)
-class Texts:
+class CellTexts:
     """The cells of one field in some rows: places in a buffer."""
 
     data: npt.NDArray[np.uint8]
@@ -47,7 +47,7 @@ class Texts:
     """Says where a row is."""
     encoding: str = "utf-8"
 
-    def text(self, row: int) -> str:
+    def cell_text(self, row: int) -> str:
         """Return one cell."""
         return self.data[self.starts[row] : self.stops[row]].tobytes().decode("utf-8", "replace")
 
@@ -55,18 +55,18 @@ class Texts:
 class _Context:
     """What all converters need to know."""
 
-    def __init__(self, field: Field, policy: Policy, findings: Findings) -> None:
-        self.field, self.policy, self.findings = field, policy, findings
+    def __init__(self, field: Field, policy: Policy, diagnostics: Diagnostics) -> None:
+        self.field, self.policy, self.diagnostics = field, policy, diagnostics
 
     def add(self, kind: str, count: int, where: str) -> None:
-        self.findings.add(kind, self.field.name, count, where)
+        self.diagnostics.add(kind, self.field.name, count, where)
 
     def refuse(self, where: str, found: str) -> None:
         what = f"{found[:60]!r} is no {self.field.datatype}"
-        self.findings.refuse(self.policy, "not a value", self.field.name, where, what)
+        self.diagnostics.refuse(self.policy, "not a value", self.field.name, where, what)
 
 
-def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> Part:
+def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Diagnostics) -> ColumnPart:
     """Read the values of some rows.
 
     Raises
@@ -74,20 +74,20 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
     FormatError
         If a text is no value of the field's type (or, by the policy, that becomes null).
     """
-    context = _Context(field, policy, findings)
-    if given.seen & states.CONTROL:
-        given = _printable(context, given)
-    if given.seen & (states.AMPERSAND | states.RETURN) and not field.is_text:
-        given = _resolved(given)
+    context = _Context(field, policy, diagnostics)
+    if given.seen & cells.CONTROL:
+        given = _check_printable(context, given)
+    if given.seen & (cells.AMPERSAND | cells.RETURN) and not field.is_text:
+        given = _resolve_references(given)
     if field.is_text:
-        return _texts(context, given)
+        return _convert_texts(context, given)
     if field.datatype == "bit" and (field.shape.item or field.shape.variable):
-        return _bits(context, given)
+        return _convert_bits(context, given)
     shape, rows = field.shape, given.starts.size
     pair = 2 if field.kind in {"c8", "c16"} else 1
     if not shape.item and not shape.variable and pair == 1:
-        values, null = _numbers(context, given)
-        return Part(rows, values, null)
+        values, null = _convert_numbers(context, given)
+        return ColumnPart(rows, values, null)
     counts = np.empty(rows, np.int32)
     total, comma = _texts_of().count_tokens(given.data, given.starts, given.stops, counts)
     if comma >= 0:
@@ -98,7 +98,7 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
         wrong = np.flatnonzero(counts % np.int64(size) != 0)
         for row in wrong.tolist():
             _refuse_length(context, given, row, int(counts[row]), f"a multiple of {size}")
-        total = _without(given, wrong, counts, total)
+        total = _empty_rows(given, wrong, counts, total)
     elif pair == 2 and not shape.item:
         _check_pairs(context, given, counts)
     elif ((counts != size) & ~row_null).any():
@@ -107,22 +107,22 @@ def convert(field: Field, given: Texts, policy: Policy, findings: Findings) -> P
     count = total if shape.variable else rows * size
     _check_size(count, total, given)
     firsts, lasts = np.empty(count, np.int32), np.empty(count, np.int32)
-    _texts_of().tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
+    text.split_tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
     inner = _Inner(given, counts if shape.variable else None, size)
-    values, null = _numbers(context, replace(given, starts=firsts, stops=lasts, where=inner.where))
+    values, null = _convert_numbers(context, replace(given, starts=firsts, stops=lasts, where=inner.where))
     if pair == 2:
         values = np.ascontiguousarray(values).view(field.kind)
         null = None if null is None else null.reshape(-1, 2).any(axis=1)
     if shape.variable:
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // np.int64(size), out=offsets[1:])
-        return Part(rows, values, null, None, None, offsets)
-    return Part(rows, values, null, row_null if row_null.any() else None)
+        return ColumnPart(rows, values, null, None, None, offsets)
+    return ColumnPart(rows, values, null, row_null if row_null.any() else None)
 
 
-def _check_size(count: int, there: int, given: Texts) -> None:
+def _check_size(count: int, there: int, given: CellTexts) -> None:
     """Refuse to make far more elements than are there: a short document may declare arrays of any size."""
-    if count > _MANY and count > 64 * there:
+    if count > _MANY_ELEMENTS and count > 64 * there:
         msg = f"{count} elements are declared where {there} are"
         raise LimitExceeded(msg, part=given.where(0))
 
@@ -130,7 +130,7 @@ def _check_size(count: int, there: int, given: Texts) -> None:
 class _Inner:
     """Where the row of an element is."""
 
-    def __init__(self, given: Texts, counts: Spans | None, size: int) -> None:
+    def __init__(self, given: CellTexts, counts: Spans | None, size: int) -> None:
         self._given, self._counts, self._size = given, counts, size
 
     def where(self, element: int) -> str:
@@ -139,12 +139,12 @@ class _Inner:
         return self._given.where(int(np.searchsorted(np.cumsum(self._counts), element, "right")))
 
 
-def _refuse_length(context: _Context, given: Texts, row: int, found: int, wanted: str) -> None:
+def _refuse_length(context: _Context, given: CellTexts, row: int, found: int, wanted: str) -> None:
     what = f"{found} elements where {wanted} are declared"
-    context.findings.refuse(context.policy, "array length", context.field.name, given.where(row), what)
+    context.diagnostics.refuse(context.policy, "array length", context.field.name, given.where(row), what)
 
 
-def _without(given: Texts, rows: npt.NDArray[np.intp], counts: Spans, total: int) -> int:
+def _empty_rows(given: CellTexts, rows: npt.NDArray[np.intp], counts: Spans, total: int) -> int:
     """Empty some rows; returns the tokens that are left."""
     if rows.size:
         given.stops = given.stops.copy()
@@ -154,16 +154,16 @@ def _without(given: Texts, rows: npt.NDArray[np.intp], counts: Spans, total: int
     return total
 
 
-def _check_pairs(context: _Context, given: Texts, counts: Spans) -> None:
+def _check_pairs(context: _Context, given: CellTexts, counts: Spans) -> None:
     """A complex number has two parts; a single NaN is null, as for astropy."""
     wrong = [
-        r for r in np.flatnonzero((counts != 2) & (counts != 0)).tolist() if given.text(r).strip().lower() != "nan"
+        r for r in np.flatnonzero((counts != 2) & (counts != 0)).tolist() if given.cell_text(r).strip().lower() != "nan"
     ]
     for row in wrong:
         _refuse_length(context, given, row, int(counts[row]), "2")
 
 
-def _printable(context: _Context, given: Texts) -> Texts:
+def _check_printable(context: _Context, given: CellTexts) -> CellTexts:
     """Refuse characters that XML forbids (XML 1.0, section 2.2), or replace them."""
     data = given.data.copy()
     bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
@@ -171,72 +171,72 @@ def _printable(context: _Context, given: Texts) -> Texts:
     if first < 0:  # in a row that was not taken
         return replace(given, seen=given.seen & ~states.CONTROL)
     what = "a control character that XML forbids"
-    context.findings.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
+    context.diagnostics.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
     data[bad] = 63
     return replace(given, data=data, seen=given.seen & ~states.CONTROL)
 
 
-def _resolved(given: Texts) -> Texts:
+def _resolve_references(given: CellTexts) -> CellTexts:
     """The same with XML references replaced."""
-    data, offsets = _unescaped(given)
-    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & states.HIGH)
+    data, offsets = _unescape(given)
+    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & cells.HIGH)
 
 
-def _unescaped(given: Texts) -> tuple[npt.NDArray[np.uint8], Spans]:
+def _unescape(given: CellTexts) -> tuple[npt.NDArray[np.uint8], Spans]:
     out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
     offsets = np.empty(given.starts.size + 1, np.int32)
-    used = _texts_of().unescape(given.data, given.starts, given.stops, out, offsets)
+    used = text.unescape_texts(given.data, given.starts, given.stops, out, offsets)
     if used < 0:
-        msg = f"an entity that is not defined in {given.text(-1 - used)[:60]!r}"
+        msg = f"an entity that is not defined in {given.cell_text(-1 - used)[:60]!r}"
         raise FormatError(msg, part=given.where(-1 - used))
     return out[:used], offsets
 
 
-def _numbers(context: _Context, given: Texts) -> tuple[Array, Mask | None]:
+def _convert_numbers(context: _Context, given: CellTexts) -> tuple[Array, Mask | None]:
     """Values and nulls of single numbers or booleans."""
     field, rows = context.field, given.starts.size
     state = np.empty(rows, np.uint8)
     if field.kind == "?":
         flags = np.empty(rows, np.bool_)
-        others = _numbers_of().booleans(given.data, given.starts, given.stops, flags, state)
+        others = numbers.parse_booleans(given.data, given.starts, given.stops, flags, state)
         if others:
-            for i, found in _others(given, state):
+            for i, found in _iterate_others(given, state):
                 context.refuse(given.where(i), found)
-                state[i] = states.EMPTY
-        return flags, _nulls(state)
+                state[i] = numbers.EMPTY
+        return flags, _null_mask(state)
     if field.kind in {"u1", "i2", "i4", "i8"}:
-        return _integers(context, given, state)
+        return _convert_integers(context, given, state)
     found_ = np.empty(rows, np.float64)
-    if _numbers_of().floats(given.data, given.starts, given.stops, found_, state):
+    if numbers.parse_floats(given.data, given.starts, given.stops, found_, state):
         _odd_floats(context, given, found_, state)
     kind = "f4" if field.kind in {"f4", "c8"} else "f8"
     with np.errstate(over="ignore"):
         values: Array = found_.astype(kind, copy=False)
-    null = _nulls(state)
+    null = _null_mask(state)
     declared = declared_null(field)
     if declared is not None and not np.isnan(declared):
-        null = _with(null, values == declared)
+        null = _join_masks(null, values == declared)
     return values, null
 
 
-def _others(given: Texts, state: npt.NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
-    for i in np.flatnonzero(state == states.OTHER).tolist():
-        yield i, given.text(i).strip()
+def _iterate_others(given: CellTexts, state: npt.NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+    for i in np.flatnonzero(state == numbers.OTHER).tolist():
+        yield i, given.cell_text(i).strip()
 
 
-def _nulls(state: npt.NDArray[np.uint8]) -> Mask | None:
-    null = state == states.EMPTY
+def _null_mask(state: npt.NDArray[np.uint8]) -> Mask | None:
+    null = state == numbers.EMPTY
     return null if null.any() else None
 
 
-def _with(null: Mask | None, more: Mask) -> Mask | None:
+def _join_masks(null: Mask | None, more: Mask) -> Mask | None:
     return null if not more.any() else (more if null is None else null | more)
 
 
-def _odd_floats(context: _Context, given: Texts, values: Array, state: npt.NDArray[np.uint8]) -> None:
+def _odd_floats(context: _Context, given: CellTexts, values: Array, state: npt.NDArray[np.uint8]) -> None:
     """Numbers of more digits than the kernel takes, other ways to write infinity, and what is no number."""
     bad, first = 0, ""
-    for i, found in _others(given, state):
+    for i, found in _iterate_others(given, state):
         if _FLOAT.fullmatch(found) or found.lower().lstrip("+-") == "infinity":
             values[i], state[i] = float(found), states.VALUE
         else:
@@ -246,17 +246,17 @@ def _odd_floats(context: _Context, given: Texts, values: Array, state: npt.NDArr
         context.add("no number", bad, first)
 
 
-def _integers(context: _Context, given: Texts, state: npt.NDArray[np.uint8]) -> tuple[Array, Mask | None]:
+def _convert_integers(context: _Context, given: CellTexts, state: npt.NDArray[np.uint8]) -> tuple[Array, Mask | None]:
     field, policy = context.field, context.policy
     dtype = np.dtype(field.kind)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     wide = np.empty(given.starts.size, np.int64)
-    others = _numbers_of().integers(given.data, given.starts, given.stops, low, high, wide, state)
+    others = numbers.parse_integers(given.data, given.starts, given.stops, low, high, wide, state)
     beyond: list[int] = []
     nearest: list[int] = []
-    for i, found in _others(given, state) if others else ():
-        value = _integer(found)
-        state[i] = states.EMPTY
+    for i, found in _iterate_others(given, state) if others else ():
+        value = _parse_integer(found)
+        state[i] = numbers.EMPTY
         if value is None:
             if found.lower() != "nan":
                 context.refuse(given.where(i), found)
@@ -271,12 +271,12 @@ def _integers(context: _Context, given: Texts, state: npt.NDArray[np.uint8]) -> 
         if rows:
             context.add(kind, len(rows), given.where(rows[0]))
     values: Array = wide.astype(dtype, copy=False)
-    null = None if policy.astropy_compat and not policy.version_1_3 else _nulls(state)
+    null = None if policy.astropy_compat and not policy.version_1_3 else _null_mask(state)
     declared = declared_null(field)
-    return values, null if declared is None else _with(null, values == declared)
+    return values, null if declared is None else _join_masks(null, values == declared)
 
 
-def _integer(found: str) -> int | None:
+def _parse_integer(found: str) -> int | None:
     """What the kernel leaves: hexadecimal (VOTable 1.5, section 5.1), many digits."""
     if found.lower().startswith("0x"):
         try:
@@ -286,58 +286,58 @@ def _integer(found: str) -> int | None:
     return int(found) if _INTEGER.fullmatch(found) and found.isascii() and len(found) < 4000 else None
 
 
-def _bits(context: _Context, given: Texts) -> Part:
+def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
     shape, rows = context.field.shape, given.starts.size
     counts = np.empty(rows, np.int32)
     total, bad = _texts_of().count_digits(given.data, given.starts, given.stops, counts)
     if bad >= 0:
-        context.refuse(given.where(bad), given.text(bad))
+        context.refuse(given.where(bad), given.cell_text(bad))
     if shape.variable:
         wrong = np.flatnonzero(counts % shape.size != 0)
         for row in wrong.tolist():
             _refuse_length(context, given, row, int(counts[row]), f"a multiple of {shape.size}")
-        total = _without(given, wrong, counts, total)
+        total = _empty_rows(given, wrong, counts, total)
         out = np.empty(total, np.bool_)
-        _texts_of().digits(given.data, given.starts, given.stops, -1, out)
+        text.parse_bits(given.data, given.starts, given.stops, -1, out)
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // shape.size, out=offsets[1:])
-        return Part(rows, out, None, None, None, offsets)
+        return ColumnPart(rows, out, None, None, None, offsets)
     empty = counts == 0
     wrong = np.flatnonzero((counts != shape.size) & ~empty)
     if wrong.size:
         context.add("array length", wrong.size, given.where(int(wrong[0])))
     _check_size(rows * shape.size, total, given)
     out = np.empty(rows * shape.size, np.bool_)
-    _texts_of().digits(given.data, given.starts, given.stops, shape.size, out)
-    return Part(rows, out, None, empty if empty.any() else None)
+    text.parse_bits(given.data, given.starts, given.stops, shape.size, out)
+    return ColumnPart(rows, out, None, empty if empty.any() else None)
 
 
-def _texts(context: _Context, given: Texts) -> Part:
+def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:
     field, rows = context.field, given.starts.size
-    if given.seen & (states.AMPERSAND | states.RETURN):
-        data, offsets = _unescaped(given)
+    if given.seen & (cells.AMPERSAND | cells.RETURN):
+        data, offsets = _unescape(given)
     else:
         data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
         offsets = np.empty(rows + 1, np.int32)
-        _texts_of().copy(given.data, given.starts, given.stops, data, offsets)
-    if given.seen & states.GREATER and b"]]>" in given.data.tobytes():
+        text.copy_texts(given.data, given.starts, given.stops, data, offsets)
+    if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
-            if "]]>" in given.text(row):
-                context.findings.refuse(
+            if "]]>" in given.cell_text(row):
+                context.diagnostics.refuse(
                     context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
                 )
-    report = Report(field.name, context.policy, context.findings, given.where)
-    if given.seen & states.HIGH:
+    report = Report(field.name, context.policy, context.diagnostics, given.where)
+    if given.seen & cells.HIGH:
         from scichunk.formats.votable.values.strings import to_utf8
 
         data, offsets = to_utf8(data, offsets, given.encoding, report)
     shape = field.shape
     if shape.item or shape.variable:
-        from scichunk.formats.votable.values.strings import split
+        from scichunk.formats.votable.values.strings import split_texts
 
-        return split(field, data, offsets, report)
+        return split_texts(field, data, offsets, report)
     if shape.text or context.policy.astropy_compat:
         from scichunk.formats.votable.values.strings import check_length
 
         data, offsets = check_length(field, data, offsets, report)
-    return Part(rows, data, None, None, offsets)
+    return ColumnPart(rows, data, None, None, offsets)

@@ -9,23 +9,23 @@ import numpy.typing as npt
 
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.document.structure import Field
-from scichunk.formats.votable.values.column_part import Part
+from scichunk.formats.votable.values.column_part import ColumnPart
 from scichunk.formats.votable.values.diagnostics import Report
 from scichunk.tables.arrow import offsets_of
 
-__all__ = ["check_length", "pack", "split", "to_utf8"]
+__all__ = ["check_length", "pack_texts", "split_texts", "to_utf8"]
 
 Bytes = npt.NDArray[np.uint8]
 Offsets = npt.NDArray[np.int32]
 
 
-def pack(texts: list[str]) -> tuple[Bytes, Offsets]:
+def pack_texts(texts: list[str]) -> tuple[Bytes, Offsets]:
     """UTF-8 bytes of texts, and where each begins."""
     encoded = [t.encode("utf-8", "replace") for t in texts]
     return np.frombuffer(b"".join(encoded), np.uint8), offsets_of([len(e) for e in encoded])
 
 
-def _unpack(data: Bytes, offsets: Offsets) -> list[str]:
+def _unpack_texts(data: Bytes, offsets: Offsets) -> list[str]:
     whole = data.tobytes()
     cuts = offsets.tolist()
     return [whole[a:b].decode("utf-8", "replace") for a, b in itertools.pairwise(cuts)]
@@ -36,19 +36,19 @@ def check_length(field: Field, data: Bytes, offsets: Offsets, report: Report) ->
     limit = field.shape.text or 0
     sizes = np.diff(offsets)
     if limit and int(sizes.max(initial=0)) > limit:
-        texts = _unpack(data, offsets) if int(data.max(initial=0)) > 127 else None
+        texts = _unpack_texts(data, offsets) if int(data.max(initial=0)) > 127 else None
         if texts is not None:
             sizes = np.array([len(t) for t in texts], np.int32)
         long = np.flatnonzero(sizes > limit)
         if long.size:
             report.add("long text", long.size, int(long[0]))
     if report.policy.astropy_compat:
-        texts = [t.strip(" \t\r\n") for t in _unpack(data, offsets)]
-        return pack([t[:limit] for t in texts] if limit else texts)
+        texts = [t.strip(" \t\r\n") for t in _unpack_texts(data, offsets)]
+        return pack_texts([t[:limit] for t in texts] if limit else texts)
     return data, offsets
 
 
-def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
+def split_texts(field: Field, data: Bytes, offsets: Offsets, report: Report) -> ColumnPart:
     """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
     shape = field.shape
     length, size, rows = shape.text or 1, shape.size, offsets.size - 1
@@ -59,7 +59,7 @@ def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
     counts = np.zeros(rows, np.int64)
     empty = np.zeros(rows, np.bool_)
     long, first = 0, -1
-    for row, text in enumerate(_unpack(data, offsets)):
+    for row, text in enumerate(_unpack_texts(data, offsets)):
         found = [text[i : i + length] for i in range(0, len(text), length)]
         empty[row] = not text
         if shape.variable:
@@ -72,9 +72,9 @@ def split(field: Field, data: Bytes, offsets: Offsets, report: Report) -> Part:
         counts[row] = len(found) // size
     if long:
         report.add("array length", long, first)
-    values, texts = pack(pieces)
+    values, texts = pack_texts(pieces)
     row_null = empty if empty.any() and not shape.variable else None
-    return Part(rows, values, None, row_null, texts, offsets_of(counts) if shape.variable else None)
+    return ColumnPart(rows, values, None, row_null, texts, offsets_of(counts) if shape.variable else None)
 
 
 def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tuple[Bytes, Offsets]:
@@ -85,14 +85,14 @@ def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tup
         return text, offsets_of(np.diff(offsets + wider[offsets]))
     import pyarrow as pa
 
-    from scichunk.tables.arrow import strings
+    from scichunk.tables.arrow import make_strings
 
     try:
-        strings(offsets, data).validate(full=True)
+        make_strings(offsets, data).validate(full=True)
     except pa.ArrowInvalid:
         if encoding == "binary":
             return _as_latin1(data, offsets, report)
-        return _replaced(data, offsets, report)
+        return _replace_invalid(data, offsets, report)
     return data, offsets
 
 
@@ -105,10 +105,10 @@ def _as_latin1(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Of
         except UnicodeDecodeError:
             texts.append(whole[start:stop].decode("latin-1"))
             report.add("Latin-1", 1, row)
-    return pack(texts)
+    return pack_texts(texts)
 
 
-def _replaced(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
+def _replace_invalid(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Offsets]:
     """Refuse what is no UTF-8, or replace its bytes by U+FFFD."""
     whole, cuts, texts = data.tobytes(), offsets.tolist(), []
     for row, (start, stop) in enumerate(itertools.pairwise(cuts)):
@@ -117,4 +117,4 @@ def _replaced(data: Bytes, offsets: Offsets, report: Report) -> tuple[Bytes, Off
         except UnicodeDecodeError as error:
             report.refuse("encoding", row, f"bytes that are no UTF-8 ({error.reason})")
             texts.append(whole[start:stop].decode("utf-8", "replace"))
-    return pack(texts)
+    return pack_texts(texts)

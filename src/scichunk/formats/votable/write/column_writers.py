@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
-from scichunk.formats.votable.values.column_part import sentinel
+from scichunk.formats.votable.values.column_part import find_sentinel
 from scichunk.tables.arrow import dtype_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["OutField", "Piece"]
+__all__ = ["Piece", "VOTableColumnWriter"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -57,7 +57,7 @@ def _stored_null(null: Any, datatype: str) -> int | None:
     return value if limits.min <= value <= limits.max else None
 
 
-class OutField:
+class VOTableColumnWriter:
     """One column.
 
     Raises
@@ -85,15 +85,15 @@ class OutField:
         if not self.text and (dtype.kind == "O" or (pa.types.is_temporal(kind) and self.cell)):
             msg = f"VOTable has no form for the type {column.type}"
             raise UnsupportedFeature(msg, part=f"column {self.name!r}")
-        said = dict(column.encoding)
-        before = str(said.get("votable_datatype", ""))
+        encoding = dict(column.encoding)
+        before = str(encoding.get("votable_datatype", ""))
         self.datatype = "" if self.text else _DATATYPES[f"{dtype.kind}{dtype.itemsize}"]
-        self.null = _stored_null(said.get("null", column.null), self.datatype)
+        self.null = _stored_null(encoding.get("null", column.null), self.datatype)
         self.ascii, self.longest = True, 0
         self._wants_null = self._clash = False
         if self.text:
             self.datatype = before if before in {"char", "unicodeChar"} else "char"
-            arraysize = str(said.get("arraysize", "*"))
+            arraysize = str(encoding.get("arraysize", "*"))
             self.fixed = int(arraysize) if before and arraysize.isdigit() else 0
         elif before == "bit" and self.datatype == "boolean":
             self.datatype = "bit"
@@ -109,16 +109,16 @@ class OutField:
         """Elements of a cell or item."""
         return math.prod(self.cell)
 
-    def look(self, array: pa.Array) -> None:
+    def observe(self, array: pa.Array) -> None:
         """Learn how long texts are, whether they are ASCII, and whether elements of arrays are null."""
         if not self.text:
             if not self.settled:
-                self._look_for_nulls(self._flat(array))
+                self._look_for_nulls(self._flatten_cells(array))
             return
-        texts = self._texts(self._flat(array))
-        sizes = np.diff(texts.offsets.to_numpy()) if hasattr(texts, "offsets") else _sizes(texts)
+        texts = self._encode_texts(self._flatten_cells(array))
+        sizes = np.diff(texts.offsets.to_numpy()) if hasattr(texts, "offsets") else _text_bytes(texts)
         if len(sizes) and self.ascii:
-            self.ascii = len(_data(texts)) == 0 or int(_data(texts).max()) < 128
+            self.ascii = len(_join_texts(texts)) == 0 or int(_join_texts(texts).max()) < 128
         if not self.ascii:
             sizes = np.array([len(t or "") for t in texts.to_pylist()])
         self.longest = max(self.longest, int(sizes.max(initial=0)))
@@ -127,7 +127,7 @@ class OutField:
         if flat.null_count and not self._whole_rows(flat):
             self._wants_null = True
         values = np.asarray(flat.drop_null())
-        self._clash |= bool((values == sentinel(np.dtype(_STORED[self.datatype]))).any())
+        self._clash |= bool((values == find_sentinel(np.dtype(_STORED[self.datatype]))).any())
 
     def settle(self) -> None:
         """Decide the datatype of texts and the null of elements, once all have been looked at.
@@ -142,7 +142,7 @@ class OutField:
                 if self._clash:
                     msg = 'elements are null and the value for that occurs: give the column another as encoding["null"]'
                     raise UnsupportedFeature(msg, part=f"column {self.name!r}")
-                self.null = sentinel(np.dtype(_STORED[self.datatype]))
+                self.null = find_sentinel(np.dtype(_STORED[self.datatype]))
             return
         if not self.ascii:
             self.datatype = "unicodeChar"
@@ -161,21 +161,21 @@ class OutField:
             return str(self.fixed) if self.fixed else "*"
         return "x".join([*axes, "*"] if self.variable else axes)
 
-    def element(self) -> str:
+    def field_element(self) -> str:
         """Return the FIELD element."""
-        attrs, said = dict(self.column.attrs), dict(self.column.encoding)
+        attrs, encoding = dict(self.column.attrs), dict(self.column.encoding)
         import pyarrow as pa
 
         if pa.types.is_timestamp(self.kind):
             attrs.setdefault("xtype", "timestamp")
         given = {"ID": attrs.get("id"), "name": self.name, "datatype": self.datatype, "arraysize": self.arraysize}
         given |= {"unit": attrs.get("units")} | {k: attrs.get(k) for k in ("ucd", "utype", "xtype", "ref")}
-        given |= {k: said.get(k) for k in ("precision", "width")}
+        given |= {k: encoding.get(k) for k in ("precision", "width")}
         text = "".join(f" {k}={quoteattr(str(v))}" for k, v in given.items() if v not in {None, ""} or k == "name")
-        inside = "".join(self._children(attrs))
+        inside = "".join(self._field_children(attrs))
         return f"<FIELD{text}>{inside}</FIELD>" if inside else f"<FIELD{text}/>"
 
-    def _children(self, attrs: dict[str, Any]) -> Iterator[str]:
+    def _field_children(self, attrs: dict[str, Any]) -> Iterator[str]:
         if attrs.get("description"):
             yield f"<DESCRIPTION>{escape(str(attrs['description']))}</DESCRIPTION>"
         null = "" if self.null is None else f" null={quoteattr(str(self.null))}"
@@ -184,33 +184,33 @@ class OutField:
             for tag, name in (("MIN", "minimum"), ("MAX", "maximum"))
             if attrs.get(name) is not None
         )
-        for option in _listed(attrs.get("options")):
+        for option in _list_values(attrs.get("options")):
             value, _, name = option.partition("=")
             limits += f"<OPTION{f' name={quoteattr(name)}' if name else ''} value={quoteattr(value)}/>"
         if null or limits:
             yield f"<VALUES{null}>{limits}</VALUES>"
-        for link in _listed(attrs.get("links")):
+        for link in _list_values(attrs.get("links")):
             yield f"<LINK href={quoteattr(link)}/>"
 
-    def pieces(self, array: pa.Array) -> list[Piece]:
+    def encode_cells(self, array: pa.Array) -> list[Piece]:
         """Bytes of the cells of some rows."""
         rows = len(array)
         if self.text and not self.cell and not self.variable:
-            return self._text_pieces(self._texts(self._flat(array)))
+            return self._text_pieces(self._encode_texts(self._flatten_cells(array)))
         if not self.variable:
-            data = self._elements(self._flat(array), rows * self.size)
+            data = self._encode_elements(self._flatten_cells(array), rows * self.size)
             return [(data, data.size // max(1, rows))]
         array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
         counts = np.asarray(array.value_lengths().fill_null(0)).astype(np.int64)
         total = int(counts.sum())
-        data = self._elements(self._flat(array), total * self.size)
+        data = self._encode_elements(self._flatten_cells(array), total * self.size)
         if self.datatype == "bit" and not self.cell:
             data, sizes = _packed_ranges(data, counts)
         else:
             sizes = counts * (data.size // max(1, total))
         return [(counts.astype(">i4").view(np.uint8), 4), (data, sizes)]
 
-    def _flat(self, array: pa.Array) -> pa.Array:
+    def _flatten_cells(self, array: pa.Array) -> pa.Array:
         """Elements of all rows; those of null rows are null."""
         import pyarrow as pa
 
@@ -224,7 +224,7 @@ class OutField:
             array = array.flatten()
         return array
 
-    def _texts(self, flat: pa.Array) -> pa.Array:
+    def _encode_texts(self, flat: pa.Array) -> pa.Array:
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -233,7 +233,7 @@ class OutField:
         flat = flat.cast(pa.large_string())
         return flat.fill_null("") if flat.null_count else flat
 
-    def _elements(self, flat: pa.Array, count: int) -> Bytes:
+    def _encode_elements(self, flat: pa.Array, count: int) -> Bytes:
         """Big-endian bytes of elements."""
         if len(flat) != count:
             msg = f"{len(flat)} elements where {count} belong"
@@ -256,9 +256,9 @@ class OutField:
             pair = np.stack(parts, axis=1).astype(half)
             pair[np.asarray(flat.is_null())] = np.nan
             return pair.reshape(-1).view(np.uint8)
-        return self._numbers(flat)
+        return self._encode_numbers(flat)
 
-    def _numbers(self, flat: pa.Array) -> Bytes:
+    def _encode_numbers(self, flat: pa.Array) -> Bytes:
         import pyarrow as pa
 
         stored = np.dtype(_STORED[self.datatype])
@@ -283,7 +283,7 @@ class OutField:
         if self.fixed:
             return [(self._fixed_texts(texts), self.fixed * (1 if self.datatype == "char" else 2))]
         if self.datatype == "char":
-            data, sizes = _data(texts), _sizes(texts)
+            data, sizes = _join_texts(texts), _text_bytes(texts)
             counts = sizes
         else:
             encoded = [t.encode("utf-16-be", "surrogatepass") for t in texts.to_pylist()]
@@ -295,21 +295,21 @@ class OutField:
         """Texts of one length, filled with NUL."""
         code, width = ("ascii", 1) if self.datatype == "char" else ("utf-16-be", 2)
         size = max(1, self.fixed) * width
-        texts = self._texts(flat).to_pylist()
+        texts = self._encode_texts(flat).to_pylist()
         return np.frombuffer(b"".join(t.encode(code)[:size].ljust(size, b"\0") for t in texts), np.uint8)
 
 
-def _listed(value: Any) -> list[str]:
+def _list_values(value: Any) -> list[str]:
     return [] if value is None else [str(v) for v in np.atleast_1d(np.asarray(value, object))]
 
 
-def _sizes(texts: pa.Array) -> Ints:
+def _text_bytes(texts: pa.Array) -> Ints:
     """UTF-8 bytes of each text."""
     offsets = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
     return np.diff(offsets)
 
 
-def _data(texts: pa.Array) -> Bytes:
+def _join_texts(texts: pa.Array) -> Bytes:
     """UTF-8 bytes of all texts."""
     if not len(texts) or texts.buffers()[2] is None:
         return np.empty(0, np.uint8)

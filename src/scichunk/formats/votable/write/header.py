@@ -10,11 +10,11 @@ from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
-from scichunk.codecs.text.xml_tree import Element, parse
+from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
-from scichunk.formats.votable.document.structure import Field, Table, tables
-from scichunk.formats.votable.write.column_writers import OutField
+from scichunk.formats.votable.document.structure import Field, Table, find_tables
+from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 
 __all__ = ["write_header"]
 
@@ -24,7 +24,7 @@ _NAMESPACE: Final = "http://www.ivoa.net/xml/VOTable/v1.3"
 _OLD_NAMESPACE: Final = re.compile(r"(http://www\.ivoa\.net/xml/VOTable/)v1\.[0-2]\b")
 _OLD_VERSION: Final = re.compile(r"v?1\.[0-2]")
 """Versions that do not know BINARY2."""
-_SAID_ELSEWHERE: Final = (
+_WRITTEN_ELSEWHERE: Final = (
     "votable_header",
     "votable_warnings",
     "votable_version",
@@ -46,7 +46,7 @@ _HERE: Final = "\0"
 
 
 def write_header(
-    attrs: Mapping[str, Any], fields: Sequence[OutField], *, rows: int, name: str | None
+    attrs: Mapping[str, Any], fields: Sequence[VOTableColumnWriter], *, rows: int, name: str | None
 ) -> tuple[str, str]:
     """Return the document before and behind the DATA element of its table.
 
@@ -66,24 +66,24 @@ def write_header(
     if isinstance(given, str):
         found: tuple[Element, Table | None] | None = None
         with contextlib.suppress(ScichunkError):  # what the columns say of themselves is enough
-            root = parse([(0, given)], "votable_header", root="VOTABLE")
-            found = root, _best(tables(root), fields, attrs)
+            root = parse_document([(0, given)], "votable_header", root="VOTABLE")
+            found = root, _find_best(find_tables(root), fields, attrs)
         if found is not None and found[1] is not None:
             return _from_tree(found[0], found[1], attrs, fields, {"name": name, "nrows": str(rows)})
-    said = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
-    tag = _start_tag("TABLE", {k: str(v) for k, v in said.items() if v} | {"nrows": str(rows)})
+    given = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
+    tag = _start_tag("TABLE", {k: str(v) for k, v in given.items() if v} | {"nrows": str(rows)})
     description = attrs.get("description")
     before = (
         f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n{tag}>\n'
-        + (f"<DESCRIPTION>{_text(description)}</DESCRIPTION>\n" if description else "")
-        + "".join(f.element() + "\n" for f in fields)
-        + _params({k: v for k, v in attrs.items() if k not in _SAID_ELSEWHERE})
+        + (f"<DESCRIPTION>{_text_of(description)}</DESCRIPTION>\n" if description else "")
+        + "".join(f.field_element() + "\n" for f in fields)
+        + _param_elements({k: v for k, v in attrs.items() if k not in _WRITTEN_ELSEWHERE})
         + "".join(f"<LINK href={quoteattr(str(v))}/>\n" for v in np.atleast_1d(attrs.get("links", [])))
     )
     return before, "\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
 
 
-def _best(found: list[Table], fields: Sequence[OutField], attrs: Mapping[str, Any]) -> Table | None:
+def _find_best(found: list[Table], fields: Sequence[VOTableColumnWriter], attrs: Mapping[str, Any]) -> Table | None:
     """The table with the most of the columns; its name decides between equals."""
     names = {f.name for f in fields}
 
@@ -96,31 +96,35 @@ def _best(found: list[Table], fields: Sequence[OutField], attrs: Mapping[str, An
 
 
 def _from_tree(
-    root: Element, table: Table, attrs: Mapping[str, Any], fields: Sequence[OutField], said: Mapping[str, str | None]
+    root: Element,
+    table: Table,
+    attrs: Mapping[str, Any],
+    fields: Sequence[VOTableColumnWriter],
+    given: Mapping[str, str | None],
 ) -> tuple[str, str]:
     """Write the tree with other fields in one of its tables, and without the data of any."""
-    elements = table.element.all("FIELD")
+    elements = table.element.iterate_children("FIELD")
     known = {field.name: (field, element) for field, element in zip(table.fields, elements, strict=False)}
     written = []
     for out in fields:
         field, element = known.get(out.name, (None, None))
         kept = element is not None and field is not None and _still_holds(field, out)
-        written.append("".join(_serialised(element)) if kept and element is not None else out.element() + "\n")
+        written.append("".join(_serialise(element)) if kept and element is not None else out.field_element() + "\n")
     original = table_attributes(table, root)
     fresh = {k: v for k, v in attrs.items() if k not in original and not k.startswith("votable_")}
-    block = Element(_RAW, {}, text="".join(written) + _params(fresh))
+    block = Element(_RAW, {}, text="".join(written) + _param_elements(fresh))
 
     def changed(element: Element) -> Element:
         name, attributes = element.as_written
         children = [c for c in element.children if element.tag != "TABLE" or c.tag != "DATA"]
         if element is root:
-            attributes = _raised(attributes)
+            attributes = _raise_version(attributes)
         if element is table.element:
-            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | {k: v for k, v in said.items() if v}
+            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | {k: v for k, v in given.items() if v}
             children = _with_block(element, block)
         return Element(element.tag, attributes, [changed(c) for c in children], element.text, name)
 
-    before, _, after = "".join(_serialised(changed(root))).partition(_HERE)
+    before, _, after = "".join(_serialise(changed(root))).partition(_HERE)
     return _DECLARATION + before, "\n" + after
 
 
@@ -141,7 +145,7 @@ def _with_block(table: Element, block: Element) -> list[Element]:
     return children
 
 
-def _raised(attributes: Mapping[str, str]) -> dict[str, str]:
+def _raise_version(attributes: Mapping[str, str]) -> dict[str, str]:
     """Attributes of the root, for a version that knows BINARY2."""
     found = {k: _OLD_NAMESPACE.sub(r"\1v1.3", v) for k, v in attributes.items()}
     if _OLD_VERSION.fullmatch(found.get("version", "1.0")):
@@ -149,32 +153,32 @@ def _raised(attributes: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _still_holds(field: Field, out: OutField) -> bool:
+def _still_holds(field: Field, out: VOTableColumnWriter) -> bool:
     """Whether a FIELD still says what is to be said."""
-    attrs, said = column_attributes(field), column_encoding(field)
+    attrs, given = column_attributes(field), column_encoding(field)
     mine = {k: v for k, v in out.column.attrs.items() if k not in {"null_value", "_FillValue"}}
     null = None if out.null is None else str(out.null)
     typed = out.datatype == field.datatype == field.attributes.get("datatype")
     return (
         typed
         and not field.refers  # the element that it refers to may not be written
-        and out.arraysize == str(said.get("arraysize", ""))
+        and out.arraysize == str(given.get("arraysize", ""))
         and null in {None, field.null}
         and {k: str(v) for k, v in mine.items()} == {k: str(v) for k, v in attrs.items()}
     )
 
 
-def _serialised(element: Element) -> Iterator[str]:
+def _serialise(element: Element) -> Iterator[str]:
     """An element with all that is in it. Its text comes before its children: no element of VOTable mixes them."""
     if element.tag == _RAW:
         yield element.text
         return
     name, attributes = element.as_written
-    start, text = _start_tag(name, attributes), _text(element.text)
+    start, text = _start_tag(name, attributes), _text_of(element.text)
     if element.children:
         yield start + ">" + (text if text.strip() else "") + "\n"
         for child in element.children:
-            yield from _serialised(child)
+            yield from _serialise(child)
         yield f"</{name}>\n"
     else:
         yield f"{start}>{text}</{name}>\n" if text.strip() else f"{start}/>\n"
@@ -184,11 +188,11 @@ def _start_tag(name: str, attributes: Mapping[str, str]) -> str:
     return f"<{name}" + "".join(f" {k}={quoteattr(_UNWRITABLE.sub('?', v))}" for k, v in attributes.items())
 
 
-def _text(value: Any) -> str:
+def _text_of(value: Any) -> str:
     return escape(_UNWRITABLE.sub("?", str(value)))
 
 
-def _params(attrs: Mapping[str, Any]) -> str:
+def _param_elements(attrs: Mapping[str, Any]) -> str:
     """Attributes as PARAM elements."""
     text = ""
     for key, value in attrs.items():

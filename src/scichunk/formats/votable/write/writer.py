@@ -12,16 +12,16 @@ import numpy as np
 from scichunk.codecs import ways
 from scichunk.core.tables import TableStream
 from scichunk.errors import FormatError
-from scichunk.formats.votable.write.column_writers import OutField
+from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 from scichunk.formats.votable.write.header import write_header
-from scichunk.tables.writing import append, writing
+from scichunk.tables.writing import append, write_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = ["write_table"]
 
-_LINE: Final = 48  # bytes of a line of 64 letters
+_LINE_BYTES: Final = 48  # bytes of a line of 64 letters
 _DATA: Final = '<DATA>\n<BINARY2>\n<STREAM encoding="base64">\n', "</STREAM>\n</BINARY2>\n</DATA>"
 
 
@@ -47,29 +47,29 @@ def write_table(
     SourceError
         If the file exists, or cannot be written.
     """
-    fields = [OutField(c) for c in stream.columns]
-    with writing(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, body, parts):
-        rows = _body(body, fields, parts)
+    fields = [VOTableColumnWriter(c) for c in stream.columns]
+    with write_rows(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, body, parts):
+        rows = _write_body(body, fields, parts)
         before, after = write_header(stream.attrs, fields, rows=rows, name=name)
         file.write((before + _DATA[0]).encode())
         append(file, body)
         file.write((_DATA[1] + after).encode())
 
 
-def _body(out: IO[bytes], fields: Sequence[OutField], parts: Iterator[pa.RecordBatch]) -> int:
+def _write_body(out: IO[bytes], fields: Sequence[VOTableColumnWriter], parts: Iterator[pa.RecordBatch]) -> int:
     """Write the lines of base64; returns the rows."""
     rows, rest = 0, b""
     for part in parts:
-        rest += _rows(fields, part)
-        whole = len(rest) // _LINE * _LINE
-        _lines(out, rest[:whole])
+        rest += _encode_rows(fields, part)
+        whole = len(rest) // _LINE_BYTES * _LINE_BYTES
+        _write_lines(out, rest[:whole])
         rest = rest[whole:]
         rows += part.num_rows
-    _lines(out, rest)
+    _write_lines(out, rest)
     return rows
 
 
-def _lines(out: IO[bytes], data: bytes) -> None:
+def _write_lines(out: IO[bytes], data: bytes) -> None:
     text = np.frombuffer(base64.b64encode(data), np.uint8)
     whole = text.size // 64
     lines = np.full((whole, 65), 10, np.uint8)
@@ -79,7 +79,7 @@ def _lines(out: IO[bytes], data: bytes) -> None:
         out.write(text[whole * 64 :].tobytes() + b"\n")
 
 
-def _rows(fields: Sequence[OutField], batch: pa.RecordBatch) -> bytes:
+def _encode_rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes:
     """Bytes of some rows: flags of nulls, then the fields (VOTable 1.5, section 5.4)."""
     count = batch.num_rows
     flags = np.zeros((count, (len(fields) + 7) // 8 * 8), np.bool_)
@@ -89,16 +89,16 @@ def _rows(fields: Sequence[OutField], batch: pa.RecordBatch) -> bytes:
     masks = np.packbits(flags, axis=1)
     pieces: list[Any] = [(masks.reshape(-1), masks.shape[1])]
     for field, array in zip(fields, batch.columns, strict=True):
-        pieces += field.pieces(array)
+        pieces += field.encode_cells(array)
     sizes = [np.full(count, s, np.int64) if isinstance(s, int) else s for _, s in pieces]
     widths = np.sum(sizes, axis=0, dtype=np.int64) if sizes else np.zeros(count, np.int64)
-    place = np.cumsum(widths) - widths
+    targets = np.cumsum(widths) - widths
     out = np.empty(int(widths.sum()), np.uint8)
     ways.announce("binary", out.size)
     scatter_ranges = ways.choose("text.votable_rows").scatter_ranges
     for (data, _), size in zip(pieces, sizes, strict=True):
-        if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), place, out):
+        if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), targets, out):
             msg = "fields whose bytes are not as many as their sizes say"
             raise FormatError(msg)
-        place = place + size
+        targets = targets + size
     return out.tobytes()
