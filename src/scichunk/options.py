@@ -85,8 +85,8 @@ class Options:
     follow_hrefs: bool = False
     """Follow references of VOTables to data beyond the folder or host of the document."""
     kernel_bytes: int = 1 << 22
-    """How much of one kind of data (encoded bytes) a process decodes with libraries that are loaded anyway, before it loads compiled code for
-    the rest: loading takes half a second, compiling, where nothing is in the cache yet, some seconds."""
+    """Bytes of one kind of data that a process decodes with libraries that are loaded anyway, before it loads compiled code for
+    the rest: loading takes half a second, and compiling, where nothing is in the cache yet, some seconds."""
     gdal_cache_bytes: int = 1 << 26
     """GDAL's block cache, where rasterio is the reference library that reads."""
     claim_rasters: bool = False

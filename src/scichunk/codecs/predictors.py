@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import borrow_buffer
+from scichunk.codecs import ways
 
 __all__ = ["undo_float", "undo_horizontal"]
 
@@ -44,6 +45,12 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     """
     _, width, samples = out.shape
     word = np.dtype(f"u{out.dtype.itemsize}")
+    ways.announce("float predictor", rows.nbytes)
+    if not ways.compiled("float predictor"):
+        from scichunk.codecs.small import float_predictor
+
+        float_predictor.undo_predictor(rows, out.view(word))
+        return
     words = borrow_buffer("words", width * samples * word.itemsize).view(word)
     kernel, constants = _make_kernel(word)
     kernel(rows, words, constants, out.view(word))

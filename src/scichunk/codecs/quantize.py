@@ -13,11 +13,12 @@ import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, kernel
 
-__all__ = ["EXACT_ZERO", "NO_VALUE", "join_values", "place_cast", "place_dithered", "place_scaled"]
+__all__ = ["join_values", "place_cast", "place_dithered", "place_scaled"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+
 
 @inlined
 def _lies_inside(start: Int, count: Int, size: Int) -> Flag:

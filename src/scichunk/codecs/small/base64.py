@@ -1,4 +1,4 @@
-"""Base64 by the standard library; functions, arguments and results are those of :mod:`scichunk.codecs.text.base64`."""
+"""Base64 by the standard library: a stand-in for :mod:`scichunk.codecs.text.base64`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["count", "decode", "irregular", "skip"]
+__all__ = ["count_letters", "decode_base64", "find_irregular", "skip_letters"]
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -21,13 +21,13 @@ _ALPHABET: Final = {
 }
 
 
-def count(data: Bytes) -> tuple[int, int, bool]:
+def count_letters(data: Bytes) -> tuple[int, int, bool]:
     """Count what is not white space; say how many ``=`` there are, and whether there is a ``<`` or ``&``."""
     text = data.tobytes()
     return len(text.translate(None, _SPACE)), text.count(b"="), b"<" in text or b"&" in text
 
 
-def irregular(data: Bytes, line: int, gap: int) -> int:
+def find_irregular(data: Bytes, line: int, gap: int) -> int:
     """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
     line, gap = min(line, data.size), min(gap, data.size)
     if line < 1 or gap < 0:
@@ -43,7 +43,7 @@ def irregular(data: Bytes, line: int, gap: int) -> int:
     return at // period * period if places[at] else at  # of letters, where their line begins
 
 
-def skip(data: Bytes, letters: int) -> int:
+def skip_letters(data: Bytes, letters: int) -> int:
     """Place behind so many letters, white space aside; the size of the data if there are fewer."""
     places = np.flatnonzero(data > 32)
     return int(places[letters]) if 0 <= letters < places.size else data.size
@@ -78,7 +78,7 @@ def _group(text: bytes, at: int, line: int, gap: int, left: int) -> tuple[int, i
     return at, word, pads, left
 
 
-def decode(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[int, int]:
+def decode_base64(data: Bytes, line: int, gap: int, phase: int, out: Bytes) -> tuple[int, int]:
     """Decode whole groups of four; returns where that ended, and how many bytes there are."""
     text = data.tobytes()
     at, to, size = 0, 0, data.size

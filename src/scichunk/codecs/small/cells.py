@@ -1,4 +1,4 @@
-"""Rows and cells of TABLEDATA markup by NumPy; functions, arguments and results are those of :mod:`scichunk.codecs.text.cells`."""
+"""Rows and cells of TABLEDATA markup by NumPy: a stand-in for :mod:`scichunk.codecs.text.cells`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, CUT, DONE, MARKUP
 
-__all__ = ["count_rows", "find_row", "tokenize"]
+__all__ = ["count_rows", "find_row", "tokenize_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
@@ -80,7 +80,7 @@ class _Plain:
     Parameters
     ----------
     data, columns, prefix
-        As for :func:`tokenize`.
+        As for :func:`tokenize_rows`.
     """
 
     def __init__(self, data: Bytes, columns: int, prefix: bytes) -> None:
@@ -232,7 +232,7 @@ def _row(text: bytes, at: int, prefix: bytes) -> tuple[int, list[tuple[int, int]
         at = after
 
 
-def tokenize(
+def tokenize_rows(
     data: Bytes,
     at: int,
     limit: int,

@@ -1,6 +1,4 @@
-"""Texts and arrays of variable length from rows of bytes, by NumPy; functions, arguments and results are those of
-:mod:`scichunk.codecs.text.fits_columns`.
-"""
+"""Texts and arrays of variable length from rows of bytes, by NumPy: a stand-in for :mod:`scichunk.codecs.text.fits_columns`."""
 
 from __future__ import annotations
 
@@ -11,7 +9,7 @@ import numpy.typing as npt
 
 from scichunk.codecs.small.ranges import copy_ranges
 
-__all__ = ["gather", "reverse_bits", "texts", "trim", "trim_rows"]
+__all__ = ["gather_elements", "reverse_bits", "trim_rows", "trim_texts", "widen_texts"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -66,7 +64,7 @@ def trim_rows(
     return _append(field.reshape(rows * count, size), out, ends, at) if count > 0 else at
 
 
-def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
+def trim_texts(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
     """As :func:`trim_rows`, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
     text, at, pieces = data.tobytes(), 0, []
     for t, (first, n) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
@@ -82,7 +80,7 @@ def trim(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray
     return at
 
 
-def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
+def widen_texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.uint32]) -> int:
     """Widen texts of ``size`` bytes to ``out[row, text, character]``; 0, -1: not ASCII, -2: outside."""
     rows, n, most = out.shape
     field = _field(data, width, offset, n * size, rows) if size <= most else None
@@ -99,7 +97,7 @@ def texts(data: Bytes, width: int, offset: int, size: int, out: npt.NDArray[np.u
     return 0
 
 
-def gather(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bool:
+def gather_elements(data: Bytes, starts: Ints, counts: Ints, size: int, out: Bytes) -> bool:
     """Copy ``counts[i]`` elements of ``size`` bytes from ``starts[i]`` on, one run after another, reversing their bytes."""
     if not starts.size:
         return out.size == 0

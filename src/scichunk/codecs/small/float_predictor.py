@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["undo"]
+__all__ = ["undo_predictor"]
 
 
-def undo(rows: npt.NDArray[np.uint8], out: npt.NDArray[Any]) -> None:
+def undo_predictor(rows: npt.NDArray[np.uint8], out: npt.NDArray[Any]) -> None:
     """Undo byte differences and put words together from planes of bytes, the most significant first.
 
     Parameters

@@ -1,6 +1,4 @@
-"""HCOMPRESS decoding of FITS tiles (FITS 4.0, section 10.4.4; White 1992) by NumPy; functions, arguments and results are those of
-:mod:`scichunk.codecs.hcompress`.
-"""
+"""HCOMPRESS decoding of FITS tiles (FITS 4.0, section 10.4.4) by NumPy: a stand-in for :mod:`scichunk.codecs.hcompress`."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["decode"]
+__all__ = ["decode_hcompress"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -136,9 +134,13 @@ def _step(a: Ints, nx: int, ny: int, bit0: int, *, last: bool) -> None:
     b[0 : 2 * kx : 2, 1 : 2 * ky : 2] = (h0 - hx + hy - hc) >> shift
     b[0 : 2 * kx : 2, 0 : 2 * ky : 2] = (h0 - hx - hy + hc) >> shift
     if mx > kx:  # the last row has none below it
-        b[nx - 1, 0 : 2 * ky : 2], b[nx - 1, 1 : 2 * ky : 2] = _edge(low[kx, :ky], right[kx], (plus1, minus1, bit1), shift)
+        b[nx - 1, 0 : 2 * ky : 2], b[nx - 1, 1 : 2 * ky : 2] = _edge(
+            low[kx, :ky], right[kx], (plus1, minus1, bit1), shift
+        )
     if my > ky:
-        b[0 : 2 * kx : 2, ny - 1], b[1 : 2 * kx : 2, ny - 1] = _edge(low[:kx, ky], below[:, ky], (plus1, minus1, bit1), shift)
+        b[0 : 2 * kx : 2, ny - 1], b[1 : 2 * kx : 2, ny - 1] = _edge(
+            low[:kx, ky], below[:, ky], (plus1, minus1, bit1), shift
+        )
     if mx > kx and my > ky:
         b[nx - 1, ny - 1] = low[kx, ky] >> shift
 
@@ -174,7 +176,12 @@ def _tile(src: Bytes, a: Ints, table: Bytes) -> bool:
         return False
     bits = _Bits(src[25:], table)
     mx, my = (nx + 1) // 2, (ny + 1) // 2
-    corners = (slice(mx), slice(my)), (slice(mx), slice(my, ny)), (slice(mx, nx), slice(my)), (slice(mx, nx), slice(my, ny))
+    corners = (
+        (slice(mx), slice(my)),
+        (slice(mx), slice(my, ny)),
+        (slice(mx, nx), slice(my)),
+        (slice(mx, nx), slice(my, ny)),
+    )
     if not all(_quadrant(bits, a[corner], n) for corner, n in zip(corners, planes, strict=True)):
         return False
     if bits.four(1)[0] != 0:
@@ -192,7 +199,7 @@ def _tile(src: Bytes, a: Ints, table: Bytes) -> bool:
     return True
 
 
-def decode(
+def decode_hcompress(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,

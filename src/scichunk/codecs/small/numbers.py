@@ -1,4 +1,4 @@
-"""Numbers written as text, by Python; functions, arguments and results are those of :mod:`scichunk.codecs.text.numbers`.
+"""Numbers written as text, by Python: a stand-in for :mod:`scichunk.codecs.text.numbers`.
 
 Where the kernel leaves a number of very many digits to its caller, it is read here.
 """
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scichunk.codecs.text.states import EMPTY, OTHER, VALUE
 
-__all__ = ["booleans", "floats", "integers"]
+__all__ = ["parse_booleans", "parse_floats", "parse_integers"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
@@ -39,9 +39,7 @@ def _only(texts: list[bytes], letters: bytes) -> bool:
     return not b"".join(texts).translate(None, letters)
 
 
-def _each(
-    texts: list[bytes], out: npt.NDArray[Any], state: Bytes, missing: Any, value: Callable[[bytes], Any]
-) -> int:
+def _each(texts: list[bytes], out: npt.NDArray[Any], state: Bytes, missing: Any, value: Callable[[bytes], Any]) -> int:
     """Read texts one by one; ``value`` gives None for those that are left to the caller."""
     others = 0
     for i, text in enumerate(texts):
@@ -59,7 +57,7 @@ def _each(
     return others
 
 
-def floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> int:
+def parse_floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> int:
     """Read floating point numbers; returns how many are OTHER."""
     texts = _texts(data, starts, stops)
     if _only(texts, b"0123456789+-.eE \t\r\n"):
@@ -82,7 +80,7 @@ def _float(text: bytes) -> float | None:
     return value if value == value else np.nan  # noqa: PLR0124  # without the sign of -nan
 
 
-def integers(
+def parse_integers(
     data: Bytes, starts: Spans, stops: Spans, low: int, high: int, out: npt.NDArray[np.int64], state: Bytes
 ) -> int:
     """Read integers from ``low`` to ``high``; what lies outside, or is no plain number, is OTHER."""
@@ -111,7 +109,7 @@ def _boolean(text: bytes) -> bool | None:
     return True if lower in _TRUE else False if lower in _FALSE else None
 
 
-def booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> int:
+def parse_booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> int:
     """Read logicals (VOTable 1.5, section 2.1): T, F, 1, 0, true, false in any case; ``?`` and blanks are EMPTY."""
     texts = [b"" if text.strip(_SPACE) == b"?" else text for text in _texts(data, starts, stops)]
     return _each(texts, out, state, False, _boolean)

@@ -1,4 +1,4 @@
-"""PLIO decoding of FITS tiles (FITS 4.0, section 10.4.3); functions, arguments and results are those of :mod:`scichunk.codecs.plio`."""
+"""PLIO decoding of FITS tiles (FITS 4.0, section 10.4.3): a stand-in for :mod:`scichunk.codecs.plio`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["decode"]
+__all__ = ["decode_plio"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 
-def decode(
+def decode_plio(
     data: Bytes, offsets: Ints, lengths: Ints, places: Ints, counts: Ints, out: npt.NDArray[Any], status: Ints
 ) -> None:
     """Decode tiles."""

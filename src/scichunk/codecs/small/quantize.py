@@ -1,4 +1,4 @@
-"""From decoded FITS tiles to the output array by NumPy; functions, arguments and results are those of :mod:`scichunk.codecs.quantize`."""
+"""From decoded FITS tiles to the output array by NumPy: a stand-in for :mod:`scichunk.codecs.quantize`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["join", "place_cast", "place_dithered", "place_scaled"]
+__all__ = ["join_values", "place_cast", "place_dithered", "place_scaled"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -20,7 +20,7 @@ def _inside(start: int, count: int, size: int) -> bool:
     return start >= 0 and 0 <= count <= size and start <= size - count
 
 
-def join(raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: int, shuffled: bool, words: Values) -> None:
+def join_values(raw: Bytes, starts: Ints, places: Ints, counts: Ints, size: int, shuffled: bool, words: Values) -> None:
     """Put big-endian values of ``size`` bytes together; ``shuffled``: the bytes of a tile lie by significance (GZIP_2)."""
     if not 1 <= size <= 8:
         return

@@ -1,4 +1,4 @@
-"""Rice decoding of FITS tiles by NumPy; functions, arguments and results are those of :mod:`scichunk.codecs.rice`."""
+"""Rice decoding of FITS tiles by NumPy: a stand-in for :mod:`scichunk.codecs.rice`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["decode"]
+__all__ = ["decode_rice"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -19,7 +19,7 @@ _RAW: Final = {1: 6, 2: 14, 4: 25}
 """As many: differences as they are."""
 
 
-def decode(
+def decode_rice(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
@@ -48,10 +48,14 @@ def _tile(tile: Bytes, block: int, size: int, out: Pixels) -> bool:
     starts, ones, lows = (np.array(column, np.int64) for column in found)
     raw = lows == 8 * size  # differences as they are, of that many bits
     after = np.where(raw, starts, ones + 1)
-    codes = _bits(tile, after, np.maximum(lows, 0)) | np.where(raw | (lows < 0), 0, (ones - starts) << np.maximum(lows, 0))
+    codes = _bits(tile, after, np.maximum(lows, 0)) | np.where(
+        raw | (lows < 0), 0, (ones - starts) << np.maximum(lows, 0)
+    )
     codes &= 0xFFFFFFFF
     steps = (codes >> 1) ^ -(codes & 1)
-    values = int.from_bytes(tile[:size].tobytes(), "big") + np.cumsum(steps)  # of 32 bits each: no sum of 64 bits wraps around
+    values = int.from_bytes(tile[:size].tobytes(), "big") + np.cumsum(
+        steps
+    )  # of 32 bits each: no sum of 64 bits wraps around
     wrapped = values.astype(np.int32)
     out[:] = wrapped.astype(np.int16) if size == 2 else wrapped & 255 if size == 1 else wrapped
     return True

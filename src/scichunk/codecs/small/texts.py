@@ -1,4 +1,4 @@
-"""Texts of cells by the standard library; functions, arguments and results are those of :mod:`scichunk.codecs.text.texts`."""
+"""Texts of cells by the standard library: a stand-in for :mod:`scichunk.codecs.text.texts`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["copy", "count_digits", "count_tokens", "digits", "tokens", "unescape"]
+__all__ = ["copy_texts", "count_digits", "count_tokens", "parse_bits", "split_tokens", "unescape_texts"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
@@ -33,7 +33,7 @@ def _put(texts: list[bytes], out: Bytes, offsets: Spans) -> int:
     return joined.size
 
 
-def copy(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
+def copy_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
     """Put texts one behind the other, with Arrow's offsets (one more than texts); returns the bytes used."""
     return _put(_cut(data, starts, stops), out, offsets)
 
@@ -51,7 +51,7 @@ def _character(name: bytes) -> str:
     return chr(code)
 
 
-class _Undefined(Exception):  # noqa: N818  # never seen outside
+class _Undefined(Exception):  # never seen outside
     """A reference that is not defined."""
 
 
@@ -62,8 +62,8 @@ def _resolve(found: re.Match[bytes]) -> bytes:
     return character.encode()
 
 
-def unescape(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
-    """As :func:`copy`, with references resolved and line ends made line feeds (XML 1.0, section 2.11); -1 - i if text i has another."""
+def unescape_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> int:
+    """Copy texts with references resolved and line ends made line feeds; -1 - i if text i has a reference that is not defined."""
     texts = _cut(data, starts, stops)
     for i, text in enumerate(texts):
         plain = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in text else text
@@ -82,7 +82,7 @@ def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
     return int(counts.sum(dtype=np.int64)), comma
 
 
-def tokens(data: Bytes, starts: Spans, stops: Spans, size: int, firsts: Spans, lasts: Spans) -> None:
+def split_tokens(data: Bytes, starts: Spans, stops: Spans, size: int, firsts: Spans, lasts: Spans) -> None:
     """Places of the tokens of each text; ``size`` of each (missing ones empty, others dropped), or all if it is -1."""
     text = data.tobytes()
     spans: list[tuple[int, int]] = []
@@ -103,7 +103,7 @@ def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
     return int(counts.sum(dtype=np.int64)), bad
 
 
-def digits(data: Bytes, starts: Spans, stops: Spans, size: int, out: npt.NDArray[np.bool_]) -> None:
+def parse_bits(data: Bytes, starts: Spans, stops: Spans, size: int, out: npt.NDArray[np.bool_]) -> None:
     """Bits of each text: ``size`` of each (missing ones zero, others dropped), or all if it is -1."""
     others = bytes(set(range(256)) - {48, 49})
     texts = [text.translate(None, others) for text in _cut(data, starts, stops)]

@@ -1,4 +1,4 @@
-"""Fields of binary rows that vary in length; functions, arguments and results are those of :mod:`scichunk.codecs.text.votable_rows`."""
+"""Fields of binary rows that vary in length: a stand-in for :mod:`scichunk.codecs.text.votable_rows`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scichunk.codecs.small.ranges import copy_ranges
 
-__all__ = ["gather", "gather_ranges", "scatter_ranges", "walk"]
+__all__ = ["gather_ranges", "gather_values", "scatter_ranges", "walk_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
@@ -46,7 +46,7 @@ class _Rows:
         self.wanted.append(here)
 
 
-def walk(
+def walk_rows(
     data: Bytes, at: int, limit: int, masks: int, bits: Ints, fixed: Ints, slots: Ints, starts: Ints, counts: Ints
 ) -> tuple[int, int, int]:
     """Find the fields of rows (VOTable 1.5, sections 5.3 and 5.4)."""
@@ -86,7 +86,7 @@ def walk(
     return row, at, -1
 
 
-def gather(data: Bytes, starts: Ints, size: int, out: Bytes) -> bool:
+def gather_values(data: Bytes, starts: Ints, size: int, out: Bytes) -> bool:
     """Copy ``size`` bytes from each place; whether they are there, and fill the output."""
     if size < 0 or size > data.size or size * starts.size != out.size:
         return False

@@ -10,45 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, inner_kernel, kernel
+from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, CUT, DONE, MARKUP
 
-__all__ = [
-    "AMPERSAND",
-    "CELLS",
-    "CLOSED",
-    "CONTROL",
-    "CUT",
-    "DONE",
-    "GREATER",
-    "HIGH",
-    "MARKUP",
-    "RETURN",
-    "count_rows",
-    "find_row",
-    "tokenize_rows",
-]
+__all__ = ["count_rows", "find_row", "tokenize_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
-
-DONE, CUT, CLOSED, MARKUP, CELLS = 0, 1, 2, 3, 4
-"""Why :func:`tokenize_rows` came back: enough rows; data end within a row; end tag of the table; unusual markup; wrong number of cells."""
-AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
-"""What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII, ``>``."""
-
-
-def _make_classes() -> Bytes:
-    table = np.zeros(256, np.uint8)
-    table[:32] = CONTROL
-    table[[9, 10]] = 0
-    table[13] = RETURN
-    table[38] = AMPERSAND
-    table[62] = GREATER
-    table[128:] = HIGH
-    return table
-
-
-_CLASS = _make_classes()
 
 
 @kernel
@@ -77,6 +45,7 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
             tag = data[i] == 60
             after = data[i + 3]
             found += tag & (data[i + 1] == 84) & (data[i + 2] == 82) & ((after == 62) | (after <= 32) | (after == 47))
+            # "<!" and "<?" begin what may hide rows; "EDAT" is in the end tag of TABLEDATA, and in few other words.
             odd |= (tag & ((data[i + 1] == 33) | (data[i + 1] == 63))) | (
                 (data[i] == 69) & (data[i + 1] == 68) & (data[i + 2] == 65) & (after == 84)
             )
@@ -163,6 +132,7 @@ def _skip_comment(data: Bytes, at: Int) -> Int:
     if data[at + 1] != 33 or data[at + 2] != 45 or data[at + 3] != 45:
         return -1
     for i in range(at + 4, data.size - 2):
+        # "--" within a comment is only allowed as its end (XML 1.0, section 2.5): expat says what is wrong.
         if data[i] == 45 and data[i + 1] == 45:
             return i + 3 if data[i + 2] == 62 else -1
     return -2

@@ -14,7 +14,7 @@ from scichunk.codecs._numba import Flag, Int, inner_kernel, kernel
 from scichunk.codecs.rice_bits import leading_zeros
 from scichunk.codecs.text.states import EMPTY, OTHER, VALUE
 
-__all__ = ["EMPTY", "OTHER", "VALUE", "parse_booleans", "parse_floats", "parse_integers"]
+__all__ = ["parse_booleans", "parse_floats", "parse_integers"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
@@ -65,6 +65,7 @@ def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
     zeros = np.uint64(leading_zeros(w))
     w = w << zeros
     high, low = _multiply_wide(w, _HIGH[q - _FIRST])
+    # Only then can the lower half of the power change the rounding.
     if high & np.uint64(0x1FF) == np.uint64(0x1FF):
         more, _ = _multiply_wide(w, _LOW[q - _FIRST])
         low = low + more
@@ -72,6 +73,7 @@ def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
             high = high + np.uint64(1)
     upper = high >> np.uint64(63)
     mantissa = high >> (upper + np.uint64(9))
+    # 217706 / 2**16 is log2(10): the binary exponent of 10**q, without floats.
     power = ((np.int64(217706) * q) >> np.int64(16)) + np.int64(63) + np.int64(upper) - np.int64(zeros) + np.int64(1023)
     one = np.uint64(1)
     if power <= 0:
@@ -128,6 +130,7 @@ def _take_digits(
             break
         if count < 19:
             value = value * np.uint64(10) + digit
+            # Leading zeros take no room.
             count += value != 0
         else:
             cut += 1
@@ -200,12 +203,14 @@ def parse_floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.f
             at += 1
         value, scale, cut, good = _read_decimal(data, at, stop)
         state[i] = VALUE
+        # Both are exact as doubles (below 2**53, and 10**22 at most), so one operation rounds rightly (Clinger 1990).
         if good and not cut and value < 9007199254740992 and scale >= -22 and scale <= 22:
             number = np.float64(np.int64(value))
             number = number / _EXACT[-scale] if scale < 0 else number * _EXACT[scale]
             out[i] = -number if negative else number
         elif good:
             found = _nearest_double(value, scale)
+            # Digits beyond the 19th were left out: the value lies between two numbers, which mostly have one nearest double.
             if cut and found != _nearest_double(value + np.uint64(1), scale):
                 state[i] = OTHER
                 others += 1

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.core.cache import cached_bytes, key_of, tiles
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
@@ -129,6 +130,7 @@ class FITSTable:
             each, there = layout.tile_rows * max(1, tiles), layout.rows
         else:
             each = rows_in_group(layout, layout.fields, nbytes)
+            # A file that is cut gives the rows that it has; the partition of the others says so when it is read.
             there = min(layout.rows, max(0, self.source.fingerprint.size - layout.data) // max(1, layout.width))
             there = there if layout.width else layout.rows
         each = max(each, -(-layout.rows // _MOST_PARTS))
@@ -167,6 +169,7 @@ class FITSTable:
         if self.source.is_cheap or last - first > options.get().cached_tile_bytes // 4:
             return self.source
         key = (key_of(self.source), "fits table", first)
+        # Threads that want other columns of the same small table wait for one request, instead of making it again.
         with self._fetching:
             table_bytes = tiles.get(key)
             if table_bytes is None:
@@ -185,6 +188,7 @@ class FITSTable:
     ) -> list[Any]:
         distinct = list({f.number: f for f in fields}.values())
         with located(url=self.source.url, part=f"HDU {self.hdu.index}"):
+            ways.announce("fits table", sum(f.width for f in distinct) * (stop - start))
             for block in self._iterate_blocks(source or self.source, distinct, start, stop):
                 for sink in sinks:
                     sink.put(block, block.start - start)
@@ -228,4 +232,5 @@ class FITSTable:
 
 def _decoded_bytes(field: TableField) -> int:
     """Bytes of one row of a column in memory."""
+    # Bits become bytes, scaled integers of a byte doubles, and characters 32 bits of NumPy's texts.
     return max(1, field.width * (8 if field.code == "X" or field.scaled else 4 if field.code == "A" else 1))

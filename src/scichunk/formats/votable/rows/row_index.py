@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, Span, find_oddities, is_near, read_bytes
 from scichunk.formats.votable.document.scan import Document
 
@@ -95,8 +96,7 @@ class RowIndex:
         return self.odd[i][1] if i >= 0 and self.odd[i][0] < offset < self.odd[i][1] else offset
 
     def _count_block(self) -> None:
-        from scichunk.codecs.text.cells import count_rows
-
+        count_rows = ways.choose("text.cells").count_rows
         source, body, at = self.document.source, self.body, self._starts[-1]
         end = min(at + _BLOCK_BYTES, body.stop)
         rows, unusual = count_rows(pad_bytes(self._fetch_bytes(at, end + SLACK_BYTES), end - at), self.prefix)
