@@ -132,10 +132,10 @@ def _decode_quadrant(
     total = ((nqx + 1) // 2) * ((nqy + 1) // 2)
     for bit in range(planes - 1, -1, -1):
         # 0 and 15 are the only two formats of a plane; the encoder takes 0 where the quadtree would come out longer than the pixels.
-        kind = _take_bits(src, state, 4)
+        kind = _take_bits(src, state, np.int64(4))
         if kind == 0:  # the plane as it is, 4 bits for each 2 x 2 block
             for i in range(total):
-                one[i] = _take_bits(src, state, 4)
+                one[i] = _take_bits(src, state, np.int64(4))
             _insert_plane(one, nqx, nqy, a, bit)
         elif kind == 15:
             one[0] = 1
@@ -307,7 +307,7 @@ def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: By
         planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
         bad = bad or _decode_quadrant(body, state, table, quarter, planes, one, two)
     # A nibble of zeros ends the planes; the signs begin with the next byte.
-    if bad or _take_bits(body, state, 4) != 0:
+    if bad or _take_bits(body, state, np.int64(4)) != 0:
         return 1
     if _read_signs(body, (np.int64(state[3]) + 7) // 8, a):
         return 1

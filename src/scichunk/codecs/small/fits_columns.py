@@ -25,7 +25,7 @@ def _field(data: Bytes, width: int, offset: int, size: int, rows: int) -> Bytes 
         return np.empty((rows, size), np.uint8)
     if (rows - 1) * width + offset + size > data.size:
         return None
-    view: Bytes = np.ndarray((rows, size), np.uint8, np.ascontiguousarray(data), offset, (width, 1))  # type: ignore[arg-type]
+    view: Bytes = np.ndarray((rows, size), np.uint8, np.ascontiguousarray(data), offset, (width, 1))
     return view
 
 

@@ -21,7 +21,7 @@ class _Bits:
         self._padded = np.concatenate([data, np.zeros(8, np.uint8)])
         self._entries = [(entry & 15, entry >> 4) for entry in table.tolist()]
         ahead = np.unpackbits(self._padded)
-        six = np.zeros(self.end + 1, np.uint8)
+        six: Bytes = np.zeros(self.end + 1, np.uint8)
         for i in range(6):
             six = (six << 1) | ahead[i : i + six.size]
         self._six = six.tobytes()

@@ -26,7 +26,8 @@ class _Rows:
         """Field, its bits and its slot; of a fixed stretch -1, its bytes and the place of its wanted fields in ``wanted``."""
         self.wanted: list[list[tuple[int, int, int]]] = []
         """Of each stretch: slot, byte within it, elements."""
-        size, here, open_ = 0, [], False
+        here: list[tuple[int, int, int]] = []
+        size, open_ = 0, False
         for k, (width, number, slot) in enumerate(zip(bits.tolist(), fixed.tolist(), slots.tolist(), strict=True)):
             if number < 0:
                 if open_:

@@ -145,7 +145,7 @@ def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]
     inside = (
         at + 4
         if plain and data[at + 1] == 84 and data[at + 2] == 68 and data[at + 3] == 62
-        else _skip_tag(data, at, 0, 68, prefix)
+        else _skip_tag(data, at, np.int64(0), np.int64(68), prefix)
     )
     if inside < 0:
         return 0, 0, inside, np.uint8(0)
@@ -170,7 +170,7 @@ def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]
         return inside, end, end + 5, seen
     if data[end + 1] != 47:
         return 0, 0, -3, np.uint8(0)
-    after = _skip_tag(data, end, 1, 68, prefix)
+    after = _skip_tag(data, end, np.int64(1), np.int64(68), prefix)
     return inside, end, -3 if after == -1 else after, seen
 
 
@@ -195,7 +195,7 @@ def _find_row(
         if data[at] != 60:
             return -1, column
         if data[at + 1] == 47:
-            return _skip_tag(data, at, 1, 82, prefix), column
+            return _skip_tag(data, at, np.int64(1), np.int64(82), prefix), column
         start, stop, after, marks = _find_cell(data, at, prefix)
         if after == -1:
             after = _skip_comment(data, at)
@@ -255,7 +255,7 @@ def tokenize_rows(
             return row, at, DONE, 0
         if data[at] != 60:
             return row, at, MARKUP, 0
-        inside = _skip_tag(data, at, 0, 82, prefix)
+        inside = _skip_tag(data, at, np.int64(0), np.int64(82), prefix)
         if inside == -1:
             if at + 1 < data.size and data[at + 1] == 47:
                 return row, at, CLOSED, 0

@@ -69,8 +69,10 @@ def is_near(source: ByteSource) -> bool:
 
 
 def read_bytes(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:
-    """Bytes of a file, valid until this thread's next read."""
-    return np.frombuffer(source.read_ranges([start], [stop])[0], np.uint8)
+    """Bytes of a file, valid until this thread's next read; never writable, since kernels are compiled for one kind of array."""
+    found = np.frombuffer(source.read_ranges([start], [stop])[0], np.uint8)
+    found.flags.writeable = False
+    return found
 
 
 def declared_encoding(head: bytes) -> tuple[str, bool]:

@@ -47,6 +47,11 @@ class CellTexts:
     """Says where a row is."""
     encoding: str = "utf-8"
 
+    def __post_init__(self) -> None:
+        """Make the buffer one that cannot be written to: kernels are compiled for one kind of array."""
+        self.data = self.data.view()
+        self.data.flags.writeable = False
+
     def cell_text(self, row: int) -> str:
         """Return one cell."""
         return self.data[self.starts[row] : self.stops[row]].tobytes().decode("utf-8", "replace")
