@@ -23,7 +23,7 @@ class _Bits:
         ahead = np.unpackbits(self._padded)
         six: Bytes = np.zeros(self.end + 1, np.uint8)
         for i in range(6):
-            six = (six << 1) | ahead[i : i + six.size]
+            six = np.bitwise_or(six << 1, ahead[i : i + six.size], dtype=np.uint8)
         self._six = six.tobytes()
         """The six bits from each on."""
 
@@ -31,8 +31,7 @@ class _Bits:
         """Take fours of bits."""
         places = np.minimum(self.at + 4 * np.arange(count), self.end)
         self.at += 4 * count
-        found: Bytes = np.frombuffer(self._six, np.uint8)[places] >> 2
-        return found
+        return np.right_shift(np.frombuffer(self._six, np.uint8)[places], 2, dtype=np.uint8)
 
     def codes(self, count: int) -> list[int]:
         """Take codes, one for each block that is not empty."""
