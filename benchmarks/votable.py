@@ -49,7 +49,7 @@ def ours(path, threads):
     return read
 
 
-def ours_held(path, _threads):
+def ours_cached(path, _threads):
     import dask
 
     import scichunk
@@ -80,7 +80,7 @@ def vot(path, _threads):
     return lambda: subprocess.run(command, check=True, capture_output=True)
 
 
-READERS = {"scichunk": ours, "scichunk held": ours_held, "astropy": astropy, "STILTS": stilts, "vot": vot}
+READERS = {"scichunk": ours, "scichunk cached": ours_cached, "astropy": astropy, "STILTS": stilts, "vot": vot}
 
 
 def run_one():

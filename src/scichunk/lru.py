@@ -8,7 +8,7 @@ import sys
 import threading
 import weakref
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
 from scichunk.errors import ScichunkError
@@ -107,23 +107,24 @@ class LRU(Generic[T]):
         """Return the value, now the most recently used, or None."""
         with self._lock:
             value, gone = self._get_and_shrink(key)
-        self._release_values(gone)
+        if gone:
+            self._release_values(gone)
         if self._left:
             self._forget_left()
         return value
 
-    def _get_and_shrink(self, key: Hashable) -> tuple[T | None, list[T]]:
+    def _get_and_shrink(self, key: Hashable) -> tuple[T | None, Sequence[T]]:
         """The value, and those that fall out since the one that was used before has grown. The lock is held."""
         value = self._values.get(key)
         if value is None:
-            return None, []
+            return None, ()
         self._values.move_to_end(key)
         # Opened files grow while they are read (headers, indexes): the one that was used before is weighed when another is used.
         if not self._grows or value is self._used[1]:
-            return value, []
+            return value, ()
         self._weigh_used()
         self._used = key, value
-        return value, self._take_oldest() if self._weight > self._limit() else []
+        return value, self._take_oldest() if self._weight > self._limit() else ()
 
     def _weigh_used(self) -> None:
         """Weigh the value that was used last again. The lock is held."""
@@ -133,9 +134,12 @@ class LRU(Generic[T]):
             self._weight += weight - self._weights[key]
             self._weights[key] = weight
 
-    def _take_oldest(self) -> list[T]:
+    def _take_oldest(self) -> Sequence[T]:
         """Take out the oldest beyond the limits. The lock is held."""
-        limit, most, gone = self._limit(), None if self._most is None else self._most(), []
+        limit, most = self._limit(), None if self._most is None else self._most()
+        if self._weight <= limit and (most is None or len(self._values) <= most):  # nearly always
+            return ()
+        gone: list[T] = []
         while self._values and (self._weight > limit or (most is not None and len(self._values) > most)):
             # The value that is in use is never dropped for its own size: it would be made again by each read.
             if self._grows and len(self._values) == 1 and limit and most != 0:
@@ -145,12 +149,13 @@ class LRU(Generic[T]):
 
     def put(self, key: Hashable, value: T) -> T:
         """Keep a value, drop the oldest beyond the limit; returns the value that is kept under the key."""
-        weight = self._weigh(value) + self._weigh_key(key)
-        gone: list[T] = []
+        weight = 1 if self._weigh is _weigh_one else self._weigh(value) + self._weigh_key(key)
+        gone: Sequence[T] = ()
         with self._lock:
             # Another thread was faster: all share its value, so that what hangs on the object (open handles) exists once.
-            if key in self._values:
-                return self._values[key]
+            known = self._values.get(key)
+            if known is not None:
+                return known
             if self._grows:
                 self._weigh_used()
                 self._used = key, value
@@ -158,7 +163,8 @@ class LRU(Generic[T]):
                 self._values[key], self._weights[key] = value, weight
                 self._weight += weight
                 gone = self._take_oldest()
-        self._release_values(gone)
+        if gone:
+            self._release_values(gone)
         if self._left:
             self._forget_left()
         return value
@@ -168,12 +174,13 @@ class LRU(Generic[T]):
 
         A thread that asks again for what it is making, makes it itself.
         """
-        mine = _Flight()
         with self._lock:
             known, gone = self._get_and_shrink(key)
-            flight = mine if known is not None else self._flights.setdefault(key, mine)
-            if flight is not mine and flight.done is None:
-                flight.done = threading.Event()
+            if known is None:
+                mine = _Flight()
+                flight = self._flights.setdefault(key, mine)
+                if flight is not mine and flight.done is None:
+                    flight.done = threading.Event()
         if known is not None:
             self._release_values(gone)
             return known
@@ -230,8 +237,9 @@ class LRU(Generic[T]):
         They run where the garbage collector does: at any point of any thread, also of one that holds the lock of this cache. Then the
         value is forgotten with the next call that has the lock.
         """
-        self._left.append(key)
-        self._forget_left()
+        if key in self._values:
+            self._left.append(key)
+            self._forget_left()
 
     def _forget_left(self) -> None:
         """Forget what finalisers have left, unless the lock is held."""
@@ -259,7 +267,7 @@ class LRU(Generic[T]):
         self._values, self._flights, self._weights, self._weight = OrderedDict(), {}, {}, 0
         self._lock, self._left, self._used = threading.Lock(), deque(), (None, None)
 
-    def _release_values(self, gone: list[T]) -> None:
+    def _release_values(self, gone: Sequence[T]) -> None:
         if self._let_go is not None:
             for value in gone:
                 self._let_go(value)

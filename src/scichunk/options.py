@@ -288,12 +288,22 @@ class set:  # noqa: N801, A001  # reads as a verb: scichunk.options.set(...), li
 
 def take_snapshot() -> Snapshot:
     """Return what a reader that is made now has to carry: the options in force that differ from the defaults, caches aside."""
-    now = get()
-    return tuple(
-        (name, value)
-        for name, default in _DEFAULTS.items()
-        if name not in _OF_THE_PROCESS and (value := getattr(now, name)) != default
-    )
+    global _latest  # noqa: PLW0603  # one pair, replaced as a whole, so that threads need no lock
+    now, latest = get(), _latest
+    if now is not latest[0]:  # each variable of a dataset asks
+        latest = _latest = (
+            now,
+            tuple(
+                (name, value)
+                for name, default in _DEFAULTS.items()
+                if name not in _OF_THE_PROCESS and (value := getattr(now, name)) != default
+            ),
+        )
+    return latest[1]
+
+
+_latest: tuple[Options | None, Snapshot] = (None, ())
+"""The options that were asked for last, and what a reader carries of them."""
 
 
 @lru_cache(maxsize=64)

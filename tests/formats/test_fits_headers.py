@@ -93,6 +93,61 @@ def test_of_several_cards_the_last_scales_the_pixels(cards):
     np.testing.assert_array_equal(scichunk.from_fits(data, raw=True).compute().ravel(), np.arange(12))
 
 
+def scaled_by(kind, *lines):
+    """A plain or compressed image with further cards before END."""
+    pixels = (np.arange(168) + 37).astype("i2").reshape(12, 14)
+    file = io.BytesIO()
+    if kind == "plain":
+        fits.PrimaryHDU(pixels).writeto(file)
+    else:
+        packed = fits.CompImageHDU(pixels, compression_type=kind, tile_shape=(5, 14))
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(file)
+    data = file.getvalue()
+    end = data.rindex(b"END".ljust(80))
+    text = b"".join(line.ljust(80) for line in lines)
+    assert not data[end + 80 : end + 80 + len(text)].strip()
+    return data[:end] + text + b"END".ljust(80) + data[end + 80 + len(text) :]
+
+
+@pytest.mark.parametrize("kind", ["plain", "RICE_1", "NOCOMPRESS"])
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"BSCALE  = 32768", b"BSCALE  = 1"),
+        (b"BSCALE  = 1", b"BSCALE  = 32768"),
+        (b"BZERO   = 5", b"BZERO   = 32768"),
+        (b"BZERO   = 32768", b"BZERO   = 5"),
+        (b"BSCALE  = 2", b"BLANK   = 40", b"BLANK   = 41"),
+        (b"BZERO   = 32768", b"BSCALE  = 1E-400"),
+        (b"BZERO   = 3", b"BSCALE  = 0"),
+        (b"bscale  = 2",),
+        (b"Bzero   = 7.5", b"blank   = 40"),
+    ],
+)
+def test_odd_scalings_are_those_of_astropy(kind, lines):
+    data = scaled_by(kind, *lines)
+    with fits.open(io.BytesIO(data)) as file:
+        want = file[-1].data
+    for reader in ("indexed", "reference"):
+        got = scichunk.from_fits(data, reader=reader).compute()
+        assert got.dtype == want.dtype.newbyteorder("=")
+        np.testing.assert_array_equal(got, want)
+
+
+def test_a_card_without_value_indicator_has_no_value():
+    """The indicator stands in bytes 9 and 10 (FITS 4.0, section 4.1.2.2)."""
+    data = scaled_by("plain", b"BSCALE  =2.0", b"OBSERVER='Ann'")
+    with fits.open(io.BytesIO(data)) as file:
+        np.testing.assert_array_equal(scichunk.from_fits(data).compute(), file[0].data)
+
+
+@pytest.mark.parametrize("value", [b"NAN", b"(2.0, 0.0)", b"'2.0'", b"1,5"])
+@pytest.mark.parametrize("kind", ["plain", "RICE_1"])
+def test_a_scale_that_is_no_number(kind, value):
+    with pytest.raises(scichunk.errors.FormatError, match=r"BSCALE is .* not a number"):
+        scichunk.from_fits(scaled_by(kind, b"BSCALE  = " + value)).compute()
+
+
 # ---------------------------------------------------------------- bytes that are not ASCII
 
 

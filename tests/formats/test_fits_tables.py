@@ -645,7 +645,7 @@ def attempt(data):
         warnings.simplefilter("ignore")
         try:
             file = open_file("fits", locate(data))
-            for hdu in file.structure.all():
+            for hdu in file.structure.all_hdus():
                 if hdu.is_table:
                     one = file.table(TableId(hdu.index))
                     for part in one.partitions(1 << 16)[:4]:

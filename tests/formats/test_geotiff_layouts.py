@@ -149,3 +149,27 @@ def test_a_list_of_directories_outside_of_the_file():
     with pytest.warns(scichunk.errors.MetadataWarning, match="left out"):
         assert len(scichunk.info(data).arrays) == 1
     np.testing.assert_array_equal(scichunk.from_geotiff(data).compute()[0], pixels)
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4, 13, 16, 18], ids=["BYTE", "SHORT", "LONG", "IFD", "LONG8", "IFD8"])
+@pytest.mark.parametrize("order", ["<", ">"], ids=["little", "big"])
+@pytest.mark.parametrize("room", [4, 8], ids=["TIFF", "BigTIFF"])
+def test_numbers_of_any_type_within_and_outside_of_their_entries(kind, order, room):
+    """Sizes of an image as each unsigned type of number, several strips with their places, in both orders of bytes."""
+    letter = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}[kind]
+    start, pixels = 16 if room == 8 else 8, np.arange(12, dtype="u1").reshape(4, 3)
+    first = start + 12
+    tags = {256: [3], 257: [4], 258: [8], 259: [1], 262: [1], 273: [start, start + 6], 277: [1], 278: [2], 279: [6, 6]}
+    outside, entries = b"", b""
+    values_at = first + (8 if room == 8 else 2) + len(tags) * (room * 2 + 4) + room
+    for code, numbers in tags.items():
+        raw = struct.pack(f"{order}{len(numbers)}{letter}", *numbers)
+        if len(raw) > room:
+            raw, outside = struct.pack(order + "IQ"[room == 8], values_at + len(outside)), outside + raw
+        entries += struct.pack(order + ("HHI", "HHQ")[room == 8], code, kind, len(numbers)) + raw.ljust(room, b"\xee")
+    mark = b"II" if order == "<" else b"MM"
+    head = mark + (struct.pack(order + "HHHQ", 43, 8, 0, first) if room == 8 else struct.pack(order + "HI", 42, first))
+    count = struct.pack(order + "HQ"[room == 8], len(tags))
+    data = head + pixels.tobytes() + count + entries + bytes(room) + outside
+    found = scichunk.from_geotiff(data).compute()
+    np.testing.assert_array_equal(found[0], pixels)

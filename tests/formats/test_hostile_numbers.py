@@ -250,15 +250,15 @@ ones, data, status = np.ones_like(near) * 40, np.zeros(4096, np.uint8), np.zeros
 zero, words, table = np.zeros_like(near), np.zeros(4096, np.int32), np.zeros(1 << 16, np.uint8)
 for offsets, lengths, places, counts in ((near, ones, zero, ones), (zero, near, zero, ones), (zero, ones, near, ones),
                                          (zero, ones, zero, near), (near, near, near, near)):
-    rice.decode(data, offsets, lengths, places, counts, 32, 4, words, status)
+    rice.decode_rice(data, offsets, lengths, places, counts, 32, 4, words, status)
     print(status.all())
-    plio.decode(data, offsets, lengths, places, counts, words, status)
+    plio.decode_plio(data, offsets, lengths, places, counts, words, status)
     print(status.all())
-    hcompress.decode(data, offsets, lengths, places, counts, counts, table, words, status)
+    hcompress.decode_hcompress(data, offsets, lengths, places, counts, counts, table, words, status)
     print(status.all())
-    print(not any(fits_columns.gather(data, offsets[i:i+1], counts[i:i+1], 8, data[:320].copy()) for i in range(near.size)
+    print(not any(fits_columns.gather_elements(data, offsets[i:i+1], counts[i:i+1], 8, data[:320].copy()) for i in range(near.size)
                   if offsets is near or counts is near))
-    quantize.join(data, offsets, places, counts, 4, False, words)
+    quantize.join_values(data, offsets, places, counts, 4, False, words)
     quantize.place_cast(words, offsets, places, counts, 0, words.copy())
 for offset, size in ((2**62, 8), (8, 2**62), (2**63 - 1, 2**63 - 1), (-1, 8)):
     print(fits_columns.trim_rows(data, 64, offset, 1, size, data.copy(), np.zeros(4, np.int32), 0) == -2)

@@ -142,9 +142,10 @@ def _fits_rows(hdu: Any) -> dict[int, np.ndarray]:
         values = hdu.data.field(place)[:ROWS]
         if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind in "iuf":
             floats = values.astype("f8")
-            null = column.null
-            if null not in {None, ""} and values.dtype.kind in "iu":
-                floats[np.recarray.field(hdu.data, place)[:ROWS] == null] = np.nan
+            stored, null = np.recarray.field(hdu.data, place)[:ROWS], column.null
+            # What equals TNULL is no value in columns that are scaled too, where astropy hands it out (docs/formats/tables.md).
+            if null not in {None, ""} and stored.dtype.kind in "iu":
+                floats[stored == null] = np.nan
             rows[place] = floats
     return rows
 

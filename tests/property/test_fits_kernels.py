@@ -57,7 +57,7 @@ def several(streams, block, size, sizes):
     out = np.full(place, 123456789, np.int32)
     status = np.full(len(streams), 5, np.int64)
     table = [np.array(c, np.int64) for c in (offsets, [len(s) for s in streams], places, sizes)]
-    rice.decode(np.frombuffer(data, np.uint8), *table, block, size, out, status)
+    rice.decode_rice(np.frombuffer(data, np.uint8), *table, block, size, out, status)
     found = []
     for place, pixels in zip(places, sizes):
         assert (out[place - GUARD : place] == 123456789).all() and (out[place + pixels : place + pixels + GUARD] == 123456789).all()
@@ -66,15 +66,15 @@ def several(streams, block, size, sizes):
 
 
 def decode_rice(block, size):
-    return lambda b, o, n, p, out, s, one: rice.decode(b, o, n, p, one(image.size), block, size, out, s)
+    return lambda b, o, n, p, out, s, one: rice.decode_rice(b, o, n, p, one(image.size), block, size, out, s)
 
 
 def decode_plio(b, o, n, p, out, s, one):
-    plio.decode(b, o, n, p, one(image.size), out, s)
+    plio.decode_plio(b, o, n, p, one(image.size), out, s)
 
 
 def decode_hcompress(b, o, n, p, out, s, one):
-    hcompress.decode(b, o, n, p, one(20), one(24), tiles._huffman_table(), out, s)
+    hcompress.decode_hcompress(b, o, n, p, one(20), one(24), tiles._huffman_table(), out, s)
 
 
 for stream, (block, size) in zip(valid["rice"], ((16, 2), (16, 4), (32, 2), (32, 4))):

@@ -72,7 +72,7 @@ def check(data, block, size, pixels, good):
         view[:] = np.frombuffer(data, np.uint8)
         one = lambda n: np.array([n], np.int64)
         out, status = np.zeros(pixels, np.int32), np.ones(1, np.int64)
-        rice.decode(view, one(0), one(len(data)), one(0), one(pixels), block, size, out, status)
+        rice.decode_rice(view, one(0), one(len(data)), one(0), one(pixels), block, size, out, status)
         assert status[0] == (not good), (len(data), size)
         assert not good or (out == 7).all()
 

@@ -70,9 +70,9 @@ out = np.empty(1000, "u2")
 choose_scaling(16, 1, 2**15, None).apply(np.zeros(1000, ">i2"), out)
 assert (out == 2**15).all()
 assert "numba" not in sys.modules
-from scichunk.codecs.scaling import WORTH
+from scichunk.codecs.scaling import KERNEL_VALUES
 much = np.zeros(1 << 24, ">i2"), np.empty(1 << 24, "u2")
-for _ in range(WORTH // much[0].size + 1):
+for _ in range(KERNEL_VALUES // much[0].size + 1):
     choose_scaling(16, 1, 2**15, None).apply(*much)
 choose_scaling(16, 1, 2**15, None).apply(np.zeros(1000, ">i2"), out)
 assert (out == 2**15).all()

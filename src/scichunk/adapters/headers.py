@@ -200,6 +200,7 @@ class _HeaderCheck:
     ) -> None:
         self._stack, self._array_ids, self._group, self._label = stack, array_ids, group, label
         file = stack.first.file
+        # Of more files than the cache holds, each would drop one that is needed later.
         self._keep = len(stack.locations) <= options.get().cached_files
         self._signatures = {name: file.signature(array_id) for name, array_id in array_ids.items()}
 
@@ -227,6 +228,7 @@ class _HeaderCheck:
     def _compare(self, file: OpenFile) -> _Pointing:
         first, elsewhere, sky = self._stack.first, "", None
         for name, array_id in self._array_ids.items():
+            # Equal signatures mean equal layouts, at far less cost; where they differ, what they mean is compared.
             if file.signature(array_id) == self._signatures[name]:
                 continue
             mine, theirs = first.file.layout(array_id), file.layout(array_id)

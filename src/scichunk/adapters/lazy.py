@@ -73,7 +73,7 @@ class LazyArray:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the values handed out."""
+        """The type of the values that are handed out."""
         return np.dtype(self.decoding.dtype) if self.decoding else self.source.dtype
 
     @property
@@ -158,6 +158,7 @@ class LazyArray:
         region = parse_key(key, self.shape)
         if self.bands is None:
             return region
+        # Bands that lie side by side are a span, which reads without picking positions from a window.
         picked = [self.bands[i] for i in _axis_positions(region.axes[0])]
         steps = set(np.diff(picked).tolist())
         if picked and (steps == {1} or len(picked) == 1):
@@ -181,6 +182,7 @@ class LazyArray:
     def __reduce__(self) -> tuple[Any, ...]:
         h = self.handle
         mark = (h.fingerprint.size, h.fingerprint.tag)
+        # Plain values instead of the objects: names of classes take room in a pickle, which must stay below 500 bytes.
         steps = None
         if self.decoding:
             steps = (self.decoding.dtype, tuple((s.dtype, s.fill, s.scale, s.offset) for s in self.decoding.steps))

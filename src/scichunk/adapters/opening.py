@@ -12,7 +12,7 @@ from scichunk import options
 from scichunk.adapters.hints import content_hint, name_hint
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core import registry
-from scichunk.core.files import ArrayId, OpenFile, count_positions
+from scichunk.core.files import ArrayId, OpenFile, normalise_positions
 from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
@@ -73,6 +73,7 @@ def _add_hint(error: ScichunkError, hint: str) -> None:
 
 def _other_content(format_name: str, location: Location) -> str:
     """What a file is that is not of the format that was asked for; empty if it is, or if it cannot be told."""
+    # The file could not be read as what it was taken for; that it cannot be looked at either is no further news.
     with contextlib.suppress(ScichunkError):
         head = bytes(location.open().head()[:4096])
         return "" if registry.get_format(format_name).sniff(head) else content_hint(head)
@@ -127,7 +128,7 @@ def lazy_array(opened: Opened, given: Mapping[str, Any], where: str) -> LazyArra
     """Return the reader of the array that the user's words pick."""
     file = opened.file
     array_id, bands = file.find_array(**opened.selectors(given, "array", where))
-    picked = None if bands is None else count_positions(bands, file.array(array_id).shape[0])
+    picked = None if bands is None else normalise_positions(bands, file.array(array_id).shape[0])
     return LazyArray(Handle(opened.format, opened.location, file.fingerprint, array_id), picked)
 
 
@@ -162,6 +163,7 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
             raise TypeError(msg)
         return list(names)
     pattern = str(names)
+    # "?" and "[" stand in names and URLs too.
     if "*" not in pattern:
         return [names]
     given, failure = checked_options(storage_options), None

@@ -87,6 +87,7 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
 
 
 def _from_dataset(ds: xr.Dataset) -> TableStream:
+    """Read the variables of a dataset that lie along its rows as columns."""
     names = [str(n) for n in ds.variables]
     dims = {v.dims[:1] for v in ds.variables.values()}
     if len(dims) != 1 or dims == {()}:
@@ -111,7 +112,7 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
 
 
 def _find_cuts(ds: xr.Dataset, row: str, rows: int) -> list[int]:
-    """Where batches begin and end: about 32 MB each, on borders of dask's chunks where there are any."""
+    """Choose where batches begin and end: about 32 MB each, on borders of dask's chunks where there are any."""
     each = max(1, sum(v.nbytes for v in ds.variables.values()) // max(1, rows))
     step = max(1, _BATCH_BYTES // each)
     chunked = next((v.chunksizes[row] for v in ds.variables.values() if v.chunks), None)
@@ -210,6 +211,7 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
 
 
 def _make_lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Make an Arrow array of lists of NumPy objects, one for each row."""
     import pyarrow as pa
 
     mask = np.array([v is None for v in values], bool)

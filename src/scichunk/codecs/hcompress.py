@@ -172,7 +172,7 @@ def _round_value(value: Int, plus: Int, minus: Int, mask: Int) -> Int:
 
 @inner_kernel
 def _transform_once(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -> None:
-    """One step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
+    """Take one step of the inverse H-transform: quadrants of a[:nx, :ny] to pixels of b[:nx, :ny]."""
     bit1 = bit0 << 1
     mask0, mask1 = -bit0, -bit1
     plus0, plus1 = bit0 >> 1, bit1 >> 1
@@ -217,7 +217,7 @@ def _transform_once(a: Ints, b: Ints, nx: Int, ny: Int, bit0: Int, last: bool) -
 
 @inner_kernel
 def _invert_transform(a: Ints, b: Ints) -> None:
-    """Inverse H-transform of ``a`` in place, ``b`` is scratch of its shape."""
+    """Invert the H-transform of ``a`` in place; ``b`` is scratch of its shape."""
     nx, ny = a.shape
     levels, largest = 0, max(nx, ny)
     while (1 << levels) < largest:
@@ -279,7 +279,7 @@ def _read_integer(src: Bytes, at: Int, size: Int) -> Int:
 
 @inner_kernel
 def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
-    """One tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
+    """Decode one tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
     if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
         return 1
     nx, ny = a.shape

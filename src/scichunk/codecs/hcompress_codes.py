@@ -15,7 +15,7 @@ _CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62)
 
 
 def huffman_table() -> npt.NDArray[np.uint8]:
-    """For each 6 bits ahead: the code's value, and its length in the upper four bits."""
+    """Tabulate for each 6 bits ahead the code's value, and its length in the upper four bits."""
     table = np.zeros(64, np.uint8)
     for (length, code), value in _CODES.items():
         first = code << (6 - length)

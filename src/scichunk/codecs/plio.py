@@ -24,7 +24,7 @@ def _read_word(src: Bytes, i: Int) -> Int:
 
 @inner_kernel
 def _decode_tile(src: Bytes, out: npt.NDArray[Any]) -> Int:
-    """One line list; returns 0, or 1 if it is malformed."""
+    """Decode one line list; returns 0, or 1 if it is malformed."""
     words = src.size // 2
     if words < 3:
         return 1

@@ -28,7 +28,7 @@ Word = np.uint64
 _HEAD: Final = np.array([0, 3, 4, 0, 5])
 """Bits that say how many low bits the pixels of a block have, by BYTEPIX."""
 _RAW: Final = np.array([0, 6, 14, 0, 25])
-"""As many: differences as they are."""
+"""The number that stands for differences as they are, in as many bits, by BYTEPIX."""
 _VALID_BITS: Final = 57
 """Bits of a word that are there wherever in a byte it begins."""
 _LEAST_BYTES: Final = 8
@@ -38,7 +38,7 @@ _FAR: Final = Word(63)
 _NARROW_BITS: Final = 9
 """Low bits of a pixel up to which four mostly fit a word."""
 _WIDE_BITS: Final = 22
-"""Up to which two do."""
+"""Low bits of a pixel up to which two mostly fit."""
 _HIGH: Final = np.array(
     [((zeros - 1) << low) & 0xFFFFFFFF for low in range(_WIDE_BITS + 1) for zeros in range(65)], np.uint32
 )
@@ -47,7 +47,7 @@ _HIGH: Final = np.array(
 
 @inner_kernel
 def _peek_bits(data: Bytes, bit: Int) -> Word:
-    """The bits from ``bit`` on, at the top of a word; zeros behind the end of the data."""
+    """Return the bits from ``bit`` on, at the top of a word; zeros behind the end of the data."""
     at = bit >> 3
     beyond = max(np.int64(0), at + 8 - data.size)
     if beyond > 7:
@@ -58,7 +58,7 @@ def _peek_bits(data: Bytes, bit: Int) -> Word:
 
 @inner_kernel
 def _decode_block(data: Bytes, bit: Int, end: Int, size: Int, out: Pixels, first: Int, n: Int) -> Int:
-    """Codes of the differences of any block, one by one; returns the bit behind it, -1 if the tile ends before."""
+    """Decode the differences of any block, one by one; returns the bit behind it, -1 if the tile ends before."""
     width = 8 * size
     # A block begins with the number of low bits of each code, plus one; 0 stands for differences that are all zero.
     low = np.int64(_peek_bits(data, bit) >> Word(64 - _HEAD[size])) - 1
@@ -105,7 +105,7 @@ def _decode_pair(
     b: Int,
     n: Int,
 ) -> tuple[Int, Int]:
-    """Codes of two tiles of ``n`` pixels, to ``out[a:]`` and ``out[b:]``; returns the bits behind them, -1 if one is short."""
+    """Decode two tiles of ``n`` pixels, to ``out[a:]`` and ``out[b:]``; returns the bits behind them, -1 if one is short."""
     head: Int = _HEAD[size]
     most: Int = min(_WIDE_BITS, _RAW[size] - 1)
     for first in range(0, n, block):
@@ -113,8 +113,7 @@ def _decode_pair(
         start_a, start_b = bit_a, bit_b
         low_a = np.int64(_peek_bits(data, bit_a) >> Word(64 - head)) - 1
         low_b = np.int64(_peek_bits(data, bit_b) >> Word(64 - head)) - 1
-        bit_a += head
-        bit_b += head
+        bit_a, bit_b = bit_a + head, bit_b + head
         # What is looked at of four bytes a pixel, and eight more, lies within the data: no checks are needed in the loop.
         inside = (max(bit_a, bit_b) >> 3) + 4 * pixels + 8 <= data.size
         fits = inside and pixels & 1 == 0 and 0 <= low_a <= most and 0 <= low_b <= most
@@ -158,7 +157,7 @@ def _decode_pair(
 
 @inner_kernel
 def _restore_values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> None:
-    """From codes of differences to pixels, in place."""
+    """Turn codes of differences into pixels, in place."""
     before = np.int32(last)
     # Codes 0, 1, 2, 3, 4 stand for differences of 0, -1, 1, -2, 2: the lowest bit is the sign.
     whole = n & ~15
@@ -177,7 +176,7 @@ def _restore_values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> No
 
 
 @kernel
-def _decode_padded(
+def _decode_rice(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
@@ -188,7 +187,7 @@ def _decode_padded(
     out: Pixels,
     status: Ints,
 ) -> None:
-    """:func:`decode_rice` of data of 8 bytes at least."""
+    """Decode as :func:`decode_rice`, of data of 8 bytes at least."""
     t, together = 0, True
     known = size == 1 or size == 2 or size == 4  # noqa: PLR1714  # numba; places in the tables of bits
     block = min(block, max(1, out.size))  # the first of the next block may wrap around
@@ -244,4 +243,4 @@ def decode_rice(
     """
     if data.size < _LEAST_BYTES:
         data = np.pad(data, (0, _LEAST_BYTES))
-    _decode_padded(data, offsets, lengths, targets, counts, block, size, out, status)
+    _decode_rice(data, offsets, lengths, targets, counts, block, size, out, status)

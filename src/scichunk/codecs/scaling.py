@@ -24,7 +24,7 @@ _scaled = 0
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """From stored to physical values."""
+    """How stored values become physical ones."""
 
     dtype: np.dtype[Any]
     """Of the physical values."""

@@ -218,7 +218,7 @@ class TiledImageCodec:
             quantize.place_cast(words, *table, flip, flat)
 
     def _rescale_floats(self, batch: Batch, out: Array) -> None:
-        """BSCALE and BZERO of an image of floats: rare, so tile by tile."""
+        """Apply BSCALE and BZERO of an image of floats: rare, so tile by tile."""
         if self.scaling.plain:
             return
         for first, count in zip(batch.targets, batch.counts, strict=True):
@@ -226,7 +226,7 @@ class TiledImageCodec:
             self.scaling.apply(part.copy(), part)
 
     def _place_one(self, batch: Batch, encoded: npt.NDArray[np.uint8], kind: int, out: Array) -> None:
-        """A tile of bytes: gzip, or as it is."""
+        """Decode a tile of bytes: gzip, or as it is."""
         shape = tuple(batch.shapes[0])
         values = self._view_values(encoded, kind, math.prod(shape)).reshape(shape)
         number = int(batch.numbers[0])
@@ -244,7 +244,7 @@ class TiledImageCodec:
             part[values == self.blanks[number]] = np.nan
 
     def _view_values(self, encoded: npt.NDArray[np.uint8], kind: int, pixels: int) -> Array:
-        """Bytes of a tile as values; their type follows from their number."""
+        """View the bytes of a tile as values; their type follows from their number."""
         algorithm = {0: self.algorithm, GZIPPED: "GZIP_1", UNCOMPRESSED: "NOCOMPRESS"}[kind]
         floats = self.stored.kind == "f" and (kind != 0 or self.scales is None)
         # No keyword says how wide the integers of a gzipped tile are: it follows from their number.
@@ -310,7 +310,7 @@ def _huffman_table() -> npt.NDArray[np.uint8]:
 
 @cache
 def _make_noise() -> npt.NDArray[np.float32]:
-    """Random numbers of FITS 4.0, appendix I; complete before any thread sees them."""
+    """Make the random numbers of FITS 4.0, appendix I; complete before any thread sees them."""
     values, seed = [], 1.0
     for _ in range(10_000):
         # The generator of Park and Miller, as the appendix gives it: seeds stay below 2**31, so that doubles hold all products exactly.
@@ -322,5 +322,5 @@ def _make_noise() -> npt.NDArray[np.float32]:
 
 @cache
 def _no_noise() -> npt.NDArray[np.float32]:
-    """For what is not dithered: value - 0.5 + 0.5 is exact."""
+    """Return what stands for no random numbers: value - 0.5 + 0.5 is exact."""
     return np.full(10_000, 0.5, np.float32)

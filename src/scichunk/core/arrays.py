@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.buffers import allocate_result
 from scichunk.core.batches import Batch, plan_batch
 from scichunk.core.cache import key_of, read_gate, tiles
@@ -40,7 +41,7 @@ class ArraySource(Protocol):
 
     @property
     def dtype(self) -> np.dtype[np.generic]:
-        """Of the values, native byte order."""
+        """The type of the values, in native byte order."""
         ...
 
     @property
@@ -66,7 +67,7 @@ class ArraySource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: a frozen one costs three times as much to make, and each chunk of a read has one
 class Job:
     """A piece, and the bytes that it needs."""
 
@@ -100,6 +101,10 @@ class IndexedArray:
     def __init__(self, index: ChunkManifest, source: ByteSource, name: tuple[Hashable, ...]) -> None:
         self.index, self._source, self._key = index, source, (key_of(source), *name)
         self.grid, self.dtype, self.shape = index.grid, index.dtype, index.grid.shape
+        self._decoded = math.prod(index.grid.chunk_shape) * index.dtype.itemsize
+        """Bytes of the largest chunk."""
+        # looked up once by the name of its only method: to ask whether it is a BatchCodec takes 3 microseconds a read
+        self._in_one = hasattr(index.codec, "decode_batch")
 
     @property
     def cached_bytes(self) -> int:
@@ -156,7 +161,7 @@ class IndexedArray:
 
     def _in_batches(self, axes: Sequence[Axis], out: Array) -> bool:
         """Whether the codec takes the whole region at once."""
-        if not isinstance(self.index.codec, BatchCodec) or not out.flags.c_contiguous:
+        if not self._in_one or not out.flags.c_contiguous:
             return False
         if not all(isinstance(a, Span) and a.step == 1 for a in axes):
             return False
@@ -164,7 +169,7 @@ class IndexedArray:
         return out.size > 0
 
     def _batch_ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
-        """Byte ranges of a batch: one where its chunks lie close together, else one for each."""
+        """Choose the byte ranges of a batch: one where its chunks lie close together, else one for each."""
         starts = self.index.starts[batch.numbers].astype(np.int64)
         stops = starts + self.index.lengths[batch.numbers].astype(np.int64)
         first, last = int(starts.min()), int(stops.max())
@@ -221,8 +226,11 @@ class IndexedArray:
 
     def _check_size(self, number: int) -> None:
         """Refuse a chunk whose header promises more than the limit, before anything is allocated for it."""
-        size = math.prod(self.index.grid.chunk_shape) * self.dtype.itemsize
-        check_decoded(f"a decoded {self.index.label}", size, url=self._source.url, part=lambda: self._part_name(number))
+        size = self._decoded
+        if size > options.get().max_chunk_bytes:
+            check_decoded(
+                f"a decoded {self.index.label}", size, url=self._source.url, part=lambda: self._part_name(number)
+            )
 
     def _fetch_jobs(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
         for batch in _group_jobs(jobs, self._source.batch_bytes):
@@ -245,6 +253,7 @@ class IndexedArray:
                 self._put_window(job, data, out, points)
 
     def _put_window(self, job: Job, data: memoryview, out: Array, points: tuple[int, ...]) -> None:
+        """Decode what a piece needs of a chunk, and put it into the output."""
         codec, piece = self.index.codec, job.piece
         chunk = EncodedChunk(data, job.shape, job.number, job.skipped)
         plain = not points and all(isinstance(s, slice) for s in piece.source)
@@ -362,7 +371,7 @@ class ReferenceArray(WindowArray):
 
 
 def _split_batch(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
-    """Runs of chunks of about ``limit`` encoded bytes."""
+    """Split into runs of chunks of about ``limit`` encoded bytes."""
     group = np.cumsum(lengths[batch.numbers].astype(np.int64)) // limit
     bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
     for first, last in itertools.pairwise(bounds):

@@ -199,6 +199,7 @@ class FileBase:
     @property
     def cached_bytes(self) -> int:
         """Memory of the source, and of the indexes of the arrays that were made."""
+        # Asked for at each opening of any file: arrays are only counted again when there are more.
         count, size = self._counted
         if len(self._arrays) != count:
             arrays = list(self._arrays.values())
@@ -300,6 +301,7 @@ def layout_of(var: ArrayVar, node: Node) -> Layout:
 def close_arrays(arrays: Iterable[ArraySource]) -> None:
     """Let arrays of a file give up what they hold open for reading."""
     for array in list(arrays):
+        # Indexed arrays hold nothing open of their own; the source is closed by the file.
         if isinstance(array, WindowArray):
             array.close()
 
@@ -313,7 +315,7 @@ def describe_array(group: str, var: ArrayVar) -> ArrayInfo:
     )
 
 
-def count_positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
+def normalise_positions(bands: Sequence[int] | None, count: int) -> tuple[int, ...] | None:
     """Return positions along an axis of known length, counted from its start.
 
     Raises

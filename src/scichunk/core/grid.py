@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,23 +22,23 @@ class ChunkGrid:
     edges: tuple[int | IntArray, ...]
     """For each axis the chunk length (the last chunk may be shorter), or the ascending borders ``[0, ..., length]``."""
 
+    counts: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    """Number of chunks along each axis."""
+
     def __post_init__(self) -> None:
+        counts = []
         for length, edge in zip(self.shape, self.edges, strict=True):
             if isinstance(edge, int):
                 if edge < 1 or length < 0:
                     msg = f"chunk length {edge} of an axis of {length}"
                     raise ValueError(msg)
+                counts.append(-(-length // edge))
             elif edge[0] != 0 or edge[-1] != length or (np.diff(edge) <= 0).any():
                 msg = "chunk borders must ascend from 0 to the length of the axis"
                 raise ValueError(msg)
-
-    @property
-    def counts(self) -> tuple[int, ...]:
-        """Number of chunks along each axis."""
-        return tuple(
-            -(-length // edge) if isinstance(edge, int) else len(edge) - 1
-            for length, edge in zip(self.shape, self.edges, strict=True)
-        )
+            else:
+                counts.append(len(edge) - 1)
+        object.__setattr__(self, "counts", tuple(counts))
 
     @property
     def size(self) -> int:

@@ -30,12 +30,13 @@ class Guarded:
         self.__dict__.update(inner=inner, url=url)
 
     def __getattr__(self, name: str) -> Any:
+        own = self.__dict__
         try:
-            value = getattr(self.__dict__["inner"], name)
+            value = getattr(own["inner"], name)
         except Exception:
-            with guarded(self.__dict__["url"], let=(AttributeError,)):  # that says that there is no such attribute
+            with guarded(own["url"], let=(AttributeError,)):  # that says that there is no such attribute
                 raise
-        return _guard_method(value, name, self.__dict__["url"]) if callable(value) else value
+        return _guard_method(value, name, own["url"]) if callable(value) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.__dict__["inner"], name, value)

@@ -52,6 +52,7 @@ def open_file(
     SourceError
         If it is missing, or no longer the version that is expected.
     """
+    # In a worker the version is known: what is cached is found without asking the storage.
     if expected is not None:
         key = (FileKey(location.key, expected), format_name)
         return cast("OpenFile", files.get_or_make(key, lambda: _open_version(format_name, location, expected, source)))

@@ -123,14 +123,10 @@ class ChunkManifest:
     @property
     def cached_bytes(self) -> int:
         """Memory of its tables, of those of the codec, and of the borders of irregular chunks."""
-        tables = (
-            self.starts,
-            self.lengths,
-            *self.grid.edges,
-            *(getattr(self.codec, n) for n in _field_names(self.codec)),
-        )
-        return sum(table.nbytes for table in tables if isinstance(table, np.ndarray))
-
-
-def _field_names(thing: object) -> list[str]:
-    return [*getattr(thing, "__dict__", ()), *getattr(thing, "__slots__", ())]
+        size, codec = self.starts.nbytes + self.lengths.nbytes, self.codec
+        tables = [*self.grid.edges, *getattr(codec, "__dict__", {}).values()]
+        tables += [getattr(codec, name) for name in getattr(codec, "__slots__", ())]
+        for table in tables:
+            if isinstance(table, np.ndarray):
+                size += table.nbytes
+        return size

@@ -16,14 +16,14 @@ Array = npt.NDArray[np.generic]
 
 
 def bounding_slice(selector: slice | Positions) -> slice:
-    """Smallest ascending slice that holds a selection within a chunk."""
+    """Return the smallest ascending slice that holds a selection within a chunk."""
     if isinstance(selector, slice):
         return selector
     return slice(int(selector.min()), int(selector.max()) + 1, 1)
 
 
 def shift_selection(selector: slice | Positions, window: slice) -> slice | Positions:
-    """The same selection, counted within the window that was read."""
+    """Count the same selection within the window that was read."""
     if isinstance(selector, slice):
         return slice(None) if window.step == selector.step else slice(0, window.stop - window.start, selector.step)
     return np.asarray(selector - window.start, np.intp)

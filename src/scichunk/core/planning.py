@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import LimitExceeded, PerformanceWarning
 
@@ -68,6 +70,13 @@ def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]
     """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
     target = max(target, math.prod(grid.shape) * itemsize // _MOST_CHUNKS)
     native = [max(1, n) for n in grid.chunk_shape]
+    padded = itemsize  # bytes of all native chunks, each as long as the first
+    for length, edge in zip(grid.shape, native, strict=True):
+        padded *= -(-length // edge) * edge
+    if 0 < padded <= target and not any(
+        isinstance(edge, np.ndarray) for edge in grid.edges
+    ):  # no need to grow step by step
+        return grid.shape
     regular = [isinstance(edge, int) for edge in grid.edges]
     while math.prod(native) * itemsize > max(
         target, _LARGEST_BYTES
@@ -178,15 +187,24 @@ def resolve_chunks(chunks: Any, grid: ChunkGrid, itemsize: int, target: int) -> 
     else:
         sizes = chunks
     _check_count(sizes, grid.shape)
+    if sizes is not chunks:
+        return tuple(_cut(size, length) for size, length in zip(sizes, grid.shape, strict=True))
     try:
         found: Chunks = normalize_chunks(
             sizes, grid.shape, limit=target, dtype=f"V{itemsize}", previous_chunks=auto_chunks(grid, itemsize, 0)
         )
     except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ValueError(_explain_wrong(chunks, grid)) from error
-    if sizes is chunks:
-        _warn_if_misaligned(found, grid, itemsize, target)
+    _warn_if_misaligned(found, grid, itemsize, target)
     return found
+
+
+def _cut(size: int | tuple[int, ...], length: int) -> tuple[int, ...]:
+    """Lengths of chunks along an axis, as dask lists them; it would look for what cannot be meant here at 35 microseconds a time."""
+    if isinstance(size, tuple):
+        return size or (0,)
+    whole, rest = divmod(length, size)
+    return (size,) * whole + ((rest,) if rest or not whole else ())
 
 
 def _check_count(sizes: Any, shape: tuple[int, ...]) -> None:

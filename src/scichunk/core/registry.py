@@ -115,6 +115,7 @@ def _all_formats() -> dict[str, FormatSpec]:
         except Exception as error:  # noqa: BLE001  # whatever the code of somebody else raises must break no other format
             _warn_of_plugin(entry, f"is left out, it cannot be loaded: {type(error).__name__}: {error}")
         else:
+            # A plug-in cannot take the name of a built-in format, nor of a plug-in that was found before.
             found.setdefault(spec.name, spec)
     return found
 

@@ -90,6 +90,7 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can st
     if given > len(shape):
         msg = f"too many indices: {given} for {len(shape)} dimensions"
         raise IndexError(msg)
+    # ``in`` compares arrays element by element, so they are left out.
     if Ellipsis in [p for p in parts if not isinstance(p, np.ndarray | list)]:
         at = next(i for i, p in enumerate(parts) if p is Ellipsis)
         parts[at : at + 1] = [slice(None)] * (len(shape) - given)
@@ -104,11 +105,13 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can st
 
 
 def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
+    """Normalise the key of one axis; return what to read, and what to do with it afterwards."""
     if isinstance(part, slice):
         start, stop, step = part.indices(length)
         size = len(range(start, stop, step))
         if step > 0:
             return Span(start, start + (size - 1) * step + 1 if size else start, step), slice(None)
+        # Read upwards, and turned round when all is there: chunks are read in the order of the file.
         last = start + (size - 1) * step
         return Span(last, start + 1 if size else last, -step), slice(None, None, -1)
     if isinstance(part, list | tuple | np.ndarray):
@@ -150,7 +153,7 @@ def _check_bounds(low: int, high: int, length: int) -> None:
 def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, Selector, Selector]]:
     """(chunk, selection within it, place in the output) for each chunk that a selection of one axis touches."""
     if isinstance(selection, Span):
-        return list(_split_span(grid, axis, selection))
+        return _in_one_chunk(grid, axis, selection) or list(_split_span(grid, axis, selection))
     chunks = grid.find_many(axis, selection)
     order = np.argsort(chunks, kind="stable")
     found: list[tuple[int, Selector, Selector]] = []
@@ -158,6 +161,16 @@ def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, 
         chunk = int(chunks[group[0]])
         found.append((chunk, selection[group] - grid.bounds(axis, chunk)[0], group))
     return found
+
+
+def _in_one_chunk(grid: ChunkGrid, axis: int, span: Span) -> list[tuple[int, Selector, Selector]] | None:
+    """The only piece of a span that lies within one chunk of a regular axis, as nearly all do in small files."""
+    edge, size = grid.edges[axis], len(span)
+    if not isinstance(edge, int) or not size:
+        return None
+    chunk, inside = divmod(span.start, edge)
+    last = inside + (size - 1) * span.step
+    return [(chunk, slice(inside, last + 1, span.step), slice(0, size))] if last < edge else None
 
 
 def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[tuple[int, Selector, Selector]]:
@@ -199,6 +212,7 @@ def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int,
     """
     axes = sorted(points)
     counts = grid.counts
+    # Points that lie in one chunk are read together, in whatever order they were given.
     joint = np.ravel_multi_index(tuple(grid.find_many(a, points[a]) for a in axes), tuple(counts[a] for a in axes))
     order = np.argsort(joint, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(joint[order])) + 1) if order.size else []

@@ -60,7 +60,7 @@ class TableSource(Protocol):
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the batches that :meth:`read_rows` returns without a projection."""
+        """The schema of the batches that :meth:`read_rows` returns without a projection."""
         ...
 
     @property

@@ -91,6 +91,7 @@ def _crs_attributes(wkt: str) -> dict[str, Any]:
 
 
 def _axis_attributes(wkt: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Derive CF attributes of x and y from the axes of a coordinate system."""
     x, y = {"axis": "X"}, {"axis": "Y"}
     if not wkt:
         return x, y

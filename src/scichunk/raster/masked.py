@@ -101,7 +101,7 @@ class MaskedArray:
         return self._pixels.read_points(every, {a: s for a, s in spans.items() if a})
 
     def _alpha_among(self, bands: Axis) -> int | None:
-        """Where the alpha band is among those that are read anyway."""
+        """Find where the alpha band is among those that are read anyway."""
         found = np.flatnonzero(_axis_positions(bands) == self._alpha)
         return int(found[0]) if found.size else None
 

@@ -57,6 +57,7 @@ def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "
 
 
 def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes) -> dict[str, Coordinate]:
+    """Compute the coordinates of those pixel axes that are tied to one world axis each."""
     found: dict[str, Coordinate] = {}
     tied = np.asarray(wcs.axis_correlation_matrix)
     for number in axes.others:
@@ -80,6 +81,7 @@ def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes)
 
 
 def _make_coordinate(wcs: Any, header: str, dim: str, world: int, values: npt.NDArray[np.float64]) -> Coordinate:
+    """Make the coordinate of a world axis: times as datetimes where their reference is known, else numbers with a unit."""
     attrs: dict[str, Any] = {}
     unit, kind = _spell_unit(wcs.world_axis_units[world]), wcs.world_axis_physical_types[world]
     if unit:

@@ -193,6 +193,7 @@ def without_secrets(text: str, url: str, hidden: Sequence[str] = ()) -> str:
         Other secrets: see :func:`secret_texts`.
     """
     raw = {url, unquote(url), *(quote(url, safe=s, errors="replace") for s in _QUOTED_EXCEPT)}
+    # The longest first, so that none is cut into pieces by one that is part of it.
     for variant in sorted(raw, key=len, reverse=True):
         if "://" in url:
             text = text.replace(variant, public_url(url))

@@ -54,7 +54,7 @@ class FileObjectSource:
 
     @property
     def batch_bytes(self) -> int:
-        """As for local files."""
+        """Ask for few bytes at a time, as of local files."""
         return options.get().batch_bytes
 
     def head(self) -> memoryview:
@@ -89,6 +89,7 @@ class FileObjectSource:
         return size
 
     def _read_range(self, start: int, stop: int) -> memoryview:
+        """Read a range, and leave the position of the object as it was."""
         parts: list[bytes] = []
         missing = stop - start
         with self._take_turn(f"bytes {start} to {stop} cannot be read from the file object"):
@@ -123,7 +124,7 @@ class FileObjectSource:
         return found
 
     def _tell_position(self) -> int:
-        """Where the object says that it is; what ``seek`` returns is not used, since some return nothing."""
+        """Ask the object for its position; what ``seek`` returns is not used, since some return nothing."""
         at: Any = self.file.tell()
         if isinstance(at, bool) or not hasattr(at, "__index__") or operator.index(at) < 0:
             msg = f"tell() of the file object gave {at!r} instead of a position"

@@ -85,21 +85,21 @@ class HttpSource(RemoteSource):
         keep_over_fork(self._fs)
 
     async def fetch_head(self, limits: Options) -> Head:
-        """One GET, which brings length and version too."""
+        """Send one GET, which brings length and version too."""
         found = await self._get_range(0, limits.head_bytes, limits)
         # a weak one never matches (RFC 9110, section 13.1.1), one without quotes is none, and others than ASCII do not come back alike
         self._etag = found.etag if found.etag.startswith('"') and found.etag.isascii() else ""
         return Head(found.data, found.size, found.tag)
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
-        """One GET with a condition."""
+        """Send one GET with a condition."""
         found = await self._get_range(start, stop, limits)
         if len(found.data) == found.size:
             self.keep(found.data)
         return found.data[start - found.start : stop - found.start]
 
     async def _get_range(self, start: int, stop: int, limits: Options) -> _Answer:
-        """One GET with a Range header (RFC 9110, section 14)."""
+        """Send one GET with a Range header (RFC 9110, section 14)."""
         arguments = dict(self._fs.kwargs)
         given = dict(arguments.pop("headers", None) or {})
         headers = {name: value for name, value in given.items() if str(name).lower() not in _OWN_HEADERS}
@@ -176,7 +176,7 @@ class HttpSource(RemoteSource):
             raise SourceError(msg)
 
     def _parse_content_range(self, answer: ClientResponse) -> tuple[int, int, int]:
-        """Start, stop and length of the file by the Content-Range header (RFC 9110, section 14.4)."""
+        """Parse start, stop and length of the file by the Content-Range header (RFC 9110, section 14.4)."""
         text = answer.headers.get("Content-Range", "")
         if answer.status == 416:
             total = text.rpartition("/")[2].strip()
@@ -191,14 +191,14 @@ class HttpSource(RemoteSource):
         return int(found[1]), int(found[2]) + 1, int(found[3])
 
     def _hide_secrets(self, text: str) -> str:
-        """What a server says, which may be what it was asked: without secrets."""
+        """Take the secrets out of what a server says, which may be what it was asked."""
         return without_secrets(text, self._secret_url, self._hidden)[:_MOST_CHARACTERS]
 
     def _size_if_open(self) -> int:
         return self.fingerprint.size if self._is_open else 0
 
     async def _read_whole(self, answer: ClientResponse, tag: str, limits: Options) -> bytes:
-        """The whole file, where the server does not serve ranges and the file is small."""
+        """Read the whole file, where the server does not serve ranges and the file is small."""
         length = answer.headers.get("Content-Length", "").strip()
         size = int(length) if length.isascii() and length.isdigit() else None
         if self._is_open and not self.is_version(size, tag):
@@ -217,7 +217,7 @@ class HttpSource(RemoteSource):
 
 
 def _follow_redirect(url: URL, target: str) -> URL:
-    """Where a redirect leads that must not leave the host."""
+    """Return where a redirect leads that must not leave the host."""
     found = url.join(URL(target))
     # From http to https of one host is no way out.
     upgraded = (url.scheme, url.port, found.scheme, found.port) == ("http", 80, "https", 443)

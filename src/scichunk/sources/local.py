@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -25,6 +26,7 @@ from scichunk.sources.ranges import plan_ranges
 __all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]
 
 _PAGE_BYTES: Final = 4096
+_HAS_PREADV: Final = hasattr(os, "preadv")
 _MAX_READ_BYTES: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
 # O_NONBLOCK: opening a pipe would wait for its writer. What is no regular file is refused right after.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -40,18 +42,26 @@ def stat_file(path: str) -> Fingerprint:
     SourceError
         If it is no regular file (a directory, a pipe, a device), or cannot be looked at.
     """
+    return _make_fingerprint(_stat(path), path)
+
+
+def _stat(path: str) -> os.stat_result:
     try:
-        found = os.stat(path)  # three times faster than Path.stat, and on every read's way
+        return os.stat(path)  # three times faster than Path.stat, and on every read's way
     except (FileNotFoundError, NotADirectoryError):
         msg = "no such file"
         raise MissingFile(msg, url=path) from None
     except (OSError, ValueError) as error:
         msg = f"cannot be read: {error}"
         raise SourceError(msg, url=path) from error
-    return _make_fingerprint(found, path)
 
 
 def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:
+    _check_kind(found, path)
+    return Fingerprint(found.st_size, f"{found.st_mtime_ns:x}")
+
+
+def _check_kind(found: os.stat_result, path: str) -> None:
     if (found.st_mode & 0o170000) != 0o100000:
         kinds = {
             0o040000: "a directory",
@@ -62,7 +72,6 @@ def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:
         }
         msg = f"is {kinds.get(found.st_mode & 0o170000, 'something else')}, not a regular file"
         raise SourceError(msg, url=path)
-    return Fingerprint(found.st_size, f"{found.st_mtime_ns:x}")
 
 
 class _Descriptor:
@@ -89,11 +98,12 @@ def close_idle_files() -> None:
     _descriptors.clear()
 
 
-def _open_descriptor(path: str) -> _Descriptor:
-    """Open a regular file for reading; where the process has no descriptor left, those of files at rest are given up first.
+def _open_descriptor(path: str) -> tuple[_Descriptor, os.stat_result]:
+    """Open a regular file for reading, and look at what was opened.
 
-    Opening a pipe waits for whoever writes into it, for ever if nobody does. A look at the path before cannot prevent that, since the
-    file may be exchanged in between; so it is opened without waiting, and what was opened is looked at.
+    Where the process has no descriptor left, those of files at rest are given up first. Opening a pipe waits for whoever writes into
+    it, for ever if nobody does. A look at the path before cannot prevent that, since the file may be exchanged in between; so it is
+    opened without waiting, and what was opened is looked at.
     """
     for attempt in range(2):
         try:
@@ -107,8 +117,9 @@ def _open_descriptor(path: str) -> _Descriptor:
                 continue
             msg = f"cannot be opened: {error.strerror}"
             raise SourceError(msg, url=path) from error
-        _make_fingerprint(os.fstat(found.number), path)
-        return found
+        seen = os.fstat(found.number)
+        _check_kind(seen, path)
+        return found, seen
     raise AssertionError  # the second attempt returns or raises
 
 
@@ -146,7 +157,7 @@ class LocalSource:
         self._lock = threading.Lock()
         self._slot: object = object()
         self._head: memoryview | None = None
-        _descriptors.put(self._slot, _open_descriptor(path))
+        _descriptors.put(self._slot, _open_descriptor(path)[0])
 
     def __del__(
         self, leave: Callable[[object], None] = _descriptors.leave
@@ -161,23 +172,25 @@ class LocalSource:
 
     def check(self) -> None:
         """Raise SourceError if the file has changed since it was opened."""
-        if stat_file(self.path) != self.fingerprint:
-            raise self._changed_error()
+        self._compare(_stat(self.path))
+
+    def _compare(self, found: os.stat_result) -> None:
+        """Compare with the version that was opened; no fingerprint is made for it, since each read comes here."""
+        mine = self.fingerprint
+        if found.st_size != mine.size or f"{found.st_mtime_ns:x}" != mine.tag or not stat.S_ISREG(found.st_mode):
+            _check_kind(found, self.path)
+            msg = "the file has changed since it was opened; open it again"
+            raise SourceError(msg, url=self.url)
 
     def _open_descriptor(self) -> _Descriptor:
         """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
         self.check()
         found = _descriptors.get(self._slot)
         if found is None:
-            found = _open_descriptor(self.path)
-            if _make_fingerprint(os.fstat(found.number), self.path) != self.fingerprint:
-                raise self._changed_error()
+            found, seen = _open_descriptor(self.path)
+            self._compare(seen)
             found = _descriptors.put(self._slot, found)
         return found
-
-    def _changed_error(self) -> SourceError:
-        msg = "the file has changed since it was opened; open it again"
-        return SourceError(msg, url=self.url)
 
     def __repr__(self) -> str:
         return f"LocalSource({self.path!r})"
@@ -210,6 +223,7 @@ class LocalSource:
         return await asyncio.to_thread(self._read_ranges, starts, stops, own)
 
     def _read_ranges(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
+        """Read ranges into one buffer, neighbours by one call."""
         file = self._open_descriptor()
         if len(starts) == 1:
             buffer = memoryview(_borrow_shifted(stops[0] - starts[0], starts[0]) if own is None else own)
@@ -244,7 +258,7 @@ class LocalSource:
             done += got
 
     def _read_at(self, file: _Descriptor, view: memoryview, at: int) -> int:
-        if hasattr(os, "preadv"):
+        if _HAS_PREADV:
             return os.preadv(file.number, [view], at)
         # Where there is no preadv, a descriptor has one position for all threads.
         with self._lock:

@@ -43,6 +43,7 @@ class Location:
         if isinstance(target, str):
             return target if "://" not in target and not self.options else "url:" + digest_values(target, self.options)
         if isinstance(target, bytes):
+            # By content: equal bytes are one file, in any process.
             return "bytes:" + hashlib.blake2b(target, digest_size=16).hexdigest()
         if isinstance(target, tuple):
             return "fs:" + digest_values(*target)
@@ -117,6 +118,7 @@ class Location:
             return Location(os.path.join(os.path.dirname(target), name))
         first, chain, rest = target.partition("::")
         path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
+        # The query stays: it often holds the signature that opens the whole folder.
         folder = path.rpartition("/")[0]
         whole = (f"{folder}/" if folder or "/" in path else "") + name + mark + query + chain + rest
         return Location(whole, self.options, same_host=self.same_host)
@@ -149,7 +151,13 @@ class Location:
         return source
 
     def _open_source(self) -> ByteSource:
-        target, given = self.target, dict(self.options or {})
+        """Open the kind of source that the target needs."""
+        target, path = self.target, self.local_path
+        if path is not None:
+            from scichunk.sources.local import LocalSource
+
+            return LocalSource(path)
+        given = dict(self.options or {})
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource
 
@@ -172,10 +180,6 @@ class Location:
             from scichunk.sources.objectstore import ObstoreSource
 
             return ObstoreSource(given["store"], target.partition("://")[2] or target)
-        if "://" not in target:
-            from scichunk.sources.local import LocalSource
-
-            return LocalSource(target)
         return _open_url(target, given, same_host=self.same_host)
 
     def __dask_tokenize__(self) -> tuple[str, str]:
@@ -309,6 +313,7 @@ def file_of(target: Any) -> str | None:
         return None
     with contextlib.suppress(OSError, ValueError):
         path = os.path.abspath(raw.name)
+        # The name may lead to another file by now, or the object be a member of an archive of that name.
         if os.path.samestat(os.fstat(raw.fileno()), os.stat(path)):
             return path
     return None

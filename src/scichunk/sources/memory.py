@@ -38,7 +38,7 @@ class BytesSource:
 
     @property
     def batch_bytes(self) -> int:
-        """Nothing is copied, so everything may come at once."""
+        """Ask for everything at once: nothing is copied."""
         return 1 << 62
 
     @property
@@ -86,7 +86,7 @@ class CachedRangesSource:
         return self._source.head()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
-        """Slice what is held; read the file if any range is not."""
+        """Slice what is cached; read the file if any range is not."""
         if self._covers(starts, stops):
             return [self._data[a - self._start : b - self._start] for a, b in zip(starts, stops, strict=True)]
         return self._source.read_ranges(starts, stops)

@@ -96,6 +96,7 @@ def _local_path(target: str | os.PathLike[str]) -> str | None:
 
 @contextlib.contextmanager
 def _open_local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Write to a temporary file beside the target, which gets its name once it is complete."""
     try:
         replaced = _look_at_target(path, overwrite)
         number, temporary = _create_temporary(path)
@@ -222,6 +223,7 @@ def _remove_file(path: str) -> None:
 
 @contextlib.contextmanager
 def _open_remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator[IO[bytes]]:
+    """Write to a temporary file, which is sent as a whole once it is complete."""
     import fsspec
 
     def find() -> tuple[Any, str, bool]:

@@ -64,6 +64,7 @@ class HandlePool:
             handle = self._open_handle(make)
         try:
             yield handle
+        # After an error nobody knows what state a handle is in; a reader that is cancelled counts too.
         except BaseException:
             self._close(handle)
             raise
@@ -115,6 +116,7 @@ class HandlePool:
 
     def _take_handle(self, owner: Hashable) -> Any:
         with self._lock:
+            # The one that was given back last: what it read may still be cached.
             ticket = next((t for t in reversed(self._idle) if self._idle[t][0] == owner), None)
             handle = None if ticket is None else self._idle.pop(ticket)[1]
         self._close_all(())

@@ -171,6 +171,7 @@ class RemoteSource(ABC):
             self._connected = os.getpid()
 
     async def _read_batch(self, starts: Sequence[int], stops: Sequence[int], limits: Options) -> list[memoryview]:
+        """Read ranges: from memory as far as they are known, the others together."""
         views = [memoryview(b"")] * len(starts)
         wanted: list[int] = []
         for i, (start, stop) in enumerate(zip(starts, stops, strict=True)):

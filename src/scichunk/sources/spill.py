@@ -101,6 +101,7 @@ class LocalCopy:
             self._copy = None
 
     def _copy_source(self) -> UnnamedSource:
+        """Copy the file to a temporary one, piece by piece."""
         source = getattr(self._source, "content", self._source)  # a file that was expanded to disk lies there already
         if isinstance(source, UnnamedSource):
             return source

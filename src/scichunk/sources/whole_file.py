@@ -29,14 +29,17 @@ _MAGIC: Final = {
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zXZ\0": "xz",
 }
+_ALL_MAGIC: Final = tuple(_MAGIC)
 _STEP_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 1 << 26
 _WARNING_BYTES: Final = 1 << 24
 
 
 def find_compression(head: bytes | memoryview) -> str | None:
-    """How a file that begins with these bytes is compressed as a whole, if it is."""
+    """Say how a file that begins with these bytes is compressed as a whole, if it is."""
     start = bytes(head[:8])
+    if not start.startswith(_ALL_MAGIC):  # nearly always
+        return None
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
 
 
@@ -104,7 +107,7 @@ def expand_source(source: ByteSource) -> ByteSource:
 
 
 def _iterate_pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
-    """What is in the file, in pieces of bounded size."""
+    """Yield what is in the file, in pieces of bounded size."""
     if kind == "gzip":
         return _iterate_members(kind, source, lambda: zlib.decompressobj(31))
     if kind == "bzip2":
@@ -119,7 +122,7 @@ def _iterate_pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
 
 
 def _iterate_members(kind: str, source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
-    """Streams one after another; zeros or other bytes after the last are ignored."""
+    """Decompress streams one after another; zeros or other bytes after the last are ignored."""
     size, at, data, stream, done = source.fingerprint.size, 0, b"", start(), 0
     begun = False
     try:
@@ -239,7 +242,7 @@ class WholeFileSource:
 
     @property
     def batch_bytes(self) -> int:
-        """As for where the content lies."""
+        """Ask for as much as suits the place where the content lies."""
         return self.content.batch_bytes
 
     @property

@@ -111,6 +111,7 @@ def nest_cells(values: pa.Array, cell: tuple[int, ...], rows: int) -> pa.Array:
 
 
 def _make_flat(values: Array, mask: Array | None) -> pa.Array:
+    """Make an Arrow array of a flat NumPy array without copying where Arrow has the same layout."""
     import pyarrow as pa
 
     kind = values.dtype.kind
@@ -232,6 +233,7 @@ def to_numpy(array: pa.Array, column: Column) -> Array:
 
 
 def _take_values(flat: pa.Array, column: Column) -> Array:
+    """Take values out of an Arrow array: nulls become NaN, or the column's own value for null."""
     kind = column.dtype.kind
     if kind == "c":
         real, imaginary = flat.field(0), flat.field(1)

@@ -74,6 +74,7 @@ def _make_variable(
     dims: tuple[str, ...],
     rows: int,
 ) -> ArrayVar:
+    """Make the variable of a column, with its cells as further dimensions."""
     raw = None
     chunks = {ROW: rows} | {d: max(1, n) for d, n in zip(dims[1:], column.cell or (), strict=True)}
     encoding = {"reader": table.reader, "codec": table.codec, "preferred_chunks": chunks}

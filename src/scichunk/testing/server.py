@@ -186,6 +186,7 @@ class RangeServer:
         return await self._send_reply(reply, writer, with_body=method != "HEAD")
 
     async def _send_reply(self, reply: Reply, writer: asyncio.StreamWriter, *, with_body: bool) -> bool:
+        """Send an answer, spoilt where a fault is to happen; say whether the connection stays open."""
         if reply.how == "drop":
             return False
         if reply.how == "stall":
@@ -226,6 +227,7 @@ class RangeServer:
             reply.how = fault  # type: ignore[assignment]  # one of these
 
     def _look_up(self, path: str, headers: Mapping[str, str]) -> tuple[Reply, int | None, int | None]:
+        """Find what a request asks for: the answer's head, and which bytes go with it."""
         data = self.files.get(path)
         if data is None:
             return Reply(404, {}, b""), None, None

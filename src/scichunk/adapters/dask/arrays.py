@@ -99,7 +99,7 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     stem = url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
     # Content is a task of its own, so that it travels once. Dask then lists all keys, which for very many chunks would fill the memory.
     alone = lazy.handle.location.is_content and math.prod(len(c) for c in found) <= _MOST_KEYS
-    name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, found)}"
+    name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, str(found))}"  # a text is hashed at once, tuples one by one
     return da.from_array(
         lazy,
         chunks=cast("Any", found),  # dask's annotation knows only "auto"

@@ -259,6 +259,7 @@ def _frame_of_file(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int
 def _frame_of_files(
     opened: Opened, locations: list[Location], array_id: ArrayId, wanted: _Wanted, size: int | None
 ) -> dd.DataFrame:
+    """Make one frame of the tables of many files, which must have the same columns."""
     if not all(isinstance(loc.target, str) for loc in locations):
         msg = "many files are named by paths or URLs"
         raise TypeError(msg)

@@ -63,6 +63,7 @@ class StackArray:
 
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
+        # Once a process, and not once a task: all names are unpacked together.
         if self._unpacked is None:
             self._unpacked = self.files.unpack()
         unpacked, chosen = self._unpacked, region.axes[0]
@@ -78,6 +79,7 @@ class StackArray:
         return out if region.plain else out[region.finish]
 
     def _read_file(self, location: Location, mark: Fingerprint | None, axes: Sequence[Any], out: Array) -> None:
+        """Read the array of one file into its place in the output, or fill that by the rules."""
         if mark == BAD:
             out[...] = self._fill_value(None)
             return
@@ -233,6 +235,7 @@ def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
     try:
         with np.errstate(all="ignore"):
             typed = np.full((), fill, dtype)
+        # NumPy wraps and cuts without a word; floats are rounded, which is meant.
         holds = dtype.kind not in "biuUS" or bool(typed == fill)
     except (TypeError, ValueError, OverflowError):
         holds = False
@@ -268,6 +271,7 @@ def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
         lock=False,
         asarray=False,
         fancy=True,
+        # The packed names of all files are larger than a task: they are one node of the graph, which all tasks share.
         inline_array=False,
         meta=np.empty((0,) * stack.ndim, stack.dtype),
     )
@@ -276,6 +280,7 @@ def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
 def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:
     """How many small files one task reads: few enough of remote ones that tasks can share the waiting."""
     count = len(stack.files)
+    # A quarter of the target: more files in one task would leave too few tasks to share out.
     several = max(1, min(count, target // 4 // max(1, nbytes)))
     if stack.files.are_remote:
         several = min(several, max(_FILES_A_CHUNK, -(-count // _MANY_CHUNKS)))

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,9 @@ _RESERVED: Final = {
 """Names of attributes that netCDF-4 keeps for itself."""
 _REFUSED: Final = re.compile(r"[/\x00-\x1f\x7f]")
 _KINDS: Final = "iufSU"
+_LOGICAL: Final = (bool, np.bool_)
+_NUMBER: Final = (float, np.number)
+_SEQUENCE: Final = (list, tuple, np.ndarray)
 
 
 def make_storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
@@ -34,6 +38,7 @@ def make_storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     return found
 
 
+@lru_cache(maxsize=1024)  # the names of a format's attributes are few
 def _storable_name(name: str) -> str:
     clean = _REFUSED.sub("_", name).rstrip() or "_"
     if clean in _RESERVED:
@@ -44,15 +49,15 @@ def _storable_name(name: str) -> str:
 def _storable_value(value: Any) -> Any:
     if isinstance(value, str):
         return value.replace("\0", " ") if "\0" in value else value
-    if isinstance(value, bool | np.bool_):
+    if isinstance(value, _LOGICAL):
         return int(value)
     if isinstance(value, int):
         return value if -(1 << 63) <= value < 1 << 63 else str(value)
-    if isinstance(value, float | np.number):
+    if isinstance(value, _NUMBER):
         return value if np.dtype(type(value)).kind in _KINDS else str(value)
     if isinstance(value, Mapping):
         return json.dumps(value, default=str)
-    if isinstance(value, list | tuple | np.ndarray):
+    if isinstance(value, _SEQUENCE):
         return _storable_values(value)
     return str(value)
 

@@ -173,6 +173,7 @@ def _apply_segment(header: MainHeader, marker: int, body: bytes, overrides: dict
 
 
 def _parse_size(body: bytes) -> Size:
+    """Parse SIZ (A.5.1), and refuse sizes that no image has."""
     if len(body) < 39:
         msg = f"SIZ of {len(body)} bytes"
         raise FormatError(msg)

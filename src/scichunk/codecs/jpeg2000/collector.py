@@ -13,15 +13,9 @@ import numpy.typing as npt
 
 from scichunk.codecs.jpeg2000 import openjpeg
 from scichunk.codecs.jpeg2000.codec import JPEG2000Codec
+from scichunk.codecs.jpeg2000.picked_packets import CachedRanges, TilePackets, TileRequest
 from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
-from scichunk.codecs.jpeg2000.tile_packets import (
-    USUAL,
-    CachedRanges,
-    Thresholds,
-    TilePackets,
-    TileRequest,
-    find_packets,
-)
+from scichunk.codecs.jpeg2000.tile_packets import USUAL, Thresholds, find_packets
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, find_parts, parse_sot
 from scichunk.core.cache import FileKey, tiles
 from scichunk.core.staged import Steps
@@ -144,6 +138,7 @@ class TileCollector:
     def _collect_packets(
         self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
     ) -> Generator[list[tuple[int, int]], list[memoryview], list[bytes | memoryview] | None]:
+        """Collect the packets of a tile that a window needs; None where they cannot be told apart."""
         codec, header = self.codec, self.codec.header
         tile = int(codec.tiles[number])
         area = codec.window_area(number, window) if codec.partial else header.size.tile_bounds(tile)

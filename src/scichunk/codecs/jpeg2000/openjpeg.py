@@ -274,6 +274,7 @@ def _run_decoder(
 def _take_planes(
     image: _Image, sizes: Callable[[int], tuple[int, int]], count: int, components: Sequence[int]
 ) -> list[Plane | None]:
+    """Take the decoded components as arrays, after comparing their sizes with those of the headers."""
     which = list(components) or list(range(count))
     if image.numcomps != len(which):
         msg = f"OpenJPEG decoded {image.numcomps} components, not {len(which)}"

@@ -40,7 +40,7 @@ def count_letters(data: Bytes) -> tuple[Int, Int, Flag]:
 
 @kernel
 def find_irregular(data: Bytes, line: Int, gap: Int) -> Int:
-    """Where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
+    """Find where data that begin with a line stop to have ``line`` letters and ``gap`` white space in turn; -1 if nowhere."""
     at, line, gap = 0, min(line, data.size), min(gap, data.size)  # sums may wrap around
     if line < 1 or gap < 0:
         return 0
@@ -62,7 +62,7 @@ def find_irregular(data: Bytes, line: Int, gap: Int) -> Int:
 
 @kernel
 def skip_letters(data: Bytes, letters: Int) -> Int:
-    """Place behind so many letters, white space aside; the size of the data if there are fewer."""
+    """Return the place behind so many letters, white space aside; the size of the data if there are fewer."""
     for i in range(data.size):
         if data[i] > 32:
             if letters == 0:
@@ -73,7 +73,7 @@ def skip_letters(data: Bytes, letters: Int) -> Int:
 
 @inner_kernel
 def _decode_group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple[Int, Int, Int, Int]:
-    """One group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
+    """Decode one group with white space in it, or padding: place behind it (-1: there is none), bits, padding, letters left in the line."""
     word, letters, pads = np.int64(0), 0, 0
     while letters < 4:
         if at >= data.size:
@@ -91,6 +91,7 @@ def _decode_group(data: Bytes, at: Int, line: Int, gap: Int, left: Int) -> tuple
             continue
         if line > 0 and left == 0:
             return -1, 0, 0, 0
+        # Padding stands for the third and fourth letter only (RFC 4648, section 4).
         if c == 61 and letters >= 2:
             pads += 1
         elif pads or _T3[c] >> 31:
@@ -112,6 +113,7 @@ def _decode_groups(data: Bytes, start: Int, out: Bytes, first: Int, groups: Int)
     at, to = np.uint64(start), np.uint64(first)
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
     for k in range(groups):
+        # A byte that is no letter sets the top bit: one test for four letters.
         word = _T0[data[at]] | _T1[data[at + one]] | _T2[data[at + two]] | _T3[data[at + three]]
         if word >> 31:
             return k

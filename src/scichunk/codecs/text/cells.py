@@ -81,7 +81,7 @@ def _is_row(data: Bytes, at: Int, prefix: Bytes) -> Flag:
 
 @kernel
 def find_row(data: Bytes, at: Int, skip: Int, prefix: Bytes) -> Int:
-    """Where the row starts that comes after ``skip`` others from a place on; -1 if it is not in the data."""
+    """Find where the row starts that comes after ``skip`` others from a place on; -1 if it is not in the data."""
     for i in range(at, data.size):
         if data[i] == 60 and _is_row(data, i, prefix):
             if skip == 0:
@@ -99,7 +99,7 @@ def _skip_space(data: Bytes, at: Int) -> Int:
 
 @inner_kernel
 def _skip_tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> Int:
-    """Place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
+    """Return the place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
     at += 1 + close
     for k in range(prefix.size):
         if at >= data.size:
@@ -126,7 +126,7 @@ def _skip_tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> I
 
 @inner_kernel
 def _skip_comment(data: Bytes, at: Int) -> Int:
-    """Place behind a comment that begins here; -1 if it is none, -2 if the data end."""
+    """Return the place behind a comment that begins here; -1 if it is none, -2 if the data end."""
     if at + 3 >= data.size:
         return -2
     if data[at + 1] != 33 or data[at + 2] != 45 or data[at + 3] != 45:
@@ -140,7 +140,7 @@ def _skip_comment(data: Bytes, at: Int) -> Int:
 
 @inner_kernel
 def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]:
-    """One cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
+    """Find one cell that begins here: start and stop of its text, place behind it (or why not), and what is in the text."""
     plain = prefix.size == 0 and at + 3 < data.size
     inside = (
         at + 4
@@ -186,7 +186,7 @@ def _find_row(
     seen: Bytes,
     row: Int,
 ) -> tuple[Int, Int]:
-    """Cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
+    """Find the cells of one row from behind its start tag: place behind its end tag (or why not), and how many cells."""
     column = 0
     while True:
         at = _skip_space(data, at)

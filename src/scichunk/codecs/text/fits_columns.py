@@ -72,7 +72,7 @@ def trim_rows(
 
 @kernel
 def trim_texts(data: Bytes, starts: Ints, lengths: Ints, out: Bytes, ends: npt.NDArray[np.int32]) -> int:
-    """As :func:`trim_rows`, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
+    """Append texts as :func:`trim_rows` does, of texts that begin at ``starts`` and have up to ``lengths`` bytes."""
     at = 0
     for t in range(starts.size):
         first, n = starts[t], lengths[t]
@@ -132,6 +132,7 @@ def gather_elements(data: Bytes, starts: Ints, counts: Ints, size: int, out: Byt
         if size == 1:
             for i in range(n):
                 out[at + i] = data[first + i]
+        # The common sizes have loops of their own, whose lengths the compiler knows.
         elif size == 4:
             for i in range(0, n, 4):
                 for b in range(4):
@@ -158,6 +159,7 @@ def reverse_bits(data: Bytes, width: int, offset: int, out: npt.NDArray[np.uint8
         at = r * width + offset
         for i in range(n):
             byte = np.uint32(data[at + i])
+            # Neighbours are swapped, then pairs, then halves: the first bit is the highest in FITS, and the lowest in Arrow.
             byte = ((byte >> 1) & 0x55) | ((byte & 0x55) << 1)
             byte = ((byte >> 2) & 0x33) | ((byte & 0x33) << 2)
             out[r, i] = (byte >> 4) | ((byte & 0x0F) << 4)

@@ -46,7 +46,7 @@ _EXACT = np.array([10.0**i for i in range(23)])
 
 @inner_kernel
 def _multiply_wide(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
-    """Upper and lower word of a product."""
+    """Return the upper and the lower word of a product."""
     half, mask = np.uint64(32), np.uint64(0xFFFFFFFF)
     a0, a1, b0, b1 = a & mask, a >> half, b & mask, b >> half
     mid = a1 * b0 + ((a0 * b0) >> half)
@@ -56,7 +56,7 @@ def _multiply_wide(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
 
 @inner_kernel
 def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
-    """Bits of the double nearest to w * 10**q."""
+    """Return the bits of the double nearest to w * 10**q."""
     if w == 0 or q < _FIRST:
         return np.uint64(0)
     infinite = np.uint64(0x7FF0000000000000)
@@ -95,7 +95,7 @@ def _nearest_double(w: np.uint64, q: np.int64) -> np.uint64:
 
 @inner_kernel
 def _trim_space(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64, np.int64]:
-    """Without the white space of XML around it; of what lies outside of the data nothing is left."""
+    """Leave out the white space of XML around a text; of what lies outside of the data nothing is left."""
     stop = max(np.int64(0), min(stop, np.int64(data.size)))
     start = min(max(np.int64(0), start), stop)
     while start < stop and data[start] <= 32:
@@ -107,7 +107,7 @@ def _trim_space(data: Bytes, start: np.int64, stop: np.int64) -> tuple[np.int64,
 
 @inner_kernel
 def _parse_special(data: Bytes, at: np.int64, stop: np.int64) -> np.int64:
-    """1 for NaN, 2 for infinity, 0 for anything else."""
+    """Return 1 for NaN, 2 for infinity, 0 for anything else."""
     if stop - at != 3:
         return np.int64(0)
     a, b, c = data[at] | 32, data[at + 1] | 32, data[at + 2] | 32

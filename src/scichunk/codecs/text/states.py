@@ -35,6 +35,7 @@ VALUE, EMPTY, OTHER = 0, 1, 2
 def _classes() -> npt.NDArray[np.uint8]:
     table = np.zeros(256, np.uint8)
     table[:32] = CONTROL
+    # Of the characters below 32 XML allows tab, line feed and carriage return (XML 1.0, section 2.2).
     table[[9, 10]] = 0
     table[13] = RETURN
     table[38] = AMPERSAND

@@ -29,7 +29,7 @@ def copy_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Sp
 
 @inner_kernel
 def _parse_code_point(data: Bytes, at: Int, stop: Int) -> Int:
-    """Code point of ``#...`` or ``#x...`` up to ``stop``; -1 if it is none that XML allows (XML 1.0, section 2.2)."""
+    """Parse the code point of ``#...`` or ``#x...`` up to ``stop``; -1 if it is none that XML allows (XML 1.0, section 2.2)."""
     base = 10
     at += 1
     if at < stop and data[at] == 120:
@@ -54,7 +54,7 @@ def _parse_code_point(data: Bytes, at: Int, stop: Int) -> Int:
 
 @inner_kernel
 def _parse_reference(data: Bytes, at: Int, stop: Int) -> Int:
-    """Code point of what stands between ``&`` and ``;``."""
+    """Parse the code point of what stands between ``&`` and ``;``."""
     size = stop - at
     if size > 1 and data[at] == 35:
         return _parse_code_point(data, at, stop)
@@ -88,7 +88,7 @@ def _put_utf8(code: Int, out: Bytes, to: Int) -> Int:
 
 @kernel
 def unescape_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Spans) -> Int:
-    """As :func:`copy_texts`, with references resolved and line ends made line feeds (XML 1.0, section 2.11).
+    """Copy as :func:`copy_texts` does, with references resolved and line ends made line feeds (XML 1.0, section 2.11).
 
     Returns -1 - i where text i has another reference.
     """
@@ -144,7 +144,7 @@ def count_tokens(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
 
 @kernel
 def split_tokens(data: Bytes, starts: Spans, stops: Spans, size: Int, firsts: Spans, lasts: Spans) -> None:
-    """Places of the tokens of each text; ``size`` of each (missing ones empty, others dropped), or all if it is -1."""
+    """Find the tokens of each text; ``size`` of each (missing ones empty, others dropped), or all if it is -1."""
     to = 0
     for i in range(starts.size):
         at, stop, count = starts[i], stops[i], 0
@@ -184,7 +184,7 @@ def count_digits(data: Bytes, starts: Spans, stops: Spans, counts: Spans) -> tup
 
 @kernel
 def parse_bits(data: Bytes, starts: Spans, stops: Spans, size: Int, out: npt.NDArray[np.bool_]) -> None:
-    """Bits of each text: ``size`` of each (missing ones zero, others dropped), or all if it is -1."""
+    """Read the bits of each text: ``size`` of each (missing ones zero, others dropped), or all if it is -1."""
     to = 0
     for i in range(starts.size):
         count = 0

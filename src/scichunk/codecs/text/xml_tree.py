@@ -66,6 +66,7 @@ class _Builder:
         self.left = options.get().max_elements
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Take a start tag, within the limits of depth and attributes."""
         self.left -= 1
         if self.left < 0:
             msg = f"more than {options.get().max_elements} elements before the data (options.max_elements)"
@@ -79,7 +80,7 @@ class _Builder:
         element = Element(name.rpartition(":")[2], attributes)
         if ":" in name:
             element.prefixed = name
-        if any(":" in k for k in attributes):
+        if attributes and ":" in "".join(attributes):
             element.attributes = {k.rpartition(":")[2]: v for k, v in attributes.items()}
             element.prefixed_attributes = attributes
         if self.open:

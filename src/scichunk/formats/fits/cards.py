@@ -38,8 +38,10 @@ class Cards:
         self.text = text
         positions: dict[bytes, int] = {}
         last: dict[bytes, int] = {}
+        # Keywords are in capitals (section 4.1.2.1), but astropy finds others too; two letters of each tell.
+        names = text if (text[::CARD_BYTES] + text[1::CARD_BYTES]).isupper() else text.upper()
         for at in range(0, len(text), CARD_BYTES):
-            name = text[at : at + 8].rstrip()
+            name = names[at : at + 8].rstrip()
             if name in positions:
                 last[name] = at
             else:
@@ -55,7 +57,7 @@ class Cards:
         return None if at is None else self._value_at(at)
 
     def last_value(self, name: str) -> Value:
-        """Value of the last card of a keyword, which is what astropy and cfitsio scale images by where there are several."""
+        """Value of the last card of a keyword, which is what astropy scales images by where there are several."""
         at = self._last.get(name.encode(), self._positions.get(name.encode()))
         return None if at is None else self._value_at(at)
 
@@ -72,7 +74,8 @@ class Cards:
 
     def _value_at(self, at: int, start: int = 8) -> Value:
         """Value of the card at a position, whose value indicator is ``start`` bytes further on."""
-        if self.text[at + start : at + start + 1] != b"=":
+        # A card without the blank has no value (section 4.1.2.2), for astropy and cfitsio alike; HIERARCH has no fixed place.
+        if not self.text.startswith(b"= " if start == 8 else b"=", at + start):
             return None
         value = _parse_value(decode_text(self.text[at + start + 1 : at + CARD_BYTES]).strip())
         first = at
@@ -97,7 +100,7 @@ class Cards:
         """
         value = self.get(name)
         # Readers take either of two cards, and a size that is ambiguous gives wrong pixels.
-        if value != self.last_value(name):
+        if name.encode() in self._last and value != self.last_value(name):
             msg = f"{name} is there twice, as {value!r} and {self.last_value(name)!r}"
             raise FormatError(msg)
         if value is None and default is not None:
@@ -119,11 +122,20 @@ class Cards:
         """
         value = self.last_value(name) if last else self.get(name)
         if value is None:
+            positions = self._last if last and name.encode() in self._last else self._positions
+            value = self._unread_text(positions.get(name.encode()))
+        if value is None:
             return default
         if isinstance(value, str):
             msg = f"{name} is {value!r}, not a number"
             raise FormatError(msg)
         return value
+
+    def _unread_text(self, at: int | None) -> str | None:
+        """Text of a value that is of no known form; None if the card has none."""
+        if at is None or not self.text.startswith(b"= ", at + 8):
+            return None
+        return decode_text(self.text[at + 10 : at + CARD_BYTES]).partition("/")[0].strip() or None
 
     def get_string(self, name: str, default: str = "") -> str:
         """Text value of a keyword, or the default if it is none."""
@@ -132,6 +144,7 @@ class Cards:
 
 
 def _parse_value(text: str) -> Value:
+    """Parse the value field of a card (FITS 4.0, section 4.2); None where it has no known form."""
     if text.startswith("'"):
         end = 1
         while True:
@@ -144,6 +157,8 @@ def _parse_value(text: str) -> Value:
             end += 2
     # What follows the slash is a comment.
     text = text.partition("/")[0].strip()
+    if text.isdigit() and text.isascii():  # most of what is asked for
+        return int(text)
     if text in {"T", "F"}:
         return text == "T"
     if not _NUMBER.fullmatch(text):

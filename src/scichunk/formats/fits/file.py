@@ -118,6 +118,7 @@ class FITSFile(FileBase):
             )
         array_id, raw = HDUId(hdu.index), HDUId(hdu.index, raw=True)
         source = self.array(array_id)
+        # Without scaling, and where astropy reads, stored values and values are one array.
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
         other = (array_id, source) if plain else (raw, self.array(raw))
         return nodes.build_node(
@@ -239,6 +240,7 @@ class FITSFile(FileBase):
         ]
 
     def _describe_hdu(self, hdu: HDU, label: str) -> ArrayInfo:
+        """Describe the image or table of an HDU without reading its data."""
         notes = {"hdu": hdu.index, "kind": hdu.kind}
         if not (hdu.is_image or hdu.is_table):
             return ArrayInfo("/" + label, hdu.kind, (), (), "", (), "", "", hdu.nbytes, notes)
@@ -283,6 +285,7 @@ class FITSFile(FileBase):
                 if kind == "any" and table is not None:
                     return table
                 raise
+            # "any" prefers images: a table before the first image is only taken where no image follows.
             if hdu.is_table if kind == "table" else hdu.is_image:
                 return hdu
             table = hdu if table is None and hdu.is_table else table

@@ -49,6 +49,7 @@ class World:
     tables: str
     """Tables that the header refers to, as a text."""
     coords: Mapping[str, Coordinate]
+    axes: Axes
 
 
 def header_text(hdu: HDU) -> str:
@@ -124,7 +125,7 @@ def world_of(hdu: HDU, structure: FITSStructure) -> World:
         if dim not in found and size <= _MOST_PIXELS:
             attrs = {"long_name": "pixel, counted from 0", "wcs_axis": number}
             found[dim] = Coordinate((dim,), np.arange(size, dtype=np.int64), attrs)
-    return World(header, tables, found)
+    return World(header, tables, found, named)
 
 
 def placing_cards(cards: Cards) -> dict[str, str]:

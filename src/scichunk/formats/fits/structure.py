@@ -159,6 +159,7 @@ class FITSStructure:
         return True
 
     def _parse_hdu(self, index: int, at: int) -> HDU | None:
+        """Parse the HDU at a position; None where there is no more."""
         text = self._read_header(index, at)
         if text is None:
             return None
@@ -189,7 +190,7 @@ class FITSStructure:
         return HDU(index, _hdu_kind(index, cards, axes, groups=groups), cards, at, data, nbytes)
 
     def _read_header(self, index: int, at: int) -> bytes | None:
-        """Text of the header at a position, without END; None where there is no extension (trailing bytes)."""
+        """Read the text of the header at a position, without END; None where there is no extension (trailing bytes)."""
         buffer = self._read_bytes(at)
         # What follows the last HDU (section 3.5, special records) has no meaning for readers.
         if index and bytes(buffer[:8]) != b"XTENSION":
@@ -213,7 +214,7 @@ class FITSStructure:
             text += bytes(self.source.read_ranges([at + len(text)], [more])[0])
 
     def _read_bytes(self, at: int) -> bytes | memoryview:
-        """Some bytes at a position; several headers at once where the last HDUs look alike and a request is dear."""
+        """Read some bytes at a position; several headers at once where the last HDUs look alike and a request is dear."""
         if self._head is not None and at + BLOCK_BYTES <= len(self._head):
             return self._head[at:]
         if at in self._ahead:
@@ -228,7 +229,7 @@ class FITSStructure:
         return self._ahead.pop(at)
 
     def _guess_next(self, at: int) -> list[int]:
-        """Where the next headers are if HDUs repeat with the period of the last 1, 2, 3 or 4."""
+        """Guess where the next headers are if HDUs repeat with the period of the last 1, 2, 3 or 4."""
         sizes = [h.end - h.start for h in self._found[1:]]
         for period in (1, 2, 3, 4):
             cycle = sizes[-period:]

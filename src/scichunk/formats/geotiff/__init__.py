@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Final
 
 from scichunk.core.registry import FormatSpec
@@ -37,7 +36,9 @@ _INSTEAD: Final = (
 
 def names_beside(name: str) -> list[str]:
     """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs."""
-    stem = os.path.splitext(name)[0]
+    stem = name.rpartition(".")[0]
+    if not stem.strip("."):  # dots at the start of a name begin no suffix
+        stem = name
     return [name + end for end in _BEHIND] + [stem + end for end in _INSTEAD]
 
 

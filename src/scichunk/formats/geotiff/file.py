@@ -61,8 +61,7 @@ class GeoTIFFFile(FileBase):
 
     def __init__(self, location: Location, source: ByteSource) -> None:
         super().__init__(location, source)
-        with located(url=source.url):
-            self.structure = read_structure(source)
+        self.structure = read_structure(source)
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[TIFFImage]] | None = None
         self._siblings: list[Location] | None = None
@@ -175,6 +174,7 @@ class GeoTIFFFile(FileBase):
 
     def find_overviews(self, page: int) -> list[TIFFImage]:
         """Return the reduced images of a page; those of an ``.ovr`` file beside a local file if it has none itself."""
+        # As GDAL: an .ovr file counts only where the file has no overviews of its own.
         inside = self.structure.get_page(page).overviews
         return inside if inside or page else self._overviews_beside()[1]
 
@@ -183,6 +183,7 @@ class GeoTIFFFile(FileBase):
         with self._lock:
             if page not in self._metadata:
                 path = self.location.local_path
+                # GDAL is given the path only where files lie beside it: a stub in memory is cheaper, and needs no second open.
                 whole = path if page == 0 and path and self._beside_it() else None
                 image = self.find_image(page)
                 self._metadata[page] = read_metadata(image, whole, self._beside_it() if whole else ())
@@ -200,10 +201,11 @@ class GeoTIFFFile(FileBase):
             If no reader, or not the one asked for, can decode it.
         """
         with self._lock:
-            if array_id not in self._arrays:
-                with located(url=self.source.url, part=str(array_id)):
-                    self._arrays[array_id] = self._make_array(array_id)
-            return self._arrays[array_id]
+            found = self._arrays.get(array_id)
+            if found is None:
+                with located(self.source.url, lambda: str(array_id)):
+                    found = self._arrays[array_id] = self._make_array(array_id)
+            return found
 
     def _make_array(self, array_id: ArrayId) -> ArraySource:
         if isinstance(array_id, MaskId):
@@ -231,6 +233,7 @@ class GeoTIFFFile(FileBase):
         d = self.find_image(which.page).directory
         found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
         found += [bytes(d.raw_bytes(code)) if code in d.tags else None for code in _ALIGNED]
+        # Of GDAL's XML only what changes values: statistics and dates differ between files that belong together.
         found.append(_SCALING.findall(d.raw_bytes(42112)) if 42112 in d.tags else None)
         if self._beside_it():
             found.append(self.page_metadata(which.page))
@@ -253,7 +256,11 @@ class GeoTIFFFile(FileBase):
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
         close_arrays(self._arrays.values())
+        if self._external is None and not self._mask_file:  # nearly always
+            self.source.close()
+            return
         beside = [self._external[0]] if self._external else []
+        # Overviews and masks may lie in this file, or several in one beside it: each is closed once.
         for source in {self.source, *beside, *(s for s, _ in self._mask_file or ())}:
             source.close()
 
@@ -292,6 +299,7 @@ class GeoTIFFFile(FileBase):
                 why = error.message
             else:
                 return IndexedArray(index, source, name)
+        # GDAL finds other directories by their offset, since it counts them otherwise (masks, overviews, sub-directories).
         first = image is self.structure.first
         return open_reference(source, None if first else image.directory.offset, why, part, _undivided_bytes(image))
 
@@ -314,6 +322,7 @@ class GeoTIFFFile(FileBase):
         if page == 0 and (beside := self._mask_beside()):
             return next((f for f in beside if (f[1].width, f[1].height) == (image.width, image.height)), None)
         first = self.structure.first
+        # One directory and no sub-directories: no mask, known without going through the chain.
         if page == 0 and not first.directory.next and 330 not in first.directory.tags:
             return None
         masks = self.structure.get_page(page).masks

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -34,6 +34,13 @@ _RATIONAL: Final = (5, 10)
 _SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
 _UNSIGNED: Final = {code: _SIZES[code] for code in (1, 3, 4, 13, 16, 18)}
 """Bytes of a value of each unsigned type."""
+_MASKS: Final = {size: (1 << 8 * size) - 1 for size in (1, 2, 4, 8)}
+
+
+@lru_cache(maxsize=64)  # making a type costs as much as reading a few values
+def _dtypes(kind: str, order: Order) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """Type of values as they are stored, and in native byte order."""
+    return np.dtype(kind).newbyteorder(order), np.dtype(kind)
 
 
 @dataclass(slots=True)  # not frozen: a file has dozens, and a frozen one costs three times as much to make
@@ -47,9 +54,11 @@ class Tag:
     """Where the values lie in the file."""
     nbytes: int
     """Length of the values; 0 if their type is unknown."""
+    entry: int
+    """The last field of the entry as a number: it holds the values themselves if they fit in, else where they lie."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)  # not frozen, as above
 class Directory:
     """One image file directory."""
 
@@ -59,12 +68,11 @@ class Directory:
     """``"<"`` or ``">"``."""
     tags: Mapping[int, Tag]
     reader: HeaderReader
+    room: int
+    """Bytes of values that fit into an entry: 4, or 8 in BigTIFF."""
     lost: tuple[int, ...] = ()
     """Tags that describe, whose values lie outside the file: left out of ``tags``, as libtiff does."""
-
-    @cached_property
-    def _cached_values(self) -> dict[int, npt.NDArray[Any]]:
-        return {}
+    _cached_values: dict[int, npt.NDArray[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def raw_bytes(self, code: int) -> bytes:
         """Return the bytes of a tag's values as they lie in the file; empty where there is no such tag."""
@@ -87,8 +95,8 @@ class Directory:
             if tag is None or kind is None or not tag.count or tag.type == _ASCII:
                 return np.zeros(0, np.int64)
             data = self.reader.get(tag.start, tag.start + tag.nbytes)
-            found = np.frombuffer(data, np.dtype(kind).newbyteorder(self.order))
-            found = found.astype(found.dtype.newbyteorder("="))
+            stored, native = _dtypes(kind, self.order)
+            found = np.frombuffer(data, stored).astype(native)
             # Two LONGs: numerator and denominator, of which the latter may be 0.
             if tag.type in _RATIONAL:
                 with np.errstate(all="ignore"):
@@ -104,6 +112,8 @@ class Directory:
             return default
         size = _UNSIGNED.get(tag.type)
         if size is not None:  # the common case, ten times faster than through an array
+            if tag.nbytes <= self.room:
+                return tag.entry & _MASKS[size] if self.order == "<" else tag.entry >> 8 * (self.room - size)
             data = self.reader.get(tag.start, tag.start + size)
             return int.from_bytes(data, "little" if self.order == "<" else "big")
         found = self.get_array(code)
@@ -164,21 +174,22 @@ def read_directory(reader: HeaderReader, header: TiffHeader, offset: int) -> Dir
         raise FormatError(msg, url=reader.source.url)
     end = offset + head + count * width
     body = reader.get(offset + head, end)
-    entry = struct.Struct(order + ("HHQ8s" if big else "HHI4s"))
-    inline, unpack = (8, struct.Struct(order + "Q").unpack) if big else (4, struct.Struct(order + "I").unpack)
+    room, size = (8 if big else 4), reader.size
+    inside = offset + head + width - room  # where an entry has room for its values
     tags: dict[int, Tag] = {}
     lost: list[int] = []
-    for i, (code, kind, number, value) in enumerate(entry.iter_unpack(body)):
+    for code, kind, number, value in struct.iter_unpack(order + ("HHQQ" if big else "HHII"), body):
         # The first of several entries counts, as in libtiff.
         if code not in tags:
             # Values that fit into the entry stand in it, left-justified; else it holds their offset (TIFF 6.0, section 2).
             nbytes = number * _SIZES.get(kind, 0)
-            start = unpack(value)[0] if nbytes > inline else offset + head + (i + 1) * width - inline
-            if start + nbytes > reader.size and code not in LAYOUT:
+            start = value if nbytes > room else inside
+            if start + nbytes > size and code not in LAYOUT:
                 lost.append(code)
-                continue
-            tags[code] = Tag(code, kind, number, start, nbytes)
+            else:
+                tags[code] = Tag(code, kind, number, start, nbytes, value)
+        inside += width
     following = 0
-    if end + inline <= reader.size:  # some writers end the file right here
-        following = unpack(reader.get(end, end + inline))[0]
-    return Directory(offset, following, order, tags, reader, tuple(lost))
+    if end + room <= size:  # some writers end the file right here
+        following = int.from_bytes(reader.get(end, end + room), "little" if order == "<" else "big")
+    return Directory(offset, following, order, tags, reader, room, tuple(lost))

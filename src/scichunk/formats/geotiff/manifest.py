@@ -22,6 +22,18 @@ __all__ = ["build_index", "native_grid", "pixel_dtype"]
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
 _MERGED_STRIP_BYTES: Final = 1 << 18
+_WHOLE_BYTES: Final = (8, 16, 32, 64)
+_KINDS: Final = {
+    1: ("u", _WHOLE_BYTES),
+    2: ("i", _WHOLE_BYTES),
+    3: ("f", (16, 32, 64)),
+    4: ("u", _WHOLE_BYTES),
+    6: ("c", (64, 128)),
+}
+_DTYPES: Final[dict[tuple[int, int], np.dtype[Any]]] = {
+    (form, bits): np.dtype(f"{kind}{bits // 8}") for form, (kind, allowed) in _KINDS.items() for bits in allowed
+}
+"""Types of samples by sample format and bits."""
 
 
 def pixel_dtype(image: TIFFImage) -> np.dtype[Any]:
@@ -35,12 +47,12 @@ def pixel_dtype(image: TIFFImage) -> np.dtype[Any]:
     if len(image.bits) != 1 or len(image.sample_format) != 1:
         msg = "samples of different types"
         raise UnsupportedFeature(msg)
-    bits, kind = image.bits[0], {1: "u", 2: "i", 3: "f", 4: "u", 6: "c"}.get(image.sample_format[0], "?")
-    allowed = {"u": (8, 16, 32, 64), "i": (8, 16, 32, 64), "f": (16, 32, 64), "c": (64, 128)}.get(kind, ())
-    if bits not in allowed:
-        msg = f"samples of {bits} bits, sample format {image.sample_format[0]}"
+    bits, form = image.bits[0], image.sample_format[0]
+    found = _DTYPES.get((form, bits))
+    if found is None:
+        msg = f"samples of {bits} bits, sample format {form}"
         raise UnsupportedFeature(msg)
-    return np.dtype(f"{kind}{bits // 8}")
+    return found
 
 
 def native_grid(image: TIFFImage) -> ChunkGrid:
@@ -129,21 +141,19 @@ def _choose_codec(image: TIFFImage, dtype: np.dtype[Any]) -> Codec:
 
 
 def _check_predictor(image: TIFFImage, dtype: np.dtype[Any]) -> None:
-    right = {
-        0: True,
-        1: True,
-        2: dtype.itemsize <= 8,
-        3: dtype.kind == "f",
-    }
+    if image.predictor in {0, 1}:
+        return
+    right = {2: dtype.itemsize <= 8, 3: dtype.kind == "f"}
     if image.predictor not in right or not right[image.predictor]:
         msg = f"predictor {image.predictor} on {dtype}"
         raise UnsupportedFeature(msg)
-    if image.predictor > 1 and image.compression == 32773:  # libtiff ignores it there
+    if image.compression == 32773:  # libtiff ignores it there
         msg = "a predictor on PACKBITS"
         raise UnsupportedFeature(msg)
 
 
 def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
+    """Make the codec of blocks that are whole images, or say why the reference must decode them."""
     codec, d = _IMAGES[image.compression], image.directory
     samples = image.samples if image.planar == 1 else 1
     arguments: dict[str, Any] = {}
@@ -186,17 +196,13 @@ def _read_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint
     if image.tile and 324 not in d.tags:
         codes = (273, 279)
     starts, lengths = (d.get_array(c) for c in codes)
-    if (
-        starts.size < grid.size
-        or lengths.size < grid.size
-        or starts.dtype.kind not in "iu"
-        or lengths.dtype.kind not in "iu"
-    ):
-        msg = f"{starts.size} offsets and {lengths.size} byte counts for {grid.size} tiles or strips"
+    count = grid.size
+    if starts.size < count or lengths.size < count or starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
+        msg = f"{starts.size} offsets and {lengths.size} byte counts for {count} tiles or strips"
         raise UnsupportedFeature(msg)
-    lengths = lengths[: grid.size].astype(np.uint64)
-    starts = starts[: grid.size].astype(np.uint64)
-    if not image.tile and ((lengths == 0) & (starts > 0)).any():
+    lengths = lengths[:count].astype(np.uint64)
+    starts = starts[:count].astype(np.uint64)
+    if not image.tile and np.count_nonzero(lengths) < count and ((lengths == 0) & (starts > 0)).any():
         msg = "strips of 0 bytes at places in the file"  # libtiff estimates how long the only strip is
         raise UnsupportedFeature(msg)
     return starts, lengths

@@ -32,6 +32,9 @@ _NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?in
 _known: LRU[RasterMetadata] = LRU(
     lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="metadata of GeoTIFF"
 )
+_problems: LRU[tuple[str, ...]] = LRU(
+    lambda: 1 << 22, memory_of, weigh_key=memory_of, most=lambda: 256, name="problems of GeoTIFF's metadata"
+)
 
 
 def read_metadata(image: TIFFImage, path: str | None, beside: Sequence[Location] = ()) -> RasterMetadata:
@@ -77,7 +80,11 @@ def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:
         if tag.nbytes > MAX_TAG_BYTES and code not in LAYOUT
     ]
     if 42112 in directory.tags and directory.tags[42112].nbytes <= MAX_TAG_BYTES:
-        found += metadata_problems(directory.raw_bytes(42112).split(b"\0", 1)[0])
+        text = directory.raw_bytes(42112)
+        problems = _problems.get(text)
+        if problems is None:  # files of a series have the same text, and it is XML
+            problems = _problems.put(text, tuple(metadata_problems(text.split(b"\0", 1)[0])))
+        found += problems
     if 42113 in directory.tags and (nodata := number_problem("nodatavalue", directory.get_text(42113))):
         found.append(nodata)
     found += pam_problems(beside)
@@ -93,6 +100,8 @@ def _tag_name(code: int) -> str:
 
 def fill_value(image: TIFFImage, dtype: np.dtype[Any]) -> int | float | complex:
     """Value of absent tiles: nodata (tag 42113) clamped to the type, as GDAL fills them, else 0."""
+    if 42113 not in image.directory.tags:
+        return 0
     found = _NUMBER.match(image.directory.get_text(42113).strip().replace(",", "."))
     if found is None:
         return 0

@@ -87,6 +87,7 @@ class RasterioWindows:
         with self._copy.path() as path:
             name = path if self._offset is None else f"GTIFF_DIR:off:{self._offset}:{path}"
             try:
+                # Files beside it are not looked for: their metadata are read elsewhere, and a copy has none.
                 with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes, GDAL_DISABLE_READDIR_ON_OPEN=True):
                     return rasterio.open(name, driver="GTiff")
             except Exception as error:  # rasterio raises what GDAL's plug-ins raise
@@ -103,9 +104,11 @@ class RasterioWindows:
         together = dataset.profile.get("interleave") == "pixel"
         edges = max(dataset.block_shapes, key=math.prod)
         size, limit = math.prod(s.stop - s.start for s in window) * max(sizes), options.get().max_chunk_bytes
+        # GDAL decodes blocks of interleaved bands for all bands at once.
         block = math.prod(edges) * (sum(sizes) if together else max(sizes))
         block = max(block, self._least)
         fits = bool(block <= limit)
+        # GDAL makes no block for what is not there, and fills the window.
         if size <= limit and not fits and not _all_absent(dataset, window, edges):
             size = block
         if size > limit:
@@ -164,6 +167,7 @@ def _fill_window(dataset: Any, window: tuple[slice, ...]) -> Array:
             continue
         if kind.kind in "iu":
             limits = np.iinfo(kind)
+            # As GDAL rounds and clamps nodata to the type of the band.
             band[...] = int(min(max(math.floor(nodata + 0.5), limits.min), limits.max))
         else:
             band[...] = nodata

@@ -26,7 +26,7 @@ _MOST_SAMPLES: Final = 65_535
 """SamplesPerPixel is a SHORT (TIFF 6.0, section 8), so no reader has more; metadata have an entry for each."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as tags are not
 class TIFFImage:
     """What one directory says of its pixels (TIFF 6.0, sections 8 and 15)."""
 
@@ -80,9 +80,8 @@ class TIFFStructure:
         self.reader = reader
         self.header: TiffHeader = read_header(reader)
         first = read_image(read_directory(reader, self.header, self.header.first))
-        self.first = replace(
-            first, subfile=first.subfile & ~MASK
-        )  # there is no image before it that it could be the mask of
+        # there is no image before it that it could be the mask of
+        self.first = replace(first, subfile=first.subfile & ~MASK) if first.is_mask else first
         self.problem: ScichunkError | None = None
         """Why the chain of directories ended early, if it did."""
         self._bad_children: list[ScichunkError] = []
@@ -222,13 +221,14 @@ def read_image(directory: Directory) -> TIFFImage:
     # A file with both tiles and strips is one of tiles, as in libtiff.
     tiled = 322 in d.tags and 323 in d.tags
     tile = (d.get_integer(323, 0), d.get_integer(322, 0)) if tiled else None
+    integer = d.get_integer
     # By default one strip is the whole image: RowsPerStrip is 2**32 - 1 (TIFF 6.0, section 8).
-    rows = d.get_integer(278, height)
+    rows = integer(278, height)
     return TIFFImage(
         d, width, height, samples,
         _read_numbers(d, 258, 1), _read_numbers(d, 339, 1),
-        d.get_integer(259, 1), d.get_integer(262, -1), d.get_integer(284, 1), d.get_integer(317, 1), d.get_integer(266, 1),
-        tile, min(rows, height) if rows > 0 else 0, d.get_integer(254, 0),
+        integer(259, 1), integer(262, -1), integer(284, 1), integer(317, 1), integer(266, 1),
+        tile, min(rows, height) if rows > 0 else 0, integer(254, 0),
     )  # fmt: skip
 
 

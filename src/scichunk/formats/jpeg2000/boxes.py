@@ -179,6 +179,7 @@ def _read_colour(reader: HeaderReader, box: Box) -> tuple[str, bytes]:
 
 
 def _read_palette(reader: HeaderReader, box: Box) -> Palette | None:
+    """Read palette and mapping; None where they do not fit together."""
     tables, maps = box.find_box(b"pclr"), box.find_box(b"cmap")
     if not tables or not maps:
         return None

@@ -10,9 +10,10 @@ from typing import Any, Final, cast
 
 from scichunk.codecs.jpeg2000.collector import PartTable, TileCollector
 from scichunk.codecs.jpeg2000.parameters import MainHeader
+from scichunk.codecs.jpeg2000.tile_packets import NEAR, USUAL
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import key_of
-from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, count_positions
+from scichunk.core.files import ArrayId, ArrayInfo, FileBase, Node, close_arrays, normalise_positions
 from scichunk.core.layout import Layout
 from scichunk.core.staged import StagedArray
 from scichunk.errors import GroupNotFound, UnsupportedFeature, located
@@ -150,7 +151,7 @@ class JPEG2000File(FileBase):
         if len(groups) == 1 or expand:
             return ImageId(0, reduce, reader, expand), bands
         total = len(self.header.size.components)
-        wanted = count_positions(bands, total) or tuple(range(total))
+        wanted = normalise_positions(bands, total) or tuple(range(total))
         for number, group in enumerate(groups):
             if all(c in group.components for c in wanted):
                 return ImageId(number, reduce, reader, expand), tuple(group.components.index(c) for c in wanted)
@@ -183,6 +184,7 @@ class JPEG2000File(FileBase):
         return masked_source(pixels, metadata)
 
     def _open_array(self, which: ImageId) -> ArraySource:
+        """Open the pixels of a group of components by the own decoders, else through the reference library."""
         group, reduce = self.structure.groups[which.group], which.reduce
         if which.expand:
             if len(self.structure.groups) > 1:
@@ -196,8 +198,8 @@ class JPEG2000File(FileBase):
             build_index(self.structure, group, reduce)  # the same errors for levels that are not there
             return open_reference(self.source, self.structure, group, reduce, "asked for")
         index, codec = build_index(self.structure, group, reduce)
-        head = _HEAD_NEAR_BYTES if self.source.is_cheap else _HEAD_FAR_BYTES
-        collector = TileCollector(codec, self.parts, key_of(self.source), head)
+        head, thresholds = (_HEAD_NEAR_BYTES, NEAR) if self.source.is_cheap else (_HEAD_FAR_BYTES, USUAL)
+        collector = TileCollector(codec, self.parts, key_of(self.source), head, thresholds)
         grid = planning_grid(index.grid, partial=codec.partial)
         return StagedArray(index, self.source, ("jpeg2000", which.group, reduce), collector, grid)
 

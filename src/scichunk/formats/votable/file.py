@@ -107,10 +107,12 @@ class VOTableFile(FileBase):
             If there is none.
         """
         document = self.document
+        # The first table is known from the head of the document; for others all of it must be looked through.
         if which not in {None, 0} or not document.tables:
             document.find_all()
         tables = document.tables
         if isinstance(which, str):
+            # An ID is unique in a document, a name is not.
             found = [t for t in tables if t.identifier == which] or [t for t in tables if t.name == which]
         else:
             number = int(which or 0)
@@ -234,9 +236,11 @@ class VOTableFile(FileBase):
     def _open_table(self, table: Table, on_error: str, compat: bool) -> TableSource:
         self._check_status(table)
         version = self.document.root.get("version", "1.0")
+        # From 1.3 on an empty cell is null (section 5.1); before, integers had to declare a value for it.
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
         policy = Policy("raise", astropy_compat=True) if on_error == _NEAREST else Policy(on_error, compat, new)
         diagnostics = Diagnostics(self.document.source.url, _label_table(table))
+        # Only the last body can be the one without an end.
         if self.document.truncated and table.body == len(self.document.bodies) - 1 and on_error == "raise":
             msg = f"{self.document.truncated}; on_error='null' reads its whole rows"
             raise FormatError(msg)
@@ -268,6 +272,7 @@ class VOTableFile(FileBase):
         warn_if_cut(table, self.document.root, self.document.source.url)
 
     def _make_reader(self, table: Table, diagnostics: Diagnostics) -> RowReader:
+        """Make the reader of rows that the serialization of a table needs."""
         if table.body is None or not table.fields:
             return EmptyRows()
         body = self.document.bodies[table.body]

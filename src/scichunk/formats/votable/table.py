@@ -120,7 +120,7 @@ class VOTable:
 
     @property
     def schema(self) -> Any:
-        """Of the record batches."""
+        """The schema of the record batches."""
         return self._made_schema
 
     @cached_property

@@ -38,11 +38,15 @@ _IMPOSSIBLE_OFFSET: Final = 1 << 62
 
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
-    cards = hdu.cards
+    cards, packed = hdu.cards, hdu.kind == "compressed"
+    # Of several cards astropy takes the last of a plain image, and the first of a compressed one, whose BSCALE of 0 it takes for 1.
     # BLANK has no meaning for floats (section 4.4.2.5), where ZBLANK stands for what the quantisation makes NaN.
-    blank = cards.last_value("ZBLANK" if hdu.kind == "compressed" and "BLANK" not in cards else "BLANK")
+    name = "ZBLANK" if packed and "BLANK" not in cards else "BLANK"
+    blank = cards.get(name) if packed else cards.last_value(name)
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
-    scale, zero = cards.get_number("BSCALE", 1, last=True), cards.get_number("BZERO", 0, last=True)
+    scale, zero = (cards.get_number(key, default, last=not packed) for key, default in (("BSCALE", 1), ("BZERO", 0)))
+    if packed and scale == 0:
+        scale = 1
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
 
 
@@ -106,6 +110,8 @@ def _index_plain(hdu: HDU, scaling: Scaling, part: str) -> ChunkManifest:
 
 def _locate_slabs(grid: ChunkGrid, size: int, base: int) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Positions of slabs: whole axes after the cut one, single positions before it."""
+    if grid.size == 1:  # a small image
+        return np.array([base], np.uint64), np.array([size * math.prod(grid.shape)], np.uint64)
     strides = [size * math.prod(grid.shape[axis + 1 :]) for axis in range(len(grid.shape))]
     starts = np.full((1,) * len(grid.shape), base, np.int64)
     lengths = np.full((1,) * len(grid.shape), size, np.int64)

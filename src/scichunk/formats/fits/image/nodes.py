@@ -15,6 +15,7 @@ from scichunk.formats.fits.cards import Cards
 from scichunk.formats.fits.image.manifest import image_scaling
 from scichunk.formats.fits.metadata import World, name_axes
 from scichunk.formats.fits.structure import HDU
+from scichunk.sky.wcs import Axes
 
 __all__ = ["build_node", "card_attributes", "codec_name", "inherit_attributes", "name_groups", "variable_name"]
 
@@ -31,6 +32,7 @@ def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
     found: dict[str, HDU] = {}
     for hdu, name in zip(hdus, plain, strict=True):
         label = name or f"HDU_{hdu.index}"
+        # EXTVER tells apart extensions of one name (section 4.4.2.6).
         if name and plain.count(name) > 1:
             label = f"{name},{hdu.version}"
         if label in found:
@@ -57,9 +59,9 @@ def codec_name(source: ArraySource, hdu: HDU) -> str:
     return hdu.cards.get_string("ZCMPTYPE").strip() if hdu.kind == "compressed" else "uncompressed"
 
 
-def variable_name(hdu: HDU) -> str:
+def variable_name(hdu: HDU, world: Axes | None = None) -> str:
     """Name the variable of an image: EXTNAME in lower case, ``data`` where there is none or a dimension has that name."""
-    world = name_axes(hdu)
+    world = world or name_axes(hdu)
     name = re.sub(r"\s+", "_", hdu.cards.get_string("EXTNAME").strip().lower()) or "data"
     return "data" if name in {*world.dims, *world.names} else name
 
@@ -72,8 +74,8 @@ def build_node(
     attrs: Mapping[str, Any],
 ) -> Node:
     """Make the node of an image, of its values and of what is stored; ``attrs``: what it inherits."""
-    cards, named = hdu.cards, name_axes(hdu)
-    name = variable_name(hdu)
+    cards, named = hdu.cards, world.axes
+    name = variable_name(hdu, named)
     own: dict[str, Any] = {"fits_header": world.header}
     if world.tables:
         own["wcs_tables"] = world.tables
@@ -97,7 +99,7 @@ def _stored_encoding(hdu: HDU, source: ArraySource) -> dict[str, Any]:
     """What an unscaled copy would need: for ``encoding``."""
     found: dict[str, Any] = {"dtype": source.dtype}
     for key, name in (("bscale", "BSCALE"), ("bzero", "BZERO"), ("blank", "BLANK")):
-        value = hdu.cards.last_value(name)
+        value = hdu.cards.get(name) if hdu.kind == "compressed" else hdu.cards.last_value(name)
         if value is not None:
             found[key] = value
     return found

@@ -120,6 +120,7 @@ def _check_compressed(structure: FITSStructure, hdu: HDU, header: Any) -> None:
         msg = "there is no ZDITHER0, for which astropy's decoder reads memory before its table"
         raise UnsupportedFeature(msg)
     tile_shape(hdu)
+    # The table of tiles is read by astropy as a whole, with its heap, so both are compared with the file first.
     cards = hdu.cards
     table, heap = cards.get_integer("NAXIS1") * cards.get_integer("NAXIS2"), cards.get_integer("PCOUNT", 0)
     if table + heap > structure.size:
@@ -148,5 +149,6 @@ def open_reference(structure: FITSStructure, hdu: HDU, why: str, *, raw: bool) -
         raise FormatError(msg) from error
     windows = AstropyWindows(structure.source, hdu, raw=raw)
     shape = hdu.shape
+    # One chunk: astropy has no grid that would be worth keeping to, and takes any window.
     edges = tuple(max(1, n) for n in shape)
     return ReferenceArray(ChunkGrid(shape, edges), windows.find_dtype(), why, windows)

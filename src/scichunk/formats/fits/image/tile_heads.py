@@ -88,6 +88,7 @@ def _check_gzip(source: ByteSource, start: int, stop: int, shape: tuple[int, ...
             if total > limit:
                 msg = f"gzip data hold more than {limit} bytes, for {math.prod(shape)} pixels"
                 raise FormatError(msg)
+            # What is decompressed is dropped at once: only its length counts.
             data = stream.unconsumed_tail
             if stream.eof:
                 data, stream = stream.unused_data, zlib.decompressobj(31)
@@ -101,6 +102,7 @@ def _check_hcompress(source: ByteSource, start: int, stop: int, shape: tuple[int
         msg = f"HCOMPRESS data of {len(head)} bytes"
         raise FormatError(msg)
     mark, rows, columns = _HCOMPRESS.unpack(head)
+    # The decoder writes as many pixels as the data say, into room for those of the tile.
     if mark == _HCOMPRESS_MARK and not (min(rows, columns) > 0 and rows * columns == math.prod(shape)):
         msg = f"HCOMPRESS data of {rows} x {columns} pixels in a tile of {shape}"
         raise FormatError(msg)
@@ -114,6 +116,7 @@ def _check_plio(source: ByteSource, start: int, stop: int, _shape: tuple[int, ..
     if there < (3 if old else _PLIO_HEAD_WORDS):
         msg = f"PLIO data of {there} words"
         raise FormatError(msg)
+    # The length of the new kind stands in two words of 15 bits.
     count = int(words[2] if old else (words[4] << 15) + words[3])
     if not 0 <= count <= there or (not old and words[1] < 0):
         msg = f"PLIO data of {there} words, which say that they are {count}"

@@ -75,6 +75,7 @@ class FITSColumnWriter:
     @property
     def zero(self) -> int:
         """TZERO of the conventions for unsigned integers and signed bytes."""
+        # FITS has signed integers of 16 bits and more, and unsigned bytes; the others are shifted by TZERO (table 19).
         if self.dtype.kind == "u" and self.dtype.itemsize > 1:
             return 1 << (8 * self.dtype.itemsize - 1)
         return -128 if self.dtype == np.int8 else 0
@@ -84,6 +85,7 @@ class FITSColumnWriter:
         form = f"1Q{self.code}({self.longest})" if self.variable else f"{self.repeat}{self.code}"
         found: list[tuple[str, Any]] = [("TTYPE", self.column.name), ("TFORM", form)]
         shape = (*self.cell, self.text) if self.code == "A" else self.cell
+        # TDIM is needed where TFORM does not say the shape: cells of several axes, and arrays of one element, which are no scalars.
         if not self.variable and (len(shape) > 1 or shape == (1,)):
             found.append(("TDIM", f"({','.join(str(n) for n in reversed(shape))})"))
         scale, zero = self.column.encoding.get("tscal"), self.column.encoding.get("tzero")
@@ -107,6 +109,7 @@ class FITSColumnWriter:
             self.text = max(self.text, pc.max(pc.binary_length(flat)).as_py() or 0)
         if self.dtype.kind in "iu":
             self.has_null |= flat.null_count > 0
+            # Values from both ends of the type are taken as candidates: those that occur fall out, and the first that is left is TNULL.
             if self.candidates and len(flat) > flat.null_count:
                 import pyarrow as pa
                 import pyarrow.compute as pc
@@ -149,6 +152,7 @@ class FITSColumnWriter:
         return b""
 
     def _put_variable(self, array: pa.Array, rows: Bytes, heap: int) -> bytes:
+        """Write descriptors into the rows; return the elements for the heap."""
         import pyarrow as pa
 
         if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
@@ -162,6 +166,7 @@ class FITSColumnWriter:
             elements = self._encode_elements(array.flatten())
             data, size = elements.tobytes(), elements.dtype.itemsize
         ends = np.cumsum(counts) * size
+        # Arrays of no elements need no place in the heap; 0 is one that is always there.
         pair = np.stack([counts, np.where(counts > 0, heap + ends - counts * size, 0)], axis=1)
         rows[:, self.offset : self.offset + 16] = pair.astype(">i8").view(np.uint8)
         self.longest = max(self.longest, int(counts.max(initial=0)))
@@ -257,6 +262,7 @@ def field_for(column: Column) -> FITSColumnWriter:
             msg = f"column {column.name!r}: lists of texts have no form in FITS"
             raise UnsupportedFeature(msg)
         form = str(column.encoding.get("tform", ""))
+        # Texts that came from a heap go back into one.
         variable = form.upper().lstrip("01").startswith(("PA", "QA"))
         width = _known_width(column)
         return FITSColumnWriter(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))

@@ -93,7 +93,7 @@ def element_type(field: TableField) -> np.dtype[Any]:
 
 
 def _null_value(field: TableField, dtype: np.dtype[Any]) -> Any:
-    """The value that stands for null among values of a type, if it can occur (TNULL is a stored value)."""
+    """Return the value that stands for null among values of a type, if it can occur (TNULL is a stored value)."""
     if field.codec == TEXT:
         try:
             null = int(str(field.null)) if field.null is not None else None
@@ -175,7 +175,7 @@ def convert_numbers(field: TableField, rows: Rows2D, out: Array, mask: Array | N
 
 
 def _convert_values(field: TableField, values: Array, out: Array, mask: Array | None, *, raw: bool) -> None:
-    """From stored numbers of the file's byte order to values."""
+    """Convert stored numbers of the file's byte order to values."""
     null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
     blanks = None
     if null is not None and (mask is not None or (field.scaled and not raw)):
@@ -240,7 +240,7 @@ def text_cells(field: TableField, rows: Rows2D, out: Array) -> None:
 
 
 def decode_texts(field: TableField, rows: Rows2D, count: int) -> list[str]:
-    """Texts one by one, where some are beyond ASCII: that FITS does not allow, but files have it."""
+    """Decode texts one by one, where some are beyond ASCII: that FITS does not allow, but files have it."""
     data, first = rows
     size = field.text
     return [decode_text(bytes(r[first + i * size : first + (i + 1) * size])) for r in data for i in range(count)]

@@ -177,6 +177,7 @@ def _compressed_field(cards: Cards, number: int, name: str, at: int) -> TableFie
 
 
 def _read_field(cards: Cards, number: int, name: str, at: int, form: str, *, codec: str = "") -> TableField:
+    """Parse the form of a column of a binary table that begins at a byte of the row."""
     parsed = _BINARY.match(form.upper())
     if parsed is None:
         msg = f"the form of column {number} is {form!r}"
@@ -241,6 +242,7 @@ def _read_scaling(cards: Cards, number: int) -> tuple[float, float, int | str | 
 
 
 def _ascii_field(cards: Cards, number: int, name: str, at: int) -> TableField:
+    """Parse a column of an ASCII table (FITS 4.0, section 7.2)."""
     form = cards.get_string(f"TFORM{number}").strip().upper()
     parsed = _ASCII.fullmatch(form)
     if parsed is None or len(parsed[2]) > 9:

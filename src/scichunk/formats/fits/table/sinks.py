@@ -50,6 +50,7 @@ def arrow_sink(field: TableField, rows: int) -> Sink:
         return _Lists(field, arrow=True)
     if field.code == "A":
         return _Texts(field, rows)
+    # Rows of whole bytes: the bits of all rows follow each other without gaps, as Arrow wants them.
     if field.code == "X" and field.repeat % 8 == 0 and math.prod(field.cell) == field.repeat:
         return _Bits(field, rows)
     return _Numbers(field, rows, element_type(field), nulls=True)
@@ -127,6 +128,7 @@ class _Texts:
 
     def __init__(self, field: TableField, rows: int) -> None:
         self.field, self.count, self.rows = field, math.prod(field.cell or ()), rows
+        # Offsets of Arrow's ``string`` and ``list`` have 32 bits.
         total = rows * self.count * field.text
         if total > np.iinfo(np.int32).max:
             msg = (
@@ -156,6 +158,7 @@ class _Texts:
         if self.at + joined.size > np.iinfo(np.int32).max:
             msg = f"the texts of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
             raise FormatError(msg)
+        # What is here, and as much as all rows still to come can need.
         room = self.at + joined.size + len(self.ends) * self.field.text - len(texts) * self.field.text
         if room > self.out.size:
             self.out = np.concatenate([self.out, np.empty(room - self.out.size, np.uint8)])

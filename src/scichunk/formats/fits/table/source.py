@@ -73,7 +73,7 @@ class FITSTable:
 
     @cached_property
     def schema(self) -> Any:
-        """Of the record batches."""
+        """The schema of the record batches."""
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])

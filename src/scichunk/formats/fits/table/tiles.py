@@ -48,6 +48,7 @@ def tiled_blocks(
             with located(part=f"column {field.name!r}, tile {tile}"):
                 if field.descriptor and field.cell is None:
                     cells = _decode_arrays(source, layout, field, encoded[field.number], (first, last))
+                    # A tile is decoded as a whole, also where only some of its rows are wanted.
                     part = slice(low - first, high - first)
                     block.heaps[field.number] = HeapCells(cells.data, cells.starts[part], cells.counts[part])
                 else:

@@ -67,6 +67,7 @@ def _write_rows(
     attrs: Mapping[str, Any],
     extname: str | None,
 ) -> None:
+    """Write batches of rows, and their heaps behind all rows."""
     (file, heap), width = files, 0
     for out in fields:
         out.offset = width
@@ -141,6 +142,7 @@ def _set_card(header: Any, name: str, value: Any) -> None:
 
 
 def _table_header(base: Any, fields: Sequence[FITSColumnWriter], width: int, rows: int, heaped: int) -> bytes:
+    """Make the header of the table, with the cards that its rows have decided."""
     from astropy.io import fits
 
     header = fits.Header()

@@ -47,7 +47,7 @@ class CachedSource:
         return self._source.head()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
-        """Slice what is held, or read the file."""
+        """Slice what is cached, or read the file."""
         if not self.is_cached:
             return self._source.read_ranges(starts, stops)
         check_ranges(starts, stops, self.fingerprint.size, self.url)

@@ -81,6 +81,7 @@ def resolve_href(location: Location, href: str) -> Location:
 
 
 def _resolve_target(location: Location, href: str) -> Location:
+    """Find what a reference means where the document lies: on this machine, beside a URL, or in no place."""
     allowed = options.get().follow_hrefs
     target = location.target
     base = target if isinstance(target, str) else ""

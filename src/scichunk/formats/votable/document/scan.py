@@ -46,6 +46,7 @@ def open_document(source: ByteSource) -> Document:
     encoding, plain = declared_encoding(bytes(source.head()[:1024]))
     if not plain:
         original, known = source, encoding
+        # The byte scanner knows ASCII markup only, so other encodings are rewritten once, as a whole.
         source, encoding = WholeFileSource(original, lambda: _transcode(original, known)), "utf-8"
     return Document(source if is_near(source) else CachedSource(source), encoding)
 
@@ -119,6 +120,7 @@ class Document:
         body, inside = next_body(source, 0, size)
         if body is not None and not body.exact:
             small = _NEAR_BYTES if is_near(source) else options.get().scan_bytes
+            # A large document: its head and tail tell all if it has one table. What that misses is found once anybody counts rows.
             if size - inside > small and self._guess_end(body):
                 try:
                     self._parse_header()
@@ -135,6 +137,7 @@ class Document:
         start = max(body.start, size - _TAIL_BYTES)
         tail = bytes(read_bytes(self.source, start, size))
         end = tail.rfind(b"</" + body.prefix + body.name.encode())
+        # Another body in the tail, or a comment behind the end tag: then the end tag may be that of another table, or none.
         opening = tail.rfind(b"<" + body.prefix + b"TABLEDATA"), tail.rfind(b"<" + body.prefix + b"STREAM")
         if end < 0 or max(opening) >= 0 or tail.find(b"<!", end) >= 0:
             return False
@@ -163,6 +166,7 @@ class Document:
                 if body.cut:
                     self.truncated = f"the {body.name} element that begins at byte {body.start} has no end: the document is truncated"
             if len(bodies) < len(known):
+                # Readers of this body are in use already: they keep the object, and learn where it ends.
                 old = known[len(bodies)]
                 old.stop, old.exact, old.cut = body.stop, True, body.cut
                 body = old

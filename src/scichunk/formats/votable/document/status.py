@@ -74,7 +74,9 @@ def _find_error(tables: Sequence[Table], root: Element, table: Table | None) -> 
     scopes = [root] if table is None else [root, *table.resource, table.element]
     holders = {id(r) for t in tables for r in t.resource}
     scopes += [r for r in _iterate_resources(root) if table is None or _is_result(r, holders)]
+    # The status behind the table counts: a service may fail after it has begun to answer with OK (DALI 1.1, section 4.4).
     message = [text for scope in scopes for word, text in _iterate_statuses(scope) if word == "ERROR"]
+    # Older protocols: an INFO of that name is only taken for an error where there is no table.
     if not message and not any(t.fields for t in tables):
         message = [text for scope in _iterate_all(root) for text in _older_errors(scope)]
     return message[-1] if message else None

@@ -94,7 +94,7 @@ class Field:
 
     @property
     def bits(self) -> int:
-        """Of one element, as stored in binary."""
+        """Bits of one element, as it is stored in binary."""
         return DATATYPES[self.datatype][1]
 
     @property
@@ -289,6 +289,7 @@ def _iterate_options(elements: list[Element]) -> Iterator[tuple[str, str]]:
 
 
 def _parse_shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) -> Shape:
+    """Parse an arraysize; one that is malformed is read as well as can be, with a note."""
     is_text = datatype in {"char", "unicodeChar"}
     if arraysize is None:
         # Without arraysize a char is a single character (section 2.2).

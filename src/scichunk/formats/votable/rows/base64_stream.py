@@ -71,10 +71,10 @@ class RawStream:
         return cached_bytes(self._source)
 
     def trust(self) -> None:
-        """Nothing to rely on."""
+        """Do nothing: there is no length to rely on."""
 
     def prove(self, stop: int) -> None:
-        """Nothing to prove."""
+        """Do nothing: the length of the source is known."""
 
     def read(self, start: int, stop: int) -> Bytes:
         """Read a range."""
@@ -137,6 +137,7 @@ class Base64Stream:
         self.start, self.stop, self.near, self._is_clean = 0, len(plain), True, True
 
     def _measure_lines(self) -> None:
+        """Find the length of lines and of the gaps between them, and the size that follows; count letters where lines differ."""
         head = read_bytes(self._source, self.start, min(self.stop, self.start + (1 << 16))).tobytes()
         # Writers break base64 into lines of one length. If that holds, any byte is found by arithmetic, without reading what lies before.
         body = head.lstrip()

@@ -50,6 +50,7 @@ def open_delegated(location: Location, document: Document, table: Table) -> Tabl
 
 
 def _find_target(location: Location, document: Document, table: Table) -> Location:
+    """Find the FITS or Parquet data of a table: within the document, or where its stream refers to."""
     stream = table.stream
     if stream is None or table.body is None:
         msg = f"a {table.serialization} element without a stream"
@@ -115,7 +116,7 @@ class Overlay:
 
     @property
     def schema(self) -> Any:
-        """Of the record batches."""
+        """The schema of the record batches."""
         return self._overlaid_schema
 
     @cached_property

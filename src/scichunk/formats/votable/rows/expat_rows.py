@@ -143,5 +143,5 @@ def decode_cell(text: str, field: Field) -> str:
 
 
 def pad_cells(cells: Sequence[str], size: int) -> list[str]:
-    """As many cells as there are fields."""
+    """Cut or fill up the cells of a row to as many as there are fields."""
     return [*cells[:size], *[""] * (size - len(cells))]

@@ -170,7 +170,7 @@ class ParquetTable:
 
     @property
     def schema(self) -> Any:
-        """Of the record batches."""
+        """The schema of the record batches."""
         import pyarrow as pa
 
         return pa.schema([(c.name, c.type) for c in self.columns])

@@ -96,6 +96,7 @@ class RowIndex:
         return self.odd[i][1] if i >= 0 and self.odd[i][0] < offset < self.odd[i][1] else offset
 
     def _count_block(self) -> None:
+        """Count the rows of the next block; what is unusual in it is found, and left out."""
         count_rows = ways.choose("text.cells").count_rows
         source, body, at = self.document.source, self.body, self._starts[-1]
         end = min(at + _BLOCK_BYTES, body.stop)

@@ -27,6 +27,7 @@ _TRUE[[*b"Tt1"]] = True
 _KNOWN = _TRUE.copy()
 _KNOWN[[*b"Ff0"]] = True
 _BLANK = np.zeros(256, np.bool_)
+# Logicals in binary are characters (section 2.1): T, t, 1; F, f, 0; and for null a NUL, a blank, or "?".
 _BLANK[[0, *b" ?"]] = True
 
 
@@ -103,6 +104,7 @@ def _row_of(element: int, field: Field, offsets: npt.NDArray[np.int32] | None) -
 def _convert_numbers(field: Field, raw: Bytes) -> npt.NDArray[Any]:
     """Native numbers of big-endian bytes; rows may lie apart."""
     dtype = np.dtype(field.kind)
+    # The bytes of the two halves of a complex number are swapped each for itself.
     part = np.dtype(f"f{dtype.itemsize // 2}") if dtype.kind == "c" else dtype
     return raw.view(part.newbyteorder(">")).astype(part).reshape(-1).view(dtype)
 
@@ -149,6 +151,7 @@ def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
 
 
 def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> ColumnPart:
+    """Convert cells of characters, cut at their first NUL, to UTF-8."""
     shape, width = field.shape, field.bits // 8
     flat = np.ascontiguousarray(raw)
     single = not shape.item and not shape.variable
@@ -176,6 +179,7 @@ def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report
 def _before_nul(cells: Bytes, width: int) -> tuple[Bytes, Ints]:
     """What stands before the first NUL of each cell, one behind the other, and its bytes."""
     rows, size = cells.shape
+    # A NUL ends a text before its declared length.
     zero = cells == 0 if width == 1 else (cells[:, ::2] == 0) & (cells[:, 1::2] == 0)
     ends = np.where(zero.any(axis=1), zero.argmax(axis=1), size // width).astype(np.int64) * width
     if rows and int(ends.min()) == size:
@@ -186,6 +190,7 @@ def _before_nul(cells: Bytes, width: int) -> tuple[Bytes, Ints]:
 def _from_utf16(data: Bytes, offsets: npt.NDArray[np.int32]) -> tuple[Bytes, npt.NDArray[np.int32]]:
     """UTF-8 of big-endian UTF-16; a lone surrogate becomes U+FFFD."""
     high, low = data[::2], data[1::2]
+    # Nearly all texts are ASCII: the lower bytes are UTF-8 as they are.
     if not high.any() and not (low > 127).any():
         return np.ascontiguousarray(low), offsets // 2
     whole, cuts = data.tobytes(), offsets.tolist()

@@ -136,7 +136,7 @@ def _check_size(count: int, there: int, given: CellTexts) -> None:
 
 
 class _Inner:
-    """Where the row of an element is."""
+    """Says where the row of an element is."""
 
     def __init__(self, given: CellTexts, counts: Spans | None, size: int) -> None:
         self._given, self._counts, self._size = given, counts, size
@@ -186,7 +186,7 @@ def _check_printable(context: _Context, given: CellTexts) -> CellTexts:
 
 
 def _resolve_references(given: CellTexts) -> CellTexts:
-    """The same with XML references replaced."""
+    """Replace XML references in the cells."""
     data, offsets = _unescape(given)
     return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & states.HIGH)
 
@@ -257,6 +257,7 @@ def _odd_floats(context: _Context, given: CellTexts, values: Array, state: npt.N
 
 
 def _convert_integers(context: _Context, given: CellTexts, state: npt.NDArray[np.uint8]) -> tuple[Array, Mask | None]:
+    """Convert cells to integers; what is beyond the type becomes null or the nearest, and is counted."""
     field, policy = context.field, context.policy
     dtype = np.dtype(field.kind)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
@@ -299,6 +300,7 @@ def _parse_integer(found: str) -> int | None:
 
 
 def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
+    """Convert cells of arrays of bits, which are written as digits 0 and 1."""
     shape, rows = context.field.shape, given.starts.size
     counts = np.empty(rows, np.int32)
     total, bad = _texts().count_digits(given.data, given.starts, given.stops, counts)
@@ -326,6 +328,7 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
 
 
 def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:
+    """Convert cells to texts in UTF-8, which the length of the field limits."""
     field, rows = context.field, given.starts.size
     if given.seen & (states.AMPERSAND | states.RETURN):
         data, offsets = _unescape(given)

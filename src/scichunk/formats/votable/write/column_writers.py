@@ -153,7 +153,7 @@ class VOTableColumnWriter:
 
     @property
     def arraysize(self) -> str:
-        """Of the FIELD."""
+        """The arraysize of the FIELD."""
         axes = [str(n) for n in reversed(self.cell)]
         if self.text and (self.cell or self.variable):
             axes.insert(0, str(self.fixed))
