@@ -240,3 +240,25 @@ def test_after_warmup_nothing_is_compiled(tmp_path):
     before = compiled_in(tmp_path)
     run(READ, *FILES, SCICHUNK_KERNEL_BYTES="0", **given)
     assert compiled_in(tmp_path) == before
+
+
+def test_every_kernel_has_signatures_and_a_stand_in():
+    """What is renamed in one of the three places is renamed in all."""
+    program = """
+from importlib import import_module
+from scichunk.codecs import signatures, ways
+
+for family, modules in ways.FAMILIES.items():
+    for name in modules:
+        if name == "float_predictor":
+            continue
+        module = import_module("scichunk.codecs." + name)
+        ours = {n: o for n, o in vars(module).items() if getattr(getattr(o, "py_func", None), "__module__", "") == module.__name__}
+        inner = {n for n, o in ours.items() if o.targetoptions.get("no_cpython_wrapper") or o.targetoptions.get("inline") == "always"}
+        known = {*signatures.FIRST.get(name, {}), *signatures.LATER.get(name, {})}
+        assert set(ours) - inner == known, (name, set(ours) - inner, known)
+        if family not in {"scaling", "packets"}:
+            stand_in = import_module("scichunk.codecs.small." + name.rpartition(".")[2])
+            assert set(stand_in.__all__) == set(module.__all__) - {"encode_base64"}, name
+"""
+    run(program)

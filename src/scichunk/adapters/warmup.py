@@ -129,9 +129,10 @@ def _is_writable(folder: Path) -> bool:
 
 def _processor() -> str:
     import llvmlite.binding as llvm
-    import numba
 
-    return str(numba.config.CPU_NAME or llvm.get_host_cpu_name())
+    from scichunk.codecs._numba import CONFIG
+
+    return str(CONFIG.CPU_NAME or llvm.get_host_cpu_name())
 
 
 def _versions() -> Iterator[str]:

@@ -20,6 +20,7 @@ from numba.extending import intrinsic as numba_intrinsic
 from scichunk.errors import PerformanceWarning
 
 __all__ = [
+    "CONFIG",
     "Flag",
     "Int",
     "compiled",
@@ -45,6 +46,8 @@ _TYPES: Final = {
     "b": numba.uint8, "B": numba.uint8, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32, "i": numba.int64,
     "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
 }  # fmt: skip
+CONFIG: Final[Any] = cast("Any", numba).config
+"""Of numba, which checkers do not know."""
 _PACKAGE: Final = str(Path(__file__).resolve().parents[1])
 _LIBRARY: Final = sysconfig.get_paths()["stdlib"]
 _choosing_folder = threading.Lock()
@@ -84,11 +87,11 @@ def _folder() -> Iterator[None]:
         yield
         return
     with _choosing_folder:
-        before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, chosen
+        before, CONFIG.CACHE_DIR = CONFIG.CACHE_DIR, chosen
         try:
             yield
         finally:
-            numba.config.CACHE_DIR = before
+            CONFIG.CACHE_DIR = before
 
 
 def warn_unwritable() -> None:

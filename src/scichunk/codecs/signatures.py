@@ -24,7 +24,7 @@ FIRST: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "gather_ranges": ("B1 i1 i1 B1",),
     },
     "text.fits_columns": {"trim_rows": ("B1 i i i i B1 s1 i",)},
-    "rice": {"_decode_padded": (f"{_TILES} i1 i i s1 i1",)},
+    "rice": {"_decode_rice": (f"{_TILES} i1 i i s1 i1",)},
     "plio": {"decode_plio": (f"{_TILES} i1 s1 i1",)},
     "hcompress": {"decode_hcompress": (f"{_TILES} i1 i1 B1 s1 i1",)},
     "quantize": {},

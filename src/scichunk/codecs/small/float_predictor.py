@@ -1,4 +1,4 @@
-"""The floating point predictor by NumPy: what :func:`scichunk.codecs.float_predictor.undo` does."""
+"""The floating point predictor by NumPy: what :func:`scichunk.codecs.float_predictor.undo_predictor` does."""
 
 from __future__ import annotations
 
