@@ -14,7 +14,7 @@ from scichunk.codecs.small import quantize as small_quantize
 from scichunk.codecs.small import rice as small_rice
 from scichunk.codecs.text import fits_columns
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
 TABLE = huffman_table()
 
 

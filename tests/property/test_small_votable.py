@@ -13,7 +13,7 @@ from scichunk.codecs.small import texts as small_texts
 from scichunk.codecs.small import votable_rows as small_rows
 from scichunk.codecs.text import base64, cells, numbers, states, texts, votable_rows
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
 UNSET = -7
 
 _pieces = st.sampled_from([
