@@ -13,9 +13,13 @@ import threading
 import time
 import warnings
 
+import hypothesis
 import pytest
 
 import scichunk
+
+hypothesis.settings.register_profile("scichunk", deadline=None)  # time on a shared machine says nothing
+hypothesis.settings.load_profile("scichunk")
 
 _LASTING_THREADS = {
     "fsspecIO": "fsspec runs one event loop a process for all its file systems",

@@ -174,6 +174,7 @@ class LRU(Generic[T]):
 
         A thread that asks again for what it is making, makes it itself.
         """
+        mine = flight = None
         with self._lock:
             known, gone = self._get_and_shrink(key)
             if known is None:
@@ -181,9 +182,9 @@ class LRU(Generic[T]):
                 flight = self._flights.setdefault(key, mine)
                 if flight is not mine and flight.done is None:
                     flight.done = threading.Event()
-        if known is not None:
+        if mine is None or flight is None:  # it is known
             self._release_values(gone)
-            return known
+            return cast("T", known)
         if flight is not mine:
             return self._await_flight(flight, make)
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import InitVar, dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -119,6 +120,13 @@ class ChunkManifest:
     """What the array is within the file, for errors: ``"page 0"``."""
     label: str = "chunk"
     """What the format calls a chunk: tile, strip."""
+    noun: InitVar[str | None] = None
+    """The former name of ``label``, which plug-ins may still give."""
+
+    def __post_init__(self, noun: str | None) -> None:
+        if noun is not None:
+            warnings.warn("noun of ChunkManifest is called label now", DeprecationWarning, stacklevel=3)
+            object.__setattr__(self, "label", noun)
 
     @property
     def cached_bytes(self) -> int:

@@ -48,7 +48,7 @@ class _Wrapped:
         """How many bytes the source within wants to be asked for in one batch."""
         return self._inner.batch_bytes
 
-    def _note_read(self, starts: Sequence[int], stops: Sequence[int]) -> None:
+    def _note_read(self, starts: Sequence[int], stops: Sequence[int], /) -> None:
         """Take note of a read, or raise."""
 
     def head(self) -> memoryview:

@@ -45,11 +45,11 @@ class RowReader(Protocol):
         """Rows to be read together."""
         ...
 
-    def partitions(self, nbytes: int) -> list[Rows]:
+    def partitions(self, nbytes: int, /) -> list[Rows]:
         """Cut into parts of about so many encoded bytes."""
         ...
 
-    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
+    def read(self, rows: Rows, wanted: Sequence[int], policy: Policy, /) -> Parts:
         """Decode rows; for each wanted field its parts."""
         ...
 

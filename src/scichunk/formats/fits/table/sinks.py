@@ -33,7 +33,7 @@ Array = npt.NDArray[Any]
 class Sink(Protocol):
     """Takes blocks in order, then gives the whole."""
 
-    def put(self, block: Block, at: int) -> None:
+    def put(self, block: Block, at: int, /) -> None:
         """Take a block whose first row is row ``at`` of the whole."""
         ...
 
