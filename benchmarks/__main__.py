@@ -8,6 +8,7 @@ from pathlib import Path
 from benchmarks import report
 
 SECTIONS = {
+    "first_use": "First use",
     "geotiff": "GeoTIFF",
     "masks": "Masks of GeoTIFF",
     "windows": "Random windows",

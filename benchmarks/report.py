@@ -14,6 +14,7 @@ Written by `make bench`: all readers of a table in one run, in turn, each in a f
 compare ratios, not numbers.
 """
 PACKAGES = {
+    "first_use": ["rasterio", "pyarrow", "imagecodecs"],
     "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile"],
     "masks": ["rasterio", "rioxarray"],
     "windows": ["rasterio"],

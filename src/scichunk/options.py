@@ -84,6 +84,9 @@ class Options:
     taken to be the only one until its end is met."""
     follow_hrefs: bool = False
     """Follow references of VOTables to data beyond the folder or host of the document."""
+    kernel_bytes: int = 1 << 22
+    """Bytes of one kind of data that a process decodes with libraries that are loaded anyway, before it loads compiled code for
+    the rest: loading takes half a second, and compiling, where nothing is in the cache yet, some seconds."""
     gdal_cache_bytes: int = 1 << 26
     """GDAL's block cache, where rasterio is the reference library that reads."""
     claim_rasters: bool = False
@@ -92,7 +95,7 @@ class Options:
 
 _ZERO_ALLOWED: Final = frozenset({
     "retries", "retry_wait", "range_gap", "cached_files", "cached_file_bytes", "cached_tile_bytes", "warm_bytes", "scan_bytes",
-    "gdal_cache_bytes",
+    "gdal_cache_bytes", "kernel_bytes",
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
     "cached_files", "cached_file_bytes", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",

@@ -95,7 +95,7 @@ def test_options_and_errors_that_pages_name_exist():
         named = re.findall(r"\boptions\.(?!py\b)([a-z_]+)", text) + [
             v.lower() for v in re.findall(r"\bSCICHUNK_([A-Z_]+)\b", text)
         ]
-        assert set(named) <= options | {"corpus", "test_data"}, page
+        assert set(named) <= options | {"corpus", "test_data", "cache_dir"}, page
         assert set(re.findall(r"\berrors\.(?!py\b)([A-Za-z]+)", text)) <= set(scichunk.errors.__all__), page
 
 

@@ -21,7 +21,7 @@ from scichunk.errors import PerformanceWarning
 with warnings.catch_warnings(record=True) as told:
     warnings.simplefilter("always")
     from kernels_of_mine import double
-assert ["NUMBA_CACHE_DIR" in str(w.message) for w in told if w.category is PerformanceWarning] == [True], told
+assert ["SCICHUNK_CACHE_DIR" in str(w.message) for w in told if w.category is PerformanceWarning] == [True], told
 out = np.zeros(3, int)
 double(np.arange(3), out)
 assert out.tolist() == [0, 2, 4]

@@ -14,20 +14,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status."""
     import scichunk
 
+    given = _parser().parse_args(arguments)
+    try:
+        return int(given.run(given))
+    except scichunk.errors.ScichunkError as error:
+        print(f"scichunk: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    import scichunk
+
     parser = argparse.ArgumentParser(prog="scichunk", description="Chunked, lazy readers for scientific formats.")
     parser.add_argument("--version", action="version", version=f"scichunk {scichunk.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("info", help="what is in a file, how it is chunked, and which reader serves it")
     show.add_argument("url", help="path or fsspec URL")
     show.add_argument("--json", action="store_true", help="machine-readable")
-    given = parser.parse_args(arguments)
-    try:
-        found = scichunk.info(given.url)
-    except scichunk.errors.ScichunkError as error:
-        print(f"scichunk: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+    show.set_defaults(run=_info)
+    warm = commands.add_parser("warmup", help="compile what large files need, before a job starts many processes")
+    warm.add_argument("formats", nargs="*", metavar="FORMAT", help="names of formats; all if none is given")
+    warm.set_defaults(run=_warmup)
+    doctor = commands.add_parser("doctor", help="where compiled code is kept, whether that works, and what is cached")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _info(given: argparse.Namespace) -> int:
+    import scichunk
+
+    found = scichunk.info(given.url)
     print(json.dumps(found.to_dict(), indent=2, default=str) if given.json else found)  # noqa: T201
     return 0
+
+
+def _warmup(given: argparse.Namespace) -> int:
+    import time
+
+    from scichunk.adapters.warmup import warm_up
+
+    families = warm_up(given.formats)
+    print(f"compiled code is ready: {', '.join(families) or 'none is needed'} ({time.process_time():.1f} CPU s)")  # noqa: T201
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from scichunk.adapters.warmup import describe_surroundings
+
+    del given
+    lines, well = describe_surroundings()
+    print("\n".join(lines))  # noqa: T201
+    return 0 if well else 1
 
 
 if __name__ == "__main__":

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+import sysconfig
+import threading
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 from numba.extending import intrinsic as numba_intrinsic
 
 from scichunk.errors import PerformanceWarning
 
-__all__ = ["Flag", "Int", "compiled", "inlined", "inner_kernel", "intrinsic", "kernel"]
+__all__ = [
+    "CONFIG",
+    "Flag",
+    "Int",
+    "compiled",
+    "folder_of",
+    "inlined",
+    "inner_kernel",
+    "intrinsic",
+    "is_warm",
+    "kernel",
+    "kernels_of",
+    "prepare",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -21,22 +42,99 @@ Int = Any
 Flag = Any
 """A truth value of kernels, likewise."""
 
+_TYPES: Final = {
+    "b": numba.uint8, "B": numba.uint8, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32, "i": numba.int64,
+    "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
+}  # fmt: skip
+CONFIG: Final[Any] = cast("Any", numba).config
+"""Of numba, which checkers do not know."""
+_PACKAGE: Final = str(Path(__file__).resolve().parents[1])
+_LIBRARY: Final = sysconfig.get_paths()["stdlib"]
+_choosing_folder = threading.Lock()
+_warned = threading.Event()
+
+
+class _LenientCache(FunctionCache):  # type: ignore[misc]  # numba has no types
+    """Numba's cache of one function, in which a file that cannot be read or written is one that is not there."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # noqa: BLE001  # what a damaged pickle raises is anything
+            self._start_anew()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            warn_unwritable()
+        except Exception:  # noqa: BLE001  # the index is read before it is written
+            self._start_anew()
+
+    def _start_anew(self) -> None:
+        try:
+            self.flush()
+        except OSError:
+            warn_unwritable()
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[None]:
+    """``SCICHUNK_CACHE_DIR`` as numba's folder, for our functions only."""
+    chosen = os.environ.get("SCICHUNK_CACHE_DIR")
+    if not chosen:
+        yield
+        return
+    with _choosing_folder:
+        before, CONFIG.CACHE_DIR = CONFIG.CACHE_DIR, chosen
+        try:
+            yield
+        finally:
+            CONFIG.CACHE_DIR = before
+
+
+def warn_unwritable() -> None:
+    """Warn once in a process, naming the line outside of scichunk that led here."""
+    if _warned.is_set():
+        return
+    _warned.set()
+    frame = sys._getframe()  # noqa: SLF001  # the way to one's callers
+    while frame.f_back is not None and _is_inner(frame.f_code.co_filename):
+        frame = frame.f_back
+    msg = (
+        "there is no place to keep compiled code, so each process compiles it anew: set SCICHUNK_CACHE_DIR to a writable folder "
+        "(scichunk doctor says what was tried)"
+    )
+    # Not by stacklevel: it skips frames of Python's import system, which are many here.
+    warnings.warn_explicit(msg, PerformanceWarning, frame.f_code.co_filename, frame.f_lineno)
+
+
+def _is_inner(file: str) -> bool:
+    """Whether a line of code is not the user's: ours, of Python, or of what is installed (numba, Dask, xarray)."""
+    return file.startswith((_PACKAGE, _LIBRARY, "<frozen")) or "site-packages" in Path(file).parts
+
 
 def compiled(function: F, signature: Any = None, **options: Any) -> F:
     """Compile a function, now if there is a signature, else on first use; it runs without the GIL.
 
-    The machine code is kept beside the module or, where an installation is read-only, in the user's cache or in
-    ``NUMBA_CACHE_DIR``. Where none of them can be written each process compiles anew, and a warning says so.
+    The machine code is kept in ``SCICHUNK_CACHE_DIR``, else where numba keeps it: in ``NUMBA_CACHE_DIR``, beside the module or, where an
+    installation is read-only, in the user's cache. Where none of them can be written each process compiles anew, and a warning says so.
     """
-    given = () if signature is None else (signature,)
+    found: Any = numba.njit(nogil=True, **options)(function)
     try:
-        return cast("F", numba.njit(*given, nogil=True, cache=True, **options)(function))
+        with _folder():
+            found._cache = _LenientCache(function)  # noqa: SLF001  # what enable_caching does, with a cache that never fails
     except RuntimeError as error:
-        if "cache" not in str(error):
+        if "cache" not in str(error) and "locator" not in str(error):
             raise
-        msg = "numba finds no place for compiled code, so each process compiles it anew: set NUMBA_CACHE_DIR to a writable folder"
-        warnings.warn(msg, PerformanceWarning, stacklevel=2)
-        return cast("F", numba.njit(*given, nogil=True, **options)(function))
+        warn_unwritable()
+    except OSError:
+        warn_unwritable()
+    if signature is not None:
+        found.compile(signature)
+        found.disable_compile()
+    return cast("F", found)
 
 
 def kernel(function: F) -> F:
@@ -57,3 +155,37 @@ def inlined(function: F) -> F:
 def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     """Make an instruction of its own; numba gives the first parameter, the caller the others."""
     return cast("Callable[..., Any]", numba_intrinsic(function))
+
+
+def _type(letters: str) -> Any:
+    kind = _TYPES[letters[0]]
+    return numba.types.Array(kind, int(letters[1:]), "C", readonly=letters[0] == "b") if letters[1:] else kind
+
+
+def kernels_of(module: ModuleType, names: Iterable[str]) -> Iterator[Any]:
+    """Kernels of a module by name."""
+    return (getattr(module, name) for name in names)
+
+
+def folder_of(module: ModuleType) -> Path | None:
+    """Where the compiled code of a module is kept; None: nowhere."""
+    found = (value.stats.cache_path for value in vars(module).values() if hasattr(value, "py_func"))
+    return next((Path(place) for place in found if place), None)
+
+
+def prepare(module: ModuleType, signatures: dict[str, tuple[str, ...]]) -> None:
+    """Load kernels for the given types from the cache, or compile them."""
+    for name, texts in signatures.items():
+        for text in texts:
+            getattr(module, name).compile(tuple(_type(letters) for letters in text.split()))
+
+
+def is_warm(function: Any) -> bool:
+    """Whether the cache knows a kernel, for whichever types and processor."""
+    place, code = function.stats.cache_path, function.py_func.__code__
+    if place is None:
+        return False
+    stem = f"{Path(code.co_filename).stem}.{function.py_func.__qualname__}-{code.co_firstlineno}."
+    return any(
+        file.name.startswith(stem) and file.suffix == ".nbi" for file in Path(place).glob(f"*{code.co_firstlineno}*")
+    )

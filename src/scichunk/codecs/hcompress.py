@@ -14,25 +14,10 @@ import numpy.typing as npt
 from scichunk.codecs._numba import Int, inner_kernel, kernel
 from scichunk.codecs.rice_bits import load64
 
-__all__ = ["decode_hcompress", "huffman_table"]
+__all__ = ["decode_hcompress"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
-
-# Keys are (bits, code): the fixed Huffman code of the reference implementation, by Richard White. It is in no header. A value says
-# which of the four pixels of a 2 x 2 block are set; single pixels are the most frequent ones, hence the shortest.
-_CODES = {(3, c): 1 << c for c in range(4)}
-_CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
-_CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
-
-
-def huffman_table() -> Bytes:
-    """Tabulate for each 6 bits ahead the code's value, and its length in the upper four bits."""
-    table = np.zeros(64, np.uint8)
-    for (length, code), value in _CODES.items():
-        first = code << (6 - length)
-        table[first : first + (1 << (6 - length))] = value | (length << 4)
-    return table
 
 
 @inner_kernel
@@ -147,10 +132,10 @@ def _decode_quadrant(
     total = ((nqx + 1) // 2) * ((nqy + 1) // 2)
     for bit in range(planes - 1, -1, -1):
         # 0 and 15 are the only two formats of a plane; the encoder takes 0 where the quadtree would come out longer than the pixels.
-        kind = _take_bits(src, state, 4)
+        kind = _take_bits(src, state, np.int64(4))
         if kind == 0:  # the plane as it is, 4 bits for each 2 x 2 block
             for i in range(total):
-                one[i] = _take_bits(src, state, 4)
+                one[i] = _take_bits(src, state, np.int64(4))
             _insert_plane(one, nqx, nqy, a, bit)
         elif kind == 15:
             one[0] = 1
@@ -322,7 +307,7 @@ def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: By
         planes = src[22] if quadrant == 0 else (src[24] if quadrant == 3 else src[23])
         bad = bad or _decode_quadrant(body, state, table, quarter, planes, one, two)
     # A nibble of zeros ends the planes; the signs begin with the next byte.
-    if bad or _take_bits(body, state, 4) != 0:
+    if bad or _take_bits(body, state, np.int64(4)) != 0:
         return 1
     if _read_signs(body, (np.int64(state[3]) + 7) // 8, a):
         return 1
@@ -353,7 +338,8 @@ def decode_hcompress(
 ) -> None:
     """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels.
 
-    Other arguments as in :func:`scichunk.codecs.rice.decode_rice`; ``table`` comes from :func:`huffman_table`.
+    Other arguments as in :func:`scichunk.codecs.rice.decode_rice`; ``table`` comes from
+    :func:`~scichunk.codecs.hcompress_codes.huffman_table`.
     """
     pixels = 1
     for t in range(offsets.size):

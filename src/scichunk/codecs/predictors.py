@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import borrow_buffer
+from scichunk.codecs import ways
 
-__all__ = ["undo_float", "undo_horizontal"]
+__all__ = ["compile_float", "undo_float", "undo_horizontal"]
 
 Array = npt.NDArray[Any]
 
@@ -44,13 +45,19 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     """
     _, width, samples = out.shape
     word = np.dtype(f"u{out.dtype.itemsize}")
+    ways.announce("float predictor", rows.nbytes)
+    if not ways.wants_kernels("float predictor"):
+        from scichunk.codecs.small import float_predictor
+
+        float_predictor.undo_predictor(rows, out.view(word))
+        return
     words = borrow_buffer("words", width * samples * word.itemsize).view(word)
-    kernel, constants = _make_kernel(word)
+    kernel, constants = compile_float(word)
     kernel(rows, words, constants, out.view(word))
 
 
 @cache
-def _make_kernel(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array], None], Array]:
+def compile_float(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array], None], Array]:
     """Compile for one width, on first use; kept on disk by numba."""
     import numba
 

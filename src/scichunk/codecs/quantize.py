@@ -6,23 +6,18 @@ Tiles lie one after another in ``words``; the output is flat. What goes where is
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, kernel
 
-__all__ = ["EXACT_ZERO", "NO_VALUE", "join_values", "place_cast", "place_dithered", "place_scaled"]
+__all__ = ["join_values", "place_cast", "place_dithered", "place_scaled"]
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-
-EXACT_ZERO: Final = -2147483646
-"""What SUBTRACTIVE_DITHER_2 stores for 0 (FITS 4.0, section 10.2.1)."""
-NO_VALUE: Final = 1 << 40
-"""No 32-bit integer."""
 
 
 @inlined

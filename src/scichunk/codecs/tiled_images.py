@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import KEPT_BYTES, borrow_buffer
+from scichunk.codecs import ways
+from scichunk.codecs.hcompress_codes import huffman_table
 from scichunk.codecs.scaling import Scaling
 from scichunk.core.batches import Batch, WindowRows, plan_rows
 from scichunk.core.manifest import EncodedChunk
@@ -26,6 +28,10 @@ GZIPPED: Final = 1
 """A tile in GZIP_COMPRESSED_DATA."""
 UNCOMPRESSED: Final = 2
 """A tile in UNCOMPRESSED_DATA."""
+_EXACT_ZERO: Final = -2147483646
+"""What SUBTRACTIVE_DITHER_2 stores for 0 (FITS 4.0, section 10.2.1)."""
+_NO_VALUE: Final = 1 << 40
+"""No 32-bit integer."""
 _BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
 _ROWS: Final = 1 << 16  # rows planned at once: of narrow tiles the plan is larger than the pixels
 _GROUP_BYTES: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
@@ -96,6 +102,7 @@ class TiledImageCodec:
         """
         kinds = self.kinds[batch.numbers]
         sizes = batch.shapes.prod(axis=1)
+        ways.announce("fits image", 4 * int(sizes.sum()))
         # Exceptions (tiles that the algorithm could not hold) are few, and lie in columns of their own (section 10.1.3).
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
@@ -130,8 +137,6 @@ class TiledImageCodec:
         """Decode tiles of bytes to integers (or the bits of floats); None if one has not the expected length."""
         import imagecodecs
 
-        from scichunk.codecs import quantize
-
         size = 4 if self.scales is not None else self.stored.itemsize
         targets = np.cumsum(sizes) - sizes
         raw = borrow_buffer("inflated", size * int(sizes.sum()))
@@ -152,7 +157,9 @@ class TiledImageCodec:
         words = borrow_buffer("words", (8 if size == 8 else 4) * int(sizes.sum())).view(
             np.int64 if size == 8 else np.int32
         )
-        quantize.join_values(raw, targets * size, targets, sizes, size, self.algorithm == "GZIP_2", words)
+        ways.choose("quantize").join_values(
+            raw, targets * size, targets, sizes, size, self.algorithm == "GZIP_2", words
+        )
         return words, targets
 
     def _decode_integers(
@@ -163,20 +170,16 @@ class TiledImageCodec:
         words = borrow_buffer("words", 4 * int(sizes.sum())).view(np.int32)
         status = np.empty(len(sizes), np.int64)
         if self.algorithm == "RICE_1":
-            from scichunk.codecs import rice
-
             size = self.pixel_bytes
-            rice.decode_rice(data, offsets, lengths, targets, sizes, self.block, size, words, status)
+            ways.choose("rice").decode_rice(data, offsets, lengths, targets, sizes, self.block, size, words, status)
         elif self.algorithm == "PLIO_1":
-            from scichunk.codecs import plio
-
-            plio.decode_plio(data, offsets, lengths, targets, sizes, words, status)
+            ways.choose("plio").decode_plio(data, offsets, lengths, targets, sizes, words, status)
         else:
-            from scichunk.codecs import hcompress
-
             rows, columns = _two_dimensional(batch.shapes)
             table = _huffman_table()
-            hcompress.decode_hcompress(data, offsets, lengths, targets, rows, columns, table, words, status)
+            ways.choose("hcompress").decode_hcompress(
+                data, offsets, lengths, targets, rows, columns, table, words, status
+            )
         if status.any():
             bad = int(status.argmax())
             msg = f"{self.algorithm} data of {lengths[bad]} bytes are corrupt"
@@ -185,8 +188,7 @@ class TiledImageCodec:
 
     def _put_values(self, batch: Batch, rows: WindowRows, words: Array, targets: IntArray, out: Array) -> None:
         """Cast, scale or dequantise integers."""
-        from scichunk.codecs import quantize
-
+        quantize = ways.choose("quantize")
         table = targets[rows.chunks] + rows.insides, rows.targets, rows.lengths
         scaling, flat = self.scaling, out.reshape(-1)
         if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
@@ -195,9 +197,9 @@ class TiledImageCodec:
             one = np.ones(len(batch))
             scales = one if self.scales is None else self.scales[batch.numbers]
             zeros = one * 0 if self.zeros is None else self.zeros[batch.numbers]
-            none = np.full(len(batch), quantize.NO_VALUE, np.int64)
+            none = np.full(len(batch), _NO_VALUE, np.int64)
             blanks = none if self.blanks is None else self.blanks[batch.numbers]
-            exact = quantize.EXACT_ZERO if self.dither == 2 else quantize.NO_VALUE
+            exact = _EXACT_ZERO if self.dither == 2 else _NO_VALUE
             # Tiles are counted from 1 in appendix I, as is ZDITHER0; there are 10000 random numbers.
             seeds = (batch.numbers + self.seed - 1) % 10_000
             noise = _make_noise() if self.dither else _no_noise()
@@ -303,9 +305,7 @@ def _split_by_bytes(which: IntArray, nbytes: int) -> list[slice]:
 
 @cache
 def _huffman_table() -> npt.NDArray[np.uint8]:
-    from scichunk.codecs import hcompress
-
-    return hcompress.huffman_table()
+    return huffman_table()
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.errors import FormatError, UnsupportedFeature
 
 __all__ = ["COLUMN_CODECS", "decode_column", "gunzip_exactly"]
@@ -85,12 +86,11 @@ def gunzip_exactly(encoded: Bytes, nbytes: int) -> Bytes:
 
 
 def _decode_rice(encoded: Bytes, nbytes: int, size: int) -> Bytes:
-    from scichunk.codecs import rice
-
     count = nbytes // size
     words, status, zero = np.empty(count, np.int32), np.zeros(1, np.int64), np.zeros(1, np.int64)
     lengths, sizes = np.array([encoded.size], np.int64), np.array([count], np.int64)
-    rice.decode_rice(encoded, zero, lengths, zero, sizes, 32, size, words, status)
+    ways.announce("fits image", nbytes)
+    ways.choose("rice").decode_rice(encoded, zero, lengths, zero, sizes, 32, size, words, status)
     if status.any():
         msg = f"RICE_1 data of {encoded.size} bytes are corrupt"
         raise FormatError(msg)

@@ -63,6 +63,8 @@ class FormatSpec:
         Engines of others that xarray is left to choose by itself for files of the format, where they are installed: users expect it.
     magic, mime_types
         First bytes and types of content, for the tables of other libraries (catalogs); ``sniff`` is what decides here.
+    kernels
+        Families of compiled code that its files need, for ``scichunk warmup``; see ``scichunk.codecs.ways``.
     """
 
     name: str
@@ -78,6 +80,7 @@ class FormatSpec:
     yields_to: tuple[str, ...] = ()
     magic: tuple[bytes, ...] = ()
     mime_types: tuple[str, ...] = ()
+    kernels: tuple[str, ...] = ()
 
     def version(self, location: Location, fingerprint: Fingerprint) -> Fingerprint:
         """Return the version of a file together with the files beside it, from that of the file alone."""

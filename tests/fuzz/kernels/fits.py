@@ -72,7 +72,7 @@ def _hcompress() -> list[tuple[bytes, tuple[int, int]]]:
 
 @cache
 def _table() -> np.ndarray:
-    from scichunk.codecs.hcompress import huffman_table
+    from scichunk.codecs.hcompress_codes import huffman_table
 
     return huffman_table()
 
@@ -135,9 +135,9 @@ def place(rng: random.Random, memory: Memory) -> int:
     seeds = np.array([rng.choice((0, 39, 7, 40, -1, 1 << 40)) for _ in range(rows)])
     near = np.array([memory.wild(0, 1, 39, 40, 41, 500) for _ in range(rows)])
     tiles = np.array([memory.wild(0, rows - 1) for _ in range(rows)])
-    blanks = np.full(rows, kernels.NO_VALUE)
+    blanks = np.full(rows, 1 << 40)
     kernels.place_dithered(
-        ints, tiles, near, sources, targets, lengths, floats, floats, blanks, seeds, kernels.EXACT_ZERO, noise, out
+        ints, tiles, near, sources, targets, lengths, floats, floats, blanks, seeds, -2147483646, noise, out
     )
     return 4
 

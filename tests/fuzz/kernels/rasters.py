@@ -52,7 +52,7 @@ def packets(rng: random.Random, memory: Memory) -> int:
 
 
 def predictor(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs.predictors import _make_kernel
+    from scichunk.codecs.predictors import compile_float
 
     size, rows, columns, samples = (
         rng.choice((2, 4, 8)),
@@ -60,7 +60,7 @@ def predictor(rng: random.Random, memory: Memory) -> int:
         rng.randrange(1, 70),
         rng.choice((1, 1, 3)),
     )
-    kernel, constants = _make_kernel(np.dtype(f"u{size}"))
+    kernel, constants = compile_float(np.dtype(f"u{size}"))
     n = columns * samples
     raw = np.frombuffer(rng.randbytes(rows * n * size), np.uint8).reshape(rows, n * size)
     data, out = (

@@ -78,13 +78,13 @@ def _read_passes(data: Bytes, state: Ints) -> Int:
         return 1
     if not _read_bit(data, state):
         return 2
-    n = _read_bits(data, state, 2)
+    n = _read_bits(data, state, np.int64(2))
     if n < 3:
         return 3 + n
-    n = _read_bits(data, state, 5)
+    n = _read_bits(data, state, np.int64(5))
     if n < 31:
         return 6 + n
-    return 37 + _read_bits(data, state, 7)
+    return 37 + _read_bits(data, state, np.int64(7))
 
 
 @inner_kernel

@@ -10,46 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inlined, inner_kernel, kernel
+from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, CUT, DONE, MARKUP
 
-__all__ = [
-    "AMPERSAND",
-    "CELLS",
-    "CLOSED",
-    "CONTROL",
-    "CUT",
-    "DONE",
-    "GREATER",
-    "HIGH",
-    "MARKUP",
-    "RETURN",
-    "count_rows",
-    "find_row",
-    "tokenize_rows",
-]
+__all__ = ["count_rows", "find_row", "tokenize_rows"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
-
-DONE, CUT, CLOSED, MARKUP, CELLS = 0, 1, 2, 3, 4
-"""Why :func:`tokenize_rows` came back: enough rows; data end within a row; end tag of the table; unusual markup; wrong number of cells."""
-AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
-"""What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII, ``>``."""
-
-
-def _make_classes() -> Bytes:
-    table = np.zeros(256, np.uint8)
-    table[:32] = CONTROL
-    # Of the characters below 32 XML allows tab, line feed and carriage return (XML 1.0, section 2.2).
-    table[[9, 10]] = 0
-    table[13] = RETURN
-    table[38] = AMPERSAND
-    table[62] = GREATER
-    table[128:] = HIGH
-    return table
-
-
-_CLASS = _make_classes()
 
 
 @kernel
@@ -178,7 +145,7 @@ def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]
     inside = (
         at + 4
         if plain and data[at + 1] == 84 and data[at + 2] == 68 and data[at + 3] == 62
-        else _skip_tag(data, at, 0, 68, prefix)
+        else _skip_tag(data, at, np.int64(0), np.int64(68), prefix)
     )
     if inside < 0:
         return 0, 0, inside, np.uint8(0)
@@ -187,7 +154,7 @@ def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]
     # unsigned: numba makes no provision for negative indices then
     mark, size, seen = np.uint64(inside), np.uint64(data.size), np.uint8(0)
     while mark < size and data[mark] != 60:
-        seen |= _CLASS[data[mark]]
+        seen |= CLASS[data[mark]]
         mark += np.uint64(1)
     end = np.int64(mark)
     if end + 1 >= data.size:
@@ -203,7 +170,7 @@ def _find_cell(data: Bytes, at: Int, prefix: Bytes) -> tuple[Int, Int, Int, Int]
         return inside, end, end + 5, seen
     if data[end + 1] != 47:
         return 0, 0, -3, np.uint8(0)
-    after = _skip_tag(data, end, 1, 68, prefix)
+    after = _skip_tag(data, end, np.int64(1), np.int64(68), prefix)
     return inside, end, -3 if after == -1 else after, seen
 
 
@@ -228,7 +195,7 @@ def _find_row(
         if data[at] != 60:
             return -1, column
         if data[at + 1] == 47:
-            return _skip_tag(data, at, 1, 82, prefix), column
+            return _skip_tag(data, at, np.int64(1), np.int64(82), prefix), column
         start, stop, after, marks = _find_cell(data, at, prefix)
         if after == -1:
             after = _skip_comment(data, at)
@@ -288,7 +255,7 @@ def tokenize_rows(
             return row, at, DONE, 0
         if data[at] != 60:
             return row, at, MARKUP, 0
-        inside = _skip_tag(data, at, 0, 82, prefix)
+        inside = _skip_tag(data, at, np.int64(0), np.int64(82), prefix)
         if inside == -1:
             if at + 1 < data.size and data[at + 1] == 47:
                 return row, at, CLOSED, 0

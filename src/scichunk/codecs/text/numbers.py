@@ -12,14 +12,12 @@ import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inner_kernel, kernel
 from scichunk.codecs.rice_bits import leading_zeros
+from scichunk.codecs.text.states import EMPTY, OTHER, VALUE
 
-__all__ = ["EMPTY", "OTHER", "VALUE", "parse_booleans", "parse_floats", "parse_integers"]
+__all__ = ["parse_booleans", "parse_floats", "parse_integers"]
 
 Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
-
-VALUE, EMPTY, OTHER = 0, 1, 2
-"""What became of a text: a value, nothing to read, or left to Python."""
 
 _FIRST, _LAST = -342, 308
 

@@ -20,11 +20,8 @@ def copy_texts(data: Bytes, starts: Spans, stops: Spans, out: Bytes, offsets: Sp
     offsets[0] = 0
     for i in range(starts.size):
         start, size = starts[i], stops[i] - starts[i]
-        if size > 16:
-            out[at : at + size] = data[start : start + size]
-        else:
-            for k in range(size):
-                out[at + k] = data[start + k]
+        for k in range(size):
+            out[at + k] = data[start + k]
         at += size
         offsets[i + 1] = at
     return at

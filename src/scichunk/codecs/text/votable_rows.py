@@ -109,11 +109,8 @@ def gather_ranges(data: Bytes, starts: Ints, sizes: Ints, out: Bytes) -> Flag:
         # Differences, since sums of numbers near 2**63 wrap around and then seem to lie inside.
         if size < 0 or size > data.size or at < 0 or at > data.size - size or size > out.size - to:
             return False
-        if size > 32:
-            out[to : to + size] = data[at : at + size]
-        else:
-            for k in range(size):
-                out[to + k] = data[at + k]
+        for k in range(size):
+            out[to + k] = data[at + k]
         to += size
     return to == out.size
 

@@ -52,4 +52,5 @@ SPEC: Final = FormatSpec(
     engine="scichunk.formats.fits.engine:FITSBackend",
     magic=(b"SIMPLE  =",),
     mime_types=("application/fits", "image/fits"),
+    kernels=("fits table", "fits image", "scaling"),
 )

@@ -43,4 +43,5 @@ SPEC: Final = FormatSpec(
     engine="scichunk.formats.jpeg2000.engine:JPEG2000Backend",
     magic=(b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"),
     mime_types=("image/jp2", "image/jpx", "image/jph", "image/j2c"),
+    kernels=("packets",),
 )

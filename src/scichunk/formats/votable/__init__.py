@@ -46,4 +46,5 @@ SPEC: Final = FormatSpec(
     writer="scichunk.formats.votable.write.writer",
     engine="scichunk.formats.votable.engine:VOTableBackend",
     mime_types=("application/x-votable+xml",),
+    kernels=("tabledata", "binary"),
 )

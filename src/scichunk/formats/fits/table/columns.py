@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.cards import CARD_BYTES, Cards
@@ -222,7 +223,7 @@ def values_of(field: TableField, flat: npt.NDArray[np.uint8]) -> Array:
 
 def text_cells(field: TableField, rows: Rows2D, out: Array) -> None:
     """Convert texts to ``out`` of shape (rows, *cell) and kind U: up to a NUL, without trailing blanks (section 7.3.3.1)."""
-    from scichunk.codecs.text import fits_columns
+    fits_columns = ways.choose("text.fits_columns")
 
     data, first = rows
     count = math.prod(out.shape[1:])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.fits.table.columns import Rows2D
 from scichunk.formats.fits.table.layout import SIZES, TableField, TableLayout
@@ -238,7 +239,7 @@ def _merge_ranges(first: Ints, last: Ints, total: int) -> tuple[Ints, Ints]:
 
 def to_native(field: TableField, cells: HeapCells) -> Bytes:
     """Bytes of all elements one after another, in native byte order."""
-    from scichunk.codecs.text import fits_columns
+    fits_columns = ways.choose("text.fits_columns")
 
     nbytes = nbytes_of(field, cells.counts)
     size = {"C": 4, "M": 8}.get(field.code, SIZES[field.code])

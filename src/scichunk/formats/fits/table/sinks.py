@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.table.columns import (
@@ -94,7 +95,7 @@ class _Bits:
         self.out = allocate_array((rows, field.width), np.dtype(np.uint8))
 
     def put(self, block: Block, at: int) -> None:
-        from scichunk.codecs.text import fits_columns
+        fits_columns = ways.choose("text.fits_columns")
 
         data, first = block.rows[self.field.number]
         out = self.out[at : at + len(data)]
@@ -139,7 +140,7 @@ class _Texts:
         self.at = 0
 
     def put(self, block: Block, at: int) -> None:
-        from scichunk.codecs.text import fits_columns
+        fits_columns = ways.choose("text.fits_columns")
 
         data, first = rows = block.rows[self.field.number]
         ends = self.ends[1 + at * self.count : 1 + (at + len(data)) * self.count]
@@ -212,7 +213,7 @@ def _heap_texts(field: TableField, cells: HeapCells) -> Any:
     """Texts of a heap as Arrow strings."""
     import pyarrow as pa
 
-    from scichunk.codecs.text import fits_columns
+    fits_columns = ways.choose("text.fits_columns")
 
     ends = offsets_of(cells.counts)
     out = np.empty(int(ends[-1]), np.uint8)

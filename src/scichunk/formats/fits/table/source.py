@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.core.cache import cached_bytes, key_of, tiles
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
@@ -187,6 +188,7 @@ class FITSTable:
     ) -> list[Any]:
         distinct = list({f.number: f for f in fields}.values())
         with located(url=self.source.url, part=f"HDU {self.hdu.index}"):
+            ways.announce("fits table", sum(f.width for f in distinct) * (stop - start))
             for block in self._iterate_blocks(source or self.source, distinct, start, stop):
                 for sink in sinks:
                     sink.put(block, block.start - start)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.errors import LimitExceeded, UnsupportedFeature
 from scichunk.sources import ByteSource
 
@@ -68,8 +69,10 @@ def is_near(source: ByteSource) -> bool:
 
 
 def read_bytes(source: ByteSource, start: int, stop: int) -> npt.NDArray[np.uint8]:
-    """Bytes of a file, valid until this thread's next read."""
-    return np.frombuffer(source.read_ranges([start], [stop])[0], np.uint8)
+    """Bytes of a file, valid until this thread's next read; never writable, since kernels are compiled for one kind of array."""
+    found = np.frombuffer(source.read_ranges([start], [stop])[0], np.uint8)
+    found.flags.writeable = False
+    return found
 
 
 def declared_encoding(head: bytes) -> tuple[str, bool]:
@@ -191,9 +194,7 @@ def _is_ordinary(data: npt.NDArray[np.uint8], body: Body) -> bool:
     """Whether there is neither an end tag nor anything unusual in a block; it may say no without reason."""
     if body.name == "STREAM":
         return not (data == ord("<")).any()
-    from scichunk.codecs.text.cells import count_rows
-
-    return not count_rows(data, np.frombuffer(body.prefix, np.uint8))[1]
+    return not ways.choose("text.cells").count_rows(data, np.frombuffer(body.prefix, np.uint8))[1]
 
 
 def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: list[Span]) -> tuple[int, int]:

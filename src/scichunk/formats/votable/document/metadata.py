@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from scichunk.codecs.text.cells import HIGH
+from scichunk.codecs.text.states import HIGH
 from scichunk.codecs.text.xml_tree import Element
 from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.status import text_of

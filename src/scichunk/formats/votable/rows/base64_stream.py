@@ -7,6 +7,7 @@ import html
 import re
 import threading
 from collections.abc import Callable
+from types import ModuleType
 from typing import Final, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.buffers import borrow_buffer
-from scichunk.codecs.text import base64
+from scichunk.codecs import ways
 from scichunk.core.cache import cached_bytes
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.markup import is_near, read_bytes
@@ -27,6 +28,10 @@ Bytes = npt.NDArray[np.uint8]
 _BLOCK_BYTES: Final = 1 << 18
 _ODD: Final = re.compile(rb"[<&]")
 _MARKUP: Final = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", re.DOTALL)
+
+
+def _base64() -> ModuleType:
+    return ways.choose("text.base64")
 
 
 class ByteStream(Protocol):
@@ -192,14 +197,14 @@ class Base64Stream:
         if not self._letters:
             at = self._offset_of(first)
             data = read_bytes(self._source, at, min(self._offset_of(last - 1) + 1, self._end))
-            end, count = base64.decode_base64(data, self._line, self._gap, first % self._line, out)
+            end, count = _base64().decode_base64(data, self._line, self._gap, first % self._line, out)
             # A line of another length, behind what had been proved: count all letters, and begin again.
             if count < out.size and self._index_from(at + end):
                 self._check_letters(stop)
                 return self.read(start, stop)
         else:
             at, data = self._read_block(first, last)
-            end, count = base64.decode_base64(data, 0, 0, 0, out)
+            end, count = _base64().decode_base64(data, 0, 0, 0, out)
         if count < out.size:
             found = data[end : end + 8].tobytes()
             msg = f"not base64, {found!r}" if found else "base64 text ends too early"
@@ -224,7 +229,7 @@ class Base64Stream:
     def _breaks_from(self, line: int, size: int = 1 << 30) -> bool:
         """Whether lines are not equal from the start of one on."""
         data = read_bytes(self._source, line, min(line + size, self._end))
-        return bool(base64.find_irregular(data, self._line, self._gap) >= 0)
+        return bool(_base64().find_irregular(data, self._line, self._gap) >= 0)
 
     def _prove_lines(self, letters: int) -> None:
         """Make sure that lines are equal up to a letter."""
@@ -236,7 +241,7 @@ class Base64Stream:
         with self._lock:
             while self._proved < offset and not self._letters:
                 stop = min(self._proved + step, self._end)
-                if base64.find_irregular(read_bytes(self._source, self._proved, stop), self._line, self._gap) >= 0:
+                if _base64().find_irregular(read_bytes(self._source, self._proved, stop), self._line, self._gap) >= 0:
                     self._index_blocks()
                     return
                 self._proved = stop
@@ -261,7 +266,7 @@ class Base64Stream:
         """Count the letters of all blocks."""
         counts, pads, odd = [0], 0, False
         for at in range(self._first, self._end, _BLOCK_BYTES):
-            letters, padding, strange = base64.count_letters(
+            letters, padding, strange = _base64().count_letters(
                 read_bytes(self._source, at, min(at + _BLOCK_BYTES, self._end))
             )
             counts.append(counts[-1] + letters)
@@ -286,5 +291,5 @@ class Base64Stream:
         j = min(len(self._letters) - 1, bisect.bisect_left(self._letters, last))
         at = self._first + i * _BLOCK_BYTES
         data = read_bytes(self._source, at, min(self._first + j * _BLOCK_BYTES, self._end))
-        skipped = base64.skip_letters(data, first - self._letters[i])
+        skipped = _base64().skip_letters(data, first - self._letters[i])
         return at + skipped, data[skipped:]

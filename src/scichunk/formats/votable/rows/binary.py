@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs import ways
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.structure import Field
@@ -62,8 +63,7 @@ class VariableRows(BinaryRows):
 
     def _reach_of_rows(self, bits: Any, units: Any) -> int:
         """How far the beginning of the stream can be rows; -1 where it cannot, and where a short one ends otherwise than with a row."""
-        from scichunk.codecs.text.votable_rows import walk_rows
-
+        walk_rows = ways.choose("text.votable_rows").walk_rows
         size = min(self.stream.size, PIECE_BYTES)
         data = self.stream.read(0, size)
         slots = np.arange(len(self.fields))
@@ -129,6 +129,7 @@ class VariableRows(BinaryRows):
         at, row = self._row_offsets[i], self._rows[i]
         if at < wanted_from or skip:
             at, row = self._skip_rows(at, row, wanted_from, skip)
+        ways.announce("binary", min(max(0, limit - at), left * self.stream.size // max(1, self._rows[-1])))
         parts = self._decode_rows(at, row, wanted, policy, limit=limit, left=left)
         if self._end >= 0 and (rows.last_byte >= self.stream.size if rows.start < 0 else rows.stop >= self._rows[-1]):
             self._check_end(policy)
@@ -174,8 +175,7 @@ class VariableRows(BinaryRows):
 
     def _count_rows(self, at: int, size: int) -> tuple[int, int, int]:
         """Count the rows of a piece."""
-        from scichunk.codecs.text.votable_rows import walk_rows
-
+        walk_rows = ways.choose("text.votable_rows").walk_rows
         self.stream.prove(at + size)
         data = self.stream.read(at, max(at, min(at + size, self.stream.size)))
         # A row has at least its null flags, and four bytes for the length of each array.
@@ -188,8 +188,7 @@ class VariableRows(BinaryRows):
 
     def _skip_rows(self, at: int, row: int, offset: int, rows: int) -> tuple[int, int]:
         """Go on to the first row at a place or behind it, or over some rows."""
-        from scichunk.codecs.text.votable_rows import walk_rows
-
+        walk_rows = ways.choose("text.votable_rows").walk_rows
         size = self.piece
         while at < offset or rows:
             data = self.stream.read(at, min(at + size, self.stream.size))
@@ -209,8 +208,7 @@ class VariableRows(BinaryRows):
 
     def _decode_rows(self, at: int, row: int, wanted: Sequence[int], policy: Policy, *, limit: int, left: int) -> Parts:
         """Decode rows from a place on, up to a place and at most ``left`` of them."""
-        from scichunk.codecs.text.votable_rows import walk_rows
-
+        walk_rows = ways.choose("text.votable_rows").walk_rows
         slots = self._none.copy()
         slots[list(wanted)] = np.arange(len(wanted))
         parts: Parts = [[] for _ in wanted]
@@ -245,25 +243,24 @@ class VariableRows(BinaryRows):
         self, data: Bytes, starts: Any, counts: Any, wanted: Sequence[int], *, policy: Policy, first: int
     ) -> list[ColumnPart]:
         """Decode the wanted fields of rows whose places are known, from row ``first`` on."""
-        from scichunk.codecs.text.votable_rows import gather_ranges, gather_values
-
+        kernels = ways.choose("text.votable_rows")
         rows = starts.shape[1]
         flags = np.empty((rows, self.masks), np.uint8)
-        _require_bytes(gather_values(data, starts[-1], self.masks, flags.reshape(-1)))
+        _require_bytes(kernels.gather_values(data, starts[-1], self.masks, flags.reshape(-1)))
         parts = []
         for slot, column in enumerate(wanted):
             number, bits = int(self.numbers[column]), int(self.bits[column])
             if number >= 0:
                 size = (bits * number + 7) // 8
                 raw = np.empty((rows, size), np.uint8)
-                _require_bytes(gather_values(data, starts[slot], size, raw.reshape(-1)))
+                _require_bytes(kernels.gather_values(data, starts[slot], size, raw.reshape(-1)))
                 items = None
             else:
                 units = int(self.units[column])
                 items = counts[slot] // units
                 sizes = (items * units * bits + 7) >> 3
                 raw = np.empty(int(sizes.sum()), np.uint8)
-                _require_bytes(gather_ranges(data, starts[slot], sizes, raw))
+                _require_bytes(kernels.gather_ranges(data, starts[slot], sizes, raw))
                 if units > 1 and self.fields[column].datatype == "bit":
                     raw = pad_items(raw, items, units)
             part = self.part_of(column, raw, items, flags=flags, policy=policy, first=first)

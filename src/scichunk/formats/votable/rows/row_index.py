@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, Span, find_oddities, is_near, read_bytes
 from scichunk.formats.votable.document.scan import Document
 
@@ -96,8 +97,7 @@ class RowIndex:
 
     def _count_block(self) -> None:
         """Count the rows of the next block; what is unusual in it is found, and left out."""
-        from scichunk.codecs.text.cells import count_rows
-
+        count_rows = ways.choose("text.cells").count_rows
         source, body, at = self.document.source, self.body, self._starts[-1]
         end = min(at + _BLOCK_BYTES, body.stop)
         rows, unusual = count_rows(pad_bytes(self._fetch_bytes(at, end + SLACK_BYTES), end - at), self.prefix)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.codecs.text import cells as kernels
+from scichunk.codecs import ways
+from scichunk.codecs.text import states
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.markup import Body, read_bytes
@@ -30,6 +32,10 @@ _MOST_CELLS: Final = 1 << 16
 
 Bytes = npt.NDArray[np.uint8]
 Parts = list[list[ColumnPart]]
+
+
+def _cells() -> ModuleType:
+    return ways.choose("text.cells")
 
 
 class TableData:
@@ -99,6 +105,7 @@ class TableData:
         index.advance_rows(rows.stop)
         offset, before = index.place_before_row(rows.start)
         count = min(rows.stop, index.n_rows) - rows.start
+        ways.announce("tabledata", (self.body.stop - offset) * max(0, count) // max(1, index.n_rows - before))
         run = _SpanReader(self, offset, self.body.stop, wanted, policy, first=rows.start, count=max(0, count))
         return run.decode_all(rows.start - before)
 
@@ -109,6 +116,7 @@ class TableData:
             index.count_up_to(rows.last_byte)  # proves that the table has not ended before
         start, stop = index.offset_outside(rows.first_byte), min(rows.last_byte, body.stop)
         known = index.near or rows.start >= 0
+        ways.announce("tabledata", max(0, stop - start))
         run = _SpanReader(self, min(start, stop), stop, wanted, policy, first=before if known else -1, count=-1)
         # The row before belongs to the partition before.
         if start > body.start:
@@ -156,7 +164,7 @@ class _SpanReader:
         """Go to the first row that begins at the place or behind it."""
         while self.offset < self.stop:
             data = read_bytes(self.source, self.offset, min(self.body.stop, self.offset + self.piece))
-            found = kernels.find_row(data, 0, 0, self.prefix)
+            found = _cells().find_row(data, 0, 0, self.prefix)
             if found >= 0:
                 self.offset += found
                 return
@@ -170,7 +178,7 @@ class _SpanReader:
             data = read_bytes(self.source, at, min(self.offset + 32, self.source.fingerprint.size))
             size = self.offset - at + 32
             data = data if data.size >= size else np.concatenate([data, np.zeros(size - data.size, np.uint8)])
-            rows += kernels.count_rows(data, self.prefix)[0]
+            rows += _cells().count_rows(data, self.prefix)[0]
         self.first, self._relative = rows, False
 
     def decode_all(self, skip: int) -> Parts:
@@ -181,7 +189,7 @@ class _SpanReader:
             data = read_bytes(self.source, self.offset, end)
             before = self.offset
             if skip:
-                at = kernels.find_row(data, 0, skip, self.prefix)
+                at = _cells().find_row(data, 0, skip, self.prefix)
                 if at < 0:
                     size = self._enlarge_piece(size, end)
                     continue
@@ -220,24 +228,24 @@ class _SpanReader:
             starts = np.empty((len(self.wanted), rows), np.int32)
             stops = np.empty_like(starts)
             seen = np.zeros(len(self.wanted), np.uint8)
-            count, at, status, cells = kernels.tokenize_rows(
+            count, at, status, cells = _cells().tokenize_rows(
                 data, at, limit, columns, self.slots, self.prefix, starts, stops, seen
             )
             if count:
                 self._decode_cells(data, starts[:, :count], stops[:, :count], seen, base)
             self.offset = base + at
-            if status == kernels.DONE:
+            if status == states.DONE:
                 if count < rows:
                     return
                 continue
-            if status == kernels.CUT:
+            if status == states.CUT:
                 if last and not count:
                     self._report_unfinished()
                 return
-            if status == kernels.CLOSED and self._ends_table(data[at:]):
+            if status == states.CLOSED and self._ends_table(data[at:]):
                 return
             # What the fast tokenizer does not know (CDATA, attributes, other tags) is read by expat, row by row, from where it stopped.
-            if status == kernels.CELLS:
+            if status == states.CELLS:
                 self._check_cells(cells, base + at)
             moved = self._decode_with_expat(data[at:], limit - at, base + at, last=last)
             at += moved
@@ -308,7 +316,7 @@ class _SpanReader:
             cuts = np.zeros(len(rows) + 1, np.int32)
             np.cumsum([len(e) for e in encoded], out=cuts[1:])
             buffer = np.frombuffer(b"".join(encoded), np.uint8)
-            seen = kernels.HIGH if buffer.size and int(buffer.max()) > 127 else 0
+            seen = states.HIGH if buffer.size and int(buffer.max()) > 127 else 0
             texts = CellTexts(buffer, cuts[:-1], cuts[1:], seen, lambda r: f"row {first + r}, byte {base + places[r]}")
             self._add_column(slot, column, texts)
         self._advance_rows(len(rows))

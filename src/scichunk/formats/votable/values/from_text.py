@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.text import cells, numbers
-from scichunk.codecs.text import texts as text
+from scichunk.codecs import ways
+from scichunk.codecs.text import states
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.values.column_part import Array, ColumnPart, Mask, declared_null
@@ -25,6 +26,14 @@ _INTEGER: Final = re.compile(r"[+-]?\d+")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
 
+def _numbers() -> ModuleType:
+    return ways.choose("text.numbers")
+
+
+def _texts() -> ModuleType:
+    return ways.choose("text.texts")
+
+
 @dataclass(slots=True)
 class CellTexts:
     """The cells of one field in some rows: places in a buffer."""
@@ -33,10 +42,15 @@ class CellTexts:
     starts: Spans
     stops: Spans
     seen: int
-    """What is in them, see :mod:`scichunk.codecs.text.cells`."""
+    """What is in them, see :mod:`scichunk.codecs.text.states`."""
     where: Callable[[int], str]
     """Says where a row is."""
     encoding: str = "utf-8"
+
+    def __post_init__(self) -> None:
+        """Make the buffer one that cannot be written to: kernels are compiled for one kind of array."""
+        self.data = self.data.view()
+        self.data.flags.writeable = False
 
     def cell_text(self, row: int) -> str:
         """Return one cell."""
@@ -66,9 +80,9 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
         If a text is no value of the field's type (or, by the policy, that becomes null).
     """
     context = _Context(field, policy, diagnostics)
-    if given.seen & cells.CONTROL:
+    if given.seen & states.CONTROL:
         given = _check_printable(context, given)
-    if given.seen & (cells.AMPERSAND | cells.RETURN) and not field.is_text:
+    if given.seen & (states.AMPERSAND | states.RETURN) and not field.is_text:
         given = _resolve_references(given)
     if field.is_text:
         return _convert_texts(context, given)
@@ -82,7 +96,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
         values, null = _convert_numbers(context, given)
         return ColumnPart(rows, values, null)
     counts = np.empty(rows, np.int32)
-    total, comma = text.count_tokens(given.data, given.starts, given.stops, counts)
+    total, comma = _texts().count_tokens(given.data, given.starts, given.stops, counts)
     if comma >= 0:
         context.add("comma", 1, given.where(comma))
     # Elements are separated by white space (section 5.1); commas are what some services write, and are told of.
@@ -101,7 +115,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
     count = total if shape.variable else rows * size
     _check_size(count, total, given)
     firsts, lasts = np.empty(count, np.int32), np.empty(count, np.int32)
-    text.split_tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
+    _texts().split_tokens(given.data, given.starts, given.stops, -1 if shape.variable else size, firsts, lasts)
     inner = _Inner(given, counts if shape.variable else None, size)
     values, null = _convert_numbers(context, replace(given, starts=firsts, stops=lasts, where=inner.where))
     if pair == 2:
@@ -163,24 +177,24 @@ def _check_printable(context: _Context, given: CellTexts) -> CellTexts:
     bad = (data < 32) & (data != 9) & (data != 10) & (data != 13)
     first = next((i for i in range(given.starts.size) if bad[given.starts[i] : given.stops[i]].any()), -1)
     if first < 0:  # in a row that was not taken
-        return replace(given, seen=given.seen & ~cells.CONTROL)
+        return replace(given, seen=given.seen & ~states.CONTROL)
     what = "a control character that XML forbids"
     context.diagnostics.refuse(context.policy, "encoding", context.field.name, given.where(first), what)
     # "?" has one byte, so that the places of all cells stay.
     data[bad] = 63
-    return replace(given, data=data, seen=given.seen & ~cells.CONTROL)
+    return replace(given, data=data, seen=given.seen & ~states.CONTROL)
 
 
 def _resolve_references(given: CellTexts) -> CellTexts:
     """Replace XML references in the cells."""
     data, offsets = _unescape(given)
-    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & cells.HIGH)
+    return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & states.HIGH)
 
 
 def _unescape(given: CellTexts) -> tuple[npt.NDArray[np.uint8], Spans]:
     out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
     offsets = np.empty(given.starts.size + 1, np.int32)
-    used = text.unescape_texts(given.data, given.starts, given.stops, out, offsets)
+    used = _texts().unescape_texts(given.data, given.starts, given.stops, out, offsets)
     if used < 0:
         msg = f"an entity that is not defined in {given.cell_text(-1 - used)[:60]!r}"
         raise FormatError(msg, part=given.where(-1 - used))
@@ -193,17 +207,17 @@ def _convert_numbers(context: _Context, given: CellTexts) -> tuple[Array, Mask |
     state = np.empty(rows, np.uint8)
     if field.kind == "?":
         flags = np.empty(rows, np.bool_)
-        others = numbers.parse_booleans(given.data, given.starts, given.stops, flags, state)
+        others = _numbers().parse_booleans(given.data, given.starts, given.stops, flags, state)
         if others:
             for i, found in _iterate_others(given, state):
                 context.refuse(given.where(i), found)
-                state[i] = numbers.EMPTY
+                state[i] = states.EMPTY
         return flags, _null_mask(state)
     if field.kind in {"u1", "i2", "i4", "i8"}:
         return _convert_integers(context, given, state)
     # Floats are read as doubles and rounded once more, as astropy does.
     found_ = np.empty(rows, np.float64)
-    if numbers.parse_floats(given.data, given.starts, given.stops, found_, state):
+    if _numbers().parse_floats(given.data, given.starts, given.stops, found_, state):
         _odd_floats(context, given, found_, state)
     kind = "f4" if field.kind in {"f4", "c8"} else "f8"
     with np.errstate(over="ignore"):
@@ -216,12 +230,12 @@ def _convert_numbers(context: _Context, given: CellTexts) -> tuple[Array, Mask |
 
 
 def _iterate_others(given: CellTexts, state: npt.NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
-    for i in np.flatnonzero(state == numbers.OTHER).tolist():
+    for i in np.flatnonzero(state == states.OTHER).tolist():
         yield i, given.cell_text(i).strip()
 
 
 def _null_mask(state: npt.NDArray[np.uint8]) -> Mask | None:
-    null = state == numbers.EMPTY
+    null = state == states.EMPTY
     return null if null.any() else None
 
 
@@ -234,9 +248,9 @@ def _odd_floats(context: _Context, given: CellTexts, values: Array, state: npt.N
     bad, first = 0, ""
     for i, found in _iterate_others(given, state):
         if _FLOAT.fullmatch(found) or found.lower().lstrip("+-") == "infinity":
-            values[i], state[i] = float(found), numbers.VALUE
+            values[i], state[i] = float(found), states.VALUE
         else:
-            state[i] = numbers.EMPTY
+            state[i] = states.EMPTY
             bad, first = bad + 1, first or given.where(i)
     if bad:
         context.add("no number", bad, first)
@@ -248,20 +262,20 @@ def _convert_integers(context: _Context, given: CellTexts, state: npt.NDArray[np
     dtype = np.dtype(field.kind)
     low, high = int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
     wide = np.empty(given.starts.size, np.int64)
-    others = numbers.parse_integers(given.data, given.starts, given.stops, low, high, wide, state)
+    others = _numbers().parse_integers(given.data, given.starts, given.stops, low, high, wide, state)
     beyond: list[int] = []
     nearest: list[int] = []
     for i, found in _iterate_others(given, state) if others else ():
         value = _parse_integer(found)
-        state[i] = numbers.EMPTY
+        state[i] = states.EMPTY
         if value is None:
             if found.lower() != "nan":
                 context.refuse(given.where(i), found)
         elif low <= value <= high:
-            wide[i], state[i] = value, numbers.VALUE
+            wide[i], state[i] = value, states.VALUE
         # Unsigned bytes below 0 and hexadecimals beyond the type become the nearest; other integers beyond it are null, and told of.
         elif policy.astropy_compat or (value < 0 and low == 0) or found[:2] in {"0x", "0X"}:
-            wide[i], state[i] = min(max(value, low), high), numbers.VALUE
+            wide[i], state[i] = min(max(value, low), high), states.VALUE
             nearest.append(i)
         else:
             beyond.append(i)
@@ -289,7 +303,7 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
     """Convert cells of arrays of bits, which are written as digits 0 and 1."""
     shape, rows = context.field.shape, given.starts.size
     counts = np.empty(rows, np.int32)
-    total, bad = text.count_digits(given.data, given.starts, given.stops, counts)
+    total, bad = _texts().count_digits(given.data, given.starts, given.stops, counts)
     if bad >= 0:
         context.refuse(given.where(bad), given.cell_text(bad))
     if shape.variable:
@@ -298,7 +312,7 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
             _refuse_length(context, given, row, int(counts[row]), f"a multiple of {shape.size}")
         total = _empty_rows(given, wrong, counts, total)
         out = np.empty(total, np.bool_)
-        text.parse_bits(given.data, given.starts, given.stops, -1, out)
+        _texts().parse_bits(given.data, given.starts, given.stops, -1, out)
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // shape.size, out=offsets[1:])
         return ColumnPart(rows, out, None, None, None, offsets)
@@ -309,27 +323,27 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
         context.add("array length", wrong.size, given.where(int(wrong[0])))
     _check_size(rows * shape.size, total, given)
     out = np.empty(rows * shape.size, np.bool_)
-    text.parse_bits(given.data, given.starts, given.stops, shape.size, out)
+    _texts().parse_bits(given.data, given.starts, given.stops, shape.size, out)
     return ColumnPart(rows, out, None, empty if empty.any() else None)
 
 
 def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:
     """Convert cells to texts in UTF-8, which the length of the field limits."""
     field, rows = context.field, given.starts.size
-    if given.seen & (cells.AMPERSAND | cells.RETURN):
+    if given.seen & (states.AMPERSAND | states.RETURN):
         data, offsets = _unescape(given)
     else:
         data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
         offsets = np.empty(rows + 1, np.int32)
-        text.copy_texts(given.data, given.starts, given.stops, data, offsets)
-    if given.seen & cells.GREATER and b"]]>" in given.data.tobytes():
+        _texts().copy_texts(given.data, given.starts, given.stops, data, offsets)
+    if given.seen & states.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
             if "]]>" in given.cell_text(row):
                 context.diagnostics.refuse(
                     context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
                 )
     report = Report(field.name, context.policy, context.diagnostics, given.where)
-    if given.seen & cells.HIGH:
+    if given.seen & states.HIGH:
         from scichunk.formats.votable.values.strings import to_utf8
 
         data, offsets = to_utf8(data, offsets, given.encoding, report)

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from scichunk.codecs import ways
 from scichunk.core.tables import TableStream
 from scichunk.errors import FormatError
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
@@ -80,8 +81,6 @@ def _write_lines(out: IO[bytes], data: bytes) -> None:
 
 def _encode_rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes:
     """Bytes of some rows: flags of nulls, then the fields (VOTable 1.5, section 5.4)."""
-    from scichunk.codecs.text.votable_rows import scatter_ranges
-
     count = batch.num_rows
     flags = np.zeros((count, (len(fields) + 7) // 8 * 8), np.bool_)
     for number, array in enumerate(batch.columns):
@@ -95,6 +94,8 @@ def _encode_rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -
     widths = np.sum(sizes, axis=0, dtype=np.int64) if sizes else np.zeros(count, np.int64)
     targets = np.cumsum(widths) - widths
     out = np.empty(int(widths.sum()), np.uint8)
+    ways.announce("binary", out.size)
+    scatter_ranges = ways.choose("text.votable_rows").scatter_ranges
     for (data, _), size in zip(pieces, sizes, strict=True):
         if not scatter_ranges(np.ascontiguousarray(data), np.ascontiguousarray(size, np.int64), targets, out):
             msg = "fields whose bytes are not as many as their sizes say"

@@ -1,0 +1,146 @@
+"""Filling the cache of compiled code before it is needed, and saying what is in it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+__all__ = ["describe_surroundings", "warm_up"]
+
+
+def warm_up(formats: Iterable[str] = ()) -> list[str]:
+    """Compile all kernels that files of some formats need, or load what the cache has of them.
+
+    Parameters
+    ----------
+    formats
+        Names of formats; none: all.
+
+    Returns
+    -------
+    list of str
+        The families of kernels that are there now.
+
+    Raises
+    ------
+    FormatError
+        If there is no such format.
+    """
+    families = _families(formats)
+    for family in families:
+        _compile(family)
+    return families
+
+
+def _families(formats: Iterable[str]) -> list[str]:
+    from scichunk.core import registry
+
+    names = list(formats) or list(registry.list_formats())
+    return list(dict.fromkeys(family for name in names for family in registry.get_format(name).kernels))
+
+
+def _compile(family: str) -> None:
+    import numpy as np
+
+    from scichunk.codecs import _numba, ways
+    from scichunk.codecs.compiling import sole_compiler
+    from scichunk.codecs.predictors import compile_float
+    from scichunk.codecs.signatures import FIRST, LATER
+
+    for name in ways.FAMILIES[family]:
+        if name == "float_predictor":  # one function, made for each width of a float
+            for width in (4, 8):
+                compile_float(np.dtype(f"u{width}"))
+            continue
+        module = import_module(f"scichunk.codecs.{name}")
+        with sole_compiler(_numba.folder_of(module), wait=True):
+            for table in (FIRST, LATER):
+                _numba.prepare(module, table.get(name, {}))
+
+
+def _kernels() -> Iterator[tuple[str, Any]]:
+    """All kernels that :mod:`scichunk.codecs.signatures` names, with their family."""
+    from scichunk.codecs import _numba, ways
+    from scichunk.codecs.signatures import FIRST, LATER
+
+    for family, names in ways.FAMILIES.items():
+        for name in names:
+            if name == "float_predictor":
+                continue
+            module: ModuleType = import_module(f"scichunk.codecs.{name}")
+            found = {**FIRST.get(name, {}), **LATER.get(name, {})}
+            yield from ((family, kernel) for kernel in _numba.kernels_of(module, found))
+
+
+def describe_surroundings() -> tuple[list[str], bool]:
+    """Say where compiled code is kept, whether that can be written, what is in it, and what this process remembers.
+
+    Returns
+    -------
+    list of str
+        Lines for people.
+    bool
+        Whether all is well: the folder can be written.
+    """
+    import scichunk
+    from scichunk.codecs import _numba, compiling
+
+    lines = [
+        f"scichunk {scichunk.__version__}, Python {platform.python_version()}, {platform.platform()}",
+        f"libraries: {', '.join(_versions())}",
+    ]
+    families: dict[str, list[bool]] = {}
+    folders: set[Path] = set()
+    for family, kernel in _kernels():
+        families.setdefault(family, []).append(_numba.is_warm(kernel))
+        if kernel.stats.cache_path is not None:
+            folders.add(Path(kernel.stats.cache_path))
+    writable = bool(folders) and all(_is_writable(folder) for folder in folders)
+    states = {folder: "writable" if _is_writable(folder) else "NOT writable" for folder in sorted(folders)}
+    lines += [f"compiled code: {folder} ({state})" for folder, state in states.items()]
+    if not folders:
+        lines.append("compiled code: no folder can be written; each process compiles anew. Set SCICHUNK_CACHE_DIR.")
+    named = [n for n in ("SCICHUNK_CACHE_DIR", "NUMBA_CACHE_DIR", "NUMBA_CPU_NAME") if os.environ.get(n)]
+    for name in named:
+        unused = name.endswith("DIR") and not _is_writable(Path(os.environ[name]))
+        lines.append(f"  {name}={os.environ[name]}{' (NOT writable, so it is not used)' if unused else ''}")
+    lines.append(f"compiled for: {_processor()}")
+    for family, warm in families.items():
+        lines.append(f"  {family}: {sum(warm)} of {len(warm)} kernels compiled")
+    if not all(all(warm) for warm in families.values()):
+        lines.append("  scichunk warmup compiles the rest")
+    lines += [f"lock while compiling: {compiling.lock_path(folder)}" for folder in sorted(folders)]
+    lines += ["", "caches of this process:", str(scichunk.cache_info())]
+    return lines, writable
+
+
+def _is_writable(folder: Path) -> bool:
+    """Whether files can be made in a folder, or in the one that it would be made in."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def _processor() -> str:
+    import llvmlite.binding as llvm
+
+    from scichunk.codecs._numba import CONFIG
+
+    return str(CONFIG.CPU_NAME or llvm.get_host_cpu_name())
+
+
+def _versions() -> Iterator[str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in ("numpy", "dask", "xarray", "pyarrow", "imagecodecs", "rasterio", "astropy", "numba", "llvmlite"):
+        try:
+            yield f"{name} {version(name)}"
+        except PackageNotFoundError:
+            yield f"{name} is missing"
+    yield f"byte order {sys.byteorder}"

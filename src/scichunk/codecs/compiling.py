@@ -1,0 +1,82 @@
+"""Loading compiled code, and compiling it in one process of a machine at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+from scichunk.codecs.signatures import FIRST
+
+__all__ = ["lock_path", "prepare_module", "sole_compiler"]
+
+_ready: set[str] = set()
+_preparing = threading.Lock()
+
+
+def _after_fork() -> None:
+    global _preparing  # noqa: PLW0603  # another thread of the parent may have held it
+    _preparing = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def lock_path(folder: Path) -> Path:
+    """The file that is locked while a process compiles what is kept in a folder."""
+    return folder / "scichunk-compiling.lock"
+
+
+@contextlib.contextmanager
+def sole_compiler(folder: Path | None, *, wait: bool = False) -> Iterator[bool]:
+    """Be the process that compiles; False if another one is. The system frees the lock of a process that ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:  # not on Windows: each process compiles
+        yield True
+        return
+    try:
+        if folder is None:
+            raise OSError  # noqa: TRY301
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(lock_path(folder), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:  # no place for the file, nor for what is compiled: each process compiles
+        yield True
+        return
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(handle)
+
+
+def prepare_module(name: str) -> bool:
+    """Load the kernels of a module, or compile them; False if another thread or process compiles at this moment."""
+    if name in _ready:
+        return True
+    if not _preparing.acquire(blocking=False):
+        return False
+    try:
+        from scichunk.codecs import _numba
+
+        module = import_module(f"scichunk.codecs.{name}")
+        signatures = FIRST.get(name, {})
+        if all(map(_numba.is_warm, _numba.kernels_of(module, signatures))):
+            _numba.prepare(module, signatures)
+        else:
+            with sole_compiler(_numba.folder_of(module)) as mine:
+                if not mine:
+                    return False
+                _numba.prepare(module, signatures)
+        _ready.add(name)
+        return True
+    finally:
+        _preparing.release()
