@@ -54,6 +54,15 @@ _choosing_folder = threading.Lock()
 _warned = threading.Event()
 
 
+def _after_fork() -> None:
+    global _choosing_folder  # noqa: PLW0603  # another thread of the parent may have held it
+    _choosing_folder = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class _LenientCache(FunctionCache):  # type: ignore[misc]  # numba has no types
     """Numba's cache of one function, in which a file that cannot be read or written is one that is not there."""
 

@@ -41,13 +41,16 @@ kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables
 RICE, HCOMPRESS and PLIO 0.07 to 0.09 and 0.004 by MB of pixels. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as
 long as loading kernels does."""
 
+_CALL_BYTES: Final = 1 << 14
+"""What a call takes beside its bytes, in the same measure: 1 to 2 ms, of the 0.5 s that kernels take to load."""
+
 _FAMILY: Final = {module: family for family, modules in FAMILIES.items() for module in modules}
 _announced = dict.fromkeys(FAMILIES, 0)
 
 
 def announce(family: str, nbytes: int) -> None:
     """Say that so many bytes of a kind are about to be decoded; the count of the process decides for :func:`choose`."""
-    _announced[family] += nbytes  # races only shift the moment
+    _announced[family] += nbytes + _SHARE[family] * _CALL_BYTES  # races only shift the moment
 
 
 def wants_kernels(family: str) -> bool:
