@@ -62,11 +62,23 @@ print(sorted(m for m in set(sys.modules) - before if m.partition(".")[0] not in 
 
 @pytest.mark.slow
 def test_the_engine_module_is_imported_in_milliseconds(tmp_path):
+    """5 ms of processor time, measured by a loop of as much in the same process: what else the machine does slows both down."""
     code = """
 import time, xarray, xarray.backends.plugins
-t = time.perf_counter()
+t = time.process_time()
 import scichunk.adapters.xarray.engine
-print((time.perf_counter() - t) * 1000)
+took = time.process_time() - t
+t = time.process_time()
+for _ in range(150_000):
+    pass
+print(took / (time.process_time() - t))
 """
     run(code, tmp_path)
-    assert min(float(run(code, tmp_path)) for _ in range(5)) < 5
+    assert min(float(run(code, tmp_path)) for _ in range(5)) < 1
+
+
+def test_the_engine_module_imports_few_modules():
+    out = run(
+        "import sys, xarray; import scichunk.adapters.xarray.engine; print(*(m for m in sys.modules if m.startswith('scichunk')))"
+    )
+    assert 0 < len(out.split()) <= 12
