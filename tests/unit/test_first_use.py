@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import scichunk
+from scichunk.codecs.compiling import sole_compiler
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / "test_data"
@@ -194,6 +195,31 @@ for lock in sys.argv[1:]:
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_child_does_not_keep_the_lock_of_its_parent(tmp_path):
+    """A child forked while its parent compiles has a copy of the descriptor, and with it the lock."""
+    with sole_compiler(tmp_path) as mine:
+        assert mine
+        with sole_compiler(tmp_path) as another:
+            assert not another
+        heard, speaks = os.pipe()
+        child = os.fork()
+        if child == 0:
+            signal.alarm(60)
+            os.write(speaks, b"!")
+            signal.pause()
+        os.close(speaks)
+        assert os.read(heard, 1) == b"!"
+        os.close(heard)
+    try:
+        with sole_compiler(tmp_path) as again:
+            assert again
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no flock")

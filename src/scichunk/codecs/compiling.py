@@ -15,11 +15,16 @@ __all__ = ["lock_path", "prepare_module", "sole_compiler"]
 
 _ready: set[str] = set()
 _preparing = threading.Lock()
+_locked: set[int] = set()
+"""Descriptors of the files that this process has locked, or tries to."""
 
 
 def _after_fork() -> None:
     global _preparing  # noqa: PLW0603  # another thread of the parent may have held it
     _preparing = threading.Lock()
+    for handle in _locked:  # a lock lasts as long as any copy of its descriptor, and a child may live for days
+        os.close(handle)
+    _locked.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -47,6 +52,7 @@ def sole_compiler(folder: Path | None, *, wait: bool = False) -> Iterator[bool]:
     except OSError:  # no place for the file, nor for what is compiled: each process compiles
         yield True
         return
+    _locked.add(handle)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -55,7 +61,9 @@ def sole_compiler(folder: Path | None, *, wait: bool = False) -> Iterator[bool]:
         else:
             yield True
     finally:
-        os.close(handle)
+        if handle in _locked:  # else this is a child, which has closed it
+            _locked.remove(handle)
+            os.close(handle)
 
 
 def prepare_module(name: str) -> bool:

@@ -63,7 +63,7 @@ def sky_coordinates(
     axes = axes_of(header, shape)
     if axes.sky is None or any(name in taken for name in axes.names):
         return {}
-    found = _pixel_numbers(axes, shape)
+    found = _make_pixel_coordinates(axes, shape)
     if not celestial:
         return found | _reference_point(axes, (), axes.reference)
     from scichunk.adapters.xarray.computed import LazyCoordinate
@@ -98,7 +98,7 @@ def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -
     count = ds.sizes[dim]
     points = [axes_of(skies[i][0], shape).reference if i in skies else (np.nan, np.nan) for i in range(count)]
     lon, lat = np.array(points, np.float64).T
-    made = _pixel_numbers(axes, shape) | _reference_point(axes, (dim,), (lon, lat))
+    made = _make_pixel_coordinates(axes, shape) | _reference_point(axes, (dim,), (lon, lat))
     for part, name in enumerate((HEADERS, TABLES)):
         texts = [skies[i][part] if i in skies else "" for i in range(count)]
         if any(texts):
@@ -107,7 +107,7 @@ def with_skies(ds: xr.Dataset, dim: str, skies: Mapping[int, tuple[str, str]]) -
     return ds.assign_coords(made)
 
 
-def _pixel_numbers(axes: Axes, shape: tuple[int, ...]) -> dict[str, xr.Variable]:
+def _make_pixel_coordinates(axes: Axes, shape: tuple[int, ...]) -> dict[str, xr.Variable]:
     """Make the coordinates along the dimensions of the sky."""
     from scichunk.adapters.xarray.computed import pixel_numbers
 

@@ -61,8 +61,8 @@ class Thresholds:
 
 USUAL: Final = Thresholds()
 NEAR: Final = Thresholds(unlisted_tile=1 << 21)
-"""For files on this machine. A walk over the packets of a tile takes about 1 ms of Python and NumPy, whatever the size of the tile;
-OpenJPEG walks over them and skips what is not wanted in 0.3 ms a megabyte, reading and copying included."""
+"""For files on this machine. A walk over packets takes about 1 ms of Python and NumPy a tile, more than OpenJPEG takes to skip what is not
+wanted: 36 tiles of 0.8 MB, halved four times, take 48 ms of processor time with the walk and 35 without."""
 
 
 def find_packets(
