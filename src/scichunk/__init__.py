@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
     from scichunk.adapters.dask.frames import read_table
+    from scichunk.adapters.dask.mapping import map_chunks
+    from scichunk.adapters.dask.reductions import reduce
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.reader import WindowReader, reader
@@ -55,6 +57,7 @@ __all__ = [
     "from_votable",
     "info",
     "list_formats",
+    "map_chunks",
     "open",
     "open_stack",
     "options",
@@ -62,6 +65,7 @@ __all__ = [
     "read_table",
     "read_votable",
     "reader",
+    "reduce",
     "to_qtable",
     "votable_header",
     "wcs",
@@ -87,12 +91,14 @@ _WHERE = {
     "WindowReader": "scichunk.adapters.reader",
     "info": "scichunk.adapters.info",
     "list_formats": "scichunk.core.registry",
+    "map_chunks": "scichunk.adapters.dask.mapping",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
     "reader": "scichunk.adapters.reader",
+    "reduce": "scichunk.adapters.dask.reductions",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.formats.votable.api",
     "wcs": "scichunk.adapters.xarray.sky",

@@ -10,7 +10,6 @@ import numpy as np
 
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.opening import dims_of, lazy_array, open_any
-from scichunk.core.grid import ChunkGrid
 from scichunk.core.planning import resolve_chunks, sizes_by_name
 from scichunk.errors import located
 
@@ -84,12 +83,7 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
-    grid = lazy.source.grid
-    if lazy.bands is not None:
-        edge = grid.edges[0]
-        grid = ChunkGrid(
-            lazy.shape, (max(1, min(edge, len(lazy.bands))) if isinstance(edge, int) else 1, *grid.edges[1:])
-        )
+    grid = lazy.grid
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, Mapping) and chunks:
         chunks = sizes_by_name(chunks, dims(), grid, lazy.dtype.itemsize)
