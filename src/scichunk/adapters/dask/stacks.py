@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -24,6 +23,7 @@ from scichunk.core.selection import parse_key
 from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded
 from scichunk.raster.cf import Decoding
 from scichunk.sources import Fingerprint, Location
+from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -126,7 +126,7 @@ class StackArray:
                 raise
             out[...] = self._fill_value(error)
             if self.rules.errors == "warn":
-                warnings.warn(f"filled with {self.rules.fill}: {error}", DataWarning, stacklevel=2)
+                warn_caller(f"filled with {self.rules.fill}: {error}", DataWarning)
 
     def _open_source(self, location: Location, mark: Fingerprint | None) -> Any:
         file = open_file(self.format_name, location, mark)
