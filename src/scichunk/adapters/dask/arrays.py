@@ -83,6 +83,8 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
+    from scichunk.adapters.dask.compact import compact
+
     grid = lazy.grid
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, Mapping) and chunks:
@@ -94,7 +96,7 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     # Content is a task of its own, so that it travels once. Dask then lists all keys, which for very many chunks would fill the memory.
     alone = lazy.handle.location.is_content and math.prod(len(c) for c in found) <= _MOST_KEYS
     name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, str(found))}"  # a text is hashed at once, tuples one by one
-    return da.from_array(
+    made = da.from_array(
         lazy,
         chunks=cast("Any", found),  # dask's annotation knows only "auto"
         name=name,
@@ -104,3 +106,4 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
         inline_array=not alone,
         meta=np.empty((0,) * len(found), lazy.dtype),
     )
+    return compact(made)

@@ -91,11 +91,12 @@ def _to_dask(mapped: MappedArray, chunks: Any) -> da.Array:
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
+    from scichunk.adapters.dask.compact import compact
     from scichunk.core.planning import resolve_chunks
 
     target = parse_bytes(dask.config.get("array.chunk-size"))
     found = resolve_chunks(chunks, mapped.grid, mapped.dtype.itemsize, target)
-    return da.from_array(
+    made = da.from_array(
         mapped,
         chunks=cast("Any", found),
         name=f"map-chunks-{tokenize(mapped, str(found))}",
@@ -105,3 +106,4 @@ def _to_dask(mapped: MappedArray, chunks: Any) -> da.Array:
         inline_array=True,
         meta=np.empty((0,) * mapped.ndim, mapped.dtype),
     )
+    return compact(made)

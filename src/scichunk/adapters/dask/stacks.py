@@ -77,7 +77,6 @@ class StackArray:
         self.inner = ChunkGrid(inner, edges)
         self.grid = ChunkGrid(self.shape, (1, *edges))
         self.dtype = np.dtype(each.decoding.dtype) if each.decoding else each.dtype
-        self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
 
     @property
     def is_remote(self) -> bool:
@@ -86,10 +85,7 @@ class StackArray:
 
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
-        # Once a process, and not once a task: all names are unpacked together.
-        if self._unpacked is None:
-            self._unpacked = self.files.unpack()
-        unpacked, chosen = self._unpacked, region.axes[0]
+        unpacked, chosen = self.files.unpack(), region.axes[0]
         numbers, decoding = axis_positions(chosen).tolist(), self.each.decoding
         axes = list(region.axes[1:])
         if self.each.bands is not None:
@@ -307,6 +303,8 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
+    from scichunk.adapters.dask.compact import compact
+
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if chunks is None or chunks is True or (isinstance(chunks, str) and chunks == "auto"):
         sizes = auto_chunks(stack.inner, stack.dtype.itemsize, target)
@@ -315,17 +313,18 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
         chunks = (_files_a_chunk(stack, each, target) if whole else 1, *sizes)
     found = resolve_chunks(chunks, stack.grid, stack.dtype.itemsize, target)
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
-    return da.from_array(
+    made = da.from_array(
         stack,
         chunks=cast("Any", found),
         name=name,
         lock=False,
         asarray=False,
         fancy=True,
-        # The packed names of all files are larger than a task: they are one node of the graph, which all tasks share.
-        inline_array=False,
+        # Packed names and versions of very many files are larger than a task: then they are one node of the graph, which all tasks share.
+        inline_array=stack.files.is_small,
         meta=np.empty((0,) * stack.ndim, stack.dtype),
     )
+    return compact(made)
 
 
 def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:
