@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.reader import WindowReader, reader
+    from scichunk.adapters.saving import save_index
     from scichunk.adapters.tables import to_qtable
     from scichunk.adapters.xarray.sky import wcs
     from scichunk.adapters.xarray.stacks import open_stack
@@ -66,6 +67,7 @@ __all__ = [
     "read_votable",
     "reader",
     "reduce",
+    "save_index",
     "to_qtable",
     "votable_header",
     "wcs",
@@ -99,6 +101,7 @@ _WHERE = {
     "read_votable": "scichunk.formats.votable.api",
     "reader": "scichunk.adapters.reader",
     "reduce": "scichunk.adapters.dask.reductions",
+    "save_index": "scichunk.adapters.saving",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.formats.votable.api",
     "wcs": "scichunk.adapters.xarray.sky",

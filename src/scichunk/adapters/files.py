@@ -17,7 +17,7 @@ from scichunk.adapters.names import pack_names, unpack_names
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location
 
-__all__ = ["Files", "work_together"]
+__all__ = ["Files", "Unpacked", "keep_unpacked", "work_together"]
 
 T = TypeVar("T")
 Unpacked = list[tuple[Location, Fingerprint | None]]
@@ -58,7 +58,7 @@ class Files:
 
     def unpack(self) -> Unpacked:
         """Return location and version of each file; made once a process, since each task may bring its own copy of this."""
-        return _unpacked.get_or_make(self.digest, self._unpack)
+        return keep_unpacked(self.digest, self._unpack)
 
     def _unpack(self) -> Unpacked:
         sizes = np.frombuffer(zlib.decompress(self.sizes), np.int64).tolist()
@@ -83,6 +83,11 @@ class Files:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return "scichunk-files", self.digest
+
+
+def keep_unpacked(key: str, make: Callable[[], Unpacked]) -> Unpacked:
+    """Return locations and versions of the files of a stack, which are made once a process."""
+    return _unpacked.get_or_make(key, make)
 
 
 def work_together(work: Callable[[int], T], numbers: Sequence[int], *, remote: bool) -> list[T]:

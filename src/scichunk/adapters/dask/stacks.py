@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
+from scichunk.adapters.indexes import StoredFiles
 from scichunk.adapters.lazy import axis_positions, pick_bands
 from scichunk.adapters.opening import dims_of
 from scichunk.buffers import allocate_result
@@ -65,7 +66,9 @@ class StackArray:
         What becomes of files that cannot be read.
     """
 
-    def __init__(self, format_name: str, files: Files, array_id: ArrayId, each: OneFile, rules: Rules) -> None:
+    def __init__(
+        self, format_name: str, files: Files | StoredFiles, array_id: ArrayId, each: OneFile, rules: Rules
+    ) -> None:
         self.format_name, self.files, self.array_id, self.each, self.rules = format_name, files, array_id, each, rules
         stored, edges = each.grid.shape, each.grid.edges
         inner = stored
@@ -177,7 +180,8 @@ def from_files(
     Parameters
     ----------
     urls
-        Paths or fsspec URLs, in the order of the result; or a pattern with ``*``, whose matches are sorted.
+        Paths or fsspec URLs, in the order of the result; or a pattern with ``*``, whose matches are sorted; or the path of an index that
+        :func:`scichunk.save_index` has written.
     format
         Name of the format, see :func:`scichunk.list_formats`; by default found from the first file.
     headers
@@ -275,7 +279,7 @@ def make_array(
             raise _no_fill(dtype)
     typed = Rules(rules.errors, _make_plain(fill), rules.absent, rules.group, rules.limits)
     each = OneFile(source.grid, dtype, extra.bands, extra.decoding)
-    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, each, typed)
+    return StackArray(stack.format, stack.pack(marks), array_id, each, typed)
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:

@@ -51,7 +51,8 @@ def open_stack(
     Parameters
     ----------
     urls
-        Paths or fsspec URLs, in order; or a pattern with ``*``, whose matches are sorted.
+        Paths or fsspec URLs, in order; or a pattern with ``*``, whose matches are sorted; or the path of an index that
+        :func:`scichunk.save_index` has written.
     dim
         Name of the new dimension.
     headers
@@ -229,7 +230,9 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     order = [*(good[i] for i in sorting.tolist()), *bad]
     missing: Any = {"U": "", "M": np.datetime64("NaT", "ns")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
-    ordered = replace(stack, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number))
+    ordered = replace(
+        stack, index=None, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number)
+    )
     skies = {order.index(n): sky for n, sky in found.skies.items()}
     return ordered, replace(found, marks=[found.marks[n] for n in order], skies=skies), labels
 
