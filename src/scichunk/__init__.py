@@ -14,6 +14,7 @@ from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
     from scichunk import formats
+    from scichunk.adapters import history
     from scichunk.adapters.caches import CacheInfo, CacheReport, cache_info
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.dask.reductions import reduce
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
+    from scichunk.adapters.profiling import Profile, profile
     from scichunk.adapters.reader import WindowReader, reader
     from scichunk.adapters.saving import save_index
     from scichunk.adapters.tables import to_qtable
@@ -41,6 +43,7 @@ __all__ = [
     "CacheInfo",
     "CacheReport",
     "FileInfo",
+    "Profile",
     "WindowReader",
     "__version__",
     "cache_info",
@@ -56,12 +59,14 @@ __all__ = [
     "from_geotiffs",
     "from_jpeg2000",
     "from_votable",
+    "history",
     "info",
     "list_formats",
     "map_chunks",
     "open",
     "open_stack",
     "options",
+    "profile",
     "read_fits_table",
     "read_table",
     "read_votable",
@@ -96,6 +101,8 @@ _WHERE = {
     "map_chunks": "scichunk.adapters.dask.mapping",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
+    "Profile": "scichunk.adapters.profiling",
+    "profile": "scichunk.adapters.profiling",
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
@@ -116,6 +123,9 @@ import_after("xarray", "scichunk.adapters.xarray")  # which registers the access
 def __getattr__(name: str) -> Any:  # PEP 562
     if name == "formats":  # the package, which can be called: as a function the name is deprecated
         return import_module("scichunk.formats")
+    if name == "history":
+        globals()[name] = import_module("scichunk.adapters.history")
+        return globals()[name]
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

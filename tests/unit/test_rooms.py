@@ -17,7 +17,7 @@ SRC = ROOT / "src" / "scichunk"
 FLOORS = (
     ("errors",),
     ("options",),
-    ("lru", "quiet", "warned"),
+    ("counters", "lru", "quiet", "warned"),
     ("buffers",),
     ("sources",),
     ("core",),

@@ -37,7 +37,28 @@ def _parser() -> argparse.ArgumentParser:
     warm.set_defaults(run=_warmup)
     doctor = commands.add_parser("doctor", help="where compiled code is kept, whether that works, and what is cached")
     doctor.set_defaults(run=_doctor)
+    past = commands.add_parser("history", help="what was computed, after scichunk.history.start()")
+    past.add_argument("--since", metavar="WHEN", help='"12h", "7d", "2w" or a date; by default all that is kept')
+    past.add_argument(
+        "--html", metavar="FILE", help="write a page with throughput, waiting and decoding by day and folder"
+    )
+    past.add_argument("--path", metavar="FILE", help="the file of the history, if it is not the usual one")
+    past.set_defaults(run=_history)
     return parser
+
+
+def _history(given: argparse.Namespace) -> int:
+    import scichunk
+
+    try:
+        if given.html:
+            scichunk.history.to_html(given.html, given.since, path=given.path)
+        else:
+            print(scichunk.history.report(given.since, path=given.path))  # noqa: T201
+    except ValueError as error:
+        print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
 
 
 def _info(given: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.indexes import StoredFiles
@@ -97,12 +97,13 @@ class StackArray:
 
         def read(i: int) -> None:
             location, mark = unpacked[numbers[i]]
-            if decoding is None:
-                self._read_file(location, mark, axes, out[i])
-                return
-            raw = allocate_result(region.shape[1:], self.each.dtype)
-            self._read_file(location, mark, axes, raw)
-            out[i] = decoding.apply(raw, axis_positions(axes[0]) if axes else None)
+            raw = out[i] if decoding is None else allocate_result(region.shape[1:], self.each.dtype)
+            with counters.reading(self.format_name, location.url):
+                self._read_file(location, mark, axes, raw)
+                counters.add("decoded", raw.nbytes)
+                if decoding is not None:
+                    with counters.timed("place_seconds"):
+                        out[i] = decoding.apply(raw, axis_positions(axes[0]) if axes else None)
 
         with options.frozen(self.rules.limits):
             work_together(read, range(len(numbers)), remote=unpacked[0][0].local_path is None)
