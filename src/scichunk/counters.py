@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import operator
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ METRICS: Final = (
 )  # fmt: skip
 """Reads of regions; requests to the storage; bytes asked for, and fetched with what lies between; requests that were repeated; files
 opened; chunks decoded, and taken from the cache instead; bytes of values; seconds in three parts."""
+_values_of = operator.attrgetter(*METRICS)
 _SLOW_SECONDS: Final = 5.0
 
 
@@ -101,8 +103,7 @@ class _Reading:
 
 def _digest(metrics: Any, format_name: str, dataset: str, sample: Sample) -> None:
     """Hand the counters to the worker of distributed whose task this is; of a thread that is none, nothing is taken."""
-    for name in METRICS:
-        value = getattr(sample, name)
+    for name, value in zip(METRICS, _values_of(sample), strict=True):
         if value:
             # Not in "seconds": distributed takes those out of the time of the task.
             metrics.context_meter.digest_metric(("scichunk", format_name, dataset, name), value, "scichunk")

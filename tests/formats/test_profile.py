@@ -68,6 +68,11 @@ def test_cache_hits_and_masks(tmp_path):
     assert found.total["place_seconds"] > 0
 
 
+def read_object(path):
+    with open(path, "rb") as file:
+        return scichunk.from_geotiff(file).compute(scheduler="sync")
+
+
 @pytest.mark.parametrize("make", ["stack", "frame", "jpeg2000", "reference", "file object", "points"])
 def test_everything_that_reads_counts(make, scene, pytestconfig):
     data = pytestconfig.rootpath / "test_data"
@@ -76,7 +81,7 @@ def test_everything_that_reads_counts(make, scene, pytestconfig):
         "frame": lambda: scichunk.read_fits_table(data / "catalogue.fits").compute(),
         "jpeg2000": lambda: scichunk.from_jpeg2000(data / "bgr.jp2").compute(),
         "reference": lambda: scichunk.from_geotiff(scene[0], reader="reference").compute(),
-        "file object": lambda: scichunk.from_geotiff(open(scene[0], "rb")).compute(scheduler="sync"),
+        "file object": lambda: read_object(scene[0]),
         "points": lambda: (
             xr.open_dataset(scene[0], engine="geotiff")
             .band_data.isel(x=xr.DataArray([1, 40], dims="p"), y=xr.DataArray([1, 40], dims="p"))

@@ -96,7 +96,7 @@ def module_of(name):
 
 # ---------------------------------------------------------------- names lead to something
 
-NEEDS = {"scichunk.adapters.intake": "intake"}
+NEEDS = {"scichunk.adapters.intake": "intake", "scichunk.adapters.history.cluster": "distributed"}
 """Modules that stand for an optional package."""
 
 ELSEWHERE = {
@@ -378,7 +378,7 @@ modules = [n for n in scichunk.__all__ if isinstance(getattr(scichunk, n), types
 print(sorted(modules), [n for n in scichunk.__all__ if n not in modules and n != "__version__" and not callable(getattr(scichunk, n))])
 """
     done = run(code)
-    assert done.stdout == "['errors', 'formats', 'options'] []\n", done.stderr
+    assert done.stdout == "['errors', 'formats', 'history', 'options'] []\n", done.stderr
 
 
 @pytest.mark.parametrize("before", ["pass", "import scichunk.formats", "import scichunk.formats.fits.file"])

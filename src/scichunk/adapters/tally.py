@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Hashable, Mapping
 from typing import Any
@@ -12,26 +13,27 @@ __all__ = ["Sums", "Tally", "from_digests", "subtract"]
 
 Sums = dict[tuple[str, str], dict[str, float]]
 """Of each counter, by format and folder of the files."""
+_values_of = operator.attrgetter(*METRICS)
 
 
 class Tally:
     """Adds up what the reads of this process cost; a listener of :mod:`scichunk.counters`."""
 
     def __init__(self) -> None:
-        self._sums: Sums = {}
+        self._sums: dict[tuple[str, str], list[float]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, format_name: str, dataset: str, sample: Sample) -> None:
         """Add what a read has cost."""
+        place, new = (format_name, dataset), _values_of(sample)
         with self._lock:
-            mine = self._sums.setdefault((format_name, dataset), dict.fromkeys(METRICS, 0))
-            for name in METRICS:
-                mine[name] += getattr(sample, name)
+            old = self._sums.get(place)
+            self._sums[place] = list(new) if old is None else list(map(operator.add, old, new))
 
     def copy(self) -> Sums:
         """Return the sums as they are now."""
         with self._lock:
-            return {place: dict(sums) for place, sums in self._sums.items()}
+            return {place: dict(zip(METRICS, sums, strict=True)) for place, sums in self._sums.items()}
 
 
 def from_digests(metrics: Mapping[Hashable, float]) -> Sums:

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from scichunk.adapters.history.recording import describe_run
-from scichunk.adapters.history.store import default_path, write_run
+from scichunk.adapters.history.store import default_path, describe_run, write_run
 from scichunk.adapters.tally import from_digests
 
 __all__ = ["HistoryPlugin"]

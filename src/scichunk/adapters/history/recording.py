@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextvars
-import getpass
 import os
-import socket
 import sys
 import threading
 import time
@@ -13,11 +11,11 @@ import uuid
 from typing import Any
 
 from scichunk import counters
-from scichunk.adapters.history.store import default_path, write_run
+from scichunk.adapters.history.store import default_path, describe_run, write_run
 from scichunk.adapters.profiling import peak_memory
 from scichunk.adapters.tally import Tally, subtract
 
-__all__ = ["describe_run", "start", "stop", "user_name"]
+__all__ = ["start", "stop"]
 
 _active: dict[str, LocalRecorder] = {}
 _lock = threading.Lock()
@@ -62,19 +60,6 @@ def _current_client() -> Any:
         return distributed.default_client()
     except ValueError:  # there is none
         return None
-
-
-def user_name() -> str:
-    """Return the name of the user, or the number where it has none."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # in containers
-        return str(os.getuid()) if hasattr(os, "getuid") else ""
-
-
-def describe_run(**known: Any) -> dict[str, Any]:
-    """Return what is told of each run, and what is known of this one."""
-    return {"user": user_name(), "host": socket.gethostname(), **known}
 
 
 class LocalRecorder:

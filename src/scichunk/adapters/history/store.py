@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import getpass
 import os
 import re
+import socket
 import sqlite3
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -13,7 +15,7 @@ from typing import Any, Final
 from scichunk.adapters.tally import Sums
 from scichunk.counters import METRICS
 
-__all__ = ["default_path", "parse_since", "runs", "write_run"]
+__all__ = ["default_path", "describe_run", "parse_since", "runs", "write_run"]
 
 _MOST_RUNS: Final = 10_000
 """Older ones are forgotten: at 2 kB a run, 20 MB."""
@@ -66,6 +68,19 @@ def write_run(path: str, run: Mapping[str, Any], reads: Sums) -> None:
         oldest = "select id from runs order by started desc limit -1 offset ?"
         for table, column in (("reads", "run"), ("runs", "id")):
             file.execute(f"delete from {table} where {column} in ({oldest})", [_MOST_RUNS])  # noqa: S608
+
+
+def _user_name() -> str:
+    """Return the name of the user, or the number where it has none."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # in containers
+        return str(os.getuid()) if hasattr(os, "getuid") else ""
+
+
+def describe_run(**known: Any) -> dict[str, Any]:
+    """Return what is told of each run, and what is known of this one."""
+    return {"user": _user_name(), "host": socket.gethostname(), **known}
 
 
 def parse_since(since: Any) -> float:
