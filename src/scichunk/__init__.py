@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.dask.reductions import reduce
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
+    from scichunk.adapters.plans import Plan, plan, suggest_chunks
     from scichunk.adapters.profiling import Profile, profile
     from scichunk.adapters.reader import WindowReader, reader
     from scichunk.adapters.saving import save_index
@@ -43,6 +44,7 @@ __all__ = [
     "CacheInfo",
     "CacheReport",
     "FileInfo",
+    "Plan",
     "Profile",
     "WindowReader",
     "__version__",
@@ -66,6 +68,7 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "plan",
     "profile",
     "read_fits_table",
     "read_table",
@@ -73,6 +76,7 @@ __all__ = [
     "reader",
     "reduce",
     "save_index",
+    "suggest_chunks",
     "to_qtable",
     "votable_header",
     "wcs",
@@ -101,6 +105,9 @@ _WHERE = {
     "map_chunks": "scichunk.adapters.dask.mapping",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
+    "Plan": "scichunk.adapters.plans",
+    "plan": "scichunk.adapters.plans",
+    "suggest_chunks": "scichunk.adapters.plans",
     "Profile": "scichunk.adapters.profiling",
     "profile": "scichunk.adapters.profiling",
     "read_fits_table": "scichunk.formats.fits.api",

@@ -16,6 +16,7 @@ from scichunk.adapters.indexes import StoredFiles
 from scichunk.adapters.lazy import axis_positions, pick_bands
 from scichunk.adapters.opening import dims_of
 from scichunk.buffers import allocate_result
+from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId, OpenFile, normalise_positions
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
@@ -85,6 +86,12 @@ class StackArray:
     def is_remote(self) -> bool:
         """Whether the files lie elsewhere than on this machine."""
         return self.files.are_remote
+
+    def first_source(self) -> ArraySource:
+        """Return the array of the first file, without bands picked and decoding."""
+        location, mark = self.files.unpack()[0]
+        found: ArraySource = self._open_source(location, mark)
+        return found
 
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
