@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from scichunk.formats.jpeg2000.api import from_jpeg2000
     from scichunk.formats.votable.api import from_votable, read_votable, votable_header, write_votable
     from scichunk.lru import clear_caches
+    from scichunk.training.cutting import patches
+    from scichunk.training.patches import Patches
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "CacheInfo",
     "CacheReport",
     "FileInfo",
+    "Patches",
     "WindowReader",
     "__version__",
     "cache_info",
@@ -58,6 +61,7 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "patches",
     "read_fits_table",
     "read_table",
     "read_votable",
@@ -89,6 +93,8 @@ _WHERE = {
     "list_formats": "scichunk.core.registry",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
+    "Patches": "scichunk.training.patches",
+    "patches": "scichunk.training.cutting",
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",

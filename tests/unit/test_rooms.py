@@ -24,6 +24,7 @@ FLOORS = (
     ("codecs", "raster", "sky", "tables"),
     ("formats",),
     ("adapters",),
+    ("training",),
     ("testing",),
 )
 """Rooms from the ground up. A room imports itself and what lies below, and nothing of the rooms beside it."""
