@@ -110,7 +110,13 @@ _WHERE = {
 import_after("xarray", "scichunk.adapters.xarray")  # which registers the accessor ``sky``
 
 
+_FRAMEWORKS = ("grain", "keras", "tensorflow", "torch")
+"""Modules for other packages: they are imported when they are asked for, and in no list of names, since not everybody has all of them."""
+
+
 def __getattr__(name: str) -> Any:  # PEP 562
+    if name in _FRAMEWORKS:
+        return import_module(f"scichunk.{name}")
     if name == "formats":  # the package, which can be called: as a function the name is deprecated
         return import_module("scichunk.formats")
     if name not in _WHERE:

@@ -175,18 +175,16 @@ class XarrayArray:
         """Largest chunk along each axis: those of Dask, else those that the engine prefers, else the whole axis."""
         given = self.data.chunks
         if given is not None:
-            return tuple(max(1, *sizes) for sizes in given)
-        preferred = self.data.encoding.get("preferred_chunks", {})
-        found = []
-        for dim, length in zip(self.data.dims, self.shape, strict=True):
-            size = preferred.get(dim, length)
-            found.append(max(1, min(length, size if isinstance(size, int) else max(size))))
-        return tuple(found)
+            return tuple(max(1, *map(int, sizes)) for sizes in given)
+        preferred: Mapping[str, Any] = self.data.encoding.get("preferred_chunks", {})
+        sizes = [preferred.get(d, n) for d, n in zip(self.dims, self.shape, strict=True)]
+        most = [s if isinstance(s, int) else max(s) for s in sizes]
+        return tuple(max(1, min(n, int(m))) for n, m in zip(self.shape, most, strict=True))
 
     @property
     def phase(self) -> tuple[int, ...]:
         """Chunks are taken to begin with the array."""
-        return (0,) * self.data.ndim
+        return (0,) * len(self.shape)
 
     @property
     def is_remote(self) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.training.finishing import Finish, finish_patch, make_finishes, turned
+from scichunk.training.finishing import finish_patch, make_finishes, turned
 from scichunk.training.layers import Layer
 from scichunk.training.plan import Plan, PlanOptions, sample_seeds
 from scichunk.training.reading import BlockBuffers, Places, Reading, follow
@@ -149,10 +149,19 @@ class Batches:
         self.epoch, self.position = int(state["epoch"]), int(state["position"])
         self._resume = self.position
 
+    def skip(self, batches: int) -> None:
+        """Begin the next pass behind some batches of its epoch; nothing is read for them."""
+        self._resume = batches * self.batch_size
+
     def __iter__(self) -> Iterator[Batch]:
         return self.iterate(np.empty)
 
-    def iterate(self, allocate: Allocate) -> Iterator[Batch]:
+    def specification(self) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
+        """Return shape and type of one patch of a batch, by the names of layers."""
+        pairs = list(zip(self.patches.layers, self._finishes, strict=True))
+        return {layer.name: (layer.patch_shape, finish.dtype) for layer, finish in pairs}
+
+    def iterate(self, allocate: Allocate) -> Generator[Batch, None, None]:
         """Iterate over an epoch, or what is left of the one that was resumed, with batches in memory that an adapter makes."""
         self.position, self._resume = self._resume, 0
         plan = self._plan()[self.position :]
@@ -208,5 +217,4 @@ class Batches:
         return {name: values[:length] for name, values in self._ring[place].items()}
 
     def _allocate(self, length: int, allocate: Allocate) -> Batch:
-        pairs: list[tuple[Any, Finish]] = list(zip(self.patches.layers, self._finishes, strict=True))
-        return {layer.name: allocate((length, *layer.patch_shape), finish.dtype) for layer, finish in pairs}
+        return {name: allocate((length, *shape), kind) for name, (shape, kind) in self.specification().items()}
