@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from scichunk.lru import clear_caches
     from scichunk.training.cutting import patches
     from scichunk.training.patches import Patches
+    from scichunk.training.predicting import predict
 
 __version__ = "0.1.0"
 
@@ -62,6 +63,7 @@ __all__ = [
     "open_stack",
     "options",
     "patches",
+    "predict",
     "read_fits_table",
     "read_table",
     "read_votable",
@@ -95,6 +97,7 @@ _WHERE = {
     "open_stack": "scichunk.adapters.xarray.stacks",
     "Patches": "scichunk.training.patches",
     "patches": "scichunk.training.cutting",
+    "predict": "scichunk.training.predicting",
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
