@@ -43,8 +43,8 @@ Flag = Any
 """A truth value of kernels, likewise."""
 
 _TYPES: Final = {
-    "b": numba.uint8, "B": numba.uint8, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32, "i": numba.int64,
-    "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
+    "b": numba.uint8, "B": numba.uint8, "r": numba.uint16, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
+    "i": numba.int64, "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
 }  # fmt: skip
 CONFIG: Final[Any] = cast("Any", numba).config
 """Of numba, which checkers do not know."""
@@ -168,7 +168,7 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _type(letters: str) -> Any:
     kind = _TYPES[letters[0]]
-    return numba.types.Array(kind, int(letters[1:]), "C", readonly=letters[0] == "b") if letters[1:] else kind
+    return numba.types.Array(kind, int(letters[1:]), "C", readonly=letters[0] in "br") if letters[1:] else kind
 
 
 def kernels_of(module: ModuleType, names: Iterable[str]) -> Iterator[Any]:
