@@ -114,7 +114,9 @@ def predict(
         remove_zarr(target)
         import xarray as xr
 
-        return xr.open_dataset(os.fspath(out), engine="scichunk", chunks={})
+        from scichunk.adapters.xarray.engine import ScichunkBackend
+
+        return xr.open_dataset(os.fspath(out), engine=ScichunkBackend, chunks={})
     return found
 
 
