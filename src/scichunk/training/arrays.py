@@ -254,6 +254,7 @@ def _of_file(lazy: LazyArray, file: Any, *, mask_and_scale: bool) -> PatchArray:
 def _open_labelled(lazy: LazyArray, dims: Sequence[str], *, decode: bool = False) -> Any:
     """Open an array of a file by xarray, with the coordinates of the variable that it is."""
     import xarray as xr
+    from xarray.core.indexing import LazilyIndexedArray
 
     from scichunk.adapters.opening import Opened
     from scichunk.adapters.xarray.datasets import build_dataset
@@ -261,7 +262,7 @@ def _open_labelled(lazy: LazyArray, dims: Sequence[str], *, decode: bool = False
     from scichunk.adapters.xarray.variables import Decoders
 
     handle = lazy.handle
-    plain = xr.Variable(dims, xr.core.indexing.LazilyIndexedArray(LazyVariable(lazy)))
+    plain = xr.Variable(dims, LazilyIndexedArray(LazyVariable(lazy)))
     file = handle.open()
     found = _find_variable(file, handle.array_id)
     if found is None:

@@ -96,8 +96,9 @@ def predict(
     height, width = (first.arrays[scene].shape[a] for a in first.axes if a is not None)
     size = (patches.size[0], patches.size[1])
     tiling = Tiling((height, width), (min(chunks[0], height), min(chunks[1], width)), size, patches.samples.corners)
-    is_raster = isinstance(out, str | os.PathLike) and os.fspath(out).lower().endswith((".tif", ".tiff"))
-    target = f"{os.fspath(out)}.zarr" if is_raster else out
+    path = str(out) if isinstance(out, str | os.PathLike) else ""
+    is_raster = path.lower().endswith((".tif", ".tiff"))
+    target = f"{path}.zarr" if is_raster else path or out
     output: Output = (
         MemoryOutput(tiling.counts) if out is None else ZarrOutput(target, name, tiling.counts, storage_options)
     )
@@ -109,14 +110,14 @@ def predict(
         warnings.warn(msg, DataWarning, stacklevel=2)
     found = output.finish()
     if is_raster:
-        write_raster(found, name, os.fspath(out), {**_georeference(patches, scene), **(cog_options or {})})
+        write_raster(found, name, path, {**_georeference(patches, scene), **(cog_options or {})})
         found.close()
-        remove_zarr(target)
+        remove_zarr(f"{path}.zarr")
         import xarray as xr
 
         from scichunk.adapters.xarray.engine import ScichunkBackend
 
-        return xr.open_dataset(os.fspath(out), engine=ScichunkBackend, chunks={})
+        return xr.open_dataset(path, engine=ScichunkBackend, chunks={})
     return found
 
 
