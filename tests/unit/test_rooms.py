@@ -17,7 +17,7 @@ SRC = ROOT / "src" / "scichunk"
 FLOORS = (
     ("errors",),
     ("options",),
-    ("lru", "quiet"),
+    ("lru", "quiet", "warned"),
     ("buffers",),
     ("sources",),
     ("core",),
