@@ -138,7 +138,7 @@ def test_layers_that_do_not_fit_are_refused(tmp_path, scene):
     other = write_geotiff(tmp_path / "b.tif", values((1, 199, 280)))
     with pytest.raises(ValueError, match=r"b\.tif.*199 positions along 'y'.*280|b\.tif.*199.*200"):
         scichunk.patches({"image": scene, "label": other}, 32)
-    half = write_geotiff(tmp_path / "c.tif", values((1, 100, 140)))
+    half = write_geotiff(tmp_path / "c.tif", values((1, 100, 140)), pixel=20.0)
     with pytest.raises(ValueError, match="no whole number"):
         scichunk.patches({"image": scene, "label": half}, 33)
     with pytest.raises(ValueError, match="stride"):
@@ -359,3 +359,45 @@ def test_over_http_each_byte_is_fetched_once(scene):
         for number, patch in found.items():
             window = Window(p.table["x"][number], p.table["y"][number], 32, 32)
             np.testing.assert_array_equal(patch["image"], file.read(window=window))
+
+
+def test_layers_that_lie_elsewhere_are_refused(tmp_path, scene):
+    moved = write_geotiff(tmp_path / "moved.tif", values((1, 200, 280)), pixel=10.0)
+    with rasterio.open(moved, "r+") as file:
+        file.transform = file.transform.translation(5, 0) * file.transform
+    with pytest.raises(ValueError, match=r"moved\.tif.*does not cover the area"):
+        scichunk.patches({"image": scene, "label": moved}, 32)
+    other = write_geotiff(
+        tmp_path / "other.tif", values((1, 100, 140)), pixel=10.0
+    )  # half as many pixels, of the same size
+    with pytest.raises(ValueError, match="does not cover the area"):
+        scichunk.patches({"image": scene, "label": other}, 32)
+    array = xr.open_dataset(scene, engine="geotiff", chunks=None).band_data
+    label = xr.open_dataset(
+        write_geotiff(tmp_path / "l.tif", values((1, 200, 280))), engine="geotiff", chunks=None
+    ).band_data
+    same = {"image": array[:, 32:, 64:], "label": label[:, 32:, 64:]}
+    assert len(scichunk.patches(same, 32)) == 5 * 6
+    with pytest.raises(ValueError, match="does not cover the area"):
+        scichunk.patches({"image": array[:, 32:, 64:], "label": label[:, :-32, :-64]}, 32)
+
+
+def test_stacks_over_time_are_cut_like_cubes(tmp_path):
+    urls = [write_geotiff(tmp_path / f"t{i}.tif", values((2, 64, 96), seed=i)) for i in range(3)]
+    stack = scichunk.open_stack(urls, dim="time", mask_and_scale=False).band_data
+    p = scichunk.patches(stack, 32)
+    assert p[0]["image"].shape == (3, 2, 32, 32)
+    for number, patch in collect(p.batches(2, index=True)).items():
+        y, x = p.table["y"][number], p.table["x"][number]
+        np.testing.assert_array_equal(patch["image"], stack[:, :, y : y + 32, x : x + 32].values)
+
+
+def test_a_batch_by_number_is_asked_for_at_once(scene):
+    with open(scene, "rb") as file:
+        content = file.read()
+    with RangeServer({"scene.tif": content}, latency=0.05) as server:
+        p = scichunk.patches(server.url("scene.tif"), 32)
+        got = p.read(range(0, 48, 6))["image"]
+        assert server.max_concurrent > 4
+    local = scichunk.patches(scene, 32)
+    np.testing.assert_array_equal(got, local.read(range(0, 48, 6))["image"])

@@ -13,6 +13,7 @@ from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.opening import dims_of, lazy_array, open_any
 from scichunk.adapters.reader import WindowReader, lazy_of
 from scichunk.core.files import ArrayId, OpenFile
+from scichunk.raster.affine import Affine6, shift_transform
 from scichunk.raster.cf import Decoding
 
 __all__ = ["FileArray", "PatchArray", "XarrayArray", "as_array", "is_dataset", "is_labelled"]
@@ -53,6 +54,11 @@ class PatchArray(Protocol):
     @property
     def decoding(self) -> Decoding | None:
         """What is still to be done to values that were read; its steps are those of the first axis, or one for all."""
+        ...
+
+    @property
+    def transform(self) -> Affine6 | None:
+        """Where the pixels of its last two axes lie; None if that is unknown."""
         ...
 
     @property
@@ -115,6 +121,15 @@ class FileArray:
         """How far the first position lies behind the border of a chunk, along each axis."""
         native, keys = self.lazy.chunks, [(a, self.key[a]) for a in self._axes]
         return tuple((k.start or 0) % max(1, native[a]) if isinstance(k, slice) else 0 for a, k in keys)
+
+    @property
+    def transform(self) -> Affine6 | None:
+        """Where the pixels lie, by the header of the file."""
+        firsts = [k.start or 0 for k in self.key[-2:] if isinstance(k, slice)]
+        if len(firsts) < 2:
+            return None
+        grid = self.lazy.handle.open().layout(self.lazy.handle.array_id).grid
+        return None if grid is None else shift_transform(grid.transform, firsts[1], firsts[0])
 
     @property
     def is_remote(self) -> bool:
@@ -185,6 +200,11 @@ class XarrayArray:
     def phase(self) -> tuple[int, ...]:
         """Chunks are taken to begin with the array."""
         return (0,) * len(self.shape)
+
+    @property
+    def transform(self) -> None:
+        """Nobody knows where the pixels lie but who made the array."""
+        return
 
     @property
     def is_remote(self) -> bool:

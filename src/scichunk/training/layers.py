@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.adapters.opening import expand_names
+from scichunk.raster.affine import is_georeferenced, scale_transform
 from scichunk.raster.cf import Decoding
 from scichunk.training.arrays import PatchArray, as_array, is_dataset, is_labelled
 
@@ -20,6 +21,10 @@ __all__ = ["Layer", "collect_arrays", "grain_of", "make_layers", "parse_size"]
 Array = npt.NDArray[Any]
 _FINEST: Final = 1000
 """Largest whole number by which the pixels of two layers may differ."""
+_SHIFT: Final = 1e-2
+"""Share of a pixel by which the corners of two layers may differ."""
+_REACH: Final = (1e-4, 1e-4, 1, 1e-4, 1e-4, 1)
+"""How exactly each number of a transform must agree: sizes of pixels add up over ten thousand of them, corners do not."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,8 @@ def make_layers(arrays: Mapping[str, Sequence[PatchArray]], size: Mapping[str, i
         _check_alike(name, scenes, size)
         axes = _axes_of(name, scenes[0], tuple(size), len(first[0].dims))
         factors = {_factors_of(name, a, b, axes, tuple(size)) for a, b in zip(scenes, first, strict=True)}
+        for array, reference in zip(scenes, first, strict=True):
+            _check_place(name, array, reference)
         if len(factors) > 1:
             msg = f"the pixels of {name!r} are not in each scene the same times finer than those of {first_name!r}"
             raise ValueError(msg)
@@ -243,3 +250,21 @@ def grain_of(layers: Sequence[Layer]) -> tuple[int, ...]:
     """Return of what corners are multiples along each dimension, so that they fall on borders of pixels in all layers."""
     columns = zip(*(layer.factors for layer in layers), strict=True)
     return tuple(math.lcm(*(f.denominator for f in column)) for column in columns)
+
+
+def _check_place(name: str, array: PatchArray, first: PatchArray) -> None:
+    """Refuse a layer that lies elsewhere on the ground than the first one, where both say where they lie."""
+    if array is first or array.name == first.name:
+        return
+    mine, other = array.transform, first.transform
+    if mine is None or other is None or not (is_georeferenced(mine) and is_georeferenced(other)):
+        return
+    rows, columns = (array.shape[a] / first.shape[a] for a in (-2, -1))
+    scaled = scale_transform(mine, columns, rows)
+    pixel = max(map(abs, (*other[:2], *other[3:5])))
+    if any(abs(a - b) > _SHIFT * pixel * n for a, b, n in zip(scaled, other, _REACH, strict=True)):
+        msg = (
+            f"{array.name} ({name}) does not cover the area of {first.name}: its transform is {mine}, with {array.shape[-2:]} pixels, "
+            f"and the other one is {other}, with {first.shape[-2:]}"
+        )
+        raise ValueError(msg)
