@@ -46,6 +46,10 @@ def test_masked_values_are_filled(tmp_path):
     assert np.isnan(plain).any()
     filled = next(iter(p.batches(4, shuffle=False, fill=-1.0)))["image"]
     np.testing.assert_array_equal(filled, np.where(np.isnan(plain), -1, plain))
+    whole = next(iter(p.batches(4, shuffle=False, fill=-1, dtype="int32")))["image"]
+    np.testing.assert_array_equal(whole, filled)
+    stored = next(iter(scichunk.patches(url, 32).batches(4, shuffle=False, fill=-1, dtype="int32")))["image"]
+    np.testing.assert_array_equal(stored[0], data[:, :32, :32])
 
 
 def test_scaling_of_each_band_is_applied(tmp_path):
@@ -220,6 +224,8 @@ def test_weights_say_how_often_a_patch_comes(scene):
     by_function = p.weighted({"image": lambda image: float(image[0, 0, 0])})
     expected = [float(p[n]["image"][0, 0, 0]) for n in range(len(p))]
     np.testing.assert_array_equal(by_function.sample_weights, expected)
+    assert len(list(q)) == len(p)  # by itself, each is read once
+    np.testing.assert_array_equal(list(q)[3]["image"], p[3]["image"])
     with pytest.raises(ValueError, match="weights"):
         p.weighted(-np.ones(len(p)))
 

@@ -18,7 +18,7 @@ from scichunk.training.layers import Layer, grain_of
 from scichunk.training.plan import Plan, PlanOptions, draw_crops, make_plan
 from scichunk.training.reading import BlockBuffers, Places, Reading, follow
 from scichunk.training.samples import Blocks, Samples, limits
-from scichunk.training.selecting import Cuts, find_scenes, lies_within
+from scichunk.training.selecting import Cuts, bounds_of, find_scenes, lies_within
 from scichunk.training.splitting import split_samples
 
 __all__ = ["Patches", "default_threads"]
@@ -66,6 +66,14 @@ class Patches:
         corners = {d: self.samples.corners[:, i] for i, d in enumerate(self.dims)}
         return {"scene": self.samples.scenes, **corners, "row": self.samples.rows}
 
+    @property
+    def bounds(self) -> npt.NDArray[np.float64]:
+        """Left, bottom, right and top of each patch, in the coordinates x and y of its scene, shape (patches, 4).
+
+        ``p.where(shapely.intersects(shapely.box(*p.bounds.T), polygon))`` keeps those that touch a polygon.
+        """
+        return bounds_of(_cuts_along(self, "x"), _cuts_along(self, "y"), self.samples)
+
     def __repr__(self) -> str:
         size = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.size, strict=True))
         told = ", ".join(f"{la.name} {la.out_dtype}{la.patch_shape}" for la in self.layers)
@@ -81,7 +89,7 @@ class Patches:
 
     def __iter__(self) -> Iterator[Patch]:
         """Read all in order, block by block."""
-        for batch in self.batches(1, shuffle=False):
+        for batch in replace(self, sample_weights=None).batches(1, shuffle=False):
             yield {name: values[0] for name, values in batch.items()}
 
     def read(self, numbers: Sequence[int] | Ints, *, threads: int | None = None) -> Patch:
