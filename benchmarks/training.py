@@ -23,7 +23,7 @@ RICE_ROWS, RICE_TILES, JP2 = (
     "JPEG 2000 lossless, tiles of 1024",
 )
 READERS = {
-    COG: ("plan", "rasterio, our order", "rasterio, random", "xbatcher", "torchgeo"),
+    COG: ("plan", "rasterio, our order", "rasterio, random", "xbatcher", "torchgeo", "rasteret, random"),
     RICE_ROWS: ("plan", "astropy .section, random", "fitsio, random"),
     RICE_TILES: ("plan", "astropy .section, random", "fitsio, random"),
     JP2: ("plan", "rasterio, our order", "rasterio, random", "rasterio, random, no cache", "glymur, random"),
@@ -34,7 +34,13 @@ ANCHORS = {
     JP2: {"glymur, random": 3.5, "rasterio, random": 1, "rasterio, random, no cache": 10},
 }
 """How many times the CPU of the plan each should take at least."""
-FEW = {"astropy .section, random": 32, "fitsio, random": 64, "glymur, random": 48, "rasterio, random, no cache": 24}
+FEW = {
+    "rasteret, random": 64,
+    "astropy .section, random": 32,
+    "fitsio, random": 64,
+    "glymur, random": 48,
+    "rasterio, random, no cache": 24,
+}
 """Patches of readers that take long."""
 
 
@@ -66,8 +72,8 @@ def make(folder, name, side):
 def run(*arguments, cache=64, timeout=900):
     """Measure in a fresh process; None where it cannot be."""
     env = os.environ | {"GDAL_CACHEMAX": str(cache)}  # as an option of rasterio.Env, 64 is taken as 64 bytes
-    # torchgeo needs torchvision, which needs a PyTorch of gigabytes: it may have an environment of its own
-    python = os.environ.get("TORCHGEO_PYTHON", sys.executable) if arguments[0] == "torchgeo" else sys.executable
+    # torchgeo needs torchvision, which needs a PyTorch of gigabytes, and Rasteret a newer Python: each may have an environment of its own
+    python = os.environ.get(f"{arguments[0].partition(',')[0].upper()}_PYTHON", sys.executable)
     command = [python, "-m", "benchmarks.training_one", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=env, check=False, timeout=timeout)
     if done.returncode:

@@ -48,6 +48,8 @@ def reader_of(name, path):
         rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR").__enter__()
         file = rasterio.open(prefix + path)
         return lambda y, x: file.read(window=Window(x, y, SIZE, SIZE))
+    if name.startswith("rasteret"):
+        return read_by_rasteret(path)
     if name.startswith("astropy"):
         from astropy.io import fits
 
@@ -65,6 +67,42 @@ def reader_of(name, path):
             image = glymur.Jp2k(path)
         return lambda y, x: image[y : y + SIZE, x : x + SIZE]
     raise ValueError(name)
+
+
+def read_by_rasteret(path):
+    """A function of one window: a collection of one file, whose headers are in its table."""
+    import datetime as dt
+    import tempfile
+
+    import pyarrow as pa
+    import rasteret
+    import rasterio
+    import shapely
+    from rasterio.warp import transform_bounds
+
+    with rasterio.open(path) as file:
+        box, crs, bands = file.bounds, file.crs, {f"B{i}": i for i in range(file.count)}
+        pixel = file.transform.a
+    around = transform_bounds(crs, "EPSG:4326", *box)
+    columns = {
+        "id": ["scene"],
+        "datetime": pa.array([dt.datetime(2024, 1, 1, tzinfo=dt.UTC)]),
+        "geometry": pa.array([shapely.to_wkb(shapely.box(*around))], pa.binary()),
+        "bbox": pa.array([dict(zip(("xmin", "ymin", "xmax", "ymax"), around, strict=True))]),
+        "href": [path],
+        "proj:epsg": pa.array([crs.to_epsg()], pa.int32()),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        known = {"href_column": "href", "band_index_map": bands, "enrich_cog": True, "band_codes": list(bands)}
+        scenes = rasteret.build_from_table(pa.table(columns), name="bench", workspace_dir=folder, **known)
+        scenes.to_table()
+
+    def read(y, x):
+        left, top = box.left + pixel * x, box.top - pixel * y
+        bounds = (left, top - pixel * SIZE, left + pixel * SIZE, top)
+        return scenes.read_window(record_ids=["scene"], bounds=bounds, res=(pixel, pixel), bands=list(bands))
+
+    return read
 
 
 def epoch_of(name, path, count):
