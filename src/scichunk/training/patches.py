@@ -16,7 +16,7 @@ from scichunk.training.batches import Batches, BatchOptions
 from scichunk.training.finishing import finish_patch, make_finishes
 from scichunk.training.layers import Layer, grain_of
 from scichunk.training.plan import Plan, PlanOptions, draw_crops, make_plan
-from scichunk.training.reading import BlockBuffers, Places, Reading, follow
+from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, Reading, follow
 from scichunk.training.samples import Blocks, Samples, limits
 from scichunk.training.selecting import Cuts, bounds_of, find_scenes, lies_within
 from scichunk.training.splitting import split_samples
@@ -256,7 +256,7 @@ class Patches:
         places = Places(self.samples.scenes[order.numbers], self.samples.corners[order.numbers], order.visits)
         finishes = make_finishes(layers, None, None, None)
         found = np.zeros(len(self))
-        views = follow(layers, self.size, places, Reading(default_threads(), 2), BlockBuffers())
+        views = follow(layers, self.size, places, Reading(default_threads(), 2), (BlockBuffers(), KeptBlocks()))
         for number, stored in zip(order.numbers.tolist(), views, strict=True):
             patch = {}
             for layer, finish, values in zip(layers, finishes, stored, strict=True):
@@ -339,13 +339,13 @@ class Patches:
             their names; ``augment``: turn and mirror at random; ``crops``: move each patch at random within its cell of the grid;
             ``index``: add numbers and seeds of the patches as ``"index"`` and ``"seed"``; ``drop_last``: leave out a last batch that is
             not full; ``ahead``: blocks that are read before they are needed, 2; ``buffers``: as many batches share their memory
-            in turn, 0 for new memory.
+            in turn, 0 for new memory; ``keep_bytes``: decoded blocks up to this size are kept for the next epochs, none by default.
 
         Returns
         -------
         Batches
             Its batches are dicts of arrays by the names of layers, patches along the first axis; it has ``state_dict`` and
-            ``load_state_dict``. It holds at most ``mix + ahead + 1`` blocks in memory.
+            ``load_state_dict``. It holds at most ``mix + ahead + 1`` blocks in memory, beside those that are kept.
         """
         plan = PlanOptions(seed, epoch, shard, shards, mix, shuffle, even)
         if mix < 1 or shards < 1:
