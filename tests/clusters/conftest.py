@@ -91,7 +91,7 @@ def common(slurm, tmp_path_factory):
         "python": sys.executable,
         "local_directory": str(folder / "scratch"),
         "log_directory": str(folder / "logs"),
-        "scheduler_options": {"dashboard": False, "host": "127.0.0.1"},
+        "scheduler_options": {"dashboard": False, "dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"},
     }
 
 

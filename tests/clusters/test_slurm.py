@@ -125,6 +125,7 @@ def test_a_job_that_cannot_be_submitted_is_an_error(common):
         own.scale(none=0)
 
 
+@pytest.mark.slow
 def test_the_queue_goes_away(common, files, tmp_path, monkeypatch):
     """Jobs that run go on without SLURM's controller; new ones are an error, and by demand they are tried again."""
     from distributed import Client
@@ -141,7 +142,5 @@ def test_the_queue_goes_away(common, files, tmp_path, monkeypatch):
             os.kill(int(Path(tmp_path / "slurm" / "slurmctld.pid").read_text()), signal.SIGKILL)
             images = scichunk.from_geotiffs(sorted(files.glob("image_*.tif"))[:20], headers="first")
             assert images.sum(dtype="u8").compute() == images.sum(dtype="u8").compute(scheduler="synchronous")
-            monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm" / "nosuch.conf"))
-            with pytest.raises(RuntimeError, match="sbatch"):
+            with pytest.raises(RuntimeError, match="Batch job submission failed"):
                 own.scale(io=2)
-            monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm" / "slurm.conf"))

@@ -79,24 +79,29 @@ def optimize(graph: Any, keys: Any, **kwargs: Any) -> Any:
 
 
 def _groups_of(graph: Any) -> list[tuple[dict[str, Any], dict[Any, Any]]]:
-    """The tasks of all layers with equal annotations, together with these."""
+    """The tasks of all layers with equal annotations, together with these.
+
+    They are brought into dask's newer form as a whole: in the older one a key is told from a tuple by all keys that there are.
+    """
+    from dask._task_spec import convert_legacy_graph
+
+    layers = {name: dict(layer) for name, layer in graph.layers.items()}
+    whole = convert_legacy_graph({key: task for layer in layers.values() for key, task in layer.items()})
     found: dict[str, tuple[dict[str, Any], dict[Any, Any]]] = {}
-    for layer in graph.layers.values():
+    for name, layer in graph.layers.items():
         noted = dict(layer.annotations or {})
         group = found.setdefault(repr(sorted(noted.items(), key=repr)), (noted, {}))
-        group[1].update(layer)
+        group[1].update((key, whole[key]) for key in layers[name])
     return list(found.values())
 
 
 def _handed_over(groups: list[dict[Any, Any]]) -> set[Any]:
     """Keys of one group that another group needs: they keep their names."""
-    from dask.core import keys_in_tasks
-
     home = {key: number for number, tasks in enumerate(groups) for key in tasks}
     found = set()
     for number, tasks in enumerate(groups):
-        needed = keys_in_tasks(home, list(tasks.values()))
-        found |= {key for key in needed if home[key] != number}
+        needed = {key for task in tasks.values() for key in task.dependencies}
+        found |= {key for key in needed if home.get(key, number) != number}
     return found
 
 

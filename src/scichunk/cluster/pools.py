@@ -277,10 +277,11 @@ class PoolCluster:
         Adapting
             Its ``stop()`` ends it, as does closing the cluster.
         """
-        self._check(limits, (number for pair in limits.values() for number in pair))
+        checked = Limits.of(limits, interval=interval, wait=wait, renew=renew)
+        self._check(limits, (number for pair in checked.pools.values() for number in pair))
         if self._adaptive is not None:
             self._adaptive.stop()
-        self._adaptive = Adapting(self, Limits.of(limits, interval=interval, wait=wait, renew=renew))
+        self._adaptive = Adapting(self, checked)
         self._adaptive.start()
         return self._adaptive
 
