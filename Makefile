@@ -11,7 +11,7 @@ QUICK_TESTS := -m "not slow" $(wildcard tests/unit tests/formats)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL: # two targets would write into one environment
-.PHONY: demo test test-quick test-clusters test-second test-oldest fuzz fuzz-memory lint format types bench docs clean
+.PHONY: demo test test-quick test-clusters test-second test-training test-oldest fuzz fuzz-memory lint format types bench docs clean
 
 # opens the bundled files through every engine and draws demo-out/quicklook.png
 demo: .venv/demo.done
@@ -39,6 +39,13 @@ test-second:
 	    sh scripts/make-venv .venv-second "$(SECOND)" -e . --group test; \
 	    .venv-second/bin/python $(PYTEST) $(QUICK_TESTS) $(PYTEST_ARGS); \
 	fi
+
+# batches in PyTorch, Keras on JAX, tf.data and Grain, all of which must be there. "+cpu" names the build without CUDA: it comes from
+# PIP_FIND_LINKS, or with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; on machines whose plain wheel is small, TORCH=torch.
+TORCH ?= torch==2.13.0+cpu
+test-training:
+	sh scripts/make-venv .venv-training "$(OLDEST)" -e . --group frameworks "$(TORCH)"
+	SCICHUNK_FRAMEWORKS=1 .venv-training/bin/python $(PYTEST) tests/training $(PYTEST_ARGS)
 
 # the lower bounds of pyproject.toml, on the oldest interpreter
 test-oldest:

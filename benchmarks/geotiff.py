@@ -12,6 +12,7 @@ from benchmarks.data import CASES, make
 from benchmarks.settle import settle
 
 ROOT = Path(__file__).resolve().parent.parent
+KERNELS = "scichunk, kernels loaded"  # as in a process that has read some GB
 DECODE = "decode alone"  # a reader of its own: the codec into warm memory, no pipeline
 
 
@@ -24,6 +25,8 @@ def chunks_of(name, side):
 
 def time_one(reader, path, threads, chunks):
     env = os.environ | {"OMP_NUM_THREADS": "1"}
+    if reader == KERNELS:
+        env["SCICHUNK_KERNEL_BYTES"] = "0"
     out = subprocess.run(
         [sys.executable, "-m", "benchmarks.run_one", reader, str(path), str(threads), json.dumps(chunks)],
         capture_output=True,
@@ -60,10 +63,13 @@ def table(title, rows, readers):
         f"### {title}",
         "",
         "CPU-seconds per GB of pixels; in parentheses how many times less CPU than rioxarray with `lock=False`.",
+        "*Kernels loaded* is scichunk in a process that has read some GB, from when on compiled code serves for a few steps.",
         "The decode limit is what the codec and predictor alone take, one tile after another into one warm buffer.",
+        "The last column is the CPU of the fastest other reader by that of scichunk, without and with kernels. virtual-tiff opens no",
+        "file of several samples a pixel; async-tiff is within async-geotiff; lazycogs and Rasteret read catalogues, not files.",
         "",
-        "| file | " + " | ".join(readers) + " | peak RSS, MB | share of the decode limit |",
-        "|---|" + "---|" * (len(readers) + 2),
+        "| file | " + " | ".join(readers) + " | peak RSS, MB | share of the decode limit | fastest peer / scichunk |",
+        "|---|" + "---|" * (len(readers) + 3),
     ]
     for name, found in rows.items():
         cells = []
@@ -74,9 +80,12 @@ def table(title, rows, readers):
         ours = found["scichunk"]
         limit = found.get(DECODE)
         share = f"{100 * limit['cpu'] / ours['cpu']:.0f} % of {limit['cpu'] / limit['gb']:.2f}" if limit else ""
-        lines.append(
-            f"| {name} | " + " | ".join(cells) + f" | {ours['peak_mb']:.0f} (chunk {ours['chunk_mb']:.0f}) | {share} |"
-        )
+        peak = f"{ours['peak_mb']:.0f} (chunk {ours['chunk_mb']:.0f})"
+        peers = {r: found[r]["cpu"] for r in readers if found[r] and not r.startswith("scichunk")}
+        fastest = min(peers, key=peers.__getitem__, default="")
+        ratios = [peers[fastest] / found[r]["cpu"] for r in ("scichunk", KERNELS) if fastest and found.get(r)]
+        last = f"{fastest} " + ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        lines.append(f"| {name} | " + " | ".join([*cells, peak, share, last]) + " |")
     return [*lines, ""]
 
 
@@ -105,12 +114,15 @@ def walls(title, rows, readers):
 
 PEERS = [
     "scichunk",
+    KERNELS,
     "rioxarray lock=False",
     "rioxarray",
     "rasterio GTiff",
     "rasterio LIBERTIFF",
     "async-geotiff",
     "tifffile",
+    "xarray-spatial",
+    "virtual-tiff",
 ]
 
 

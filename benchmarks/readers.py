@@ -84,6 +84,29 @@ def tifffile(path, chunks):
     return array.rechunk(chunks)
 
 
+def xarray_spatial(path, chunks):
+    from xrspatial.geotiff import open_geotiff
+
+    array = open_geotiff(path, chunks=tuple(chunks[1:])).data  # (y, x), or (y, x, band)
+    array = array[None] if array.ndim == 2 else array.transpose(2, 0, 1)
+    return array.rechunk(chunks)
+
+
+def virtual_tiff(path, chunks):
+    import dask.array as da
+    import zarr
+    from obspec_utils.registry import ObjectStoreRegistry
+    from obstore.store import LocalStore
+    from virtual_tiff import VirtualTIFF
+
+    registry = ObjectStoreRegistry({"file://": LocalStore()})
+    group = zarr.open_group(VirtualTIFF(ifd=0)(f"file://{path}", registry), mode="r")
+    array = da.from_zarr(next(iter(group.arrays()))[1])
+    if array.ndim == 2:
+        array = array[None]
+    return array.rechunk(chunks)
+
+
 def _dataset(path, chunks, engine, decoded, **keywords):
     import xarray as xr
 
@@ -119,4 +142,7 @@ READERS = {
     "rasterio LIBERTIFF": rasterio_libertiff,
     "async-geotiff": async_geotiff,
     "tifffile": tifffile,
+    "xarray-spatial": xarray_spatial,
+    "virtual-tiff": virtual_tiff,
+    "scichunk, kernels loaded": scichunk,
 }

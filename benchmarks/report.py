@@ -15,12 +15,13 @@ compare ratios, not numbers.
 """
 PACKAGES = {
     "first_use": ["rasterio", "pyarrow", "imagecodecs"],
-    "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile"],
+    "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile", "xarray-spatial", "virtual-tiff"],
     "masks": ["rasterio", "rioxarray"],
     "windows": ["rasterio"],
     "jpeg2000": ["rasterio", "rioxarray", "glymur", "imagecodecs"],
     "fits": ["astropy", "fitsio", "rustfits"],
     "tables": ["astropy", "fitsio", "pyarrow"],
+    "training": ["rasterio", "astropy", "fitsio", "glymur", "xbatcher", "torchgeo", "torch"],
     "votable": ["astropy", "votable-cli", "pyarrow"],
 }  # fmt: skip
 
@@ -42,7 +43,13 @@ def write(titles, name, lines):
     pattern = r"<!-- begin (\w+) -->\n(.*?)<!-- end \1 -->\n"
     sections = dict(re.findall(pattern, text, flags=re.DOTALL))
     where = f"{dt.datetime.now(tz=dt.UTC):%Y-%m-%d}, {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     used = versions(["scichunk", *PACKAGES.get(name, []), "dask", "xarray", "numba"])
-    sections[name] = "\n".join([f"## {titles[name]}", "", f"{where}; {used}.", "", *lines]).rstrip() + "\n"
+    sections[name] = (
+        "\n".join(
+            [f"## {titles[name]}", "", f"{where}; {used}. Load of the machine at the end: {load}.", "", *lines]
+        ).rstrip()
+        + "\n"
+    )
     parts = [f"<!-- begin {n} -->\n{sections[n]}<!-- end {n} -->\n" for n in titles if n in sections]
     PAGE.write_text("\n".join([HEAD, *parts]))

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from scichunk.formats.jpeg2000.api import from_jpeg2000
     from scichunk.formats.votable.api import from_votable, read_votable, votable_header, write_votable
     from scichunk.lru import clear_caches
+    from scichunk.training.cutting import patches
+    from scichunk.training.patches import Patches
+    from scichunk.training.predicting import predict
 
 __version__ = "0.1.0"
 
@@ -38,6 +41,7 @@ __all__ = [
     "CacheInfo",
     "CacheReport",
     "FileInfo",
+    "Patches",
     "WindowReader",
     "__version__",
     "cache_info",
@@ -59,6 +63,8 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "patches",
+    "predict",
     "read_fits_table",
     "read_table",
     "read_votable",
@@ -90,6 +96,9 @@ _WHERE = {
     "list_formats": "scichunk.core.registry",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
+    "Patches": "scichunk.training.patches",
+    "patches": "scichunk.training.cutting",
+    "predict": "scichunk.training.predicting",
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
@@ -105,8 +114,16 @@ _WHERE = {
 import_after("xarray", "scichunk.adapters.xarray")  # which registers the accessor ``sky``
 
 
+_FRAMEWORKS = ("grain", "keras", "tensorflow", "torch")
+"""Modules for other packages: they are imported when they are asked for, and in no list of names, since not everybody has all of them."""
+
+
 def __getattr__(name: str) -> Any:  # PEP 562
-    if name in {"cluster", "formats"}:  # packages; the latter can be called: as a function the name is deprecated
+    if name in {
+        *_FRAMEWORKS,
+        "cluster",
+        "formats",
+    }:  # packages; the last can be called: as a function the name is deprecated
         return import_module(f"scichunk.{name}")
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"

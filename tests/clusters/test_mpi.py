@@ -43,7 +43,12 @@ def test_a_batch_job(slurm, files, env, tmp_path):
     )
     out = tmp_path / "out.txt"
     done = subprocess.run(
-        ["sbatch", "--wait", f"--output={out}", str(script)], capture_output=True, check=False, text=True, env=env, timeout=150
+        ["sbatch", "--wait", f"--output={out}", str(script)],
+        capture_output=True,
+        check=False,
+        text=True,
+        env=env,
+        timeout=150,
     )
     text = out.read_text()
     assert done.returncode == 0, done.stderr + text[-3000:]

@@ -15,7 +15,14 @@ from scichunk.cluster import Pools, on
 
 pytestmark = pytest.mark.distributed
 SCENE = "test_data/scene_deflate.tif"
-COMMON = {"threads_per_worker": 1, "processes": False, "protocol": "tcp", "host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "memory_limit": 0}
+COMMON = {
+    "threads_per_worker": 1,
+    "processes": False,
+    "protocol": "tcp",
+    "host": "127.0.0.1",
+    "dashboard_address": "127.0.0.1:0",
+    "memory_limit": 0,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -99,7 +106,16 @@ def inside_an_unmarked_step(array, pool):
     return da.stack([straight(array, pool), straight(array[::-1], pool)])
 
 
-STEPS = [straight, later_step, other_pool_before, other_pool_after, to_and_fro, reduction, with_other_annotations, of_xarray]
+STEPS = [
+    straight,
+    later_step,
+    other_pool_before,
+    other_pool_after,
+    to_and_fro,
+    reduction,
+    with_other_annotations,
+    of_xarray,
+]
 STEPS += [inside_an_unmarked_step]
 
 

@@ -2,10 +2,12 @@
 
 import io
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 from astropy.io import fits
 
 import scichunk
@@ -13,7 +15,9 @@ from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
 from tests.children import run
 from tests.fits_tables import PRIMARY, header, padded
 from tests.formats.test_hostile_geotiff import BASE, tiff
-from tests.votable_docs import binary
+from tests.votable_docs import binary, doc
+
+DATA = Path(__file__).resolve().parents[2] / "test_data"
 
 
 def pairs(datatype, data, kind="BINARY"):
@@ -278,3 +282,43 @@ def test_a_first_image_that_says_that_it_is_a_mask():
         want = ds.read()
     assert want.max() == 1
     np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), want)
+
+
+@pytest.mark.parametrize("body", [None, "<BINARY><STREAM encoding='base64'>AAAAAQAAAAI=</STREAM></BINARY>"])
+def test_fields_behind_the_data(body):
+    """They are no columns, in whichever way the table is read: what lies in the file was written without them."""
+    document = doc(
+        "<TR><TD>1</TD></TR><TR><TD>2</TD></TR>",
+        '<FIELD name="a" datatype="int"/>',
+        body=body,
+        after='<FIELD name="z" datatype="int"/>',
+    ).encode()
+    assert scichunk.read_votable(document).compute()["a"].tolist() == [1, 2]
+    found = xr.open_dataset(io.BytesIO(document), engine="votable")
+    assert {k: v.values.tolist() for k, v in found.items()} == {"a": [1, 2]}
+    assert "'z'" in str(found.attrs["votable_warnings"])
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "BINARY2"])
+@pytest.mark.parametrize("on_error", ["raise", "null"])
+def test_rows_of_no_bytes(kind, on_error):
+    document = binary(b"", '<FIELD name="a" datatype="int" arraysize="0"/>', kind).encode()
+    if kind == "BINARY2":  # a row holds its flags
+        assert len(scichunk.read_votable(document, on_error=on_error)) == 0
+    truncated = document[: document.index(b"</STREAM>")]
+    if on_error == "null":
+        assert len(scichunk.read_votable(truncated, on_error=on_error)) == 0
+    else:
+        with pytest.raises(FormatError, match="no end"):
+            scichunk.read_votable(truncated).compute()
+
+
+def test_a_palette_of_no_columns():
+    """Its mapping has nothing to refer to: the components are as they are stored."""
+    data = Path(DATA, "palette.jp2").read_bytes()
+    at = data.index(b"pclr")
+    data = data[: at + 6] + b"\0" + data[at + 7 :]
+    at = data.index(b"cmap")
+    size = int.from_bytes(data[at - 4 : at], "big")
+    data = data[: at + 4] + bytes([0, 0, 0, 0]) * ((size - 8) // 4) + data[at + size - 4 :]
+    assert scichunk.from_jpeg2000(data).shape == scichunk.from_jpeg2000(data, expand=True).shape

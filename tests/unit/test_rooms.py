@@ -17,13 +17,15 @@ SRC = ROOT / "src" / "scichunk"
 FLOORS = (
     ("errors",),
     ("options",),
-    ("lru", "quiet"),
+    ("lru", "quiet", "warned"),
     ("buffers",),
     ("sources",),
     ("core",),
     ("codecs", "raster", "sky", "tables"),
     ("formats",),
     ("adapters", "cluster"),
+    ("training",),
+    ("grain", "keras", "tensorflow", "torch"),
     ("testing",),
 )
 """Rooms from the ground up. A room imports itself and what lies below, and nothing of the rooms beside it."""
@@ -96,7 +98,10 @@ def module_of(name):
 
 # ---------------------------------------------------------------- names lead to something
 
-NEEDS = {"scichunk.adapters.intake": "intake"}
+NEEDS = {
+    "scichunk.adapters.intake": "intake",
+    **{f"scichunk.{name}": name for name in ("grain", "keras", "tensorflow", "torch")},
+}
 """Modules that stand for an optional package."""
 
 ELSEWHERE = {

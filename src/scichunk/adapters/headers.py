@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
@@ -14,6 +13,7 @@ from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import DataWarning, FormatError, ScichunkError, located
 from scichunk.sources import Fingerprint, Location, locate
+from scichunk.warned import warn_caller
 
 __all__ = ["BAD", "Errors", "Found", "Headers", "Rules", "Stack", "open_first", "read_headers"]
 
@@ -148,7 +148,7 @@ def read_headers(
                 optional |= {name: number for name in names if name not in optional}
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
-            warnings.warn(msg, DataWarning, stacklevel=3)
+            warn_caller(msg, DataWarning)
             skies = _find_skies(stack, array_ids, skies, [n for n in numbers if n not in bad])
     if len(bad) == len(marks):
         raise bad[0]
@@ -179,7 +179,7 @@ def _report_bad(stack: Stack, bad: Mapping[int, ScichunkError], rules: Rules) ->
         raise error
     if rules.errors == "warn":
         msg = f"{len(bad)} of {len(stack.locations)} files cannot be read and are filled; the first: {error}"
-        warnings.warn(msg, DataWarning, stacklevel=4)
+        warn_caller(msg, DataWarning)
 
 
 @dataclass(frozen=True, slots=True)

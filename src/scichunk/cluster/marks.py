@@ -6,6 +6,7 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -113,27 +114,41 @@ class Mark:
         frame
             A table of dask. What it is made of is not marked.
         *args, **kwargs
-            For the function; but ``meta``, an empty table as the function gives it. By default the function is asked, with an empty
-            table.
+            Further values for the function; but ``meta``, an empty table as the function gives it. By default the function is asked,
+            with an empty table.
 
         Returns
         -------
         dask.dataframe.DataFrame
             With the divisions of ``frame``. The columns of ``frame`` that later steps do not need are read all the same.
+
+        Raises
+        ------
+        TypeError
+            If another argument is a collection of dask.
         """
-        import dask
         import dask.dataframe as dd
-        from dask.base import tokenize
+        from dask._task_spec import Task, TaskRef
+        from dask.base import is_dask_collection, tokenize
         from dask.utils import funcname
 
         meta = kwargs.pop("meta", None)
+        if any(map(is_dask_collection, [*args, *kwargs.values()])):
+            msg = "arguments beside the table are values, not collections of dask: compute them before"
+            raise TypeError(msg)
         if meta is None:
             meta = function(frame._meta, *args, **kwargs)  # noqa: SLF001  # the empty table, which every collection of dask has
+        ready = frame.optimize()
+        graph, keys = dict(ready.__dask_graph__()), ready.__dask_keys__()
+        name = f"{prefix(self.pool)}{funcname(function)}"
         token = tokenize(function, frame, args, kwargs)
-        name = f"{prefix(self.pool)}{funcname(function)}-{token}"
-        call = dask.delayed(function, pure=True)
-        parts = [
-            call(part, *args, dask_key_name=f"{name}-{number}", **kwargs)
-            for number, part in enumerate(frame.to_delayed())
-        ]
-        return dd.from_delayed(parts, meta=meta, divisions=frame.divisions, prefix=name, verify_meta=False)
+        call = partial(_call, function, args, kwargs)
+        marked = [(f"{name}-{token}", number) for number in range(len(keys))]
+        graph |= {new: Task(new, call, TaskRef(old)) for new, old in zip(marked, keys, strict=True)}
+        found: dd.DataFrame = dd.from_graph(graph, meta, ready.divisions, marked, name)
+        return found
+
+
+def _call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], rows: Any) -> Any:
+    """A step on one partition."""
+    return function(rows, *args, **kwargs)

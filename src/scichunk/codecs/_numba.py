@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import sysconfig
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +15,7 @@ from numba.core.caching import FunctionCache
 from numba.extending import intrinsic as numba_intrinsic
 
 from scichunk.errors import PerformanceWarning
+from scichunk.warned import warn_caller
 
 __all__ = [
     "CONFIG",
@@ -43,13 +41,11 @@ Flag = Any
 """A truth value of kernels, likewise."""
 
 _TYPES: Final = {
-    "b": numba.uint8, "B": numba.uint8, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32, "i": numba.int64,
-    "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
+    "b": numba.uint8, "B": numba.uint8, "r": numba.uint16, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
+    "i": numba.int64, "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
 }  # fmt: skip
 CONFIG: Final[Any] = cast("Any", numba).config
 """Of numba, which checkers do not know."""
-_PACKAGE: Final = str(Path(__file__).resolve().parents[1])
-_LIBRARY: Final = sysconfig.get_paths()["stdlib"]
 _choosing_folder = threading.Lock()
 _warned = threading.Event()
 
@@ -104,24 +100,15 @@ def _folder() -> Iterator[None]:
 
 
 def warn_unwritable() -> None:
-    """Warn once in a process, naming the line outside of scichunk that led here."""
+    """Warn once in a process."""
     if _warned.is_set():
         return
     _warned.set()
-    frame = sys._getframe()  # noqa: SLF001  # the way to one's callers
-    while frame.f_back is not None and _is_inner(frame.f_code.co_filename):
-        frame = frame.f_back
     msg = (
         "there is no place to keep compiled code, so each process compiles it anew: set SCICHUNK_CACHE_DIR to a writable folder "
         "(scichunk doctor says what was tried)"
     )
-    # Not by stacklevel: it skips frames of Python's import system, which are many here.
-    warnings.warn_explicit(msg, PerformanceWarning, frame.f_code.co_filename, frame.f_lineno)
-
-
-def _is_inner(file: str) -> bool:
-    """Whether a line of code is not the user's: ours, of Python, or of what is installed (numba, Dask, xarray)."""
-    return file.startswith((_PACKAGE, _LIBRARY, "<frozen")) or "site-packages" in Path(file).parts
+    warn_caller(msg, PerformanceWarning)
 
 
 def compiled(function: F, signature: Any = None, **options: Any) -> F:
@@ -168,7 +155,7 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _type(letters: str) -> Any:
     kind = _TYPES[letters[0]]
-    return numba.types.Array(kind, int(letters[1:]), "C", readonly=letters[0] == "b") if letters[1:] else kind
+    return numba.types.Array(kind, int(letters[1:]), "C", readonly=letters[0] in "br") if letters[1:] else kind
 
 
 def kernels_of(module: ModuleType, names: Iterable[str]) -> Iterator[Any]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scichunk.codecs.bytes import check_block, decompress_at_most
 from scichunk.codecs.image_heads import check_size
+from scichunk.codecs.interleaved import place_bands
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, ScichunkError
 
@@ -73,9 +74,7 @@ class ImageCodec:
         if not tall or image.shape[1] != width or image.shape[2:] != (shape[0],) or image.dtype != self.dtype:
             msg = f"{self.name} data hold an image of {image.shape} {image.dtype}, not {(height, width, shape[0])} {self.dtype}"
             raise FormatError(msg)
-        pixels = image[window[1], window[2], window[0]]
-        for band in range(out.shape[0]):
-            np.copyto(out[band], pixels[..., band])
+        place_bands(image[window[1], window[2], window[0]], out)
 
     def _decode_image(self, data: memoryview, shape: tuple[int, int, int]) -> Array:
         import imagecodecs

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs.bytes import check_block, decompress
+from scichunk.codecs.interleaved import place_bands
 from scichunk.codecs.predictors import undo_float, undo_horizontal
 from scichunk.core.manifest import EncodedChunk
 
@@ -72,7 +73,7 @@ class PixelCodec:
         plain = columns.start == 0 and columns.step == 1 and rows.step == 1 and window[0] == slice(0, samples, 1)
         if self.predictor == 1:
             pixels = block.view(self.stored).reshape(height, width, samples)
-            _copy_bands(pixels[rows, columns, window[0]], out)
+            place_bands(pixels[rows, columns, window[0]], out)
         elif self.predictor == 2:
             pixels = block.view(self.stored).reshape(height, width, samples)[rows.start : rows.stop, : columns.stop]
             if not self.stored.isnative:
@@ -82,7 +83,7 @@ class PixelCodec:
             else:
                 whole = _borrow_array(pixels.shape, pixels.dtype)
                 undo_horizontal(pixels, whole)
-                _copy_bands(whole[:: rows.step, columns, window[0]], out)
+                place_bands(whole[:: rows.step, columns, window[0]], out)
         else:
             lines = block.reshape(height, -1)[rows.start : rows.stop]
             if plain and columns.stop == width:
@@ -90,14 +91,8 @@ class PixelCodec:
             else:
                 whole = _borrow_array((len(lines), width, samples), self.stored.newbyteorder("="))
                 undo_float(lines, whole)
-                _copy_bands(whole[:: rows.step, columns, window[0]], out)
+                place_bands(whole[:: rows.step, columns, window[0]], out)
 
 
 def _borrow_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return borrow_buffer("predicted", math.prod(shape) * dtype.itemsize).view(dtype).reshape(shape)
-
-
-def _copy_bands(pixels: Array, out: Array) -> None:
-    """(rows, columns, samples) to (bands, rows, columns); band by band is faster than one transposed copy."""
-    for band in range(out.shape[0]):
-        np.copyto(out[band], pixels[..., band], casting="equiv")

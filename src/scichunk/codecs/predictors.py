@@ -46,7 +46,7 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     _, width, samples = out.shape
     word = np.dtype(f"u{out.dtype.itemsize}")
     ways.announce("float predictor", rows.nbytes)
-    if not ways.wants_kernels("float predictor"):
+    if word.itemsize == 2 or not ways.wants_kernels("float predictor"):  # the kernel is no faster on halves
         from scichunk.codecs.small import float_predictor
 
         float_predictor.undo_predictor(rows, out.view(word))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs.interleaved import place_bands
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError
 
@@ -64,12 +65,11 @@ class RawCodec:
             raise FormatError(msg)
         values = np.frombuffer(data, self.stored, need).reshape([full[a] for a in self.order])
         values = values.transpose([self.order.index(a) for a in range(len(full))])[tuple(inside)]
-        if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:  # interleaved: band by band is faster
-            for band in range(values.shape[0]):
-                self.put(out[band], values[band])
-        else:
-            self.put(out, values)
+        self.put(out, values)
 
     def put(self, out: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
         """Copy values of a window to the output."""
-        np.copyto(out, values, casting="equiv")
+        if values.ndim == 3 and self.order[-1] == 0 and values.shape[0] > 1:
+            place_bands(values.transpose(1, 2, 0), out)
+        else:
+            np.copyto(out, values, casting="equiv")

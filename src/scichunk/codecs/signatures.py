@@ -1,8 +1,8 @@
 """Argument types of kernels, for compiling them before they are called (see ``compiling.py``).
 
-A type is a letter and, for arrays, the number of dimensions: ``b`` bytes that are never written to, ``B`` bytes, ``i`` int64,
-``s`` int32, ``f`` float32, ``d`` float64, ``L`` truth values, ``u`` uint32, ``U`` uint64, ``h`` int16, ``H`` uint16; without a number
-it is a single value.
+A type is a letter and, for arrays, the number of dimensions: ``b`` bytes and ``r`` uint16 that are never written to, ``B`` bytes,
+``i`` int64, ``s`` int32, ``f`` float32, ``d`` float64, ``L`` truth values, ``u`` uint32, ``U`` uint64, ``h`` int16, ``H`` uint16;
+without a number it is a single value.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ LATER: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "flip_bit": ("H1 H H1", "u1 u u1"),
         "scale_integers": ("h1 f f h L f1", "s1 d d s L d1"),
     },
+    "bands": {"split_bands": ("b1 i B1 i i i1", "r1 i H1 i i i1")},
     "jpeg2000.packet_headers": {"walk_packets": ("b1 i i1 i1 i2 i2 i1 i2 i2 i1 i1 i",)},
 }
 """What some files need: compiled on first use, and by ``scichunk warmup``."""

@@ -21,28 +21,30 @@ FAMILIES: Final = {
     "binary": ("text.base64", "text.votable_rows"),
     "fits table": ("text.fits_columns",),
     "float predictor": ("float_predictor",),
+    "interleaved": ("bands",),
     "fits image": ("rice", "plio", "hcompress", "quantize"),
     "scaling": ("integer_scaling",),
     "packets": ("jpeg2000.packet_headers",),
 }
-"""Kernels that one kind of data needs together; the last two are chosen where they are used, for other reasons than size."""
+"""Kernels that one kind of data needs together; how each is chosen is said where it is used."""
 
 _SHARE: Final = {
     "tabledata": 4,
     "binary": 8,
     "fits table": 16,
-    "float predictor": 16,
+    "float predictor": 350,
+    "interleaved": 500,
     "fits image": 1,
     "scaling": 1,
     "packets": 1,
 }
 """How many bytes cost as much as one of tile-compressed pixels. Measured on 3 MB of each, in CPU seconds a MB by libraries and by
-kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables 0.010 and 0.007, the predictor 0.009 and 0.005;
-RICE, HCOMPRESS and PLIO 0.07 to 0.09 and 0.004 by MB of pixels. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as
-long as loading kernels does."""
+kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables 0.010 and 0.007; RICE, HCOMPRESS and PLIO 0.07 to 0.09
+and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, interleaved pixels 0.0003 and 0.00004. With the 4 MiB of
+``options.kernel_bytes`` libraries take at most as long as loading kernels does."""
 
-_CALL_BYTES: Final = 1 << 14
-"""What a call takes beside its bytes, in the same measure: 1 to 2 ms, of the 0.5 s that kernels take to load."""
+_CALL_BYTES: Final = {"tabledata": 1 << 16, "binary": 1 << 17, "fits table": 1 << 18, "fits image": 1 << 14}
+"""What a call takes beside its bytes: 1 to 2 ms, of the 0.5 s that kernels take to load; in the others a call is nothing."""
 
 _FAMILY: Final = {module: family for family, modules in FAMILIES.items() for module in modules}
 _announced = dict.fromkeys(FAMILIES, 0)
@@ -50,7 +52,7 @@ _announced = dict.fromkeys(FAMILIES, 0)
 
 def announce(family: str, nbytes: int) -> None:
     """Say that so many bytes of a kind are about to be decoded; the count of the process decides for :func:`choose`."""
-    _announced[family] += nbytes + _SHARE[family] * _CALL_BYTES  # races only shift the moment
+    _announced[family] += nbytes + _CALL_BYTES.get(family, 0)  # races only shift the moment
 
 
 def wants_kernels(family: str) -> bool:

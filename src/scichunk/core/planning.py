@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import LimitExceeded, PerformanceWarning
+from scichunk.warned import warn_caller
 
 __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 
@@ -241,7 +241,7 @@ def _warn_if_misaligned(chunks: Chunks, grid: ChunkGrid, itemsize: int, target: 
             f"these chunks cut the file's own chunks {grid.chunk_shape}: each is decoded {factor:.1f} times on average. "
             f"Better: chunks={better}, then .rechunk()."
         )
-        warnings.warn(msg, PerformanceWarning, stacklevel=4)
+        warn_caller(msg, PerformanceWarning)
 
 
 def _count_repeats(sizes: Sequence[int], grid: ChunkGrid, axis: int) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scichunk.core.selectors import Selector
 from scichunk.errors import FormatError, PluginWarning
 from scichunk.lru import on_clear
+from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
     from scichunk.core.files import OpenFile
@@ -178,7 +178,7 @@ def _load_plugin(entry: EntryPoint) -> FormatSpec:
 def _warn_of_plugin(entry: EntryPoint, what: str) -> None:
     package = entry.dist.name if entry.dist else "an unknown package"
     msg = f"the format {entry.name!r} ({entry.value}) of the package {package} {what}"
-    warnings.warn(msg, PluginWarning, stacklevel=4)
+    warn_caller(msg, PluginWarning)
 
 
 def get_format(name: str) -> FormatSpec:

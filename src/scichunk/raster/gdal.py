@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ from scichunk.core.renamed import old_names
 from scichunk.errors import MetadataWarning, NotGeoreferencedWarning
 from scichunk.quiet import quiet
 from scichunk.raster.affine import Affine6
+from scichunk.warned import warn_caller
 
 __all__ = ["RasterMetadata", "ask_gdal", "check_placed", "empty_metadata"]
 
@@ -54,7 +54,7 @@ def check_placed(metadata: RasterMetadata, url: str) -> None:
     """
     if metadata.crs_wkt and metadata.transform == _IDENTITY and not metadata.gcps and not metadata.rpcs:
         msg = f"it has a coordinate system, but no transform, control points or RPCs: x and y count pixels [{url}]"
-        warnings.warn(msg, NotGeoreferencedWarning, stacklevel=3)
+        warn_caller(msg, NotGeoreferencedWarning)
 
 
 def empty_metadata(bands: int) -> RasterMetadata:
@@ -101,7 +101,7 @@ def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
                 return _collect_metadata(dataset)
     except (RasterioError, CPLE_BaseError, ValueError) as error:  # ValueError: texts in no known encoding
         if isinstance(file, bytes):
-            warnings.warn(f"metadata left out, GDAL refuses them: {error}", MetadataWarning, stacklevel=2)
+            warn_caller(f"metadata left out, GDAL refuses them: {error}", MetadataWarning)
         return None
 
 
@@ -155,7 +155,7 @@ def _get_or_warn(name: str, get: Callable[[], Any], default: Any) -> Any:
     try:
         return get()
     except (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, OverflowError) as error:
-        warnings.warn(f"{name} left out, GDAL cannot give it: {error}", MetadataWarning, stacklevel=2)
+        warn_caller(f"{name} left out, GDAL cannot give it: {error}", MetadataWarning)
         return default
 
 

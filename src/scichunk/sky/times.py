@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from scichunk.core.files import Coordinate
 from scichunk.errors import MetadataWarning
 from scichunk.quiet import quiet
+from scichunk.warned import warn_caller
 
 __all__ = ["time_coordinate"]
 
@@ -73,7 +73,7 @@ def time_coordinate(header: str, dim: str, values: npt.NDArray[np.float64], attr
     start = float((day - _UNIX_DAYS) * _DAY)
     if np.abs(nanoseconds).max(initial=0) + abs(start) >= _RANGE * 0.999:
         msg = f"times along {dim!r} are left as numbers: they reach beyond what datetime64[ns] holds"
-        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        warn_caller(msg, MetadataWarning)
         attrs["time_reference_mjd"] = float(reference)
         return Coordinate((dim,), values, attrs)
     del attrs["units"]
@@ -145,6 +145,6 @@ def _to_utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float
     inside = seconds >= 60
     if inside.any():
         msg = f"{int(inside.sum())} times along {dim!r} lie within a leap second, which datetime64 does not have: they are NaT"
-        warnings.warn(msg, MetadataWarning, stacklevel=3)
+        warn_caller(msg, MetadataWarning)
         times[inside] = np.datetime64("NaT", "ns")
     return times

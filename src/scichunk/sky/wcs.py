@@ -6,7 +6,6 @@ sky coordinates are computed for what is asked.
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from scichunk.quiet import library_lock, quiet
 from scichunk.sky.axes import Axes, axes_of, image_shape
 from scichunk.sky.times import time_coordinate
 from scichunk.sky.wcs_objects import celestial_of, find_wcs, frame_of, reference_point
+from scichunk.warned import warn_caller
 
 __all__ = [
     "Axes",
@@ -52,7 +52,7 @@ def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "
             return _make_coordinates(find_wcs(header, tables), header, shape, axes)
     except Exception as error:  # noqa: BLE001  # wcslib and astropy raise whatever they meet
         msg = f"no world coordinates: {type(error).__name__}: {error}"
-        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        warn_caller(msg, MetadataWarning)
         return {}
 
 

@@ -10,13 +10,13 @@ import contextlib
 import os
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator
 from typing import Final
 
 from scichunk.errors import PerformanceWarning
 from scichunk.sources.base import ByteSource
 from scichunk.sources.local import LocalSource, UnnamedSource
+from scichunk.warned import warn_caller
 
 __all__ = ["LocalCopy", "Spill"]
 
@@ -110,7 +110,7 @@ class LocalCopy:
                 size = source.fingerprint.size
                 if size > _STEP_BYTES:
                     msg = f"{source.url} is copied to a temporary file ({size >> 20} MB) because {self._why}"
-                    warnings.warn(msg, PerformanceWarning, stacklevel=4)
+                    warn_caller(msg, PerformanceWarning)
                 spill = Spill()
                 try:
                     for start in range(0, size, _STEP_BYTES):

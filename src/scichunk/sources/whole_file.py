@@ -7,7 +7,6 @@ import contextlib
 import io
 import lzma
 import threading
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, Scic
 from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.memory import BytesSource
 from scichunk.sources.spill import Spill
+from scichunk.warned import warn_caller
 
 __all__ = ["WholeFileSource", "expand_source", "find_compression", "first_bytes", "head_of_content"]
 
@@ -102,7 +102,7 @@ def expand_source(source: ByteSource) -> ByteSource:
             f"{source.url} is compressed as a whole ({kind}): every process must decompress all of it "
             "before the first value. Store it tile-compressed (fpack) or plain."
         )
-        warnings.warn(msg, PerformanceWarning, stacklevel=4)
+        warn_caller(msg, PerformanceWarning)
     return WholeFileSource(source, lambda: _iterate_pieces(kind, source))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -20,6 +19,7 @@ from scichunk.core.selectors import names_of
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
+from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
     import dask.dataframe as dd
@@ -301,7 +301,7 @@ def _from_map(
             f"{nbytes >> 20} MiB are given as content, not by name, and travel with each of {len(parts)} partitions to other "
             "processes: give a path or URL where there are some"
         )
-        warnings.warn(msg, PerformanceWarning, stacklevel=4)
+        warn_caller(msg, PerformanceWarning)
     stem = opened.location.url.rstrip("/").rpartition("/")[2].partition("?")[0][:40]
     return dd.from_map(
         read,

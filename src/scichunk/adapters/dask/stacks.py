@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -21,6 +20,7 @@ from scichunk.core.planning import auto_chunks, resolve_chunks, sizes_by_name
 from scichunk.core.selection import Span, parse_key
 from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded
 from scichunk.sources import Fingerprint, Location
+from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -95,7 +95,7 @@ class StackArray:
                 raise
             out[...] = self._fill_value(error)
             if self.rules.errors == "warn":
-                warnings.warn(f"filled with {self.rules.fill}: {error}", DataWarning, stacklevel=2)
+                warn_caller(f"filled with {self.rules.fill}: {error}", DataWarning)
 
     def _open_source(self, location: Location, mark: Fingerprint | None) -> Any:
         file = open_file(self.format_name, location, mark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,6 +20,7 @@ from scichunk.core.planning import preferred_chunks
 from scichunk.errors import MetadataWarning
 from scichunk.raster.affine import LinearAxis
 from scichunk.raster.cf import Decoding, step_from
+from scichunk.warned import warn_caller
 
 __all__ = [
     "Decoders",
@@ -169,7 +169,7 @@ def _can_decode(name: str, variable: xr.Variable, decode: Callable[..., Any], ur
     except (ValueError, OverflowError) as error:
         why = str(error.__cause__ or error).partition(". ")[0]
         msg = f"times of {name!r} are left as numbers (units {variable.attrs.get('units')!r}): {why} [{url}]"
-        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        warn_caller(msg, MetadataWarning)
         return False
     return True
 

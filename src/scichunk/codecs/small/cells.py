@@ -20,6 +20,7 @@ Ints = npt.NDArray[np.int64]
 _ROW, _CELL, _CELL_END, _ROW_END, _EMPTY, _OTHER = range(6)
 _SPACE: Final = re.compile(rb"[ \n\r\t]*")
 _CLASSES: Final = tuple(CLASS.tolist())
+_MARKS: Final = CLASS.tobytes()
 
 
 def _allowed() -> npt.NDArray[np.bool_]:
@@ -48,10 +49,17 @@ def _starts(prefix: bytes) -> re.Pattern[bytes]:
 
 @lru_cache(maxsize=16)
 def _odd(prefix: bytes) -> re.Pattern[bytes]:
-    """Markup that is neither of rows nor of cells, as the kernel looks for it."""
-    if not prefix:
-        return re.compile(rb"<[!?]|EDAT")
+    """Markup of a document with a prefix that is neither of rows nor of cells, as the kernel looks for it."""
     return re.compile(rb"<(?:[!?]|/(?!(?s:.{%d})T[DR]))" % len(prefix))
+
+
+def _is_odd(text: bytes, size: int, prefix: bytes) -> bool:
+    """Whether markup that is neither of rows nor of cells begins before a place."""
+    if prefix:
+        found = _odd(prefix).search(text)
+        return found is not None and found.start() < size
+    # three searches for a text take a tenth of the time of one for a pattern with a choice
+    return any(mark[1:] in text and text.find(mark, 0, size + len(mark) - 1) >= 0 for mark in (b"<!", b"<?", b"EDAT"))
 
 
 def count_rows(data: Bytes, prefix: Bytes) -> tuple[int, bool]:
@@ -60,9 +68,12 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[int, bool]:
     size = len(text) - 32
     if size <= 0:
         return 0, False
-    rows = sum(m.start() < size for m in _starts(name).finditer(text, 0, min(len(text), size + len(name) + 4)))
-    found = _odd(name).search(text, 0)
-    return rows, found is not None and found.start() < size
+    stop = min(len(text), size + len(name) + 4)
+    tag = b"<%sTR" % name
+    rows = text.count(tag + b">", 0, size + len(tag))
+    if text.count(tag, 0, stop) != rows:  # some have attributes, or white space, or are other tags
+        rows = sum(m.start() < size for m in _starts(name).finditer(text, 0, stop))
+    return rows, _is_odd(text, size, name)
 
 
 def find_row(data: Bytes, at: int, skip: int, prefix: Bytes) -> int:
@@ -87,10 +98,11 @@ class _Plain:
         opens = np.flatnonzero(data == 60)
         opens = opens[opens < data.size - len(prefix) - 3]  # those behind are cut off
         kinds, ends = _kinds(data, opens, np.frombuffer(prefix, np.uint8))
-        filled = np.cumsum(_FILLED[data], dtype=np.int64)
-        follows = _FOLLOWS[kinds[:-1], kinds[1:]]
-        apart = filled[opens[1:] - 1] - filled[ends[:-1] - 1] > 0
-        bad = ~follows | (apart & (kinds[:-1] != _CELL))
+        bad = ~_FOLLOWS[kinds[:-1], kinds[1:]]
+        gaps = np.flatnonzero(
+            (opens[1:] > ends[:-1]) & (kinds[:-1] != _CELL)
+        )  # between a row's cells, and between rows
+        bad[gaps[_filled(data, ends[gaps], opens[gaps + 1])]] = True
         broken = np.concatenate([[0], np.cumsum(bad)])
         last = np.flatnonzero(kinds == _ROW_END)
         first = np.flatnonzero(kinds == _ROW)
@@ -126,26 +138,44 @@ class _Plain:
         return starts, np.where(self._kinds[cells] == _EMPTY, starts, self._opens[following])
 
 
+def _filled(data: Bytes, starts: Ints, stops: Ints) -> npt.NDArray[np.bool_]:
+    """Whether anything but white space stands in spans of the data."""
+    filled = np.zeros(starts.size, np.bool_)
+    longest = int((stops - starts).max(initial=0))
+    if longest > 64:  # so long are few in a document, and the sums take the time of one pass over all of it
+        before = np.concatenate([[0], np.cumsum(_FILLED[data], dtype=np.int64)])
+        return before[stops] > before[starts]
+    for k in range(longest):
+        at = starts + k
+        filled |= (at < stops) & _FILLED[data[np.minimum(at, data.size - 1)]]
+    return filled
+
+
 def _kinds(data: Bytes, opens: Ints, prefix: Bytes) -> tuple[Ints, Ints]:
     """Which tags begin at some places, and where they end; only those without any white space are known."""
-    closes = data[opens + 1] == 47
+    padded = np.concatenate([data, np.zeros(4, np.uint8)])
+    closes = padded[opens + 1] == 47
     at = opens + 1 + closes
     named = np.ones(opens.size, np.bool_)
-    for k, letter in enumerate(prefix):
-        named &= data[np.minimum(at + k, data.size - 1)] == letter
-    at = at + prefix.size
-    last = data.size - 1
-    named &= data[np.minimum(at, last)] == 84
-    letter, third, fourth = (data[np.minimum(at + k, last)] for k in (1, 2, 3))
-    ended = named & (third == 62) & (at + 2 <= last)
-    row, cell = letter == 82, letter == 68
+    for letter in prefix:
+        named &= padded[at] == letter
+        at += 1
+    # Four letters are looked up at once, since looking up is what takes the time.
+    letters = np.ndarray(data.size + 1, "<u4", padded, strides=(1,))[at]
+    three = letters & 0xFFFFFF
+    row, cell = named & (three == _letters(b"TR>")), named & (three == _letters(b"TD>"))
     kinds = np.full(opens.size, _OTHER)
-    kinds[ended & row & ~closes] = _ROW
-    kinds[ended & cell & ~closes] = _CELL
-    kinds[ended & row & closes] = _ROW_END
-    kinds[ended & cell & closes] = _CELL_END
-    kinds[named & cell & ~closes & (third == 47) & (fourth == 62) & (at + 3 <= last)] = _EMPTY
-    return kinds, np.minimum(at + 3 + (kinds == _EMPTY), data.size)
+    kinds[row] = _ROW
+    kinds[cell] = _CELL
+    kinds[row & closes] = _ROW_END
+    kinds[cell & closes] = _CELL_END
+    empty = named & ~closes & (letters == _letters(b"TD/>"))
+    kinds[empty] = _EMPTY
+    return kinds, np.minimum(at + 3 + empty, data.size)
+
+
+def _letters(text: bytes) -> int:
+    return int.from_bytes(text, "little")
 
 
 def _space(text: bytes, at: int) -> int:
@@ -296,8 +326,8 @@ def _look(data: Bytes, slots: Ints, texts: tuple[Ints, Ints], seen: Bytes) -> No
     if not begins.size:
         return
     base = int(begins[0])
-    marks = CLASS[data[base : int(ends[-1])]]
-    places = np.flatnonzero(marks) + base
+    marks = np.frombuffer(data[base : int(ends[-1])].tobytes().translate(_MARKS), np.uint8)
+    places = np.flatnonzero(marks != 0) + base
     cell = np.searchsorted(begins, places, "right") - 1
     inside = places < ends[cell]
     slot = slots[cell[inside] % texts[0].shape[0]]

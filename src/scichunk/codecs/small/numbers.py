@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -57,17 +58,31 @@ def _each(texts: list[bytes], out: npt.NDArray[Any], state: Bytes, missing: Any,
     return others
 
 
+def _all(texts: list[bytes], out: npt.NDArray[Any], state: Bytes, missing: Any, read: type[int | float]) -> bool:
+    """Read texts of plain numbers and empty ones; False if there is another one, then nothing is said about the output."""
+    try:
+        out[:] = [read(text) for text in texts]
+    except OverflowError:
+        return False
+    except ValueError:
+        pass  # some are empty, or no numbers
+    else:
+        state[:] = VALUE
+        return True
+    texts = [text.strip(_SPACE) for text in texts]
+    try:
+        out[:] = [read(text) if text else missing for text in texts]
+    except (OverflowError, ValueError):
+        return False
+    state[:] = [VALUE if text else EMPTY for text in texts]
+    return True
+
+
 def parse_floats(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.float64], state: Bytes) -> int:
     """Read floating point numbers; returns how many are OTHER."""
     texts = _texts(data, starts, stops)
-    if _only(texts, b"0123456789+-.eE \t\r\n"):
-        try:
-            out[:] = [float(text) for text in texts]
-        except ValueError:
-            pass  # some are empty, or no numbers
-        else:
-            state[:] = VALUE
-            return 0
+    if _only(texts, b"0123456789+-.eE \t\r\n") and _all(texts, out, state, np.nan, float):
+        return 0
     return _each(texts, out, state, np.nan, _float)
 
 
@@ -92,24 +107,28 @@ def parse_integers(
         return found if low <= found <= high else None
 
     texts = _texts(data, starts, stops)
-    if max(map(len, texts), default=0) <= 18 and _only(texts, b"0123456789+- \t\r\n"):
-        try:
-            out[:] = [int(text) for text in texts]
-        except ValueError:
-            pass  # some are empty, or no numbers
-        else:
-            if not out.size or (low <= int(out.min()) and int(out.max()) <= high):
-                state[:] = VALUE
-                return 0
+    if (
+        _only(texts, b"0123456789+- \t\r\n")
+        and _all(texts, out, state, 0, int)
+        and bool(np.all((out >= low) & (out <= high) | (state == EMPTY)))
+    ):
+        return 0
     return _each(texts, out, state, 0, value)
 
 
-def _boolean(text: bytes) -> bool | None:
-    lower = text.lower()
-    return True if lower in _TRUE else False if lower in _FALSE else None
+@lru_cache(maxsize=256)  # a column holds few different texts
+def _boolean(text: bytes) -> tuple[bool, int]:
+    stripped = text.strip(_SPACE).lower()
+    if stripped in {b"", b"?"}:
+        return False, EMPTY
+    if stripped in _TRUE:
+        return True, VALUE
+    return False, VALUE if stripped in _FALSE else OTHER
 
 
 def parse_booleans(data: Bytes, starts: Spans, stops: Spans, out: npt.NDArray[np.bool_], state: Bytes) -> int:
     """Read logicals (VOTable 1.5, section 2.1): T, F, 1, 0, true, false in any case; ``?`` and blanks are EMPTY."""
-    texts = [b"" if text.strip(_SPACE) == b"?" else text for text in _texts(data, starts, stops)]
-    return _each(texts, out, state, False, _boolean)
+    found = [_boolean(text) for text in _texts(data, starts, stops)]
+    out[:] = [value for value, _ in found]
+    state[:] = states = [state for _, state in found]
+    return states.count(OTHER)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +18,7 @@ from scichunk.formats.fits.structure import BLOCK_BYTES, HDU, FITSStructure
 from scichunk.quiet import library_lock, quiet
 from scichunk.sky.tables import MOST_BYTES, pack_tables, table_names
 from scichunk.sky.wcs import Axes, axes_of, coordinates, sky_values
+from scichunk.warned import warn_caller
 
 __all__ = [
     "World",
@@ -105,7 +105,7 @@ def world_tables(structure: FITSStructure, header: str) -> str:
     size = sum(h.end - h.start for h in wanted)
     if size > MOST_BYTES:
         msg = f"the tables of the world coordinates have {size} bytes, more than {MOST_BYTES}: they are left out [{structure.source.url}]"
-        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        warn_caller(msg, MetadataWarning)
         return ""
     if not wanted:
         return ""

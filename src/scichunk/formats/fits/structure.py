@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import threading
-import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -13,6 +12,7 @@ from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, located
 from scichunk.formats.fits.cards import CARD_BYTES, Cards
 from scichunk.sources import ByteSource
+from scichunk.warned import warn_caller
 
 __all__ = ["BLOCK_BYTES", "HDU", "FITSStructure"]
 
@@ -149,7 +149,7 @@ class FITSStructure:
             if index == 0:
                 raise
             msg = f"what follows HDU {index - 1}, from byte {at}, is no HDU and is left out: {error}"
-            warnings.warn(msg, MetadataWarning, stacklevel=4)
+            warn_caller(msg, MetadataWarning)
             hdu = None
         if hdu is None:
             self._done = True

@@ -59,5 +59,5 @@ SPEC: Final = FormatSpec(
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     mime_types=("image/tiff", "image/geotiff"),
     yields_to=("rasterio",),
-    kernels=("float predictor",),
+    kernels=("float predictor", "interleaved"),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 from scichunk.raster.texts import metadata_problems, number_problem, pam_problems
 from scichunk.sources import Location
+from scichunk.warned import warn_caller
 
 __all__ = ["fill_value", "read_metadata"]
 
@@ -90,7 +90,7 @@ def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:
     found += pam_problems(beside)
     if found:
         msg = f"metadata that are left out or make no sense: {'; '.join(found)} [{directory.reader.source.url}]"
-        warnings.warn(msg, MetadataWarning, stacklevel=3)
+        warn_caller(msg, MetadataWarning)
 
 
 def _tag_name(code: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -14,6 +13,7 @@ from scichunk.errors import FormatError, MetadataWarning, ScichunkError, SourceE
 from scichunk.formats.geotiff.ifd import Directory, TiffHeader, read_directory, read_header
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
+from scichunk.warned import warn_caller
 
 __all__ = ["Page", "TIFFImage", "TIFFStructure", "read_structure"]
 
@@ -134,10 +134,10 @@ class TIFFStructure:
         if self._bad_children:
             count, first = len(self._bad_children), self._bad_children[0].message
             many = "1 sub-directory is" if count == 1 else f"{count} sub-directories are"
-            warnings.warn(f"{many} left out: {first} [{url}]", MetadataWarning, stacklevel=4)
+            warn_caller(f"{many} left out: {first} [{url}]", MetadataWarning)
         if self.problem is not None:
             msg = f"directories behind the first {found} are left out: {self.problem.message} [{url}]"
-            warnings.warn(msg, MetadataWarning, stacklevel=4)
+            warn_caller(msg, MetadataWarning)
 
     def _follow_chain(self) -> Iterator[tuple[TIFFImage, Page | None]]:
         """Every directory after the first; sub-directories (tag 330) count as behind their parent."""

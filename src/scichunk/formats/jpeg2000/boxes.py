@@ -190,7 +190,7 @@ def _read_palette(reader: HeaderReader, box: Box) -> Palette | None:
     mapping = tuple(struct.iter_unpack(">HBB", _whole_items(bytes(reader.get(maps[0].first, maps[0].stop)), 4)))
     if not 1 <= entries <= 1024 or len(bits) != columns or len(body) < 3 + columns + entries * sum(widths):
         return None
-    if not mapping or max(bits) > 32 or any(column >= columns for _, used, column in mapping if used):
+    if not mapping or not bits or max(bits) > 32 or any(column >= columns for _, used, column in mapping if used):
         return None
     rows = np.frombuffer(body, np.uint8, entries * sum(widths), 3 + columns).reshape(entries, -1)
     table = np.zeros((entries, columns), np.min_scalar_type((1 << max(bits)) - 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import struct
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +15,7 @@ from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
 from scichunk.raster.texts import pam_problems
 from scichunk.sources import Location
+from scichunk.warned import warn_caller
 
 __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick_components", "read_metadata"]
 
@@ -53,14 +53,14 @@ def read_metadata(structure: JPEG2000Structure, path: str | None, files: Sequenc
     """
     if problems := pam_problems(files):
         msg = f"metadata that are left out or make no sense: {'; '.join(problems)} [{structure.reader.source.url}]"
-        warnings.warn(msg, MetadataWarning, stacklevel=2)
+        warn_caller(msg, MetadataWarning)
     bands = len(structure.header.size.components)
     found = _metadata_inside(structure) if structure.boxes else None
     beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None
     if beside is not None:
         if found is not None and found.crs_wkt and _placements_differ(found, beside):
             msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
-            warnings.warn(msg, MetadataWarning, stacklevel=2)
+            warn_caller(msg, MetadataWarning)
         found = beside
     plain = replace(empty_metadata(bands), tags={})
     if found is None:
@@ -81,7 +81,7 @@ def _metadata_inside(structure: JPEG2000Structure) -> RasterMetadata | None:
         other = _ask_cached(structure, [b for b in boxes if b not in geojp2])
         if one and other and other.crs_wkt and _placements_differ(one, other):
             msg = f"{structure.reader.source.url}: its boxes GeoJP2 and GMLJP2 place the image differently; GeoJP2 wins, as in GDAL"
-            warnings.warn(msg, MetadataWarning, stacklevel=3)
+            warn_caller(msg, MetadataWarning)
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Final
@@ -15,6 +14,7 @@ from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, Unsuppo
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box, ImageHeader, image_header, walk_boxes
 from scichunk.sources.base import ByteSource
 from scichunk.sources.read_ahead import HeaderReader
+from scichunk.warned import warn_caller
 
 __all__ = ["Group", "JPEG2000Structure", "read_structure"]
 
@@ -148,4 +148,4 @@ def _compare_sizes(structure: JPEG2000Structure) -> None:
         raise FormatError(msg)
     if declared[2] != components:
         msg = f"the box ihdr says {declared[2]} components, the codestream has {components}, which are read [{structure.reader.source.url}]"
-        warnings.warn(msg, MetadataWarning, stacklevel=4)
+        warn_caller(msg, MetadataWarning)

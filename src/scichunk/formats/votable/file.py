@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
@@ -27,6 +26,7 @@ from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
 from scichunk.tables.nulls import NAN, Fill, FilledColumnId, fill_nulls, filled_column, find_fills, find_undeclared
+from scichunk.warned import warn_caller
 
 __all__ = ["VOTableFile", "open_file"]
 
@@ -198,7 +198,7 @@ class VOTableFile(FileBase):
             problem = "nulls and declares no value for them: they become NaN, and the others floating point"
             problem = problem if lost else "integers beyond its type: they become the nearest"
             msg = f"column {column!r} has {problem} [{self.document.source.url}]"
-            warnings.warn(msg, DataWarning, stacklevel=4)
+            warn_caller(msg, DataWarning)
         return FilledColumnId(table, column, fill=fill), None
 
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:

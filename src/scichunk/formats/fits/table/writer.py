@@ -6,7 +6,6 @@ import contextlib
 import math
 import os
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final
 
@@ -19,6 +18,7 @@ from scichunk.formats.fits.table.column_writers import FITSColumnWriter, field_f
 from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
 from scichunk.quiet import quiet
 from scichunk.tables.writing import append, write_rows
+from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,9 +136,7 @@ def _set_card(header: Any, name: str, value: Any) -> None:
         except (ValueError, VerifyError, KeyError):
             with contextlib.suppress(KeyError):
                 del header[key]
-            warnings.warn(
-                f"attribute {name!r} has no form in a FITS header and is left out", MetadataWarning, stacklevel=7
-            )
+            warn_caller(f"attribute {name!r} has no form in a FITS header and is left out", MetadataWarning)
 
 
 def _table_header(base: Any, fields: Sequence[FITSColumnWriter], width: int, rows: int, heaped: int) -> bytes:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 from scichunk.codecs.text.xml_tree import Element
 from scichunk.errors import DataWarning, FormatError
 from scichunk.formats.votable.document.structure import Table
+from scichunk.warned import warn_caller
 
 __all__ = ["check_status", "text_of", "warn_if_cut", "warn_of_error"]
 
@@ -52,7 +52,7 @@ def check_status(tables: Sequence[Table], root: Element, table: Table | None, ur
     msg = f"the service answered with an error: {message or 'it does not say which'}"
     if table is None or not table.fields:
         raise FormatError(msg, url=url)
-    warnings.warn(f"{msg}; what it sent beside that is read [{url}]", DataWarning, stacklevel=5)
+    warn_caller(f"{msg}; what it sent beside that is read [{url}]", DataWarning)
 
 
 def warn_of_error(tables: Sequence[Table], root: Element, url: str) -> None:
@@ -66,7 +66,7 @@ def warn_of_error(tables: Sequence[Table], root: Element, url: str) -> None:
     message = _find_error(tables, root, None)
     if message is not None:
         msg = f"the service answered with an error, there is nothing to read: {message or 'it does not say which'} [{url}]"
-        warnings.warn(msg, DataWarning, stacklevel=5)
+        warn_caller(msg, DataWarning)
 
 
 def _find_error(tables: Sequence[Table], root: Element, table: Table | None) -> str | None:
@@ -95,7 +95,7 @@ def warn_if_cut(table: Table, root: Element, url: str) -> None:
             if word == "OVERFLOW":
                 more = f": {text}" if text else ""
                 msg = f"the service cut the table, rows are missing (QUERY_STATUS is OVERFLOW{more}) [{url}]"
-                warnings.warn(msg, DataWarning, stacklevel=5)
+                warn_caller(msg, DataWarning)
                 return
 
 

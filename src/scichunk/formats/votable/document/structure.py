@@ -224,12 +224,27 @@ def _take_over_domain(values: Element, domains: Mapping[str, Element], name: str
 
 
 def _parse_fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
-    elements = list(element.iterate_children("FIELD"))
+    elements, late = _split_fields(element)
+    if late:
+        notes.append(
+            f"{len(late)} FIELD elements behind DATA are left out: {', '.join(repr(e.get('name')) for e in late[:3])}"
+        )
     names = unique_names([(e.get("name") or e.get("ID")).strip() for e in elements])
     for i, (child, name) in enumerate(zip(elements, names, strict=True)):
         with located(part=f"field {i} {name!r}"):
             found = read_field(child, name, notes, domains)
         yield found
+
+
+def _split_fields(table: Element) -> tuple[list[Element], list[Element]]:
+    """FIELD elements that describe the columns, and those behind DATA, where the schema of VOTable has none.
+
+    Data are read before what stands behind them is known, so these could not be columns even if one wanted them.
+    """
+    children = table.children
+    at = next((i for i, child in enumerate(children) if child.tag == "DATA"), len(children))
+    before, behind = ([c for c in some if c.tag == "FIELD"] for some in (children[:at], children[at:]))
+    return before, behind
 
 
 def read_field(element: Element, name: str, notes: list[str], domains: Mapping[str, Element] | None = None) -> Field:

@@ -127,7 +127,7 @@ class FixedRows(BinaryRows):
         if rows.stop >= total:
             self.report_leftover(total, self.stream.size - total * self.width, policy)
         parts: Parts = [[] for _ in wanted]
-        step = max(1, self.piece // self.width)
+        step = max(1, self.piece // max(1, self.width))
         stop = min(rows.stop, total)
         for first in range(rows.start, stop, step):
             count = min(step, stop - first)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
 from scichunk.errors import DataWarning, FormatError
+from scichunk.warned import warn_caller
 
 __all__ = ["Diagnostics", "Policy", "Report"]
 
@@ -69,7 +69,7 @@ class Diagnostics:
         if first:
             at = ", ".join(p for p in (f"column {column!r}" if column else "", where) if p)
             msg = f"{_TEXTS[kind]} [{self.url}, {self.part}, first: {at}]"
-            warnings.warn(msg, DataWarning, stacklevel=2)
+            warn_caller(msg, DataWarning)
 
     def refuse(self, policy: Policy, kind: str, column: str, where: str, what: str) -> None:
         """Raise, or count it where errors become nulls.

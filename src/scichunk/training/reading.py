@@ -1,0 +1,160 @@
+"""Reads blocks ahead in threads, in the order of a plan, and hands out views of their patches."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.training.layers import Layer
+
+__all__ = ["BlockBuffers", "Reading", "follow"]
+
+Array = npt.NDArray[Any]
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a plan is followed."""
+
+    threads: int
+    """Blocks that are read at the same time."""
+    ahead: int
+    """Blocks that are read before they are needed."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """What is to be cut, in order."""
+
+    scenes: Ints
+    corners: Ints
+    visits: Ints
+    """Which visit of a block each is cut from, counted from any number in the order of first use."""
+
+
+class BlockBuffers:
+    """Memory of blocks that are used up, for the next ones: pages that are fresh cost more than what is copied into them."""
+
+    def __init__(self) -> None:
+        self._free: list[npt.NDArray[np.uint8]] = []
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[BlockBuffers], tuple[()]]:
+        return type(self), ()  # memory stays where it is
+
+    def take(self, nbytes: int) -> npt.NDArray[np.uint8]:
+        """Lend memory of at least this size."""
+        with self._lock:
+            fitting = [i for i, b in enumerate(self._free) if b.size >= nbytes]
+            if fitting:
+                return self._free.pop(min(fitting, key=lambda i: self._free[i].size))
+            if self._free:  # it is too small: what takes its place will serve for both
+                self._free.pop()
+        return np.empty(nbytes, np.uint8)
+
+    def give(self, buffers: Sequence[npt.NDArray[np.uint8]]) -> None:
+        """Take memory back; no view of it may be in use."""
+        with self._lock:
+            self._free += buffers
+
+
+@dataclass(frozen=True)
+class _Block:
+    """What was read of the first layer's box from ``first``, for each layer."""
+
+    windows: tuple[tuple[slice, ...], ...]
+    values: tuple[Array, ...]
+    memory: tuple[npt.NDArray[np.uint8], ...]
+
+
+def follow(
+    layers: Sequence[Layer], size: Sequence[int], places: Places, reading: Reading, buffers: BlockBuffers
+) -> Iterator[tuple[Array, ...]]:
+    """Yield the stored values of each patch, one array a layer.
+
+    They are views of memory that is used again: what is to be kept must be copied before the next patch is asked for.
+
+    Parameters
+    ----------
+    layers, size
+        Of the patches.
+    places
+        Where they lie, in order.
+    reading
+        Threads, and how many blocks are read ahead.
+    buffers
+        Memory for the blocks.
+    """
+    if not len(places.visits):
+        return
+    visits = places.visits
+    order = np.argsort(visits, kind="stable")
+    starts = np.flatnonzero(np.diff(visits[order], prepend=-1))
+    groups = deque(np.split(order, starts[1:]))  # the patches of each visit, in the order of first use
+    names = deque(visits[order][starts].tolist())
+    left = {name: len(group) for name, group in zip(names, groups, strict=True)}
+    live: dict[int, Future[_Block]] = {}
+
+    def read(which: Ints) -> _Block:
+        scenes, corners = places.scenes[which], places.corners[which]
+        return _read_block(layers, int(scenes[0]), corners.min(axis=0), corners.max(axis=0) + np.asarray(size), buffers)
+
+    with ThreadPoolExecutor(max(1, reading.threads), "scichunk-patches") as pool:
+
+        def launch(name: int) -> None:
+            """Have the blocks read up to some visits beyond this one."""
+            while names and names[0] <= name + reading.ahead:
+                live[names.popleft()] = pool.submit(read, groups.popleft())
+
+        try:
+            newest = -1
+            corners, visit_list = places.corners.tolist(), visits.tolist()
+            for corner, visit in zip(corners, visit_list, strict=True):
+                if visit > newest:
+                    newest = visit
+                    launch(visit)
+                block = live[visit].result()
+                yield tuple(
+                    _cut(layer, corner, window, values)
+                    for layer, window, values in zip(layers, block.windows, block.values, strict=True)
+                )
+                left[visit] -= 1
+                if not left[visit]:
+                    buffers.give(live.pop(visit).result().memory)
+        finally:
+            for waiting in live.values():
+                waiting.cancel()
+
+
+def _read_block(layers: Sequence[Layer], scene: int, first: Ints, last: Ints, buffers: BlockBuffers) -> _Block:
+    """Read the box that holds some patches, of all layers."""
+    windows, values, memory = [], [], []
+    for layer in layers:
+        window = layer.window(scene, first.tolist(), last.tolist())
+        shape = tuple(w.stop - w.start for w in window)
+        nbytes = math.prod(shape) * layer.dtype.itemsize
+        lent = buffers.take(nbytes)
+        out = lent[:nbytes].view(layer.dtype).reshape(shape)
+        layer.arrays[scene].read_into(out, window)
+        windows.append(window)
+        values.append(out)
+        memory.append(lent)
+    return _Block(tuple(windows), tuple(values), tuple(memory))
+
+
+def _cut(layer: Layer, corner: Sequence[int], window: Sequence[slice], values: Array) -> Array:
+    key = [slice(None)] * values.ndim
+    for axis, factor, first, length in zip(layer.axes, layer.factors, corner, layer.size, strict=True):
+        if axis is not None:
+            begin = int(first * factor) - window[axis].start
+            key[axis] = slice(begin, begin + length)
+    return values[tuple(key)]
