@@ -13,7 +13,7 @@ from scichunk import errors, options
 from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
-    from scichunk import formats
+    from scichunk import cluster, formats
     from scichunk.adapters.caches import CacheInfo, CacheReport, cache_info
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
@@ -49,6 +49,7 @@ __all__ = [
     "__version__",
     "cache_info",
     "clear_caches",
+    "cluster",
     "columns",
     "errors",
     "formats",
@@ -127,10 +128,12 @@ _FRAMEWORKS = ("grain", "keras", "tensorflow", "torch")
 
 
 def __getattr__(name: str) -> Any:  # PEP 562
-    if name in _FRAMEWORKS:
+    if name in {
+        *_FRAMEWORKS,
+        "cluster",
+        "formats",
+    }:  # packages; the last can be called: as a function the name is deprecated
         return import_module(f"scichunk.{name}")
-    if name == "formats":  # the package, which can be called: as a function the name is deprecated
-        return import_module("scichunk.formats")
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
