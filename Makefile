@@ -11,7 +11,7 @@ QUICK_TESTS := -m "not slow" $(wildcard tests/unit tests/formats)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL: # two targets would write into one environment
-.PHONY: demo test test-quick test-second test-oldest fuzz fuzz-memory lint format types bench docs clean
+.PHONY: demo test test-quick test-clusters test-second test-training test-oldest fuzz fuzz-memory lint format types bench docs clean
 
 # opens the bundled files through every engine and draws demo-out/quicklook.png
 demo: .venv/demo.done
@@ -27,6 +27,11 @@ test: lint types
 test-quick: .venv/test.done
 	$(BIN)/python $(PYTEST) -x -m "not slow" $(PYTEST_ARGS)
 
+# on a SLURM and an MPI of this machine, which the tests start and stop: as root on Debian they are installed, elsewhere the tests skip
+test-clusters: .venv/test.done
+	sh tests/clusters/slurm/install.sh
+	$(BIN)/python -m pytest -q tests/clusters $(PYTEST_ARGS)
+
 # another Python, with what pip finds for it: on 3.11 that is an older rasterio, GDAL and imagecodecs
 test-second: SECOND := $(SECOND)
 test-second:
@@ -34,6 +39,13 @@ test-second:
 	    sh scripts/make-venv .venv-second "$(SECOND)" -e . --group test; \
 	    .venv-second/bin/python $(PYTEST) $(QUICK_TESTS) $(PYTEST_ARGS); \
 	fi
+
+# batches in PyTorch, Keras on JAX, tf.data and Grain, all of which must be there. The build of PyTorch without CUDA is taken where pip is shown it:
+# by PIP_FIND_LINKS, or PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. Of PyPI, the wheel for Linux on x86 brings gigabytes of CUDA.
+TORCH ?= torch==2.13.0
+test-training:
+	sh scripts/make-venv .venv-training "$(OLDEST)" -e . --group frameworks "$(TORCH)"
+	SCICHUNK_FRAMEWORKS=1 .venv-training/bin/python $(PYTEST) tests/training $(PYTEST_ARGS)
 
 # the lower bounds of pyproject.toml, on the oldest interpreter
 test-oldest:

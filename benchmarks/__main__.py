@@ -16,6 +16,7 @@ SECTIONS = {
     "fits": "FITS images",
     "tables": "FITS tables",
     "votable": "VOTable",
+    "training": "Training",
 }
 
 

@@ -36,6 +36,7 @@ _LASTING_THREADS = {
     "zarr_io": "zarr runs one event loop a process",
     "TCP-Executor": "distributed's TCP pool lasts",
     "Event loop": "distributed of some versions names its loop's thread so",
+    "Dummy-": "threads of TensorFlow, which are no threads of Python, call it",
     "pydevd": "a debugger",
 }
 """Beginnings of the names of threads that other packages keep for the process, and why."""

@@ -13,7 +13,7 @@ from scichunk import errors, options
 from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
-    from scichunk import formats
+    from scichunk import cluster, formats
     from scichunk.adapters import history
     from scichunk.adapters.caches import CacheInfo, CacheReport, cache_info
     from scichunk.adapters.columns import columns
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from scichunk.formats.jpeg2000.api import from_jpeg2000
     from scichunk.formats.votable.api import from_votable, read_votable, votable_header, write_votable
     from scichunk.lru import clear_caches
+    from scichunk.training.cutting import patches
+    from scichunk.training.patches import Patches
+    from scichunk.training.predicting import predict
 
 __version__ = "0.1.0"
 
@@ -44,12 +47,14 @@ __all__ = [
     "CacheInfo",
     "CacheReport",
     "FileInfo",
+    "Patches",
     "Plan",
     "Profile",
     "WindowReader",
     "__version__",
     "cache_info",
     "clear_caches",
+    "cluster",
     "columns",
     "errors",
     "formats",
@@ -68,7 +73,9 @@ __all__ = [
     "open",
     "open_stack",
     "options",
+    "patches",
     "plan",
+    "predict",
     "profile",
     "read_fits_table",
     "read_table",
@@ -110,6 +117,9 @@ _WHERE = {
     "suggest_chunks": "scichunk.adapters.plans",
     "Profile": "scichunk.adapters.profiling",
     "profile": "scichunk.adapters.profiling",
+    "Patches": "scichunk.training.patches",
+    "patches": "scichunk.training.cutting",
+    "predict": "scichunk.training.predicting",
     "read_fits_table": "scichunk.formats.fits.api",
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
@@ -127,9 +137,17 @@ _WHERE = {
 import_after("xarray", "scichunk.adapters.xarray")  # which registers the accessor ``sky``
 
 
+_FRAMEWORKS = ("grain", "keras", "tensorflow", "torch")
+"""Modules for other packages: they are imported when they are asked for, and in no list of names, since not everybody has all of them."""
+
+
 def __getattr__(name: str) -> Any:  # PEP 562
-    if name == "formats":  # the package, which can be called: as a function the name is deprecated
-        return import_module("scichunk.formats")
+    if name in {
+        *_FRAMEWORKS,
+        "cluster",
+        "formats",
+    }:  # packages; the last can be called: as a function the name is deprecated
+        return import_module(f"scichunk.{name}")
     if name == "history":
         globals()[name] = import_module("scichunk.adapters.history")
         return globals()[name]

@@ -67,6 +67,13 @@ def main():
     update(path, scene)
     update(path, lambda ds: ds.build_overviews([2, 4], Resampling.average))
 
+    blue, _, red, near = terrain(4, 200, 300, 1, 9000).astype("f4")
+    classes = np.argmax([blue, red, near], axis=0).astype("u1")[None]  # of whatever is brightest: water, soil, plants
+    path = write("scene_classes.tif", classes, compress="deflate", **tiles, **UTM)
+    update(
+        path, lambda ds: ds.write_colormap(1, {0: (50, 90, 180, 255), 1: (190, 140, 80, 255), 2: (60, 140, 60, 255)})
+    )
+
     height = terrain(1, 150, 170, 2, 3000).astype("f4")
     height[0, :20, :30] = -9999
     write("elevation_zstd.tif", height, compress="zstd", predictor=3, nodata=-9999, **tiles, **UTM)

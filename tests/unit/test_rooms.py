@@ -23,7 +23,9 @@ FLOORS = (
     ("core",),
     ("codecs", "raster", "sky", "tables"),
     ("formats",),
-    ("adapters",),
+    ("adapters", "cluster"),
+    ("training",),
+    ("grain", "keras", "tensorflow", "torch"),
     ("testing",),
 )
 """Rooms from the ground up. A room imports itself and what lies below, and nothing of the rooms beside it."""
@@ -96,7 +98,11 @@ def module_of(name):
 
 # ---------------------------------------------------------------- names lead to something
 
-NEEDS = {"scichunk.adapters.intake": "intake", "scichunk.adapters.history.cluster": "distributed"}
+NEEDS = {
+    "scichunk.adapters.history.cluster": "distributed",
+    "scichunk.adapters.intake": "intake",
+    **{f"scichunk.{name}": name for name in ("grain", "keras", "tensorflow", "torch")},
+}
 """Modules that stand for an optional package."""
 
 ELSEWHERE = {
@@ -378,7 +384,7 @@ modules = [n for n in scichunk.__all__ if isinstance(getattr(scichunk, n), types
 print(sorted(modules), [n for n in scichunk.__all__ if n not in modules and n != "__version__" and not callable(getattr(scichunk, n))])
 """
     done = run(code)
-    assert done.stdout == "['errors', 'formats', 'history', 'options'] []\n", done.stderr
+    assert done.stdout == "['cluster', 'errors', 'formats', 'history', 'options'] []\n", done.stderr
 
 
 @pytest.mark.parametrize("before", ["pass", "import scichunk.formats", "import scichunk.formats.fits.file"])

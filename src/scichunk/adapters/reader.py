@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-__all__ = ["WindowReader", "reader"]
+__all__ = ["WindowReader", "lazy_of", "reader"]
 
 Array = npt.NDArray[Any]
 
@@ -214,3 +214,8 @@ class WindowReader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self._lazy,)
+
+
+def lazy_of(reader: WindowReader) -> LazyArray:
+    """Return where the array of a window reader lies, for adapters that read it in other ways."""
+    return reader._lazy  # noqa: SLF001  # of this module

@@ -1,0 +1,154 @@
+"""From positions in a table (a catalogue) to corners of patches, and from coordinates to the patches that lie within."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scichunk.errors import DataWarning
+from scichunk.training.arrays import PatchArray
+from scichunk.training.layers import Layer
+from scichunk.training.samples import limits
+
+__all__ = ["edges_along", "position_samples", "values_along"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def values_along(array: PatchArray, dim: str) -> npt.NDArray[Any] | None:
+    """Return the coordinate of a dimension, or None if it has none."""
+    labelled = array.labelled()
+    return np.asarray(labelled.coords[dim].values) if dim in labelled.coords else None
+
+
+def edges_along(array: PatchArray, dim: str) -> tuple[Floats, Floats]:
+    """Return the lower and the upper edge of each pixel along a dimension.
+
+    Raises
+    ------
+    ValueError
+        If it has no coordinate of numbers.
+    """
+    values = values_along(array, dim)
+    if values is None or values.dtype.kind not in "iuf":
+        msg = f"{array.name} has no coordinate along {dim!r} that bounds could be compared with"
+        raise ValueError(msg)
+    centres = values.astype(np.float64)
+    half = abs(centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2
+    return centres - half, centres + half
+
+
+def position_samples(
+    layers: Sequence[Layer], dims: Sequence[str], size: Sequence[int], table: Any, grain: Sequence[int]
+) -> tuple[Ints, Ints, Ints]:
+    """Return scenes, corners and row numbers of the patches around the positions of a table.
+
+    Parameters
+    ----------
+    layers, dims, size
+        Of the patches.
+    table
+        Columns by name: ``ra`` and ``dec`` (what the axes of the sky are called) in degrees; ``row`` and ``col``, numbers of pixels; or
+        the names of the dimensions, values of their coordinates. ``scene`` picks the scene of each.
+    grain
+        Corners are multiples of it.
+
+    Warns
+    -----
+    DataWarning
+        With the number of positions at which no patch lies within a scene.
+    """
+    names = _column_names(table)
+    of_scene = _column(table, "scene") if "scene" in names else None
+    scenes, corners, rows = [], [], []
+    for scene, array in enumerate(layers[0].arrays):
+        pixels = _pixels_of(array, dims, table, names)
+        # as astropy's Cutout2D rounds, so that cut-outs agree
+        first = np.ceil(pixels - np.asarray(size) / 2)
+        with np.errstate(invalid="ignore"):
+            inside = np.isfinite(first).all(axis=1) & (first >= 0).all(axis=1)
+            inside &= (first <= np.asarray(limits(layers, scene, size))).all(axis=1)
+        if of_scene is not None:
+            inside &= np.asarray(of_scene) == scene
+        which = np.flatnonzero(inside)
+        step = np.asarray(grain, np.int64)
+        corners.append(first[which].astype(np.int64) // step * step)
+        scenes.append(np.full(len(which), scene, np.int64))
+        rows.append(which.astype(np.int64))
+    found = np.concatenate(rows)
+    count = len(_column(table, names[0]))
+    missed = count - len(np.unique(found))
+    if missed:
+        msg = f"{missed} of {count} positions have no patch: it would reach beyond the edge of the scene"
+        warnings.warn(msg, DataWarning, stacklevel=4)
+    order = np.argsort(found, kind="stable")
+    return np.concatenate(scenes)[order], np.concatenate(corners)[order], found[order]
+
+
+def _column_names(table: Any) -> list[str]:
+    names: Any = getattr(table, "colnames", None)  # of astropy
+    if names is None and hasattr(table, "data_vars"):
+        names = [*table.data_vars, *table.coords]
+    if names is None:
+        names = getattr(getattr(table, "dtype", None), "names", None)
+    if names is None:
+        names = table.keys() if isinstance(table, Mapping) else getattr(table, "columns", ())
+    found = [str(n) for n in names]
+    if not found:
+        msg = f"at= takes a table with named columns, got {type(table).__name__}"
+        raise TypeError(msg)
+    return found
+
+
+def _column(table: Any, name: str) -> npt.NDArray[Any]:
+    column = table[name]
+    return np.asarray(column.compute() if hasattr(column, "compute") else column)
+
+
+def _pixels_of(array: PatchArray, dims: Sequence[str], table: Any, names: Sequence[str]) -> Floats:
+    """Positions in pixels of a scene, shape (rows, dims); NaN where there are none."""
+    if {"row", "col"} <= {*names} and len(dims) == 2:
+        return np.stack([_column(table, n).astype(np.float64) for n in ("row", "col")], axis=1)
+    if set(dims) <= {*names}:
+        return np.stack([_along(array, d, _column(table, d).astype(np.float64)) for d in dims], axis=1)
+    return _sky_pixels(array, dims, table, names)
+
+
+def _along(array: PatchArray, dim: str, wanted: Floats) -> Floats:
+    values = values_along(array, dim)
+    if values is None or values.dtype.kind not in "iuf" or len(values) < 2:
+        return wanted
+    first, last = float(values[0]), float(values[-1])
+    found: Floats = (wanted - first) / (last - first) * (len(values) - 1)
+    return found
+
+
+def _sky_pixels(array: PatchArray, dims: Sequence[str], table: Any, names: Sequence[str]) -> Floats:
+    from scichunk.adapters.xarray.sky import image_of
+    from scichunk.errors import FormatError
+    from scichunk.sky.wcs import sky_pixels
+
+    wanted = f"at= needs columns {' and '.join(dims)}, row and col, or those of the sky such as ra and dec; it has {', '.join(names)}"
+    try:
+        image = image_of(array.labelled())
+    except FormatError as error:
+        raise ValueError(wanted) from error
+    pair = next((p for p in (image.axes.names, ("lon", "lat")) if {*p} <= {*names}), None)
+    if pair is None or image.axes.sky is None:
+        raise ValueError(wanted)
+    lon, lat = (_column(table, n).astype(np.float64) for n in pair)
+    along = dict(zip(image.axes.sky, sky_pixels(image.header, image.axes, lon, lat, image.tables), strict=True))
+    if set(dims) != set(along):
+        msg = f"positions on the sky are along {list(along)}, and patches are cut along {list(dims)}"
+        raise ValueError(msg)
+    found = []
+    for dim in dims:
+        number = len(image.shape) - image.axes.dims.index(dim)
+        left = image.pixels(number)
+        found.append(along[dim] - (0 if left is None else left[0]))
+    return np.stack(found, axis=1)
