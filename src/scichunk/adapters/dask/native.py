@@ -68,7 +68,8 @@ def readers_of(collection: Any) -> list[tuple[str, Native, tuple[tuple[int, ...]
     """Return all readers in the graph of a collection: name of the layer, reader, and chunks of dask."""
     from dask.layers import ArraySliceDep
 
-    layers, found = collection.__dask_graph__().layers, []
+    layers: Mapping[str, Any] = getattr(collection.__dask_graph__(), "layers", {})  # other packages' graphs have none
+    found = []
     for name, layer in layers.items():
         reader = _reader_of_layer(layers, name)
         if reader is not None:
