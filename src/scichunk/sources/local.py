@@ -58,6 +58,10 @@ def _stat(path: str) -> os.stat_result:
 
 def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:
     _check_kind(found, path)
+    return _version_of(found)
+
+
+def _version_of(found: os.stat_result) -> Fingerprint:
     return Fingerprint(found.st_size, f"{found.st_mtime_ns:x}")
 
 
@@ -108,9 +112,12 @@ def _open_descriptor(path: str) -> tuple[_Descriptor, os.stat_result]:
     for attempt in range(2):
         try:
             found = _Descriptor(os.open(path, _FLAGS))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             msg = "no such file"
             raise MissingFile(msg, url=path) from None
+        except ValueError as error:  # a zero byte in the name
+            msg = f"cannot be read: {error}"
+            raise SourceError(msg, url=path) from error
         except OSError as error:
             if error.errno == errno.EMFILE and not attempt:
                 close_idle_files()
@@ -153,11 +160,13 @@ class LocalSource:
 
     def __init__(self, path: str) -> None:
         self.path = self.url = self.key = path
-        self.fingerprint = stat_file(path)
+        # What was opened is looked at, and not the path once more: that is a request to the metadata server of a shared file system.
+        opened, seen = _open_descriptor(path)
+        self.fingerprint = _version_of(seen)
         self._lock = threading.Lock()
         self._slot: object = object()
         self._head: memoryview | None = None
-        _descriptors.put(self._slot, _open_descriptor(path)[0])
+        _descriptors.put(self._slot, opened)
 
     def __del__(
         self, leave: Callable[[object], None] = _descriptors.leave
@@ -184,12 +193,15 @@ class LocalSource:
 
     def _open_descriptor(self) -> _Descriptor:
         """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
-        self.check()
         found = _descriptors.get(self._slot)
         if found is None:
             found, seen = _open_descriptor(self.path)
             self._compare(seen)
-            found = _descriptors.put(self._slot, found)
+            return _descriptors.put(self._slot, found)
+        seen = os.fstat(found.number)
+        if not seen.st_nlink:  # removed, or another file has been moved upon it: only the path can tell
+            seen = _stat(self.path)
+        self._compare(seen)
         return found
 
     def __repr__(self) -> str:
