@@ -49,10 +49,11 @@ def split_samples(
     ends = np.cumsum(counts[order])
     middles = (ends - counts[order] / 2) / ends[-1]
     part = np.searchsorted(np.cumsum(shares)[:-1], middles, side="right")
-    for wanted in range(len(shares)):  # each part gets at least one
+    for wanted in range(len(shares)):  # each part gets at least one, and leaves one for each that follows
         if not (part == wanted).any():
-            part[min(wanted, len(part) - len(shares) + wanted)] = wanted
-    part = np.maximum.accumulate(part)
+            place = min(int(np.searchsorted(part, wanted)), len(part) - (len(shares) - wanted))
+            part[max(place, wanted)] = wanted
+            part = np.maximum.accumulate(part)
     of_owner = np.empty(len(used), np.int64)
     of_owner[order] = part
     of_sample = of_owner[inverse]
