@@ -11,7 +11,7 @@ QUICK_TESTS := -m "not slow" $(wildcard tests/unit tests/formats)
 export PYTHONDONTWRITEBYTECODE := 1
 
 .NOTPARALLEL: # two targets would write into one environment
-.PHONY: demo test test-quick test-second test-training test-oldest fuzz fuzz-memory lint format types bench docs clean
+.PHONY: demo test test-quick test-clusters test-second test-training test-oldest fuzz fuzz-memory lint format types bench docs clean
 
 # opens the bundled files through every engine and draws demo-out/quicklook.png
 demo: .venv/demo.done
@@ -26,6 +26,11 @@ test: lint types
 # what a laptop runs often
 test-quick: .venv/test.done
 	$(BIN)/python $(PYTEST) -x -m "not slow" $(PYTEST_ARGS)
+
+# on a SLURM and an MPI of this machine, which the tests start and stop: as root on Debian they are installed, elsewhere the tests skip
+test-clusters: .venv/test.done
+	sh tests/clusters/slurm/install.sh
+	$(BIN)/python -m pytest -q tests/clusters $(PYTEST_ARGS)
 
 # another Python, with what pip finds for it: on 3.11 that is an older rasterio, GDAL and imagecodecs
 test-second: SECOND := $(SECOND)

@@ -1,14 +1,19 @@
 """Tables that go to Parquet and come back, every type of column."""
 
+from pathlib import Path
+
 import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import xarray as xr
 from astropy.io import fits
 
 import scichunk
 from tests.votable_docs import doc
+
+DATA = Path(__file__).resolve().parents[2] / "test_data"
 
 COLUMNS = {
     "logical": fits.Column("logical", "L", array=[True, False, True]),
@@ -70,3 +75,28 @@ def test_a_single_file_keeps_what_is_said_of_the_columns(tmp_path):
     frame.compute().to_parquet(tmp_path / "t.parquet")
     again = pd.read_parquet(tmp_path / "t.parquet", dtype_backend="pyarrow")
     assert scichunk.columns(again).units == scichunk.columns(frame).units == {"long": "m"}
+
+
+@pytest.mark.parametrize("file", ["stars.vot", "catalogue.fits"])
+@pytest.mark.parametrize("chunks", [None, {}])
+@pytest.mark.parametrize("store", ["netcdf", "zarr"])
+def test_columns_that_cannot_be_stored_are_named(tmp_path, file, chunks, store):
+    """netCDF and Zarr have no cells of variable length; what xarray says of one tells which, and what helps."""
+    table = {"hdu": "STARS"} if file.endswith("fits") else {}
+    ds = xr.open_dataset(DATA / file, engine="scichunk", chunks=chunks, **table)
+    ds = ds.drop_vars(
+        [name for name, v in ds.variables.items() if v.dtype.kind == "c"]
+    )  # netCDF has no complex numbers
+    ragged = [name for name, v in ds.variables.items() if "variable length" in str(v.encoding.get("dtype"))]
+    assert len(ragged) == 1
+    save = (
+        (lambda d: d.to_netcdf(tmp_path / "t.nc"))
+        if store == "netcdf"
+        else (lambda d: d.to_zarr(tmp_path / "t.zarr", mode="w"))
+    )
+    with pytest.raises((TypeError, ValueError), match=f"{ragged[0]}.*variable length.*drop_vars"):
+        save(ds)
+    save(ds.drop_vars(ragged))
+    assert len(ds.isel(row=slice(2)).load()[ragged[0]]) == 2
+    again = xr.concat([ds, ds], "row").isel(row=slice(3)).compute()
+    assert again[ragged[0]].dtype == object

@@ -23,7 +23,7 @@ FLOORS = (
     ("core",),
     ("codecs", "raster", "sky", "tables"),
     ("formats",),
-    ("adapters",),
+    ("adapters", "cluster"),
     ("training",),
     ("grain", "keras", "tensorflow", "torch"),
     ("testing",),
@@ -383,7 +383,7 @@ modules = [n for n in scichunk.__all__ if isinstance(getattr(scichunk, n), types
 print(sorted(modules), [n for n in scichunk.__all__ if n not in modules and n != "__version__" and not callable(getattr(scichunk, n))])
 """
     done = run(code)
-    assert done.stdout == "['errors', 'formats', 'options'] []\n", done.stderr
+    assert done.stdout == "['cluster', 'errors', 'formats', 'options'] []\n", done.stderr
 
 
 @pytest.mark.parametrize("before", ["pass", "import scichunk.formats", "import scichunk.formats.fits.file"])

@@ -6,7 +6,7 @@ the number of samples is known when they are compiled. Slices of known length le
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 
@@ -15,6 +15,7 @@ from scichunk.codecs._numba import Int, inner_kernel, kernel
 __all__ = ["split_bands"]
 
 Values = npt.NDArray[Any]
+_MOST: Final = 1 << 31
 
 
 @inner_kernel
@@ -48,7 +49,11 @@ def split_bands(pixels: Values, pitch: Int, out: Values, band_step: Int, row_ste
         Rows, columns, samples.
     """
     rows, columns, samples = shape[0], shape[1], shape[2]
-    if pitch < 0 or band_step < 0 or row_step < 0 or columns < 0:  # slices would be taken from the end
+    if (
+        columns < 1 or rows > out.size or pitch < 0 or row_step < 0 or band_step < 0
+    ):  # slices would be taken from the end
+        return
+    if max(rows, columns, pitch, row_step) > _MOST or band_step > _MOST << 28:  # products would wrap around
         return
     for y in range(rows):
         line = pixels[y * pitch : y * pitch + samples * columns]

@@ -80,6 +80,8 @@ def _make_variable(
     encoding = {"reader": table.reader, "codec": table.codec, "preferred_chunks": chunks}
     if name != column.name:
         encoding["column"] = column.name
+    if column.cell is None:
+        encoding["dtype"] = _UNSTORABLE % (name, name)
     if column.raw is not None:
         form, where = column.raw, array_id(column.name, True)
         source = ColumnArray(table, column.name, raw=True, column=column)
@@ -87,6 +89,14 @@ def _make_variable(
     source = ColumnArray(table, column.name, column=column)
     encoding |= dict(column.encoding)
     return ArrayVar(name, dims, array_id(column.name, False), source, _column_attributes(column), encoding, raw=raw)
+
+
+_UNSTORABLE: Final = (
+    "%r holds cells of variable length and neither netCDF nor Zarr has these: leave it out by ds.drop_vars(%r) or write the table as "
+    "Parquet or in its own format"
+)
+"""Stands where writers look for a type. They quote what is none, so that their error says which column it is, and what helps; a comma
+would make a list of types of it."""
 
 
 def _column_attributes(column: Column) -> dict[str, Any]:

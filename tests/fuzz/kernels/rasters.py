@@ -75,4 +75,22 @@ def predictor(rng: random.Random, memory: Memory) -> int:
     return 1
 
 
-ALL = {f.__name__: f for f in (packets, predictor)}
+def bands(rng: random.Random, memory: Memory) -> int:
+    from scichunk.codecs import bands as kernels
+
+    size, rows, columns, samples = rng.choice((1, 2)), rng.randrange(5), rng.randrange(70), rng.choice((3, 4))
+    n = rows * columns * samples
+    raw = np.frombuffer(rng.randbytes(n * size), f"u{size}")
+    data, out = memory.bytes(raw.tobytes()).view(f"u{size}"), memory.empty(n, f"u{size}")
+    data.flags.writeable = False
+    whole, line = rows * columns, columns * samples
+    kernels.split_bands(data, line, out, whole, columns, np.array([rows, columns, samples]))
+    want = raw.reshape(rows, columns, samples).transpose(2, 0, 1)
+    if not np.array_equal(out.reshape(want.shape), want):
+        raise AssertionError(f"{size} bytes, shape {want.shape}")
+    shape = [memory.wild(rows), memory.wild(columns), memory.wild(samples)]
+    kernels.split_bands(data, memory.wild(line), out, memory.wild(whole), memory.wild(columns), np.array(shape))
+    return 2
+
+
+ALL = {f.__name__: f for f in (packets, predictor, bands)}
