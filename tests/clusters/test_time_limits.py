@@ -79,7 +79,7 @@ def test_jobs_that_the_time_limit_ends(common, files):
         client.wait_for_workers(2, timeout=90)
         time.sleep(35)  # of the first minute
         stack = images(files)
-        total = stack.map_blocks(slow, 0.8, dtype=stack.dtype).sum(dtype="u8")
+        total = stack.map_blocks(slow, 0.55, dtype=stack.dtype).sum(dtype="u8")
         future = client.compute(total, retries=5)
         assert future.result(timeout=240) == stack.sum(dtype="u8").compute(scheduler="synchronous")
 
