@@ -40,9 +40,9 @@ test-second:
 	    .venv-second/bin/python $(PYTEST) $(QUICK_TESTS) $(PYTEST_ARGS); \
 	fi
 
-# batches in PyTorch, Keras on JAX, tf.data and Grain, all of which must be there. "+cpu" names the build without CUDA: it comes from
-# PIP_FIND_LINKS, or with PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu; on machines whose plain wheel is small, TORCH=torch.
-TORCH ?= torch==2.13.0+cpu
+# batches in PyTorch, Keras on JAX, tf.data and Grain, all of which must be there. The build of PyTorch without CUDA is taken where pip is shown it:
+# by PIP_FIND_LINKS, or PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu. Of PyPI, the wheel for Linux on x86 brings gigabytes of CUDA.
+TORCH ?= torch==2.13.0
 test-training:
 	sh scripts/make-venv .venv-training "$(OLDEST)" -e . --group frameworks "$(TORCH)"
 	SCICHUNK_FRAMEWORKS=1 .venv-training/bin/python $(PYTEST) tests/training $(PYTEST_ARGS)

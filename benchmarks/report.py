@@ -21,7 +21,7 @@ PACKAGES = {
     "jpeg2000": ["rasterio", "rioxarray", "glymur", "imagecodecs"],
     "fits": ["astropy", "fitsio", "rustfits"],
     "tables": ["astropy", "fitsio", "pyarrow"],
-    "training": ["rasterio", "astropy", "fitsio", "glymur", "xbatcher", "torchgeo", "torch"],
+    "training": ["rasterio", "astropy", "fitsio", "glymur", "xbatcher", "torch"],
     "votable": ["astropy", "votable-cli", "pyarrow"],
 }  # fmt: skip
 

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
     from scichunk.adapters.dask.frames import read_table
+    from scichunk.adapters.dask.mapping import map_chunks
+    from scichunk.adapters.dask.reductions import reduce
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
     from scichunk.adapters.reader import WindowReader, reader
+    from scichunk.adapters.saving import save_index
     from scichunk.adapters.tables import to_qtable
     from scichunk.adapters.xarray.sky import wcs
     from scichunk.adapters.xarray.stacks import open_stack
@@ -60,6 +63,7 @@ __all__ = [
     "from_votable",
     "info",
     "list_formats",
+    "map_chunks",
     "open",
     "open_stack",
     "options",
@@ -69,6 +73,8 @@ __all__ = [
     "read_table",
     "read_votable",
     "reader",
+    "reduce",
+    "save_index",
     "to_qtable",
     "votable_header",
     "wcs",
@@ -94,6 +100,7 @@ _WHERE = {
     "WindowReader": "scichunk.adapters.reader",
     "info": "scichunk.adapters.info",
     "list_formats": "scichunk.core.registry",
+    "map_chunks": "scichunk.adapters.dask.mapping",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
     "Patches": "scichunk.training.patches",
@@ -103,6 +110,8 @@ _WHERE = {
     "read_table": "scichunk.adapters.dask.frames",
     "read_votable": "scichunk.formats.votable.api",
     "reader": "scichunk.adapters.reader",
+    "reduce": "scichunk.adapters.dask.reductions",
+    "save_index": "scichunk.adapters.saving",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.formats.votable.api",
     "wcs": "scichunk.adapters.xarray.sky",

@@ -98,16 +98,22 @@ class IterableDataset(data.IterableDataset):
         self._pin_memory = pin_memory
         # Shared with the workers, which may live longer than an epoch: the epoch, and how many of its batches were handed out before.
         self._cursor = torch.tensor([int(self._options.pop("epoch", 0)), 0]).share_memory_()
+        self._made: dict[tuple[int, int], Any] = {}
         self._batches(0, 1)  # errors in the options are told here, not in a worker
 
     def _batches(self, shard: int, shards: int) -> Any:
-        return self.patches.batches(
-            self.batch_size, epoch=int(self._cursor[0]), shard=shard, shards=shards, **self._options
-        )
+        """Batches of a shard, the same object for each epoch: it holds memory, and blocks that are kept."""
+        if (shard, shards) not in self._made:
+            self._made = {
+                (shard, shards): self.patches.batches(self.batch_size, shard=shard, shards=shards, **self._options)
+            }
+        made = self._made[shard, shards]
+        made.set_epoch(self.epoch)
+        return made
 
     def __getstate__(self) -> dict[str, Any]:
         # a worker that is not forked knows nothing of the other ranks
-        return {**self.__dict__, "_ranks": self._ranks or _ranks()}
+        return {**self.__dict__, "_ranks": self._ranks or _ranks(), "_made": {}}
 
     @property
     def epoch(self) -> int:
@@ -137,7 +143,7 @@ class IterableDataset(data.IterableDataset):
         """Batches of an epoch of this rank, with all its workers."""
         _, world = self._ranks or _ranks()
         workers = max(1, self.workers)
-        return workers * len(self._batches(0, world * workers))
+        return workers * len(self.patches.batches(self.batch_size, shards=world * workers, **self._options))
 
     def __iter__(self) -> Iterator[Any]:
         rank, world = self._ranks or _ranks()

@@ -46,6 +46,10 @@ def test_masked_values_are_filled(tmp_path):
     assert np.isnan(plain).any()
     filled = next(iter(p.batches(4, shuffle=False, fill=-1.0)))["image"]
     np.testing.assert_array_equal(filled, np.where(np.isnan(plain), -1, plain))
+    whole = next(iter(p.batches(4, shuffle=False, fill=-1, dtype="int32")))["image"]
+    np.testing.assert_array_equal(whole, filled)
+    stored = next(iter(scichunk.patches(url, 32).batches(4, shuffle=False, fill=-1, dtype="int32")))["image"]
+    np.testing.assert_array_equal(stored[0], data[:, :32, :32])
 
 
 def test_scaling_of_each_band_is_applied(tmp_path):
@@ -189,13 +193,13 @@ def test_each_block_is_read_once_and_few_are_held(scene):
             super().give(buffers)
 
     from scichunk.training.plan import PlanOptions
-    from scichunk.training.reading import Places, Reading, follow
+    from scichunk.training.reading import KeptBlocks, Places, Reading, follow
 
     for mix, ahead in ((1, 0), (3, 1), (4, 2)):
         Watched.made = Watched.most = 0
         plan = p.plan(PlanOptions(mix=mix))
         places = Places(p.samples.scenes[plan.numbers], p.samples.corners[plan.numbers], plan.visits)
-        assert sum(1 for _ in follow(p.layers, p.size, places, Reading(2, ahead), Watched())) == len(p)
+        assert sum(1 for _ in follow(p.layers, p.size, places, Reading(2, ahead), (Watched(), KeptBlocks()))) == len(p)
         assert Watched.made == 0
         assert Watched.most <= mix + ahead + 1
 
@@ -220,6 +224,8 @@ def test_weights_say_how_often_a_patch_comes(scene):
     by_function = p.weighted({"image": lambda image: float(image[0, 0, 0])})
     expected = [float(p[n]["image"][0, 0, 0]) for n in range(len(p))]
     np.testing.assert_array_equal(by_function.sample_weights, expected)
+    assert len(list(q)) == len(p)  # by itself, each is read once
+    np.testing.assert_array_equal(list(q)[3]["image"], p[3]["image"])
     with pytest.raises(ValueError, match="weights"):
         p.weighted(-np.ones(len(p)))
 
@@ -228,3 +234,23 @@ def test_no_thread_is_left_when_a_loop_is_left(scene):
     for number, _ in enumerate(scichunk.patches(scene, 32, block_bytes=3 * 2 * 64 * 64).batches(2)):
         if number == 3:
             break
+
+
+@pytest.mark.parametrize("share", [0, 0.4, 1])
+def test_blocks_that_are_kept_are_read_once(tmp_path, scene, share):
+    from scichunk.testing import RangeServer
+
+    with open(scene, "rb") as file:
+        content = file.read()
+    with RangeServer({"a.tif": content}) as server, scichunk.options.set(cached_tile_bytes=0):
+        p = scichunk.patches(server.url("a.tif"), 32, block_bytes=3 * 2 * 64 * 64)
+        made = p.batches(4, index=True, keep_bytes=int(3 * 2 * 160 * 224 * share))
+        first = {n: v for b in made for n, v in zip(b["index"].tolist(), b["image"], strict=True)}
+        server.reset()
+        for batch in made:
+            for number, image in zip(batch["index"].tolist(), batch["image"], strict=True):
+                np.testing.assert_array_equal(image, first[number])
+        sent = server.bytes_sent / len(content)
+    assert {0: 0.9 < sent < 1.3, 0.4: 0.5 < sent < 0.75, 1: sent == 0}[share], sent
+    with pytest.raises(ValueError, match="crops or keep_bytes"):
+        p.batches(4, crops=True, keep_bytes="1 MiB")

@@ -207,6 +207,11 @@ def test_patches_by_bounds_and_by_coordinates(scene):
     north = p.sel(y=slice(None, 4999000))
     assert set(north.table["y"]) == {100, 120, 140, 160, 180}
     assert set(p.sel(y=slice(5000000, 4999000)).table["y"]) == {0, 20, 40, 60, 80}
+    left, bottom, right, top = inside.bounds.T
+    assert (left.min(), bottom.min(), right.max(), top.max()) == (300400, 4999000, 301000, 4999600)
+    shapely = pytest.importorskip("shapely")
+    near = p.where(shapely.intersects(shapely.box(*p.bounds.T), shapely.Point(300450, 4999950)))
+    assert (near.table["y"].tolist(), near.table["x"].tolist()) == ([0], [40])
     with pytest.raises(ValueError, match="not along 'time'"):
         p.sel(time=slice(1, 2))
 
@@ -395,9 +400,18 @@ def test_stacks_over_time_are_cut_like_cubes(tmp_path):
 def test_a_batch_by_number_is_asked_for_at_once(scene):
     with open(scene, "rb") as file:
         content = file.read()
-    with RangeServer({"scene.tif": content}, latency=0.05) as server:
+    with RangeServer({"scene.tif": content}, latency=0.4) as server:
         p = scichunk.patches(server.url("scene.tif"), 32)
         got = p.read(range(0, 48, 6))["image"]
         assert server.max_concurrent > 4
     local = scichunk.patches(scene, 32)
     np.testing.assert_array_equal(got, local.read(range(0, 48, 6))["image"])
+
+
+def test_headers_of_many_scenes_are_waited_for_together(tmp_path):
+    with open(write_geotiff(tmp_path / "a.tif", values((1, 64, 64))), "rb") as file:
+        content = file.read()
+    with RangeServer({f"s{i}.tif": content for i in range(12)}, latency=0.4) as server:
+        p = scichunk.patches([server.url(f"s{i}.tif") for i in range(12)], 32)
+        assert len(p) == 48
+        assert server.max_concurrent > 6

@@ -36,6 +36,12 @@ def test_what_depends_on_single_pixels_is_as_if_there_were_no_patches(scene, ble
     np.testing.assert_array_equal(found.x, whole.x)
 
 
+def test_weights_for_training_change_no_prediction(scene):
+    p = scichunk.patches(scene, 32, edges="shift")
+    weighted = p.weighted(np.arange(len(p)) % 3)
+    np.testing.assert_allclose(scichunk.predict(weighted, brightness).prediction, expected_of(scene), rtol=1e-5)
+
+
 def test_overlapping_patches_are_blended(scene):
     p = scichunk.patches(scene, 32, stride=16, edges="shift")
     calls = iter(range(10**6))

@@ -155,3 +155,10 @@ with warnings.catch_warnings(record=True) as told:
 """,
     )
     assert found == "3 ['geotiff', 'jpeg2000', 'fits', 'votable'] True"
+
+
+def test_a_format_says_in_a_line_what_it_is():
+    for name, spec in scichunk.list_formats().items():
+        assert repr(spec).startswith(f"<FormatSpec {name}: {spec.description}; {spec.suffixes[0]}")
+        assert all(f", {selector.name}=" in repr(spec) for selector in spec.selectors)
+        assert len(repr(spec)) < 160

@@ -3,63 +3,91 @@
 from __future__ import annotations
 
 import contextvars
+import hashlib
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from scichunk import options
+from scichunk.adapters.names import pack_names, unpack_names
+from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location
 
-__all__ = ["Files", "work_together"]
+__all__ = ["Files", "Unpacked", "keep_unpacked", "work_together"]
 
 T = TypeVar("T")
+Unpacked = list[tuple[Location, Fingerprint | None]]
+_SMALL_BYTES: Final = 4096
+"""What each task of a stack may carry of names; dask keeps as much for a task itself."""
+_MOST_STACKS: Final = 16
+_unpacked: LRU[Unpacked] = LRU(lambda: _MOST_STACKS)
+"""Names and versions of the files of stacks, by what they were packed to."""
 
 
 @dataclass(frozen=True, slots=True)
 class Files:
     """Names and versions of many files, packed for the graph."""
 
+    count: int
+    first: str
+    """Name of the first file."""
     names: bytes
-    """Compressed; one name a line."""
-    sizes: npt.NDArray[np.int64]
+    sizes: bytes
+    """Of each file; -1 where the header was not read."""
     tags: bytes
     options: Mapping[str, Any] | None
     key: str
     """Of the first file: stands for the storage options in the token."""
+    digest: str
+    """Of all of this."""
 
     @classmethod
     def pack(cls, locations: Sequence[Location], marks: Sequence[Fingerprint | None]) -> Files:
-        """Pack; files whose headers were not read have size -1."""
+        """Pack; None stands for files whose headers were not read."""
         sizes = np.array([-1 if m is None else m.size for m in marks], np.int64)
         tags = "\n".join("" if m is None else m.tag for m in marks)
-        names = "\n".join(loc.target for loc in locations)
-        packed = zlib.compress(names.encode(), 6), sizes, zlib.compress(tags.encode(), 6)
-        return cls(*packed, locations[0].options, locations[0].key)
+        names = pack_names([loc.target for loc in locations])
+        packed = names, zlib.compress(sizes.tobytes(), 6), zlib.compress(tags.encode(), 6)
+        first = locations[0]
+        digest = hashlib.blake2b(b"\0".join((*packed, first.key.encode())), digest_size=16).hexdigest()
+        return cls(len(locations), first.target, *packed, first.options, first.key, digest)
 
-    def unpack(self) -> list[tuple[Location, Fingerprint | None]]:
-        """Return location and version of each file."""
-        names, tags = (zlib.decompress(p).decode().split("\n") for p in (self.names, self.tags))
+    def unpack(self) -> Unpacked:
+        """Return location and version of each file; made once a process, since each task may bring its own copy of this."""
+        return keep_unpacked(self.digest, self._unpack)
+
+    def _unpack(self) -> Unpacked:
+        sizes = np.frombuffer(zlib.decompress(self.sizes), np.int64).tolist()
+        tags = zlib.decompress(self.tags).decode().split("\n")
         return [
             (Location(n, self.options), None if s == -1 else Fingerprint(int(s), t))
-            for n, s, t in zip(names, self.sizes.tolist(), tags, strict=True)
+            for n, s, t in zip(unpack_names(self.names), sizes, tags, strict=True)
         ]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether each task may hold all of it."""
+        return len(self.names) + len(self.sizes) + len(self.tags) < _SMALL_BYTES
 
     @property
     def are_remote(self) -> bool:
         """Whether they lie elsewhere than on this machine, as the first does."""
-        name = zlib.decompressobj().decompress(self.names, 1 << 16).decode(errors="replace").partition("\n")[0]
-        return Location(name, self.options).local_path is None
+        return Location(self.first, self.options).local_path is None
 
     def __len__(self) -> int:
-        return len(self.sizes)
+        return self.count
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return self.names, self.sizes.tobytes(), self.tags, self.key
+        return "scichunk-files", self.digest
+
+
+def keep_unpacked(key: str, make: Callable[[], Unpacked]) -> Unpacked:
+    """Return locations and versions of the files of a stack, which are made once a process."""
+    return _unpacked.get_or_make(key, make)
 
 
 def work_together(work: Callable[[int], T], numbers: Sequence[int], *, remote: bool) -> list[T]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from scichunk import options
-from scichunk.adapters.files import work_together
+from scichunk.adapters.files import Files, work_together
+from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
@@ -48,13 +51,22 @@ class Stack:
     """The files of a stack, after their headers have been looked at."""
 
     format: str
-    locations: tuple[Location, ...]
+    locations: Sequence[Location]
     first: Opened
     """The first file that can be read."""
     number: int
     """Its position."""
     bad: Mapping[int, ScichunkError]
     """Files that cannot be read, by position."""
+    index: SavedIndex | None = None
+    """Where the files were named by an index, and are in its order."""
+
+    def pack(self, marks: Sequence[Fingerprint | None]) -> Files | StoredFiles:
+        """Pack names and versions for the graph; those that are in an index stay there."""
+        index, first = self.index, self.locations[0]
+        if index is not None and index.marks == marks:
+            return StoredFiles(index.path, index.version, len(marks), first.target, first.options, first.key)
+        return Files.pack(self.locations, marks)
 
 
 def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options: Mapping[str, Any] | None) -> Stack:
@@ -67,14 +79,19 @@ def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options
     ScichunkError
         If none can be read.
     """
-    names = expand_names(urls, storage_options)
-    if not names:
-        msg = "no files to stack"
-        raise ValueError(msg)
-    locations = tuple(locate(name, storage_options) for name in names)
-    if not all(isinstance(loc.target, str) for loc in locations):
-        msg = "files of a stack must be named by paths or URLs"
-        raise TypeError(msg)
+    index = load_index(urls, storage_options) if is_index(urls) else None
+    locations: Sequence[Location]
+    if index is not None:
+        locations, format_name = index.locate(storage_options), format_name or index.format
+    else:
+        names = expand_names(urls, storage_options)
+        if not names:
+            msg = "no files to stack"
+            raise ValueError(msg)
+        locations = tuple(locate(name, storage_options) for name in names)
+        if not all(isinstance(loc.target, str) for loc in locations):
+            msg = "files of a stack must be named by paths or URLs"
+            raise TypeError(msg)
     bad: dict[int, ScichunkError] = {}
     for number, location in enumerate(locations):
         try:
@@ -84,7 +101,7 @@ def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options
                 raise
             bad[number] = error
         else:
-            return Stack(opened.format, locations, opened, number, bad)
+            return Stack(opened.format, locations, opened, number, bad, index)
     raise bad[0]
 
 
@@ -135,6 +152,11 @@ def read_headers(
     skies: dict[int, tuple[str, str]] = {}
     if headers == "all" or label is not None:
         numbers = [n for n in range(len(marks)) if n not in bad]
+        if stack.index is not None and label is None and not bad:
+            alike = stack.index.alike(list(array_ids.values()), stack.first.file, rules.group)
+            marks, optional = list(stack.index.marks), stack.index.optional(rules.group)
+            marks[stack.number] = stack.first.file.fingerprint
+            numbers = np.flatnonzero(~alike).tolist()
         look = _HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
         for number, found in zip(numbers, work_together(look, numbers, remote=remote), strict=True):
@@ -149,7 +171,7 @@ def read_headers(
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
             warn_caller(msg, DataWarning)
-            skies = _find_skies(stack, array_ids, skies, [n for n in numbers if n not in bad])
+            skies = _find_skies(stack, array_ids, skies, [n for n in range(len(marks)) if n not in bad])
     if len(bad) == len(marks):
         raise bad[0]
     _report_bad(stack, bad, rules)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId
+from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import Handle
 from scichunk.core.selection import Axis, Positions, Region, Span, parse_key
 from scichunk.errors import guarded
@@ -18,7 +19,7 @@ from scichunk.lru import generation
 from scichunk.raster.cf import Decoding
 from scichunk.sources import Fingerprint, Location
 
-__all__ = ["LazyArray"]
+__all__ = ["LazyArray", "axis_positions", "pick_bands"]
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +83,21 @@ class LazyArray:
         chunks = self.source.grid.chunk_shape
         return chunks if self.bands is None else (min(chunks[0], len(self.bands)), *chunks[1:])
 
+    @property
+    def grid(self) -> ChunkGrid:
+        """Native chunks, of the bands that are kept."""
+        grid = self.source.grid
+        if self.bands is None:
+            return grid
+        edge = grid.edges[0]
+        most = max(1, min(edge, len(self.bands))) if isinstance(edge, int) else 1
+        return ChunkGrid(self.shape, (most, *grid.edges[1:]))
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the file lies elsewhere than on this machine."""
+        return self.handle.location.local_path is None
+
     def __repr__(self) -> str:
         return f"<scichunk.LazyArray {self.handle.location.url} {self.handle.array_id} {self.shape} {self.dtype}, {self.source.reader}>"
 
@@ -139,7 +155,7 @@ class LazyArray:
             if 0 in points:
                 points[0] = table[points[0]]
             else:
-                spans[0] = table[_axis_positions(spans[0])]
+                spans[0] = table[axis_positions(spans[0])]
         with options.frozen(self.limits), guarded(self.handle.location.url):
             found = self.source.read_points(points, spans)
         if self.decoding:
@@ -152,25 +168,18 @@ class LazyArray:
         assert decoding is not None  # noqa: S101  # the only caller asks
         if 0 in points:
             return decoding.apply(found, points[0])
-        return np.moveaxis(decoding.apply(np.moveaxis(found, 1, 0), _axis_positions(spans[0])), 0, 1)
+        return np.moveaxis(decoding.apply(np.moveaxis(found, 1, 0), axis_positions(spans[0])), 0, 1)
 
     def _parse_region(self, key: Any) -> Region:
         region = parse_key(key, self.shape)
         if self.bands is None:
             return region
-        # Bands that lie side by side are a span, which reads without picking positions from a window.
-        picked = [self.bands[i] for i in _axis_positions(region.axes[0])]
-        steps = set(np.diff(picked).tolist())
-        if picked and (steps == {1} or len(picked) == 1):
-            first: Axis = Span(picked[0], picked[-1] + 1)
-        else:
-            first = np.asarray(picked, np.intp)
-        return Region((first, *region.axes[1:]), region.finish)
+        return Region((pick_bands(region.axes[0], self.bands), *region.axes[1:]), region.finish)
 
     def _finish_values(self, values: Array, region: Region) -> Array:
         if self.decoding:
             values = self.decoding.apply(
-                values, _axis_positions(region.axes[0]) if len(self.decoding.steps) > 1 else None
+                values, axis_positions(region.axes[0]) if len(self.decoding.steps) > 1 else None
             )
         return values if region.plain else values[(*region.finish, ...)]
 
@@ -199,5 +208,16 @@ def _rebuild_array(
     return LazyArray(Handle(format_name, location, Fingerprint(*mark), array_id), bands, decoding, limits)
 
 
-def _axis_positions(axis: Axis) -> Positions:
+def pick_bands(axis: Axis, bands: Sequence[int]) -> Axis:
+    """Turn a selection among bands that are kept into one among those of the file."""
+    # Bands that lie side by side are a span, which reads without picking positions from a window.
+    picked = [bands[i] for i in axis_positions(axis)]
+    steps = set(np.diff(picked).tolist())
+    if picked and (steps == {1} or len(picked) == 1):
+        return Span(picked[0], picked[-1] + 1)
+    return np.asarray(picked, np.intp)
+
+
+def axis_positions(axis: Axis) -> Positions:
+    """Return the positions of a selection."""
     return axis.positions() if isinstance(axis, Span) else axis

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -32,7 +32,7 @@ _BUILT_IN: Final = (
 """Packages with a ``SPEC``: one line a format."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class FormatSpec:
     """How a format is found, picked from and opened. Making one imports nothing.
 
@@ -70,17 +70,23 @@ class FormatSpec:
     name: str
     description: str
     suffixes: tuple[str, ...]
-    sniff: Callable[[bytes], bool] = field(repr=False)
+    sniff: Callable[[bytes], bool]
     module: str
     priority: int = 0
     selectors: tuple[Selector, ...] = ()
-    siblings: Callable[[str], Sequence[str]] | None = field(default=None, repr=False)
+    siblings: Callable[[str], Sequence[str]] | None = None
     writer: str = ""
     engine: str = ""
     yields_to: tuple[str, ...] = ()
     magic: tuple[bytes, ...] = ()
     mime_types: tuple[str, ...] = ()
     kernels: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """What users look for in :func:`scichunk.list_formats`; the rest are attributes."""
+        words = "".join(f", {s.name}=" for s in self.selectors)
+        more = " ..." if len(self.suffixes) > 4 else ""
+        return f"<FormatSpec {self.name}: {self.description}; {' '.join(self.suffixes[:4])}{more}{words}>"
 
     def version(self, location: Location, fingerprint: Fingerprint) -> Fingerprint:
         """Return the version of a file together with the files beside it, from that of the file alone."""

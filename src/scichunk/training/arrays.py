@@ -93,6 +93,8 @@ class FileArray:
     decoding: Decoding | None = None
     data: Any = None
     """The array of xarray that it was made from; None if it was made from a file."""
+    whole: Affine6 | None = None
+    """Where the pixels of the file lie, by its header; None if that is unknown."""
 
     @property
     def _axes(self) -> list[int]:
@@ -128,8 +130,7 @@ class FileArray:
         firsts = [k.start or 0 for k in self.key[-2:] if isinstance(k, slice)]
         if len(firsts) < 2:
             return None
-        grid = self.lazy.handle.open().layout(self.lazy.handle.array_id).grid
-        return None if grid is None else shift_transform(grid.transform, firsts[1], firsts[0])
+        return None if self.whole is None else shift_transform(self.whole, firsts[1], firsts[0])
 
     @property
     def is_remote(self) -> bool:
@@ -259,16 +260,22 @@ def as_array(
 
 def _of_file(lazy: LazyArray, file: Any, *, mask_and_scale: bool) -> PatchArray:
     handle = lazy.handle
+    file = handle.open() if file is None else file
     try:
-        dims = dims_of(handle.open() if file is None else file, handle.array_id)
+        dims = dims_of(file, handle.array_id)
     except ValueError:  # axes without names: the last two are those of an image
         ndim = len(lazy.shape)
         dims = tuple({ndim - 2: "y", ndim - 1: "x"}.get(a, f"axis_{a}") for a in range(ndim))
-    plain = FileArray(lazy, (slice(None),) * len(dims), dims)
+    plain = FileArray(lazy, (slice(None),) * len(dims), dims, whole=_transform_of(file, handle.array_id))
     if not mask_and_scale:
         return plain
     decoded = _open_labelled(lazy, dims, decode=True)
     return _unwrap(decoded) or XarrayArray(decoded)
+
+
+def _transform_of(file: OpenFile, array_id: ArrayId) -> Affine6 | None:
+    grid = file.layout(array_id).grid
+    return None if grid is None else grid.transform
 
 
 def _open_labelled(lazy: LazyArray, dims: Sequence[str], *, decode: bool = False) -> Any:
@@ -334,7 +341,8 @@ def _unwrap(data: Any) -> FileArray | None:
         return None
     dims = tuple(str(d) for d in data.dims)
     raw = LazyArray(lazy.handle, lazy.bands, None, lazy.limits)
-    return FileArray(raw, parts, dims, _picked_steps(lazy.decoding, parts), data)
+    whole = _transform_of(lazy.handle.open(), lazy.handle.array_id)
+    return FileArray(raw, parts, dims, _picked_steps(lazy.decoding, parts), data, whole)
 
 
 def _plain_key(key: Any, length: int) -> Any:

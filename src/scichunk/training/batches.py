@@ -12,8 +12,9 @@ import numpy.typing as npt
 from scichunk.training.finishing import finish_patch, make_finishes, turned
 from scichunk.training.layers import Layer
 from scichunk.training.plan import Plan, PlanOptions, sample_seeds
-from scichunk.training.reading import BlockBuffers, Places, Reading, follow
+from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, Reading, follow
 from scichunk.training.samples import Samples
+from scichunk.training.units import parse_size
 
 __all__ = ["BatchOptions", "Batches"]
 
@@ -36,6 +37,7 @@ class BatchOptions:
     threads: int = 2
     ahead: int = 2
     buffers: int = 0
+    keep_bytes: int | str = 0
 
 
 class PatchSource(Protocol):
@@ -98,7 +100,10 @@ class Batches:
         self.position = 0
         """Patches of the epoch that were handed out."""
         self._finishes = make_finishes(patches.layers, options.dtype, options.normalize, options.fill)
-        self._buffers = BlockBuffers()
+        if options.crops and options.keep_bytes:
+            msg = "crops are other ones each epoch, so that nothing can be kept for the next one: give crops or keep_bytes"
+            raise ValueError(msg)
+        self._memory = BlockBuffers(), KeptBlocks(parse_size(options.keep_bytes, "keep_bytes", least=0))
         self._ring: list[Batch] = []
         self._begun = 0
         self._resume = 0
@@ -189,7 +194,7 @@ class Batches:
             patches.size,
             Places(scenes, corners, plan.visits),
             Reading(o.threads, o.ahead),
-            self._buffers,
+            self._memory,
         )
         batch: Batch = {}
         for i, patch in enumerate(views):

@@ -10,6 +10,7 @@ from scichunk.training.layers import collect_arrays, grain_of, make_layers, pars
 from scichunk.training.patches import Patches
 from scichunk.training.positions import position_samples
 from scichunk.training.samples import grid_samples, make_blocks, with_blocks
+from scichunk.training.units import parse_size as parse_bytes
 
 __all__ = ["patches"]
 
@@ -99,7 +100,7 @@ def patches(
     if any(s % g for s, g in zip(step, grain, strict=True)):
         msg = f"stride {step} must be a multiple of {grain}, so that patches begin on borders of pixels in all layers"
         raise ValueError(msg)
-    blocks = make_blocks(layers, shape, step, _parse_bytes(block_bytes))
+    blocks = make_blocks(layers, shape, step, parse_bytes(block_bytes, "block_bytes"))
     if at is None:
         table = with_blocks(blocks, *grid_samples(layers, shape, step, edges, grain), keep_order=False)
     else:
@@ -112,14 +113,3 @@ def patches(
     made = Patches(layers, dims, shape, step, blocks, table, labels)
     made = made if where is None else made.where(where)
     return made if weights is None else made.weighted(weights)
-
-
-def _parse_bytes(value: int | str) -> int:
-    if isinstance(value, str):
-        from dask.utils import parse_bytes
-
-        value = int(parse_bytes(value))
-    if value < 1:
-        msg = f"block_bytes must be at least 1, got {value}"
-        raise ValueError(msg)
-    return value

@@ -35,7 +35,7 @@ def make_finishes(layers: Sequence[Layer], dtype: Any, normalize: Any, fill: Any
     Raises
     ------
     ValueError
-        For a layer that is not there, or a fill value or normalization of integers.
+        For a layer that is not there, or a normalization of integers.
     """
     names = [layer.name for layer in layers]
     for word, given in (("dtype", dtype), ("normalize", normalize), ("fill", fill)):
@@ -52,7 +52,7 @@ def make_finishes(layers: Sequence[Layer], dtype: Any, normalize: Any, fill: Any
             raise ValueError(msg)
         mean, deviation = (None, None) if pair is None else (_spread(layer, v, kind) for v in pair)
         value = _of(fill, layer.name)
-        made.append(Finish(kind, mean, deviation, value if kind.kind in "fc" else None))
+        made.append(Finish(kind, mean, deviation, value))
     return tuple(made)
 
 
@@ -83,6 +83,13 @@ def finish_patch(layer: Layer, finish: Finish, stored: Array, out: Array) -> Non
     out
         The place.
     """
+    if finish.fill is not None and out.dtype.kind not in "fc":
+        if layer.out_dtype.kind == "f":  # an integer cannot say that it was NaN, so it is filled before
+            plain = np.empty(layer.patch_shape, layer.out_dtype)
+            finish_patch(layer, Finish(plain.dtype, fill=finish.fill), stored, plain)
+            np.copyto(out, plain, casting="unsafe")
+            return
+        finish = Finish(finish.dtype)
     decoding = layer.decoding
     if decoding is None:
         np.copyto(out, stored, casting="unsafe")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -21,6 +22,8 @@ __all__ = ["Layer", "collect_arrays", "grain_of", "make_layers", "parse_size"]
 Array = npt.NDArray[Any]
 _FINEST: Final = 1000
 """Largest whole number by which the pixels of two layers may differ."""
+_FEW: Final = 4
+_OPENED_AT_ONCE: Final = 32
 _SHIFT: Final = 1e-2
 """Share of a pixel by which the corners of two layers may differ."""
 _REACH: Final = (1e-4, 1e-4, 1, 1e-4, 1e-4, 1)
@@ -123,7 +126,7 @@ def collect_arrays(obj: Any, size: Any, **how: Any) -> tuple[dict[str, list[Patc
         counts = ", ".join(f"{len(scenes)} of {name!r}" for name, scenes in parts.items())
         msg = f"each layer needs an array for each scene, got {counts}"
         raise ValueError(msg)
-    found = {name: [as_array(s, **how) for s in scenes] for name, scenes in parts.items()}
+    found = {name: _open_all(scenes, how) for name, scenes in parts.items()}
     first = next(iter(found.values()))[0]
     dims = parse_size(size, first.dims)
     if is_dataset(obj) or (
@@ -131,6 +134,14 @@ def collect_arrays(obj: Any, size: Any, **how: Any) -> tuple[dict[str, list[Patc
     ):  # variables of other dimensions stay behind
         found = {name: arrays for name, arrays in found.items() if set(dims) & set(arrays[0].dims)}
     return found, tuple(dims)
+
+
+def _open_all(scenes: Sequence[Any], how: Mapping[str, Any]) -> list[PatchArray]:
+    """Open all scenes of a layer: far away, many headers are waited for at once."""
+    if len(scenes) < _FEW:
+        return [as_array(s, **how) for s in scenes]
+    with ThreadPoolExecutor(_OPENED_AT_ONCE, "scichunk-patches") as pool:
+        return list(pool.map(lambda s: as_array(s, **how), scenes))
 
 
 def _each_scene(obj: Any, storage_options: Any) -> list[Any]:

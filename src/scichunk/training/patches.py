@@ -16,9 +16,9 @@ from scichunk.training.batches import Batches, BatchOptions
 from scichunk.training.finishing import finish_patch, make_finishes
 from scichunk.training.layers import Layer, grain_of
 from scichunk.training.plan import Plan, PlanOptions, draw_crops, make_plan
-from scichunk.training.reading import BlockBuffers, Places, Reading, follow
+from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, Reading, follow
 from scichunk.training.samples import Blocks, Samples, limits
-from scichunk.training.selecting import Cuts, find_scenes, lies_within
+from scichunk.training.selecting import Cuts, bounds_of, find_scenes, lies_within
 from scichunk.training.splitting import split_samples
 
 __all__ = ["Patches", "default_threads"]
@@ -66,6 +66,14 @@ class Patches:
         corners = {d: self.samples.corners[:, i] for i, d in enumerate(self.dims)}
         return {"scene": self.samples.scenes, **corners, "row": self.samples.rows}
 
+    @property
+    def bounds(self) -> npt.NDArray[np.float64]:
+        """Left, bottom, right and top of each patch, in the coordinates x and y of its scene, shape (patches, 4).
+
+        ``p.where(shapely.intersects(shapely.box(*p.bounds.T), polygon))`` keeps those that touch a polygon.
+        """
+        return bounds_of(_cuts_along(self, "x"), _cuts_along(self, "y"), self.samples)
+
     def __repr__(self) -> str:
         size = ", ".join(f"{d}: {n}" for d, n in zip(self.dims, self.size, strict=True))
         told = ", ".join(f"{la.name} {la.out_dtype}{la.patch_shape}" for la in self.layers)
@@ -81,7 +89,7 @@ class Patches:
 
     def __iter__(self) -> Iterator[Patch]:
         """Read all in order, block by block."""
-        for batch in self.batches(1, shuffle=False):
+        for batch in replace(self, sample_weights=None).batches(1, shuffle=False):
             yield {name: values[0] for name, values in batch.items()}
 
     def read(self, numbers: Sequence[int] | Ints, *, threads: int | None = None) -> Patch:
@@ -248,7 +256,7 @@ class Patches:
         places = Places(self.samples.scenes[order.numbers], self.samples.corners[order.numbers], order.visits)
         finishes = make_finishes(layers, None, None, None)
         found = np.zeros(len(self))
-        views = follow(layers, self.size, places, Reading(default_threads(), 2), BlockBuffers())
+        views = follow(layers, self.size, places, Reading(default_threads(), 2), (BlockBuffers(), KeptBlocks()))
         for number, stored in zip(order.numbers.tolist(), views, strict=True):
             patch = {}
             for layer, finish, values in zip(layers, finishes, stored, strict=True):
@@ -331,13 +339,13 @@ class Patches:
             their names; ``augment``: turn and mirror at random; ``crops``: move each patch at random within its cell of the grid;
             ``index``: add numbers and seeds of the patches as ``"index"`` and ``"seed"``; ``drop_last``: leave out a last batch that is
             not full; ``ahead``: blocks that are read before they are needed, 2; ``buffers``: as many batches share their memory
-            in turn, 0 for new memory.
+            in turn, 0 for new memory; ``keep_bytes``: decoded blocks up to this size are kept for the next epochs, none by default.
 
         Returns
         -------
         Batches
             Its batches are dicts of arrays by the names of layers, patches along the first axis; it has ``state_dict`` and
-            ``load_state_dict``. It holds at most ``mix + ahead + 1`` blocks in memory.
+            ``load_state_dict``. It holds at most ``mix + ahead + 1`` blocks in memory, beside those that are kept.
         """
         plan = PlanOptions(seed, epoch, shard, shards, mix, shuffle, even)
         if mix < 1 or shards < 1:

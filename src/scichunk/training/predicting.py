@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -175,7 +175,7 @@ class _Run:
         return canvas.missing + beyond
 
     def _predictions(self, numbers: Array, batch_size: int, options: Mapping[str, Any]) -> Iterator[tuple[Any, Array]]:
-        some = self.patches.take(numbers)
+        some = replace(self.patches.take(numbers), sample_weights=None)  # each once
         corners = some.samples.corners.tolist()
         for batch in some.batches(batch_size, shuffle=False, index=True, **options):
             index = batch.pop("index")

@@ -15,10 +15,12 @@ import numpy.typing as npt
 
 from scichunk.training.layers import Layer
 
-__all__ = ["BlockBuffers", "Reading", "follow"]
+__all__ = ["BlockBuffers", "KeptBlocks", "Places", "Reading", "follow"]
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
+Box = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""A scene, and its first and last corner in the first layer."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +71,59 @@ class BlockBuffers:
 
 @dataclass(frozen=True)
 class _Block:
-    """What was read of the first layer's box from ``first``, for each layer."""
+    """What was read of one box, for each layer."""
 
     windows: tuple[tuple[slice, ...], ...]
     values: tuple[Array, ...]
     memory: tuple[npt.NDArray[np.uint8], ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of all layers."""
+        return sum(m.size for m in self.memory)
+
+
+class KeptBlocks:
+    """Blocks that are kept for later epochs, as many as fit; in memory they cost nothing but the copy of their patches.
+
+    The first ones stay: of what is gone through again and again, the ones that were used last are those that are needed last.
+
+    Parameters
+    ----------
+    limit
+        Most bytes; 0 keeps none.
+    """
+
+    def __init__(self, limit: int = 0) -> None:
+        self.limit, self.nbytes = limit, 0
+        self._blocks: dict[Box, _Block] = {}
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[KeptBlocks], tuple[int]]:
+        return type(self), (self.limit,)  # memory stays where it is
+
+    def get(self, box: Box) -> _Block | None:
+        """Return a block, or None."""
+        return self._blocks.get(box)
+
+    def offer(self, box: Box, block: _Block) -> None:
+        """Keep a block if there is room."""
+        with self._lock:
+            if box not in self._blocks and self.nbytes + block.nbytes <= self.limit:
+                self._blocks[box] = block
+                self.nbytes += block.nbytes
+
+    def has(self, block: _Block) -> bool:
+        """Whether a block is kept, so that its memory is not free."""
+        return bool(self._blocks) and any(b is block for b in self._blocks.values())
+
 
 def follow(
-    layers: Sequence[Layer], size: Sequence[int], places: Places, reading: Reading, buffers: BlockBuffers
+    layers: Sequence[Layer],
+    size: Sequence[int],
+    places: Places,
+    reading: Reading,
+    memory: tuple[BlockBuffers, KeptBlocks],
 ) -> Iterator[tuple[Array, ...]]:
     """Yield the stored values of each patch, one array a layer.
 
@@ -91,9 +137,10 @@ def follow(
         Where they lie, in order.
     reading
         Threads, and how many blocks are read ahead.
-    buffers
-        Memory for the blocks.
+    memory
+        For the blocks, and those that are kept.
     """
+    buffers, kept = memory
     if not len(places.visits):
         return
     visits = places.visits
@@ -106,7 +153,13 @@ def follow(
 
     def read(which: Ints) -> _Block:
         scenes, corners = places.scenes[which], places.corners[which]
-        return _read_block(layers, int(scenes[0]), corners.min(axis=0), corners.max(axis=0) + np.asarray(size), buffers)
+        first, last = corners.min(axis=0), corners.max(axis=0) + np.asarray(size)
+        box = (int(scenes[0]), tuple(first.tolist()), tuple(last.tolist()))
+        known = kept.get(box)
+        if known is None:
+            known = _read_block(layers, box, buffers)
+            kept.offer(box, known)
+        return known
 
     with ThreadPoolExecutor(max(1, reading.threads), "scichunk-patches") as pool:
 
@@ -129,17 +182,20 @@ def follow(
                 )
                 left[visit] -= 1
                 if not left[visit]:
-                    buffers.give(live.pop(visit).result().memory)
+                    gone = live.pop(visit).result()
+                    if not kept.has(gone):
+                        buffers.give(gone.memory)
         finally:
             for waiting in live.values():
                 waiting.cancel()
 
 
-def _read_block(layers: Sequence[Layer], scene: int, first: Ints, last: Ints, buffers: BlockBuffers) -> _Block:
+def _read_block(layers: Sequence[Layer], box: Box, buffers: BlockBuffers) -> _Block:
     """Read the box that holds some patches, of all layers."""
+    scene, first, last = box
     windows, values, memory = [], [], []
     for layer in layers:
-        window = layer.window(scene, first.tolist(), last.tolist())
+        window = layer.window(scene, first, last)
         shape = tuple(w.stop - w.start for w in window)
         nbytes = math.prod(shape) * layer.dtype.itemsize
         lent = buffers.take(nbytes)

@@ -13,7 +13,7 @@ from scichunk.training.layers import Layer
 from scichunk.training.positions import edges_along, values_along
 from scichunk.training.samples import Samples
 
-__all__ = ["Cuts", "find_scenes", "lies_within"]
+__all__ = ["Cuts", "bounds_of", "find_scenes", "lies_within"]
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,20 @@ def lies_within(cuts: Cuts, samples: Samples, ends: tuple[Any, Any], *, edges: b
             low, high = _times(low, high)
         keep[which] = (True if low is None else least >= low) & (True if high is None else most <= high)
     return keep
+
+
+def bounds_of(across: Cuts, along: Cuts, samples: Samples) -> npt.NDArray[np.float64]:
+    """Return left, bottom, right and top of each patch."""
+    found = np.empty((len(samples), 4))
+    for scene in np.unique(samples.scenes).tolist():
+        which = np.flatnonzero(samples.scenes == scene)
+        for cuts, low, high in ((across, 0, 2), (along, 1, 3)):
+            lower, upper = edges_along(cuts.layer.arrays[scene], cuts.dim)
+            first = samples.corners[which, cuts.along]
+            last = first + cuts.length - 1
+            found[which, low] = np.minimum(lower[first], lower[last])
+            found[which, high] = np.maximum(upper[first], upper[last])
+    return found
 
 
 def _in_order(low: Any, high: Any) -> tuple[Any, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.opening import dims_of, lazy_array, open_any
-from scichunk.core.grid import ChunkGrid
 from scichunk.core.planning import resolve_chunks, sizes_by_name
 from scichunk.errors import located
 
@@ -84,12 +83,9 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
-    grid = lazy.source.grid
-    if lazy.bands is not None:
-        edge = grid.edges[0]
-        grid = ChunkGrid(
-            lazy.shape, (max(1, min(edge, len(lazy.bands))) if isinstance(edge, int) else 1, *grid.edges[1:])
-        )
+    from scichunk.adapters.dask.compact import compact
+
+    grid = lazy.grid
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if isinstance(chunks, Mapping) and chunks:
         chunks = sizes_by_name(chunks, dims(), grid, lazy.dtype.itemsize)
@@ -100,7 +96,7 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
     # Content is a task of its own, so that it travels once. Dask then lists all keys, which for very many chunks would fill the memory.
     alone = lazy.handle.location.is_content and math.prod(len(c) for c in found) <= _MOST_KEYS
     name = f"{lazy.handle.format}-{stem}-{tokenize(lazy, str(found))}"  # a text is hashed at once, tuples one by one
-    return da.from_array(
+    made = da.from_array(
         lazy,
         chunks=cast("Any", found),  # dask's annotation knows only "auto"
         name=name,
@@ -110,3 +106,4 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
         inline_array=not alone,
         meta=np.empty((0,) * len(found), lazy.dtype),
     )
+    return compact(made)

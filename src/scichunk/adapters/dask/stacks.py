@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -11,21 +12,24 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
+from scichunk.adapters.indexes import StoredFiles
+from scichunk.adapters.lazy import axis_positions, pick_bands
 from scichunk.adapters.opening import dims_of
 from scichunk.buffers import allocate_result
-from scichunk.core.files import ArrayId, OpenFile
+from scichunk.core.files import ArrayId, OpenFile, normalise_positions
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
 from scichunk.core.planning import auto_chunks, resolve_chunks, sizes_by_name
-from scichunk.core.selection import Span, parse_key
+from scichunk.core.selection import parse_key
 from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded
+from scichunk.raster.cf import Decoding
 from scichunk.sources import Fingerprint, Location
 from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
     import dask.array as da
 
-__all__ = ["StackArray", "from_files", "make_array", "stack_to_dask"]
+__all__ = ["Extra", "OneFile", "StackArray", "from_files", "make_array", "stack_to_dask"]
 
 Array = npt.NDArray[Any]
 _FILES_A_CHUNK: Final = 64
@@ -35,6 +39,20 @@ _MISSING: Final[Mapping[str, Any]] = {"f": np.nan, "c": np.nan, "O": np.nan, "U"
 """What stands for missing data in types that have such a value."""
 
 
+@dataclass(frozen=True, slots=True)
+class OneFile:
+    """What the array of each file of a stack is, and what is made of it."""
+
+    grid: ChunkGrid
+    """Shape and native chunks, as they are stored."""
+    dtype: np.dtype[Any]
+    """Stored type."""
+    bands: tuple[int, ...] | None = None
+    """Positions along its first axis to keep, in order; None for all."""
+    decoding: Decoding | None = None
+    """Applied to what was read: that of the first file, with which the others have been compared."""
+
+
 class StackArray:
     """Equal arrays of many files along a new first axis; each file is opened in the process that reads it.
 
@@ -42,37 +60,49 @@ class StackArray:
     ----------
     format_name, files, array_id
         Which arrays.
-    shape, dtype
-        Of one file's array.
+    each
+        What they are.
     rules
         What becomes of files that cannot be read.
     """
 
     def __init__(
-        self,
-        format_name: str,
-        files: Files,
-        array_id: ArrayId,
-        form: tuple[tuple[int, ...], np.dtype[Any]],
-        rules: Rules,
+        self, format_name: str, files: Files | StoredFiles, array_id: ArrayId, each: OneFile, rules: Rules
     ) -> None:
-        self.format_name, self.files, self.array_id, self.rules = format_name, files, array_id, rules
-        self.shape = (len(files), *form[0])
-        self.dtype, self.ndim = form[1], len(self.shape)
-        self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
+        self.format_name, self.files, self.array_id, self.each, self.rules = format_name, files, array_id, each, rules
+        stored, edges = each.grid.shape, each.grid.edges
+        inner = stored
+        if each.bands is not None:
+            first = edges[0]
+            inner = (len(each.bands), *stored[1:])
+            edges = (max(1, min(first, len(each.bands))) if isinstance(first, int) else 1, *edges[1:])
+        self.shape, self.ndim = (len(files), *inner), 1 + len(inner)
+        self.inner = ChunkGrid(inner, edges)
+        self.grid = ChunkGrid(self.shape, (1, *edges))
+        self.dtype = np.dtype(each.decoding.dtype) if each.decoding else each.dtype
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether the files lie elsewhere than on this machine."""
+        return self.files.are_remote
 
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
-        # Once a process, and not once a task: all names are unpacked together.
-        if self._unpacked is None:
-            self._unpacked = self.files.unpack()
-        unpacked, chosen = self._unpacked, region.axes[0]
-        numbers = (chosen.positions() if isinstance(chosen, Span) else chosen).tolist()
+        unpacked, chosen = self.files.unpack(), region.axes[0]
+        numbers, decoding = axis_positions(chosen).tolist(), self.each.decoding
+        axes = list(region.axes[1:])
+        if self.each.bands is not None:
+            axes[0] = pick_bands(axes[0], self.each.bands)
         out = allocate_result(region.shape, self.dtype)
 
         def read(i: int) -> None:
             location, mark = unpacked[numbers[i]]
-            self._read_file(location, mark, region.axes[1:], out[i])
+            if decoding is None:
+                self._read_file(location, mark, axes, out[i])
+                return
+            raw = allocate_result(region.shape[1:], self.each.dtype)
+            self._read_file(location, mark, axes, raw)
+            out[i] = decoding.apply(raw, axis_positions(axes[0]) if axes else None)
 
         with options.frozen(self.rules.limits):
             work_together(read, range(len(numbers)), remote=unpacked[0][0].local_path is None)
@@ -102,21 +132,30 @@ class StackArray:
         if self.rules.absent is not None and self.array_id not in file.optional(self.rules.group).values():
             return None
         source = file.array(self.array_id)
-        if source.shape != self.shape[1:] or source.dtype != self.dtype:
-            msg = f"its array is {source.shape} {source.dtype}, that of the first file {self.shape[1:]} {self.dtype}"
+        if source.shape != self.each.grid.shape or source.dtype != self.each.dtype:
+            mine = f"{self.each.grid.shape} {self.each.dtype}"
+            msg = f"its array is {source.shape} {source.dtype}, that of the first file {mine}"
             raise FormatError(msg, url=location.url)
         return source
 
     def _fill_value(self, error: ScichunkError | None) -> Any:
         if self.rules.fill is None:
-            raise _no_fill(self.dtype) from error
+            raise _no_fill(self.each.dtype) from error
         return self.rules.fill
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return ("scichunk-stack", self.format_name, self.files.__dask_tokenize__(), self.array_id, repr(self.rules))
+        each = (self.each.bands, repr(self.each.decoding))
+        return (
+            "scichunk-stack",
+            self.format_name,
+            self.files.__dask_tokenize__(),
+            self.array_id,
+            repr(self.rules),
+            each,
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return StackArray, (self.format_name, self.files, self.array_id, (self.shape[1:], self.dtype), self.rules)
+        return StackArray, (self.format_name, self.files, self.array_id, self.each, self.rules)
 
 
 def _no_fill(dtype: np.dtype[Any]) -> ValueError:
@@ -141,7 +180,8 @@ def from_files(
     Parameters
     ----------
     urls
-        Paths or fsspec URLs, in the order of the result; or a pattern with ``*``, whose matches are sorted.
+        Paths or fsspec URLs, in the order of the result; or a pattern with ``*``, whose matches are sorted; or the path of an index that
+        :func:`scichunk.save_index` has written.
     format
         Name of the format, see :func:`scichunk.list_formats`; by default found from the first file.
     headers
@@ -194,8 +234,18 @@ def from_files(
         dims = ("file", *dims_of(stack.first.file, array_id))
         grid = ChunkGrid((len(stack.locations), *source.shape), (1, *source.grid.edges))
         chunks = sizes_by_name({"file": 1, **chunks}, dims, grid, source.dtype.itemsize)
-    array = stack_to_dask(make_array(stack, array_id, found.marks, rules), source.grid, chunks)
-    return array if bands is None else array[:, list(bands)]
+    picked = None if bands is None else normalise_positions(bands, source.shape[0])
+    return stack_to_dask(make_array(stack, array_id, found.marks, rules, Extra(bands=picked)), chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """What most stacks need not say."""
+
+    file: OpenFile | None = None
+    """A file that has the array; by default the first."""
+    bands: tuple[int, ...] | None = None
+    decoding: Decoding | None = None
 
 
 def make_array(
@@ -203,7 +253,7 @@ def make_array(
     array_id: ArrayId,
     marks: Sequence[Fingerprint | None],
     rules: Rules,
-    file: OpenFile | None = None,
+    extra: Extra | None = None,
 ) -> StackArray:
     """Make the stacked array, with a value for files that cannot be read if one is known.
 
@@ -211,10 +261,11 @@ def make_array(
     ----------
     stack, array_id, marks, rules
         Which arrays of which files, and what becomes of bad ones.
-    file
-        A file that has the array; by default the first.
+    extra
+        What else there is to say.
     """
-    file = file or stack.first.file
+    extra = extra or Extra()
+    file = extra.file or stack.first.file
     source = file.array(array_id)
     dtype = np.dtype(source.dtype)
     fill = rules.fill
@@ -227,7 +278,8 @@ def make_array(
         if fill is None and BAD in marks:
             raise _no_fill(dtype)
     typed = Rules(rules.errors, _make_plain(fill), rules.absent, rules.group, rules.limits)
-    return StackArray(stack.format, Files.pack(stack.locations, marks), array_id, (source.shape, dtype), typed)
+    each = OneFile(source.grid, dtype, extra.bands, extra.decoding)
+    return StackArray(stack.format, stack.pack(marks), array_id, each, typed)
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:
@@ -248,33 +300,35 @@ def _make_plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def stack_to_dask(stack: StackArray, inner: ChunkGrid, chunks: Any) -> da.Array:
-    """Wrap a stack, one task a chunk; ``inner`` are the native chunks of one file."""
+def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
+    """Wrap a stack, one task a chunk."""
     import dask.array as da
     import dask.config
     from dask.base import tokenize
     from dask.utils import parse_bytes
 
+    from scichunk.adapters.dask.compact import compact
+
     target = parse_bytes(dask.config.get("array.chunk-size"))
     if chunks is None or chunks is True or (isinstance(chunks, str) and chunks == "auto"):
-        sizes = auto_chunks(inner, stack.dtype.itemsize, target)
-        whole = sizes == inner.shape
+        sizes = auto_chunks(stack.inner, stack.dtype.itemsize, target)
+        whole = sizes == stack.inner.shape
         each = int(np.prod(sizes, dtype=np.int64)) * stack.dtype.itemsize
         chunks = (_files_a_chunk(stack, each, target) if whole else 1, *sizes)
-    grid = ChunkGrid(stack.shape, (1, *inner.edges))
-    found = resolve_chunks(chunks, grid, stack.dtype.itemsize, target)
+    found = resolve_chunks(chunks, stack.grid, stack.dtype.itemsize, target)
     name = f"{stack.format_name}-stack-{tokenize(stack, found)}"
-    return da.from_array(
+    made = da.from_array(
         stack,
         chunks=cast("Any", found),
         name=name,
         lock=False,
         asarray=False,
         fancy=True,
-        # The packed names of all files are larger than a task: they are one node of the graph, which all tasks share.
-        inline_array=False,
+        # Packed names and versions of very many files are larger than a task: then they are one node of the graph, which all tasks share.
+        inline_array=stack.files.is_small,
         meta=np.empty((0,) * stack.ndim, stack.dtype),
     )
+    return compact(made)
 
 
 def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:

@@ -40,4 +40,4 @@ class LazyVariable(BackendArray):
         return self.array.__dask_tokenize__()
 
 
-import_after("dask", "scichunk.adapters.xarray.tokens")
+import_after("dask", "scichunk.adapters.xarray.inlining")  # and with it the names of our arrays

@@ -11,17 +11,16 @@ import numpy.typing as npt
 import xarray as xr
 
 from scichunk import options
-from scichunk.adapters.dask.stacks import make_array, stack_to_dask
+from scichunk.adapters.dask.stacks import Extra, make_array, stack_to_dask
 from scichunk.adapters.headers import BAD, Errors, Found, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.xarray.datasets import Which, build_dataset
 from scichunk.adapters.xarray.sky import TABLES, with_skies
-from scichunk.adapters.xarray.variables import Decoders, Form, chosen_arrays, form_of, with_times
+from scichunk.adapters.xarray.variables import Decoders, chosen_arrays, form_of, with_times
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.core.planning import preferred_chunks
 from scichunk.core.selectors import names_in, text
 from scichunk.errors import FormatError
-from scichunk.raster.cf import Decoding
 from scichunk.sources import Location
 
 __all__ = ["open_stack"]
@@ -52,7 +51,8 @@ def open_stack(
     Parameters
     ----------
     urls
-        Paths or fsspec URLs, in order; or a pattern with ``*``, whose matches are sorted.
+        Paths or fsspec URLs, in order; or a pattern with ``*``, whose matches are sorted; or the path of an index that
+        :func:`scichunk.save_index` has written.
     dim
         Name of the new dimension.
     headers
@@ -130,10 +130,11 @@ def open_stack(
     variables: dict[str, xr.Variable] = {}
     for name, var in arrays.items():
         own_rules = replace(rules, absent=var.absent, fill=_fill_value(fill, var, fullest))
-        made = make_array(stack, var.array_id, found.marks, own_rules, fullest)
-        variables[name] = _make_variable(
-            stack_to_dask(made, var.source.grid, sizes.of(var)), dim, var, form_of(var, flags)
-        )
+        form = form_of(var, flags)
+        extra = Extra(fullest, decoding=form.decoding)
+        made = make_array(stack, var.array_id, found.marks, own_rules, extra)
+        encoding = {k: v for k, v in form.encoding.items() if k != "preferred_chunks"}
+        variables[name] = xr.Variable((dim, *var.dims), stack_to_dask(made, sizes.of(var)), form.attrs, encoding)
         if found.elsewhere:  # they place the pixels of one file only
             for attribute in ("fits_header", TABLES):
                 variables[name].attrs.pop(attribute, None)
@@ -179,11 +180,6 @@ def _fill_value(fill: Any, var: ArrayVar, file: OpenFile) -> Any:
     return fill
 
 
-def _make_variable(stacked: Any, dim: str, var: ArrayVar, form: Form) -> xr.Variable:
-    encoding = {k: v for k, v in form.encoding.items() if k != "preferred_chunks"}
-    return xr.Variable((dim, *var.dims), _decode_stack(stacked, form.decoding), form.attrs, encoding)
-
-
 class _Chunks:
     """The user's chunks, for variables of several ranks."""
 
@@ -210,21 +206,6 @@ class _Chunks:
         return self._chunks
 
 
-def _decode_stack(stacked: Any, decoding: Decoding | None) -> Any:
-    """Apply to every file the masking and scaling of the first one; they have been compared."""
-    if decoding is None:
-        return stacked
-
-    def decode(block: Array) -> Array:
-        bands = np.arange(block.shape[1]) if block.ndim > 1 else None
-        return np.stack([decoding.apply(b, bands) for b in block]) if len(block) else block.astype(decoding.dtype)
-
-    if len(decoding.steps) > 1 and len(stacked.chunks[1]) > 1:
-        stacked = stacked.rechunk({1: -1})
-    empty = np.empty((0,) * stacked.ndim, decoding.dtype)
-    return stacked.map_blocks(decode, dtype=np.dtype(decoding.dtype), meta=empty)
-
-
 class _Keyword:
     """Reads the value of a keyword: of the header of a group, of its arrays, or of the file as a whole."""
 
@@ -249,7 +230,9 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     order = [*(good[i] for i in sorting.tolist()), *bad]
     missing: Any = {"U": "", "M": np.datetime64("NaT", "ns")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
-    ordered = replace(stack, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number))
+    ordered = replace(
+        stack, index=None, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number)
+    )
     skies = {order.index(n): sky for n, sky in found.skies.items()}
     return ordered, replace(found, marks=[found.marks[n] for n in order], skies=skies), labels
 

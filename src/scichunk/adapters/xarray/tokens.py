@@ -13,16 +13,17 @@ from xarray.core import indexing
 
 from scichunk.adapters.xarray.lazy import LazyVariable
 
-__all__: list[str] = []
+__all__ = ["WRAPPERS"]
 
-_WRAPPERS: Final = (indexing.MemoryCachedArray, indexing.CopyOnWriteArray, indexing.LazilyIndexedArray)
+WRAPPERS: Final = (indexing.MemoryCachedArray, indexing.CopyOnWriteArray, indexing.LazilyIndexedArray)
+"""What xarray puts around a lazy array."""
 
 
 def _make_token(wrapper: Any) -> Any:
     """The wrappers down to an array of ours with their keys; of others, and of loaded ones, what dask makes of any object."""
     found: list[Any] = []
     inner = wrapper
-    while isinstance(inner, _WRAPPERS):
+    while isinstance(inner, WRAPPERS):
         key = inner.key.tuple if isinstance(inner, indexing.LazilyIndexedArray) else ()
         found.append((type(inner).__name__, [normalize_token(k) for k in key]))
         inner = inner.array
@@ -31,5 +32,5 @@ def _make_token(wrapper: Any) -> Any:
     return "scichunk", found, normalize_token(inner)
 
 
-for _kind in _WRAPPERS:
+for _kind in WRAPPERS:
     normalize_token.register(_kind, _make_token)

@@ -1,0 +1,147 @@
+"""``scichunk.save_index``: stacks open from what was written down, and notice what has changed since."""
+
+import os
+import pickle
+import subprocess
+import sys
+
+import dask
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import xarray as xr
+from astropy.io import fits
+
+import scichunk
+from scichunk.errors import FormatError, SourceError
+from tests.formats.test_reduce import write_tiff
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    return [
+        write_tiff(tmp_path / f"f{n}.tif", rng.integers(0, 9, (2, 20, 30)).astype("u2"), nodata=0) for n in range(6)
+    ]
+
+
+@pytest.fixture
+def index(files, tmp_path):
+    path = str(tmp_path / "index.parquet")
+    assert scichunk.save_index(files, path) == 6
+    return path
+
+
+def test_the_same_stack(files, index):
+    xr.testing.assert_identical(scichunk.open_stack(index).load(), scichunk.open_stack(files).load())
+    np.testing.assert_array_equal(scichunk.from_files(index), scichunk.from_files(files))
+    np.testing.assert_array_equal(scichunk.from_files(index, bands=[1]), scichunk.from_files(files, bands=[1]))
+    for headers in ("all", "first"):
+        assert scichunk.from_files(index, headers=headers).shape == (6, 2, 20, 30)
+
+
+def test_headers_are_not_read_again(files, index):
+    """Only the first file is opened: the others may even be gone."""
+    os.rename(files[3], files[3] + ".away")
+    stack = scichunk.open_stack(index)
+    assert stack.sizes["file"] == 6
+    with pytest.raises(SourceError, match=r"f3\.tif"):
+        stack.load()
+
+
+def test_graphs_carry_the_path_only(tmp_path):
+    rng = np.random.default_rng(0)
+    names = [write_tiff(tmp_path / f"{rng.integers(1 << 60):x}.tif", np.ones((1, 4, 4), "u1")) for _ in range(60)]
+    scichunk.save_index(names, tmp_path / "i.parquet")
+    window = scichunk.from_files(tmp_path / "i.parquet", chunks="native")[3:5]
+    assert len(pickle.dumps(window)) < len(pickle.dumps(scichunk.from_files(names, chunks="native")[3:5])) - 500
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).compute(scheduler='sync').sum())"
+    found = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(window), capture_output=True, check=True, timeout=120
+    )
+    assert int(found.stdout) == 32
+
+
+def test_a_changed_file_is_an_error_when_it_is_read(files, index):
+    write_tiff(files[2], np.ones((2, 20, 30), "u2"), nodata=0, compress="lzw")
+    with pytest.raises(SourceError, match="changed"):
+        scichunk.from_files(index).compute()
+    write_tiff(files[0], np.ones((2, 20, 30), "u2"), nodata=0, compress="lzw")
+    assert scichunk.from_files(index)[0].compute().max() == 1  # the first is looked at when the stack is opened
+
+
+def test_appending(files, index, tmp_path):
+    more = write_tiff(tmp_path / "f6.tif", np.full((2, 20, 30), 7, "u2"), nodata=0)
+    write_tiff(files[1], np.full((2, 20, 30), 5, "u2"), nodata=0, compress="lzw")
+    stack = scichunk.from_files(index, chunks="native")
+    assert scichunk.save_index([*files, more], index, append=True) == 2
+    assert scichunk.save_index(str(tmp_path / "f*.tif"), index, append=True) == 0
+    with pytest.raises(SourceError, match="written anew"), dask.config.set(scheduler="sync"):
+        pickle.loads(pickle.dumps(stack)).compute()
+    found = scichunk.from_files(index).compute()
+    assert found.shape[0] == 7
+    assert (found[6] == 7).all() and (found[1] == 5).all()
+    assert scichunk.save_index(files[:2], index) == 2
+    assert scichunk.from_files(index).shape[0] == 2
+    assert scichunk.save_index(files[:2], tmp_path / "new.parquet", append=True) == 2
+
+
+def test_files_that_differ_are_found(files, tmp_path):
+    write_tiff(files[4], np.ones((2, 20, 31), "u2"), nodata=0)
+    path = tmp_path / "i.parquet"
+    scichunk.save_index(files, path)
+    with pytest.raises(FormatError, match=r"does not align"):
+        scichunk.open_stack(path)
+    with pytest.warns(scichunk.errors.DataWarning, match="1 of 6"):
+        stack = scichunk.open_stack(path, errors="warn")
+    assert np.isnan(stack.band_data[4]).all()
+
+
+def test_masks_that_some_have(tmp_path):
+    import rasterio
+
+    names = [write_tiff(tmp_path / f"m{n}.tif", np.full((1, 20, 30), n + 1, "u1")) for n in range(3)]
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(names[1], "r+") as dst:
+        dst.write_mask(np.arange(600).reshape(20, 30) % 2 == 0)
+    scichunk.save_index(names, tmp_path / "i.parquet")
+    for flag in (True, False):
+        xr.testing.assert_identical(
+            scichunk.open_stack(tmp_path / "i.parquet", mask_and_scale=flag).load(),
+            scichunk.open_stack(names, mask_and_scale=flag).load(),
+        )
+
+
+def test_labels_and_groups(tmp_path):
+    names = []
+    for n in (2, 0, 1):
+        name = tmp_path / f"n{n}.fits"
+        science = fits.ImageHDU(np.full((4, 5), n, "f4"), name="SCI")
+        science.header["DATE-OBS"] = f"2024-01-0{n + 1}T00:00:00"
+        fits.HDUList([fits.PrimaryHDU(), science]).writeto(name)
+        names.append(str(name))
+    path = tmp_path / "i.parquet"
+    scichunk.save_index(names, path, hdu="SCI")
+    for more in ({}, {"coordinate": "DATE-OBS"}, {"coordinate": [3, 1, 2]}):
+        xr.testing.assert_identical(
+            scichunk.open_stack(path, hdu="SCI", **more).load(), scichunk.open_stack(names, hdu="SCI", **more).load()
+        )
+    np.testing.assert_array_equal(scichunk.from_fits_files(path, hdu="SCI"), scichunk.from_fits_files(names, hdu="SCI"))
+
+
+def test_what_is_no_index(files, tmp_path):
+    with pytest.raises(ValueError, match=r"ends with \.parquet"):
+        scichunk.save_index(files, tmp_path / "index.csv")
+    with pytest.raises(scichunk.errors.SourceError):
+        scichunk.open_stack(tmp_path / "missing.parquet")
+    other = tmp_path / "other.parquet"
+    pq.write_table(pa.table({"a": [1]}), other)
+    with pytest.raises(FormatError, match="no index"):
+        scichunk.open_stack(other)
+    other.write_bytes(b"PAR1 nothing")
+    with pytest.raises(FormatError, match="no index"):
+        scichunk.open_stack(other)
+    with pytest.raises(ValueError, match="of the format"):
+        fits.PrimaryHDU(np.ones((3, 3))).writeto(tmp_path / "a.fits")
+        scichunk.save_index(files, tmp_path / "i.parquet")
+        scichunk.save_index([str(tmp_path / "a.fits")], tmp_path / "i.parquet", append=True)
