@@ -88,7 +88,7 @@ docs: .venv/docs.done
 	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 clean:
-	rm -rf .venv .venv-* .numba-checked fuzz-finds demo-out docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .azurite .venv .venv-* .numba-checked fuzz-finds demo-out docs/_build docs/generated build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One environment; what a target needs is added when it is first asked for, and again when pyproject.toml changes.

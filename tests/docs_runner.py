@@ -1,7 +1,8 @@
 """Runs the code of one page as a reader would: block after block, in one session, beside the files that the page names.
 
 ``python -m tests.docs_runner PAGE FOLDER`` prints a line for each block that ran. What a reader has and this machine has not is put in:
-a server on 127.0.0.1 for https://example.org, moto for s3://bucket, local clusters for schedulers of jobs.
+a server on 127.0.0.1 for https://example.org, moto for s3://bucket, local clusters for schedulers of jobs (unless SLURM_CONF says that
+there is a SLURM, as in tests/clusters).
 """
 
 from __future__ import annotations
@@ -118,21 +119,34 @@ def s3(folder):
         server.stop()
 
 
-def put_in_schedulers():
-    """Local clusters under the names of packages that start jobs."""
+SMALL = {
+    r'("?interface"?(?:=|: ))"ib0"': r'\g<1>"lo"',
+    r'("?(?:cores|processes)"?(?:=|: ))\d+': r"\g<1>1",
+    r'("?memory"?(?:=|: ))"\d+GB"': r'\g<1>"900MB"',
+}
+"""What pages ask of a cluster, and what there is of one on this machine."""
+
+
+def put_in_schedulers(*, real):
+    """Local clusters under the names of packages that start jobs; where there is a SLURM, only MPI has a stand-in."""
     from distributed import LocalCluster
 
     class SLURMCluster(LocalCluster):
-        def __init__(self, cores, processes, memory, walltime, interface):
+        def __init__(
+            self, cores, processes, memory, walltime, interface, queue=None, job_extra_directives=(), n_workers=1
+        ):
+            assert queue in {None, "io", "big"}
+            assert all(d.startswith("--") for d in job_extra_directives)
             assert int(memory.removesuffix("GB")) > 0
             assert re.fullmatch(r"\d\d:\d\d:\d\d", walltime)
             assert interface
-            super().__init__(n_workers=1, threads_per_worker=cores // processes, dashboard_address=None)
+            place = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+            super().__init__(n_workers=n_workers, threads_per_worker=cores // processes, **place)
 
     queue, mpi = types.ModuleType("dask_jobqueue"), types.ModuleType("dask_mpi")
     queue.SLURMCluster = SLURMCluster
     mpi.initialize = lambda nthreads: None  # its ranks; a Client() then starts a cluster on this machine
-    sys.modules |= {"dask_jobqueue": queue, "dask_mpi": mpi}
+    sys.modules |= {"dask_mpi": mpi} if real else {"dask_mpi": mpi, "dask_jobqueue": queue}
 
 
 def install_entry_points(folder):
@@ -178,12 +192,15 @@ def run(page, folder):
         if "import intake" in text:
             install_entry_points(folder)
         if "dask_jobqueue" in text or "dask_mpi" in text:
-            put_in_schedulers()
+            put_in_schedulers(real="SLURM_CONF" in os.environ)
         os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT)])
         names = {"__name__": "page"} | given(page)
         for line, kind, written in found:
             code = written.replace("https://example.org/", server.url("x").removesuffix("x"))
             code = re.sub(r'(?<=["\'])/(shared|scratch)/', f"{data}/", code)
+            if "SLURM_CONF" in os.environ:
+                for asked, there in SMALL.items():
+                    code = re.sub(asked, there, code)
             if kind == "console":
                 run_console(code)
             else:

@@ -62,7 +62,7 @@ def running_slurm(folder):
         subprocess.run(["sh", str(SCRIPTS / "stop.sh"), str(folder)], check=False, timeout=60, capture_output=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def slurm(tmp_path_factory):
     """SLURM, and the surroundings of those who submit jobs to it."""
     pytest.importorskip("dask_jobqueue")
@@ -78,7 +78,7 @@ def slurm_command(*command, timeout=30):
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=timeout).stdout
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def common(slurm, tmp_path_factory):
     """Keywords of all clusters: small jobs of one thread on this machine."""
     folder = tmp_path_factory.mktemp("jobs")

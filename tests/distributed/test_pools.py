@@ -279,6 +279,8 @@ def test_limits_that_cannot_be(cluster):
             cluster.adapt(**limits)
     with pytest.raises(ValueError, match="above zero"):
         cluster.adapt(io=(0, 1), renew=0)
+    with pytest.raises(ValueError, match="Invalid time unit"):
+        cluster.adapt(io=(0, 1), renew="5 fortnights")
     with pytest.raises(ValueError, match="not negative"):
         cluster.scale(io=-1)
     with pytest.raises(TypeError, match="batch jobs"):

@@ -81,7 +81,10 @@ class Limits:
             if not isinstance(pair, tuple | list) or len(pair) != 2 or pair[0] > pair[1]:
                 msg = f"{pool}= takes the fewest and the most jobs, such as (0, 20), not {pair!r}"
                 raise ValueError(msg)
-        seconds = [None if t is None else float(parse_timedelta(t)) for t in (interval, wait, renew)]
+        try:
+            seconds = [None if t is None else float(parse_timedelta(t)) for t in (interval, wait, renew)]
+        except KeyError as error:
+            raise ValueError(error.args[0]) from None
         if any(s is not None and s <= 0 for s in (seconds[0], seconds[2])):
             msg = f"interval and renew are times above zero: {interval!r}, {renew!r}"
             raise ValueError(msg)

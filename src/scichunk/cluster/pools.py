@@ -125,12 +125,13 @@ class PoolCluster:
     def _spec_of(self, pool: str) -> dict[str, Any]:
         """The specification of a worker of a pool, as :class:`distributed.SpecCluster` wants it."""
         given = self.pools[pool]
-        of_cluster = set(inspect.signature(self.base).parameters) - set(_OF_BOTH)
-        options = {k: v for k, v in given.items() if k not in of_cluster}
+        of_cluster = set(inspect.signature(self.base).parameters)
         if not hasattr(self, "job_cls"):  # workers on this machine
+            options = {k: v for k, v in given.items() if k not in of_cluster}
             named = {new: given[old] for old, new in _LOCAL.items() if old in given}
             offered = {**named.pop("resources", {}), resource(pool): 1}
             return {**self.new_spec, "options": {**self.new_spec["options"], **options, **named, "resources": offered}}
+        options = {k: v for k, v in given.items() if k not in of_cluster or k in _OF_BOTH}
         shared = {k: v for k, v in self.new_spec["options"].items() if k in _OF_BOTH}
         extra = [*(given.get("worker_extra_args") or []), "--resources", f"{resource(pool)}=1"]
         spec = {"cls": self.job_cls, "options": {**shared, **options, "worker_extra_args": extra}}
@@ -267,7 +268,7 @@ class PoolCluster:
             How long a pool has too many jobs before some of them are ended.
         renew
             Age at which a job gets a successor: the time limit of the queue, less what a job waits in the queue and some seconds for
-            moving its results; ``"50min"`` where jobs may run an hour and start within five minutes. When the successor is there, the
+            moving its results; ``"50m"`` where jobs may run an hour and start within five minutes. When the successor is there, the
             old job hands over its results and ends. One job of a pool at a time is renewed, so with many jobs begin early. None: never.
         **limits
             The fewest and the most jobs of each pool: ``io=(0, 20), big=(0, 2)``. Pools that are not named stay as they are.

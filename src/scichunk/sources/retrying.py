@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import email.utils
 import random
+import re
 import threading
 import time
 import weakref
@@ -220,11 +221,15 @@ def _is_final(error: Exception) -> bool:
     return isinstance(real, (ScichunkError, FileNotFoundError, PermissionError, *_FINAL)) or bool(names & _FINAL_NAMES)
 
 
+_SENT = re.compile(r"(\bstatus(?: code)?:? \d{3}\b[^:<{\n]*|\bresponse error)\s*[:<{\"].*", re.DOTALL)
+"""Where obstore's errors go on with what the server has sent: object stores repeat there what they were asked with, keys included."""
+
+
 def _first_paragraph(error: BaseException, url: str, hidden: Sequence[str]) -> str:
     """The first paragraph of what an error says; what follows is for the authors of its library."""
     if type(error).__name__ in _ODD_REDIRECTS:  # the text is the whole of what the server has sent
         return "the server leads to something that is no URL of HTTP"
-    text = without_secrets(str(error), url, hidden).strip().partition("\n\n")[0]
+    text = _SENT.sub(r"\1", without_secrets(str(error), url, hidden)).strip().partition("\n\n")[0]
     return " ".join(text.split())[:_MOST_CHARACTERS]
 
 
