@@ -106,4 +106,5 @@ def to_dask(lazy: LazyArray, chunks: Any, dims: Callable[[], Sequence[str]] = tu
         inline_array=not alone,
         meta=np.empty((0,) * len(found), lazy.dtype),
     )
-    return compact(made)
+    small: da.Array = compact(made)
+    return small

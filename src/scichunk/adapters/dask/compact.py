@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from dask.array.core import Array
 from dask.blockwise import Blockwise
 from dask.layers import ArraySliceDep
 
@@ -26,13 +25,14 @@ def _from_runs(runs: tuple[tuple[int, int], ...]) -> Lengths:
     return Lengths(itertools.chain(*((n,) * count for n, count in runs)))
 
 
-def compact(array: Array) -> Array:
+def compact(array: Any) -> Any:
     """Let the graph of an array made by :func:`dask.array.from_array` pickle to few bytes.
 
     Dask pickles the length and the beginning of every chunk along each axis: for a cube of a million planes 7 MB with each window.
     """
-    layer = array.dask.layers[array.name]
+    layer: Any = array.dask.layers[array.name]
     if isinstance(layer, Blockwise):
+        layer = cast("Any", layer)  # dask's own annotations say that nothing in it changes
         chunks = tuple(Lengths(lengths) for lengths in array.chunks)
         for name, dep in layer.io_deps.items():
             if type(dep) is ArraySliceDep:
@@ -50,7 +50,7 @@ class CompactSlices(ArraySliceDep):  # type: ignore[misc]  # dask has no types
         self._starts: Sequence[tuple[int, ...]] | None = None
 
     @property
-    def starts(self) -> Sequence[tuple[int, ...]]:
+    def starts(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]  # an attribute there
         """Where the chunks of each axis begin, and where the last one ends."""
         if self._starts is None:
             self._starts = tuple((0, *itertools.accumulate(lengths)) for lengths in self.chunks)

@@ -106,4 +106,5 @@ def _to_dask(mapped: MappedArray, chunks: Any) -> da.Array:
         inline_array=True,
         meta=np.empty((0,) * mapped.ndim, mapped.dtype),
     )
-    return compact(made)
+    small: da.Array = compact(made)
+    return small

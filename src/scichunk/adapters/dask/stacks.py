@@ -336,7 +336,8 @@ def stack_to_dask(stack: StackArray, chunks: Any) -> da.Array:
         inline_array=stack.files.is_small,
         meta=np.empty((0,) * stack.ndim, stack.dtype),
     )
-    return compact(made)
+    small: da.Array = compact(made)
+    return small
 
 
 def _files_a_chunk(stack: StackArray, nbytes: int, target: int) -> int:

@@ -122,7 +122,7 @@ def _by_folder(found: Sequence[dict[str, Any]], days: Sequence[str]) -> dict[str
     shown = [name for name, _ in fetched.most_common(len(_COLOURS) - 1)]
     others = f"{len(fetched) - len(shown)} others"
     names = shown + ([others] if len(fetched) > len(shown) else [])
-    sums = {name: [dict.fromkeys(METRICS, 0.0) for _ in days] for name in names}
+    sums: dict[str, list[dict[str, float]]] = {n: [{m: 0.0 for m in METRICS} for _ in days] for n in names}  # noqa: C420  # keys are texts
     numbers = {day: n for n, day in enumerate(days)}
     for run in found:
         for read in run["reads"]:
