@@ -9,6 +9,7 @@ from benchmarks import report
 
 SECTIONS = {
     "first_use": "First use",
+    "graphs": "Many chunks and files",
     "geotiff": "GeoTIFF",
     "masks": "Masks of GeoTIFF",
     "windows": "Random windows",

@@ -15,6 +15,7 @@ compare ratios, not numbers.
 """
 PACKAGES = {
     "first_use": ["rasterio", "pyarrow", "imagecodecs"],
+    "graphs": ["distributed", "pyarrow"],
     "geotiff": ["rasterio", "rioxarray", "imagecodecs", "async-geotiff", "tifffile", "xarray-spatial", "virtual-tiff"],
     "masks": ["rasterio", "rioxarray"],
     "windows": ["rasterio"],

@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 import warnings
+from importlib.metadata import version
 
 import numpy as np
 
@@ -150,7 +151,10 @@ def measure(name, path, count):
     for batch in epoch():
         total += int(batch[:, ..., ::7, ::11].sum(dtype=np.int64))
     whole = not count and name != "torchgeo"  # torchgeo draws places of its own
-    return {"cpu": (cpu() - begun) / length, "wall": (time.perf_counter() - at) / length, "sum": total, "whole": whole}
+    took = {"cpu": (cpu() - begun) / length, "wall": (time.perf_counter() - at) / length}
+    package = name.partition(",")[0]
+    told = version(package) if package in {"torchgeo", "rasteret"} else ""  # they may have environments of their own
+    return {**took, "sum": total, "whole": whole, "version": told}
 
 
 def over_http(name, path, count):

@@ -39,7 +39,7 @@ GROUPS = [
     ("Tables", lambda name: name.startswith("read_")),
     ("Anything else", lambda _: True),
 ]
-MODULES = ("errors", "options")
+MODULES = {"errors": "scichunk.errors", "history": "scichunk.adapters.history", "options": "scichunk.options"}
 
 
 def _importable(name: str) -> bool:
@@ -70,10 +70,10 @@ def _public() -> str:
         names = [n for n in names if n not in members]
         if members:
             text += [title, "-" * len(title), "", *_entries("scichunk", members)]
-    for module in MODULES:
-        title = f"scichunk.{module}"
-        text += [title, "-" * len(title), "", f".. automodule:: {title}", "   :no-members:", ""]
-        text += _entries(title, importlib.import_module(title).__all__)
+    for name, module in MODULES.items():
+        title = f"scichunk.{name}"
+        text += [title, "-" * len(title), "", f".. automodule:: {module}", "   :no-members:", ""]
+        text += _entries(module, importlib.import_module(module).__all__)
     return "\n".join(text)
 
 

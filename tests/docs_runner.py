@@ -179,6 +179,7 @@ def run(page, folder):
     data = folder / "test_data"
     make_files(data)
     os.environ["MPLBACKEND"] = "agg"
+    os.environ["XDG_DATA_HOME"] = str(folder / "home")  # where the history of a user lies
     found = blocks(page, *CODE)
     text = "\n".join(code for _, _, code in found)
     notebook = any(kind == "code-cell" for _, kind, _ in found)

@@ -14,6 +14,7 @@ from scichunk.adapters.following import import_after
 
 if TYPE_CHECKING:
     from scichunk import cluster, formats
+    from scichunk.adapters import history
     from scichunk.adapters.caches import CacheInfo, CacheReport, cache_info
     from scichunk.adapters.columns import columns
     from scichunk.adapters.dask.arrays import from_file
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from scichunk.adapters.dask.reductions import reduce
     from scichunk.adapters.dask.stacks import from_files
     from scichunk.adapters.info import FileInfo, info
+    from scichunk.adapters.plans import Plan, plan, suggest_chunks
+    from scichunk.adapters.profiling import Profile, profile
     from scichunk.adapters.reader import WindowReader, reader
     from scichunk.adapters.saving import save_index
     from scichunk.adapters.tables import to_qtable
@@ -45,6 +48,8 @@ __all__ = [
     "CacheReport",
     "FileInfo",
     "Patches",
+    "Plan",
+    "Profile",
     "WindowReader",
     "__version__",
     "cache_info",
@@ -61,6 +66,7 @@ __all__ = [
     "from_geotiffs",
     "from_jpeg2000",
     "from_votable",
+    "history",
     "info",
     "list_formats",
     "map_chunks",
@@ -68,13 +74,16 @@ __all__ = [
     "open_stack",
     "options",
     "patches",
+    "plan",
     "predict",
+    "profile",
     "read_fits_table",
     "read_table",
     "read_votable",
     "reader",
     "reduce",
     "save_index",
+    "suggest_chunks",
     "to_qtable",
     "votable_header",
     "wcs",
@@ -103,6 +112,11 @@ _WHERE = {
     "map_chunks": "scichunk.adapters.dask.mapping",
     "open": "scichunk.adapters.xarray.tree",
     "open_stack": "scichunk.adapters.xarray.stacks",
+    "Plan": "scichunk.adapters.plans",
+    "plan": "scichunk.adapters.plans",
+    "suggest_chunks": "scichunk.adapters.plans",
+    "Profile": "scichunk.adapters.profiling",
+    "profile": "scichunk.adapters.profiling",
     "Patches": "scichunk.training.patches",
     "patches": "scichunk.training.cutting",
     "predict": "scichunk.training.predicting",
@@ -134,6 +148,9 @@ def __getattr__(name: str) -> Any:  # PEP 562
         "formats",
     }:  # packages; the last can be called: as a function the name is deprecated
         return import_module(f"scichunk.{name}")
+    if name == "history":
+        globals()[name] = import_module("scichunk.adapters.history")
+        return globals()[name]
     if name not in _WHERE:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -98,16 +99,19 @@ class IterableDataset(data.IterableDataset):
         self._pin_memory = pin_memory
         # Shared with the workers, which may live longer than an epoch: the epoch, and how many of its batches were handed out before.
         self._cursor = torch.tensor([int(self._options.pop("epoch", 0)), 0]).share_memory_()
-        self._made: dict[tuple[int, int], Any] = {}
+        self._made: dict[tuple[int, int, int], Any] = {}
         self._batches(0, 1)  # errors in the options are told here, not in a worker
 
     def _batches(self, shard: int, shards: int) -> Any:
         """Batches of a shard, the same object for each epoch: it holds memory, and blocks that are kept."""
-        if (shard, shards) not in self._made:
-            self._made = {
-                (shard, shards): self.patches.batches(self.batch_size, shard=shard, shards=shards, **self._options)
-            }
-        made = self._made[shard, shards]
+        key = (
+            shard,
+            shards,
+            os.getpid(),
+        )  # a forked worker takes nothing over: locks may have been held when it was forked
+        if key not in self._made:
+            self._made = {key: self.patches.batches(self.batch_size, shard=shard, shards=shards, **self._options)}
+        made = self._made[key]
         made.set_epoch(self.epoch)
         return made
 

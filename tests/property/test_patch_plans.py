@@ -115,6 +115,26 @@ def test_split_patches_share_no_pixel(counts, shape, size, seed):
             box[...] = part
 
 
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=12),
+    st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    st.integers(0, 9),
+)
+def test_parts_have_their_shares(counts, shares, seed):
+    if len(counts) < len(shares):
+        return
+    blocks = Blocks(np.array([[4]]), np.zeros((1, 1), int), np.array([[len(counts)]]), np.zeros(1, int))
+    corners = np.repeat(np.arange(len(counts)) * 4, counts)[:, None]
+    scenes = np.zeros(len(corners), np.int64)
+    samples = Samples(scenes, corners, blocks.numbers(scenes, blocks.cells(scenes, corners)), np.arange(len(corners)))
+    wanted = np.array(shares) / sum(shares)
+    parts = split_samples(blocks, samples, [2], wanted.tolist(), by="block", seed=seed)
+    assert all(len(p) for p in parts)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(len(corners)))
+    if min(wanted) * len(corners) >= max(counts):  # blocks are fine enough: each part is right to a block at either end
+        assert (np.abs([len(p) for p in parts] - wanted * len(corners)) <= max(counts)).all()
+
+
 def test_a_million_patches_are_planned_as_integers():
     blocks = np.repeat(np.arange(62_500), 16)
     plan = make_plan(blocks, None, PlanOptions(shards=8, shard=3))

@@ -117,6 +117,24 @@ def test_crops_lie_anywhere_and_differ_by_epoch(tmp_path):
         assert first[number] == tuple(patch[:, 0, 0])
 
 
+@pytest.mark.parametrize("stride", [32, 20])
+def test_crops_leak_into_no_other_part_of_a_split(tmp_path, stride):
+    rows, columns = np.mgrid[:160, :200].astype("u2")
+    url = write_geotiff(tmp_path / "places.tif", np.stack([rows, columns]))
+    p = scichunk.patches(url, 32, stride=stride, block_bytes=2 * 2 * 96 * 96)
+    owner = np.full((160, 200), -1)
+    moved = 0
+    for part, these in enumerate(p.split(0.6, seed=3)):
+        made = these.batches(8, crops=True)
+        for batch in [b for _ in range(5) for b in made]:
+            for patch in batch["image"]:
+                y, x = int(patch[0, 0, 0]), int(patch[1, 0, 0])
+                moved += y % stride > 0
+                assert set(np.unique(owner[y : y + 32, x : x + 32])) <= {-1, part}
+                owner[y : y + 32, x : x + 32] = part
+    assert moved
+
+
 def test_resuming_goes_on_at_the_next_patch(scene):
     p = scichunk.patches(scene, 32, block_bytes=3 * 2 * 64 * 64)
     options = {"seed": 9, "index": True, "augment": True}

@@ -17,7 +17,7 @@ SRC = ROOT / "src" / "scichunk"
 FLOORS = (
     ("errors",),
     ("options",),
-    ("lru", "quiet", "warned"),
+    ("counters", "lru", "quiet", "warned"),
     ("buffers",),
     ("sources",),
     ("core",),
@@ -99,6 +99,7 @@ def module_of(name):
 # ---------------------------------------------------------------- names lead to something
 
 NEEDS = {
+    "scichunk.adapters.history.cluster": "distributed",
     "scichunk.adapters.intake": "intake",
     **{f"scichunk.{name}": name for name in ("grain", "keras", "tensorflow", "torch")},
 }
@@ -383,7 +384,7 @@ modules = [n for n in scichunk.__all__ if isinstance(getattr(scichunk, n), types
 print(sorted(modules), [n for n in scichunk.__all__ if n not in modules and n != "__version__" and not callable(getattr(scichunk, n))])
 """
     done = run(code)
-    assert done.stdout == "['cluster', 'errors', 'formats', 'options'] []\n", done.stderr
+    assert done.stdout == "['cluster', 'errors', 'formats', 'history', 'options'] []\n", done.stderr
 
 
 @pytest.mark.parametrize("before", ["pass", "import scichunk.formats", "import scichunk.formats.fits.file"])

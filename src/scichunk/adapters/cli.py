@@ -37,7 +37,55 @@ def _parser() -> argparse.ArgumentParser:
     warm.set_defaults(run=_warmup)
     doctor = commands.add_parser("doctor", help="where compiled code is kept, whether that works, and what is cached")
     doctor.set_defaults(run=_doctor)
+    ahead = commands.add_parser("plan", help="what reading an array will take, before it is read")
+    ahead.add_argument("url", help="path or fsspec URL")
+    ahead.add_argument(
+        "--chunks", default="auto", help='"auto", "native", a size such as "64MiB", or lengths: "1,512,512"'
+    )
+    ahead.add_argument("--workers", type=int, default=1)
+    ahead.add_argument("--threads", type=int, default=4, help="of each worker")
+    ahead.add_argument("--memory", default="4 GiB", help="of each worker, for the chunks that are suggested")
+    ahead.set_defaults(run=_plan)
+    past = commands.add_parser("history", help="what was computed, after scichunk.history.start()")
+    past.add_argument("--since", metavar="WHEN", help='"12h", "7d", "2w" or a date; by default all that is kept')
+    past.add_argument(
+        "--html", metavar="FILE", help="write a page with throughput, waiting and decoding by day and folder"
+    )
+    past.add_argument("--path", metavar="FILE", help="the file of the history, if it is not the usual one")
+    past.set_defaults(run=_history)
     return parser
+
+
+def _plan(given: argparse.Namespace) -> int:
+    import scichunk
+
+    parts = given.chunks.split(",")
+    chunks = tuple(int(part) for part in parts) if all(p.strip("- ").isdigit() for p in parts) else given.chunks
+    try:
+        array = scichunk.from_file(given.url, chunks=chunks)
+    except ValueError as error:
+        if isinstance(error, scichunk.errors.ScichunkError):
+            raise
+        print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    print(scichunk.plan(array, workers=given.workers, threads=given.threads))  # noqa: T201
+    better = scichunk.suggest_chunks(array, workers=given.workers, threads=given.threads, memory=given.memory)
+    print(f"suggested: --chunks {','.join(map(str, better))}")  # noqa: T201
+    return 0
+
+
+def _history(given: argparse.Namespace) -> int:
+    import scichunk
+
+    try:
+        if given.html:
+            scichunk.history.to_html(given.html, given.since, path=given.path)
+        else:
+            print(scichunk.history.report(given.since, path=given.path))  # noqa: T201
+    except ValueError as error:
+        print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    return 0
 
 
 def _info(given: argparse.Namespace) -> int:

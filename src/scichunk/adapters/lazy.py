@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId
 from scichunk.core.grid import ChunkGrid
@@ -94,6 +94,10 @@ class LazyArray:
         return ChunkGrid(self.shape, (most, *grid.edges[1:]))
 
     @property
+    def _url(self) -> str:
+        return self.handle.location.url
+
+    @property
     def is_remote(self) -> bool:
         """Whether the file lies elsewhere than on this machine."""
         return self.handle.location.local_path is None
@@ -103,9 +107,8 @@ class LazyArray:
 
     def __getitem__(self, key: Any) -> Array:
         region = self._parse_region(key)
-        with options.frozen(self.limits), guarded(self.handle.location.url):
-            values = self.source.read(region.axes)
-        return self._finish_values(values, region)
+        with options.frozen(self.limits), counters.reading(self.handle.format, self._url), guarded(self._url):
+            return self._finish_values(self.source.read(region.axes), region)
 
     def read_into(self, out: Array, key: Any = ...) -> None:
         """Read what indexing gives into an array of its shape and type.
@@ -124,15 +127,15 @@ class LazyArray:
         if self.decoding or turned or not (out.flags.c_contiguous and out.flags.writeable and out.dtype.isnative):
             out[...] = self[key]
             return
-        with options.frozen(self.limits), guarded(self.handle.location.url):
+        with options.frozen(self.limits), counters.reading(self.handle.format, self._url), guarded(self._url):
             self.source.read(region.axes, out.reshape(region.shape))
+            counters.add("decoded", out.nbytes)
 
     async def aget(self, key: Any) -> Array:
         """Asynchronous twin of indexing."""
         region = self._parse_region(key)
-        with options.frozen(self.limits), guarded(self.handle.location.url):
-            values = await self.source.read_async(region.axes)
-        return self._finish_values(values, region)
+        with options.frozen(self.limits), counters.reading(self.handle.format, self._url), guarded(self._url):
+            return self._finish_values(await self.source.read_async(region.axes), region)
 
     def points(self, keys: Sequence[Any]) -> Array:
         """Read pointwise: arrays among the keys are broadcast against each other, as in NumPy's vectorised indexing.
@@ -156,7 +159,7 @@ class LazyArray:
                 points[0] = table[points[0]]
             else:
                 spans[0] = table[axis_positions(spans[0])]
-        with options.frozen(self.limits), guarded(self.handle.location.url):
+        with options.frozen(self.limits), counters.reading(self.handle.format, self._url), guarded(self._url):
             found = self.source.read_points(points, spans)
         if self.decoding:
             found = self._decode_points(found, points, spans)
@@ -177,10 +180,11 @@ class LazyArray:
         return Region((pick_bands(region.axes[0], self.bands), *region.axes[1:]), region.finish)
 
     def _finish_values(self, values: Array, region: Region) -> Array:
+        counters.add("decoded", values.nbytes)
         if self.decoding:
-            values = self.decoding.apply(
-                values, axis_positions(region.axes[0]) if len(self.decoding.steps) > 1 else None
-            )
+            bands = axis_positions(region.axes[0]) if len(self.decoding.steps) > 1 else None
+            with counters.timed("place_seconds"):
+                values = self.decoding.apply(values, bands)
         return values if region.plain else values[(*region.finish, ...)]
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:

@@ -89,6 +89,7 @@ def describe_surroundings() -> tuple[list[str], bool]:
         Whether all is well: the folder can be written.
     """
     import scichunk
+    from scichunk.adapters.checks import check_surroundings
     from scichunk.codecs import _numba, compiling
 
     lines = [
@@ -116,8 +117,9 @@ def describe_surroundings() -> tuple[list[str], bool]:
     if not all(all(warm) for warm in families.values()):
         lines.append("  scichunk warmup compiles the rest")
     lines += [f"lock while compiling: {compiling.lock_path(folder)}" for folder in sorted(folders)]
-    lines += ["", "caches of this process:", str(scichunk.cache_info())]
-    return lines, writable
+    found = list(check_surroundings())
+    lines += ["", *(line for line, _ in found), "", "caches of this process:", str(scichunk.cache_info())]
+    return lines, writable and all(well for _, well in found)
 
 
 def _is_writable(folder: Path) -> bool:

@@ -12,7 +12,7 @@ from typing import Final, Protocol, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.buffers import allocate_result
 from scichunk.core.batches import Batch, plan_batch
 from scichunk.core.cache import key_of, read_gate, tiles
@@ -191,7 +191,8 @@ class IndexedArray:
         else:
             data = np.concatenate([np.frombuffer(v, np.uint8) for v in views])
             offsets = np.cumsum(lengths) - lengths
-        with located(self._source.url, self.index.part):
+        counters.add("chunks", len(batch))
+        with counters.timed("decode_seconds"), located(self._source.url, self.index.part):
             cast("BatchCodec", self.index.codec).decode_batch(batch, data, offsets, lengths, out)
 
     def _plan_jobs(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
@@ -211,6 +212,7 @@ class IndexedArray:
             # A codec that decodes chunks only as a whole: the rest of this one is kept for the windows beside this window.
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
+                counters.add("hits", 1)
                 assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
                 continue
             if keep or not codec.partial:
@@ -247,7 +249,8 @@ class IndexedArray:
         self, jobs: Sequence[Job], parts: Sequence[memoryview], out: Array, points: tuple[int, ...]
     ) -> None:
         number = 0
-        with located(self._source.url, lambda: self._part_name(number)):
+        counters.add("chunks", len(jobs))
+        with counters.timed("decode_seconds"), located(self._source.url, lambda: self._part_name(number)):
             for job, data in zip(jobs, parts, strict=True):
                 number = job.number
                 self._put_window(job, data, out, points)
@@ -333,7 +336,9 @@ class WindowArray:
 
     def _read_checked(self, window: tuple[slice, ...]) -> Array:
         """Read a window; a library that gives less of a file that is cut must not have it stretched over the whole."""
-        found = self._read_window(window)
+        counters.add("chunks", 1)
+        with counters.timed("decode_seconds"):
+            found = self._read_window(window)
         shape = tuple(s.stop - s.start for s in window)
         if found.shape != shape:
             msg = f"{self.reader}: values of shape {found.shape}, where the header promises {shape}"
@@ -368,6 +373,7 @@ class ReferenceArray(WindowArray):
 
     def __init__(self, grid: ChunkGrid, dtype: np.dtype[np.generic], why: str, read_window: ReadWindow) -> None:
         super().__init__(grid, dtype, f"reference: {why}", read_window)
+        counters.log.info("an array of shape %s is read by the reference library: %s", grid.shape, why)
 
 
 def _split_batch(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:

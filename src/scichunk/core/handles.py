@@ -8,6 +8,7 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Final, cast
 
+from scichunk import counters
 from scichunk.core import registry
 from scichunk.core.arrays import ArraySource
 from scichunk.core.cache import FileKey, files, forget_file
@@ -76,6 +77,8 @@ def _open_version(format_name: str, location: Location, expected: Fingerprint, s
 
 def _make_file(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
     spec, head = registry.get_format(format_name), source.head()
+    counters.log.debug("opening %s as %s", source.url, format_name)
+    counters.add("opened", 1)
     with guarded(source.url):
         packed = find_compression(head) is not None and not spec.sniff(
             bytes(head[:_HEAD_BYTES])

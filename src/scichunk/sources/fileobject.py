@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
 from scichunk.sources.identity import is_of_this_process
@@ -65,10 +65,11 @@ class FileObjectSource:
         """Seek and read range by range."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         views = [memoryview(b"")] * len(starts)
-        for fetch in plan_ranges(starts, stops, gap=1 << 12, max_size=1 << 62):
-            data = self._read_range(fetch.start, fetch.stop)
-            for i in fetch.members:
-                views[i] = data[starts[i] - fetch.start : stops[i] - fetch.start]
+        with counters.fetching(starts, stops):
+            for fetch in plan_ranges(starts, stops, gap=1 << 12, max_size=1 << 62):
+                data = self._read_range(fetch.start, fetch.stop)
+                for i in fetch.members:
+                    views[i] = data[starts[i] - fetch.start : stops[i] - fetch.start]
         return views
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -92,6 +93,8 @@ class FileObjectSource:
         """Read a range, and leave the position of the object as it was."""
         parts: list[bytes] = []
         missing = stop - start
+        counters.add("requests", 1)
+        counters.add("fetched", missing)
         with self._take_turn(f"bytes {start} to {stop} cannot be read from the file object"):
             if self._descriptor is not None:
                 while missing > 0 and (part := os.pread(self._descriptor.fileno(), missing, stop - missing)):

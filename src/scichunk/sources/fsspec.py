@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 
+from scichunk import counters
 from scichunk.errors import LimitExceeded, SourceError
 from scichunk.lru import generation
 from scichunk.sources.base import check_ranges
@@ -128,7 +129,8 @@ class FsspecSource(RemoteSource):
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         failure: Exception | None = None
         try:
-            return self._read_here(starts, stops)
+            with counters.fetching(starts, stops):
+                return self._read_here(starts, stops)
         except Exception as error:  # noqa: BLE001  # whatever a file system raises; raised again as one of ours
             failure = error_of(
                 error, self._secret_url, "cannot be read",
@@ -140,6 +142,8 @@ class FsspecSource(RemoteSource):
         views = [memoryview(b"")] * len(starts)
         for fetch in plan_ranges(starts, stops, gap=1 << 12, max_size=1 << 62):
             body = memoryview(self._fs.cat_file(self._path, start=fetch.start, end=fetch.stop))
+            counters.add("requests", 1)
+            counters.add("fetched", len(body))
             for i in fetch.members:
                 views[i] = body[starts[i] - fetch.start : stops[i] - fetch.start]
         found = self._fs.info(self._path)

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.buffers import borrow_buffer
 from scichunk.errors import MissingFile, SourceError
 from scichunk.lru import LRU
@@ -214,13 +214,15 @@ class LocalSource:
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges; the views lie in a buffer of this thread and are valid until its next read."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        return self._read_ranges(starts, stops, None)
+        with counters.fetching(starts, stops):
+            return self._read_ranges(starts, stops, None)
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, in a thread; the views stay valid."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         own = np.empty(sum(stops) - sum(starts), np.uint8)
-        return await asyncio.to_thread(self._read_ranges, starts, stops, own)
+        with counters.fetching(starts, stops):
+            return await asyncio.to_thread(self._read_ranges, starts, stops, own)
 
     def _read_ranges(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
         """Read ranges into one buffer, neighbours by one call."""
@@ -246,6 +248,8 @@ class LocalSource:
 
     def _fill_view(self, file: _Descriptor, view: memoryview, start: int) -> None:
         done, size = 0, len(view)
+        counters.add("requests", 1)
+        counters.add("fetched", size)
         while done < size:
             try:
                 got = self._read_at(file, view[done : done + _MAX_READ_BYTES], start + done)

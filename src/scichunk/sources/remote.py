@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 import fsspec.asyn
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.errors import ScichunkError, SourceError
 from scichunk.options import Options
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, secret_texts, tag_with_head
@@ -112,13 +112,15 @@ class RemoteSource(ABC):
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         if all(stop <= len(self._known) for stop in stops):
             return [self._known[start:stop] for start, stop in zip(starts, stops, strict=True)]
-        return self._run_work(self._read_batch(starts, stops, options.get()))
+        with counters.fetching(starts, stops):
+            return self._run_work(self._read_batch(starts, stops, options.get()))
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, for any event loop."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         work = asyncio.run_coroutine_threadsafe(self._read_batch(starts, stops, options.get()), fsspec.asyn.get_loop())
-        return await asyncio.wrap_future(work)
+        with counters.fetching(starts, stops):
+            return await asyncio.wrap_future(work)
 
     def close(self) -> None:  # noqa: B027  # sources that hold something of their own may say how to let it go
         """Do nothing: connections belong to the process."""
@@ -227,6 +229,8 @@ class RemoteSource(ABC):
             return body
 
         part = f"bytes {fetch.start} to {fetch.stop}"
+        counters.add("requests", 1)
+        counters.add("fetched", fetch.stop - fetch.start)
         return await self._make_request("read", part).persist(attempt, limits)
 
 

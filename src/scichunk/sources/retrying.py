@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from scichunk import counters
 from scichunk.errors import MissingFile, ScichunkError, SourceError
 from scichunk.options import Options
 from scichunk.sources.base import public_url, without_secrets
@@ -103,6 +104,8 @@ class RetriedRequest:
                 break
             # Random, since otherwise all workers of a cluster would come back at the same moment.
             backoff = limits.retry_wait * 2**number * random.uniform(0.75, 1.25)  # noqa: S311
+            counters.log.info("%s is %s once more: %s", self.name, self.verb, failure.message)
+            counters.add("retries", 1)
             await asyncio.sleep(max(backoff, min(wait, limits.timeout)))
             number += 1
         raise failure

@@ -51,6 +51,8 @@ class Patches:
     """Labels of the scenes."""
     sample_weights: npt.NDArray[np.float64] | None = None
     """How often each comes in an epoch, in proportion."""
+    is_part: bool = False
+    """Whether neighbouring blocks may belong to another part of a split: crops then reach into none that the patch does not."""
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -287,7 +289,7 @@ class Patches:
             msg = f"shares must be positive and add up to 1, got {shares!r}"
             raise ValueError(msg)
         numbers = split_samples(self.blocks, self.samples, self.size, parts, by=by, seed=seed)
-        return tuple(self.take(which) for which in numbers)
+        return tuple(replace(self.take(which), is_part=self.is_part or by == "block") for which in numbers)
 
     # ---- in which order
 
@@ -298,9 +300,12 @@ class Patches:
     def draw_crops(self, numbers: Ints, seeds: npt.NDArray[np.uint64]) -> Ints:
         """Return corners of patches that are moved at random, each within its cell of the grid."""
         ends = np.asarray([limits(self.layers, s, self.size) for s in range(len(self.scenes))], np.int64)
-        corners = self.samples.corners[numbers]
+        corners, scenes = self.samples.corners[numbers], self.samples.scenes[numbers]
+        last = ends[scenes]
+        if self.is_part:
+            last = np.minimum(last, self.blocks.ends(scenes, corners + (np.asarray(self.size) - 1)) - self.size)
         stride, grain = (np.asarray(v, np.int64) for v in (self.stride, grain_of(self.layers)))
-        return draw_crops(corners, ends[self.samples.scenes[numbers]], (stride, grain), seeds)
+        return draw_crops(corners, last, (stride, grain), seeds)
 
     def batches(
         self,

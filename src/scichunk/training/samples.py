@@ -62,6 +62,11 @@ class Blocks:
         found: Ints = (corners + self.phases[scenes]) // self.shapes[scenes]
         return found
 
+    def ends(self, scenes: Ints, positions: Ints) -> Ints:
+        """Return where the block that holds a position ends, along each dimension."""
+        found: Ints = (self.cells(scenes, positions) + 1) * self.shapes[scenes] - self.phases[scenes]
+        return found
+
     def numbers(self, scenes: Ints, cells: Ints) -> Ints:
         """Return the numbers of blocks."""
         number = np.zeros(len(scenes), np.int64)

@@ -48,11 +48,11 @@ def split_samples(
     order = np.random.default_rng([seed, 77]).permutation(len(used))
     ends = np.cumsum(counts[order])
     middles = (ends - counts[order] / 2) / ends[-1]
-    part = np.searchsorted(np.cumsum(shares)[:-1], middles, side="right")
-    for wanted in range(len(shares)):  # each part gets at least one
-        if not (part == wanted).any():
-            part[min(wanted, len(part) - len(shares) + wanted)] = wanted
-    part = np.maximum.accumulate(part)
+    cuts = np.searchsorted(middles, np.cumsum(shares)[:-1], side="right").tolist()
+    for place, cut in enumerate(cuts):  # each part gets at least one, and leaves one for each that follows
+        least = cuts[place - 1] + 1 if place else 1
+        cuts[place] = min(max(cut, least), len(used) - (len(shares) - 1 - place))
+    part = np.searchsorted(cuts, np.arange(len(used)), side="right")
     of_owner = np.empty(len(used), np.int64)
     of_owner[order] = part
     of_sample = of_owner[inverse]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.adapters.columns import frame_attrs
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.opening import Opened, expand_names, open_any
@@ -195,7 +195,7 @@ class ReadRows:
 
     def __call__(self, part: tuple[int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read rows; dask hands in the columns that are used."""
-        with options.frozen(self.limits):
+        with options.frozen(self.limits), counters.reading(self.handle.format, self.handle.location.url):
             return to_frame(self.handle.resolve(), Rows(*part), columns, self.filters)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
@@ -228,14 +228,11 @@ class ReadManyRows:
     ) -> None:
         self.format_name, self.files, self.array_id, self.filters = format_name, files, array_id, filters
         self.limits = options.take_snapshot() if limits is None else limits
-        self._unpacked: list[tuple[Location, Fingerprint | None]] | None = None
 
     def __call__(self, part: tuple[int, int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read rows; the first number says of which file."""
-        if self._unpacked is None:
-            self._unpacked = self.files.unpack()
-        location, mark = self._unpacked[part[0]]
-        with options.frozen(self.limits):
+        location, mark = self.files.unpack()[part[0]]
+        with options.frozen(self.limits), counters.reading(self.format_name, location.url):
             table = cast("TableFile", open_file(self.format_name, location, mark)).table(self.array_id)
             return to_frame(table, Rows(*part[1:]), columns, self.filters)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -15,7 +15,7 @@ from scichunk.adapters.dask.stacks import StackArray
 from scichunk.adapters.lazy import LazyArray
 from scichunk.core.grid import ChunkGrid
 
-__all__ = ["Borders", "Native", "boxes", "cut_axis", "find_reader", "reading_steps"]
+__all__ = ["Borders", "Native", "boxes", "cut_axis", "find_reader", "readers_of", "reading_steps"]
 
 Array = npt.NDArray[Any]
 Borders = tuple[int, ...] | range
@@ -57,24 +57,43 @@ class Native(Protocol):
 def find_reader(array: Any) -> Native | None:
     """Return the reader whose chunks a dask array hands out unchanged; None if it is not an array of ours, or was computed from one."""
     from dask.array.core import Array as DaskArray
+
+    if not isinstance(array, DaskArray):
+        return None
+    found = _reader_of_layer(array.dask.layers, array.name)
+    return found if found is not None and found.shape == array.shape else None
+
+
+def readers_of(collection: Any) -> list[tuple[str, Native, tuple[tuple[int, ...], ...]]]:
+    """Return all readers in the graph of a collection: name of the layer, reader, and chunks of dask."""
+    from dask.layers import ArraySliceDep
+
+    layers: Mapping[str, Any] = getattr(collection.__dask_graph__(), "layers", {})  # other packages' graphs have none
+    found = []
+    for name, layer in layers.items():
+        reader = _reader_of_layer(layers, name)
+        if reader is not None:
+            dep = next(d for d in layer.io_deps.values() if isinstance(d, ArraySliceDep))
+            found.append((name, reader, dep.chunks))
+    return found
+
+
+def _reader_of_layer(layers: Mapping[str, Any], name: str) -> Native | None:
     from dask.array.core import getter, getter_nofancy
     from dask.blockwise import Blockwise
     from dask.layers import ArraySliceDep
 
-    if not isinstance(array, DaskArray):
-        return None
-    layer = array.dask.layers.get(array.name)
+    layer = layers.get(name)
     if not isinstance(layer, Blockwise) or getattr(layer.task, "func", None) not in {getter, getter_nofancy}:
         return None
     given = [thing for thing, indices in layer.indices if indices is None]
     if len(given) != 1 or not any(isinstance(dep, ArraySliceDep) for dep in layer.io_deps.values()):
         return None
     inner = given[0]
-    other = array.dask.layers.get(str(getattr(inner, "key", inner)))
+    other = layers.get(str(getattr(inner, "key", inner)))
     if other is not None and len(other) == 1:  # inline_array=False: the reader is a node of its own
         inner = next(iter(other.values()))
-    found = _unwrap(getattr(inner, "value", inner))
-    return found if found is not None and found.shape == array.shape else None
+    return _unwrap(getattr(inner, "value", inner))
 
 
 def _unwrap(thing: Any) -> Native | None:

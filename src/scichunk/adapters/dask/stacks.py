@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 import numpy.typing as npt
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.headers import BAD, Errors, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.indexes import StoredFiles
 from scichunk.adapters.lazy import axis_positions, pick_bands
 from scichunk.adapters.opening import dims_of
 from scichunk.buffers import allocate_result
+from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId, OpenFile, normalise_positions
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
@@ -86,6 +87,12 @@ class StackArray:
         """Whether the files lie elsewhere than on this machine."""
         return self.files.are_remote
 
+    def first_source(self) -> ArraySource:
+        """Return the array of the first file, without bands picked and decoding."""
+        location, mark = self.files.unpack()[0]
+        found: ArraySource = self._open_source(location, mark)
+        return found
+
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
         unpacked, chosen = self.files.unpack(), region.axes[0]
@@ -97,12 +104,13 @@ class StackArray:
 
         def read(i: int) -> None:
             location, mark = unpacked[numbers[i]]
-            if decoding is None:
-                self._read_file(location, mark, axes, out[i])
-                return
-            raw = allocate_result(region.shape[1:], self.each.dtype)
-            self._read_file(location, mark, axes, raw)
-            out[i] = decoding.apply(raw, axis_positions(axes[0]) if axes else None)
+            raw = out[i] if decoding is None else allocate_result(region.shape[1:], self.each.dtype)
+            with counters.reading(self.format_name, location.url):
+                self._read_file(location, mark, axes, raw)
+                counters.add("decoded", raw.nbytes)
+                if decoding is not None:
+                    with counters.timed("place_seconds"):
+                        out[i] = decoding.apply(raw, axis_positions(axes[0]) if axes else None)
 
         with options.frozen(self.rules.limits):
             work_together(read, range(len(numbers)), remote=unpacked[0][0].local_path is None)

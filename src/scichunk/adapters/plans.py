@@ -1,0 +1,298 @@
+"""``scichunk.plan`` and ``scichunk.suggest_chunks``: what a computation will read and cost, before it runs."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import numpy as np
+
+from scichunk import options
+from scichunk.adapters.dask.mapped import MappedArray
+from scichunk.adapters.dask.native import Native, find_reader, readers_of
+from scichunk.adapters.dask.stacks import StackArray
+from scichunk.core.grid import ChunkGrid
+from scichunk.core.planning import auto_chunks
+from scichunk.sources.ranges import plan_ranges
+
+__all__ = ["Plan", "Reading", "plan", "suggest_chunks"]
+
+_SAMPLES: Final = 32
+"""Dask chunks that are looked at; what they need stands for all."""
+_TRIAL_SECONDS: Final = 0.3
+_TASK_SECONDS: Final = 0.0003
+"""Of the scheduler for each task, about: dask's own figures are 0.1 to 1 ms."""
+_LEAST_BYTES: Final = 4 << 20
+"""Of a chunk, where the file's own are smaller: a task costs as much as decoding some of them."""
+_COPIES: Final = 2.5
+"""How many times its values a task holds, about: those, what is made of them, and what is encoded."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading one array takes."""
+
+    name: str
+    shape: tuple[int, ...]
+    native: tuple[int, ...]
+    """Native chunks."""
+    chunks: tuple[int, ...]
+    """The largest chunk of dask along each axis."""
+    tasks: int
+    requests: int
+    bytes: int
+    """Encoded, fetched from the storage."""
+    decoded: int
+    """Bytes of all chunks that are decoded, those decoded more than once each time."""
+    repeats: float
+    """How many times a native chunk is decoded on average."""
+    seconds: float
+    """Of one thread."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a computation takes, estimated. Print it."""
+
+    tasks: int
+    """Of dask, before it fuses any."""
+    readings: tuple[Reading, ...]
+    memory: int
+    """Bytes of a worker, with all its threads reading; what later steps hold comes on top."""
+    seconds: float
+    """Of reading, with all threads of all workers; later steps come on top."""
+    workers: int = 1
+    threads: int = 1
+    advice: tuple[str, ...] = field(default=())
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.tasks:,} tasks; {self.workers} workers of {self.threads} threads, each {_size(self.memory)} for reading"
+        ]
+        lines += [
+            f"{r.name}: {r.tasks:,} reads of {r.chunks} (native chunks {r.native}); {r.requests:,} requests, {_size(r.bytes)} fetched, "
+            f"{_size(r.decoded)} decoded, each chunk {r.repeats:.2f} times; {r.seconds:.1f} s of a thread"
+            for r in self.readings
+        ]
+        return "\n".join([*lines, f"about {self.seconds:.1f} s for reading", *self.advice])
+
+
+def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) -> Plan:
+    """Estimate what a computation reads and costs, before it runs.
+
+    Parameters
+    ----------
+    obj
+        A dask array, ``DataArray`` or ``Dataset`` that reads arrays of scichunk, with any steps upon them.
+    workers, threads
+        Workers, and threads of each.
+    measure
+        Read some chunks now, for at most about a third of a second for each array, to know how long it takes; without it, seconds are 0.
+
+    Returns
+    -------
+    Plan
+        Its numbers are those of whole chunks of dask: where later steps take parts of them, less is read.
+
+    Raises
+    ------
+    TypeError
+        If nothing in it reads an array of scichunk.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> print(scichunk.plan(scichunk.from_file("scene.tif").mean(), workers=10))  # doctest: +SKIP
+    """
+    from dask.base import is_dask_collection
+
+    if not is_dask_collection(obj):
+        msg = f"plan takes what dask computes, got {type(obj).__name__}; open it with chunks="
+        raise TypeError(msg)
+    graph = cast("Any", obj).__dask_graph__()
+    found = readers_of(obj)
+    if not found:
+        msg = "nothing in it reads an array of scichunk"
+        raise TypeError(msg)
+    readings = tuple(_look(name, reader, chunks, measure) for name, reader, chunks in found)
+    biggest = max(
+        math.prod(r.chunks) * reader.dtype.itemsize for r, (_, reader, _) in zip(readings, found, strict=True)
+    )
+    tasks = sum(len(layer) for layer in graph.layers.values())
+    busy = max(1, min(workers * threads, max(r.tasks for r in readings)))
+    seconds = max(sum(r.seconds for r in readings) / busy, tasks * _TASK_SECONDS) if measure else 0.0
+    return Plan(
+        tasks, readings, int(biggest * _COPIES * threads), seconds, workers, threads, tuple(_advise(readings, tasks))
+    )
+
+
+def _advise(readings: Sequence[Reading], tasks: int) -> Iterator[str]:
+    for r in readings:
+        if r.repeats > 1.1:
+            yield f"{r.name}: its chunks are decoded {r.repeats:.1f} times; see scichunk.suggest_chunks"
+    if tasks > 100_000:
+        yield "very many tasks: scichunk.reduce and scichunk.map_chunks need few"
+
+
+def _look(name: str, reader: Native, chunks: tuple[tuple[int, ...], ...], measure: bool) -> Reading:
+    grid = reader.grid
+    native_bytes = math.prod(grid.chunk_shape) * reader.dtype.itemsize
+    decodes = math.prod(_touched(grid, axis, lengths) for axis, lengths in enumerate(chunks))
+    blocks = math.prod(len(c) for c in chunks)
+    requests, nbytes = _sample_requests(reader, chunks)
+    seconds = _measure(reader, chunks) if measure else 0.0
+    return Reading(
+        name, tuple(reader.shape), grid.chunk_shape, tuple(max(c, default=0) for c in chunks), blocks,
+        math.ceil(requests * blocks), int(nbytes * blocks), decodes * native_bytes, decodes / max(1, grid.size), seconds * blocks,
+    )  # fmt: skip
+
+
+def _touched(grid: ChunkGrid, axis: int, lengths: Sequence[int]) -> int:
+    """How many native chunks the chunks of an axis touch, all together."""
+    stops = np.cumsum(np.asarray(lengths, np.int64))
+    starts = stops - lengths
+    full = stops > starts
+    first, last = (
+        grid.find_many(axis, starts[full].astype(np.intp)),
+        grid.find_many(axis, stops[full].astype(np.intp) - 1),
+    )
+    return int((last - first + 1).sum())
+
+
+def _some_blocks(chunks: tuple[tuple[int, ...], ...], most: int) -> list[tuple[slice, ...]]:
+    """Regions of dask's chunks, evenly spread."""
+    counts = tuple(len(c) for c in chunks)
+    total = math.prod(counts)
+    starts = [np.concatenate([[0], np.cumsum(np.asarray(c, np.int64))]) for c in chunks]
+    numbers = (
+        np.unique(np.linspace(0, total - 1, min(most, total)).astype(np.int64)) if total else np.zeros(0, np.int64)
+    )
+    return [
+        tuple(slice(int(s[i]), int(s[i + 1])) for s, i in zip(starts, place, strict=True))
+        for place in (np.unravel_index(int(n), counts) for n in numbers)
+    ]
+
+
+def _sample_requests(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> tuple[float, float]:
+    """Requests and bytes of a chunk of dask on average; of a stack, what its first file says holds for all."""
+    inner: Any = reader
+    while isinstance(inner, MappedArray):
+        inner = inner.reader
+    stacked = isinstance(inner, StackArray)
+    source = inner.first_source() if stacked else inner.source
+    index: Any = getattr(source, "index", None)
+    if not hasattr(index, "lengths"):  # read by a library, which does as it likes
+        return 1.0, 0.0
+    limits, requests, nbytes = options.get(), 0, 0
+    gap = limits.range_gap if reader.is_remote else 0
+    blocks = _some_blocks(chunks, _SAMPLES)
+    for block in blocks:
+        files, region = (block[0].stop - block[0].start, block[1:]) if stacked else (1, block)
+        ranges = [
+            range(index.grid.find(a, s.start), index.grid.find(a, s.stop - 1) + 1)
+            for a, s in enumerate(region)
+            if s.stop > s.start
+        ]
+        if len(ranges) < len(region):
+            continue
+        numbers = np.ravel_multi_index(cast("Any", np.meshgrid(*ranges, indexing="ij")), index.grid.counts).reshape(-1)
+        lengths = index.lengths[numbers].astype(np.int64)
+        starts = index.starts[numbers].astype(np.int64)[lengths > 0]
+        stops = starts + lengths[lengths > 0]
+        fetches = plan_ranges(
+            starts.tolist(), stops.tolist(), gap=gap, max_size=limits.range_max if reader.is_remote else 1 << 62
+        )
+        requests += len(fetches) * files
+        nbytes += sum(f.stop - f.start for f in fetches) * files
+    return requests / max(1, len(blocks)), nbytes / max(1, len(blocks))
+
+
+def _measure(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> float:
+    """Seconds of a thread for a chunk of dask on average, of some that are read now: whole ones, or one native chunk of large ones."""
+    grid = reader.grid
+    begun, seconds, values = time.perf_counter(), 0.0, 0
+    for block in _some_blocks(chunks, _SAMPLES):
+        small = tuple(
+            slice(s.start, min(s.stop, grid.bounds(a, grid.find(a, s.start))[1])) if s.stop > s.start else s
+            for a, s in enumerate(block)
+        )
+        began = time.perf_counter()
+        values += reader[small].size
+        seconds += time.perf_counter() - began
+        if time.perf_counter() - begun > _TRIAL_SECONDS:
+            break
+    average = math.prod(sum(c) / max(1, len(c)) for c in chunks)
+    return seconds / values * average if values else 0.0
+
+
+def suggest_chunks(
+    obj: Any, *, workers: int = 1, threads: int = 4, memory: int | str = "4 GiB", task_seconds: float = 1.0
+) -> Any:
+    """Suggest chunks for an array: whole native chunks, tasks of about a second, memory that suffices, and work for all.
+
+    Parameters
+    ----------
+    obj
+        A dask array or ``DataArray`` as scichunk has opened it, or the name of a file.
+    workers, threads
+        Workers, and threads of each.
+    memory
+        Of one worker.
+    task_seconds
+        How long a task should take; some chunks are read now to know.
+
+    Returns
+    -------
+    dict or tuple
+        Lengths by names of dimensions for a ``DataArray``, else for each axis: what ``chunks=`` takes.
+
+    Raises
+    ------
+    TypeError
+        If it is not an array as scichunk has opened it.
+
+    Examples
+    --------
+    >>> import scichunk
+    >>> chunks = scichunk.suggest_chunks("scene.tif", workers=20, memory="8 GiB")  # doctest: +SKIP
+    >>> scichunk.from_file("scene.tif", chunks=chunks)  # doctest: +SKIP
+    """
+    from dask.utils import parse_bytes
+
+    if hasattr(obj, "variable") and hasattr(obj, "dims"):  # a DataArray
+        data = obj.data if obj.chunks is not None else obj.chunk().data
+        sizes = suggest_chunks(data, workers=workers, threads=threads, memory=memory, task_seconds=task_seconds)
+        return dict(zip(obj.dims, sizes, strict=True))
+    if not hasattr(obj, "dask"):
+        from scichunk.adapters.dask.arrays import from_file
+
+        obj = from_file(obj, chunks="native")
+    reader = find_reader(obj)
+    if reader is None:
+        msg = (
+            f"suggest_chunks takes an array as scichunk has opened it, or the name of a file, got {type(obj).__name__}"
+        )
+        raise TypeError(msg)
+    grid, itemsize = reader.grid, reader.dtype.itemsize
+    native = tuple(min(c, n) for c, n in zip(grid.chunk_shape, grid.shape, strict=True))
+    chunks = tuple((c,) * max(1, n // max(1, c)) for c, n in zip(native, grid.shape, strict=True))
+    rate = math.prod(native) * itemsize / max(1e-9, _measure(reader, chunks))
+    total = math.prod(grid.shape) * itemsize
+    target = min(
+        task_seconds * rate,
+        parse_bytes(memory) / threads / _COPIES / 2,  # half of it for what later steps hold
+        # three tasks for each thread, so that all end at about the same time; but no tiny ones
+        max(_LEAST_BYTES, total / max(1, 3 * workers * threads)),
+    )
+    return auto_chunks(grid, itemsize, max(1, int(target)))
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if count < 1000 or unit == "TB":
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError

@@ -1,0 +1,73 @@
+"""What workers read arrives, exactly, and is kept when the cluster is gone."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+import scichunk
+from tests.formats.test_reduce import write_tiff
+
+pytestmark = pytest.mark.distributed
+
+
+@pytest.fixture
+def array(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4000, (1, 64, 96)).astype("u2")
+    return scichunk.from_geotiff(write_tiff(tmp_path / "scene.tif", values, compress=None), chunks="native"), values
+
+
+def cluster_of(distributed, processes):
+    place = {"dashboard_address": None} | ({"host": "127.0.0.1"} if processes else {})
+    return distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=processes, **place)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_profile_of_a_cluster(array, processes):
+    distributed = pytest.importorskip("distributed")
+    array, values = array
+    with cluster_of(distributed, processes) as cluster, distributed.Client(cluster):
+        with scichunk.profile(show=False) as first:
+            array.sum().compute()
+        with scichunk.profile(show=False) as second:
+            scichunk.reduce(array, "max").compute()
+    for found in (first, second):
+        assert found.total["fetched"] == found.total["asked"] == values.nbytes
+        assert found.total["chunks"] == 24
+        assert found.total["decode_seconds"] > 0
+    assert first.total["reads"] == 24
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_history_outlives_the_cluster(array, processes, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    array, values = array
+    path = str(tmp_path / "h.sqlite")
+    with cluster_of(distributed, processes) as cluster, distributed.Client(cluster):
+        scichunk.history.start(path)
+        try:
+            with distributed.span("calibrate"):
+                array.sum().compute()
+            with distributed.span("broken"), pytest.raises(ZeroDivisionError):
+                array.map_blocks(lambda b: b / (1 // 0), dtype="f8").compute()
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
+                runs = {run["name"]: run for run in scichunk.history.runs(path=path)}
+                done, broken = runs.get("calibrate", {"reads": []}), runs.get("broken", {"erred": 0})
+                # counters come with the next heartbeat of each worker
+                if broken["erred"] and sum(read["chunks"] for read in done["reads"]) >= 24:
+                    break
+                time.sleep(0.2)
+        finally:
+            scichunk.history.stop()
+    runs = {run["name"]: run for run in scichunk.history.runs(path=path)}
+    done = runs["calibrate"]
+    assert sum(read["fetched"] for read in done["reads"]) == values.nbytes
+    assert sum(read["chunks"] for read in done["reads"]) == 24
+    assert done["workers"] == 2
+    assert done["tasks"] > 24
+    assert done["erred"] == 0 < done["peak_memory"]
+    assert runs["broken"]["erred"] >= 1
+    assert os.path.getsize(path) < 100_000
+    assert "calibrate" in scichunk.history.report(path=path)

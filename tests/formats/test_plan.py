@@ -1,0 +1,106 @@
+"""``scichunk.plan`` says before what ``scichunk.profile`` counts then."""
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+import xarray as xr
+
+import scichunk
+from scichunk.adapters.cli import main
+from tests.formats.test_reduce import write_tiff
+
+
+@pytest.fixture
+def scene(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4000, (2, 70, 90)).astype("u2")
+    return write_tiff(tmp_path / "scene.tif", values)
+
+
+@pytest.fixture
+def files(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4000, (1, 40, 40)).astype("u2")
+    return [write_tiff(tmp_path / f"f{n}.tif", values) for n in range(5)]
+
+
+def counted(array):
+    with scichunk.profile(show=False) as found, dask.config.set(scheduler="sync"):
+        array.compute()
+    return found.total
+
+
+@pytest.mark.parametrize("chunks", ["native", "auto", (2, 32, 48)])
+def test_as_it_is_counted_then(scene, chunks):
+    array = scichunk.from_geotiff(scene, chunks=chunks)
+    planned = scichunk.plan(array, measure=False)
+    (reading,) = planned.readings
+    total = counted(array)
+    assert reading.tasks == total["reads"]
+    assert reading.requests == total["requests"] - total["opened"]
+    assert reading.bytes == total["fetched"]
+    assert reading.repeats == total["chunks"] / reading_of(array).size
+    assert planned.seconds == 0
+
+
+def reading_of(array):
+    from scichunk.adapters.dask.native import find_reader
+
+    return find_reader(array).grid
+
+
+def test_repeated_decoding_is_seen(scene):
+    with pytest.warns(scichunk.errors.PerformanceWarning):
+        array = scichunk.from_geotiff(scene, chunks=(2, 10, 10))
+    planned = scichunk.plan(array)
+    assert planned.readings[0].repeats > 2
+    assert "suggest_chunks" in str(planned)
+
+
+def test_stacks_datasets_and_what_is_made_of_them(files, scene):
+    stack = scichunk.open_stack(files, chunks={"file": 2})
+    planned = scichunk.plan(stack.band_data.mean("file") + 1, workers=3, threads=2)
+    (reading,) = planned.readings
+    assert reading.tasks == 3
+    assert planned.tasks > 3
+    assert planned.memory > 2 * 2 * 40 * 40
+    assert planned.seconds > 0
+    ds = xr.open_dataset(scene, engine="geotiff", chunks={})
+    assert len(scichunk.plan(ds.mean()).readings) == 1
+    both = ds.band_data.data.sum() + scichunk.from_files(files).sum()
+    assert len(scichunk.plan(both, measure=False).readings) == 2
+    mapped = scichunk.map_chunks(np.sqrt, scichunk.from_geotiff(scene))
+    assert scichunk.plan(mapped, measure=False).readings[0].requests >= 1
+    assert scichunk.plan(scichunk.from_geotiff(scene, reader="reference"), measure=False).readings[0].bytes == 0
+
+
+def test_chunks_that_are_suggested(scene, files):
+    sizes = scichunk.suggest_chunks(scene)
+    assert sizes == (2, 70, 90)
+    small = scichunk.suggest_chunks(scene, memory="20 kB", threads=1)
+    assert all(s % 16 == 0 or s == n for s, n in zip(small[1:], (70, 90), strict=True))
+    assert np.prod(small) * 2 <= 20_000
+    assert scichunk.from_geotiff(scene, chunks=small).compute().shape == (2, 70, 90)
+    ds = xr.open_dataset(scene, engine="geotiff")
+    named = scichunk.suggest_chunks(ds.band_data)
+    assert named == {"band": 2, "y": 70, "x": 90}
+    assert scichunk.suggest_chunks(scichunk.open_stack(files).band_data)["file"] == 5
+
+
+def test_what_cannot_be_planned(scene):
+    with pytest.raises(TypeError, match="nothing in it reads"):
+        scichunk.plan(da.ones(3))
+    with pytest.raises(TypeError, match="open it with chunks"):
+        scichunk.plan(np.ones(3))
+    with pytest.raises(TypeError, match="open it with chunks"):
+        scichunk.plan(xr.open_dataset(scene, engine="geotiff"))
+    with pytest.raises(TypeError, match="as scichunk has opened it"):
+        scichunk.suggest_chunks(da.ones(3))
+
+
+def test_on_the_command_line(scene, capsys):
+    assert main(["plan", scene, "--chunks", "2,32,32", "--workers", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "3 workers of 4 threads" in said
+    assert "suggested: --chunks 2,70,90" in said
+    assert main(["plan", scene, "--chunks", "nonsense"]) == 2
+    assert main(["plan", scene + ".missing"]) == 1

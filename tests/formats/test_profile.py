@@ -1,0 +1,199 @@
+"""``scichunk.profile`` and ``scichunk.history``: exact numbers of what was read, and what is left of them."""
+
+import contextlib
+import logging
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+
+import dask
+import numpy as np
+import pytest
+import xarray as xr
+
+import scichunk
+from scichunk.testing import RangeServer
+from tests.formats.test_reduce import write_tiff
+
+
+@pytest.fixture
+def scene(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4000, (1, 64, 96)).astype("u2")
+    return write_tiff(tmp_path / "scene.tif", values, compress=None), values
+
+
+@pytest.fixture
+def history(tmp_path):
+    path = tmp_path / "past" / "history.sqlite"
+    scichunk.history.start(path)
+    yield str(path)
+    scichunk.history.stop()
+
+
+def test_exact_numbers(scene, capsys):
+    path, values = scene
+    array = scichunk.from_geotiff(path, chunks="native")
+    with scichunk.profile() as found, dask.config.set(scheduler="sync"):
+        array.sum().compute()
+    total = found.total
+    assert total["reads"] == total["chunks"] == total["requests"] == 4 * 6
+    assert total["asked"] == total["fetched"] == total["decoded"] == values.nbytes
+    assert total["retries"] == total["hits"] == 0
+    assert found.rows[0]["format"] == "geotiff"
+    assert found.rows[0]["dataset"] == os.path.dirname(path)
+    assert found.peak_memory > 1 << 20
+    assert found.seconds > 0 < total["decode_seconds"]
+    printed = capsys.readouterr().out
+    assert str(found) in printed
+    assert "24" in printed
+    with scichunk.profile(show=False) as nothing:
+        pass
+    assert nothing.rows == []
+    assert capsys.readouterr().out == ""
+    assert "all" in str(nothing)
+
+
+def test_cache_hits_and_masks(tmp_path):
+    values = np.arange(32 * 32, dtype="u2").reshape(1, 32, 32)
+    path = write_tiff(tmp_path / "a.tif", values, nodata=0)
+    scichunk.clear_caches()
+    reader = xr.open_dataset(path, engine="geotiff").band_data
+    with scichunk.profile(show=False) as found:
+        reader[0, 0:4, 0:4].load()
+        reader[0, 5:7, 5:7].copy().load()
+    assert found.total["hits"] == 1
+    assert found.total["chunks"] == 1
+    assert found.total["place_seconds"] > 0
+
+
+def read_object(path):
+    with open(path, "rb") as file:
+        return scichunk.from_geotiff(file).compute(scheduler="sync")
+
+
+@pytest.mark.parametrize("make", ["stack", "frame", "jpeg2000", "reference", "file object", "points"])
+def test_everything_that_reads_counts(make, scene, pytestconfig):
+    data = pytestconfig.rootpath / "test_data"
+    works = {
+        "stack": lambda: scichunk.open_stack([scene[0]] * 3).load(),
+        "frame": lambda: scichunk.read_fits_table(data / "catalogue.fits").compute(),
+        "jpeg2000": lambda: scichunk.from_jpeg2000(data / "bgr.jp2").compute(),
+        "reference": lambda: scichunk.from_geotiff(scene[0], reader="reference").compute(),
+        "file object": lambda: read_object(scene[0]),
+        "points": lambda: (
+            xr.open_dataset(scene[0], engine="geotiff")
+            .band_data.isel(x=xr.DataArray([1, 40], dims="p"), y=xr.DataArray([1, 40], dims="p"))
+            .load()
+        ),
+    }
+    with scichunk.profile(show=False) as found:
+        works[make]()
+    assert found.total["reads"] >= 1
+    if make != "reference":
+        assert found.total["requests"] >= 1
+        assert found.total["fetched"] > 0
+    if make != "frame":
+        assert found.total["chunks"] >= 1
+
+
+def test_remote_requests_and_retries(tmp_path):
+    values = np.random.default_rng(0).integers(0, 4000, (1, 512, 512)).astype("u2")
+    path = write_tiff(tmp_path / "large.tif", values, compress=None, blockxsize=128, blockysize=128)
+    with open(path, "rb") as file, RangeServer({"large.tif": file.read()}) as server:
+        array = scichunk.from_geotiff(server.url("large.tif"), chunks=(1, 128, 512))[:, 128:]
+        server.reset()
+        server.fail("503")
+        quick = scichunk.options.set(retry_wait=0.01)
+        with quick, scichunk.profile(show=False) as found, dask.config.set(scheduler="sync"):
+            np.testing.assert_array_equal(array.compute(), values[:, 128:])
+        assert found.total["requests"] + found.total["retries"] == server.requests
+    total = found.total
+    assert total["reads"] == 3
+    assert total["chunks"] == 12
+    assert total["retries"] == 1
+    assert total["asked"] == values[:, 128:].nbytes <= total["fetched"]
+    assert total["fetch_seconds"] > 0
+    assert found.rows[0]["dataset"].startswith("http://127.0.0.1")
+
+
+def test_threads_are_all_counted(scene):
+    array = scichunk.from_geotiff(scene[0], chunks="native")
+    with scichunk.profile(show=False) as found:
+        threads = [threading.Thread(target=array.compute, kwargs={"scheduler": "sync"}) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert found.total["reads"] == 4 * 24
+
+
+def test_history_of_this_process(scene, history):
+    array = scichunk.from_geotiff(scene[0], chunks="native")
+    array.sum().compute(scheduler="sync")
+    array.max().compute(scheduler="threads")
+    with contextlib.suppress(ZeroDivisionError):
+        array.map_blocks(lambda b: b / (1 // 0), dtype="f8").compute(scheduler="sync")
+    found = scichunk.history.runs(path=history)
+    assert [run["erred"] for run in found] == [0, 0, 1]
+    assert found[0]["reads"][0]["fetched"] == scene[1].nbytes
+    assert found[1]["reads"][0]["reads"] == 24
+    assert found[0]["finished"] >= found[0]["started"]
+    scichunk.history.stop()
+    array.min().compute()
+    assert len(scichunk.history.runs(path=history)) == 3
+    assert len(scichunk.history.runs("1h", path=history)) == 3
+    assert scichunk.history.runs("2999-01-01", path=history) == []
+    assert scichunk.history.runs(path=history + ".none") == []
+    with pytest.raises(ValueError, match="since must be"):
+        scichunk.history.runs("soon", path=history)
+
+
+def test_history_on_the_command_line(scene, history, tmp_path, capsys):
+    from scichunk.adapters.cli import main
+
+    scichunk.from_geotiff(scene[0]).sum().compute()
+    assert main(["history", "--path", history]) == 0
+    assert "requests" in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    assert main(["history", "--path", history, "--since", "7d", "--html", str(page)]) == 0
+    text = page.read_text("utf-8")
+    assert text.count("<svg") == 4
+    assert "<rect" in text
+    assert "src=" not in text
+    assert main(["history", "--path", history, "--since", "soon"]) == 2
+    assert main(["history", "--path", str(tmp_path / "none"), "--html", str(page)]) == 0
+    assert "0 runs" in page.read_text("utf-8")
+    assert main(["history", "--path", str(tmp_path / "none")]) == 0
+    assert "history.start" in capsys.readouterr().out
+
+
+WRITER = """
+import sys, scichunk
+scichunk.history.start(sys.argv[2])
+array = scichunk.from_geotiff(sys.argv[1])
+for _ in range(5):
+    array.sum().compute(scheduler="sync")
+"""
+
+
+def test_many_writers(scene, tmp_path):
+    path = str(tmp_path / "h.sqlite")
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, scene[0], path]) for _ in range(3)]
+    assert [w.wait(120) for w in writers] == [0, 0, 0]
+    found = scichunk.history.runs(path=path)
+    assert len(found) == 15
+    assert {run["reads"][0]["fetched"] for run in found} == {scene[1].nbytes}
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        assert file.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+def test_logging_is_off_until_it_is_set_up(scene, caplog, capfd):
+    scichunk.clear_caches()
+    with caplog.at_level(logging.DEBUG, "scichunk"):
+        scichunk.from_geotiff(scene[0], reader="reference").compute()
+    said = [r.getMessage() for r in caplog.records if r.name == "scichunk"]
+    assert any("opening" in m and "geotiff" in m for m in said)
+    assert any("reference library" in m for m in said)
+    assert capfd.readouterr().err == ""
