@@ -236,10 +236,32 @@ def test_by_demand():
         own.adapt(io=(0, 2), big=(0, 1), interval=0.1, wait=0.3)
         assert straight(scene(), "big").mean().compute() == 1
         assert client.gather(client.map(slowly, range(20))) == list(range(20))
-        deadline = time.monotonic() + 60
-        while own.scheduler.workers and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not own.scheduler.workers
+        wait_until(lambda: not own.scheduler.workers)
+
+
+def test_jobs_whose_results_nobody_can_take_stay():
+    """Two jobs have nothing to do and hold results: one of them gives its own to the other, which stays while they are wanted."""
+    from distributed import Client, LocalCluster
+
+    with Pools(LocalCluster, common=COMMON, io={}) as own, Client(own) as client:
+        own.adapt(io=(0, 2), interval=0.1, wait=0.2)
+        futures = client.map(slowly, range(60), key="slowly")
+        assert client.gather(futures) == list(range(60))
+        wait_until(lambda: len(own.scheduler.workers) == 1)
+        time.sleep(1)
+        assert len(own.scheduler.workers) == 1
+        lost = [t for t in own.scheduler.transition_log if t.start == "memory" and t.finish in {"released", "waiting"}]
+        assert lost == []
+        assert client.gather(futures) == list(range(60))
+        del futures
+        wait_until(lambda: not own.scheduler.workers)
+
+
+def wait_until(true):
+    deadline = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.1)
 
 
 def test_successors():
@@ -252,10 +274,7 @@ def test_successors():
         first = {w.name for w in own.scheduler.workers.values()}
         futures = client.map(slowly, range(60), key="slowly")
         assert sorted(client.gather(futures)) == list(range(60))
-        deadline = time.monotonic() + 60
-        while first & {w.name for w in own.scheduler.workers.values()} and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert not first & {w.name for w in own.scheduler.workers.values()}
+        wait_until(lambda: not first & {w.name for w in own.scheduler.workers.values()})
         assert client.gather(futures) == list(range(60))
         lost = [t for t in own.scheduler.transition_log if t.start == "memory" and t.finish in {"released", "waiting"}]
         assert lost == []

@@ -156,6 +156,7 @@ class Adapting:
                 continue
             if wanted != len(have) and not self._renewing(pool):
                 await self._cluster.set_jobs({pool: wanted})
+                self._idle.pop(pool, None)  # jobs that had to stay are asked again after another wait
         if self._limits.renew is not None:
             await self._renew(now, self._limits.renew)
         if not self._stopped:
@@ -191,7 +192,8 @@ class Adapting:
                     await self._cluster.remove_jobs([old])
             elif heir in here:
                 await self._cluster.remove_jobs([old])
-                del self._heirs[old]
+                if old not in self._cluster.worker_spec:  # else nobody had room for its results: again at the next look
+                    del self._heirs[old]
         for pool in self._limits.pools:
             heirs = set(self._heirs.values())
             mine = sorted(

@@ -19,6 +19,7 @@ __all__ = ["Mark", "known", "on"]
 
 _LIVE: weakref.WeakKeyDictionary[Any, tuple[str, ...]] = weakref.WeakKeyDictionary()
 """The pools of this process and the names that they have, to tell a slip of the pen."""
+_RUNNING = ("created", "starting", "running")
 
 
 def known(cluster: Any, names: Iterable[str]) -> None:
@@ -61,7 +62,9 @@ def on(pool: str) -> Mark:
     if not isinstance(pool, str) or not pool or "~" in pool:
         msg = f"the name of a pool is a text without '~', not {pool!r}"
         raise ValueError(msg)
-    there = sorted({name for names in list(_LIVE.values()) for name in names})
+    there = sorted(
+        {name for cluster, names in list(_LIVE.items()) if cluster.status.name in _RUNNING for name in names}
+    )
     if there and pool not in there:
         msg = f"there is no pool {pool!r}, only {', '.join(there)}"
         raise ValueError(msg)
@@ -85,11 +88,11 @@ class Mark:
         return f"scichunk.cluster.on({self.pool!r})"
 
     def __enter__(self) -> Self:
-        import dask
+        from dask.base import annotate
 
         keep_annotations()
         stack = contextlib.ExitStack()
-        stack.enter_context(dask.annotate(**{ANNOTATION: self.pool}))
+        stack.enter_context(annotate(**{ANNOTATION: self.pool}))
         self._stacks().append(stack)
         return self
 

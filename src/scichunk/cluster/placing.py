@@ -38,7 +38,7 @@ def keep_annotations() -> None:
     The hook is dask's own, ``array_optimize`` in its configuration. It is asked when a computation begins, which may be long after a
     mark was set; so it stays. Somebody else's hook is left in place.
     """
-    import dask
+    import dask.config
 
     if dask.config.get("array_optimize", None) is None:
         dask.config.set({"array_optimize": optimize})
@@ -50,7 +50,7 @@ def optimize(graph: Any, keys: Any, **kwargs: Any) -> Any:
     Dask fuses steps of different annotations and then forgets them (dask#7036). Here steps are fused where their annotations are
     equal. Slices still reach the reader. A graph without annotations goes to dask as it is.
     """
-    import dask
+    import dask.config
     from dask.array.optimization import optimize as plain
     from dask.blockwise import optimize_blockwise
     from dask.core import flatten

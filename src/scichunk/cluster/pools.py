@@ -126,7 +126,7 @@ class PoolCluster:
         """The specification of a worker of a pool, as :class:`distributed.SpecCluster` wants it."""
         given = self.pools[pool]
         of_cluster = set(inspect.signature(self.base).parameters)
-        if not hasattr(self, "job_cls"):  # workers on this machine
+        if not hasattr(self.base, "job_cls"):  # workers on this machine
             options = {k: v for k, v in given.items() if k not in of_cluster}
             named = {new: given[old] for old, new in _LOCAL.items() if old in given}
             offered = {**named.pop("resources", {}), resource(pool): 1}
@@ -134,7 +134,7 @@ class PoolCluster:
         options = {k: v for k, v in given.items() if k not in of_cluster or k in _OF_BOTH}
         shared = {k: v for k, v in self.new_spec["options"].items() if k in _OF_BOTH}
         extra = [*(given.get("worker_extra_args") or []), "--resources", f"{resource(pool)}=1"]
-        spec = {"cls": self.job_cls, "options": {**shared, **options, "worker_extra_args": extra}}
+        spec = {"cls": self.base.job_cls, "options": {**shared, **options, "worker_extra_args": extra}}
         if given.get("processes", 1) > 1:
             spec["group"] = [f"-{number}" for number in range(given["processes"])]
         return spec
@@ -161,18 +161,24 @@ class PoolCluster:
         self.worker_spec[name] = self._specs[pool]
         return name
 
-    async def remove_jobs(self, names: list[str]) -> None:
+    async def remove_jobs(self, names: list[str], *, force: bool = False) -> None:
         """Retire jobs, which moves what they hold to others, and want them no longer.
 
-        It is done by the names of their workers. SpecCluster asks for the same by address, and gives names: nothing is moved then.
+        It is done by the names of their workers. SpecCluster asks for the same by address, and gives names: nothing is moved then. A job
+        whose results nobody can take stays, unless it is forced to go.
         """
         workers = [worker for name in names for worker in self._workers_of(name)]
         await self.scheduler.retire_workers(names=workers, remove=True, close_workers=True)
+        here = {str(worker.name) for worker in self.scheduler.workers.values()}
         for name in names:
-            self.worker_spec.pop(name, None)
+            if force or here.isdisjoint(self._workers_of(name)):
+                self.worker_spec.pop(name, None)
 
-    async def set_jobs(self, wanted: Mapping[str, int]) -> None:
-        """Have so many jobs of each pool that is named. Those that have the least to do are ended first, then the oldest."""
+    async def set_jobs(self, wanted: Mapping[str, int], *, force: bool = False) -> None:
+        """Have so many jobs of each pool that is named. Those that have the least to do are ended first, then the oldest.
+
+        Unless it is forced, jobs whose results no other job can take are kept for now.
+        """
         busy: dict[str, int] = {}
         for worker in self.scheduler.workers.values():
             busy[str(worker.name)] = len(worker.processing)
@@ -182,7 +188,18 @@ class PoolCluster:
                 self.add_job(pool)
             if len(have) > count:
                 have.sort(key=lambda name: sum(busy.get(worker, -1) for worker in self._workers_of(name)))
-                await self.remove_jobs(have[: len(have) - count])
+                going = have[: len(have) - count]
+                await self.remove_jobs(going if force else self._may_go(going), force=force)
+
+    def _may_go(self, names: list[str]) -> list[str]:
+        """Those of some jobs that can hand over what they hold: if they are all that there are, the fullest stays."""
+        held = {str(worker.name): len(worker.has_what) for worker in self.scheduler.workers.values()}
+        going = {worker for name in names for worker in self._workers_of(name)}
+        by_job = {name: sum(held.get(worker, 0) for worker in self._workers_of(name)) for name in names}
+        if held.keys() - going or not any(by_job.values()):
+            return names
+        fullest = max(by_job, key=lambda name: by_job[name])
+        return [name for name in names if name != fullest]
 
     async def bring_up(self) -> None:
         """Start the jobs that are wanted and not there."""
@@ -194,7 +211,7 @@ class PoolCluster:
                 if job.status.name not in _STARTED:
                     del self.workers[name]
                     await job.close()
-                    job.status = type(job.status)["closed"]  # which a job that never was does not say by itself
+                    job.status = type(job.status).closed  # which a job that never was does not say by itself
             raise
 
     def arrived(self) -> set[str]:
@@ -233,7 +250,7 @@ class PoolCluster:
         return self.sync(self._scale, wanted)  # type: ignore[attr-defined]
 
     async def _scale(self, wanted: Mapping[str, int]) -> None:
-        await self.set_jobs(wanted)
+        await self.set_jobs(wanted, force=True)
         await self.bring_up()
 
     def _check(self, pools: Mapping[str, Any], numbers: Any) -> None:
