@@ -156,7 +156,7 @@ def _bars(title: str, days: Sequence[str], series: Sequence[Sequence[float]]) ->
             size = f'width="{thick:.1f}" height="{high:.1f}"'
             label = f"<title>{day}: {values[number]:.4g}</title>"
             parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="{_COLOURS[place]}">{label}</rect>')
-        if number % max(1, len(days) // 10) == 0:
+        if number % -(-len(days) // 9) == 0:  # more of them would run into each other
             parts.append(
                 f'<text x="{left + wide * (number + 0.5):.1f}" y="{_HEIGHT + 18}" text-anchor="middle">{day}</text>'
             )
