@@ -45,6 +45,11 @@ VOTABLE = {
 }
 
 
+lists = pytest.mark.skipif(
+    pd.__version__ < "3", reason="pandas 2 fails on the names of types of arrays in Parquet files"
+)
+
+
 def frames(tmp_path):
     fits.BinTableHDU.from_columns(list(COLUMNS.values())).writeto(tmp_path / "t.fits")
     yield scichunk.read_fits_table(tmp_path / "t.fits", blocksize=60)
@@ -54,6 +59,7 @@ def frames(tmp_path):
     yield scichunk.read_votable(doc(rows, fields).encode())
 
 
+@lists
 @pytest.mark.filterwarnings("ignore::scichunk.errors.DataWarning")
 @pytest.mark.parametrize("read", [dd.read_parquet, pd.read_parquet])
 def test_every_type_comes_back(tmp_path, read):
@@ -70,6 +76,7 @@ def test_every_type_comes_back(tmp_path, read):
             assert schema.field(name).type == kind.pyarrow_dtype or kind == "string", name
 
 
+@lists
 def test_a_single_file_keeps_what_is_said_of_the_columns(tmp_path):
     *_, frame = frames(tmp_path)
     frame.compute().to_parquet(tmp_path / "t.parquet")
