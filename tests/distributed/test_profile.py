@@ -39,6 +39,13 @@ def test_profile_of_a_cluster(array, processes):
     assert first.total["reads"] == 24
 
 
+def wait_for(path, arrived):
+    """Until the history says what is expected, for a minute at most; then it is for the assertions behind to say what is missing."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until and not arrived({run["name"]: run for run in scichunk.history.runs(path=path)}):
+        time.sleep(0.2)
+
+
 @pytest.mark.parametrize("processes", [False, True])
 def test_history_outlives_the_cluster(array, processes, tmp_path):
     distributed = pytest.importorskip("distributed")
@@ -49,16 +56,13 @@ def test_history_outlives_the_cluster(array, processes, tmp_path):
         try:
             with distributed.span("calibrate"):
                 array.sum().compute()
+            # counters come with the next heartbeat of each worker
+            wait_for(
+                path, lambda runs: sum(read["chunks"] for read in runs.get("calibrate", {"reads": []})["reads"]) >= 24
+            )
             with distributed.span("broken"), pytest.raises(ZeroDivisionError):
                 array.map_blocks(lambda b: b / (1 // 0), dtype="f8").compute()
-            until = time.monotonic() + 60
-            while time.monotonic() < until:
-                runs = {run["name"]: run for run in scichunk.history.runs(path=path)}
-                done, broken = runs.get("calibrate", {"reads": []}), runs.get("broken", {"erred": 0})
-                # counters come with the next heartbeat of each worker
-                if broken["erred"] and sum(read["chunks"] for read in done["reads"]) >= 24:
-                    break
-                time.sleep(0.2)
+            wait_for(path, lambda runs: runs.get("broken", {"erred": 0})["erred"])
         finally:
             scichunk.history.stop()
     runs = {run["name"]: run for run in scichunk.history.runs(path=path)}

@@ -20,7 +20,7 @@ QUICK = 150
 
 SAME = {
     "fits": "b6e7bc810a7a0e74",
-    "geotiff": "248534f74b43e8f0",
+    "geotiff": "e362e6d99b82e409",
     "jpeg2000": "bd2f15a5f5428f7c",
     "votable": "3e7da07aa134a1a3",
 }

@@ -122,6 +122,8 @@ def _open_descriptor(path: str) -> tuple[_Descriptor, os.stat_result]:
             if error.errno == errno.EMFILE and not attempt:
                 close_idle_files()
                 continue
+            if error.errno == errno.ENXIO:  # a socket, or a device that is not there: the look at it says which
+                _check_kind(_stat(path), path)
             msg = f"cannot be opened: {error.strerror}"
             raise SourceError(msg, url=path) from error
         seen = os.fstat(found.number)
