@@ -19,7 +19,7 @@ def array(tmp_path):
 
 
 def cluster_of(distributed, processes):
-    place = {"dashboard_address": None} | ({"host": "127.0.0.1"} if processes else {})
+    place = {"dashboard_address": "127.0.0.1:0"} | ({"host": "127.0.0.1"} if processes else {})
     return distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=processes, **place)
 
 

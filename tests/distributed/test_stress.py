@@ -76,7 +76,7 @@ def test_two_processes_and_a_killed_worker(scene):
     if "none" in path.name:
         pytest.skip("one kind of strips is enough")
     with (
-        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         array = scichunk.from_geotiff(path, chunks="native")

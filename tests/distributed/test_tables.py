@@ -64,7 +64,7 @@ def test_two_processes_and_a_killed_worker(stars):
 
     path, ra, count = stars
     with (
-        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=2, processes=True, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
     ):
         frame = scichunk.read_fits_table(path, blocksize="50kB")

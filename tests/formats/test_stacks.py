@@ -784,7 +784,9 @@ def test_on_a_cluster(tmp_path):
     Path(paths[1]).unlink()
     ds = scichunk.open_stack(paths, errors="ignore", fill=0, chunks="native")
     with (
-        distributed.LocalCluster(n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=2, processes=False, dashboard_address="127.0.0.1:0"
+        ) as cluster,
         distributed.Client(cluster),
     ):
         found = ds.compute()
