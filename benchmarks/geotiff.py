@@ -66,7 +66,7 @@ def table(title, rows, readers):
         "*Kernels loaded* is scichunk in a process that has read some GB, from when on compiled code serves for a few steps.",
         "The decode limit is what the codec and predictor alone take, one tile after another into one warm buffer.",
         "The last column is the CPU of the fastest other reader by that of scichunk, without and with kernels. virtual-tiff opens no",
-        "file of several samples a pixel; async-tiff is within async-geotiff; lazycogs and Rasteret read catalogues, not files.",
+        "file of several samples a pixel; async-tiff is within async-geotiff; lazycogs, made for catalogues, was not tried; Rasteret is under Training.",
         "",
         "| file | " + " | ".join(readers) + " | peak RSS, MB | share of the decode limit | fastest peer / scichunk |",
         "|---|" + "---|" * (len(readers) + 3),
@@ -112,8 +112,8 @@ def walls(title, rows, readers):
     return [*lines, ""]
 
 
-REASONS = """Where LIBERTIFF takes less CPU, and why: both call the same libdeflate, libzstd, libjpeg-turbo and libwebp, which are three quarters or
-more of all rows with a codec. Of the rest, a tile is some 50 microseconds of Python here and next to nothing in C++ (0.1 s/GB in tiles of
+REASONS = """Where LIBERTIFF takes less CPU, and why: both call the same libdeflate, libzstd, libjpeg-turbo and libwebp, which take the
+share of a row that the column before the last says. Of the rest, a tile is some 50 microseconds of Python here and next to nothing in C++ (0.1 s/GB in tiles of
 512 x 512). Samples of 8 bits that lie together are spread over bands by NumPy at a value a cycle (0.28 s/GB), by GDAL with shuffles of
 registers; the kernel that does the same takes 0.5 s to load, so it serves from 2 GB on. Likewise the floating point predictor: 0.6 s/GB by
 imagecodecs and NumPy, 0.3 by the kernel, which serves from 1.4 GB on. Raw tiles are read into scratch memory and copied, in both; the
