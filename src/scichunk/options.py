@@ -84,6 +84,10 @@ class Options:
     taken to be the only one until its end is met."""
     follow_hrefs: bool = False
     """Follow references of VOTables to data beyond the folder or host of the document."""
+    trust_ctime: bool = True
+    """Take a local file for another one where its ``ctime`` has changed and its size and date have not: a file of equal length was put
+    in its place and given its date, or its name, links or permissions are others. Turn it off where a backup, or a storage that moves
+    files to tape, changes the ``ctime`` of what stays the same."""
     kernel_bytes: int = 1 << 22
     """Bytes of one kind of data that a process decodes with libraries that are loaded anyway, before it loads compiled code for
     the rest: loading takes half a second, and compiling, where nothing is in the cache yet, some seconds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from scichunk import options
 from scichunk.adapters.files import Files, work_together
-from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index
+from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index, versions_of_an_index
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
@@ -95,7 +96,8 @@ def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options
     bad: dict[int, ScichunkError] = {}
     for number, location in enumerate(locations):
         try:
-            opened = open_any(format_name, location)
+            with nullcontext() if index is None else versions_of_an_index():
+                opened = open_any(format_name, location)
         except ScichunkError as error:
             if rules.errors == "raise":
                 raise
@@ -242,7 +244,8 @@ class _HeaderCheck:
             return error
 
     def _open(self, location: Location) -> OpenFile:
-        return open_file(self._stack.format, location, keep=self._keep)
+        with nullcontext() if self._stack.index is None else versions_of_an_index():
+            return open_file(self._stack.format, location, keep=self._keep)
 
     def _optional(self, file: OpenFile) -> list[str]:
         return list(file.optional(self._group)) if self._group else []

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.adapters.files import Unpacked, keep_unpacked, work_together
 from scichunk.core.cache import FileKey
 from scichunk.core.files import ArrayId, OpenFile
@@ -22,7 +23,9 @@ from scichunk.errors import FormatError, SourceError
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location, locate
 
-__all__ = ["SavedIndex", "StoredFiles", "is_index", "layout_of", "load_index", "merge_rows", "write_index"]
+__all__ = [
+    "SavedIndex", "StoredFiles", "is_index", "layout_of", "load_index", "merge_rows", "versions_of_an_index", "write_index",
+]  # fmt: skip
 
 _KEY: Final = b"scichunk-index"
 _FORM: Final = 1
@@ -142,6 +145,14 @@ class StoredFiles:
 def is_index(urls: Any) -> bool:
     """Whether this names one file that can be an index: none of the formats takes Parquet files."""
     return isinstance(urls, str | os.PathLike) and str(urls).lower().endswith(".parquet") and "*" not in str(urls)
+
+
+def versions_of_an_index() -> options.frozen:
+    """Return a context in which files have the versions that an index keeps: without ``ctime``.
+
+    An index lives for months: backups and changed permissions within that time say nothing of what is in the files.
+    """
+    return options.frozen((*options.take_snapshot(), ("trust_ctime", False)))
 
 
 def load_index(path: Any, storage_options: Mapping[str, Any] | None = None) -> SavedIndex:

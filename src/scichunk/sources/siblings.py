@@ -12,7 +12,7 @@ from typing import Final
 from scichunk.errors import MissingFile, SourceError
 from scichunk.lru import LRU, memory_of
 from scichunk.sources.base import Fingerprint
-from scichunk.sources.local import stat_file
+from scichunk.sources.local import has_ctime, stat_file, version_tag
 
 __all__ = ["find_existing", "with_siblings"]
 
@@ -73,13 +73,13 @@ def _is_file(path: str) -> bool:
 
 def with_siblings(fingerprint: Fingerprint, path: str, names: Sequence[str]) -> Fingerprint:
     """Return the version of a file together with those beside it."""
-    parts = []
+    parts, with_ctime = [], has_ctime(fingerprint)
     for sibling in find_existing(path, names):
         try:
             seen = os.stat(sibling)
         except OSError:  # it has gone since the folder was listed
             continue
-        parts.append(f"{os.path.basename(sibling)}\0{seen.st_size}\0{seen.st_mtime_ns}")
+        parts.append(f"{os.path.basename(sibling)}\0{seen.st_size}\0{version_tag(seen, with_ctime=with_ctime)}")
     if not parts:
         return fingerprint
     digest = hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
