@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.files import STORED_DTYPE, STORED_FILL
 from scichunk.core.tables import Column, TableStream
+from scichunk.errors import FormatError
 from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, value_type
 from scichunk.tables.nulls import LOGICAL
 
@@ -135,6 +137,8 @@ def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any])
     """The column of a variable; integers that were masked become integers with nulls again."""
     attrs, encoding = dict(variable.attrs), dict(variable.encoding)
     fill = attrs.pop(_FILL, None)
+    if STORED_FILL in encoding:
+        encoding |= {_FILL: encoding.pop(STORED_FILL), "dtype": encoding.pop(STORED_DTYPE)}
     stored = (
         np.dtype(encoding.get("dtype", "O")) if not isinstance(encoding.get("dtype"), str | type) else np.dtype("O")
     )
@@ -197,7 +201,7 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
         return from_numpy((values != 0) & ~null, null)
     if dtype.kind in "iu" and values.dtype.kind == "f":
         mask = np.isnan(values)
-        return from_numpy(np.where(mask, 0, values).astype(dtype), mask)
+        return from_numpy(_to_integers(np.where(mask, 0, values), column), mask)
     if dtype.kind in "iu" and column.null is not None:
         return from_numpy(values, values == column.null)
     if dtype.kind in "ST":
@@ -208,6 +212,19 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
     if dtype.kind in "mM":
         return pa.array(list(values) if values.ndim > 1 else values, column.type)
     return from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
+
+
+def _to_integers(values: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]:
+    """Make integers again of floats that were integers when they were read."""
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(column.dtype)
+    if (odd := whole != values).any():
+        msg = (
+            f"column {column.name!r} was read as {column.dtype} and holds {values[odd][0]}, which is none: delete 'dtype' from the "
+            "encoding of the variable to write floats"
+        )
+        raise FormatError(msg)
+    return whole
 
 
 def _make_lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:

@@ -14,7 +14,7 @@ from xarray.core import indexing
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.xarray.computed import LazyCoordinate
 from scichunk.adapters.xarray.lazy import LazyVariable
-from scichunk.core.files import ArrayVar, Coordinate
+from scichunk.core.files import STORED_DTYPE, STORED_FILL, ArrayVar, Coordinate
 from scichunk.core.handles import Handle
 from scichunk.core.planning import preferred_chunks
 from scichunk.errors import MetadataWarning
@@ -111,8 +111,13 @@ def _ask_decoding(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None
     if not any(name in attrs for name in _CF):
         return None, attrs, {}
     template = _make_template(var, attrs)
-    decoding = Decoding(template.dtype.str, (step_from(attrs, template.dtype),))
-    return decoding, dict(template.attrs), dict(template.encoding)
+    step = step_from(attrs, template.dtype)
+    decoding, encoding = Decoding(template.dtype.str, (step,)), dict(template.encoding)
+    if isinstance(step.fill, int) and int(template.dtype.type(step.fill)) != step.fill:
+        # Written as integers, NaN would become the nearest double, which is not the fill value, so they are written as floats.
+        encoding |= {STORED_FILL: encoding["_FillValue"], STORED_DTYPE: encoding["dtype"]}
+        encoding |= {"_FillValue": template.dtype.type(np.nan), "dtype": template.dtype}
+    return decoding, dict(template.attrs), encoding
 
 
 def _make_template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
