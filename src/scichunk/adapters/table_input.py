@@ -92,6 +92,8 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
     """Read the variables of a dataset that lie along its rows as columns."""
     names = [str(n) for n in ds.variables]
     dims = {v.dims[:1] for v in ds.variables.values()}
+    if not names:
+        return TableStream((), iter(()), dict(ds.attrs), 0)
     if len(dims) != 1 or dims == {()}:
         msg = f"the variables of a table share their first dimension; here they begin with {sorted(map(str, dims))}"
         raise TypeError(msg)
