@@ -520,7 +520,7 @@ def test_integers_of_which_nothing_is_missing(tmp_path):
     assert (ours.band_data.dtype, other.band_data.dtype) == (np.uint16, np.float32)
 
 
-@row("geotiff", "`.rio.reproject`, `.rio.pad_box` of these")
+@row("geotiff", "`.rio.reproject`, `.rio.pad_box`, `merge_arrays` of these")
 def test_what_fills_integers(tmp_path):
     ours, other = both(raster(tmp_path / "a.tif", WHOLE))
     wider = [ours.rio.bounds()[i] + d for i, d in enumerate((-10, -10, 10, 10))]
@@ -530,6 +530,20 @@ def test_what_fills_integers(tmp_path):
     assert (ours.band_data.rio.pad_box(*wider)[0, 0] == 0).all()
     assert np.isnan(other.band_data.rio.pad_box(*wider)[0, 0]).all()
     assert (ours.band_data.chunk().rio.pad_box(*wider, constant_values=9)[0, 0] == 9).all()
+
+
+@row("geotiff", "`.rio.reproject`, `.rio.pad_box`, `merge_arrays` of these")
+def test_merged_tiles_of_which_some_are_masked(tmp_path):
+    merge = pytest.importorskip("rioxarray.merge").merge_arrays
+    mask = np.array([[0] * 5] + [[255] * 5] * 3, "u1")
+    first = raster(tmp_path / "a.tif", WHOLE)
+    east = {"transform": GRID["transform"] @ rasterio.Affine.translation(5, 0)}
+    second = raster(tmp_path / "b.tif", WHOLE, lambda ds: ds.write_mask(mask), **east)
+    ours, other = zip(both(first), both(second), strict=True)
+    assert np.isnan(merge([d.band_data for d in other])[:, 0, 5:]).all()
+    with np.errstate(invalid="ignore"):
+        assert (merge([d.band_data for d in ours])[:, 0, 5:] == 0).all()
+    np.testing.assert_array_equal(merge([d.band_data.astype("f4") for d in ours]), merge([d.band_data for d in other]))
 
 
 @row("geotiff", "units that are a time (`days since 2000-01-01`)")
