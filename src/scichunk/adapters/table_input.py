@@ -195,12 +195,13 @@ def _object_type(sample: npt.NDArray[Any], cell: tuple[int, ...]) -> pa.DataType
 
 def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
     """Rows of a variable as Arrow; the fill value, and NaN of integers that were masked, are null."""
+    import pandas as pd
     import pyarrow as pa
 
     dtype = column.dtype
     if dtype.kind == "b" and values.dtype.kind != "b":
         null = np.isnan(values) | (values == column.null if column.null is not None else False)
-        return from_numpy((values != 0) & ~null, null)
+        return _without_empty_cells(from_numpy((values != 0) & ~null, null), null)
     if dtype.kind in "iu" and values.dtype.kind == "f":
         mask = np.isnan(values)
         return from_numpy(_to_integers(np.where(mask, 0, values), column), mask)
@@ -211,9 +212,21 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
         return from_numpy(np.asarray(texts, object))
     if pa.types.is_list(column.type) and dtype.kind == "O":
         return _make_lists(values, column.type)
+    if dtype.kind == "O":  # texts: xarray leaves NaN for None behind
+        null = pd.isna(values)
+        return _without_empty_cells(from_numpy(np.where(null, None, values)), null)
     if dtype.kind in "mM":
         return pa.array(list(values) if values.ndim > 1 else values, column.type)
     return from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
+
+
+def _without_empty_cells(array: pa.Array, null: npt.NDArray[np.bool_]) -> pa.Array:
+    """Make cells null of which all elements are: bits have no other null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty = null.reshape(len(null), -1).all(axis=1) if null.ndim > 1 and null.size else np.zeros(0, bool)
+    return pc.if_else(pa.array(empty), pa.scalar(None, array.type), array) if empty.any() else array
 
 
 def _to_integers(values: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]:
