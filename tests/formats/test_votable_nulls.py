@@ -322,3 +322,15 @@ def test_a_null_among_bits_is_refused(tmp_path):
     del ds["b"].encoding["votable_datatype"]
     scichunk.write_votable(ds, tmp_path / "out.vot")
     np.testing.assert_array_equal(xr.open_dataset(tmp_path / "out.vot", engine="votable")["b"], ds["b"])
+
+
+def test_two_opens_say_the_same():
+    """Also where reading has met something odd in between, which is told with warnings."""
+    data = one("short", "99999", "1").encode()
+    with pytest.warns(DataWarning):
+        first = xr.open_dataset(data, engine="votable")
+        again = xr.open_dataset(data, engine="votable").load()
+        last = xr.open_dataset(data, engine="votable")
+    assert first.identical(again)
+    assert again.identical(last)
+    assert {**first.attrs} == {**again.attrs} == {**last.attrs}
