@@ -520,6 +520,42 @@ def test_integers_of_which_nothing_is_missing(tmp_path):
     assert (ours.band_data.dtype, other.band_data.dtype) == (np.uint16, np.float32)
 
 
+@row("geotiff", "`.rio.reproject`, `.rio.pad_box`, `merge_arrays` of these")
+def test_what_fills_integers(tmp_path):
+    ours, other = both(raster(tmp_path / "a.tif", WHOLE))
+    wider = [ours.rio.bounds()[i] + d for i, d in enumerate((-10, -10, 10, 10))]
+    assert ours.band_data.rio.reproject("EPSG:32640").max() == 65535
+    assert np.isnan(other.band_data.rio.reproject("EPSG:32640")).any()
+    assert ours.band_data.rio.reproject("EPSG:32640", nodata=0).max() == WHOLE.max()
+    assert (ours.band_data.rio.pad_box(*wider)[0, 0] == 0).all()
+    assert np.isnan(other.band_data.rio.pad_box(*wider)[0, 0]).all()
+    assert (ours.band_data.chunk().rio.pad_box(*wider, constant_values=9)[0, 0] == 9).all()
+
+
+@row("geotiff", "`.rio.reproject`, `.rio.pad_box`, `merge_arrays` of these")
+def test_merged_tiles_of_which_some_are_masked(tmp_path):
+    merge = pytest.importorskip("rioxarray.merge").merge_arrays
+    mask = np.array([[0] * 5] + [[255] * 5] * 3, "u1")
+    first = raster(tmp_path / "a.tif", WHOLE)
+    east = {"transform": GRID["transform"] @ rasterio.Affine.translation(5, 0)}
+    second = raster(tmp_path / "b.tif", WHOLE, lambda ds: ds.write_mask(mask), **east)
+    ours, other = zip(both(first), both(second), strict=True)
+    assert np.isnan(merge([d.band_data for d in other])[:, 0, 5:]).all()
+    with np.errstate(invalid="ignore"):
+        assert (merge([d.band_data for d in ours])[:, 0, 5:] == 0).all()
+    np.testing.assert_array_equal(merge([d.band_data.astype("f4") for d in ours]), merge([d.band_data for d in other]))
+
+
+@row("geotiff", "units that are a time (`days since 2000-01-01`)")
+def test_units_that_are_a_time(tmp_path):
+    path = raster(tmp_path / "a.tif", WHOLE[:1], lambda ds: setattr(ds, "units", ("days since 2000-01-01",)), nodata=0)
+    ours, other = both(path)
+    assert ours.band_data.values[0, 0, 0] == np.datetime64("2000-01-02")
+    assert other.band_data.values[0, 0, 0] == 1
+    numbers = xr.open_dataset(path, engine="geotiff", decode_times=False).band_data
+    assert (numbers.values[0, 0, 0], np.isnan(numbers.rio.nodata), numbers.rio.encoded_nodata) == (1, True, 0)
+
+
 @row("geotiff", "`scale_factor`, `add_offset` of 1 and 0")
 def test_scales_that_say_nothing(tmp_path):
     ours, other = both(raster(tmp_path / "a.tif", WHOLE), mask_and_scale=False)
@@ -570,6 +606,25 @@ def test_bands_that_differ_and_masks(tmp_path):
         np.float32,
         np.uint16,
     )
+
+
+@row("geotiff", "nodata of 64-bit integers beyond 2^53")
+def test_nodata_of_64_bits(tmp_path):
+    null = 2**53 + 1
+    path = raster(tmp_path / "a.tif", np.array([[[null - 1, null]]]), nodata=null)
+    text = path.read_bytes() if isinstance(path, Path) else Path(path).read_bytes()
+    Path(path).write_bytes(
+        text.replace(str(null - 1).encode() + b"\0", str(null).encode() + b"\0")
+    )  # as rasterio rounds it
+    ours, other = both(path)
+    assert (
+        np.isnan(ours.band_data.values).ravel().tolist()
+        == np.isnan(other.band_data.values).ravel().tolist()
+        == [False, True]
+    )
+    ours, other = both(path, mask_and_scale=False)
+    assert (ours.band_data.attrs["_FillValue"], other.band_data.rio.nodata) == (null, null - 1)
+    assert np.isnan(xr.decode_cf(ours).band_data.values).all()
 
 
 @row("geotiff", "complex values with nodata")

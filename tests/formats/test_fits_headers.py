@@ -252,6 +252,36 @@ def test_hdus_by_the_names_of_groups():
     assert "A,B" in scichunk.open(alone).children
 
 
+@pytest.mark.parametrize("unit", ["s", "sec", "min", "h", "hr", "d", "ms", "seconds", "day"])
+def test_short_units_of_times_are_stored(tmp_path, unit):
+    """xarray decodes those, and fails to encode them again."""
+    primary = fits.PrimaryHDU(np.arange(12.0).reshape(3, 4))
+    primary.header["BUNIT"] = f"{unit} since 2000-01-01"
+    ds = opened(written(primary))
+    assert ds.data.dtype.kind == "M"
+    ds.to_netcdf(tmp_path / "t.nc")
+    ds.to_zarr(tmp_path / "t.zarr", consolidated=False)
+    for stored in (xr.open_dataset(tmp_path / "t.nc"), xr.open_zarr(tmp_path / "t.zarr", consolidated=False)):
+        with stored:
+            xr.testing.assert_equal(stored, ds)
+
+
+@pytest.mark.parametrize("name", ["FLUX/ERR", "/", "A//B/", ".", "..", "X", "A B"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_any_name_makes_a_tree(tmp_path, name, count):
+    """A slash or dots mean something else in the paths of trees, netCDF and Zarr."""
+    data = written(fits.PrimaryHDU(), *(fits.ImageHDU(np.full((3, 4), i, "i2"), name=name) for i in range(count)))
+    tree = scichunk.open(data)
+    assert len(tree.children) == count
+    tree.to_netcdf(tmp_path / "out.nc")
+    with xr.open_datatree(tmp_path / "out.nc") as stored:
+        xr.testing.assert_equal(stored, tree)
+    for i, group in enumerate(tree.children):
+        (variable,) = opened(data, group=group).data_vars.values()
+        assert (variable == i).all()
+    assert (scichunk.from_fits(data, hdu=name) == 0).all()
+
+
 @pytest.mark.parametrize("kind", ["RICE_1", "GZIP_2", "PLIO_1", "HCOMPRESS_1", "quantised"])
 def test_headers_of_compressed_images(kind):
     data = np.arange(1200, dtype="f4" if kind == "quantised" else "i4").reshape(30, 40)

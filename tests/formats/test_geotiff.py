@@ -238,6 +238,52 @@ def test_overviews_and_masks_beside_the_file(tmp_path):
     np.testing.assert_array_equal(ds["mask"], np.where(data[0] > 9, 255, 0))
 
 
+PLACES = {"LONG_OFF": 10, "LAT_OFF": 45, "HEIGHT_OFF": 7, "SAMP_OFF": 4, "LINE_OFF": 4, "LONG_SCALE": 0.1, "LAT_SCALE": 0.1,
+          "HEIGHT_SCALE": 100, "SAMP_SCALE": 4, "LINE_SCALE": 4}  # fmt: skip
+TERMS = [
+    (f"{name}_COEFF_{i}", int(i == 1))
+    for name in ("LINE_NUM", "LINE_DEN", "SAMP_NUM", "SAMP_DEN")
+    for i in range(1, 21)
+]
+RPC_TEXT = "".join(f"{name}: {value}\n" for name, value in [*PLACES.items(), *TERMS])
+RPC_XML = (
+    "<Dimap_Document><Rational_Function_Model><Global_RFM><Inverse_Model>"
+    + "".join(f"<{name}>{value}</{name}>" for name, value in TERMS)
+    + "</Inverse_Model><RFM_Validity>"
+    + "".join(f"<{name}>{value}</{name}>" for name, value in PLACES.items())
+    + "</RFM_Validity></Global_RFM></Rational_Function_Model></Dimap_Document>"
+)
+ESRI = (
+    "<metadata><Esri><DataProperties/></Esri><refSysInfo><RefSystem><refSysID>"
+    '<identCode code="32633"/></refSysID></RefSystem></refSysInfo></metadata>'
+)
+BESIDE = {
+    **{f"im{end}": ("im.tif", RPC_TEXT) for end in ("_RPC.TXT", "_rpc.txt", "_RPC.txt", "_rpc.TXT", ".rpc", ".RPC")},
+    "RPC_PHR1A_X_R1C1.XML": ("IMG_PHR1A_X_R1C1.TIF", RPC_XML),
+    "RPC_PHR1A_X.XML": ("IMG_PHR1A_X_R1C1.TIF", RPC_XML),
+    "im.xml": ("im.tif", ESRI),
+}
+
+
+@pytest.mark.parametrize("beside", BESIDE)
+def test_what_gdal_reads_beside_a_file(tmp_path, beside):
+    """It counts alone, and from the moment that it is there."""
+    name, text = BESIDE[beside]
+    path = tmp_path / name
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=8, width=9, dtype="uint8") as ds:
+        ds.write(np.ones((1, 8, 9), "u1"))
+    with xr.open_dataset(path, engine="geotiff") as ds:
+        assert not {"rpcs", "crs_wkt"} & {*ds.spatial_ref.attrs}
+    (tmp_path / beside).write_text(text)
+    with rasterio.open(path) as file:
+        rpcs, crs = file.rpcs, file.crs
+    assert rpcs or crs
+    with xr.open_dataset(path, engine="geotiff") as ds:
+        found = ds.spatial_ref.attrs
+    assert json.loads(found.get("rpcs", "null")) == (rpcs.to_dict() if rpcs else None)
+    assert rasterio.crs.CRS.from_wkt(found["crs_wkt"]).to_epsg() == (crs.to_epsg() if crs else 4326)
+
+
 @pytest.mark.parametrize("kind", ["str", "path", "bytes", "BytesIO", "file", "fsspec", "memory url"])
 @pytest.mark.parametrize("reader", ["auto", "reference"])
 def test_any_kind_of_url(kind, reader):

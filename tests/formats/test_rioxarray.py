@@ -2,8 +2,10 @@
 
 import importlib
 
+import numpy as np
 import pytest
 import rasterio
+import rasterio.transform
 import xarray as xr
 
 from tests.docs_runner import DATA
@@ -50,3 +52,16 @@ def test_overviews(tmp_path, levels):
     theirs = xr.open_dataset(path, engine="rasterio", open_kwargs={"overview_level": levels}).band_data
     assert (ours.rio.crs, ours.rio.bounds(), ours.rio.shape) == (theirs.rio.crs, theirs.rio.bounds(), theirs.rio.shape)
     xr.testing.assert_equal(ours.drop_vars("spatial_ref"), theirs.drop_vars("spatial_ref"))
+
+
+@pytest.mark.parametrize("step", [0.1, 1 / 3, 1e-9])
+def test_coordinates_are_equal_to_the_last_bit(tmp_path, step):
+    """So that rasters that two engines have read align exactly."""
+    place = rasterio.transform.from_origin(-179.95, 89.9, step, step / 7)
+    size = {"count": 1, "height": 90, "width": 180, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", driver="GTiff", crs="EPSG:4326", transform=place, **size) as out:
+        out.write(np.ones((1, 90, 180), "u1"))
+    ours, theirs = (xr.open_dataset(tmp_path / "a.tif", engine=e) for e in ("geotiff", "rasterio"))
+    for name in ("x", "y"):
+        np.testing.assert_array_equal(ours[name].values, theirs[name].values)
+    xr.align(ours, theirs, join="exact")

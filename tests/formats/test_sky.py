@@ -154,6 +154,8 @@ def test_what_is_refused(image):
         (lambda: image.sky.sel((ra, dec)), TypeError, "SkyCoord"),
         (lambda: image.sky.sel(ra=slice(1, 2), dec=slice(1, 2)), TypeError, "ds.sky.box"),
         (lambda: image.sel(ra=slice(1, 2), dec=slice(1, 2), method="nearest"), TypeError, "ds.sky.box"),
+        (lambda: image.sel(ra=slice(1, 2), dec=slice(1, 2)), TypeError, "ds.sky.box"),
+        (lambda: image.sel(ra=slice(1, 2)), TypeError, "ds.sky.box"),
         (lambda: image.isel(x=3).sky.sel(ra=ra, dec=dec), FormatError, "gone"),
         (lambda: image.isel(x=slice(0, 9)).drop_vars("x").sky.sel(ra=ra, dec=dec), FormatError, "gone"),
         (lambda: xr.Dataset({"a": ("x", [1])}).sky.sel(ra=ra, dec=dec), FormatError, "fits_header"),

@@ -322,3 +322,27 @@ def test_qtables_keep_units_that_astropy_does_not_know(tmp_path):
     found = scichunk.to_qtable(scichunk.read_fits_table(tmp_path / "t.fits"))
     assert str(found["x"].unit) == "furlongs"
     assert np.asarray(found["x"]).tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("write", ["write_fits_table", "write_votable"])
+def test_a_table_without_columns(tmp_path, write):
+    fits.BinTableHDU().writeto(tmp_path / "in.fits")
+    with xr.open_dataset(tmp_path / "in.fits", engine="fits", hdu=1) as ds:
+        assert len(scichunk.to_qtable(ds).colnames) == 0
+        getattr(scichunk, write)(ds, tmp_path / "out")
+    with xr.open_dataset(tmp_path / "out", engine="scichunk") as back:
+        assert not back.variables
+
+
+def test_times_say_what_helps(tmp_path):
+    fits.BinTableHDU.from_columns([fits.Column("t", "D", unit="s since 2000-01-01", array=[1.0, 2.5])]).writeto(
+        tmp_path / "in.fits"
+    )
+    with xr.open_dataset(tmp_path / "in.fits", engine="fits", hdu=1) as ds:
+        assert ds.t.dtype.kind == "M"
+        with pytest.raises(errors.UnsupportedFeature, match=r"column 't' .*decode_times=False"):
+            scichunk.write_fits_table(ds, tmp_path / "out.fits")
+    with xr.open_dataset(tmp_path / "in.fits", engine="fits", hdu=1, decode_times=False) as ds:
+        scichunk.write_fits_table(ds, tmp_path / "out.fits")
+    assert fits.getheader(tmp_path / "out.fits", 1)["TUNIT1"] == "s since 2000-01-01"
+    assert fits.getdata(tmp_path / "out.fits", 1)["t"].tolist() == [1.0, 2.5]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.files import STORED_DTYPE, STORED_FILL
 from scichunk.core.tables import Column, TableStream
+from scichunk.errors import FormatError
 from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, value_type
 from scichunk.tables.nulls import LOGICAL
 
@@ -90,6 +92,8 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
     """Read the variables of a dataset that lie along its rows as columns."""
     names = [str(n) for n in ds.variables]
     dims = {v.dims[:1] for v in ds.variables.values()}
+    if not names:
+        return TableStream((), iter(()), dict(ds.attrs), 0)
     if len(dims) != 1 or dims == {()}:
         msg = f"the variables of a table share their first dimension; here they begin with {sorted(map(str, dims))}"
         raise TypeError(msg)
@@ -135,6 +139,8 @@ def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any])
     """The column of a variable; integers that were masked become integers with nulls again."""
     attrs, encoding = dict(variable.attrs), dict(variable.encoding)
     fill = attrs.pop(_FILL, None)
+    if STORED_FILL in encoding:
+        encoding |= {_FILL: encoding.pop(STORED_FILL), "dtype": encoding.pop(STORED_DTYPE)}
     stored = (
         np.dtype(encoding.get("dtype", "O")) if not isinstance(encoding.get("dtype"), str | type) else np.dtype("O")
     )
@@ -189,15 +195,16 @@ def _object_type(sample: npt.NDArray[Any], cell: tuple[int, ...]) -> pa.DataType
 
 def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
     """Rows of a variable as Arrow; the fill value, and NaN of integers that were masked, are null."""
+    import pandas as pd
     import pyarrow as pa
 
     dtype = column.dtype
     if dtype.kind == "b" and values.dtype.kind != "b":
         null = np.isnan(values) | (values == column.null if column.null is not None else False)
-        return from_numpy((values != 0) & ~null, null)
+        return _without_empty_cells(from_numpy((values != 0) & ~null, null), null)
     if dtype.kind in "iu" and values.dtype.kind == "f":
         mask = np.isnan(values)
-        return from_numpy(np.where(mask, 0, values).astype(dtype), mask)
+        return from_numpy(_to_integers(np.where(mask, 0, values), column), mask)
     if dtype.kind in "iu" and column.null is not None:
         return from_numpy(values, values == column.null)
     if dtype.kind in "ST":
@@ -205,9 +212,34 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
         return from_numpy(np.asarray(texts, object))
     if pa.types.is_list(column.type) and dtype.kind == "O":
         return _make_lists(values, column.type)
+    if dtype.kind == "O":  # texts: xarray leaves NaN for None behind
+        null = pd.isna(values)
+        return _without_empty_cells(from_numpy(np.where(null, None, values)), null)
     if dtype.kind in "mM":
         return pa.array(list(values) if values.ndim > 1 else values, column.type)
     return from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
+
+
+def _without_empty_cells(array: pa.Array, null: npt.NDArray[np.bool_]) -> pa.Array:
+    """Make cells null of which all elements are: bits have no other null."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    empty = null.reshape(len(null), -1).all(axis=1) if null.ndim > 1 and null.size else np.zeros(0, bool)
+    return pc.if_else(pa.array(empty), pa.scalar(None, array.type), array) if empty.any() else array
+
+
+def _to_integers(values: npt.NDArray[Any], column: Column) -> npt.NDArray[Any]:
+    """Make integers again of floats that were integers when they were read."""
+    with np.errstate(invalid="ignore"):
+        whole = values.astype(column.dtype)
+    if (odd := whole != values).any():
+        msg = (
+            f"column {column.name!r} was read as {column.dtype} and holds {values[odd][0]}, which is none: delete 'dtype' from the "
+            "encoding of the variable to write floats"
+        )
+        raise FormatError(msg)
+    return whole
 
 
 def _make_lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from scichunk.core.arrays import ArraySource, WindowArray
 from scichunk.core.cache import cached_bytes
@@ -15,6 +15,8 @@ from scichunk.errors import FormatError, GroupNotFound
 from scichunk.sources import ByteSource, Fingerprint, Location
 
 __all__ = [
+    "STORED_DTYPE",
+    "STORED_FILL",
     "ArrayId",
     "ArrayInfo",
     "ArrayVar",
@@ -27,6 +29,11 @@ __all__ = [
     "TableFile",
     "TableId",
 ]
+
+STORED_FILL: Final = "stored_fill"
+"""In the encoding of decoded integers: their fill value, where ``_FillValue`` is another."""
+STORED_DTYPE: Final = "stored_dtype"
+"""Their type, where ``dtype`` is another."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,13 +27,17 @@ class Step:
     offset: float | None
 
     def apply(self, raw: Array, out: Array) -> None:
-        """Decode into ``out``: what equals the fill value becomes NaN; then times scale, plus offset."""
+        """Decode into ``out``: what equals the fill value becomes NaN; then times scale, plus offset.
+
+        Integers of 64 bits are compared as they are stored: as doubles, values beside the fill value may equal it (xarray compares those).
+        """
         kind = np.dtype(self.dtype)
         work = out if out.dtype == kind else np.empty(raw.shape, kind)
         np.copyto(work, raw, casting="unsafe")
         if self.fill is not None and self.fill == self.fill:  # NaN stays NaN
             missing = complex(np.nan, np.nan) if work.dtype.kind == "c" else np.nan
-            np.putmask(work, work == work.dtype.type(self.fill), missing)
+            exact = raw.dtype.kind in "iu" and raw.dtype.itemsize == 8
+            np.putmask(work, raw == self.fill if exact else work == work.dtype.type(self.fill), missing)
         if self.scale is not None:
             work *= self.scale
         if self.offset is not None:

@@ -24,6 +24,7 @@ class RasterMetadata:
     """Georeferencing and meaning of a raster, in rasterio's terms; one entry a band where it says so."""
 
     nodata: tuple[float | None, ...]
+    """Integers of 64 bits are exact, where the format can say them."""
     scales: tuple[float, ...]
     offsets: tuple[float, ...]
     units: tuple[str | None, ...]

@@ -265,7 +265,7 @@ def crs_name(metadata: RasterMetadata) -> str:
 
 
 def _band_attributes(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) -> dict[str, Any]:
-    """CF attributes of one band; a nodata value that the type cannot hold is no fill value."""
+    """CF attributes of one band; a nodata value beyond the type is no fill value."""
     found: dict[str, Any] = {}
     nodata = metadata.nodata[band]
     if nodata is not None:
@@ -274,8 +274,8 @@ def _band_attributes(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) 
                 found["_FillValue"] = dtype.type(nodata)
         elif dtype.kind == "c":
             found["_FillValue"] = np.dtype(f"f{dtype.itemsize // 2}").type(nodata)
-        elif nodata == nodata and float(nodata).is_integer() and np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:  # noqa: PLR0124
-            found["_FillValue"] = dtype.type(int(nodata))
+        elif np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:  # which NaN is not
+            found["_FillValue"] = dtype.type(int(nodata))  # without its fraction, as GDAL compares it
     scale, offset = metadata.scales[band], metadata.offsets[band]
     if scale != 1.0 or offset != 0.0:
         if dtype.itemsize <= (

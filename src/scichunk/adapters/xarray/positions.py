@@ -14,8 +14,9 @@ from scichunk.adapters.xarray.sky import HEADERS, SkyImage, image_of
 from scichunk.errors import FormatError
 from scichunk.sky.wcs import frame_of, sky_pixels, sky_values
 
-__all__ = ["cut_box", "select_nearest"]
+__all__ = ["RANGE_IS_BOX", "cut_box", "select_nearest"]
 
+RANGE_IS_BOX = "a range of positions is a box: ds.sky.box"
 Floats = npt.NDArray[np.float64]
 _EDGE_POINTS = 129
 """Positions along an edge of a box at which it is followed into pixels."""
@@ -225,8 +226,7 @@ def _make_points(image: SkyImage, position: Any, lonlat: Mapping[str, Any]) -> P
     coords: dict[Hashable, xr.Variable] = {}
     for value in _order_pair(image, lonlat):
         if isinstance(value, slice):
-            msg = "a range of positions is a box: ds.sky.box"
-            raise TypeError(msg)
+            raise TypeError(RANGE_IS_BOX)
         array = _to_degrees(value)
         if isinstance(value, xr.DataArray):
             coords |= {n: c.variable for n, c in value.coords.items()}

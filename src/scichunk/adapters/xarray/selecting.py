@@ -36,9 +36,11 @@ def _with_positions(original: Callable[..., xr.Dataset]) -> Callable[..., xr.Dat
         labels = {**(indexers or {}), **indexers_kwargs}
         if not any(_is_position(self, name) for name in labels):
             return original(self, indexers, method, tolerance, drop, **indexers_kwargs)
-        from scichunk.adapters.xarray.positions import select_nearest
+        from scichunk.adapters.xarray.positions import RANGE_IS_BOX, select_nearest
 
         lonlat = {name: labels.pop(name) for name in [*labels] if _is_position(self, name)}
+        if any(isinstance(value, slice) for value in lonlat.values()):
+            raise TypeError(RANGE_IS_BOX)
         if method is None:
             msg = "positions fall between pixels: give method='nearest'"
             raise ValueError(msg)

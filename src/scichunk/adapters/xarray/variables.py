@@ -14,7 +14,7 @@ from xarray.core import indexing
 from scichunk.adapters.lazy import LazyArray
 from scichunk.adapters.xarray.computed import LazyCoordinate
 from scichunk.adapters.xarray.lazy import LazyVariable
-from scichunk.core.files import ArrayVar, Coordinate
+from scichunk.core.files import STORED_DTYPE, STORED_FILL, ArrayVar, Coordinate
 from scichunk.core.handles import Handle
 from scichunk.core.planning import preferred_chunks
 from scichunk.errors import MetadataWarning
@@ -37,6 +37,14 @@ __all__ = [
 _CF = ("_FillValue", "scale_factor", "add_offset")
 _TIMES = ("since", "day", "hour", "minute", "second")
 """One of them is in all units that xarray takes for those of a time."""
+_UNITS_OF_TIME = {
+    **dict.fromkeys(("s", "sec", "secs"), "seconds"),
+    **dict.fromkeys(("min", "mins"), "minutes"),
+    **dict.fromkeys(("h", "hr", "hrs"), "hours"),
+    "d": "days",
+    **dict.fromkeys(("ms", "msec", "msecs"), "milliseconds"),
+}
+"""Units of times that xarray decodes, and the words by which it encodes them."""
 _BY_BAND = ("nodatavals", "band_nodata", "scales", "offsets")
 
 
@@ -111,8 +119,13 @@ def _ask_decoding(var: ArrayVar, attrs: dict[str, Any]) -> tuple[Decoding | None
     if not any(name in attrs for name in _CF):
         return None, attrs, {}
     template = _make_template(var, attrs)
-    decoding = Decoding(template.dtype.str, (step_from(attrs, template.dtype),))
-    return decoding, dict(template.attrs), dict(template.encoding)
+    step = step_from(attrs, template.dtype)
+    decoding, encoding = Decoding(template.dtype.str, (step,)), dict(template.encoding)
+    if isinstance(step.fill, int) and int(template.dtype.type(step.fill)) != step.fill:
+        # Written as integers, NaN would become the nearest double, which is not the fill value, so they are written as floats.
+        encoding |= {STORED_FILL: encoding["_FillValue"], STORED_DTYPE: encoding["dtype"]}
+        encoding |= {"_FillValue": template.dtype.type(np.nan), "dtype": template.dtype}
+    return decoding, dict(template.attrs), encoding
 
 
 def _make_template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
@@ -153,6 +166,8 @@ def with_times(
             use_cftime=flags.use_cftime,
             decode_timedelta=flags.decode_timedelta,
         )
+        for variable in decoded.values():
+            _spell_out_units(variable.encoding)
         return decoded, more
 
     try:
@@ -161,6 +176,13 @@ def with_times(
         odd = {n: v for n, v in variables.items() if not _can_decode(n, v, decode, url)}
     decoded, attrs = decode({n: v for n, v in variables.items() if n not in odd})
     return {n: odd[n] if n in odd else decoded[n] for n in variables}, attrs
+
+
+def _spell_out_units(encoding: dict[str, Any]) -> None:
+    """Put units of decoded times in the words that xarray writes: of ``s since ...`` it reads the values and fails to write them."""
+    units, since, rest = str(encoding.get("units", "")).partition(" since ")
+    if since:
+        encoding["units"] = _UNITS_OF_TIME.get(units.strip().lower(), units) + since + rest
 
 
 def _can_decode(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:

@@ -29,17 +29,29 @@ _INSTEAD: Final = (
     ".RPB",
     "_RPC.TXT",
     "_rpc.txt",
+    "_RPC.txt",
+    "_rpc.TXT",
+    ".rpc",
+    ".RPC",
     ".IMD",
+    ".xml",
+    ".XML",
 )
 """What takes the place of the suffix."""
 
 
 def names_beside(name: str) -> list[str]:
-    """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs."""
+    """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs, coordinate systems of ESRI."""
     stem = name.rpartition(".")[0]
     if not stem.strip("."):  # dots at the start of a name begin no suffix
         stem = name
-    return [name + end for end in _BEHIND] + [stem + end for end in _INSTEAD]
+    found = [name + end for end in _BEHIND] + [stem + end for end in _INSTEAD]
+    if stem.startswith(
+        "IMG_"
+    ):  # as Pléiades and SPOT name them: RPC_x.XML is of IMG_x.TIF, or of all of its tiles IMG_x_R1C1.TIF
+        rest = stem.removeprefix("IMG_")
+        found += [f"{kind}_{part}.XML" for kind in ("RPC", "DIM") for part in (rest, rest.rpartition("_")[0]) if part]
+    return found
 
 
 SPEC: Final = FormatSpec(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +30,7 @@ _NAMES: Final = {
 }  # fmt: skip
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
 """What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
+_INTEGER: Final = re.compile(r"[+-]?\d{1,20}(?!\d)", re.ASCII)
 _known: LRU[RasterMetadata] = LRU(
     lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="metadata of GeoTIFF"
 )
@@ -59,7 +61,7 @@ def read_metadata(image: TIFFImage, path: str | None, beside: Sequence[Location]
     if path is not None:
         found = ask_gdal("GTiff", path)
         if found is not None:
-            return found
+            return _with_exact_nodata(found, image)
     if not TELLING.intersection(image.directory.tags):
         return empty_metadata(image.samples)
     stub = make_stub(image)
@@ -67,7 +69,26 @@ def read_metadata(image: TIFFImage, path: str | None, beside: Sequence[Location]
     known = _known.get(key)
     if known is None:
         known = _known.put(key, ask_gdal("GTiff", stub) or empty_metadata(image.samples))
-    return known
+    return _with_exact_nodata(known, image)
+
+
+def _with_exact_nodata(metadata: RasterMetadata, image: TIFFImage) -> RasterMetadata:
+    """Put the nodata value of 64-bit integers in as the integer of its tag.
+
+    rasterio hands it out as a double, which is another number beyond 2^53, and None where the double lies outside of the type. A value
+    that differs otherwise is that of a file beside the raster, and stays.
+    """
+    if 42113 not in image.directory.tags or set(image.bits) != {64} or not set(image.sample_format) <= {1, 2}:
+        return metadata
+    found = _INTEGER.match(image.directory.get_text(42113).strip())
+    signed = set(image.sample_format) == {2}
+    low, high = (-(1 << 63), (1 << 63) - 1) if signed else (0, (1 << 64) - 1)
+    if found is None or not low <= (exact := int(found[0])) <= high:
+        return metadata
+    outside = float(exact) > high
+    return replace(
+        metadata, nodata=tuple(exact if n == float(exact) or (n is None and outside) else n for n in metadata.nodata)
+    )
 
 
 def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:

@@ -27,8 +27,8 @@ _STRUCTURAL: Final = re.compile(
 
 
 def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
-    """Name each HDU for a group: EXTNAME, with EXTVER where several have it; ``HDU_n`` where there is none."""
-    plain = [re.sub(r"[/\s]+", "_", h.name.strip()) for h in hdus]
+    """Name each HDU for a group: EXTNAME, with EXTVER where several have it; ``HDU_n`` where it says nothing."""
+    plain = [re.sub(r"[/\s]+", "_", h.name.strip()) if re.search(r"\w", h.name) else "" for h in hdus]
     found: dict[str, HDU] = {}
     for hdu, name in zip(hdus, plain, strict=True):
         label = name or f"HDU_{hdu.index}"
@@ -37,6 +37,8 @@ def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
             label = f"{name},{hdu.version}"
         if label in found:
             label = f"{label}_{hdu.index}"
+        while label in found:
+            label += "_"
         found[label] = hdu
     return found
 
@@ -60,10 +62,10 @@ def codec_name(source: ArraySource, hdu: HDU) -> str:
 
 
 def variable_name(hdu: HDU, world: Axes | None = None) -> str:
-    """Name the variable of an image: EXTNAME in lower case, ``data`` where there is none or a dimension has that name."""
+    """Name the variable of an image: EXTNAME in lower case, ``data`` where it says nothing or a dimension has that name."""
     world = world or name_axes(hdu)
-    name = re.sub(r"\s+", "_", hdu.cards.get_string("EXTNAME").strip().lower()) or "data"
-    return "data" if name in {*world.dims, *world.names} else name
+    name = re.sub(r"[/\s]+", "_", hdu.cards.get_string("EXTNAME").strip().lower())
+    return "data" if name in {*world.dims, *world.names} or not re.search(r"\w", name) else name
 
 
 def build_node(

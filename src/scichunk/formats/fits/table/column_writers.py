@@ -268,7 +268,12 @@ def field_for(column: Column) -> FITSColumnWriter:
         return FITSColumnWriter(column, "A", tuple(cell), variable, np.dtype("S"), width or 0, fixed_text=bool(width))
     dtype = dtype_of(kind)
     if dtype.kind == "O":
-        msg = f"column {column.name!r} of type {kind} has no form in FITS"
+        hint = (
+            ": numbers have one (decode_times=False keeps those of a file), texts too"
+            if pa.types.is_temporal(kind)
+            else ""
+        )
+        msg = f"column {column.name!r} of type {kind} has no form in FITS{hint}"
         raise UnsupportedFeature(msg)
     code = _FORMS["b" if dtype.kind == "b" else f"{dtype.kind}{dtype.itemsize}"]
     if code == "L" and cell and str(column.encoding.get("tform", "")).upper().endswith("X"):

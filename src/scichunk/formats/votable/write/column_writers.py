@@ -247,6 +247,9 @@ class VOTableColumnWriter:
                 if flat.null_count:
                     letters[np.asarray(flat.is_null())] = ord("?")
                 return letters
+            if flat.null_count and (self.variable or not self._whole_rows(flat)):
+                msg = "a null among the bits of a cell has no form: delete 'votable_datatype' from the encoding to write booleans"
+                raise FormatError(msg, part=f"column {self.name!r}")
             if self.variable and not self.cell:
                 return values.astype(np.uint8)
             return np.packbits(values.reshape(-1, max(1, self.size)), axis=1).reshape(-1)
