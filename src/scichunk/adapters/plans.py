@@ -199,8 +199,8 @@ def _sample_requests(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> tup
         if len(ranges) < len(region):
             continue
         numbers = np.ravel_multi_index(cast("Any", np.meshgrid(*ranges, indexing="ij")), index.grid.counts).reshape(-1)
-        lengths = index.lengths[numbers].astype(np.int64)
-        starts = index.starts[numbers].astype(np.int64)[lengths > 0]
+        starts, lengths = (table.astype(np.int64) for table in index.places(numbers))
+        starts = starts[lengths > 0]
         stops = starts + lengths[lengths > 0]
         fetches = plan_ranges(
             starts.tolist(), stops.tolist(), gap=gap, max_size=limits.range_max if reader.is_remote else 1 << 62

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.paged import PagedTable
 from scichunk.errors import FormatError
 from scichunk.sources.read_ahead import HeaderReader
 
@@ -104,6 +105,19 @@ class Directory:
             self._cached_values[code] = found
             self.reader.parsed_bytes += found.nbytes
         return self._cached_values[code]
+
+    def paged_table(self, code: int) -> PagedTable | None:
+        """Return a tag's values as a table that stays in the file; None where they are no unsigned integers.
+
+        Raises
+        ------
+        FormatError
+            If the values lie outside the file.
+        """
+        tag = self.tags.get(code)
+        if tag is None or tag.type not in _UNSIGNED:
+            return None
+        return PagedTable(self.reader.source, tag.start, _dtypes(_TYPES[tag.type], self.order)[0], tag.count)
 
     def get_integer(self, code: int, default: int) -> int:
         """Return the first value of a tag as an integer."""
