@@ -16,6 +16,7 @@ from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import DataWarning, FormatError, ScichunkError, located
 from scichunk.sources import Fingerprint, Location, locate
+from scichunk.sources.siblings import one_look
 from scichunk.warned import warn_caller
 
 __all__ = ["BAD", "Errors", "Found", "Headers", "Rules", "Stack", "open_first", "read_headers"]
@@ -159,7 +160,9 @@ def read_headers(
             numbers = np.flatnonzero(~alike).tolist()
         look = _HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
-        for number, found in zip(numbers, work_together(look, numbers, remote=remote), strict=True):
+        with one_look():
+            seen = work_together(look, numbers, remote=remote)
+        for number, found in zip(numbers, seen, strict=True):
             if isinstance(found, ScichunkError):
                 bad[number] = found
             else:
@@ -214,6 +217,10 @@ class _Pointing:
     """What places the pixels of the first of them; None if nobody looked."""
 
 
+_ALIKE: Final = _Pointing()
+"""Of nearly all files."""
+
+
 class _HeaderCheck:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
@@ -226,7 +233,7 @@ class _HeaderCheck:
         self._keep = len(stack.locations) <= options.get().cached_files
         self._signatures = {name: file.signature(array_id) for name, array_id in array_ids.items()}
 
-    def __call__(self, number: int) -> tuple[Fingerprint, _Pointing, list[str], Any] | ScichunkError:
+    def __call__(self, number: int) -> tuple[Fingerprint, _Pointing, Sequence[str], Any] | ScichunkError:
         """Open a file; return its version, where it points elsewhere, what it has that others may lack, and its label.
 
         An error that says why it is bad is returned, not raised, so that the others are looked at too.
@@ -236,7 +243,7 @@ class _HeaderCheck:
             with located(url=location.url):
                 file = first if number == self._stack.number else self._open(location)
                 label = None if self._label is None else self._label(file)
-                pointing = _Pointing() if file is first else self._compare(file)
+                pointing = _ALIKE if file is first else self._compare(file)
                 return file.fingerprint, pointing, self._optional(file), label
         except ScichunkError as error:
             return error
@@ -244,8 +251,8 @@ class _HeaderCheck:
     def _open(self, location: Location) -> OpenFile:
         return open_file(self._stack.format, location, keep=self._keep)
 
-    def _optional(self, file: OpenFile) -> list[str]:
-        return list(file.optional(self._group)) if self._group else []
+    def _optional(self, file: OpenFile) -> Sequence[str]:
+        return tuple(file.optional(self._group)) if self._group else ()
 
     def _compare(self, file: OpenFile) -> _Pointing:
         first, elsewhere, sky = self._stack.first, "", None
@@ -260,4 +267,4 @@ class _HeaderCheck:
                 raise FormatError(msg)
             elsewhere = elsewhere or mine.pointing_difference(theirs)
             sky = sky or theirs.sky
-        return _Pointing(elsewhere, sky)
+        return _Pointing(elsewhere, sky) if elsewhere or sky else _ALIKE
