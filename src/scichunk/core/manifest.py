@@ -14,6 +14,8 @@ from scichunk import options
 from scichunk.core.batches import Batch
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.paged import Numbers, PagedTable, load_async, look_up
+from scichunk.core.placing import bounding_slice
+from scichunk.core.selection import Piece
 
 __all__ = ["BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec"]
 
@@ -160,6 +162,21 @@ class ChunkManifest:
             return cast("tuple[Mapping[int, int], Mapping[int, int]]", (self.starts, self.lengths))
         starts, lengths = self.places(numbers)
         return dict(zip(numbers, starts.tolist(), strict=True)), dict(zip(numbers, lengths.tolist(), strict=True))
+
+    def needed(self, pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+        """Return the byte ranges that pieces of chunks need, where nothing is in the cache: for plans."""
+        numbers, codec = [self.grid.flat(piece.chunk) for piece in pieces], self.codec
+        starts, lengths = (table.tolist() for table in self.places(numbers))
+        subrange, found = getattr(codec, "subrange", None), []
+        for piece, start, length in zip(pieces, starts, lengths, strict=True):
+            part = None
+            if subrange is not None and codec.partial:
+                edges = (self.grid.bounds(axis, i) for axis, i in enumerate(piece.chunk))
+                part = subrange(tuple(b - a for a, b in edges), tuple(bounding_slice(s) for s in piece.source))
+            first, last = part or (0, length)
+            if length:
+                found.append((start + first, start + min(last, length)))
+        return found
 
     async def load_async(self, numbers: Sequence[int]) -> None:
         """Fetch what :meth:`places` will want of tables that stay in the file, without blocking the event loop."""
