@@ -70,6 +70,8 @@ class Options:
     """Seconds before the first retry; doubles each time."""
     timeout: float = 60.0
     """Seconds that one remote request may take."""
+    parallel_headers: int = 20_000
+    """Stacks of as many local files have their headers read by all cores, in processes of their own."""
     cached_files: int = 256
     """How many opened files (headers, indexes) one process remembers."""
     cached_file_bytes: int = 1 << 29
@@ -101,6 +103,7 @@ _ZERO_ALLOWED: Final = frozenset({
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
     "cached_files", "cached_file_bytes", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
+    "parallel_headers",
 })  # fmt: skip
 """Options that do not travel with readers."""
 _WORDS: Final = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 
@@ -12,6 +15,7 @@ from scichunk import options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index
 from scichunk.adapters.opening import Opened, expand_names, open_any
+from scichunk.adapters.scanning import Share, look_by_all_cores
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import DataWarning, FormatError, ScichunkError, located
@@ -19,7 +23,7 @@ from scichunk.sources import Fingerprint, Location, locate
 from scichunk.sources.siblings import one_look
 from scichunk.warned import warn_caller
 
-__all__ = ["BAD", "Errors", "Found", "Headers", "Rules", "Stack", "open_first", "read_headers"]
+__all__ = ["BAD", "Errors", "Found", "HeaderCheck", "Headers", "Rules", "Stack", "open_first", "read_headers", "serve"]
 
 Headers = Literal["all", "first"]
 Errors = Literal["raise", "warn", "ignore"]
@@ -158,10 +162,13 @@ def read_headers(
             marks, optional = list(stack.index.marks), stack.index.optional(rules.group)
             marks[stack.number] = stack.first.file.fingerprint
             numbers = np.flatnonzero(~alike).tolist()
-        look = _HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
+        look = HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
         with one_look():
-            seen = work_together(look, numbers, remote=remote)
+            if remote or label is not None or len(numbers) < options.get().parallel_headers:
+                seen = work_together(look, numbers, remote=remote)
+            else:
+                seen = look_by_all_cores(look, numbers)
         for number, found in zip(numbers, seen, strict=True):
             if isinstance(found, ScichunkError):
                 bad[number] = found
@@ -221,7 +228,7 @@ _ALIKE: Final = _Pointing()
 """Of nearly all files."""
 
 
-class _HeaderCheck:
+class HeaderCheck:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
     def __init__(
@@ -248,6 +255,14 @@ class _HeaderCheck:
         except ScichunkError as error:
             return error
 
+    def share(self, numbers: Sequence[int]) -> Share:
+        """What another process must know to look at some of the files."""
+        stack, names = self._stack, [str(self._stack.locations[n].target) for n in numbers]
+        first = stack.first
+        return Share(
+            stack.format, first.location, first.file.fingerprint, dict(self._array_ids), self._group, names, options.take_snapshot()
+        )  # fmt: skip
+
     def _open(self, location: Location) -> OpenFile:
         return open_file(self._stack.format, location, keep=self._keep)
 
@@ -268,3 +283,20 @@ class _HeaderCheck:
             elsewhere = elsewhere or mine.pointing_difference(theirs)
             sky = sky or theirs.sky
         return _Pointing(elsewhere, sky) if elsewhere or sky else _ALIKE
+
+
+def serve() -> None:
+    """Look at the share that is written to the standard input, and write what was found: what other processes run."""
+    share = cast("Share", pickle.load(sys.stdin.buffer))  # noqa: S301  # written by the process that has started this one
+    out, sys.stdout = sys.stdout.buffer, sys.stderr  # what libraries print is no answer
+    with warnings.catch_warnings(record=True) as told, options.frozen(share.limits):
+        warnings.simplefilter("always")
+        first = open_any(share.format, share.first)
+        if first.file.fingerprint != share.version:
+            sys.exit("the first file has changed")
+        locations = [share.first, *map(Location, share.names)]
+        look = HeaderCheck(Stack(share.format, locations, first, 0, {}), share.array_ids, share.group, None)
+        with one_look():
+            found = [look(n) for n in range(1, len(locations))]
+    out.write(pickle.dumps((found, [(str(one.message), one.category) for one in told])))
+    out.flush()
