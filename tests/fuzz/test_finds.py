@@ -322,3 +322,38 @@ def test_a_palette_of_no_columns():
     size = int.from_bytes(data[at - 4 : at], "big")
     data = data[: at + 4] + bytes([0, 0, 0, 0]) * ((size - 8) // 4) + data[at + size - 4 :]
     assert scichunk.from_jpeg2000(data).shape == scichunk.from_jpeg2000(data, expand=True).shape
+
+
+@pytest.mark.parametrize(
+    "values, nulls",
+    [
+        ('<VALUES null="1"/><VALUES null="2"/>', [False, True]),
+        ('<VALUES type="legal" null="1"/><VALUES type="actual"><MIN value="0"/></VALUES>', [True, False]),
+        ('<VALUES type="actual"/><VALUES type="legal" null="2"/>', [False, True]),
+    ],
+)
+def test_two_domains_of_a_column(values, nulls):
+    """The last null that is declared counts; that they differ is told."""
+    document = doc(
+        "<TR><TD>1</TD></TR><TR><TD>2</TD></TR>", f'<FIELD name="a" datatype="int">{values}</FIELD>'
+    ).encode()
+    assert scichunk.read_votable(document).compute()["a"].isna().tolist() == nulls
+    with xr.open_dataset(io.BytesIO(document), engine="votable") as found:
+        assert ("for null" in str(found.attrs.get("votable_warnings"))) == (values.count("null") == 2)
+
+
+def test_integers_of_compressed_images_that_are_scaled_all_the_same():
+    """ZSCALE is for floating point, but astropy and cfitsio scale whatever has it."""
+    image = np.random.default_rng(3).normal(100, 9, (12, 14)).astype("f4")
+    made = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, compression_type="RICE_1", quantize_level=4)])
+    file = io.BytesIO()
+    made.writeto(file)
+    data = file.getvalue()
+    assert data.count(b"ZBITPIX =                  -32") == 1
+    data = data.replace(b"ZBITPIX =                  -32", b"ZBITPIX =                   32")
+    with fits.open(io.BytesIO(data)) as hdus:
+        want = hdus[1].data.copy()
+    found = scichunk.from_fits(data).compute()
+    assert found.dtype == want.dtype.newbyteorder("=")
+    np.testing.assert_array_equal(found, want)
+    assert abs(found.astype(float) - image).max() < 9

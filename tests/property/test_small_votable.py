@@ -36,7 +36,7 @@ def markup(draw):
             b"<TR>"
             + b"".join(c % draw(text) if b"%s" in c else c for c in found)
             + b"</TR>"
-            + draw(st.sampled_from([b"", b"\n", b" "]))
+            + draw(st.sampled_from([b"", b"\n", b" ", b"<!-- a --> <!--b-->\n<!---->"]))
         )
     data = b"".join(rows).replace(b"</", b"</" + prefix).replace(b"<T", b"<" + prefix + b"T")
     for _ in range(draw(st.integers(0, 3))):

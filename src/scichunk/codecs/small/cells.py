@@ -19,6 +19,8 @@ Ints = npt.NDArray[np.int64]
 
 _ROW, _CELL, _CELL_END, _ROW_END, _EMPTY, _OTHER = range(6)
 _SPACE: Final = re.compile(rb"[ \n\r\t]*")
+_BETWEEN: Final = re.compile(rb"(?:[ \n\r\t]++|<!--(?:[^-]++|-(?!-))*+-->)*+")
+"""White space and whole comments: there may be hundreds of thousands, of which each would cost microseconds."""
 _CLASSES: Final = tuple(CLASS.tolist())
 _MARKS: Final = CLASS.tobytes()
 
@@ -183,6 +185,12 @@ def _space(text: bytes, at: int) -> int:
     return found.end() if found else at
 
 
+def _between(text: bytes, at: int, limit: int) -> int:
+    """Place behind the white space that begins here, and behind the comments too if that is no further than the limit."""
+    found = _BETWEEN.match(text, at)
+    return found.end() if found and found.end() <= limit else _space(text, at)
+
+
 def _tag(text: bytes, at: int, close: int, letter: int, prefix: bytes) -> int:
     """Place behind the tag ``T`` + letter (of a start tag: its ``>``, or ``/>``); -1: another, -2: data end, -3: attributes."""
     at += 1 + close
@@ -279,7 +287,7 @@ def tokenize_rows(
     wanted = np.flatnonzero(slots[:columns] >= 0)
     row = 0
     while row < most:
-        at = _space(text, at)
+        at = _between(text, at, limit)
         if at >= limit or at >= len(text):
             return row, at, DONE, 0
         first, last = plain.run(at)

@@ -140,8 +140,10 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
     grid = ChunkGrid(shape, tile_shape(hdu))
     table = _read_table(hdu, source, grid.size)
     starts, lengths, kinds = _read_tile_descriptors(table)
-    if hdu.bitpix > 0 and "ZBLANK" in table.fields:
-        msg = "integers with a column ZBLANK"
+    # Integers are not quantized (section 10.2), but libraries scale them by these all the same.
+    odd = [n for n in ("ZBLANK", "ZSCALE", "ZZERO") if n in table.fields or (n in cards and n != "ZBLANK")]
+    if hdu.bitpix > 0 and odd:
+        msg = f"integers with {' and '.join(odd)}"
         raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")

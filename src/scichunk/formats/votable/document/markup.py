@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "SLACK_BYTES",
     "Body",
     "Span",
+    "blanked",
     "declared_encoding",
     "find_bytes",
     "find_end",
@@ -26,6 +28,7 @@ __all__ = [
     "is_near",
     "next_body",
     "read_bytes",
+    "without_oddities",
 ]
 
 SLACK_BYTES: Final = 32
@@ -40,6 +43,8 @@ _OPEN: Final = re.compile(
     rb"|<(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?P<name>TABLEDATA|STREAM)(?=[\s/>])(?P<attributes>(?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)>"
 )
 _INSIDE: Final = re.compile(rb"<!--|<!\[CDATA\[|<\?|</(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?:TABLEDATA|STREAM)\s*>")
+_COMMENTS: Final = re.compile(rb"(?:\s*+<!--(?:[^-]++|-(?!-))*+-->)++")
+"""Comments with nothing between them, which are passed together: there may be hundreds of thousands."""
 _CLOSERS: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
 
 Span = tuple[int, int]
@@ -233,6 +238,8 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
             here = data.find(closer, found.end())
             finish = start + here if here >= 0 else find_bytes(source, closer, start + found.end(), stop)
             resume = finish + len(closer) if finish >= 0 else stop
+            more = _COMMENTS.match(data, resume - start) if resume - start < len(data) else None
+            resume = start + more.end() if more is not None else resume
             odd.append((start + offset, resume))
             after = resume - start
         if declared < after:
@@ -241,6 +248,35 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
             instructed = _find_bytes(data, b"<?", after)
         if ended < after:
             ended = _find_bytes(data, ending, after)
+
+
+def blanked(data: npt.NDArray[np.uint8], spans: Sequence[Span]) -> npt.NDArray[np.uint8]:
+    """Return bytes with blanks in some spans; the same ones if there are none."""
+    if not spans:
+        return data
+    found = data.copy()
+    for first, last in spans:
+        found[first:last] = 32
+    found.flags.writeable = False  # as those of read_bytes
+    return found
+
+
+def without_oddities(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """Return bytes of a body, that begin outside of comments and the like, with blanks for these."""
+    text, spans, at = bytes(data), [], 0
+    declared, instructed = text.find(b"<!"), text.find(b"<?")
+    while declared >= 0 or instructed >= 0:
+        start = min(p for p in (declared, instructed) if p >= 0)
+        found = _INSIDE.match(text, start)
+        at = start + 1
+        if found is not None:
+            closer = _CLOSERS[found[0]]
+            end = text.find(closer, found.end())
+            at = end + len(closer) if end >= 0 else len(text)
+            spans.append((start, at))
+        declared = text.find(b"<!", at) if 0 <= declared < at else declared
+        instructed = text.find(b"<?", at) if 0 <= instructed < at else instructed
+    return blanked(data, spans)
 
 
 def _find_bytes(data: bytes, wanted: bytes, start: int) -> int:

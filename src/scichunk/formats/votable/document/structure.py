@@ -278,7 +278,7 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
         _parse_shape(known, arraysize, name, notes),
         element.attributes,
         element.child_text("DESCRIPTION"),
-        _parse_limit(values, "null"),
+        _parse_null(values, name, notes),
         _parse_limit(values, "MIN"),
         _parse_limit(values, "MAX"),
         tuple(_iterate_options(values)),
@@ -287,12 +287,17 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
     )
 
 
+def _parse_null(values: list[Element], name: str, notes: list[str]) -> str | None:
+    """The null that VALUES elements declare: a legal and an actual domain may both do so (VOTable 1.5, section 4.7)."""
+    found = list(dict.fromkeys(e.attributes["null"].strip() for e in values if "null" in e.attributes))
+    if len(found) > 1:
+        notes.append(f"{name}: VALUES declare {' and '.join(map(repr, found))} for null, of which the last counts")
+    return found[-1] if found else None
+
+
 def _parse_limit(values: list[Element], what: str) -> str | None:
     for element in values:
-        if what == "null":
-            if "null" in element.attributes:
-                return element.attributes["null"].strip()
-        elif (child := element.find_child(what)) is not None:
+        if (child := element.find_child(what)) is not None:
             return child.get("value")
     return None
 

@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs import ways
-from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, Span, find_oddities, is_near, read_bytes
+from scichunk.formats.votable.document.markup import (
+    SLACK_BYTES,
+    Body,
+    Span,
+    blanked,
+    find_oddities,
+    is_near,
+    read_bytes,
+)
 from scichunk.formats.votable.document.scan import Document
 
 __all__ = ["RowIndex"]
@@ -95,6 +103,12 @@ class RowIndex:
         i = bisect.bisect_right(self.odd, (offset, 1 << 62)) - 1
         return self.odd[i][1] if i >= 0 and self.odd[i][0] < offset < self.odd[i][1] else offset
 
+    def blank_oddities(self, data: npt.NDArray[np.uint8], start: int) -> npt.NDArray[np.uint8]:
+        """Return bytes that begin at ``start``, with blanks for comments and the like that were met so far: they may hold rows."""
+        spans = self.odd[max(0, bisect.bisect_right(self.odd, (start, 1 << 62)) - 1) :]
+        inside = [(max(0, first - start), last - start) for first, last in spans if first < start + data.size]
+        return blanked(data, [(first, last) for first, last in inside if last > 0])
+
     def _count_block(self) -> None:
         """Count the rows of the next block; what is unusual in it is found, and left out."""
         count_rows = ways.choose("text.cells").count_rows
@@ -112,10 +126,8 @@ class RowIndex:
                 self.document.complete = False
             after = max(after, resume)
             self.odd += spans
-            data = read_bytes(source, at, min(after + SLACK_BYTES, source.fingerprint.size)).copy()
-            # What looks like rows within comments is blanked out, and the block is counted again.
-            for first, last in spans:
-                data[first - at : last - at] = 32
+            # The block is counted again without what looks like rows within comments.
+            data = self.blank_oddities(read_bytes(source, at, min(after + SLACK_BYTES, source.fingerprint.size)), at)
             rows, _ = count_rows(pad_bytes(data, after - at), self.prefix)
         # the place first: others look without the lock
         self._rows.append(self._rows[-1] + rows)

@@ -15,7 +15,7 @@ from scichunk.codecs import ways
 from scichunk.codecs.text import states
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
-from scichunk.formats.votable.document.markup import Body, read_bytes
+from scichunk.formats.votable.document.markup import Body, read_bytes, without_oddities
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.rows.expat_rows import decode_cell, pad_cells, read_rows
@@ -28,6 +28,8 @@ __all__ = ["TableData"]
 
 _PIECE_BYTES: Final = 1 << 20
 """Markup that is read and decoded together: it and its cells stay in the processor's cache."""
+_BEFORE_BYTES: Final = 1 << 16
+"""Markup before a place far away that is looked at, so that one within a comment is known as such."""
 _MOST_CELLS: Final = 1 << 16
 
 Bytes = npt.NDArray[np.uint8]
@@ -162,8 +164,11 @@ class _SpanReader:
 
     def seek_row(self) -> None:
         """Go to the first row that begins at the place or behind it."""
+        index = self.table.index
         while self.offset < self.stop:
-            data = read_bytes(self.source, self.offset, min(self.body.stop, self.offset + self.piece))
+            before = 0 if index.near else min(_BEFORE_BYTES, self.offset - self.body.start)
+            data = read_bytes(self.source, self.offset - before, min(self.body.stop, self.offset + self.piece))
+            data = index.blank_oddities(data, self.offset) if index.near else without_oddities(data)[before:]
             found = _cells().find_row(data, 0, 0, self.prefix)
             if found >= 0:
                 self.offset += found
@@ -176,6 +181,7 @@ class _SpanReader:
         at, rows = self.table.index.place_before_offset(self.offset)
         if self.offset > at:
             data = read_bytes(self.source, at, min(self.offset + 32, self.source.fingerprint.size))
+            data = self.table.index.blank_oddities(data, at)
             size = self.offset - at + 32
             data = data if data.size >= size else np.concatenate([data, np.zeros(size - data.size, np.uint8)])
             rows += _cells().count_rows(data, self.prefix)[0]
@@ -189,7 +195,8 @@ class _SpanReader:
             data = read_bytes(self.source, self.offset, end)
             before = self.offset
             if skip:
-                at = _cells().find_row(data, 0, skip, self.prefix)
+                rows = self.table.index.blank_oddities(data, self.offset)
+                at = _cells().find_row(rows, 0, skip, self.prefix)
                 if at < 0:
                     size = self._enlarge_piece(size, end)
                     continue
