@@ -357,3 +357,16 @@ def test_integers_of_compressed_images_that_are_scaled_all_the_same():
     assert found.dtype == want.dtype.newbyteorder("=")
     np.testing.assert_array_equal(found, want)
     assert abs(found.astype(float) - image).max() < 9
+
+
+def test_an_index_of_tiles_that_has_one_under_another_number():
+    """TLM then leaves out a tile, which is there all the same."""
+    data = Path(DATA, "band_tlm_plt.jp2").read_bytes()
+    at = data.index(b"\xff\x55")
+    assert data[at + 5] >> 4 == 5  # tiles in one byte, lengths in four
+    want = scichunk.from_jpeg2000(data).compute()
+    for one, other in ((0, 1), (4, 2)):
+        entry = at + 6 + 5 * one
+        assert data[entry] == one
+        wrong = data[:entry] + bytes([other]) + data[entry + 1 :]
+        np.testing.assert_array_equal(scichunk.from_jpeg2000(wrong).compute(), want)

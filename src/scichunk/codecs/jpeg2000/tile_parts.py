@@ -81,7 +81,7 @@ def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True
     source
         The file.
     trust
-        Use TLM, if its lengths end at EOC.
+        Use TLM, if it has all tiles and its lengths end at EOC.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True
     lengths = codestream.header.lengths
     if trust and lengths and _ends_well(codestream, source, first + sum(n for _, n in lengths)):
         tiles = [t for t, _ in lengths]
-        if min(tiles) >= 0 and max(tiles) < codestream.tiles:
+        # Every tile has a tile-part (A.4.2): a TLM that leaves one out may have another in its place, and nobody would look there.
+        if min(tiles) >= 0 and max(tiles) < codestream.tiles and len(set(tiles)) == codestream.tiles:
             bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
             return _make_table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
     known = {} if source.is_cheap or codestream.tiles <= _MOST_CHAINS else _follow_chains(codestream, source, first)
