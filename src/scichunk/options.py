@@ -46,6 +46,8 @@ class Options:
     """What one read at the start of a file fetches; a well-formed COG opens with this alone."""
     max_header_bytes: int = 1 << 28
     """Most bytes of headers (tags, offset tables) that are read from one file."""
+    paged_index_bytes: int = 1 << 20
+    """Longest table of the places of a file's chunks that is read at once; of longer ones a read fetches the pages that it needs."""
     max_chunk_bytes: int = 1 << 31
     """Largest decoded native chunk (tile, strip)."""
     max_pages: int = 65_536
@@ -68,6 +70,8 @@ class Options:
     """Seconds before the first retry; doubles each time."""
     timeout: float = 60.0
     """Seconds that one remote request may take."""
+    parallel_headers: int = 20_000
+    """Stacks of as many local files have their headers read by all cores, in processes of their own."""
     cached_files: int = 256
     """How many opened files (headers, indexes) one process remembers."""
     cached_file_bytes: int = 1 << 29
@@ -99,10 +103,11 @@ class Options:
 
 _ZERO_ALLOWED: Final = frozenset({
     "retries", "retry_wait", "range_gap", "cached_files", "cached_file_bytes", "cached_tile_bytes", "warm_bytes", "scan_bytes",
-    "gdal_cache_bytes", "kernel_bytes",
+    "gdal_cache_bytes", "kernel_bytes", "paged_index_bytes",
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
     "cached_files", "cached_file_bytes", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
+    "parallel_headers",
 })  # fmt: skip
 """Options that do not travel with readers."""
 _WORDS: Final = {

@@ -176,7 +176,8 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(pa.py_buffer(bytes(content))))
+        # read_table would load the part of pyarrow for data sets of many files, in longer than all the rest takes.
+        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(bytes(content)))).read()
         head = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, KeyError, ValueError) as error:
         msg = "it is no index of scichunk.save_index"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,7 +16,7 @@ from scichunk.lru import LRU, memory_of
 from scichunk.sources.base import Fingerprint
 from scichunk.sources.local import has_ctime, stat_file, version_tag
 
-__all__ = ["find_existing", "with_siblings"]
+__all__ = ["find_existing", "one_look", "with_siblings"]
 
 _RACY_NS: Final = 2_500_000_000
 """A folder that changed so shortly before it was listed may have changed again within one tick of its file system's clock."""
@@ -34,6 +36,24 @@ class _Listing:
 _listings: LRU[_Listing] = LRU(
     lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="names in folders"
 )
+
+
+_looked: ContextVar[dict[str, frozenset[str] | None] | None] = ContextVar("scichunk_folders", default=None)
+"""Names in the folders that a scan of many files has looked at."""
+
+
+@contextlib.contextmanager
+def one_look() -> Iterator[None]:
+    """Look at each folder once within the block, however many files of it are opened.
+
+    A folder is looked at by its path, which on NFS and Lustre is a request to the metadata server. What comes beside a file meanwhile
+    is another version of it, which the read that follows notices.
+    """
+    token = _looked.set({})
+    try:
+        yield
+    finally:
+        _looked.reset(token)
 
 
 def find_existing(path: str, names: Sequence[str]) -> list[str]:
@@ -88,6 +108,15 @@ def with_siblings(fingerprint: Fingerprint, path: str, names: Sequence[str]) -> 
 
 def _names_in(folder: str) -> frozenset[str] | None:
     """Names in a folder: one look at its time instead of one for each name; None where each must be looked at."""
+    looked = _looked.get()
+    if looked is None:
+        return _look_at(folder)
+    if folder not in looked:
+        looked[folder] = _look_at(folder)
+    return looked[folder]
+
+
+def _look_at(folder: str) -> frozenset[str] | None:
     try:
         changed = os.stat(folder).st_mtime_ns
     except OSError:
