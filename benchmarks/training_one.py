@@ -210,7 +210,7 @@ def memory_of_blocks(path):
     """Most bytes of block buffers that were lent at once."""
     import scichunk
     from scichunk.training.plan import PlanOptions
-    from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, Reading, follow
+    from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, ReadAhead, follow
 
     lent, most = 0, 0
 
@@ -229,7 +229,7 @@ def memory_of_blocks(path):
     patches = scichunk.patches(path, SIZE)
     plan = patches.plan(PlanOptions(mix=4))
     places = Places(patches.samples.scenes[plan.numbers], patches.samples.corners[plan.numbers], plan.visits)
-    for _ in follow(patches.layers, patches.size, places, Reading(2, 2), (Watched(), KeptBlocks())):
+    for _ in follow(patches.layers, patches.size, places, ReadAhead(2, 2), (Watched(), KeptBlocks())):
         pass
     return {"most": most, "limit": 7 << 24}
 

@@ -46,6 +46,8 @@ class Options:
     """What one read at the start of a file fetches; a well-formed COG opens with this alone."""
     max_header_bytes: int = 1 << 28
     """Most bytes of headers (tags, offset tables) that are read from one file."""
+    paged_index_bytes: int = 1 << 20
+    """Longest table of the places of a file's chunks that is read at once; of longer ones a read fetches the pages that it needs."""
     max_chunk_bytes: int = 1 << 31
     """Largest decoded native chunk (tile, strip)."""
     max_pages: int = 65_536
@@ -68,6 +70,8 @@ class Options:
     """Seconds before the first retry; doubles each time."""
     timeout: float = 60.0
     """Seconds that one remote request may take."""
+    parallel_headers: int = 20_000
+    """Stacks of as many local files have their headers read by all cores, in processes of their own."""
     cached_files: int = 256
     """How many opened files (headers, indexes) one process remembers."""
     cached_file_bytes: int = 1 << 29
@@ -84,6 +88,10 @@ class Options:
     taken to be the only one until its end is met."""
     follow_hrefs: bool = False
     """Follow references of VOTables to data beyond the folder or host of the document."""
+    trust_ctime: bool = True
+    """Take a local file for another one where its ``ctime`` has changed and its size and date have not: a file of equal length was put
+    in its place and given its date, or its name, links or permissions are others. Turn it off where a backup, or a storage that moves
+    files to tape, changes the ``ctime`` of what stays the same."""
     kernel_bytes: int = 1 << 22
     """Bytes of one kind of data that a process decodes with libraries that are loaded anyway, before it loads compiled code for
     the rest: loading takes half a second, and compiling, where nothing is in the cache yet, some seconds."""
@@ -95,10 +103,11 @@ class Options:
 
 _ZERO_ALLOWED: Final = frozenset({
     "retries", "retry_wait", "range_gap", "cached_files", "cached_file_bytes", "cached_tile_bytes", "warm_bytes", "scan_bytes",
-    "gdal_cache_bytes", "kernel_bytes",
+    "gdal_cache_bytes", "kernel_bytes", "paged_index_bytes",
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
     "cached_files", "cached_file_bytes", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
+    "parallel_headers",
 })  # fmt: skip
 """Options that do not travel with readers."""
 _WORDS: Final = {

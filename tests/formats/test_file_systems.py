@@ -50,6 +50,8 @@ def test_system_calls_of_a_stack(tmp_path, pytestconfig):
     assert opened["scan"] == 10
     assert opened["first"] == opened["again"] == 0
     assert by_path["scan"] == by_path["first"] == by_path["again"] == 0
+    # The folder, of which files beside them would be: once a scan, however many files it has.
+    assert sum("stat" in line and f'"{tmp_path}"' in line for line in parts["scan"]) <= 2
 
 
 def test_names_that_cannot_be():

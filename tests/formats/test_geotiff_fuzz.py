@@ -38,6 +38,13 @@ def test_damaged_headers(path):
     run(path, 150, 1)
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@pytest.mark.timeout(120)
+def test_damaged_headers_and_an_index_in_pages(path):
+    with scichunk.options.set(paged_index_bytes=0):
+        run(path, 50, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_damage_anywhere(path):

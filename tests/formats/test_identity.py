@@ -320,6 +320,172 @@ def test_a_changed_sibling_is_an_error_while_computing(with_sidecars):
         array.compute()
 
 
+def test_a_sibling_that_was_given_its_old_date_is_seen(with_sidecars):
+    before = xr.open_dataset(with_sidecars, engine="geotiff")  # and stays open, so that the file is kept
+    x, name = float(before.x[0]), scichunk.from_geotiff(with_sidecars).name
+    world = with_sidecars.with_suffix(".tfw")
+    lines = world.read_text().split()
+    lines[4] = str(float(lines[4]) + 1).ljust(len(lines[4]))[: len(lines[4])]
+    put_in_place(world, "\n".join(lines).ljust(world.stat().st_size).encode())
+    with xr.open_dataset(with_sidecars, engine="geotiff") as after:
+        assert float(after.x[0]) == pytest.approx(x + 1)
+    assert scichunk.from_geotiff(with_sidecars).name != name
+    before.close()
+
+
+# -- another file of equal length and date --------------------------------------------------------------------------------------
+
+
+def put_in_place(path, data):
+    """Write over a file, and put its date back."""
+    found = path.stat()
+    assert found.st_size == len(data)
+    path.write_bytes(data)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def move_upon(path, data):
+    """Replace a file by another one of its date."""
+    new = path.with_suffix(".new")
+    new.write_bytes(data)
+    os.utime(new, ns=(path.stat().st_atime_ns, path.stat().st_mtime_ns))
+    new.replace(path)
+
+
+def move_upon_a_linked_one(path, data):
+    os.link(path, path.with_suffix(".linked"))
+    move_upon(path, data)
+
+
+def rename_and_put(path, data):
+    """Put another file of its date where one was that has another name now."""
+    date = path.stat().st_mtime_ns
+    path.rename(path.with_suffix(".away"))
+    path.write_bytes(data)
+    os.utime(path, ns=(date, date))
+
+
+REPLACEMENTS = [put_in_place, move_upon, move_upon_a_linked_one, rename_and_put]
+READERS = {
+    "fits": (lambda v: fits_bytes(v, (40, 40)), lambda p: scichunk.from_fits(p, chunks="native")),
+    "tif": (tif_bytes, lambda p: scichunk.from_geotiff(p, chunks="native")),
+    "tif by rasterio": (tif_bytes, lambda p: scichunk.from_geotiff(p, reader="reference")),
+    "fits by astropy": (lambda v: fits_bytes(v, (40, 40)), lambda p: scichunk.from_fits(p, reader="reference")),
+    "stack": (lambda v: fits_bytes(v, (40, 40)), lambda p: scichunk.from_fits_files([p])),
+    "expanded": (lambda v: gzip.compress(fits_bytes(v, (40, 40)), 0, mtime=0), scichunk.from_fits),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize("replace", REPLACEMENTS)
+def test_another_file_of_equal_length_and_date(tmp_path, replace, kind):
+    make, open_array = READERS[kind]
+    path = tmp_path / "a.dat"
+    path.write_bytes(make(1))
+    array = open_array(path)
+    assert np.asarray(array[..., :1, :1]).max() == 1
+    replace(path, make(2))
+    again = open_array(path)
+    assert again.name != array.name
+    assert (np.asarray(again) == 2).all()
+    travelled = pickle.loads(pickle.dumps(array))
+    scichunk.clear_caches()
+    for reader in (array, travelled):
+        with pytest.raises(scichunk.errors.SourceError, match=r"changed since it was opened.*trust_ctime=False"):
+            reader.compute()
+
+
+def test_datasets_of_two_versions_are_computed_together(tmp_path):
+    """Dask takes arrays of one name for one: xarray would name both after the path and its date."""
+    path = tmp_path / "a.fits.gz"
+    path.write_bytes(gzip.compress(fits_bytes(1, (40, 40)), 0, mtime=0))
+    old = xr.open_dataset(path, engine="fits", chunks={})
+    old.data[:1].load()  # what was expanded is kept
+    move_upon(path, gzip.compress(fits_bytes(2, (40, 40)), 0, mtime=0))
+    new = xr.open_dataset(path, engine="fits", chunks={})
+    for pair in ((old, new), (new, old)):
+        found = [float(v) for v in dask.compute(*(ds.data.max() for ds in pair))]
+        assert found == [1 if ds is old else 2 for ds in pair]
+    assert xr.open_dataset(path, engine="fits", chunks={}).data.data.name == new.data.data.name != old.data.data.name
+
+
+def test_objects_of_two_versions_are_computed_together():
+    versions = [fits_bytes(v, (40, 40)) for v in (1, 2)]
+    fs = fsspec.filesystem("memory")
+    found = []
+    for data in versions:
+        fs.pipe("/versions/a.fits", data)
+        found.append(xr.open_dataset("memory://versions/a.fits", engine="fits", chunks={}))
+    assert found[0].data.data.name != found[1].data.data.name
+
+
+def test_rows_beside_a_document_are_part_of_its_version(tmp_path):
+    """The document stays as it is; the file that its stream refers to is another one."""
+    fields = '<FIELD name="a" datatype="int"/>'
+    rows = '<DATA><BINARY><STREAM href="rows.bin"/></BINARY></DATA>'
+    path, beside = tmp_path / "a.vot", tmp_path / "rows.bin"
+    path.write_text(f'<VOTABLE version="1.4"><RESOURCE><TABLE nrows="200">{fields}{rows}</TABLE></RESOURCE></VOTABLE>')
+    open_all = [
+        lambda: scichunk.read_votable(path).a,
+        lambda: scichunk.from_votable(path, "a"),
+        lambda: xr.open_dataset(path, engine="votable", chunks={}).a.data,
+    ]
+    before = []
+    for value, replace in ((1, type(path).write_bytes), (2, put_in_place), (3, type(path).write_bytes), (4, move_upon)):
+        replace(beside, np.full(200, value, ">i4").tobytes())
+        found = [make() for make in open_all]
+        for array in found:
+            assert set(np.asarray(array.compute())) == {value}
+        if before:
+            scichunk.clear_caches()
+            for old, new in zip(before, found, strict=True):
+                assert dask.base.tokenize(old) != dask.base.tokenize(new)
+                with pytest.raises(scichunk.errors.SourceError, match=r"changed.*rows\.bin"):
+                    pickle.loads(pickle.dumps(old)).compute(scheduler="synchronous")
+                assert set(np.asarray(new.compute())) == {value}
+        before = found
+
+
+@pytest.mark.parametrize("change", ["permissions", "a link", "a name"])
+def test_a_status_that_changes_may_be_passed_over(tmp_path, change):
+    path = tmp_path / "a.fits"
+    path.write_bytes(fits_bytes(3, (40, 40)))
+    with scichunk.options.set(trust_ctime=False):
+        careless = scichunk.from_fits(path)
+    careful = scichunk.from_fits(path)
+    assert (careless[:1] == careful[:1]).all().compute()
+    if change == "permissions":
+        path.chmod(0o640)
+    elif change == "a link":
+        os.link(path, tmp_path / "b.fits")
+    else:
+        path.rename(tmp_path / "b.fits")
+    with pytest.raises(scichunk.errors.SourceError, match="ctime"):
+        careful.compute()
+    assert (np.asarray(careless) == 3).all()
+    if change != "a name":  # which a process that opens the file now cannot find
+        travelled = pickle.loads(pickle.dumps(careless))
+        scichunk.clear_caches()
+        assert (np.asarray(travelled) == 3).all()
+
+
+def test_a_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.fits"
+    path.write_bytes(fits_bytes(1, (100, 100)))
+    array = scichunk.from_fits(path)
+    read, new = os.preadv, fits_bytes(2, (100, 100))
+
+    def read_while_somebody_writes(*arguments):
+        got = read(*arguments)
+        path.write_bytes(new)
+        os.utime(path, ns=(1, 1))
+        return got
+
+    monkeypatch.setattr(os, "preadv", read_while_somebody_writes)
+    with pytest.raises(scichunk.errors.SourceError, match="changed"):
+        array.compute(scheduler="synchronous")
+
+
 # -- one flight -----------------------------------------------------------------------------------------------------------------
 
 

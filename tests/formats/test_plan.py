@@ -1,5 +1,7 @@
 """``scichunk.plan`` says before what ``scichunk.profile`` counts then."""
 
+from pathlib import Path
+
 import dask
 import dask.array as da
 import numpy as np
@@ -8,6 +10,7 @@ import xarray as xr
 
 import scichunk
 from scichunk.adapters.cli import main
+from scichunk.testing import RangeServer
 from tests.formats.test_reduce import write_tiff
 
 
@@ -46,6 +49,57 @@ def reading_of(array):
     from scichunk.adapters.dask.native import find_reader
 
     return find_reader(array).grid
+
+
+DATA = Path(__file__).parents[2] / "test_data"
+KINDS = {
+    "GeoTIFF": lambda: scichunk.from_geotiff(DATA / "scene_deflate.tif", chunks="native"),
+    "GeoTIFF, large chunks": lambda: scichunk.from_geotiff(DATA / "scene_deflate.tif", chunks=(4, 128, 256)),
+    "GeoTIFF, strips": lambda: scichunk.from_geotiff(DATA / "pages_lzw.tif", chunks="native"),
+    "GeoTIFF by the reference": lambda: scichunk.from_geotiff(DATA / "scene_deflate.tif", reader="reference"),
+    "FITS image": lambda: scichunk.from_fits(DATA / "cube.fits", chunks=(1, 5, 12, 32)),
+    "FITS, scaled": lambda: scichunk.from_fits(DATA / "scaled.fits", chunks="native"),
+    "FITS, RICE": lambda: scichunk.from_fits(DATA / "compressed.fits", chunks="native"),
+    "JPEG 2000": lambda: scichunk.from_jpeg2000(DATA / "bgr.jp2", chunks="native"),
+    "JPEG 2000 with TLM and PLT": lambda: scichunk.from_jpeg2000(DATA / "band_tlm_plt.jp2", chunks="native"),
+    "HTJ2K": lambda: scichunk.from_jpeg2000(DATA / "high_throughput.jph", chunks="native"),
+    "stack": lambda: scichunk.from_files([DATA / "dem_2024-01-01.tif"] * 5, chunks="native"),
+    "stack, merged": lambda: scichunk.from_files([DATA / "dem_2024-01-01.tif"] * 5, chunks=(2, 1, 128, 128)),
+    "VOTable": lambda: scichunk.from_votable(DATA / "stars.vot", "ra"),
+    "VOTable, all columns": lambda: xr.open_dataset(DATA / "stars.vot", engine="votable", chunks={}),
+    "FITS table": lambda: xr.open_dataset(DATA / "catalogue.fits", engine="fits", chunks={})[["ra", "dec"]],
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_files(kind):
+    array = KINDS[kind]()
+    readings = scichunk.plan(array).readings
+    if kind.startswith(("JPEG", "HTJ2K")):
+        scichunk.clear_caches()  # what the plan has decoded would be taken from the cache
+        array = KINDS[kind]()
+        array[..., :1, :1].compute(scheduler="sync")  # where its tiles lie
+    total = counted(array)
+
+    def planned(name):
+        return sum(getattr(reading, name) for reading in readings)
+
+    assert planned("tasks") == (3 if kind == "stack, merged" else total["reads"])
+    assert planned("decoded") == pytest.approx(total["decoded"], rel=0.05)  # texts are counted as pointers
+    if "reference" not in kind:
+        assert planned("requests") == pytest.approx(total["requests"], abs=1)
+        assert planned("bytes") == pytest.approx(total["fetched"], rel=0.05)
+        assert total["hits"] == 0
+
+
+def test_over_http():
+    with RangeServer({"scene.tif": (DATA / "scene_deflate.tif").read_bytes()}) as server:
+        array = scichunk.from_geotiff(server.url("scene.tif"), chunks=(4, 128, 256))
+        (reading,) = scichunk.plan(array, measure=False).readings
+        server.reset()
+        total = counted(array)
+        assert reading.requests == total["requests"] == server.requests
+        assert reading.bytes == total["fetched"] == server.bytes_sent
 
 
 def test_repeated_decoding_is_seen(scene):

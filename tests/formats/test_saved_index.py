@@ -72,6 +72,22 @@ def test_a_changed_file_is_an_error_when_it_is_read(files, index):
     assert scichunk.from_files(index)[0].compute().max() == 1  # the first is looked at when the stack is opened
 
 
+def test_an_index_outlives_changed_permissions(files, index):
+    """Within the life of an index, backups and permissions change the ctime of files that stay the same."""
+    for name in files:
+        os.chmod(name, 0o640)
+    assert scichunk.save_index(files, index, append=True) == 0
+    scichunk.clear_caches()
+    stack = scichunk.from_files(index, chunks="native")
+    assert stack.compute().shape == (6, 2, 20, 30)
+    for name in files:
+        os.chmod(name, 0o600)
+    assert pickle.loads(pickle.dumps(stack)).compute().shape == (6, 2, 20, 30)
+    assert scichunk.open_stack(index).load().sizes["file"] == 6
+    window = pickle.dumps(scichunk.from_files(index, chunks="native")[:1])
+    assert len(window) < len(pickle.dumps(scichunk.from_files(files * 20, chunks="native")[:1]))
+
+
 def test_appending(files, index, tmp_path):
     more = write_tiff(tmp_path / "f6.tif", np.full((2, 20, 30), 7, "u2"), nodata=0)
     write_tiff(files[1], np.full((2, 20, 30), 5, "u2"), nodata=0, compress="lzw")

@@ -211,13 +211,15 @@ def test_each_block_is_read_once_and_few_are_held(scene):
             super().give(buffers)
 
     from scichunk.training.plan import PlanOptions
-    from scichunk.training.reading import KeptBlocks, Places, Reading, follow
+    from scichunk.training.reading import KeptBlocks, Places, ReadAhead, follow
 
     for mix, ahead in ((1, 0), (3, 1), (4, 2)):
         Watched.made = Watched.most = 0
         plan = p.plan(PlanOptions(mix=mix))
         places = Places(p.samples.scenes[plan.numbers], p.samples.corners[plan.numbers], plan.visits)
-        assert sum(1 for _ in follow(p.layers, p.size, places, Reading(2, ahead), (Watched(), KeptBlocks()))) == len(p)
+        assert sum(1 for _ in follow(p.layers, p.size, places, ReadAhead(2, ahead), (Watched(), KeptBlocks()))) == len(
+            p
+        )
         assert Watched.made == 0
         assert Watched.most <= mix + ahead + 1
 

@@ -9,8 +9,9 @@ from scichunk.core.registry import FormatSpec
 def raises(head): raise RuntimeError("sniff of a bad plug-in")
 nothing = lambda: None
 sniffs = FormatSpec("sniffs", "a bad sniff", (".bad",), raises, "nowhere")
+taken = FormatSpec("geotiff", "a name that is taken", (".tif",), lambda head: True, "nowhere", priority=9)
 listed = FormatSpec("listed", "suffixes of the wrong type", [".bad"], raises, "nowhere")
-good = lambda: FormatSpec("good", "a good one", (".good",), lambda head: head[:4] == b"GOOD", "nowhere")
+good = twice = lambda: FormatSpec("good", "a good one", (".good",), lambda head: head[:4] == b"GOOD", "nowhere")
 """
 PROGRAM = """
 import warnings
@@ -35,15 +36,19 @@ BROKEN = {
     "nothing": "bad_formats:nothing",
     "listed": "bad_formats:listed",
     "sniffs": "bad_formats:sniffs",
+    "leaves": "a_script",
+    "taken": "bad_formats:taken",
+    "twice": "bad_formats:twice",
 }
 
 
 def test_broken_plugins_are_named_and_left_out(tmp_path):
     (tmp_path / "bad_formats.py").write_text(MODULE)
+    (tmp_path / "a_script.py").write_text("import sys\nsys.exit(3)\n")
     info = tmp_path / "bad_formats-1.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-formats\nVersion: 1\n")
-    points = {**BROKEN, "good": "bad_formats:good"}
+    points = {"good": "bad_formats:good", **BROKEN}
     lines = "\n".join(f"{name} = {where}" for name, where in points.items())
     (info / "entry_points.txt").write_text(f"[scichunk.formats]\n{lines}\n")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])

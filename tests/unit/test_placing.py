@@ -64,6 +64,24 @@ def test_other_annotations_are_kept():
     assert sorted(values, key=repr) == [(3, "big")] * 4 + [(None, None)] * 4
 
 
+def test_names_of_spans_keep_nothing_apart():
+    array = scichunk.from_geotiff("test_data/scene_deflate.tif", chunks="native")
+    name = {"name": ("calibrate",), "ids": ("1",)}
+    with dask.annotate(span=name):
+        named = array + 1
+    from dask.array.optimization import optimize as plain
+
+    graphs = [how(named.__dask_graph__(), named.__dask_keys__()) for how in (plain, optimize)]
+    assert graphs[0].keys() == graphs[1].keys()
+    with dask.annotate(span=name), on("big"):
+        both = array.map_blocks(np.negative)
+        both = both + 1
+    count = len(both.__dask_keys__()[0]) * len(both.__dask_keys__()[0][0])
+    assert marks(both) == {None: count, "big": count}
+    (layer,) = optimize(both.__dask_graph__(), both.__dask_keys__()).layers.values()
+    assert sum(layer.annotations["span"](key) == name for key in layer) == count
+
+
 def test_windows_reach_the_reader():
     plain, asked = Asked(), Asked()
     expected = da.from_array(plain, chunks=32, asarray=False)[3:20, 40:50][::2] + 1

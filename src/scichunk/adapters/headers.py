@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 
 from scichunk import options
 from scichunk.adapters.files import Files, work_together
-from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index
+from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index, versions_of_an_index
 from scichunk.adapters.opening import Opened, expand_names, open_any
+from scichunk.adapters.scanning import Share, look_by_all_cores
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import DataWarning, FormatError, ScichunkError, located
 from scichunk.sources import Fingerprint, Location, locate
+from scichunk.sources.siblings import one_look
 from scichunk.warned import warn_caller
 
-__all__ = ["BAD", "Errors", "Found", "Headers", "Rules", "Stack", "open_first", "read_headers"]
+__all__ = ["BAD", "Errors", "Found", "HeaderCheck", "Headers", "Rules", "Stack", "open_first", "read_headers", "serve"]
 
 Headers = Literal["all", "first"]
 Errors = Literal["raise", "warn", "ignore"]
@@ -95,7 +101,8 @@ def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options
     bad: dict[int, ScichunkError] = {}
     for number, location in enumerate(locations):
         try:
-            opened = open_any(format_name, location)
+            with nullcontext() if index is None else versions_of_an_index():
+                opened = open_any(format_name, location)
         except ScichunkError as error:
             if rules.errors == "raise":
                 raise
@@ -157,9 +164,14 @@ def read_headers(
             marks, optional = list(stack.index.marks), stack.index.optional(rules.group)
             marks[stack.number] = stack.first.file.fingerprint
             numbers = np.flatnonzero(~alike).tolist()
-        look = _HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
+        look = HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
-        for number, found in zip(numbers, work_together(look, numbers, remote=remote), strict=True):
+        with one_look():
+            if remote or label is not None or len(numbers) < options.get().parallel_headers:
+                seen = work_together(look, numbers, remote=remote)
+            else:
+                seen = look_by_all_cores(look, numbers)
+        for number, found in zip(numbers, seen, strict=True):
             if isinstance(found, ScichunkError):
                 bad[number] = found
             else:
@@ -214,7 +226,11 @@ class _Pointing:
     """What places the pixels of the first of them; None if nobody looked."""
 
 
-class _HeaderCheck:
+_ALIKE: Final = _Pointing()
+"""Of nearly all files."""
+
+
+class HeaderCheck:
     """Looks at files one by one: compares their arrays with those of the first, and reads their labels."""
 
     def __init__(
@@ -226,7 +242,7 @@ class _HeaderCheck:
         self._keep = len(stack.locations) <= options.get().cached_files
         self._signatures = {name: file.signature(array_id) for name, array_id in array_ids.items()}
 
-    def __call__(self, number: int) -> tuple[Fingerprint, _Pointing, list[str], Any] | ScichunkError:
+    def __call__(self, number: int) -> tuple[Fingerprint, _Pointing, Sequence[str], Any] | ScichunkError:
         """Open a file; return its version, where it points elsewhere, what it has that others may lack, and its label.
 
         An error that says why it is bad is returned, not raised, so that the others are looked at too.
@@ -236,16 +252,25 @@ class _HeaderCheck:
             with located(url=location.url):
                 file = first if number == self._stack.number else self._open(location)
                 label = None if self._label is None else self._label(file)
-                pointing = _Pointing() if file is first else self._compare(file)
+                pointing = _ALIKE if file is first else self._compare(file)
                 return file.fingerprint, pointing, self._optional(file), label
         except ScichunkError as error:
             return error
 
-    def _open(self, location: Location) -> OpenFile:
-        return open_file(self._stack.format, location, keep=self._keep)
+    def share(self, numbers: Sequence[int]) -> Share:
+        """What another process must know to look at some of the files."""
+        stack, names = self._stack, [str(self._stack.locations[n].target) for n in numbers]
+        first = stack.first
+        return Share(
+            stack.format, first.location, first.file.fingerprint, dict(self._array_ids), self._group, names, options.take_snapshot()
+        )  # fmt: skip
 
-    def _optional(self, file: OpenFile) -> list[str]:
-        return list(file.optional(self._group)) if self._group else []
+    def _open(self, location: Location) -> OpenFile:
+        with nullcontext() if self._stack.index is None else versions_of_an_index():
+            return open_file(self._stack.format, location, keep=self._keep)
+
+    def _optional(self, file: OpenFile) -> Sequence[str]:
+        return tuple(file.optional(self._group)) if self._group else ()
 
     def _compare(self, file: OpenFile) -> _Pointing:
         first, elsewhere, sky = self._stack.first, "", None
@@ -260,4 +285,21 @@ class _HeaderCheck:
                 raise FormatError(msg)
             elsewhere = elsewhere or mine.pointing_difference(theirs)
             sky = sky or theirs.sky
-        return _Pointing(elsewhere, sky)
+        return _Pointing(elsewhere, sky) if elsewhere or sky else _ALIKE
+
+
+def serve() -> None:
+    """Look at the share that is written to the standard input, and write what was found: what other processes run."""
+    share = cast("Share", pickle.load(sys.stdin.buffer))  # noqa: S301  # written by the process that has started this one
+    out, sys.stdout = sys.stdout.buffer, sys.stderr  # what libraries print is no answer
+    with warnings.catch_warnings(record=True) as told, options.frozen(share.limits):
+        warnings.simplefilter("always")
+        first = open_any(share.format, share.first)
+        if first.file.fingerprint != share.version:
+            sys.exit("the first file has changed")
+        locations = [share.first, *map(Location, share.names)]
+        look = HeaderCheck(Stack(share.format, locations, first, 0, {}), share.array_ids, share.group, None)
+        with one_look():
+            found = [look(n) for n in range(1, len(locations))]
+    out.write(pickle.dumps((found, [(str(one.message), one.category) for one in told])))
+    out.flush()

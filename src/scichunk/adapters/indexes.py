@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.adapters.files import Unpacked, keep_unpacked, work_together
 from scichunk.core.cache import FileKey
 from scichunk.core.files import ArrayId, OpenFile
@@ -22,7 +23,9 @@ from scichunk.errors import FormatError, SourceError
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location, locate
 
-__all__ = ["SavedIndex", "StoredFiles", "is_index", "layout_of", "load_index", "merge_rows", "write_index"]
+__all__ = [
+    "SavedIndex", "StoredFiles", "is_index", "layout_of", "load_index", "merge_rows", "versions_of_an_index", "write_index",
+]  # fmt: skip
 
 _KEY: Final = b"scichunk-index"
 _FORM: Final = 1
@@ -144,6 +147,14 @@ def is_index(urls: Any) -> bool:
     return isinstance(urls, str | os.PathLike) and str(urls).lower().endswith(".parquet") and "*" not in str(urls)
 
 
+def versions_of_an_index() -> options.frozen:
+    """Return a context in which files have the versions that an index keeps: without ``ctime``.
+
+    An index lives for months: backups and changed permissions within that time say nothing of what is in the files.
+    """
+    return options.frozen((*options.take_snapshot(), ("trust_ctime", False)))
+
+
 def load_index(path: Any, storage_options: Mapping[str, Any] | None = None) -> SavedIndex:
     """Read an index; once a process, unless it changes.
 
@@ -165,7 +176,8 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(pa.py_buffer(bytes(content))))
+        # read_table would load the part of pyarrow for data sets of many files, in longer than all the rest takes.
+        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(bytes(content)))).read()
         head = json.loads((table.schema.metadata or {})[_KEY])
     except (pa.ArrowException, KeyError, ValueError) as error:
         msg = "it is no index of scichunk.save_index"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,12 +11,15 @@ from typing import Any, Final, cast
 
 import numpy as np
 
-from scichunk import options
+from scichunk import counters, options
 from scichunk.adapters.dask.mapped import MappedArray
 from scichunk.adapters.dask.native import Native, find_reader, readers_of
 from scichunk.adapters.dask.stacks import StackArray
+from scichunk.core.arrays import IndexedArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.planning import auto_chunks
+from scichunk.core.selection import Span, outer_pieces
+from scichunk.core.staged import StagedArray
 from scichunk.sources.ranges import plan_ranges
 
 __all__ = ["Plan", "Reading", "plan", "suggest_chunks"]
@@ -23,6 +27,8 @@ __all__ = ["Plan", "Reading", "plan", "suggest_chunks"]
 _SAMPLES: Final = 32
 """Dask chunks that are looked at; what they need stands for all."""
 _TRIAL_SECONDS: Final = 0.3
+_TRIAL_BYTES: Final = 1 << 22
+"""Smaller chunks are read once before the time is taken."""
 _TASK_SECONDS: Final = 0.0003
 """Of the scheduler for each task, about: dask's own figures are 0.1 to 1 ms."""
 _LEAST_BYTES: Final = 4 << 20
@@ -44,9 +50,10 @@ class Reading:
     tasks: int
     requests: int
     bytes: int
-    """Encoded, fetched from the storage."""
+    """Encoded, fetched from the storage. Where no index says so before (JPEG 2000, tables, what libraries read), this and the requests
+    are those of the trial reads, and 0 without them."""
     decoded: int
-    """Bytes of all chunks that are decoded, those decoded more than once each time."""
+    """Bytes of all chunks that are decoded, those decoded more than once each time; absent ones as if they were there."""
     repeats: float
     """How many times a native chunk is decoded on average."""
     seconds: float
@@ -139,19 +146,22 @@ def _advise(readings: Sequence[Reading], tasks: int) -> Iterator[str]:
 
 def _look(name: str, reader: Native, chunks: tuple[tuple[int, ...], ...], measure: bool) -> Reading:
     grid = reader.grid
-    native_bytes = math.prod(grid.chunk_shape) * reader.dtype.itemsize
-    decodes = math.prod(_touched(grid, axis, lengths) for axis, lengths in enumerate(chunks))
+    touched = [_touched(grid, axis, lengths) for axis, lengths in enumerate(chunks)]
+    decodes, values = math.prod(count for count, _ in touched), math.prod(length for _, length in touched)
     blocks = math.prod(len(c) for c in chunks)
-    requests, nbytes = _sample_requests(reader, chunks)
-    seconds = _measure(reader, chunks) if measure else 0.0
+    trial = _measure(reader, chunks) if measure else _Trial()
+    requests, nbytes = _sample_requests(reader, chunks) or (trial.requests, trial.bytes)
+    if _is_partial(reader):  # decodes no more of a chunk than a window of it
+        values = math.prod(reader.shape)
     return Reading(
         name, tuple(reader.shape), grid.chunk_shape, tuple(max(c, default=0) for c in chunks), blocks,
-        math.ceil(requests * blocks), int(nbytes * blocks), decodes * native_bytes, decodes / max(1, grid.size), seconds * blocks,
+        math.ceil(round(requests * blocks, 3)), round(nbytes * blocks), values * reader.dtype.itemsize, decodes / max(1, grid.size),
+        trial.seconds * blocks,
     )  # fmt: skip
 
 
-def _touched(grid: ChunkGrid, axis: int, lengths: Sequence[int]) -> int:
-    """How many native chunks the chunks of an axis touch, all together."""
+def _touched(grid: ChunkGrid, axis: int, lengths: Sequence[int]) -> tuple[int, int]:
+    """How many native chunks the chunks of an axis touch, all together, and how long these are."""
     stops = np.cumsum(np.asarray(lengths, np.int64))
     starts = stops - lengths
     full = stops > starts
@@ -159,7 +169,12 @@ def _touched(grid: ChunkGrid, axis: int, lengths: Sequence[int]) -> int:
         grid.find_many(axis, starts[full].astype(np.intp)),
         grid.find_many(axis, stops[full].astype(np.intp) - 1),
     )
-    return int((last - first + 1).sum())
+    edge = grid.edges[axis]
+    if isinstance(edge, int):
+        length = (np.minimum((last + 1) * edge, grid.shape[axis]) - first * edge).sum()
+    else:
+        length = (edge[last + 1] - edge[first]).sum()
+    return int((last - first + 1).sum()), int(length)
 
 
 def _some_blocks(chunks: tuple[tuple[int, ...], ...], most: int) -> list[tuple[slice, ...]]:
@@ -176,56 +191,86 @@ def _some_blocks(chunks: tuple[tuple[int, ...], ...], most: int) -> list[tuple[s
     ]
 
 
-def _sample_requests(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> tuple[float, float]:
-    """Requests and bytes of a chunk of dask on average; of a stack, what its first file says holds for all."""
+def _find_source(reader: Native) -> Any:
+    """The array of the file that is read; of a stack, that of its first file."""
     inner: Any = reader
     while isinstance(inner, MappedArray):
         inner = inner.reader
-    stacked = isinstance(inner, StackArray)
-    source = inner.first_source() if stacked else inner.source
-    index: Any = getattr(source, "index", None)
-    if not hasattr(index, "lengths"):  # read by a library, which does as it likes
-        return 1.0, 0.0
+    return inner.first_source() if isinstance(inner, StackArray) else inner.source
+
+
+def _is_partial(reader: Native) -> bool:
+    source = _find_source(reader)
+    return isinstance(source, IndexedArray) and source.index.codec.partial
+
+
+def _sample_requests(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> tuple[float, float] | None:
+    """Requests and bytes of a chunk of dask on average, where an index says; of a stack, what its first file says holds for all."""
+    source = _find_source(reader)
+    stacked = len(reader.shape) > len(source.shape)
+    if not isinstance(source, IndexedArray) or isinstance(source, StagedArray):
+        return None  # a library reads it, which does as it likes, or what is needed is known in steps
+    index = source.index
     limits, requests, nbytes = options.get(), 0, 0
-    gap = limits.range_gap if reader.is_remote else 0
+    gap, known = (limits.range_gap, limits.head_bytes) if reader.is_remote else (0, 0)
     blocks = _some_blocks(chunks, _SAMPLES)
     for block in blocks:
         files, region = (block[0].stop - block[0].start, block[1:]) if stacked else (1, block)
-        ranges = [
-            range(index.grid.find(a, s.start), index.grid.find(a, s.stop - 1) + 1)
-            for a, s in enumerate(region)
-            if s.stop > s.start
-        ]
-        if len(ranges) < len(region):
+        spans = [Span(s.start, s.stop) for s in region]
+        if not all(len(span) for span in spans):
             continue
-        numbers = np.ravel_multi_index(cast("Any", np.meshgrid(*ranges, indexing="ij")), index.grid.counts).reshape(-1)
-        lengths = index.lengths[numbers].astype(np.int64)
-        starts = index.starts[numbers].astype(np.int64)[lengths > 0]
-        stops = starts + lengths[lengths > 0]
+        # The head of a remote file is in memory since it was opened.
+        ranges = [r for r in index.needed(outer_pieces(index.grid, spans)) if r[1] > known]
         fetches = plan_ranges(
-            starts.tolist(), stops.tolist(), gap=gap, max_size=limits.range_max if reader.is_remote else 1 << 62
-        )
+            [first for first, _ in ranges], [last for _, last in ranges],
+            gap=gap, max_size=limits.range_max if reader.is_remote else 1 << 62,
+        )  # fmt: skip
         requests += len(fetches) * files
         nbytes += sum(f.stop - f.start for f in fetches) * files
     return requests / max(1, len(blocks)), nbytes / max(1, len(blocks))
 
 
-def _measure(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> float:
-    """Seconds of a thread for a chunk of dask on average, of some that are read now: whole ones, or one native chunk of large ones."""
-    grid = reader.grid
-    begun, seconds, values = time.perf_counter(), 0.0, 0
-    for block in _some_blocks(chunks, _SAMPLES):
-        small = tuple(
+@dataclass(slots=True)
+class _Trial:
+    """What reading a chunk of dask takes on average, by some reads."""
+
+    seconds: float = 0.0
+    """Of a thread."""
+    requests: float = 0.0
+    bytes: float = 0.0
+
+
+def _measure(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> _Trial:
+    """Read some chunks of dask now: whole ones, or one native chunk of large ones."""
+    grid, found, values = reader.grid, _Trial(), 0
+    mine = threading.get_ident()
+
+    def note(_format: str, _dataset: str, sample: counters.Sample) -> None:
+        if threading.get_ident() == mine:  # other threads may be reading for somebody else
+            found.requests += sample.requests
+            found.bytes += sample.fetched
+
+    blocks = [
+        tuple(
             slice(s.start, min(s.stop, grid.bounds(a, grid.find(a, s.start))[1])) if s.stop > s.start else s
             for a, s in enumerate(block)
         )
-        began = time.perf_counter()
-        values += reader[small].size
-        seconds += time.perf_counter() - began
-        if time.perf_counter() - begun > _TRIAL_SECONDS:
-            break
-    average = math.prod(sum(c) / max(1, len(c)) for c in chunks)
-    return seconds / values * average if values else 0.0
+        for block in _some_blocks(chunks, _SAMPLES)
+    ]
+    if blocks and math.prod(grid.chunk_shape) * reader.dtype.itemsize <= _TRIAL_BYTES:
+        reader[blocks[0]]  # what is looked up once for all chunks is no part of one
+    begun = time.perf_counter()
+    counters.add_listener(note)
+    try:
+        for block in blocks:
+            values += reader[block].size
+            found.seconds = time.perf_counter() - begun
+            if found.seconds > _TRIAL_SECONDS:
+                break
+    finally:
+        counters.remove_listener(note)
+    scale = math.prod(sum(c) / max(1, len(c)) for c in chunks) / values if values else 0.0
+    return _Trial(found.seconds * scale, found.requests * scale, found.bytes * scale)
 
 
 def suggest_chunks(
@@ -279,7 +324,7 @@ def suggest_chunks(
     grid, itemsize = reader.grid, reader.dtype.itemsize
     native = tuple(min(c, n) for c, n in zip(grid.chunk_shape, grid.shape, strict=True))
     chunks = tuple((c,) * max(1, n // max(1, c)) for c, n in zip(native, grid.shape, strict=True))
-    rate = math.prod(native) * itemsize / max(1e-9, _measure(reader, chunks))
+    rate = math.prod(native) * itemsize / max(1e-9, _measure(reader, chunks).seconds)
     total = math.prod(grid.shape) * itemsize
     target = min(
         task_seconds * rate,

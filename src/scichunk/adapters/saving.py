@@ -7,7 +7,15 @@ from typing import Any
 
 from scichunk import options
 from scichunk.adapters.headers import Rules, open_first
-from scichunk.adapters.indexes import Row, is_index, layout_of, load_index, merge_rows, write_index
+from scichunk.adapters.indexes import (
+    Row,
+    is_index,
+    layout_of,
+    load_index,
+    merge_rows,
+    versions_of_an_index,
+    write_index,
+)
 from scichunk.core import registry
 from scichunk.core.files import OpenFile
 from scichunk.core.handles import open_file
@@ -83,13 +91,14 @@ def save_index(
     keep = len(stack.locations) <= options.get().cached_files
 
     def look(location: Location) -> Row:
-        with located(url=location.url):
+        with located(url=location.url), versions_of_an_index():
             file: OpenFile = open_file(stack.format, location, keep=keep)
             mark = file.fingerprint
             return str(location.target), mark.size, mark.tag, layout_of(file, array_ids, chosen)
 
     def version_of(location: Location) -> Fingerprint:
-        return spec.version(location, location.open().fingerprint)
+        with versions_of_an_index():
+            return spec.version(location, location.open().fingerprint)
 
     before = None
     if append:

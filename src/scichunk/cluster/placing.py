@@ -12,6 +12,8 @@ ANNOTATION = "scichunk_pool"
 """The word of a mark among dask's annotations. A scheduler that knows no pools ignores it, so the same program runs on a laptop."""
 
 _PREFIX = "pool~"
+_NAMES = frozenset({"span"})
+"""Annotations that only give work a name, for the books of distributed."""
 
 
 def resource(pool: str) -> str:
@@ -48,7 +50,7 @@ def optimize(graph: Any, keys: Any, **kwargs: Any) -> Any:
     """Do what :func:`dask.array.optimization.optimize` does, once for each set of annotations, so that they are still there at the end.
 
     Dask fuses steps of different annotations and then forgets them (dask#7036). Here steps are fused where their annotations are
-    equal. Slices still reach the reader. A graph without annotations goes to dask as it is.
+    equal, but for those that only give work a name. Slices still reach the reader. A graph without annotations goes to dask as it is.
     """
     import dask.config
     from dask.array.optimization import optimize as plain
@@ -57,9 +59,10 @@ def optimize(graph: Any, keys: Any, **kwargs: Any) -> Any:
     from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
     from dask.utils import ensure_dict
 
-    if not any(layer.annotations for layer in getattr(graph, "layers", {}).values()):
+    if not any(_placing(layer.annotations) for layer in getattr(graph, "layers", {}).values()):
         return plain(graph, keys, **kwargs)
     asked = set(flatten(keys if isinstance(keys, list | set) else [keys]))
+    graph, names = _without_names(graph)
     with dask.config.set({"optimization.annotations.fuse": False}):
         graph = optimize_blockwise(graph, keys=list(asked))
     groups = _groups_of(graph.cull(asked))
@@ -71,11 +74,39 @@ def optimize(graph: Any, keys: Any, **kwargs: Any) -> Any:
         merged |= done
         for word, value in noted.items():
             notes.setdefault(word, {}).update((k, value(k) if callable(value) else value) for k in done)
+    for key in merged:
+        for word, value in names.get(key[0] if isinstance(key, tuple) else key, {}).items():
+            notes.setdefault(word, {})[key] = value(key) if callable(value) else value
     merged, notes = _renamed(merged, notes, asked)
     # One layer whose annotations are asked key by key: between layers a step back and forth would be a circle.
     layer = MaterializedLayer(merged, annotations={word: values.get for word, values in notes.items()})
     name = f"placed-{uuid.uuid4().hex}"
     return HighLevelGraph({name: layer}, {name: set()})
+
+
+def _placing(annotations: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Annotations that say where or when a step runs."""
+    return {word: value for word, value in (annotations or {}).items() if word not in _NAMES}
+
+
+def _without_names(graph: Any) -> tuple[Any, dict[str, dict[str, Any]]]:
+    """The graph without annotations that only give work a name, and these: by layer, then by word.
+
+    A span that begins between a read and the first step upon it would else keep the two from being fused; and a read that is a task of
+    its own has the same key in all computations, so that distributed counts it for the span of the first.
+    """
+    import copy
+
+    from dask.highlevelgraph import HighLevelGraph
+
+    layers, found = dict(graph.layers), dict[str, dict[str, Any]]()
+    for name, layer in graph.layers.items():
+        noted = layer.annotations or {}
+        if _NAMES.intersection(noted):
+            layers[name] = plain = copy.copy(layer)
+            plain.annotations = _placing(noted) or None
+            found[name] = {word: value for word, value in noted.items() if word in _NAMES}
+    return (HighLevelGraph(layers, graph.dependencies) if found else graph), found
 
 
 def _groups_of(graph: Any) -> list[tuple[dict[str, Any], dict[Any, Any]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import math
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy.typing as npt
 
 from scichunk import counters, options
 from scichunk.buffers import allocate_result
-from scichunk.core.batches import Batch, plan_batch
+from scichunk.core.batches import Batch, plan_batch, split_batch
 from scichunk.core.cache import key_of, read_gate, tiles
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.limits import check_decoded
@@ -104,7 +103,7 @@ class IndexedArray:
         self._decoded = math.prod(index.grid.chunk_shape) * index.dtype.itemsize
         """Bytes of the largest chunk."""
         # looked up once by the name of its only method: to ask whether it is a BatchCodec takes 3 microseconds a read
-        self._in_one = hasattr(index.codec, "decode_batch")
+        self._in_one = hasattr(index.codec, "decode_batch") and index.paged is None
 
     @property
     def cached_bytes(self) -> int:
@@ -125,7 +124,7 @@ class IndexedArray:
             out = allocate_result(tuple(len(a) for a in axes), self.dtype)
         if self._in_batches(axes, out):
             batch = plan_batch(self.index.grid, cast("Sequence[Span]", axes))
-            for part in _split_batch(batch, self.index.lengths, self._source.batch_bytes):
+            for part in split_batch(batch, self.index.places(batch.numbers)[1], self._source.batch_bytes):
                 starts, stops, dense = self._batch_ranges(part)
                 self._decode_batch(part, self._source.read_ranges(starts, stops), dense, out)
         else:
@@ -153,7 +152,12 @@ class IndexedArray:
                 views = await self._source.read_ranges_async(starts, stops)
                 await asyncio.to_thread(self._decode_batch, batch, views, dense, out)
                 return out
-            jobs = self._plan_jobs(outer_pieces(self.index.grid, axes), out)
+            pieces = outer_pieces(self.index.grid, axes)
+            if self.index.paged is None:
+                jobs = self._plan_jobs(pieces, out)
+            else:  # in a thread, since what was loaded may have left the cache again
+                await self.index.load_async([self.index.grid.flat(p.chunk) for p in pieces])
+                jobs = await asyncio.to_thread(self._plan_jobs, pieces, out)
             if jobs:
                 parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
                 await asyncio.to_thread(self._decode_jobs, jobs, parts, out, ())
@@ -170,8 +174,8 @@ class IndexedArray:
 
     def _batch_ranges(self, batch: Batch) -> tuple[list[int], list[int], bool]:
         """Choose the byte ranges of a batch: one where its chunks lie close together, else one for each."""
-        starts = self.index.starts[batch.numbers].astype(np.int64)
-        stops = starts + self.index.lengths[batch.numbers].astype(np.int64)
+        starts, lengths = (t.astype(np.int64) for t in self.index.places(batch.numbers))
+        stops = starts + lengths
         first, last = int(starts.min()), int(stops.max())
         if last > self._source.fingerprint.size:
             bad = int(batch.numbers[int((stops > self._source.fingerprint.size).argmax())])
@@ -183,10 +187,9 @@ class IndexedArray:
         return starts.tolist(), stops.tolist(), False
 
     def _decode_batch(self, batch: Batch, views: Sequence[memoryview], dense: bool, out: Array) -> None:
-        lengths = self.index.lengths[batch.numbers].astype(np.int64)
+        starts, lengths = (t.astype(np.int64) for t in self.index.places(batch.numbers))
         if dense:
             data = np.frombuffer(views[0], np.uint8)
-            starts = self.index.starts[batch.numbers].astype(np.int64)
             offsets = starts - starts.min()
         else:
             data = np.concatenate([np.frombuffer(v, np.uint8) for v in views])
@@ -197,11 +200,11 @@ class IndexedArray:
 
     def _plan_jobs(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
-        index, jobs = self.index, []
-        starts, lengths, codec = index.starts, index.lengths, index.codec
+        index, jobs, codec = self.index, [], self.index.codec
+        numbers = [index.grid.flat(piece.chunk) for piece in pieces]
+        starts, lengths = index.lookups(numbers)
         subrange = getattr(codec, "subrange", None)  # a PartialCodec has it
-        for piece in pieces:
-            number = self.index.grid.flat(piece.chunk)
+        for piece, number in zip(pieces, numbers, strict=True):
             length = int(lengths[number])
             if not length:
                 assign_selection(out, piece.target, index.fill)
@@ -374,14 +377,6 @@ class ReferenceArray(WindowArray):
     def __init__(self, grid: ChunkGrid, dtype: np.dtype[np.generic], why: str, read_window: ReadWindow) -> None:
         super().__init__(grid, dtype, f"reference: {why}", read_window)
         counters.log.info("an array of shape %s is read by the reference library: %s", grid.shape, why)
-
-
-def _split_batch(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
-    """Split into runs of chunks of about ``limit`` encoded bytes."""
-    group = np.cumsum(lengths[batch.numbers].astype(np.int64)) // limit
-    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
-    for first, last in itertools.pairwise(bounds):
-        yield batch[first:last]
 
 
 def _group_jobs(jobs: list[Job], limit: int) -> Iterator[list[Job]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.selection import Span
 
-__all__ = ["Batch", "WindowRows", "plan_batch", "plan_rows"]
+__all__ = ["Batch", "WindowRows", "plan_batch", "plan_rows", "split_batch"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -161,3 +161,11 @@ def _combine_columns(columns: list[IntArray]) -> IntArray:
     for axis, column in enumerate(columns):
         table[..., axis] = column.reshape([-1 if a == axis else 1 for a in range(axes)])
     return table.reshape(-1, axes) if axes else np.empty((1, 0), np.int64)
+
+
+def split_batch(batch: Batch, lengths: npt.NDArray[np.uint64], limit: int) -> Iterator[Batch]:
+    """Split into runs of chunks of about ``limit`` encoded bytes; ``lengths`` are those of the batch."""
+    group = np.cumsum(lengths.astype(np.int64)) // limit
+    bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(batch)]
+    for first, last in itertools.pairwise(bounds):
+        yield batch[first:last]

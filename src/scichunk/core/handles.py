@@ -17,6 +17,7 @@ from scichunk.core.guard import Guarded
 from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError, guarded
 from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.local import changed_message
 from scichunk.sources.whole_file import expand_source, find_compression
 
 __all__ = ["Handle", "Share", "TableHandle", "open_file"]
@@ -67,11 +68,10 @@ def open_file(
 
 
 def _open_version(format_name: str, location: Location, expected: Fingerprint, source: ByteSource | None) -> OpenFile:
-    source = source or location.open()
+    source = source or location.open(expected)
     version = registry.get_format(format_name).version(location, source.fingerprint)
     if version != expected:
-        msg = "the file has changed since it was opened; open it again"
-        raise SourceError(msg, url=source.url)
+        raise SourceError(changed_message(expected, version), url=source.url)
     return _make_file(format_name, location, version, source)
 
 

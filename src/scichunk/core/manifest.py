@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.core.batches import Batch
 from scichunk.core.grid import ChunkGrid
+from scichunk.core.paged import Numbers, PagedTable, load_async, look_up
+from scichunk.core.placing import bounding_slice
+from scichunk.core.selection import Piece
 
 __all__ = ["BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec"]
 
 Window = tuple[slice, ...]
+Table = npt.NDArray[np.uint64] | PagedTable
 
 
 class EncodedChunk(NamedTuple):
@@ -110,10 +116,10 @@ class ChunkManifest:
     dtype: np.dtype[np.generic]
     """Of the values handed out: native byte order."""
     codec: Codec
-    starts: npt.NDArray[np.uint64]
+    starts: Table
     """First byte of each chunk."""
-    lengths: npt.NDArray[np.uint64]
-    """Encoded bytes of each chunk; 0 = absent, filled with ``fill``."""
+    lengths: Table
+    """Encoded bytes of each chunk; 0 = absent, filled with ``fill``. Both tables are in memory, or both stay in the file."""
     fill: int | float | complex = 0
     """Value of absent chunks."""
     part: str = ""
@@ -129,10 +135,73 @@ class ChunkManifest:
             object.__setattr__(self, "label", noun)
 
     @property
+    def paged(self) -> tuple[PagedTable, PagedTable] | None:
+        """The two tables where they stay in the file; None where they are in memory."""
+        if isinstance(self.starts, PagedTable) and isinstance(self.lengths, PagedTable):
+            return self.starts, self.lengths
+        return None
+
+    def places(self, numbers: Numbers) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+        """Return first bytes and lengths of some chunks.
+
+        Raises
+        ------
+        SourceError
+            If pages of tables that stay in the file cannot be read.
+        """
+        paged = self.paged
+        if paged is None:
+            starts, lengths = cast("tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]", (self.starts, self.lengths))
+            return starts[numbers], lengths[numbers]
+        starts, lengths = look_up(paged, numbers)
+        return starts, lengths
+
+    def lookups(self, numbers: Sequence[int]) -> tuple[Mapping[int, int], Mapping[int, int]]:
+        """Return what gives first byte and length of some chunks by their numbers: the tables themselves where they are in memory."""
+        if isinstance(self.starts, np.ndarray):  # for one chunk ten times faster than to pick from it
+            return cast("tuple[Mapping[int, int], Mapping[int, int]]", (self.starts, self.lengths))
+        starts, lengths = self.places(numbers)
+        return dict(zip(numbers, starts.tolist(), strict=True)), dict(zip(numbers, lengths.tolist(), strict=True))
+
+    def needed(self, pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+        """Return the byte ranges that pieces of chunks need, where nothing is in the cache: for plans."""
+        numbers, codec = [self.grid.flat(piece.chunk) for piece in pieces], self.codec
+        starts, lengths = (table.tolist() for table in self.places(numbers))
+        subrange, found = getattr(codec, "subrange", None), []
+        for piece, start, length in zip(pieces, starts, lengths, strict=True):
+            part = None
+            if subrange is not None and codec.partial:
+                edges = (self.grid.bounds(axis, i) for axis, i in enumerate(piece.chunk))
+                part = subrange(tuple(b - a for a, b in edges), tuple(bounding_slice(s) for s in piece.source))
+            first, last = part or (0, length)
+            if length:
+                found.append((start + first, start + min(last, length)))
+        return found
+
+    async def load_async(self, numbers: Sequence[int]) -> None:
+        """Fetch what :meth:`places` will want of tables that stay in the file, without blocking the event loop."""
+        if self.paged:
+            await load_async(self.paged, numbers)
+
+    def totals(self) -> tuple[int, int] | None:
+        """Return the encoded bytes of all chunks, and how many of them are absent.
+
+        A table that stays in the file is read through; None where it is longer than ``options.max_header_bytes``.
+        """
+        if isinstance(self.lengths, PagedTable) and self.lengths.nbytes > options.get().max_header_bytes:
+            return None
+        parts = self.lengths.parts() if isinstance(self.lengths, PagedTable) else [self.lengths]
+        stored = absent = 0
+        for part in parts:
+            stored += int(part.sum())
+            absent += part.size - int(np.count_nonzero(part))
+        return stored, absent
+
+    @property
     def cached_bytes(self) -> int:
         """Memory of its tables, of those of the codec, and of the borders of irregular chunks."""
-        size, codec = self.starts.nbytes + self.lengths.nbytes, self.codec
-        tables = [*self.grid.edges, *getattr(codec, "__dict__", {}).values()]
+        size, codec = 0, self.codec
+        tables = [self.starts, self.lengths, *self.grid.edges, *getattr(codec, "__dict__", {}).values()]
         tables += [getattr(codec, name) for name in getattr(codec, "__slots__", ())]
         for table in tables:
             if isinstance(table, np.ndarray):

@@ -118,11 +118,12 @@ def _all_formats() -> dict[str, FormatSpec]:
     for entry in entry_points(group="scichunk.formats"):
         try:
             spec = _load_plugin(entry)
-        except Exception as error:  # noqa: BLE001  # whatever the code of somebody else raises must break no other format
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the code of somebody else raises must break no other format
             _warn_of_plugin(entry, f"is left out, it cannot be loaded: {type(error).__name__}: {error}")
         else:
             # A plug-in cannot take the name of a built-in format, nor of a plug-in that was found before.
-            found.setdefault(spec.name, spec)
+            if found.setdefault(spec.name, spec) is not spec:
+                _warn_of_plugin(entry, f"is left out, there is another format named {spec.name!r}")
     return found
 
 

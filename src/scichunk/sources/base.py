@@ -26,8 +26,8 @@ class Fingerprint:
     size: int
     """Length in bytes."""
     tag: str
-    """ETag, or modification time in hexadecimal nanoseconds, or a digest of the content; ``head:`` and a digest of the first bytes
-    where the storage names no version."""
+    """ETag, or modification time (and, with ``options.trust_ctime``, status time) in hexadecimal nanoseconds, or a digest of the content;
+    ``head:`` and a digest of the first bytes where the storage names no version."""
 
 
 @runtime_checkable

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import stat
 import threading
 from collections.abc import Callable, Sequence
@@ -23,10 +24,19 @@ from scichunk.lru import LRU
 from scichunk.sources.base import Fingerprint, check_ranges
 from scichunk.sources.ranges import plan_ranges
 
-__all__ = ["LocalSource", "UnnamedSource", "close_idle_files", "stat_file"]
+__all__ = [
+    "LocalSource",
+    "UnnamedSource",
+    "changed_message",
+    "close_idle_files",
+    "has_ctime",
+    "stat_file",
+    "version_tag",
+]
 
 _PAGE_BYTES: Final = 4096
 _HAS_PREADV: Final = hasattr(os, "preadv")
+_DATES: Final = re.compile(r"([0-9a-f]+)\.([0-9a-f]+)(?:\+|$)")
 _MAX_READ_BYTES: Final = 1 << 30  # Linux transfers at most 2 GiB - 4 kiB at a time
 # O_NONBLOCK: opening a pipe would wait for its writer. What is no regular file is refused right after.
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -58,11 +68,33 @@ def _stat(path: str) -> os.stat_result:
 
 def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:
     _check_kind(found, path)
-    return _version_of(found)
+    return Fingerprint(found.st_size, version_tag(found, with_ctime=options.get().trust_ctime))
 
 
-def _version_of(found: os.stat_result) -> Fingerprint:
-    return Fingerprint(found.st_size, f"{found.st_mtime_ns:x}")
+def version_tag(found: os.stat_result, *, with_ctime: bool) -> str:
+    """Return what tells versions of a local file of one length apart.
+
+    A date of content (``mtime``) may be put back by whoever replaces a file (``cp -p``, ``rsync -t``, ``tar``); the system's own
+    (``ctime``) may not.
+    """
+    return f"{found.st_mtime_ns:x}.{found.st_ctime_ns:x}" if with_ctime else f"{found.st_mtime_ns:x}"
+
+
+def has_ctime(version: Fingerprint) -> bool:
+    """Whether the version of a local file holds its ``ctime``: what is compared with it must then have it too."""
+    return "." in version.tag
+
+
+def changed_message(mine: Fingerprint, found: Fingerprint) -> str:
+    """Say that a local file has changed, and what may be done where nothing but its ``ctime`` has."""
+    dates, others = _DATES.match(mine.tag), _DATES.match(found.tag)
+    if mine.size == found.size and dates and others and dates[1] == others[1] and dates[2] != others[2]:
+        return (
+            "the file has changed since it was opened: its size and date are the same and its ctime is not, so that it was replaced, "
+            "or its name, links or permissions were changed; open it again, with scichunk.options.set(trust_ctime=False) if that "
+            "happens to files whose content stays"
+        )
+    return "the file has changed since it was opened; open it again"
 
 
 def _check_kind(found: os.stat_result, path: str) -> None:
@@ -151,6 +183,8 @@ class LocalSource:
     ----------
     path
         Absolute path.
+    with_ctime
+        Whether a changed ``ctime`` makes another version of it.
 
     Raises
     ------
@@ -160,11 +194,12 @@ class LocalSource:
 
     is_cheap = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, with_ctime: bool = True) -> None:
         self.path = self.url = self.key = path
         # What was opened is looked at, and not the path once more: that is a request to the metadata server of a shared file system.
         opened, seen = _open_descriptor(path)
-        self.fingerprint = _version_of(seen)
+        self.fingerprint = Fingerprint(seen.st_size, version_tag(seen, with_ctime=with_ctime))
+        self._dates = seen.st_mtime_ns, seen.st_ctime_ns if with_ctime else None
         self._lock = threading.Lock()
         self._slot: object = object()
         self._head: memoryview | None = None
@@ -187,24 +222,32 @@ class LocalSource:
 
     def _compare(self, found: os.stat_result) -> None:
         """Compare with the version that was opened; no fingerprint is made for it, since each read comes here."""
-        mine = self.fingerprint
-        if found.st_size != mine.size or f"{found.st_mtime_ns:x}" != mine.tag or not stat.S_ISREG(found.st_mode):
+        mine, (written, changed) = self.fingerprint, self._dates
+        if (
+            found.st_size != mine.size
+            or found.st_mtime_ns != written
+            or (changed is not None and found.st_ctime_ns != changed)
+            or not stat.S_ISREG(found.st_mode)
+        ):
             _check_kind(found, self.path)
-            msg = "the file has changed since it was opened; open it again"
-            raise SourceError(msg, url=self.url)
+            theirs = Fingerprint(found.st_size, version_tag(found, with_ctime=changed is not None))
+            raise SourceError(changed_message(mine, theirs), url=self.url)
 
     def _open_descriptor(self) -> _Descriptor:
-        """The open file, still of its version; opened again if it was closed or has fallen out of the cache."""
+        """The open file; opened again, in the version that it was, if it was closed or has fallen out of the cache."""
         found = _descriptors.get(self._slot)
         if found is None:
             found, seen = _open_descriptor(self.path)
             self._compare(seen)
             return _descriptors.put(self._slot, found)
-        seen = os.fstat(found.number)
+        return found
+
+    def _compare_opened(self, file: _Descriptor) -> None:
+        """Look at the open file after it was read: somebody may have written into it meanwhile, so that to look before is not enough."""
+        seen = os.fstat(file.number)
         if not seen.st_nlink:  # removed, or another file has been moved upon it: only the path can tell
             seen = _stat(self.path)
         self._compare(seen)
-        return found
 
     def __repr__(self) -> str:
         return f"LocalSource({self.path!r})"
@@ -215,13 +258,12 @@ class LocalSource:
         return options.get().batch_bytes
 
     def head(self) -> memoryview:
-        """Return the first bytes of the file, read once, in memory of their own.
-
-        Nobody looks once more whether the file has changed: it was opened a moment ago, and whatever is read next looks.
-        """
+        """Return the first bytes of the file, read once, in memory of their own."""
         if self._head is None:
             buffer = memoryview(np.empty(min(self.fingerprint.size, options.get().head_bytes), np.uint8))
-            self._fill_view(_descriptors.get(self._slot) or self._open_descriptor(), buffer, 0)
+            file = self._open_descriptor()
+            self._fill_view(file, buffer, 0)
+            self._compare_opened(file)
             self._head = buffer
         return self._head
 
@@ -244,6 +286,7 @@ class LocalSource:
         if len(starts) == 1:
             buffer = memoryview(_borrow_shifted(stops[0] - starts[0], starts[0]) if own is None else own)
             self._fill_view(file, buffer, starts[0])
+            self._compare_opened(file)
             return [buffer]
         # Only what touches is read together: a gap would be copied for nothing, and a call costs little.
         fetches = plan_ranges(starts, stops, gap=0, max_size=1 << 62)
@@ -258,6 +301,7 @@ class LocalSource:
                 first = at + starts[i] - fetch.start
                 views[i] = buffer[first : first + stops[i] - starts[i]]
             at += size
+        self._compare_opened(file)
         return views
 
     def _fill_view(self, file: _Descriptor, view: memoryview, start: int) -> None:
@@ -271,6 +315,7 @@ class LocalSource:
                 msg = f"bytes {start} to {start + size} cannot be read: {error.strerror}"
                 raise SourceError(msg, url=self.url) from error
             if got == 0:
+                self._compare_opened(file)  # which says that it is another version, where it is
                 msg = f"bytes {start} to {start + size} end at {start + done}: the file was cut after it was opened"
                 raise SourceError(msg, url=self.url)
             done += got
@@ -319,3 +364,6 @@ class UnnamedSource(LocalSource):
 
     def _open_descriptor(self) -> _Descriptor:
         return self._file
+
+    def _compare_opened(self, file: _Descriptor) -> None:
+        """Do nothing, as for :meth:`check`."""

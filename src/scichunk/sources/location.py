@@ -14,7 +14,7 @@ from typing import Any
 
 from scichunk.errors import SourceError
 from scichunk.options import get
-from scichunk.sources.base import ByteSource, public_url, tag_with_head
+from scichunk.sources.base import ByteSource, Fingerprint, public_url, tag_with_head
 from scichunk.sources.identity import digest_values, object_number
 
 __all__ = ["Location", "file_of", "locate"]
@@ -138,25 +138,30 @@ class Location:
 
         return [Location(p) for p in find_existing(path, names)]
 
-    def open(self) -> ByteSource:
+    def open(self, expected: Fingerprint | None = None) -> ByteSource:
         """Open the source.
+
+        Parameters
+        ----------
+        expected
+            A version that it will be compared with: that of a local file is then taken in the same way, whatever the options say here.
 
         Raises
         ------
         SourceError
             If it is missing or unreachable.
         """
-        source = self._open_source()
+        source = self._open_source(expected)
         source.key = self.key
         return source
 
-    def _open_source(self) -> ByteSource:
+    def _open_source(self, expected: Fingerprint | None) -> ByteSource:
         """Open the kind of source that the target needs."""
         target, path = self.target, self.local_path
         if path is not None:
-            from scichunk.sources.local import LocalSource
+            from scichunk.sources.local import LocalSource, has_ctime
 
-            return LocalSource(path)
+            return LocalSource(path, with_ctime=get().trust_ctime if expected is None else has_ctime(expected))
         given = dict(self.options or {})
         if isinstance(target, bytes):
             from scichunk.sources.memory import BytesSource

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from scichunk.training.finishing import finish_patch, make_finishes, turned
 from scichunk.training.layers import Layer
-from scichunk.training.plan import Plan, PlanOptions, sample_seeds
-from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, Reading, follow
+from scichunk.training.plan import EpochPlan, PlanOptions, sample_seeds
+from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, ReadAhead, follow
 from scichunk.training.samples import Samples
 from scichunk.training.units import parse_size
 
@@ -65,7 +65,7 @@ class PatchSource(Protocol):
 
     def __len__(self) -> int: ...
 
-    def plan(self, options: PlanOptions) -> Plan:
+    def plan(self, options: PlanOptions) -> EpochPlan:
         """Plan an epoch, or a shard of it."""
         ...
 
@@ -116,7 +116,7 @@ class Batches:
     def _count(self, samples: int) -> int:
         return samples // self.batch_size if self.options.drop_last else -(-samples // self.batch_size)
 
-    def _plan(self) -> Plan:
+    def _plan(self) -> EpochPlan:
         return self.patches.plan(replace(self.plan_options, epoch=self.epoch))
 
     def set_epoch(self, epoch: int) -> None:
@@ -180,7 +180,7 @@ class Batches:
                 )  # set before the last batch is out: who stops there has had all
             yield batch
 
-    def _fill(self, plan: Plan, epoch: int, allocate: Allocate) -> Iterator[tuple[Batch, int]]:
+    def _fill(self, plan: EpochPlan, epoch: int, allocate: Allocate) -> Iterator[tuple[Batch, int]]:
         o, patches = self.options, self.patches
         count = len(plan) - (len(plan) % self.batch_size if o.drop_last else 0)
         plan = plan[:count]
@@ -193,7 +193,7 @@ class Batches:
             patches.layers,
             patches.size,
             Places(scenes, corners, plan.visits),
-            Reading(o.threads, o.ahead),
+            ReadAhead(o.threads, o.ahead),
             self._memory,
         )
         batch: Batch = {}

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from scichunk.training.batches import Batches, BatchOptions
 from scichunk.training.finishing import finish_patch, make_finishes
 from scichunk.training.layers import Layer, grain_of
-from scichunk.training.plan import Plan, PlanOptions, draw_crops, make_plan
-from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, Reading, follow
+from scichunk.training.plan import EpochPlan, PlanOptions, draw_crops, make_plan
+from scichunk.training.reading import BlockBuffers, KeptBlocks, Places, ReadAhead, follow
 from scichunk.training.samples import Blocks, Samples, limits
 from scichunk.training.selecting import Cuts, bounds_of, find_scenes, lies_within
 from scichunk.training.splitting import split_samples
@@ -258,7 +258,7 @@ class Patches:
         places = Places(self.samples.scenes[order.numbers], self.samples.corners[order.numbers], order.visits)
         finishes = make_finishes(layers, None, None, None)
         found = np.zeros(len(self))
-        views = follow(layers, self.size, places, Reading(default_threads(), 2), (BlockBuffers(), KeptBlocks()))
+        views = follow(layers, self.size, places, ReadAhead(default_threads(), 2), (BlockBuffers(), KeptBlocks()))
         for number, stored in zip(order.numbers.tolist(), views, strict=True):
             patch = {}
             for layer, finish, values in zip(layers, finishes, stored, strict=True):
@@ -293,7 +293,7 @@ class Patches:
 
     # ---- in which order
 
-    def plan(self, options: PlanOptions) -> Plan:
+    def plan(self, options: PlanOptions) -> EpochPlan:
         """Plan an epoch, or a shard of it."""
         return make_plan(self.samples.blocks, self.sample_weights, options)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Plan", "PlanOptions", "draw_crops", "make_plan", "sample_seeds"]
+__all__ = ["EpochPlan", "PlanOptions", "draw_crops", "make_plan", "sample_seeds"]
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -30,7 +30,7 @@ class PlanOptions:
 
 
 @dataclass(frozen=True)
-class Plan:
+class EpochPlan:
     """One shard of an epoch."""
 
     numbers: Ints
@@ -43,11 +43,11 @@ class Plan:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, which: slice) -> Plan:
-        return Plan(self.numbers[which], self.visits[which], self.repeats[which])
+    def __getitem__(self, which: slice) -> EpochPlan:
+        return EpochPlan(self.numbers[which], self.visits[which], self.repeats[which])
 
 
-def make_plan(blocks: Ints, weights: npt.NDArray[np.float64] | None, options: PlanOptions) -> Plan:
+def make_plan(blocks: Ints, weights: npt.NDArray[np.float64] | None, options: PlanOptions) -> EpochPlan:
     """Plan a shard of an epoch.
 
     The blocks are put into a random order and their patches laid end to end; the line is cut into equal runs, one a shard. Within a
@@ -64,7 +64,7 @@ def make_plan(blocks: Ints, weights: npt.NDArray[np.float64] | None, options: Pl
 
     Returns
     -------
-    Plan
+    EpochPlan
     """
     o = options
     if not 0 <= o.shard < o.shards:
@@ -79,7 +79,7 @@ def make_plan(blocks: Ints, weights: npt.NDArray[np.float64] | None, options: Pl
     mine = line[places]
     of_block = blocks[mine]
     visits = np.concatenate([[0], np.cumsum(of_block[1:] != of_block[:-1])]).astype(np.int64)[: len(mine)]
-    plan = Plan(mine, visits, repeats[places])
+    plan = EpochPlan(mine, visits, repeats[places])
     if not o.shuffle or not len(mine):
         return plan
     return _mix_blocks(plan, np.random.default_rng([o.seed, o.epoch, o.shard]), o.mix)
@@ -109,18 +109,18 @@ def _lay_out(blocks: Ints, weights: npt.NDArray[np.float64] | None, o: PlanOptio
     return picked, np.arange(len(picked)) - np.repeat(np.cumsum(times) - times, times)
 
 
-def _mix_blocks(plan: Plan, rng: np.random.Generator, mix: int) -> Plan:
+def _mix_blocks(plan: EpochPlan, rng: np.random.Generator, mix: int) -> EpochPlan:
     """Let each visit be open for ``mix`` units of time, one beginning a unit: so many are open at any time, also at both ends."""
     total = int(plan.visits[-1]) + 1
     mix = max(1, min(mix, total))
     opens, closes = np.maximum(plan.visits, mix - 1), np.minimum(plan.visits + mix, total)
     order = np.argsort(opens + rng.random(len(plan)) * (closes - opens), kind="stable")
-    mixed = Plan(plan.numbers[order], plan.visits[order], plan.repeats[order])
+    mixed = EpochPlan(plan.numbers[order], plan.visits[order], plan.repeats[order])
     # Visits are counted anew in the order of their first use, which is the order in which they are read.
     _, first, inverse = np.unique(mixed.visits, return_index=True, return_inverse=True)
     rank = np.empty(len(first), np.int64)
     rank[np.argsort(first, kind="stable")] = np.arange(len(first))
-    return Plan(mixed.numbers, rank[inverse], mixed.repeats)
+    return EpochPlan(mixed.numbers, rank[inverse], mixed.repeats)
 
 
 def sample_seeds(seed: int, epoch: int, numbers: Ints, repeats: Ints) -> Words:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from scichunk.training.layers import Layer
 
-__all__ = ["BlockBuffers", "KeptBlocks", "Places", "Reading", "follow"]
+__all__ = ["BlockBuffers", "KeptBlocks", "Places", "ReadAhead", "follow"]
 
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ Box = tuple[int, tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadAhead:
     """How a plan is followed."""
 
     threads: int
@@ -122,7 +122,7 @@ def follow(
     layers: Sequence[Layer],
     size: Sequence[int],
     places: Places,
-    reading: Reading,
+    reading: ReadAhead,
     memory: tuple[BlockBuffers, KeptBlocks],
 ) -> Iterator[tuple[Array, ...]]:
     """Yield the stored values of each patch, one array a layer.

@@ -45,8 +45,10 @@ class HistoryPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
         """Count tasks that fail: their states are forgotten with them."""
         if finish == "erred":
             task = self._scheduler.tasks.get(key)
-            if task is not None and task.group is not None:
-                self._erred[task.group.span_id] += 1
+            # What waits for it fails with it, up to the last step, whose group distributed shares between all computations.
+            cause = getattr(task, "exception_blame", None) or task
+            if cause is not None and cause.group is not None:
+                self._erred[cause.group.span_id] += 1
 
     async def before_close(self) -> None:
         """Write what is left."""

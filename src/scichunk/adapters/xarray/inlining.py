@@ -3,6 +3,9 @@
 xarray makes dask arrays with ``inline_array=False`` unless the user says otherwise: the reader is a node of its own. Then dask lists the
 keys of all chunks for each window of an array (a million chunks: 0.7 s), which it need not where the reader, of a few hundred bytes, is in
 the task. Imported once dask is.
+
+And xarray names such arrays after the path and its date alone (``xr.open_dataset(..., chunks=)``): old and new values of an object of a
+server, of a file whose date was put back, or of one whose mask lies beside it would have one name, and dask would compute one of them.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+from dask.base import tokenize
 from xarray.core import indexing
 from xarray.namedarray.daskmanager import DaskManager
 
@@ -20,21 +24,26 @@ from scichunk.adapters.xarray.tokens import WRAPPERS
 __all__: list[str] = []
 
 
-def _is_small_reader(data: Any) -> bool:
-    """Whether an array that xarray hands to dask is one of ours, and does not hold the content of its file."""
+def _find_reader(data: Any) -> LazyVariable | None:
+    """Find an array of ours in what xarray hands to dask."""
     if not isinstance(data, indexing.ImplicitToExplicitIndexingAdapter):
-        return False
+        return None
     inner: Any = data.array
     while isinstance(inner, WRAPPERS):
         inner = inner.array
-    return isinstance(inner, LazyVariable) and not inner.array.handle.location.is_content
+    return inner if isinstance(inner, LazyVariable) else None
 
 
 def _with_readers_inlined(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def from_array(self: Any, data: Any, chunks: Any, **kwargs: Any) -> Any:
-        if _is_small_reader(data):
-            kwargs["inline_array"] = True
+        reader = _find_reader(data)
+        if reader is not None:
+            if not reader.array.handle.location.is_content:  # which would be in each task
+                kwargs["inline_array"] = True
+            stem, dash, token = str(kwargs.get("name") or "").rpartition("-")
+            if dash:
+                kwargs["name"] = f"{stem}-{tokenize(token, reader)}"
         return original(self, data, chunks, **kwargs)
 
     from_array.inlines_readers = True  # type: ignore[attr-defined]

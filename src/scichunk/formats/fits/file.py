@@ -253,7 +253,7 @@ class FITSFile(FileBase):
             return ArrayInfo("/" + label, name, (), (), "?", (), "?", reader, None, notes)
         stored = hdu.nbytes
         if isinstance(source, IndexedArray):
-            stored = int(source.index.lengths.sum())
+            stored = (source.index.totals() or (hdu.nbytes,))[0]
         codec = nodes.codec_name(source, hdu)
         native = source.grid.chunk_shape
         dims, kind = name_axes(hdu).dims, str(source.dtype)

@@ -7,12 +7,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.codecs.bits import BitCodec
 from scichunk.codecs.images import ImageCodec
 from scichunk.codecs.pixels import PixelCodec
 from scichunk.codecs.raw import RawCodec
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest, Codec
+from scichunk.core.paged import PagedTable
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.geotiff.structure import TIFFImage
 
@@ -97,10 +99,13 @@ def build_index(image: TIFFImage, fill: complex, part: str) -> ChunkManifest:
     else:
         dtype = pixel_dtype(image)
         codec = _choose_codec(image, dtype)
+    label = "tile" if image.tile else "strip"
+    paged = _page_tables(image, grid)
+    if paged:
+        return ChunkManifest(grid, dtype, codec, *paged, fill, part, label)
     starts, lengths = _read_tables(image, grid)
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
-    label = "tile" if image.tile else "strip"
     return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, label)
 
 
@@ -188,14 +193,30 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
     return ImageCodec(codec, dtype, image.tile, outer, arguments)
 
 
+def _table_codes(image: TIFFImage) -> tuple[int, int]:
+    """Tags of the offsets and byte counts."""
+    # Some writers put offsets of tiles into the tags of strips; libtiff reads them.
+    return (324, 325) if image.tile and 324 in image.directory.tags else (273, 279)
+
+
+def _page_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[PagedTable, PagedTable] | None:
+    """Offsets and byte counts of very many tiles, which stay in the file; None where they are to be read at once.
+
+    Strips are always read at once: whether they can be merged, and whether their byte counts are to be believed, all of them say.
+    Of uncompressed tiles, a byte count that is too small is an error of that tile when it is read.
+    """
+    tag = image.directory.tags.get(_table_codes(image)[0])
+    if image.tile is None or tag is None or tag.nbytes <= options.get().paged_index_bytes:
+        return None
+    starts, lengths = (image.directory.paged_table(code) for code in _table_codes(image))
+    if starts is None or lengths is None or min(starts.count, lengths.count) < grid.size:
+        return None
+    return starts, lengths
+
+
 def _read_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Offsets and byte counts of all tiles or strips."""
-    d = image.directory
-    codes = (324, 325) if image.tile else (273, 279)
-    # Some writers put offsets of tiles into the tags of strips; libtiff reads them.
-    if image.tile and 324 not in d.tags:
-        codes = (273, 279)
-    starts, lengths = (d.get_array(c) for c in codes)
+    starts, lengths = (image.directory.get_array(code) for code in _table_codes(image))
     count = grid.size
     if starts.size < count or lengths.size < count or starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
         msg = f"{starts.size} offsets and {lengths.size} byte counts for {count} tiles or strips"

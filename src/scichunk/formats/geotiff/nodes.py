@@ -54,8 +54,7 @@ def describe_array(
         shape, dtype, codec, reader = source.shape, str(source.dtype), codec_name(source, image), source.reader
         native = source.grid.chunk_shape
         if isinstance(source, IndexedArray):
-            stored = int(source.index.lengths.sum())
-            absent = int((source.index.lengths == 0).sum())
+            stored, absent = source.index.totals() or (None, 0)
             attributes |= {"absent": absent} if absent else {}
     except ScichunkError as error:
         reader = f"cannot be read: {error.message}"

@@ -22,6 +22,9 @@ _MOST_PIXELS: Final = (1 << 32) - 1
 """ImageWidth and ImageLength are LONGs (TIFF 6.0, section 8), in BigTIFF too."""
 _TAG_BYTES: Final = 420
 """Memory of an entry of a directory, measured."""
+_NUMBERS: Final = ((256, 0), (257, 0), (277, 1), (259, 1), (262, -1), (284, 1), (317, 1), (266, 1), (254, 0))
+"""Tags of one number, and their defaults: width, height, samples, compression, photometric interpretation, planar configuration,
+predictor, fill order, and what kind of image it is."""
 _MOST_SAMPLES: Final = 65_535
 """SamplesPerPixel is a SHORT (TIFF 6.0, section 8), so no reader has more; metadata have an entry for each."""
 
@@ -208,7 +211,7 @@ def read_image(directory: Directory) -> TIFFImage:
         If the image has no size.
     """
     d = directory
-    width, height, samples = d.get_integer(256, 0), d.get_integer(257, 0), d.get_integer(277, 1)
+    width, height, samples, *rest = d.get_integers(_NUMBERS)
     if width <= 0 or height <= 0 or samples <= 0:
         msg = f"an image of {width} x {height} pixels and {samples} samples at byte {d.offset}"
         raise FormatError(msg, url=d.reader.source.url)
@@ -221,14 +224,14 @@ def read_image(directory: Directory) -> TIFFImage:
     # A file with both tiles and strips is one of tiles, as in libtiff.
     tiled = 322 in d.tags and 323 in d.tags
     tile = (d.get_integer(323, 0), d.get_integer(322, 0)) if tiled else None
-    integer = d.get_integer
+    compression, photometric, planar, predictor, fill_order, subfile = rest
     # By default one strip is the whole image: RowsPerStrip is 2**32 - 1 (TIFF 6.0, section 8).
-    rows = integer(278, height)
+    rows = d.get_integer(278, height)
     return TIFFImage(
         d, width, height, samples,
         _read_numbers(d, 258, 1), _read_numbers(d, 339, 1),
-        integer(259, 1), integer(262, -1), integer(284, 1), integer(317, 1), integer(266, 1),
-        tile, min(rows, height) if rows > 0 else 0, integer(254, 0),
+        compression, photometric, planar, predictor, fill_order,
+        tile, min(rows, height) if rows > 0 else 0, subfile,
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -12,8 +13,16 @@ from scichunk.core.cache import cached_bytes
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId
 from scichunk.core.layout import Layout
 from scichunk.core.tables import Column, TableSource
-from scichunk.errors import DataWarning, FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
-from scichunk.formats.votable.array_ids import VOTableId
+from scichunk.errors import (
+    DataWarning,
+    FormatError,
+    GroupNotFound,
+    ScichunkError,
+    SourceError,
+    UnsupportedFeature,
+    located,
+)
+from scichunk.formats.votable.array_ids import DataOf, VOTableId
 from scichunk.formats.votable.document.markup import is_near
 from scichunk.formats.votable.document.metadata import document_attributes, group_names
 from scichunk.formats.votable.document.scan import open_document
@@ -21,7 +30,8 @@ from scichunk.formats.votable.document.status import check_status, warn_if_cut, 
 from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
-from scichunk.sources import ByteSource, Location
+from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.local import changed_message
 from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
@@ -62,9 +72,11 @@ class VOTableFile(FileBase):
         self.source = expand_source(source)
         self.document = open_document(self.source)
         self._tables: dict[tuple[int, str, bool], TableSource] = {}
-        self._columns: dict[int | str, dict[str, Column]] = {}
+        self._columns: dict[int | str | DataOf, dict[str, Column]] = {}
         self._groups: dict[str, Table] = {}
         self._nulls: dict[int, dict[str, Fill]] = {}
+        self._versions: dict[int, Fingerprint] = {}
+        """Of the files that streams refer to, of tables that are open."""
         self._lock = threading.RLock()
 
     @property
@@ -98,7 +110,7 @@ class VOTableFile(FileBase):
         self.document.find_all()
         return next(g for g, t in self._tables_by_group().items() if t.index == found.index)
 
-    def find(self, which: int | str | None) -> Table:
+    def find(self, which: int | str | DataOf | None) -> Table:
         """Return a table; None: the first.
 
         Raises
@@ -106,7 +118,7 @@ class VOTableFile(FileBase):
         FormatError
             If there is none.
         """
-        document = self.document
+        document, which = self.document, which.table if isinstance(which, DataOf) else which
         # The first table is known from the head of the document; for others all of it must be looked through.
         if which not in {None, 0} or not document.tables:
             document.find_all()
@@ -138,9 +150,10 @@ class VOTableFile(FileBase):
             if name not in named:
                 raise GroupNotFound.among(group, self.groups(), url=self.document.source.url)
             index = named[name].index
-        table, fills = self.table(TableId(index)), self._find_fills(index)
+        which = self._with_version(index)
+        table, fills = self.table(TableId(which)), self._find_fills(index)
         self._warn_if_cut(self.document.tables[index])
-        return table_node(fill_nulls(table, fills), lambda name, raw: FilledColumnId(index, name, raw, fills.get(name)))
+        return table_node(fill_nulls(table, fills), lambda name, raw: FilledColumnId(which, name, raw, fills.get(name)))
 
     def table(self, array_id: ArrayId) -> TableSource:
         """Return a table; a :class:`VOTableId` says what becomes of errors.
@@ -153,13 +166,47 @@ class VOTableFile(FileBase):
         on_error, compat = "raise", False
         if isinstance(array_id, VOTableId):
             on_error, compat = array_id.on_error, array_id.astropy_compat
-        table = self.find(cast("TableId", array_id).table)
+        which = cast("TableId", array_id).table
+        table = self.find(which)
         key = (table.index, on_error, compat)
-        with self._lock:
+        with self._lock, located(url=self.document.source.url, part=_label_table(table)):
+            if isinstance(which, DataOf) and self._versions.get(table.index) != which.version:
+                self._change_version(table, which.version)
             if key not in self._tables:
-                with located(url=self.document.source.url, part=_label_table(table)):
-                    self._tables[key] = self._open_table(table, on_error, compat)
+                self._tables[key] = self._open_table(table, on_error, compat)
             return self._tables[key]
+
+    def _with_version(self, which: int | str) -> int | str | DataOf:
+        """Return the table for ids: with the version of the file that its rows are in, where that lies on this machine.
+
+        Of other files a version would cost a request each time; they are compared while a process has them open.
+        """
+        table = self.find(which)
+        where = self._find_rows(table)
+        return which if where is None else DataOf(which, where.open().fingerprint)
+
+    def _find_rows(self, table: Table) -> Location | None:
+        """Find the file of this machine that the rows of a table are in, if they are in one."""
+        from scichunk.formats.votable.document.href import resolve_href
+
+        if table.stream is None or not table.stream.href:
+            return None
+        try:
+            where = resolve_href(self.location, table.stream.href)
+        except ScichunkError:  # it is raised where the table is opened, with what it was opened for
+            return None
+        return where if where.local_path is not None and os.path.exists(where.local_path) else None
+
+    def _change_version(self, table: Table, version: Fingerprint) -> None:
+        """Forget a table that was opened with other rows, if these are the ones that are there."""
+        where = self._find_rows(table)
+        if where is not None:  # else whoever opens the table says what is wrong
+            found = where.open(version).fingerprint
+            if found != version:
+                raise SourceError(changed_message(version, found), url=where.url)
+        self._tables = {key: known for key, known in self._tables.items() if key[0] != table.index}
+        self._nulls.pop(table.index, None)
+        self._versions[table.index] = version
 
     def array(self, array_id: ArrayId) -> ArraySource:
         """Return a column."""
@@ -178,7 +225,7 @@ class VOTableFile(FileBase):
                     self._arrays[array_id] = ColumnArray(table, which.column, raw=which.raw, column=known)
             return self._arrays[array_id]
 
-    def _columns_of(self, which: int | str, table: TableSource) -> dict[str, Column]:
+    def _columns_of(self, which: int | str | DataOf, table: TableSource) -> dict[str, Column]:
         """Columns by name, made once: a search for each would take minutes where there are many thousands."""
         if which not in self._columns:
             self._columns[which] = {c.name: c for c in reversed(table.columns)}
@@ -191,20 +238,22 @@ class VOTableFile(FileBase):
             raise FormatError(msg, url=self.document.source.url)
         found = self.find(table)
         self._warn_if_cut(found)
+        which = self._with_version(table)
+        self.table(TableId(which))
         fill: Fill | None = None
         if column in self._find_fills(found.index):
-            lost = find_fills(self.table(VOTableId(table, _NEAREST)), [column])
+            lost = find_fills(self.table(VOTableId(which, _NEAREST)), [column])
             fill = NAN if lost else _NEAREST
             problem = "nulls and declares no value for them: they become NaN, and the others floating point"
             problem = problem if lost else "integers beyond its type: they become the nearest"
             msg = f"column {column!r} has {problem} [{self.document.source.url}]"
             warn_caller(msg, DataWarning)
-        return FilledColumnId(table, column, fill=fill), None
+        return FilledColumnId(which, column, fill=fill), None
 
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:
         """Return a table."""
         self._warn_if_cut(self.find(table))
-        return VOTableId(table, on_error, astropy_compat)
+        return VOTableId(self._with_version(table), on_error, astropy_compat)
 
     def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of a column's dimensions."""
@@ -226,7 +275,7 @@ class VOTableFile(FileBase):
     def _describe_table(self, group: str, table: Table) -> ArrayInfo:
         label = table.name or table.identifier or f"table {table.index}"
         try:
-            found = self.table(TableId(table.index))
+            found = self.table(TableId(self._with_version(table.index)))
             met = found.diagnostics.summarise() if isinstance(found, VOTable) else {}
             return table_info(found, group, label, {"met while reading": met} if met else None)
         except ScichunkError as error:

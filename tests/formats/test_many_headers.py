@@ -1,0 +1,84 @@
+"""Headers of many local files are read by all cores: what is found is what one process finds."""
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import scichunk
+from scichunk.errors import DataWarning, FormatError
+from tests.formats.test_reduce import write_tiff
+
+DATA = Path(__file__).parents[2] / "test_data"
+
+
+@pytest.fixture
+def names(tmp_path):
+    found = []
+    for number in range(40):
+        values = np.full((1, 32, 32), number, "u2")
+        found.append(write_tiff(tmp_path / f"f{number:02d}.tif", values))
+    return found
+
+
+@pytest.fixture
+def shared():
+    """As many processes as there are cores, for few files."""
+    with scichunk.options.set(parallel_headers=10):
+        yield
+
+
+def alone(make):
+    with scichunk.options.set(parallel_headers=1_000_000):
+        return make()
+
+
+def test_the_same_array(names, shared):
+    together = scichunk.from_files(names, chunks="native")
+    assert together.name == alone(lambda: scichunk.from_files(names, chunks="native")).name
+    np.testing.assert_array_equal(together[:, 0, 3, 4].compute(), np.arange(40))
+
+
+def test_what_differs_is_refused(names, shared):
+    write_tiff(names[33], np.zeros((1, 40, 32), "u2"))
+    with pytest.raises(FormatError, match="does not align") as caught:
+        scichunk.from_files(names)
+    assert caught.value.url == names[33]
+
+
+def test_bad_files_and_their_warning(names, shared):
+    os.truncate(names[5], 50)
+    os.truncate(names[35], 50)
+    with pytest.warns(DataWarning, match="2 of 40 files cannot be read"):
+        stack = scichunk.from_files(names, errors="warn", fill=7)
+    values = stack[:, 0, 0, 0].compute()
+    assert values[5] == values[35] == 7
+    assert values[36] == 36
+
+
+def test_limits_hold_in_other_processes(names, shared):
+    with (
+        scichunk.options.set(max_header_bytes=1, head_bytes=8),
+        pytest.raises(scichunk.errors.ScichunkError),
+    ):
+        scichunk.from_files(names)
+
+
+def test_a_process_that_cannot_be_started(names, shared, monkeypatch):
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    assert scichunk.from_files(names).shape == (40, 1, 32, 32)
+    monkeypatch.setattr("sys.executable", shutil.which("false"))
+    assert scichunk.from_files(names).shape == (40, 1, 32, 32)
+
+
+def test_stacks_of_other_formats_and_names(tmp_path, shared):
+    paths = [tmp_path / f"a file {n}.fits" for n in range(20)]
+    for path in paths:
+        shutil.copy(DATA / "cube.fits", path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stack = scichunk.open_stack(paths, format="fits")
+    assert stack.sizes["file"] == 20
