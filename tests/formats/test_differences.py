@@ -748,6 +748,7 @@ def test_large_tiles_of_high_throughput(tmp_path):
 
 HEADERS, GRIDS = "tests/formats/test_fits_headers.py", "tests/formats/test_sub_grids.py"
 ELSEWHERE = {
+    ("votable", "two VALUES in a FIELD"): "tests/fuzz/test_finds.py::test_two_domains_of_a_column",
     ("fits", "bytes beyond ASCII in headers"): f"{HEADERS}::test_any_byte_leaves_the_sky_alone",
     ("fits", "TDIM of one axis, shorter than the text"): f"{HEADERS}::test_shapes_of_texts",
     ("fits", "P descriptors beyond 2 GB"): f"{HEADERS}::test_heaps_beyond_two_gigabytes",

@@ -281,13 +281,20 @@ def test_plots_take_it(files):
 import matplotlib, scichunk, xarray as xr
 matplotlib.use("Agg")
 from matplotlib import pyplot
+try:
+    import astropy.visualization.wcsaxes
+except ImportError:  # an astropy that is older than this matplotlib
+    raise SystemExit("no WCSAxes")
 image = xr.open_dataset({str(files["cube"])!r}, engine="fits").data.isel(stokes=0, frequency=0)
 axes = pyplot.subplot(projection=scichunk.wcs(image))
 axes.imshow(image.values)
 pyplot.gcf().canvas.draw()
 print(axes.coords[0].default_label)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    if "no WCSAxes" in done.stderr:
+        pytest.skip("this astropy does not know this matplotlib")
+    assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "pos.eq.ra"
 
 

@@ -213,8 +213,7 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
     if pa.types.is_list(column.type) and dtype.kind == "O":
         return _make_lists(values, column.type)
     if dtype.kind == "O":  # texts: xarray leaves NaN for None behind
-        null = pd.isna(values)
-        texts = values.copy()
+        null, texts = pd.isna(values), values.copy()
         texts[null] = None
         return _without_empty_cells(from_numpy(texts), null)
     if dtype.kind in "mM":
