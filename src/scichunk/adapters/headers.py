@@ -16,7 +16,7 @@ from scichunk import options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index, versions_of_an_index
 from scichunk.adapters.opening import Opened, expand_names, open_any
-from scichunk.adapters.scanning import Share, look_by_all_cores
+from scichunk.adapters.scanning import FilesToLook, look_by_all_cores
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.errors import DataWarning, FormatError, ScichunkError, located
@@ -257,11 +257,11 @@ class HeaderCheck:
         except ScichunkError as error:
             return error
 
-    def share(self, numbers: Sequence[int]) -> Share:
+    def share(self, numbers: Sequence[int]) -> FilesToLook:
         """What another process must know to look at some of the files."""
         stack, names = self._stack, [str(self._stack.locations[n].target) for n in numbers]
         first = stack.first
-        return Share(
+        return FilesToLook(
             stack.format, first.location, first.file.fingerprint, dict(self._array_ids), self._group, names, options.take_snapshot()
         )  # fmt: skip
 
@@ -290,7 +290,7 @@ class HeaderCheck:
 
 def serve() -> None:
     """Look at the share that is written to the standard input, and write what was found: what other processes run."""
-    share = cast("Share", pickle.load(sys.stdin.buffer))  # noqa: S301  # written by the process that has started this one
+    share = cast("FilesToLook", pickle.load(sys.stdin.buffer))  # noqa: S301  # written by the process that has started this one
     out, sys.stdout = sys.stdout.buffer, sys.stderr  # what libraries print is no answer
     with warnings.catch_warnings(record=True) as told, options.frozen(share.limits):
         warnings.simplefilter("always")

@@ -17,7 +17,7 @@ from scichunk.core.files import ArrayId
 from scichunk.sources import Fingerprint, Location
 from scichunk.warned import warn_caller
 
-__all__ = ["Share", "look_by_all_cores"]
+__all__ = ["FilesToLook", "look_by_all_cores"]
 
 _LEAST_FILES: Final = 5_000
 """Of a process: to start one takes as long as some thousand headers."""
@@ -25,7 +25,7 @@ _PROGRAM: Final = "from scichunk.adapters.headers import serve; serve()"
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class FilesToLook:
     """What a process is told: which files, and the first one, which they are compared with."""
 
     format: str
@@ -44,7 +44,7 @@ class Look(Protocol):
         """Look at a file."""
         ...
 
-    def share(self, numbers: Sequence[int]) -> Share:
+    def share(self, numbers: Sequence[int]) -> FilesToLook:
         """What another process must know to look at some of the files."""
         ...
 
@@ -52,7 +52,7 @@ class Look(Protocol):
 class _Helper(threading.Thread):
     """Waits for a process that looks at a share."""
 
-    def __init__(self, share: Share) -> None:
+    def __init__(self, share: FilesToLook) -> None:
         super().__init__(name="scichunk-headers")
         self._share = share
         self.seen: list[Any] | None = None
