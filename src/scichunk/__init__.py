@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from scichunk.adapters.reader import WindowReader, reader
     from scichunk.adapters.saving import save_index
     from scichunk.adapters.tables import to_qtable
+    from scichunk.adapters.warmup import warmup
     from scichunk.adapters.xarray.sky import wcs
     from scichunk.adapters.xarray.stacks import open_stack
     from scichunk.adapters.xarray.tree import open  # noqa: A004
@@ -86,6 +87,7 @@ __all__ = [
     "suggest_chunks",
     "to_qtable",
     "votable_header",
+    "warmup",
     "wcs",
     "write_fits_table",
     "write_votable",
@@ -128,6 +130,7 @@ _WHERE = {
     "save_index": "scichunk.adapters.saving",
     "to_qtable": "scichunk.adapters.tables",
     "votable_header": "scichunk.formats.votable.api",
+    "warmup": "scichunk.adapters.warmup",
     "wcs": "scichunk.adapters.xarray.sky",
     "write_fits_table": "scichunk.formats.fits.api",
     "write_votable": "scichunk.formats.votable.api",

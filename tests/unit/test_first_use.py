@@ -258,6 +258,14 @@ def test_warmup_and_doctor(tmp_path):
     assert "there is no format 'nonsense'" in wrong.stderr
 
 
+def test_warmup_in_python(tmp_path):
+    program = "import scichunk; print(scichunk.warmup('geotiff'))"
+    assert "float predictor" in run(program, SCICHUNK_CACHE_DIR=str(tmp_path)).stdout
+    assert compiled_in(tmp_path)
+    with pytest.raises(scichunk.errors.FormatError, match="nonsense"):
+        scichunk.warmup("nonsense")
+
+
 @pytest.mark.slow  # compiles all kernels
 def test_after_warmup_nothing_is_compiled(tmp_path):
     given = {"SCICHUNK_CACHE_DIR": str(tmp_path)}

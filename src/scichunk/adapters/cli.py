@@ -99,9 +99,9 @@ def _info(given: argparse.Namespace) -> int:
 def _warmup(given: argparse.Namespace) -> int:
     import time
 
-    from scichunk.adapters.warmup import warm_up
+    from scichunk.adapters.warmup import warmup
 
-    families = warm_up(given.formats)
+    families = warmup(*given.formats)
     print(f"compiled code is ready: {', '.join(families) or 'none is needed'} ({time.process_time():.1f} CPU s)")  # noqa: T201
     return 0
 

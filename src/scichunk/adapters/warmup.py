@@ -11,15 +11,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-__all__ = ["describe_surroundings", "warm_up"]
+__all__ = ["describe_surroundings", "warmup"]
 
 
-def warm_up(formats: Iterable[str] = ()) -> list[str]:
+def warmup(*formats: str) -> list[str]:
     """Compile all kernels that files of some formats need, or load what the cache has of them.
+
+    Nothing needs it: what is not there is compiled on first use. It is worth a call before many processes start at once, and where
+    an image of a container is made; ``client.run(scichunk.warmup, "geotiff")`` does it on all workers of Dask.
 
     Parameters
     ----------
-    formats
+    *formats
         Names of formats; none: all.
 
     Returns
