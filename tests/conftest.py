@@ -18,6 +18,10 @@ import pytest
 
 import scichunk
 
+# Where dask-array is installed, xarray imports it whenever a dataset is computed, and it then replaces a function of dask by which data frames
+# are pickled. Its test runs in a process of its own.
+sys.modules["dask_array"] = None
+
 hypothesis.settings.register_profile("scichunk", deadline=None)  # time on a shared machine says nothing
 hypothesis.settings.load_profile("scichunk")
 
