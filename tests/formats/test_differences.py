@@ -8,6 +8,7 @@ import ast
 import io
 import re
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import astropy
@@ -535,6 +536,8 @@ def test_what_fills_integers(tmp_path):
 @row("geotiff", "`.rio.reproject`, `.rio.pad_box`, `merge_arrays` of these")
 def test_merged_tiles_of_which_some_are_masked(tmp_path):
     merge = pytest.importorskip("rioxarray.merge").merge_arrays
+    if version("rioxarray").startswith("0.18."):
+        pytest.skip("this rioxarray fills what is masked, too")
     mask = np.array([[0] * 5] + [[255] * 5] * 3, "u1")
     first = raster(tmp_path / "a.tif", WHOLE)
     east = {"transform": GRID["transform"] @ rasterio.Affine.translation(5, 0)}
