@@ -17,6 +17,8 @@ __all__ = ["PagedTable", "load_async", "look_up"]
 
 Numbers = Sequence[int] | npt.NDArray[np.integer[Any]]
 Values = npt.NDArray[np.uint64]
+Ranges = tuple[list[int], list[int]]
+Steps = Generator[Ranges, list[memoryview], list[Values]]
 Page = tuple[int, int]
 """Which table of those that are looked up, and which page of it."""
 _PAGE_BYTES: Final = 1 << 16
@@ -75,31 +77,29 @@ def look_up(tables: Sequence[PagedTable], numbers: Numbers) -> list[Values]:
         If a page cannot be read, or the file has changed since it was opened.
     """
     steps = _read_pages(tables, np.asarray(numbers, np.int64))
-    views: list[memoryview] | None = None
-    while True:
-        try:
-            starts, stops = next(steps) if views is None else steps.send(views)
-        except StopIteration as stop:
-            found: list[Values] = stop.value
-            return found
-        views = tables[0].source.read_ranges(starts, stops)
+    ranges, found = _advance(steps, None)
+    while ranges is not None:
+        ranges, found = _advance(steps, tables[0].source.read_ranges(*ranges))
+    return found
 
 
 async def load_async(tables: Sequence[PagedTable], numbers: Numbers) -> None:
     """Fetch the pages for a later :func:`look_up` without blocking the event loop."""
     steps = _read_pages(tables, np.asarray(numbers, np.int64))
-    views: list[memoryview] | None = None
-    while True:
-        try:
-            starts, stops = next(steps) if views is None else steps.send(views)
-        except StopIteration:
-            return
-        views = await tables[0].source.read_ranges_async(starts, stops)
+    ranges, _ = _advance(steps, None)
+    while ranges is not None:
+        ranges, _ = _advance(steps, await tables[0].source.read_ranges_async(*ranges))
 
 
-def _read_pages(
-    tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]
-) -> Generator[tuple[list[int], list[int]], list[memoryview], list[Values]]:
+def _advance(steps: Steps, views: list[memoryview] | None) -> tuple[Ranges | None, list[Values]]:
+    """Go on with what was fetched: the ranges that are wanted next, or None and what was found."""
+    try:
+        return (next(steps) if views is None else steps.send(views)), []
+    except StopIteration as stop:
+        return None, stop.value
+
+
+def _read_pages(tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]) -> Steps:
     """Yield the byte ranges of pages that are not in the cache, and be sent their bytes; return what stands in each table."""
     order = np.argsort(numbers, kind="stable")
     ascending = numbers[order]

@@ -238,7 +238,7 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
             here = data.find(closer, found.end())
             finish = start + here if here >= 0 else find_bytes(source, closer, start + found.end(), stop)
             resume = finish + len(closer) if finish >= 0 else stop
-            more = _COMMENTS.match(data, resume - start) if resume - start < len(data) else None
+            more = _COMMENTS.match(data, resume - start)
             resume = start + more.end() if more is not None else resume
             odd.append((start + offset, resume))
             after = resume - start
