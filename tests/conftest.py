@@ -50,6 +50,10 @@ _LASTING_KINDS = {
 }
 """Ends of the names of threads of the tests' own servers, and why."""
 
+_SECONDS_TO_SETTLE = float(os.environ.get("SECONDS_TO_SETTLE", "30"))
+"""For how long something may still be there after a test. The number is no measure: what was cut off, such as a request to a server that is
+closed meanwhile, ends when it gets its turn on a loaded machine; what leaks never ends."""
+
 _LASTING_FILES = ("/dev/", "/proc/", "/sys/")
 
 
@@ -174,15 +178,16 @@ def leaves_nothing_behind(request, own_temporary_folder):
 
 def _settled(before: State) -> dict[str, list[str]]:
     """What is left once cycles are collected and threads that were ending have ended."""
-    left = State.now().left(before)
-    deadline = time.monotonic() + 1
+    left, pause = State.now().left(before), 0.02
+    deadline = time.monotonic() + _SECONDS_TO_SETTLE
     while left and time.monotonic() < deadline:
         gc.collect()
         _close_files_of_xarray()
         left = State.now().left(before)
         if left.keys() <= {"filters"}:
             break
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(2 * pause, 1)
     return left
 
 

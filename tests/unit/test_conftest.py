@@ -1,5 +1,6 @@
 """The fixture around every test sees what a test leaves behind."""
 
+import os
 import re
 import subprocess
 import sys
@@ -56,7 +57,8 @@ def report(tmp_path_factory):
         str(folder / "t"),
         str(folder),
     ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False).stdout
+    settings = {**os.environ, "SECONDS_TO_SETTLE": "1"}
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=settings).stdout
 
 
 @pytest.mark.parametrize("kind", ["descriptors", "threads", "temporaries", "filters", "options"])
