@@ -346,3 +346,64 @@ def test_times_say_what_helps(tmp_path):
         scichunk.write_fits_table(ds, tmp_path / "out.fits")
     assert fits.getheader(tmp_path / "out.fits", 1)["TUNIT1"] == "s since 2000-01-01"
     assert fits.getdata(tmp_path / "out.fits", 1)["t"].tolist() == [1.0, 2.5]
+
+
+WORLD = {
+    "TCTYP2": "RA---TAN", "TCTYP3": "DEC--TAN", "TCRVL2": 10.0, "TCTY2A": "GLON-TAN", "TCNA2": "detector", "TP2_3": 0.1, "TPC3_2": 0.2,
+    "TCD2_2A": 0.3, "TC3_3": 0.4, "TV2_1": 5.0, "TPV2_1A": 6.0, "LONP2": 170.0, "RADE2": "FK5", "EQUI3A": 1975.0, "MJDOB4": 5e4,
+    "TRPOS4": "GEOCENTER", "1CTYP5": "RA---TAN", "2CRP5A": 3.0, "11CD5": 0.7, "12PC5B": 0.8, "1V5_1": 3.5, "2PV5_1": 4.5, "WCAX5": 2,
+    "OBSGX4": 1e6,
+}  # fmt: skip
+NUMBERS = {
+    "TCTYP2": (2,), "TCTYP3": (3,), "TCRVL2": (2,), "TCTY2A": (2,), "TCNA2": (2,), "TP2_3": (2, 3), "TPC3_2": (3, 2),
+    "TCD2_2A": (2, 2), "TC3_3": (3, 3), "TV2_1": (2,), "TPV2_1A": (2,), "LONP2": (2,), "RADE2": (2,), "EQUI3A": (3,), "MJDOB4": (4,),
+    "TRPOS4": (4,), "1CTYP5": (5,), "2CRP5A": (5,), "11CD5": (5,), "12PC5B": (5,), "1V5_1": (5,), "2PV5_1": (5,), "WCAX5": (5,), "OBSGX4": (4,),
+}  # fmt: skip
+"""Numbers of columns in each of them (FITS 4.0, table 22)."""
+
+
+def with_numbers(key, numbers):
+    """A keyword with other numbers of columns, those of the axes and of parameters as they are."""
+    if len(numbers) == 2:
+        stem, alternate = key.rstrip("AB_0123456789"), key[len(key.rstrip("AB")) :]
+        return f"{stem}{numbers[0]}_{numbers[1]}{alternate}"
+    behind = key.index("_") if "_" in key else len(key.rstrip("AB"))
+    return key[:behind].rstrip("0123456789") + str(numbers[0]) + key[behind:]
+
+
+@pytest.fixture
+def events(tmp_path):
+    columns = [fits.Column("N", "J", array=np.arange(3))]
+    columns += [fits.Column(n, "D", array=np.arange(3.0)) for n in ("X", "Y/2", "T")]
+    columns += [fits.Column("STAMP", "6E", dim="(3,2)", array=np.arange(18.0).reshape(3, 2, 3))]
+    hdu = fits.BinTableHDU.from_columns(columns, name="EVENTS")
+    hdu.header.update(WORLD)
+    hdu.writeto(tmp_path / "events.fits")
+    return tmp_path / "events.fits"
+
+
+@pytest.mark.parametrize("kind", ["frame", "dataset", "netcdf"])
+@pytest.mark.parametrize("order", [[1, 2, 3, 4, 5], [2, 3, 4, 5], [5, 4, 3, 2, 1], [3, 5, 1], [1, 2, 5]])
+def test_world_coordinates_of_columns_follow_them(events, tmp_path, kind, order):
+    """The numbers of columns in keywords are those of the columns that are written, wherever they stand in the keyword."""
+    if kind == "frame":
+        read = scichunk.read_fits_table(events)
+        read = read[[read.columns[n - 1] for n in order]]
+    else:
+        read = xr.open_dataset(events, engine="fits", hdu=1)
+        read = read[[list(read)[n - 1] for n in order]]
+    if kind == "netcdf":
+        read.to_netcdf(tmp_path / "events.nc")
+        read = xr.open_dataset(tmp_path / "events.nc").load()
+        read.close()
+    scichunk.write_fits_table(read, tmp_path / "out.fits")
+    place = {old: new for new, old in enumerate(order, 1)}
+    wanted = {
+        with_numbers(key, [place[n] for n in NUMBERS[key]]): value
+        for key, value in WORLD.items()
+        if all(n in place for n in NUMBERS[key])
+    }
+    header = fits.getheader(tmp_path / "out.fits", 1)
+    plain = {*fits.BinTableHDU.from_columns([fits.Column("x", "D")]).header, "EXTNAME", "TTYPE1", "TFORM1", "NAXIS1"}
+    found = {k: v for k, v in header.items() if k not in plain and not k.startswith(("TTYPE", "TFORM", "TDIM"))}
+    assert found == wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +12,7 @@ from scichunk.codecs import ways
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError
 from scichunk.formats.fits.cards import CARD_BYTES, Cards
+from scichunk.formats.fits.table.keywords import attribute_of, column_number
 from scichunk.formats.fits.table.layout import TEXT, TableField
 from scichunk.tables.arrow import arrow_type
 
@@ -25,7 +25,6 @@ __all__ = [
     "decode_texts",
     "element_type",
     "header_attrs",
-    "is_column_keyword",
     "text_cells",
     "values_of",
 ]
@@ -35,12 +34,9 @@ Rows2D = tuple[npt.NDArray[np.uint8], int]
 """Bytes of rows, shape (rows, width), C-contiguous, and the first byte of a field within a row."""
 
 _STORED: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
-_INDEXED: Final = re.compile(r"(\d*[A-Z]+)(\d+)([A-Z]?)|(T[CP]+?)(\d+)_(\d+)([A-Z]?)")
 NAMES: Final = {
     "TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display",
 }  # fmt: skip
-_STRUCTURAL: Final = {"TTYPE", "TFORM", "TDIM", "TSCAL", "TZERO", "TNULL", "TBCOL", "ZFORM", "ZCTYP"}
-_OTHERS: Final = {"NAXIS", "ZNAXIS", "ZTILE", "TFIELDS", "THEAP"}
 
 
 def column_of(field: TableField, attrs: dict[str, Any]) -> Column:
@@ -108,31 +104,18 @@ def _null_value(field: TableField, dtype: np.dtype[Any]) -> Any:
     return dtype.type(null)
 
 
-def is_column_keyword(key: str) -> bool:
-    """Whether a keyword has the number of a column in it: TUNIT1, TCTYP2A, 1CTYP3, TPC1_2."""
-    parsed = _INDEXED.fullmatch(key)
-    stem = (parsed[1] or parsed[4]) if parsed else ""
-    return bool(stem) and stem not in _OTHERS and (stem[0] == "T" or stem[0].isdecimal() or stem in _STRUCTURAL)
-
-
 def header_attrs(cards: Cards, fields: tuple[TableField, ...]) -> list[dict[str, Any]]:
     """What a header says of each column: unit, description, UCD, display, time and world coordinates, ranges."""
     found: dict[int, dict[str, Any]] = {f.number: {} for f in fields}
+    names = {f.number: f.name for f in fields}
     for at in range(0, len(cards.text), CARD_BYTES):
         key = cards.text[at : at + 8].decode("latin-1").rstrip()
-        parsed = _INDEXED.fullmatch(key)
-        if parsed is None:
+        number = column_number(key)
+        known = None if number is None else found.get(number)
+        label = None if known is None else attribute_of(key, names)
+        if known is None or label is None:
             continue
-        stem, number, alternate = parsed[1] or parsed[4], int(parsed[2] or parsed[5]), parsed[3] or parsed[7] or ""
-        known = found.get(number)
-        if known is None or stem in _STRUCTURAL or not is_column_keyword(key):
-            continue
-        value = cards.get(key)
-        label = NAMES.get(stem, "")
-        if parsed[6]:
-            label = key  # a matrix of two columns
-        elif not label or alternate:
-            label = stem + alternate
+        label, value = NAMES.get(label, label), cards.get(key)
         if value is not None and label not in known and value != "":
             known[label] = int(value) if isinstance(value, bool) else value.strip() if isinstance(value, str) else value
     return [found[f.number] for f in fields]

@@ -18,7 +18,8 @@ from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.image.nodes import card_attributes
 from scichunk.formats.fits.structure import HDU
-from scichunk.formats.fits.table.columns import column_of, header_attrs, is_column_keyword
+from scichunk.formats.fits.table.columns import column_of, header_attrs
+from scichunk.formats.fits.table.keywords import is_column_keyword
 from scichunk.formats.fits.table.layout import TableField, read_layout
 from scichunk.formats.fits.table.rows import Block, plain_blocks, rows_in_group
 from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink

@@ -15,7 +15,8 @@ from scichunk.core.tables import TableStream
 from scichunk.errors import MetadataWarning
 from scichunk.formats.fits.structure import BLOCK_BYTES
 from scichunk.formats.fits.table.column_writers import FITSColumnWriter, field_for
-from scichunk.formats.fits.table.columns import NAMES, is_column_keyword
+from scichunk.formats.fits.table.columns import NAMES
+from scichunk.formats.fits.table.keywords import is_column_keyword, keyword_of
 from scichunk.quiet import quiet
 from scichunk.tables.writing import append, write_rows
 from scichunk.warned import warn_caller
@@ -29,7 +30,6 @@ _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|CHECKSUM|DATASUM|END|"
     r"Z(?:TABLE|NAXIS\d+|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
 )
-_STEM: Final = re.compile(r"T[A-Z]{2,5}|\d[A-Z]{2,5}")
 
 
 def write_table(
@@ -150,13 +150,14 @@ def _table_header(base: Any, fields: Sequence[FITSColumnWriter], width: int, row
     ):  # fmt: skip
         header[key] = value
     codes = {label: stem for stem, label in reversed(NAMES.items())}
+    numbers = {out.column.name: number for number, out in enumerate(fields, 1)}
     for number, out in enumerate(fields, 1):
         for key, value in out.column_cards():
             _set_card(header, f"{key}{number}", value)
         for name, value in out.column.attrs.items():
-            stem = codes.get(name, name)
-            if _STEM.fullmatch(stem) and len(f"{stem}{number}") <= 8:
-                _set_card(header, f"{stem}{number}", value)
+            keyword = keyword_of(codes.get(name, name), number, numbers)
+            if keyword is not None:
+                _set_card(header, keyword, value)
     header.extend(base.cards, unique=False, end=True)
     found: str = header.tostring()
     return found.encode("ascii", "replace")
