@@ -407,3 +407,18 @@ def test_world_coordinates_of_columns_follow_them(events, tmp_path, kind, order)
     plain = {*fits.BinTableHDU.from_columns([fits.Column("x", "D")]).header, "EXTNAME", "TTYPE1", "TFORM1", "NAXIS1"}
     found = {k: v for k, v in header.items() if k not in plain and not k.startswith(("TTYPE", "TFORM", "TDIM"))}
     assert found == wanted
+
+
+@pytest.mark.parametrize("blocksize", [None, 1000])
+def test_rows_that_were_chosen_are_written(tmp_path, blocksize):
+    """A frame that was filtered by a logical column of its own, in one partition and in several."""
+    keep = np.arange(500) % 3 == 0
+    columns = [fits.Column("KEEP", "L", array=keep), fits.Column("N", "J", array=np.arange(500), unit="ct")]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "in.fits")
+    frame = scichunk.read_fits_table(tmp_path / "in.fits", blocksize=blocksize)
+    chosen = frame[frame.KEEP]
+    scichunk.write_fits_table(chosen, tmp_path / "out.fits")
+    scichunk.write_votable(chosen, tmp_path / "out.vot")
+    for written in (scichunk.read_fits_table(tmp_path / "out.fits"), scichunk.read_votable(tmp_path / "out.vot")):
+        assert written.N.compute().tolist() == np.arange(500)[keep].tolist()
+        assert scichunk.columns(written).units == {"N": "ct"}

@@ -53,7 +53,9 @@ def table_stream(obj: Any) -> TableStream:
         table = obj
         return TableStream(_arrow_columns(table.schema, {}), iter(table.to_batches(1 << 20)), {}, table.num_rows)
     if hasattr(obj, "to_delayed") and hasattr(obj, "_meta"):
-        parts = (obj.partitions[i].compute() for i in range(obj.npartitions))
+        # Of a frame of one partition that is filtered by its own column, dask's `partitions[0]` is that column alone.
+        whole = obj.npartitions == 1
+        parts = (obj.compute() if whole else obj.partitions[i].compute() for i in range(obj.npartitions))
         return _from_frames(obj, obj._meta, parts, None)  # noqa: SLF001  # dask's own name for types without rows
     msg = f"expected a Dataset, a dask or pandas DataFrame or a pyarrow Table, got {type(obj).__name__}"
     raise TypeError(msg)
