@@ -94,3 +94,44 @@ def test_it_can_be_written_again(written, tmp_path):
     with xr.open_dataset(written, engine="votable", group="stars") as ds:
         scichunk.write_votable(ds.load(), tmp_path / "again.vot")
     assert (tmp_path / "again.vot").read_bytes() == written.read_bytes()
+
+
+SYSTEMS = """<?xml version="1.0"?>
+<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE>
+<COOSYS ID="sys" system="ICRS" epoch="J2015.5"/><COOSYS ID="old" system="eq_FK4" equinox="B1950"/>
+<TIMESYS ID="clock" timeorigin="2455197.5" timescale="TCB" refposition="BARYCENTER"/>
+<TABLE name="stars">
+<PARAM name="limit" datatype="double" unit="mag" value="20.5"/><PARAM name="box" datatype="int" arraysize="3" value="1 2 3" unit="pixel"/>
+<PARAM name="weights" datatype="double" arraysize="*" value="0.5 NaN"/><PARAM name="flags" datatype="boolean" arraysize="2" value="T F"/>
+<PARAM name="note_units" datatype="char" arraysize="*" value="none"/>
+<FIELD name="ra" datatype="double" unit="deg" ref="sys"/><FIELD name="t" datatype="double" unit="d" ref="clock"/>
+<DATA><TABLEDATA><TR><TD>1</TD><TD>2</TD></TR></TABLEDATA></DATA></TABLE></RESOURCE></VOTABLE>
+"""
+
+
+def test_frames_keep_systems_units_and_arrays(tmp_path):
+    """A frame has no header; what its attributes say of systems and parameters is written as elements, which ``ref`` points to."""
+    frame = scichunk.read_votable(SYSTEMS.encode())
+    scichunk.write_votable(frame[frame.ra > 0], tmp_path / "out.vot")
+    document = astropy.io.votable.parse(tmp_path / "out.vot", verify="exception")
+    (resource,) = document.resources
+    assert [(s.ID, s.system, s.epoch, s.equinox) for s in resource.coordinate_systems] == [
+        ("sys", "ICRS", "J2015.5", None),
+        ("old", "eq_FK4", None, "B1950"),
+    ]
+    assert [(s.ID, s.timeorigin, s.timescale, s.refposition) for s in resource.time_systems] == [
+        ("clock", 2455197.5, "TCB", "BARYCENTER")
+    ]
+    params = {p.name: p for p in document.get_first_table().params}
+    assert {name: str(p.unit) for name, p in params.items() if p.unit} == {"limit": "mag", "box": "pix"}
+    assert params["limit"].value == 20.5
+    assert params["box"].value.tolist() == [1, 2, 3]
+    again = scichunk.read_votable(tmp_path / "out.vot")
+    assert repr(dict(scichunk.columns(again).attrs)) == repr(dict(scichunk.columns(frame).attrs))
+
+
+def test_attributes_that_are_no_systems_are_parameters(tmp_path):
+    data = xr.Dataset({"a": ("row", [1.0])}, attrs={"coosys_x": "an own text", "mixed": [1, "b"], "empty": []})
+    scichunk.write_votable(data, tmp_path / "out.vot")
+    params = {p.name: p.value for p in astropy.io.votable.parse(tmp_path / "out.vot").get_first_table().params}
+    assert params == {"coosys_x": "an own text", "mixed": "[1, 'b']", "empty": "[]"}

@@ -36,6 +36,10 @@ _WRITTEN_ELSEWHERE: Final = (
     "links",
 )
 """Attributes of a table that are no PARAM."""
+_SYSTEM: Final = re.compile(r"(coosys|timesys)_([A-Za-z_][\w.-]*)")
+_SETTINGS: Final = re.compile(r"[A-Za-z]\w*=.*", re.DOTALL)
+_BETWEEN_SETTINGS: Final = re.compile(r" (?=[A-Za-z]\w*=)")
+"""How a COOSYS or TIMESYS element is read as an attribute: its ID is in the name, its settings are the text."""
 _UNWRITABLE: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML has no form for (XML 1.0, section 2.2)."""
 
@@ -74,10 +78,12 @@ def write_header(
     tag = _start_tag("TABLE", {k: str(v) for k, v in given.items() if v} | {"nrows": str(rows)})
     description = attrs.get("description")
     before = (
-        f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n{tag}>\n'
+        f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n'
+        + _system_elements(attrs)
+        + f"{tag}>\n"
         + (f"<DESCRIPTION>{_text_of(description)}</DESCRIPTION>\n" if description else "")
         + "".join(f.field_element() + "\n" for f in fields)
-        + _param_elements({k: v for k, v in attrs.items() if k not in _WRITTEN_ELSEWHERE})
+        + _param_elements({k: v for k, v in attrs.items() if k not in _WRITTEN_ELSEWHERE and not _system_of(k, v)})
         + "".join(f"<LINK href={quoteattr(str(v))}/>\n" for v in np.atleast_1d(attrs.get("links", [])))
     )
     return before, "\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
@@ -192,20 +198,54 @@ def _text_of(value: Any) -> str:
     return escape(_UNWRITABLE.sub("?", str(value)))
 
 
-def _param_elements(attrs: Mapping[str, Any]) -> str:
-    """Attributes as PARAM elements."""
+def _system_of(key: str, value: Any) -> re.Match[str] | None:
+    """Parse the name of an attribute that a COOSYS or TIMESYS element was read as."""
+    return _SYSTEM.fullmatch(key) if isinstance(value, str) and _SETTINGS.fullmatch(value) else None
+
+
+def _system_elements(attrs: Mapping[str, Any]) -> str:
+    """Systems of coordinates and times as the elements that ``ref`` of a FIELD points to."""
     text = ""
     for key, value in attrs.items():
-        one = value.item() if isinstance(value, np.generic) else value
-        if isinstance(one, bool):
-            kind, written = 'datatype="boolean"', "T" if one else "F"
-        elif isinstance(one, int) and -(1 << 63) <= one < 1 << 63:
-            kind, written = 'datatype="long"', str(one)
-        elif isinstance(one, float):
-            kind, written = 'datatype="double"', str(one).replace("inf", "Inf")
-        elif isinstance(one, complex):
-            kind, written = 'datatype="doubleComplex"', f"{one.real} {one.imag}"
-        else:
-            kind, written = 'datatype="unicodeChar" arraysize="*"', str(one)
-        text += f"{_start_tag('PARAM', {'name': str(key)})} {kind} value={quoteattr(_UNWRITABLE.sub('?', written))}/>\n"
+        system = _system_of(key, value)
+        if system is None:
+            continue
+        settings = dict(setting.split("=", 1) for setting in _BETWEEN_SETTINGS.split(value))
+        content = settings.pop("text", "")
+        tag = system[1].upper()
+        text += f"{_start_tag(tag, {'ID': system[2]} | settings)}" + (
+            f">{_text_of(content)}</{tag}>\n" if content else "/>\n"
+        )
     return text
+
+
+def _param_elements(attrs: Mapping[str, Any]) -> str:
+    """Attributes as PARAM elements; ``<name>_units`` is the unit of the number ``<name>``."""
+    units = {k: attrs.get(f"{k}_units") for k, v in attrs.items() if not isinstance(v, str)}
+    units = {k: v for k, v in units.items() if isinstance(v, str)}
+    text = ""
+    for key, value in attrs.items():
+        if key.endswith("_units") and key.removesuffix("_units") in units:
+            continue
+        kind, written = _param_value(value)
+        named = {"name": str(key)} | ({"unit": units[key]} if key in units else {})
+        text += f"{_start_tag('PARAM', named | kind)} value={quoteattr(_UNWRITABLE.sub('?', written))}/>\n"
+    return text
+
+
+def _param_value(value: Any) -> tuple[dict[str, str], str]:
+    """How a PARAM says a value: attributes that give its type, and its text; lists of numbers are arrays."""
+    one = value.item() if isinstance(value, np.generic) else value
+    if isinstance(one, np.ndarray | list | tuple) and np.ndim(one) == 1 and len(one):
+        parts = [_param_value(v) for v in np.asarray(one)]
+        if len({kind["datatype"] for kind, _ in parts}) == 1 and "arraysize" not in parts[0][0]:
+            return parts[0][0] | {"arraysize": str(len(parts))}, " ".join(text for _, text in parts)
+    if isinstance(one, bool):
+        return {"datatype": "boolean"}, "T" if one else "F"
+    if isinstance(one, int) and -(1 << 63) <= one < 1 << 63:
+        return {"datatype": "long"}, str(one)
+    if isinstance(one, float):
+        return {"datatype": "double"}, str(one).replace("inf", "Inf")
+    if isinstance(one, complex):
+        return {"datatype": "doubleComplex"}, f"{one.real} {one.imag}"
+    return {"datatype": "unicodeChar", "arraysize": "*"}, str(one)
