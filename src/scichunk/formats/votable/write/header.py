@@ -221,8 +221,8 @@ def _system_elements(attrs: Mapping[str, Any]) -> str:
 
 def _param_elements(attrs: Mapping[str, Any]) -> str:
     """Attributes as PARAM elements; ``<name>_units`` is the unit of the number ``<name>``."""
-    units = {k: attrs.get(f"{k}_units") for k, v in attrs.items() if not isinstance(v, str)}
-    units = {k: v for k, v in units.items() if isinstance(v, str)}
+    given = ((k, attrs.get(f"{k}_units")) for k, v in attrs.items() if not isinstance(v, str))
+    units = {name: unit for name, unit in given if isinstance(unit, str)}
     text = ""
     for key, value in attrs.items():
         if key.endswith("_units") and key.removesuffix("_units") in units:
