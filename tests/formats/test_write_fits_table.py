@@ -422,3 +422,46 @@ def test_rows_that_were_chosen_are_written(tmp_path, blocksize):
     for written in (scichunk.read_fits_table(tmp_path / "out.fits"), scichunk.read_votable(tmp_path / "out.vot")):
         assert written.N.compute().tolist() == np.arange(500)[keep].tolist()
         assert scichunk.columns(written).units == {"N": "ct"}
+
+
+CARDS = {"NAME": "M 31", "CLASS": "galaxy", "FLUXCAL": True, "CLIPPED": False, "HUGE": 2**70, "GAIN": 1.5, "LIMIT_": 3}
+
+
+@pytest.mark.parametrize("kind", ["frame", "dataset", "netcdf"])
+def test_cards_keep_their_names_and_types(tmp_path, kind):
+    """Attributes of datasets have other names and types where netCDF has no place for those of the cards."""
+    hdu = fits.BinTableHDU.from_columns([fits.Column("N", "J", array=np.arange(3))])
+    hdu.header.update(CARDS)
+    hdu.writeto(tmp_path / "in.fits")
+    read = (
+        scichunk.read_fits_table(tmp_path / "in.fits")
+        if kind == "frame"
+        else xr.open_dataset(tmp_path / "in.fits", engine="fits", hdu=1)
+    )
+    if kind == "netcdf":
+        read.to_netcdf(tmp_path / "in.nc")
+        read = xr.open_dataset(tmp_path / "in.nc").load()
+        read.close()
+    scichunk.write_fits_table(read, tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits", 1)
+    found = {k: v for k, v in header.items() if k not in {*fits.BinTableHDU().header, "TTYPE1", "TFORM1"}}
+    assert found == CARDS
+    assert [type(found[k]) for k in CARDS] == [type(v) for v in CARDS.values()]
+
+
+def test_changed_attributes_of_other_names_and_types_win(tmp_path):
+    hdu = fits.BinTableHDU.from_columns([fits.Column("N", "J", array=np.arange(3))])
+    hdu.header.update(CARDS)
+    hdu.writeto(tmp_path / "in.fits")
+    read = xr.open_dataset(tmp_path / "in.fits", engine="fits", hdu=1)
+    read.attrs.update(NAME_="M 32", FLUXCAL=0, HUGE=1, NEW_=2)
+    scichunk.write_fits_table(read, tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits", 1)
+    assert {k: header.get(k) for k in ("NAME", "NAME_", "FLUXCAL", "HUGE", "NEW_")} == {
+        "NAME": "M 32",
+        "NAME_": None,
+        "FLUXCAL": False,
+        "HUGE": 1,
+        "NEW_": 2,
+    }
+    assert header["FLUXCAL"] is False

@@ -45,8 +45,7 @@ def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
 
 def card_attributes(cards: Cards) -> dict[str, Any]:
     """Values of the cards that do not say how the data are stored, each keyword once."""
-    found = {n: value for n, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(n)}
-    return {name: int(value) if isinstance(value, bool) else value for name, value in found.items()}
+    return {n: value for n, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(n)}
 
 
 def inherit_attributes(cards: Cards, primary: Cards) -> dict[str, Any]:

@@ -124,8 +124,15 @@ def _set_card(header: Any, name: str, value: Any) -> None:
         value = value.item()
     if isinstance(value, float) and math.isnan(value):
         return
+    if name not in header and name.endswith("_") and name[:-1] in header:
+        name = name[:-1]  # datasets have it so where netCDF reserves the keyword itself
     key = name.upper() if len(name) <= 8 else f"HIERARCH {name}"
-    if isinstance(value, str | bool | int | float | complex) and header.get(name) == value:
+    known = header.get(name)
+    if isinstance(known, bool) and value in (0, 1):
+        value = bool(value)  # datasets have no logicals among their attributes
+    if isinstance(known, int) and isinstance(value, str) and str(known) == value:
+        return  # nor integers beyond 64 bits
+    if isinstance(value, str | bool | int | float | complex) and known == value:
         return
     with quiet(VerifyWarning):
         try:
