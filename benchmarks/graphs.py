@@ -70,21 +70,21 @@ told(seconds=statistics.median(times), pickle=len(pickle.dumps(w)))
 import os, time
 import scichunk
 scichunk.from_files(NAMES[:10], chunks="native", headers="first")
-if WAY != "all headers, all cores":
+if not WAY.endswith("all cores"):
     scichunk.options.set(parallel_headers=10**9)
-t = time.process_time()
+t, began = time.process_time(), time.perf_counter()
 if WAY.startswith("all headers"):
     scichunk.from_files(NAMES, chunks="native")
 elif WAY == "first header":
     scichunk.from_files(NAMES, chunks="native", headers="first")
-elif WAY == "save_index":
+elif WAY.startswith("save_index"):
     scichunk.save_index(NAMES, INDEX)
 else:
     import pyarrow.parquet
-    t = time.process_time()
+    t, began = time.process_time(), time.perf_counter()
     scichunk.from_files(INDEX, chunks="native")
-seconds, others = time.process_time() - t, os.times()
-told(seconds=seconds, others=others.children_user + others.children_system)
+seconds, wall, others = time.process_time() - t, time.perf_counter() - began, os.times()
+told(seconds=seconds, wall=wall, others=others.children_user + others.children_system)
 """,
     "tiles": """
 import time
@@ -201,11 +201,12 @@ def section(given):
         f"| {way} | {measure(folder, 'values', way, 2000)['seconds']:.2f} |"
         for way in ("dask, one file a chunk", "dask, auto", "scichunk.reduce")
     ]
-    lines += ["", f"Opening a stack of {FILES:,} files:", "", "| way | seconds |", "|---|---|"]
-    for way in ("all headers", "all headers, all cores", "first header", "save_index", "from the index"):
+    lines += ["", f"Opening a stack of {FILES:,} files:", "", "| way | seconds | by the clock |", "|---|---|---|"]
+    one, all_cores = ("all headers", "save_index"), ("all headers, all cores", "save_index, all cores")
+    for way in (*one, *all_cores, "first header", "from the index"):
         r = measure(folder, "index", way)
         others = f", and {r['others']:.2f} of other processes" if r["others"] else ""
-        lines.append(f"| {way} | {r['seconds']:.2f}{others} |")
+        lines.append(f"| {way} | {r['seconds']:.2f}{others} | {r['wall']:.2f} |")
     lines += ["", "A window of four chunks:", "", "| array | chunks | milliseconds | pickle |", "|---|---|---|---|"]
     ways = {"from_geotiff": 10**6, "engine": 10**6, "stack": FILES, "stack of an index": FILES}
     for way, count in ways.items():

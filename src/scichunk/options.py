@@ -72,6 +72,9 @@ class Options:
     """Seconds that one remote request may take."""
     parallel_headers: int = 20_000
     """Stacks of as many local files have their headers read by all cores, in processes of their own."""
+    shared_heads: str = ""
+    """A folder of this machine, such as one in ``/dev/shm``, in which heads of remote files are kept for its other processes, so that of
+    several workers one fetches each head; at most 1 GiB. Only you may be able to write into it. Empty: heads are not kept."""
     cached_files: int = 256
     """How many opened files (headers, indexes) one process remembers."""
     cached_file_bytes: int = 1 << 29
@@ -107,7 +110,7 @@ _ZERO_ALLOWED: Final = frozenset({
 })  # fmt: skip
 _OF_THE_PROCESS: Final = frozenset({
     "cached_files", "cached_file_bytes", "cached_handles", "cached_tile_bytes", "warm_bytes", "gdal_cache_bytes", "claim_rasters",
-    "parallel_headers",
+    "parallel_headers", "shared_heads",
 })  # fmt: skip
 """Options that do not travel with readers."""
 _WORDS: Final = {
@@ -124,6 +127,11 @@ def _check_value(name: str, value: Any, beginning: str) -> Any:
         if isinstance(value, bool):
             return value
         msg = f"{beginning}: it must be true or false (or 1/0, yes/no, on/off in the environment)"
+        raise OptionError(msg)
+    if kind is str:
+        if isinstance(value, str | os.PathLike) and isinstance(path := os.fspath(value), str):
+            return path
+        msg = f"{beginning}: it must be a path"
         raise OptionError(msg)
     try:
         if isinstance(value, bool | str | bytes):

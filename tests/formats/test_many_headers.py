@@ -1,11 +1,13 @@
 """Headers of many local files are read by all cores: what is found is what one process finds."""
 
+import logging
 import os
 import shutil
 import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 import scichunk
@@ -82,3 +84,24 @@ def test_stacks_of_other_formats_and_names(tmp_path, shared):
         warnings.simplefilter("error")
         stack = scichunk.open_stack(paths, format="fits")
     assert stack.sizes["file"] == 20
+
+
+def test_an_index_is_made_by_all_cores(names, shared, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "scichunk")
+    assert scichunk.save_index(names, tmp_path / "together.parquet") == 40
+    assert not caplog.records
+    assert alone(lambda: scichunk.save_index(names, tmp_path / "alone.parquet")) == 40
+    columns = [pq.read_table(tmp_path / f"{name}.parquet").to_pydict() for name in ("together", "alone")]
+    assert columns[0] == columns[1]
+    write_tiff(names[38], np.zeros((1, 32, 32), "u2"))
+    assert scichunk.save_index(names, tmp_path / "together.parquet", append=True) == 1
+    assert not caplog.records
+    assert scichunk.open_stack(tmp_path / "together.parquet").band_data[38].max() == 0
+
+
+def test_a_bad_file_makes_no_index(names, shared, tmp_path):
+    os.truncate(names[35], 50)
+    with pytest.raises(FormatError) as caught:
+        scichunk.save_index(names, tmp_path / "index.parquet")
+    assert caught.value.url == names[35]
+    assert not (tmp_path / "index.parquet").exists()

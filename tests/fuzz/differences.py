@@ -103,19 +103,15 @@ def _has_surplus(data: bytes) -> bool:
         except zlib.error:
             return True
     last = one.get(257, 1) % rows if rows else 0
-    return bool(
-        last
-        and 322 not in one
-        and len(_inflated(data, starts, counts)) > -(-columns * samples * one.get(258, 1) // 8) * last
-    )
+    if not last or 322 in one:
+        return False
+    strips, needed = -(-one.get(257, 1) // rows), -(-columns * samples * one.get(258, 1) // 8) * last
+    pairs = list(zip(starts, counts, strict=False))[strips - 1 :: strips]  # of each plane; more may be listed
+    return any(len(_inflated(data, *pair)) > needed for pair in pairs)
 
 
-def _inflated(data: bytes, starts: list[int], counts: list[int]) -> bytes:
-    """The last strip."""
-    pairs = list(zip(starts, counts, strict=False))
-    if not pairs:
-        return b""
-    start, count = pairs[-1]
+def _inflated(data: bytes, start: int, count: int) -> bytes:
+    """A strip."""
     try:
         return zlib.decompressobj().decompress(data[start : start + count], 1 << 20)
     except zlib.error:

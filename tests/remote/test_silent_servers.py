@@ -17,7 +17,7 @@ from scichunk.errors import SourceError
 from scichunk.testing import RangeServer
 
 QUICK = {"timeout": 0.2, "retries": 1, "retry_wait": 0.001}
-SAYS = r"no answer within 0\.2 s.*a\.fits.*2 times"
+SAYS = r"no answer within {} s.*a\.fits.*2 times"
 SECONDS = 60
 """After which a reading that does not end is a failure of the test; it is no measure of time."""
 
@@ -93,7 +93,7 @@ def test_opening_ends(opener):
         name, options = named("http", server.address)
         error = outcome(lambda: OPENERS[opener](name, options))
     assert isinstance(error, SourceError), error
-    assert re.search(SAYS, str(error)), error
+    assert re.search(SAYS.format(r"0\.2"), str(error)), error
 
 
 def test_looking_for_files_ends():
@@ -109,7 +109,7 @@ def test_opening_ends_by_whatever_library(by):
         name, options = named(by, server.address)
         error = outcome(lambda: scichunk.from_fits(name, storage_options=options))
     assert isinstance(error, SourceError), error
-    assert re.search(SAYS, str(error)), error
+    assert re.search(SAYS.format(r"0\.2"), str(error)), error
 
 
 @pytest.mark.parametrize("by", ["http", "obstore", "file object"])
@@ -117,12 +117,13 @@ def test_reading_ends(by):
     out = io.BytesIO()
     pixels = np.arange(400 * 400, dtype="i4").reshape(400, 400)
     fits.PrimaryHDU(pixels).writeto(out)
-    with RangeServer({"a.fits": out.getvalue()}) as server, scichunk.options.set(**QUICK):
+    # A second, since the server answers first, which a loaded machine must be able to.
+    with RangeServer({"a.fits": out.getvalue()}) as server, scichunk.options.set(**QUICK | {"timeout": 1}):
         name, options = named(by, server.url("").rstrip("/"))
         last = scichunk.from_fits(name, storage_options=options)[-1]
         server.fault = "stall"
         error = outcome(lambda: last.compute(scheduler="synchronous"))
         assert isinstance(error, SourceError), error
-        assert re.search(SAYS, str(error)), error
+        assert re.search(SAYS.format(1), str(error)), error
         server.fault = ""
         np.testing.assert_array_equal(last.compute(scheduler="synchronous"), pixels[-1])

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 import numpy as np
 
@@ -17,15 +17,35 @@ from scichunk.adapters.names import pack_names, unpack_names
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location
 
-__all__ = ["Files", "Unpacked", "keep_unpacked", "work_together"]
+__all__ = ["Files", "LazySequence", "Unpacked", "keep_unpacked", "work_together"]
 
 T = TypeVar("T")
-Unpacked = list[tuple[Location, Fingerprint | None]]
+T_co = TypeVar("T_co", covariant=True)
+Unpacked = Sequence[tuple[Location, Fingerprint | None]]
 _SMALL_BYTES: Final = 4096
 """What each task of a stack may carry of names; dask keeps as much for a task itself."""
 _MOST_STACKS: Final = 16
 _unpacked: LRU[Unpacked] = LRU(lambda: _MOST_STACKS)
 """Names and versions of the files of stacks, by what they were packed to."""
+
+
+class LazySequence(Sequence[T_co]):
+    """Items that are made when they are asked for: of 100,000 files most are never, and to make them all takes a tenth of a second."""
+
+    def __init__(self, count: int, make: Callable[[int], T_co]) -> None:
+        self._count, self._make = count, make
+
+    @overload
+    def __getitem__(self, number: int) -> T_co: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[T_co]: ...
+    def __getitem__(self, number: int | slice) -> T_co | list[T_co]:
+        if isinstance(number, slice):
+            return [self._make(n) for n in range(*number.indices(self._count))]
+        return self._make(range(self._count)[number])
+
+    def __len__(self) -> int:
+        return self._count
 
 
 @dataclass(frozen=True, slots=True)

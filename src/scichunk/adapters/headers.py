@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
-import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -16,15 +13,15 @@ from scichunk import options
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.indexes import SavedIndex, StoredFiles, is_index, load_index, versions_of_an_index
 from scichunk.adapters.opening import Opened, expand_names, open_any
-from scichunk.adapters.scanning import FilesToLook, look_by_all_cores
+from scichunk.adapters.scanning import look_by_all_cores
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
-from scichunk.errors import DataWarning, FormatError, ScichunkError, located
+from scichunk.errors import DataWarning, FormatError, ScichunkError, SourceError, located
 from scichunk.sources import Fingerprint, Location, locate
 from scichunk.sources.siblings import one_look
 from scichunk.warned import warn_caller
 
-__all__ = ["BAD", "Errors", "Found", "HeaderCheck", "Headers", "Rules", "Stack", "open_first", "read_headers", "serve"]
+__all__ = ["BAD", "Errors", "Found", "HeaderCheck", "Headers", "Rules", "Stack", "open_first", "read_headers"]
 
 Headers = Literal["all", "first"]
 Errors = Literal["raise", "warn", "ignore"]
@@ -70,7 +67,7 @@ class Stack:
     def pack(self, marks: Sequence[Fingerprint | None]) -> Files | StoredFiles:
         """Pack names and versions for the graph; those that are in an index stay there."""
         index, first = self.index, self.locations[0]
-        if index is not None and index.marks == marks:
+        if index is not None and index.marks is marks:
             return StoredFiles(index.path, index.version, len(marks), first.target, first.options, first.key)
         return Files.pack(self.locations, marks)
 
@@ -116,8 +113,9 @@ def open_first(urls: Any, format_name: str | None, rules: Rules, storage_options
 class Found:
     """What looking at the files of a stack has shown."""
 
-    marks: list[Fingerprint | None]
-    """Version of each file; None where its header was not read, that of no file where it cannot be read."""
+    marks: Sequence[Fingerprint | None]
+    """Version of each file; None where its header was not read, that of no file where it cannot be read. Those of an index as they are in
+    it where all files are as it says."""
     elsewhere: bool
     """Whether images of the sky point to different places."""
     optional: Mapping[str, int]
@@ -151,19 +149,19 @@ def read_headers(
     if headers not in {"all", "first"}:
         msg = f'headers must be "all" or "first", got {headers!r}'
         raise ValueError(msg)
-    marks: list[Fingerprint | None] = [None] * len(stack.locations)
-    marks[stack.number] = stack.first.file.fingerprint
+    count, known = len(stack.locations), None
+    marks: dict[int, Fingerprint | None] = {stack.number: stack.first.file.fingerprint}
     bad, elsewhere = dict(stack.bad), ""
     optional: dict[str, int] = {}
     labels: dict[int, Any] = {}
     skies: dict[int, tuple[str, str]] = {}
     if headers == "all" or label is not None:
-        numbers = [n for n in range(len(marks)) if n not in bad]
         if stack.index is not None and label is None and not bad:
             alike = stack.index.alike(list(array_ids.values()), stack.first.file, rules.group)
-            marks, optional = list(stack.index.marks), stack.index.optional(rules.group)
-            marks[stack.number] = stack.first.file.fingerprint
+            known, optional = stack.index.marks, stack.index.optional(rules.group)
             numbers = np.flatnonzero(~alike).tolist()
+        else:
+            numbers = [n for n in range(count) if n not in bad]
         look = HeaderCheck(stack, array_ids if headers == "all" else {}, rules.group, label)
         remote = stack.locations[0].local_path is None
         with one_look():
@@ -183,15 +181,24 @@ def read_headers(
         if elsewhere:
             msg = f"images of the sky point to different places: {elsewhere}"
             warn_caller(msg, DataWarning)
-            skies = _find_skies(stack, array_ids, skies, [n for n in range(len(marks)) if n not in bad])
-    if len(bad) == len(marks):
+            skies = _find_skies(stack, array_ids, skies, [n for n in range(count) if n not in bad])
+    if len(bad) == count:
         raise bad[0]
     _report_bad(stack, bad, rules)
-    for number in bad:
-        marks[number] = BAD
+    marks |= dict.fromkeys(bad, BAD)
     if headers == "first" and rules.group:
         optional = dict.fromkeys(stack.first.file.optional(rules.group), stack.number)
-    return Found(marks, bool(elsewhere), optional, labels, skies if elsewhere else {})
+    return Found(_merge_marks(known, marks, count), bool(elsewhere), optional, labels, skies if elsewhere else {})
+
+
+def _merge_marks(
+    known: Sequence[Fingerprint | None] | None, found: Mapping[int, Fingerprint | None], count: int
+) -> Sequence[Fingerprint | None]:
+    """Return the version of each file: as it is known, but for those that were found to be another one."""
+    if known is None:
+        return [found.get(number) for number in range(count)]
+    changed = {number: mark for number, mark in found.items() if known[number] != mark}
+    return [changed.get(number, mark) for number, mark in enumerate(known)] if changed else known
 
 
 def _find_skies(
@@ -288,18 +295,30 @@ class HeaderCheck:
         return _Pointing(elsewhere, sky) if elsewhere or sky else _ALIKE
 
 
-def serve() -> None:
-    """Look at the share that is written to the standard input, and write what was found: what other processes run."""
-    share = cast("FilesToLook", pickle.load(sys.stdin.buffer))  # noqa: S301  # written by the process that has started this one
-    out, sys.stdout = sys.stdout.buffer, sys.stderr  # what libraries print is no answer
-    with warnings.catch_warnings(record=True) as told, options.frozen(share.limits):
-        warnings.simplefilter("always")
-        first = open_any(share.format, share.first)
-        if first.file.fingerprint != share.version:
-            sys.exit("the first file has changed")
-        locations = [share.first, *map(Location, share.names)]
-        look = HeaderCheck(Stack(share.format, locations, first, 0, {}), share.array_ids, share.group, None)
-        with one_look():
-            found = [look(n) for n in range(1, len(locations))]
-    out.write(pickle.dumps((found, [(str(one.message), one.category) for one in told])))
-    out.flush()
+@dataclass(frozen=True, slots=True)
+class FilesToLook:
+    """What another process is told: which files, and the first one, which they are compared with."""
+
+    format: str
+    first: Location
+    version: Fingerprint
+    array_ids: dict[str, ArrayId]
+    group: str
+    names: list[str]
+    limits: options.Snapshot
+
+    def run(self) -> list[Any]:
+        """Look at all of them.
+
+        Raises
+        ------
+        SourceError
+            If the first file is not the one it was.
+        """
+        first = open_any(self.format, self.first)
+        if first.file.fingerprint != self.version:
+            msg = "the first file has changed"
+            raise SourceError(msg, url=self.first.url)
+        locations = [self.first, *map(Location, self.names)]
+        look = HeaderCheck(Stack(self.format, locations, first, 0, {}), self.array_ids, self.group, None)
+        return [look(number) for number in range(1, len(locations))]

@@ -8,23 +8,24 @@ import os
 import pickle
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.adapters.files import Unpacked, keep_unpacked, work_together
+from scichunk.adapters.files import LazySequence, Unpacked, keep_unpacked
+from scichunk.core import registry
 from scichunk.core.cache import FileKey
 from scichunk.core.files import ArrayId, OpenFile
-from scichunk.errors import FormatError, SourceError
+from scichunk.core.handles import open_file
+from scichunk.errors import FormatError, SourceError, located
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location, locate
 
 __all__ = [
-    "SavedIndex", "StoredFiles", "is_index", "layout_of", "load_index", "merge_rows", "versions_of_an_index", "write_index",
+    "Row", "RowLook", "SavedIndex", "StoredFiles", "is_index", "load_index", "rows_of", "versions_of_an_index", "write_index",
 ]  # fmt: skip
 
 _KEY: Final = b"scichunk-index"
@@ -42,22 +43,18 @@ class SavedIndex:
     format: str
     version: str
     """Made anew each time that the index is written."""
-    urls: list[str]
-    sizes: list[int]
-    tags: list[str]
+    urls: Sequence[str]
+    marks: Sequence[Fingerprint]
+    """Version of each file."""
     layouts: list[str]
     """Those that occur, see :func:`layout_of`."""
     codes: npt.NDArray[np.int64]
     """Which of them each file has."""
 
-    @cached_property
-    def marks(self) -> list[Fingerprint | None]:
-        """Version of each file."""
-        return [Fingerprint(size, tag) for size, tag in zip(self.sizes, self.tags, strict=True)]
-
     def locate(self, storage_options: Mapping[str, Any] | None) -> Sequence[Location]:
         """Return the location of each file."""
-        return _Locations(self.urls, locate(self.urls[0], storage_options).options)
+        given, urls = locate(self.urls[0], storage_options).options, self.urls
+        return LazySequence(len(urls), lambda n: Location(urls[n], given))
 
     def alike(self, array_ids: Sequence[ArrayId], file: OpenFile, group: str) -> npt.NDArray[np.bool_]:
         """Which files surely have these arrays as a given file has them; the others are to be looked at."""
@@ -79,21 +76,6 @@ class SavedIndex:
             if layout["group"] == group and numbers.size:
                 found |= {name: int(numbers[0]) for name in layout["optional"] if name not in found}
         return found
-
-
-class _Locations(Sequence[Location]):
-    """Locations that are made when they are asked for: most are not, and to make 100,000 takes a tenth of a second."""
-
-    def __init__(self, urls: Sequence[str], options: Mapping[str, Any] | None) -> None:
-        self._urls, self._options = urls, options
-
-    def __getitem__(self, number: Any) -> Any:
-        if isinstance(number, slice):
-            return [Location(url, self._options) for url in self._urls[number]]
-        return Location(self._urls[number], self._options)
-
-    def __len__(self) -> int:
-        return len(self._urls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +115,7 @@ class StoredFiles:
         if index.version != self.version:
             msg = "the index has been written anew since the stack was opened; open it again"
             raise SourceError(msg, url=locate(self.path).url)
-        return [(Location(url, self.options), mark) for url, mark in zip(index.urls, index.marks, strict=True)]
+        return LazySequence(len(index.urls), lambda n: (Location(index.urls[n], self.options), index.marks[n]))
 
     def __len__(self) -> int:
         return self.count
@@ -185,18 +167,23 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
     if head.get("form") != _FORM:
         msg = f"an index of form {head.get('form')}, where this release reads form {_FORM}; write it anew"
         raise FormatError(msg, url=location.url)
-    layouts = table["layout"].combine_chunks().dictionary_encode()
-    layouts = layouts.chunk(0) if isinstance(layouts, pa.ChunkedArray) else layouts
+    urls, sizes, tags, layouts = (_in_one(table[name]) for name in ("url", "size", "tag", "layout"))
+    layouts = layouts.dictionary_encode()
     return SavedIndex(
         str(location.target),
         head["format"],
         head["version"],
-        table["url"].to_pylist(),
-        table["size"].to_pylist(),
-        table["tag"].to_pylist(),
+        LazySequence(len(urls), lambda n: urls[n].as_py()),
+        LazySequence(len(urls), lambda n: Fingerprint(sizes[n].as_py(), tags[n].as_py())),
         layouts.dictionary.to_pylist(),
         layouts.indices.to_numpy().astype(np.int64),
     )
+
+
+def _in_one(column: Any) -> Any:
+    """Return a column of a table as one array."""
+    array = column.combine_chunks()
+    return array.chunk(0) if hasattr(array, "chunk") else array
 
 
 Row = tuple[str, int, str, str]
@@ -216,34 +203,53 @@ def _digest(signature: object) -> str:
     return hashlib.blake2b(pickle.dumps(signature, 5), digest_size=8).hexdigest()
 
 
-def merge_rows(
-    index: SavedIndex | None, locations: Sequence[Location], look: Any, version_of: Any
-) -> tuple[list[Row], int]:
-    """Look at files; those of an index whose version is still the same are taken from it. Returns all rows, and how many were looked at."""
-    known: dict[str, int] = {} if index is None else {url: n for n, url in enumerate(index.urls)}
-    rows: list[Row] = []
-    if index is not None:
-        rows = [
-            (u, s, t, index.layouts[c])
-            for u, s, t, c in zip(index.urls, index.sizes, index.tags, index.codes.tolist(), strict=True)
-        ]
+@dataclass(frozen=True, slots=True)
+class RowLook:
+    """Makes the row of one file by its position: opens it, unless its version is the one that an index has."""
 
-    def work(number: int) -> tuple[Row, bool]:
-        location = locations[number]
-        place = known.get(str(location.target))
-        if place is not None and version_of(location) == Fingerprint(*rows[place][1:3]):
-            return rows[place], False
-        return look(location), True
+    format: str
+    names: list[str]
+    storage_options: Mapping[str, Any] | None
+    array_ids: list[ArrayId]
+    group: str
+    known: dict[str, Row]
+    """Rows of an index, by name."""
+    limits: options.Snapshot
 
-    looked = 0
-    for row, fresh in work_together(work, range(len(locations)), remote=locations[0].local_path is None):
-        looked += fresh
-        if row[0] in known:
-            rows[known[row[0]]] = row
-        else:
-            known[row[0]] = len(rows)
-            rows.append(row)
-    return rows, looked
+    def __call__(self, number: int) -> tuple[Row, bool]:
+        """Return a row, and whether the file was opened for it."""
+        name = self.names[number]
+        location = Location(name, self.storage_options)
+        with located(url=location.url), versions_of_an_index():
+            row = self.known.get(name)
+            if row is not None and self._version_of(location) == Fingerprint(*row[1:3]):
+                return row, False
+            # Of more files than the cache holds, each would drop one that is needed later.
+            keep = len(self.names) <= options.get().cached_files
+            file: OpenFile = open_file(self.format, location, keep=keep)
+            mark = file.fingerprint
+            return (name, mark.size, mark.tag, layout_of(file, self.array_ids, self.group)), True
+
+    def _version_of(self, location: Location) -> Fingerprint:
+        return registry.get_format(self.format).version(location, location.open().fingerprint)
+
+    def share(self, numbers: Sequence[int]) -> RowLook:
+        """Return what another process must know to look at some of the files."""
+        names = [self.names[n] for n in numbers]
+        return replace(self, names=names, known={name: self.known[name] for name in names if name in self.known})
+
+    def run(self) -> list[tuple[Row, bool]]:
+        """Look at all files."""
+        return [self(number) for number in range(len(self.names))]
+
+
+def rows_of(index: SavedIndex) -> list[Row]:
+    """Return the rows of an index."""
+    codes = index.codes.tolist()
+    return [
+        (url, mark.size, mark.tag, index.layouts[code])
+        for url, mark, code in zip(index.urls, index.marks, codes, strict=True)
+    ]
 
 
 def write_index(path: Any, format_name: str, rows: Sequence[Row], storage_options: Mapping[str, Any] | None) -> None:

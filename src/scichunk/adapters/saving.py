@@ -6,21 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scichunk import options
+from scichunk.adapters.files import work_together
 from scichunk.adapters.headers import Rules, open_first
-from scichunk.adapters.indexes import (
-    Row,
-    is_index,
-    layout_of,
-    load_index,
-    merge_rows,
-    versions_of_an_index,
-    write_index,
-)
-from scichunk.core import registry
-from scichunk.core.files import OpenFile
-from scichunk.core.handles import open_file
-from scichunk.errors import MissingFile, located
-from scichunk.sources import Fingerprint, Location
+from scichunk.adapters.indexes import RowLook, SavedIndex, is_index, load_index, rows_of, write_index
+from scichunk.adapters.scanning import look_by_all_cores
+from scichunk.errors import MissingFile
+from scichunk.sources.siblings import one_look
 
 __all__ = ["save_index"]
 
@@ -87,28 +78,32 @@ def save_index(
     chosen = stack.first.file.select(**words) if words else group or "/"
     arrays = [v for var in stack.first.file.node(chosen).arrays for v in (var, var.raw) if v is not None]
     array_ids = list(dict.fromkeys(v.array_id for v in arrays))
-    spec = registry.get_format(stack.format)
-    keep = len(stack.locations) <= options.get().cached_files
+    before = _load_before(path, stack.format, storage_options) if append else None
+    known = {row[0]: row for row in (rows_of(before) if before is not None else ())}
+    names, first = [str(location.target) for location in stack.locations], stack.locations[0]
+    look = RowLook(stack.format, names, first.options, array_ids, chosen, known, options.take_snapshot())
+    with one_look():
+        if first.local_path is None or len(names) < options.get().parallel_headers:
+            found = work_together(look, range(len(names)), remote=first.local_path is None)
+        else:
+            found = look_by_all_cores(look, range(len(names)))
+    write_index(path, stack.format, list((known | {row[0]: row for row, _ in found}).values()), storage_options)
+    return sum(looked for _, looked in found)
 
-    def look(location: Location) -> Row:
-        with located(url=location.url), versions_of_an_index():
-            file: OpenFile = open_file(stack.format, location, keep=keep)
-            mark = file.fingerprint
-            return str(location.target), mark.size, mark.tag, layout_of(file, array_ids, chosen)
 
-    def version_of(location: Location) -> Fingerprint:
-        with versions_of_an_index():
-            return spec.version(location, location.open().fingerprint)
+def _load_before(path: Any, format_name: str, storage_options: Mapping[str, Any] | None) -> SavedIndex | None:
+    """Return the index that is there; None the first time.
 
-    before = None
-    if append:
-        try:
-            before = load_index(path, storage_options)
-        except MissingFile:  # the first time there is none to add to
-            before = None
-    if before is not None and before.format != stack.format:
-        msg = f"the index is of files of the format {before.format}, and these are {stack.format}"
+    Raises
+    ------
+    ValueError
+        If it is of files of another format.
+    """
+    try:
+        before = load_index(path, storage_options)
+    except MissingFile:
+        return None
+    if before.format != format_name:
+        msg = f"the index is of files of the format {before.format}, and these are {format_name}"
         raise ValueError(msg)
-    rows, looked = merge_rows(before, stack.locations, look, version_of)
-    write_index(path, stack.format, rows, storage_options)
-    return looked
+    return before

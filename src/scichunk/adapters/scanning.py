@@ -8,33 +8,32 @@ import pickle
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from scichunk import counters, options
-from scichunk.core.files import ArrayId
-from scichunk.sources import Fingerprint, Location
+from scichunk.sources.siblings import one_look
 from scichunk.warned import warn_caller
 
-__all__ = ["FilesToLook", "look_by_all_cores"]
+__all__ = ["Share", "look_by_all_cores", "serve"]
 
 _LEAST_FILES: Final = 5_000
 """Of a process: to start one takes as long as some thousand headers."""
-_PROGRAM: Final = "from scichunk.adapters.headers import serve; serve()"
+_PROGRAM: Final = "from scichunk.adapters.scanning import serve; serve()"
 
 
-@dataclass(frozen=True, slots=True)
-class FilesToLook:
-    """What a process is told: which files, and the first one, which they are compared with."""
+class Share(Protocol):
+    """What a process is told. It can be pickled."""
 
-    format: str
-    first: Location
-    version: Fingerprint
-    array_ids: dict[str, ArrayId]
-    group: str
-    names: list[str]
-    limits: options.Snapshot
+    @property
+    def limits(self) -> options.Snapshot:
+        """The options that hold while it looks."""
+        ...
+
+    def run(self) -> list[Any]:
+        """Look at all files of the share."""
+        ...
 
 
 class Look(Protocol):
@@ -44,7 +43,7 @@ class Look(Protocol):
         """Look at a file."""
         ...
 
-    def share(self, numbers: Sequence[int]) -> FilesToLook:
+    def share(self, numbers: Sequence[int]) -> Share:
         """What another process must know to look at some of the files."""
         ...
 
@@ -52,7 +51,7 @@ class Look(Protocol):
 class _Helper(threading.Thread):
     """Waits for a process that looks at a share."""
 
-    def __init__(self, share: FilesToLook) -> None:
+    def __init__(self, share: Share) -> None:
         super().__init__(name="scichunk-headers")
         self._share = share
         self.seen: list[Any] | None = None
@@ -113,3 +112,14 @@ def look_by_all_cores(look: Look, numbers: Sequence[int]) -> list[Any]:
 
 def _count_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def serve() -> None:
+    """Look at the share that is written to the standard input, and write what was found: what other processes run."""
+    share = cast("Share", pickle.load(sys.stdin.buffer))  # noqa: S301  # written by the process that has started this one
+    out, sys.stdout = sys.stdout.buffer, sys.stderr  # what libraries print is no answer
+    with warnings.catch_warnings(record=True) as told, options.frozen(share.limits), one_look():
+        warnings.simplefilter("always")
+        found = share.run()
+    out.write(pickle.dumps((found, [(str(one.message), one.category) for one in told])))
+    out.flush()

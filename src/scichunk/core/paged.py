@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.cache import key_of, tiles
+from scichunk.core.steps import Steps, run_steps, run_steps_async
 from scichunk.sources.base import ByteSource, check_ranges
 
 __all__ = ["PagedTable", "load_async", "look_up"]
 
 Numbers = Sequence[int] | npt.NDArray[np.integer[Any]]
 Values = npt.NDArray[np.uint64]
-Ranges = tuple[list[int], list[int]]
-Steps = Generator[Ranges, list[memoryview], list[Values]]
 Page = tuple[int, int]
 """Which table of those that are looked up, and which page of it."""
 _PAGE_BYTES: Final = 1 << 16
@@ -76,30 +75,15 @@ def look_up(tables: Sequence[PagedTable], numbers: Numbers) -> list[Values]:
     SourceError
         If a page cannot be read, or the file has changed since it was opened.
     """
-    steps = _read_pages(tables, np.asarray(numbers, np.int64))
-    ranges, found = _advance(steps, None)
-    while ranges is not None:
-        ranges, found = _advance(steps, tables[0].source.read_ranges(*ranges))
-    return found
+    return run_steps(_read_pages(tables, np.asarray(numbers, np.int64)), tables[0].source)
 
 
 async def load_async(tables: Sequence[PagedTable], numbers: Numbers) -> None:
     """Fetch the pages for a later :func:`look_up` without blocking the event loop."""
-    steps = _read_pages(tables, np.asarray(numbers, np.int64))
-    ranges, _ = _advance(steps, None)
-    while ranges is not None:
-        ranges, _ = _advance(steps, await tables[0].source.read_ranges_async(*ranges))
+    await run_steps_async(_read_pages(tables, np.asarray(numbers, np.int64)), tables[0].source, in_thread=False)
 
 
-def _advance(steps: Steps, views: list[memoryview] | None) -> tuple[Ranges | None, list[Values]]:
-    """Go on with what was fetched: the ranges that are wanted next, or None and what was found."""
-    try:
-        return (next(steps) if views is None else steps.send(views)), []
-    except StopIteration as stop:
-        return None, stop.value
-
-
-def _read_pages(tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]) -> Steps:
+def _read_pages(tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]) -> Steps[list[Values]]:
     """Yield the byte ranges of pages that are not in the cache, and be sent their bytes; return what stands in each table."""
     order = np.argsort(numbers, kind="stable")
     ascending = numbers[order]
@@ -112,7 +96,7 @@ def _read_pages(tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]) ->
         runs = list(_join_neighbours([page for page, values in pages.items() if values is None]))
         if runs:
             bounds = [_run_bounds(tables[t], first, last) for t, first, last in runs]
-            views = yield [start for start, _ in bounds], [stop for _, stop in bounds]
+            views = yield bounds
             for (t, first, last), view in zip(runs, views, strict=True):
                 for page in range(first, last):
                     at = (page - first) * _PAGE_BYTES

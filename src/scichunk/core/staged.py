@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator, Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
@@ -16,20 +16,17 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.core.placing import assign_selection, bounding_slice, take_selection
 from scichunk.core.selection import Axis, Piece, outer_pieces
+from scichunk.core.steps import Ranges, Steps, run_steps, run_steps_async
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.sources.base import ByteSource
 
-__all__ = ["Collector", "Pieces", "StagedArray", "Steps"]
+__all__ = ["ChunkSteps", "Collector", "Pieces", "StagedArray"]
 
 Array = npt.NDArray[np.generic]
 Window = tuple[slice, ...]
-Ranges = list[tuple[int, int]]
 Pieces = Sequence[bytes | memoryview]
-Steps = Generator[Ranges, list[memoryview], Pieces | None]
-"""Yields the byte ranges that are wanted next and is sent their bytes, valid until the next yield; returns the pieces that
-the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
-
-Together = Generator[Ranges, list[memoryview], list[Pieces | None]]
+ChunkSteps = Steps[Pieces | None]
+"""Steps to the pieces that the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
 _MOST_ROUNDS: Final = 256
 
 
@@ -44,7 +41,7 @@ class Collector(Protocol):
         """Encoded bytes of a chunk, about."""
         ...
 
-    def collect(self, number: int, window: Window) -> Steps:
+    def collect(self, number: int, window: Window) -> ChunkSteps:
         """Collect the bytes for a window of a chunk."""
         ...
 
@@ -83,11 +80,8 @@ class StagedArray(IndexedArray):
         async with read_gate():
             await asyncio.to_thread(self.collector.prepare)
             for batch in self._group_jobs(self._plan_jobs(outer_pieces(self.index.grid, axes), out)):
-                steps, views, data = self._advance_together(batch), None, None
-                while data is None:  # walking over packets takes its time, too
-                    wanted, data = await asyncio.to_thread(_advance_steps, steps, views)
-                    if data is None:
-                        views = await self._source.read_ranges_async([a for a, _ in wanted], [b for _, b in wanted])
+                # In threads, since walking over packets takes its time, too.
+                data = await run_steps_async(self._advance_together(batch), self._source, in_thread=True)
                 await asyncio.to_thread(self._decode_all, batch, data, out, ())
         return out
 
@@ -112,12 +106,7 @@ class StagedArray(IndexedArray):
         if jobs:
             self.collector.prepare()
         for batch in self._group_jobs(jobs):
-            steps, views, data = self._advance_together(batch), None, None
-            while data is None:
-                wanted, data = _advance_steps(steps, views)
-                if data is None:
-                    views = self._source.read_ranges([a for a, _ in wanted], [b for _, b in wanted])
-            self._decode_all(batch, data, out, points)
+            self._decode_all(batch, run_steps(self._advance_together(batch), self._source), out, points)
 
     def _group_jobs(self, jobs: list[Job]) -> Iterator[list[Job]]:
         batch: list[Job] = []
@@ -132,12 +121,12 @@ class StagedArray(IndexedArray):
         if batch:
             yield batch
 
-    def _advance_together(self, jobs: list[Job]) -> Together:
+    def _advance_together(self, jobs: list[Job]) -> Steps[list[Pieces | None]]:
         """Run the steps of several chunks side by side: one batch of ranges a round."""
         data: list[Pieces | None] = [None] * len(jobs)
-        running: list[tuple[int, Steps, int]] = []
+        running: list[tuple[int, ChunkSteps, int]] = []
         wanted: Ranges = []
-        todo: list[tuple[int, Steps, list[memoryview] | None]] = [
+        todo: list[tuple[int, ChunkSteps, list[memoryview] | None]] = [
             (i, self.collector.collect(job.number, self._job_window(job)), None) for i, job in enumerate(jobs)
         ]
         for _ in range(_MOST_ROUNDS):
@@ -187,14 +176,6 @@ class StagedArray(IndexedArray):
 
     def _locate_error(self, error: ScichunkError, job: Job) -> Any:
         return error.at(url=self._source.url, part=self._part_name(job.number))
-
-
-def _advance_steps(steps: Together, views: list[memoryview] | None) -> tuple[Ranges, list[Pieces | None] | None]:
-    """Take one step: the ranges wanted next, or what all steps have come to."""
-    try:
-        return (next(steps) if views is None else steps.send(views)), None
-    except StopIteration as stop:
-        return [], stop.value
 
 
 def _join_pieces(pieces: Pieces) -> memoryview:

@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote
 from scichunk.errors import FormatError
 
 __all__ = [
-    "ByteSource", "Fingerprint", "check_ranges", "public_reference", "public_url", "secret_texts", "tag_with_head", "without_secrets",
+    "ByteSource", "Fingerprint", "Head", "check_ranges", "public_reference", "public_url", "secret_texts", "tag_with_head",
+    "without_secrets",
 ]  # fmt: skip
 
 _DIGESTED_BYTES: Final = 1 << 16
@@ -28,6 +29,18 @@ class Fingerprint:
     tag: str
     """ETag, or modification time (and, with ``options.trust_ctime``, status time) in hexadecimal nanoseconds, or a digest of the content;
     ``head:`` and a digest of the first bytes where the storage names no version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What the opening of a file brings."""
+
+    data: bytes
+    """The first bytes: as many as were asked for, or all of the file if the storage gave more."""
+    size: int
+    """Length of the file."""
+    tag: str
+    """What names this version of the file; empty where the storage says nothing."""
 
 
 @runtime_checkable

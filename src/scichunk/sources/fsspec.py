@@ -11,9 +11,9 @@ from fsspec.asyn import AsyncFileSystem
 from scichunk import counters
 from scichunk.errors import LimitExceeded, SourceError
 from scichunk.lru import generation
-from scichunk.sources.base import check_ranges
+from scichunk.sources.base import Head, check_ranges
 from scichunk.sources.ranges import plan_ranges
-from scichunk.sources.remote import Head, RemoteSource, changed_error, keep_over_fork
+from scichunk.sources.remote import RemoteSource, changed_error, keep_over_fork
 from scichunk.sources.retrying import TryAgain, error_of, in_thread
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class FsspecSource(RemoteSource):
         The file as the user named it.
     storage_options
         Of the file system, whose texts are masked in messages.
+    known
+        The head, if another process has fetched it.
 
     Raises
     ------
@@ -54,20 +56,24 @@ class FsspecSource(RemoteSource):
     """
 
     def __init__(
-        self, make: Callable[[], tuple[AbstractFileSystem, str]], url: str, storage_options: Any = None
+        self,
+        make: Callable[[], tuple[AbstractFileSystem, str]],
+        url: str,
+        storage_options: Any = None,
+        known: Head | None = None,
     ) -> None:
         super().__init__(url, storage_options)
         self._make = make
         self._fs: Any = None
         self._path = ""
         self._async = False
-        self.open_now()
+        self.open_now(known)
 
     @classmethod
-    def from_url(cls, url: str, storage_options: Mapping[str, Any]) -> FsspecSource:
+    def from_url(cls, url: str, storage_options: Mapping[str, Any], known: Head | None = None) -> FsspecSource:
         """Open an fsspec URL, chained ones included."""
         options = dict(storage_options)
-        return cls(lambda: fsspec.core.url_to_fs(url, **options), url, options)
+        return cls(lambda: fsspec.core.url_to_fs(url, **options), url, options, known)
 
     @classmethod
     def from_fs(cls, fs: AbstractFileSystem, path: str, url: str) -> FsspecSource:

@@ -15,8 +15,8 @@ from fsspec.implementations.http import HTTPFileSystem
 from yarl import URL
 
 from scichunk.errors import MissingFile, SourceError
-from scichunk.sources.base import without_secrets
-from scichunk.sources.remote import Head, RemoteSource, changed_error, keep_over_fork
+from scichunk.sources.base import Head, without_secrets
+from scichunk.sources.remote import RemoteSource, changed_error, keep_over_fork
 from scichunk.sources.retrying import TryAgain, seconds_to_wait
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class HttpSource(RemoteSource):
         ``http://`` or ``https://``.
     storage_options
         What :class:`fsspec.implementations.http.HTTPFileSystem` takes: ``headers``, ``client_kwargs``, ...
+    known
+        The head, if another process has fetched it.
     same_host
         Refuse redirects that lead away from the host of the URL.
 
@@ -69,14 +71,16 @@ class HttpSource(RemoteSource):
         If the server does not give the file.
     """
 
-    def __init__(self, url: str, storage_options: Mapping[str, Any], *, same_host: bool = False) -> None:
+    def __init__(
+        self, url: str, storage_options: Mapping[str, Any], known: Head | None = None, *, same_host: bool = False
+    ) -> None:
         super().__init__(url, storage_options)
         self._same_host = same_host
         self._options = dict(storage_options)
         self._fs: Any = None
         self._etag = ""
         self._is_open = False
-        self.open_now()
+        self.open_now(known)
         self._is_open = True
 
     async def connect(self) -> None:
@@ -87,9 +91,13 @@ class HttpSource(RemoteSource):
     async def fetch_head(self, limits: Options) -> Head:
         """Send one GET, which brings length and version too."""
         found = await self._get_range(0, limits.head_bytes, limits)
-        # a weak one never matches (RFC 9110, section 13.1.1), one without quotes is none, and others than ASCII do not come back alike
-        self._etag = found.etag if found.etag.startswith('"') and found.etag.isascii() else ""
+        self.take_version(found.etag)
         return Head(found.data, found.size, found.tag)
+
+    def take_version(self, tag: str) -> None:
+        """Take the ETag into the condition of requests; dates are none."""
+        # a weak one never matches (RFC 9110, section 13.1.1), one without quotes is none, and others than ASCII do not come back alike
+        self._etag = tag if tag.startswith('"') and tag.isascii() else ""
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
         """Send one GET with a condition."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from scichunk.errors import SourceError
 from scichunk.options import get
-from scichunk.sources.base import ByteSource, Fingerprint, public_url, tag_with_head
+from scichunk.sources.base import ByteSource, Fingerprint, Head, public_url, tag_with_head
 from scichunk.sources.identity import digest_values, object_number
 
 __all__ = ["Location", "file_of", "locate"]
@@ -173,7 +173,7 @@ class Location:
         if isinstance(target, tuple):
             fs, path = target
             if _is_plain_http(fs):  # whose own requests show neither which bytes came nor of which version they are
-                return _open_url(path, dict(fs.storage_options), same_host=self.same_host)
+                return self._open_url(path, dict(fs.storage_options), expected)
             from scichunk.sources.fsspec import FsspecSource
 
             return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)))
@@ -185,7 +185,17 @@ class Location:
             from scichunk.sources.objectstore import ObstoreSource
 
             return ObstoreSource(given["store"], target.partition("://")[2] or target)
-        return _open_url(target, given, same_host=self.same_host)
+        return self._open_url(target, given, expected)
+
+    def _open_url(self, url: str, given: dict[str, Any], expected: Fingerprint | None) -> ByteSource:
+        """Open what fsspec has an address of; its head may lie on this machine already."""
+        from scichunk.sources.shared_heads import find_head, keep_head
+
+        known = find_head(self.key, expected)
+        source = _make_source(url, given, known, same_host=self.same_host)
+        if known is None and not source.is_cheap:
+            keep_head(self.key, source.fingerprint, source.head())
+        return source
 
     def __dask_tokenize__(self) -> tuple[str, str]:
         return "scichunk", self.key
@@ -218,17 +228,17 @@ def _is_plain_http(fs: Any) -> bool:
     return own and not fs.storage_args and not fs.asynchronous
 
 
-def _open_url(url: str, given: dict[str, Any], *, same_host: bool) -> ByteSource:
+def _make_source(url: str, given: dict[str, Any], known: Head | None, *, same_host: bool) -> ByteSource:
     try:
         if url.startswith(("http://", "https://")):
             from scichunk.sources.http import HttpSource
 
-            return HttpSource(url, given, same_host=same_host)
+            return HttpSource(url, given, known, same_host=same_host)
         from scichunk.sources.fsspec import FsspecSource
     except ImportError as error:
         msg = f"a package is missing that reads this kind of URL: {error}"
         raise SourceError(msg, url=public_url(url)) from error
-    return FsspecSource.from_url(url, given)
+    return FsspecSource.from_url(url, given, known)
 
 
 def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Location:  # anything that names a file

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scichunk.errors import SourceError
 from scichunk.lru import LRU, generation
-from scichunk.sources.remote import Head, RemoteSource, changed_error
+from scichunk.sources.base import Head
+from scichunk.sources.remote import RemoteSource, changed_error
 from scichunk.sources.retrying import TryAgain
 
 if TYPE_CHECKING:

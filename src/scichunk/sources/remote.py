@@ -11,7 +11,7 @@ import os
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import fsspec.asyn
@@ -19,35 +19,23 @@ import fsspec.asyn
 from scichunk import counters, options
 from scichunk.errors import ScichunkError, SourceError
 from scichunk.options import Options
-from scichunk.sources.base import Fingerprint, check_ranges, public_url, secret_texts, tag_with_head
+from scichunk.sources.base import Fingerprint, Head, check_ranges, public_url, secret_texts, tag_with_head
 from scichunk.sources.ranges import Fetch, plan_ranges
 from scichunk.sources.retrying import RetriedRequest, TryAgain
 
-__all__ = ["Head", "RemoteSource", "changed_error", "keep_over_fork"]
+__all__ = ["RemoteSource", "changed_error", "keep_over_fork"]
 
 T = TypeVar("T")
 
 _MAX_SIZE_BYTES: Final = (1 << 63) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What the opening of a file brings."""
-
-    data: bytes
-    """The first bytes: as many as were asked for, or all of the file if the storage gave more."""
-    size: int
-    """Length of the file."""
-    tag: str
-    """What names this version of the file; empty where the storage says nothing."""
-
-
 class RemoteSource(ABC):
     """Base of the sources that fetch ranges over a network.
 
-    Subclasses implement :meth:`fetch_head` and :meth:`fetch_range`, may implement :meth:`connect` and :meth:`check`, and call
-    :meth:`open_now` when they are complete. Each of these raises :class:`SourceError` where trying again is of no use, and any other
-    exception where it may help.
+    Subclasses implement :meth:`fetch_head` and :meth:`fetch_range`, may implement :meth:`connect`, :meth:`check` and
+    :meth:`take_version`, and call :meth:`open_now` when they are complete. Each of these raises :class:`SourceError` where trying
+    again is of no use, and any other exception where it may help.
 
     Parameters
     ----------
@@ -95,6 +83,9 @@ class RemoteSource(ABC):
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
         """Get one range of the version that was opened."""
 
+    def take_version(self, tag: str) -> None:  # noqa: B027  # not needed where no request has a condition
+        """Take a version that was found without :meth:`fetch_head` as the one that was opened."""
+
     async def check(self) -> None:  # noqa: B027  # not needed where each answer says its version
         """Raise SourceError if the file has changed; called after each batch."""
 
@@ -125,15 +116,24 @@ class RemoteSource(ABC):
     def close(self) -> None:  # noqa: B027  # sources that hold something of their own may say how to let it go
         """Do nothing: connections belong to the process."""
 
-    def open_now(self) -> None:
+    def open_now(self, known: Head | None = None) -> None:
         """Fetch the head and take down the version.
+
+        Parameters
+        ----------
+        known
+            The head of the version that is wanted, if another process has fetched it: then nothing is asked of the storage.
 
         Raises
         ------
         MissingFile, SourceError
             If there is no such file, or it cannot be reached.
         """
-        self._run_work(self._open_head(options.get()))
+        if known is None:
+            self._run_work(self._open_head(options.get()))
+        else:
+            self.take_version(known.tag)
+            self._take_head(known)
 
     def keep(self, whole: bytes) -> None:
         """Take the content of the whole file from memory from now on."""
@@ -163,6 +163,9 @@ class RemoteSource(ABC):
         if not 0 <= found.size <= _MAX_SIZE_BYTES:
             msg = f"the server says that the file has {found.size} bytes"
             raise SourceError(msg, url=self.url)
+        self._take_head(found)
+
+    def _take_head(self, found: Head) -> None:
         self._known, self._version = memoryview(found.data), found.tag
         # A server without ETag and Last-Modified names no version; the digest of the head notices at least what changes there.
         self.fingerprint = Fingerprint(found.size, found.tag or tag_with_head("", found.data))

@@ -24,7 +24,9 @@ MARKUP = ("<!-- x -->", "<!-- <TR><TD>1</TD></TR> -->", "<![CDATA[ <TD> ]]>", "<
           '<INFO name="a" value="b">', '<STREAM encoding="base64">', '<STREAM href="x.bin"/>', "<BINARY2>", "</BINARY>",
           '<FITS extnum="9">', "<TABLEDATA>", "</TABLEDATA>", "<TR>", "</TR>", "<TD>", "</TD>", "<DATA>", "</TABLE>", "<RESOURCE>",
           '<FIELD name="z" datatype="int"/>', '<PARAM name="p" datatype="int" value="1"/>', "\r", "\t", "  ")  # fmt: skip
-_ATTRIBUTE = re.compile(rb'([\w:.-]+)\s*=\s*"([^"]*)"')
+_ATTRIBUTE = re.compile(
+    rb'(?<![\w:.-])([\w:.-]++)\s*=\s*"([^"]*)"'
+)  # base64 is not tried again from each of its letters
 _TAG = re.compile(rb"<[^>]*>")
 _TEXT = re.compile(rb">([^<]+)<")
 _STREAM = re.compile(rb"<(?:\w+:)?STREAM\b[^>]*>([^<]*)<")

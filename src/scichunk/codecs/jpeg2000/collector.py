@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import threading
-from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,7 +17,8 @@ from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
 from scichunk.codecs.jpeg2000.tile_packets import USUAL, Thresholds, find_packets
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, find_parts, parse_sot
 from scichunk.core.cache import FileKey, tiles
-from scichunk.core.staged import Steps
+from scichunk.core.staged import ChunkSteps
+from scichunk.core.steps import Steps
 from scichunk.errors import FormatError, located
 from scichunk.sources import ByteSource
 
@@ -90,7 +90,7 @@ class TileCollector:
         rows = parts.rows_of(int(self.codec.tiles[number]))
         return int((parts.stops[rows] - parts.starts[rows]).sum())
 
-    def collect(self, number: int, window: tuple[slice, ...]) -> Steps:
+    def collect(self, number: int, window: tuple[slice, ...]) -> ChunkSteps:
         """Collect a tile, or the packets of it that a window needs."""
         header, tile = self.codec.header, int(self.codec.tiles[number])
         parts = self.table.get()
@@ -137,7 +137,7 @@ class TileCollector:
 
     def _collect_packets(
         self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
-    ) -> Generator[list[tuple[int, int]], list[memoryview], list[bytes | memoryview] | None]:
+    ) -> Steps[list[bytes | memoryview] | None]:
         """Collect the packets of a tile that a window needs; None where they cannot be told apart."""
         codec, header = self.codec, self.codec.header
         tile = int(codec.tiles[number])

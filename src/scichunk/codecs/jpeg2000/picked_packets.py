@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,12 +12,12 @@ import numpy.typing as npt
 from scichunk.codecs.jpeg2000.packets import Area, Packets
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES
+from scichunk.core.steps import Steps
 
-__all__ = ["CachedRanges", "LowPackets", "MissingBytes", "Ranges", "TilePackets", "TileRequest"]
+__all__ = ["CachedRanges", "LowPackets", "MissingBytes", "TilePackets", "TileRequest"]
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-Ranges = list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +79,7 @@ class TilePackets:
         """Memory."""
         return self.packets.nbytes + self.starts.nbytes + self.sizes.nbytes + len(self.kept)
 
-    def collect(
-        self, request: TileRequest, cached: CachedRanges
-    ) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+    def collect(self, request: TileRequest, cached: CachedRanges) -> Steps[list[bytes | memoryview]]:
         """Read what a request needs, and write it as one tile-part of tile 0."""
         known = len(self.starts)
         needed = self.packets.find_needed(request.area, request.reduce, request.components)[:known]
@@ -124,9 +121,7 @@ class LowPackets:
     eph: bool
     complete: bool = False
 
-    def collect(
-        self, _request: TileRequest, cached: CachedRanges
-    ) -> Generator[Ranges, list[memoryview], list[bytes | memoryview]]:
+    def collect(self, _request: TileRequest, cached: CachedRanges) -> Steps[list[bytes | memoryview]]:
         """Read them, and write them as one tile-part of tile 0."""
         try:
             piece = cached.get(self.start, self.stop)

@@ -5,7 +5,6 @@ Their lengths come from PLT where those of each tile-part add up, else from the 
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,11 +25,11 @@ from scichunk.codecs.jpeg2000.picked_packets import (
     CachedRanges,
     LowPackets,
     MissingBytes,
-    Ranges,
     TilePackets,
     TileRequest,
 )
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, parse_sot
+from scichunk.core.steps import Ranges, Steps
 from scichunk.errors import FormatError
 
 __all__ = ["NEAR", "USUAL", "Thresholds", "find_packets"]
@@ -72,7 +71,7 @@ def find_packets(
     *,
     head: int = _HEAD_BYTES,
     thresholds: Thresholds = USUAL,
-) -> Generator[Ranges, list[memoryview], TilePackets | LowPackets | None]:
+) -> Steps[TilePackets | LowPackets | None]:
     """Find the packets of a tile, as far as a request needs them.
 
     Parameters
@@ -146,7 +145,7 @@ def _find_lowest(
 
 def _lowest_by_walk(
     low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], cached: CachedRanges
-) -> Generator[Ranges, list[memoryview], LowPackets | None]:
+) -> Steps[LowPackets | None]:
     """Find the low resolutions that come first, by the headers of their packets."""
     header, (first, stop) = request.header, body
     packets = order_packets(header, header.size.tile_bounds(request.tile), request.reduce)
@@ -178,7 +177,7 @@ def _estimate_share(packets: Packets, request: TileRequest) -> float:
     return float(packets.estimate_weights()[: needed[-1] + 1].sum()) if needed.size else 0.0
 
 
-def _read_into_cache(cached: CachedRanges, ranges: Ranges) -> Generator[Ranges, list[memoryview], None]:
+def _read_into_cache(cached: CachedRanges, ranges: Ranges) -> Steps[None]:
     views = yield ranges
     for (start, _), view in zip(ranges, views, strict=True):
         cached.put(start, bytes(view))
@@ -186,7 +185,7 @@ def _read_into_cache(cached: CachedRanges, ranges: Ranges) -> Generator[Ranges, 
 
 def _read_tile_headers(
     request: TileRequest, ranges: Ranges, cached: CachedRanges
-) -> Generator[Ranges, list[memoryview], tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
+) -> Steps[tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
     """Read the headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
     header, kept = request.header, b""
     bodies: Ranges = []
@@ -228,9 +227,7 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
     return TilePackets(packets, np.concatenate(starts), size, kept, complete=True)
 
 
-def _by_whole_walk(
-    packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds
-) -> Generator[Ranges, list[memoryview], TilePackets | None]:
+def _by_whole_walk(packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds) -> Steps[TilePackets | None]:
     """Find packets by the headers of all packets of a large tile, some of its bytes at a time."""
     walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
     for first, stop in bodies:
@@ -252,7 +249,7 @@ def _by_whole_walk(
 
 def _by_walk(
     packets: Packets, request: TileRequest, kept: bytes, bodies: Ranges, cached: CachedRanges
-) -> Generator[Ranges, list[memoryview], TilePackets | None]:
+) -> Steps[TilePackets | None]:
     """Find packets by their headers, reading on until all that are needed have been met."""
     needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
     last = int(needed[-1]) if needed.size else -1

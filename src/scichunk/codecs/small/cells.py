@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, CUT, DONE, MARKUP
+from scichunk.codecs.text.states import CELLS, CLASS, CLOSED, COMMENT, CUT, DONE, MARKUP
 
 __all__ = ["count_rows", "find_row", "tokenize_rows"]
 
@@ -19,7 +19,7 @@ Ints = npt.NDArray[np.int64]
 
 _ROW, _CELL, _CELL_END, _ROW_END, _EMPTY, _OTHER = range(6)
 _SPACE: Final = re.compile(rb"[ \n\r\t]*")
-_BETWEEN: Final = re.compile(rb"(?:[ \n\r\t]++|<!--(?:[^-]++|-(?!-))*+-->)*+")
+_BETWEEN: Final = re.compile(rb"(?:[ \n\r\t]++|" + COMMENT + rb")*+")
 """White space and whole comments: there may be hundreds of thousands, of which each would cost microseconds."""
 _CLASSES: Final = tuple(CLASS.tolist())
 _MARKS: Final = CLASS.tobytes()

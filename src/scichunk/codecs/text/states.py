@@ -12,6 +12,7 @@ __all__ = [
     "CELLS",
     "CLASS",
     "CLOSED",
+    "COMMENT",
     "CONTROL",
     "CUT",
     "DONE",
@@ -30,6 +31,9 @@ AMPERSAND, RETURN, CONTROL, HIGH, GREATER = 1, 2, 4, 8, 16
 """What is in the texts of a column: ``&``, carriage returns, characters that XML forbids, bytes beyond ASCII, ``>``."""
 VALUE, EMPTY, OTHER = 0, 1, 2
 """What became of a text that should be a number: a value, nothing to read, or left to Python."""
+
+COMMENT: Final = rb"<!--(?:[^-]++|-(?!-))*+-->"
+"""Pattern of a comment, in which two hyphens never meet (XML 1.0, section 2.5)."""
 
 
 def _classes() -> npt.NDArray[np.uint8]:

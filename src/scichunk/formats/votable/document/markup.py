@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs import ways
+from scichunk.codecs.text.states import COMMENT
 from scichunk.errors import LimitExceeded, UnsupportedFeature
 from scichunk.sources import ByteSource
 
@@ -43,7 +44,7 @@ _OPEN: Final = re.compile(
     rb"|<(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?P<name>TABLEDATA|STREAM)(?=[\s/>])(?P<attributes>(?:[^<>\"']|\"[^<\"]*\"|'[^<']*')*)>"
 )
 _INSIDE: Final = re.compile(rb"<!--|<!\[CDATA\[|<\?|</(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?:TABLEDATA|STREAM)\s*>")
-_COMMENTS: Final = re.compile(rb"(?:\s*+<!--(?:[^-]++|-(?!-))*+-->)++")
+_COMMENTS: Final = re.compile(rb"(?:\s*+" + COMMENT + rb")++")
 """Comments with nothing between them, which are passed together: there may be hundreds of thousands."""
 _CLOSERS: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
 

@@ -16,6 +16,7 @@ from scichunk import options
 from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.formats.votable.rows.parquet_footer import Leaf, check_footer
 from scichunk.sources import ByteSource, Location
 from scichunk.tables.arrow import to_numpy, value_type
 
@@ -79,6 +80,7 @@ class ParquetTable:
             raise
         except (OSError, ValueError, NotImplementedError) as error:
             raise self._corrupt_error(error) from error
+        check_footer(self._source, _leaves_of(self._metadata))
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         self._starts = [0, *itertools.accumulate(counts)]
         if min([0, *counts]) < 0 or self._starts[-1] != self._metadata.num_rows:
@@ -296,6 +298,11 @@ def _fixed_bytes(kind: Any) -> int:
     if pa.types.is_primitive(kind):
         return int(max(1, count * kind.bit_width // 8))
     return int(count * kind.byte_width) if pa.types.is_fixed_size_binary(kind) else 0
+
+
+def _leaves_of(metadata: Any) -> list[Leaf]:
+    columns = (metadata.schema.column(i) for i in range(metadata.num_columns))
+    return [(c.max_repetition_level, c.max_definition_level, c.physical_type == "BYTE_ARRAY") for c in columns]
 
 
 def _column_of_field(field: Any) -> Column:
