@@ -171,3 +171,21 @@ def test_damaged_footers_of_parquet(bits):
         {"levels"} if int(pa.__version__.partition(".")[0]) >= 20 else set()
     )  # older ones write no counts of levels
     assert {"read", "refused"} | counts <= set(ends.split())
+
+
+@pytest.mark.parametrize("kind", ["BINARY", "BINARY2"])
+@pytest.mark.parametrize("datatype", ["char", "unicodeChar"])
+@pytest.mark.parametrize("size", ["", "*"], ids=["rows of one size", "rows of many"])
+def test_texts_of_no_characters_have_no_bytes(kind, datatype, size):
+    """An arraysize of 0 is none of variable length: cells have no count of characters."""
+    last = '<FIELD name="b" datatype="short" arraysize="*"/>' if size else '<FIELD name="b" datatype="short"/>'
+    flags, counted = (b"\0" if kind == "BINARY2" else b""), (COUNT.pack(1) if size else b"")
+    rows = b"".join(flags + struct.pack(">i", i) + counted + struct.pack(">h", i + 5) for i in range(3))
+    for arraysize in ("0", "0x2"):
+        fields = (
+            f'<FIELD name="a" datatype="int"/><FIELD name="s" datatype="{datatype}" arraysize="{arraysize}"/>{last}'
+        )
+        found = scichunk.read_votable(binary(rows, fields, kind).encode()).compute()
+        assert found["a"].tolist() == [0, 1, 2]
+        assert arraysize != "0" or found["s"].tolist() == [""] * 3
+        assert [int(np.ravel(b)[0]) for b in found["b"]] == [5, 6, 7]

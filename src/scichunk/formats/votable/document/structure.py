@@ -59,6 +59,8 @@ class Shape:
     """Whether each row has as many items as it says."""
     text: int | None = None
     """Characters of each text, for char and unicodeChar: 0 where the cell says how many."""
+    empty: bool = False
+    """Whether texts have no characters at all (arraysize 0), so that binary cells have no bytes."""
 
     @property
     def size(self) -> int:
@@ -332,9 +334,10 @@ def _parse_shape(datatype: str, arraysize: str | None, name: str, notes: list[st
         msg = f"an arraysize of {arraysize[:80]!r} is impossible"
         raise FormatError(msg)
     if is_text:
+        nothing = not variable and fixed[0] == 0
         if len(axes) == 1:
-            return Shape(text=0 if variable else fixed[0])
-        return Shape(tuple(reversed(fixed[1:])), variable, fixed[0])
+            return Shape(text=0 if variable else fixed[0], empty=nothing)
+        return Shape(tuple(reversed(fixed[1:])), variable, fixed[0], nothing)
     return Shape(tuple(reversed(fixed)), variable)
 
 

@@ -50,6 +50,8 @@ def cell_bytes(field: Field) -> tuple[int, int]:
 def _cell_bits(field: Field) -> tuple[int, int]:
     shape = field.shape
     if field.is_text:
+        if shape.empty:
+            return 0, 1
         if shape.text == 0:
             return field.bits, -1
         size = field.bits * max(1, shape.text or 1) * shape.size
@@ -179,6 +181,8 @@ def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report
 def _before_nul(cells: Bytes, width: int) -> tuple[Bytes, Ints]:
     """What stands before the first NUL of each cell, one behind the other, and its bytes."""
     rows, size = cells.shape
+    if not size:
+        return cells.reshape(-1), np.zeros(rows, np.int64)
     # A NUL ends a text before its declared length.
     zero = cells == 0 if width == 1 else (cells[:, ::2] == 0) & (cells[:, 1::2] == 0)
     ends = np.where(zero.any(axis=1), zero.argmax(axis=1), size // width).astype(np.int64) * width
