@@ -228,6 +228,16 @@ def test_packed_headers_that_are_moved_to_their_tile_parts_say_the_same():
     assert packed.unpacked(data[: at + 5] + b"\xff" + data[at + 6 :]) is None
 
 
+def test_packed_headers_that_run_on_into_the_next_tile():
+    data = seeds("jpeg2000")["ppm.j2k"]
+    array = np.zeros((1, 40, 40), "u1")
+    behind, within = array.copy(), array.copy()
+    behind[0, 0, 36] = within[0, 0, 31] = 1  # tiles of 32 x 32
+    assert differences.excuse("jpeg2000", data, {}, array, behind) == "packed"
+    assert differences.excuse("jpeg2000", data, {}, array, within) is None
+    assert differences.excuse("jpeg2000", packed.unpacked(data), {}, array, behind) is None
+
+
 def test_lengths_of_tile_parts_that_contradict_each_other():
     data = seeds("jpeg2000")["markers.j2k"]
     array = np.zeros((1, 4, 4), "u1")
