@@ -191,3 +191,39 @@ def test_written_values_are_those_that_were_read(tmp_path, kind, form, chunks, w
         np.testing.assert_array_equal(got, want)
         assert got.dtype == want.dtype or writer is by_raster
     assert crs == ds.spatial_ref.attrs["crs_wkt"]
+
+
+@pytest.mark.parametrize("nodata", [7, np.nan])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_nodata_of_complex_numbers_is_one(tmp_path, dtype, masked, nodata):
+    """Zarr takes a fill value of the array's own type only."""
+    rioxarray = pytest.importorskip("rioxarray", reason="rioxarray is not installed")
+    pytest.importorskip("zarr", reason="zarr is not installed")
+    values = (np.arange(12).reshape(1, 3, 4) * (1 + 2j)).astype(dtype)
+    values[0, 0, 0] = nodata
+    with rasterio.open(
+        tmp_path / "a.tif",
+        "w",
+        driver="GTiff",
+        width=4,
+        height=3,
+        count=1,
+        dtype=dtype,
+        nodata=nodata,
+        crs="EPSG:32632",
+    ) as dst:
+        dst.write(values)
+    theirs = rioxarray.open_rasterio(tmp_path / "a.tif", masked=masked)
+    ds = xr.open_dataset(tmp_path / "a.tif", engine="geotiff", mask_and_scale=masked)
+    fill = (ds.band_data.encoding if masked else ds.band_data.attrs)["_FillValue"]
+    assert fill.dtype == dtype
+    np.testing.assert_equal(ds.band_data.rio.encoded_nodata if masked else ds.band_data.rio.nodata, fill)
+    np.testing.assert_equal(fill, theirs.rio.encoded_nodata if masked else theirs.rio.nodata)
+    ds.to_zarr(tmp_path / "a.zarr")
+    with xr.open_zarr(tmp_path / "a.zarr", mask_and_scale=masked) as again:
+        np.testing.assert_array_equal(again.band_data, ds.band_data)
+    ds.band_data.rio.to_raster(tmp_path / "b.tif")
+    with rasterio.open(tmp_path / "b.tif") as src:
+        np.testing.assert_equal(src.nodata, float(nodata))
+        np.testing.assert_array_equal(src.read(), values)

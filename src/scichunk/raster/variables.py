@@ -269,11 +269,9 @@ def _band_attributes(metadata: RasterMetadata, band: int, dtype: np.dtype[Any]) 
     found: dict[str, Any] = {}
     nodata = metadata.nodata[band]
     if nodata is not None:
-        if dtype.kind == "f":
+        if dtype.kind in "fc":  # of complex numbers a complex one, since Zarr takes no other
             with np.errstate(over="ignore"):
                 found["_FillValue"] = dtype.type(nodata)
-        elif dtype.kind == "c":
-            found["_FillValue"] = np.dtype(f"f{dtype.itemsize // 2}").type(nodata)
         elif np.iinfo(dtype).min <= nodata <= np.iinfo(dtype).max:  # which NaN is not
             found["_FillValue"] = dtype.type(int(nodata))  # without its fraction, as GDAL compares it
     scale, offset = metadata.scales[band], metadata.offsets[band]

@@ -34,7 +34,8 @@ def make_storable(attrs: Mapping[Any, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in attrs.items():
         if value is not None:
-            found[_storable_name(str(name))] = _storable_value(value)
+            typed = name == "_FillValue" and isinstance(value, np.generic)  # of complex numbers a complex one
+            found[_storable_name(str(name))] = value if typed else _storable_value(value)
     return found
 
 
