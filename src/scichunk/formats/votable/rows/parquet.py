@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import io
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
@@ -80,6 +81,7 @@ class ParquetTable:
             raise
         except (OSError, ValueError, NotImplementedError) as error:
             raise self._corrupt_error(error) from error
+        self._check_schema()
         check_footer(self._source, _leaves_of(self._metadata))
         counts = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         self._starts = [0, *itertools.accumulate(counts)]
@@ -90,6 +92,22 @@ class ParquetTable:
         self.nbytes: int | None = self._source.fingerprint.size
         widest = max(1, *(self._row_bytes(i, None) for i in range(len(counts))), 1)
         self.row_group = max(1, min(max(counts, default=1), options.get().max_chunk_bytes // widest))
+
+    def _check_schema(self) -> None:
+        """Raise an error for columns that cannot be told apart, or of types that cannot be."""
+        import pyarrow as pa
+
+        twice = [name for name, count in Counter(self._found.names).items() if count > 1]
+        if twice:
+            msg = f"the Parquet data have several columns of the name {twice[0]!r}"
+            raise FormatError(msg, url=self._url)
+        for field in self._found:
+            kind = field.type
+            while pa.types.is_fixed_size_list(kind):
+                if kind.list_size < 0:
+                    msg = f"the column {field.name!r} of the Parquet data has lists of {kind.list_size} items"
+                    raise FormatError(msg, url=self._url)
+                kind = kind.value_type
 
     @property
     def cached_bytes(self) -> int:
@@ -232,6 +250,8 @@ class ParquetTable:
 
     def _iterate_batches(self, rows: Rows, names: Sequence[str], groups: range, batch_rows: int) -> Iterator[Any]:
         """Record batches of rows; those before the first are decoded and dropped."""
+        import pyarrow as pa
+
         at, size, limit = self._starts[groups.start], 0, options.get().max_chunk_bytes
         try:
             with self._open_file(self._metadata, self._repeated_texts(names, groups)) as file:
@@ -248,9 +268,9 @@ class ParquetTable:
                     yield _decode_dictionaries(part)
                     if at >= rows.stop:
                         return
-        except ScichunkError:  # some are ValueErrors
+        except (ScichunkError, MemoryError):  # some are ValueErrors, or errors of Arrow
             raise
-        except (OSError, ValueError, NotImplementedError) as error:
+        except (OSError, ValueError, NotImplementedError, pa.ArrowException) as error:
             raise self._corrupt_error(error) from error
         if at < rows.stop:
             msg = f"the file ends in row {at} of {self.n_rows}"
