@@ -25,6 +25,13 @@ def files():
     )
 
 
+def _parquet(rows, **options):
+    file = io.BytesIO()
+    pq.write_table(rows, file, **options)
+    text = base64.b64encode(file.getvalue()).decode()
+    return doc(body=f'<PARQUET type="Parquet-local-XML"><STREAM encoding="base64">{text}</STREAM></PARQUET>')
+
+
 def _count(size):
     return {None: 1, "3": 3, "2x2": 4}.get(size)
 
@@ -78,10 +85,10 @@ def _others():
     )
     stream = f'<STREAM encoding="base64">{base64.b64encode(fits).decode()}</STREAM>'
     yield "fits", doc(fields="", body=f'<FITS extnum="1">{stream}</FITS>')
-    file = io.BytesIO()
-    pq.write_table(pa.table({"a": [1, 2, 3], "s": ["x", "y", None]}), file)
-    text = base64.b64encode(file.getvalue()).decode()
-    yield "parquet", doc(body=f'<PARQUET type="Parquet-local-XML"><STREAM encoding="base64">{text}</STREAM></PARQUET>')
+    few = pa.table({"a": [1, 2, 3], "s": ["x", "y", None]})
+    yield "parquet", _parquet(few)
+    yield "parquet_zstd", _parquet(few, compression="zstd", row_group_size=2)
+    yield "parquet_plain", _parquet(few, compression="none", use_dictionary=False, data_page_version="2.0")
     one, two = (
         doc("<TR><TD>1</TD><TD>x</TD></TR>"),
         "<TABLE>" + doc("<TR><TD>2</TD><TD>y</TD></TR>").split("<TABLE>")[1],

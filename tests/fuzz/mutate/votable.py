@@ -129,7 +129,11 @@ def _stream(copy, data, rng):
         return False
     reach = min(len(raw), rng.choice((40, 400, len(raw))))
     kind = rng.randrange(4)
-    if kind == 0:
+    if raw.endswith(b"PAR1") and rng.random() < 0.6:
+        kind = -1
+    if kind < 0:
+        _parquet_footer(raw, rng)
+    elif kind == 0:
         at = rng.randrange(reach)
         put(raw, at, 4, edge(rng, 32, int.from_bytes(raw[at : at + 4], "big"), len(raw)), "big")
     elif kind == 1:
@@ -144,3 +148,22 @@ def _stream(copy, data, rng):
         b"\n".join(text[i : i + width] for i in range(0, len(text), width)) if width else text
     )
     return True
+
+
+def _parquet_footer(raw, rng):
+    """Bytes of the structure at the end of Parquet data, which says what everything else is; its length stays true."""
+    start = len(raw) - 8 - int.from_bytes(raw[-8:-4], "little")
+    if not 4 <= start < len(raw) - 8:
+        return
+    at, kind = rng.randrange(start, len(raw) - 8), rng.randrange(5)
+    if kind == 0:
+        raw[at] ^= rng.randrange(1, 256)
+    elif kind == 1:
+        raw[at] = (raw[at] + rng.choice((-2, -1, 1, 2))) & 255  # another count, kind or number of a field
+    elif kind == 2:
+        del raw[at]
+    elif kind == 3:
+        raw.insert(at, rng.choice((0, 1, 0x15, 0x16, 0x19, 0x1C, 0x7F, 0x80, 0xFF)))
+    else:
+        damage(raw, rng, start, len(raw) - 8)
+    raw[-8:-4] = (len(raw) - 8 - start).to_bytes(4, "little")
