@@ -195,3 +195,13 @@ def test_texts_of_no_characters_have_no_bytes(kind, datatype, size):
         assert found["a"].tolist() == [0, 1, 2]
         assert arraysize != "0" or found["s"].tolist() == [""] * 3
         assert [int(np.ravel(b)[0]) for b in found["b"]] == [5, 6, 7]
+
+
+def test_sound_parquet_with_a_long_footer():
+    names = [f"c{n}" for n in range(500)]
+    file = io.BytesIO()
+    pq.write_table(pa.table({name: [n, n + 1, None] for n, name in enumerate(names)}), file, row_group_size=1)
+    assert int.from_bytes(file.getvalue()[-8:-4], "little") > 1 << 16
+    fields = "".join(f'<FIELD name="{name}" datatype="long"/>' for name in names)
+    found = scichunk.read_votable(binary(file.getvalue(), fields, "PARQUET").encode()).compute()
+    assert found["c499"].tolist()[:2] == [499, 500]

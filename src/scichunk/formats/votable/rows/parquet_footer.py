@@ -20,7 +20,7 @@ __all__ = ["Leaf", "check_footer"]
 Leaf = tuple[int, int, bool]
 """Of a stored column: its largest repetition and definition levels, and whether its values are texts (BYTE_ARRAY)."""
 
-_TRAILER_BYTES: Final = 8
+_TRAILER_BYTES, _TAIL_BYTES = 8, 1 << 16
 _MOST_DEPTH: Final = 32
 _TRUE, _FALSE, _BYTE, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _STRUCT, _UUID = 1, 2, 3, 7, 8, 9, 10, 11, 12, 13
 _WIDTHS: Final = {_BYTE: 1, _DOUBLE: 8, _UUID: 16}
@@ -54,13 +54,16 @@ def check_footer(source: ByteSource, leaves: Sequence[Leaf]) -> None:
         If a row group has other columns than the schema, or a column chunk statistics of other levels, or is encrypted.
     """
     end = source.fingerprint.size
-    trailer = bytes(source.read_ranges([end - _TRAILER_BYTES], [end])[0])
-    size = int.from_bytes(trailer[:4], "little")
-    if trailer[4:] != b"PAR1" or size > end - _TRAILER_BYTES:
+    tail = bytes(source.read_ranges([max(0, end - _TAIL_BYTES)], [end])[0])  # nearly all footers are in it
+    size = int.from_bytes(tail[-_TRAILER_BYTES:-4], "little")
+    if tail[-4:] != b"PAR1" or size > end - _TRAILER_BYTES:
         msg = "no footer of Parquet at the end"
         raise FormatError(msg, url=source.url)
     start = end - _TRAILER_BYTES - size
-    footer = bytes(source.read_ranges([start], [start + size])[0])
+    if size + _TRAILER_BYTES <= len(tail):
+        footer = tail[-_TRAILER_BYTES - size : -_TRAILER_BYTES]
+    else:
+        footer = bytes(source.read_ranges([start], [start + size])[0])
     try:
         _check_row_groups(_Compact(footer), leaves)
     except FormatError as error:
