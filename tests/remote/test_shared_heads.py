@@ -1,7 +1,6 @@
 """Processes of one machine share the heads of remote files through a folder, and still notice what has changed."""
 
 import concurrent.futures
-import io
 import multiprocessing
 import os
 import pickle
@@ -9,21 +8,15 @@ import pickle
 import fsspec
 import numpy as np
 import pytest
-from astropy.io import fits
 
 import scichunk
 from scichunk.errors import OptionError, PerformanceWarning, SourceError
 from scichunk.sources.shared_heads import drop_oldest
 from scichunk.testing import RangeServer
+from tests.remote.test_processes import fits_bytes
 
 ROWS = np.arange(300 * 400, dtype="i4").reshape(300, 400)
 CHANGED = "has changed since it was opened"
-
-
-def fits_bytes(pixels):
-    out = io.BytesIO()
-    fits.PrimaryHDU(pixels).writeto(out)
-    return out.getvalue()
 
 
 DATA = fits_bytes(ROWS)

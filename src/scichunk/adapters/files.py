@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar, overload
@@ -43,6 +43,9 @@ class LazySequence(Sequence[T_co]):
         if isinstance(number, slice):
             return [self._make(n) for n in range(*number.indices(self._count))]
         return self._make(range(self._count)[number])
+
+    def __iter__(self) -> Iterator[T_co]:
+        return map(self._make, range(self._count))  # that of Sequence would take an IndexError of an item for the end
 
     def __len__(self) -> int:
         return self._count

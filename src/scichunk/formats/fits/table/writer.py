@@ -128,7 +128,7 @@ def _set_card(header: Any, name: str, value: Any) -> None:
         name = name[:-1]  # datasets have it so where netCDF reserves the keyword itself
     key = name.upper() if len(name) <= 8 else f"HIERARCH {name}"
     known = header.get(name)
-    if isinstance(known, bool) and value in (0, 1):
+    if isinstance(known, bool) and isinstance(value, int) and value in (0, 1):
         value = bool(value)  # datasets have no logicals among their attributes
     if isinstance(known, int) and isinstance(value, str) and str(known) == value:
         return  # nor integers beyond 64 bits
