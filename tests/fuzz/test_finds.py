@@ -313,6 +313,17 @@ def test_rows_of_no_bytes(kind, on_error):
             scichunk.read_votable(truncated).compute()
 
 
+@pytest.mark.filterwarnings("error:divide by zero")
+@pytest.mark.parametrize("kind", ["boolean", "int", "double", "floatComplex"])
+@pytest.mark.parametrize("size", ["0x*", "2x0x*"])
+def test_elements_where_items_have_none(kind, size):
+    fields = f'<FIELD name="a" datatype="{kind}" arraysize="{size}"/>'
+    document = doc("<TR><TD>1 0 1</TD></TR><TR><TD></TD></TR>", fields).encode()
+    with pytest.raises(FormatError, match="3 elements where a multiple of 0"):
+        scichunk.read_votable(document).compute()
+    assert scichunk.read_votable(document, on_error="null").compute()["a"].tolist() == [[], []]
+
+
 def test_a_palette_of_no_columns():
     """Its mapping has nothing to refer to: the components are as they are stored."""
     data = Path(DATA, "palette.jp2").read_bytes()

@@ -103,10 +103,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
     size = pair * shape.size
     row_null = counts == 0
     if shape.variable:
-        wrong = np.flatnonzero(counts % np.int64(size) != 0)
-        for row in wrong.tolist():
-            _refuse_length(context, given, row, int(counts[row]), f"a multiple of {size}")
-        total = _empty_rows(given, wrong, counts, total)
+        total = _check_items(context, given, counts, size)
     elif pair == 2 and not shape.item:
         _check_pairs(context, given, counts)
     elif ((counts != size) & ~row_null).any():
@@ -123,7 +120,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
         null = None if null is None else null.reshape(-1, 2).any(axis=1)
     if shape.variable:
         offsets = np.zeros(rows + 1, np.int32)
-        np.cumsum(counts // np.int64(size), out=offsets[1:])
+        np.cumsum(counts // np.int64(max(1, size)), out=offsets[1:])
         return ColumnPart(rows, values, null, None, None, offsets)
     return ColumnPart(rows, values, null, row_null if row_null.any() else None)
 
@@ -152,14 +149,16 @@ def _refuse_length(context: _Context, given: CellTexts, row: int, found: int, wa
     context.diagnostics.refuse(context.policy, "array length", context.field.name, given.where(row), what)
 
 
-def _empty_rows(given: CellTexts, rows: npt.NDArray[np.intp], counts: Spans, total: int) -> int:
-    """Empty some rows; returns the tokens that are left."""
+def _check_items(context: _Context, given: CellTexts, counts: Spans, size: int) -> int:
+    """Refuse, or empty, rows that are no whole items of ``size`` elements, which may be none; returns the elements that are left."""
+    rows = np.flatnonzero(counts % np.int64(size) != 0 if size else counts != 0)
+    for row in rows.tolist():
+        _refuse_length(context, given, row, int(counts[row]), f"a multiple of {size}")
     if rows.size:
         given.stops = given.stops.copy()
         given.stops[rows] = given.starts[rows]
-        total -= int(counts[rows].sum())
         counts[rows] = 0
-    return total
+    return int(counts.sum(dtype=np.int64))
 
 
 def _check_pairs(context: _Context, given: CellTexts, counts: Spans) -> None:
@@ -307,14 +306,11 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
     if bad >= 0:
         context.refuse(given.where(bad), given.cell_text(bad))
     if shape.variable:
-        wrong = np.flatnonzero(counts % shape.size != 0)
-        for row in wrong.tolist():
-            _refuse_length(context, given, row, int(counts[row]), f"a multiple of {shape.size}")
-        total = _empty_rows(given, wrong, counts, total)
+        total = _check_items(context, given, counts, shape.size)
         out = np.empty(total, np.bool_)
         _texts().parse_bits(given.data, given.starts, given.stops, -1, out)
         offsets = np.zeros(rows + 1, np.int32)
-        np.cumsum(counts // shape.size, out=offsets[1:])
+        np.cumsum(counts // max(1, shape.size), out=offsets[1:])
         return ColumnPart(rows, out, None, None, None, offsets)
     # An empty cell of an array of fixed length is null.
     empty = counts == 0
