@@ -204,13 +204,13 @@ class _Compact:
         return self._data[self._at - 1]
 
     def _take_number(self) -> int:
-        value = shift = 0
-        while True:
+        value = 0
+        for shift in range(0, 70, 7):  # ten bytes at most, as Thrift has it
             byte = self._take_byte()
             value |= (byte & 127) << shift
             if byte < 128:
                 return value
-            shift += 7
+        raise IndexError
 
 
 def _unzigzag(value: int) -> int:
