@@ -153,6 +153,7 @@ print(json.dumps([(most[0] - base) / 1e6, {side} ** 2 * a.dtype.itemsize / 1e6])
 def opened(target):
     """Open a file and find its tile-parts."""
     from scichunk.core.handles import open_file
+    from scichunk.formats.jpeg2000.array_ids import ImageId
     from scichunk.sources import locate
 
     file = open_file("jpeg2000", locate(target))
@@ -176,7 +177,7 @@ def opening(folder):
         return run
 
     path = make(folder, "s2")
-    place = ("image", 0, 0, "auto", False)
+    place = ImageId()
     rows = {
         "file and index, TLM": cold(lambda: opened(path)),
         "file and index, no TLM": cold(lambda: opened(make(folder, "s2_plain"))),

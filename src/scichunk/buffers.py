@@ -59,7 +59,8 @@ def borrow_buffer(name: str, nbytes: int) -> Bytes:
     buffers: dict[str, Bytes] = _local.__dict__
     buffer = buffers.get(name)
     if buffer is None or buffer.size < nbytes:
-        buffer = buffers[name] = np.empty(max(nbytes, 1 << 16), np.uint8)
+        # With room to spare: else each that is a little longer than all before it would lie in fresh pages.
+        buffer = buffers[name] = np.empty(min(max(nbytes + nbytes // 4, 1 << 16), KEPT_BYTES), np.uint8)
     return buffer[:nbytes]
 
 

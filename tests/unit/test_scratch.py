@@ -80,6 +80,8 @@ def test_borrowed_memory_is_of_one_thread_and_name():
     one = borrow_buffer("a", 10)
     assert address(borrow_buffer("a", 5)) == address(one)
     assert address(borrow_buffer("b", 5)) != address(one)
+    large = address(borrow_buffer("a", 1_000_000))
+    assert address(borrow_buffer("a", 1_200_000)) == large  # so that each that is a little longer is not fresh memory
     other = []
     thread = threading.Thread(target=lambda: other.append(address(borrow_buffer("a", 5))))
     thread.start()
