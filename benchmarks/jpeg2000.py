@@ -153,7 +153,6 @@ print(json.dumps([(most[0] - base) / 1e6, {side} ** 2 * a.dtype.itemsize / 1e6])
 def opened(target):
     """Open a file and find its tile-parts."""
     from scichunk.core.handles import open_file
-    from scichunk.formats.jpeg2000.array_ids import ImageId
     from scichunk.sources import locate
 
     file = open_file("jpeg2000", locate(target))
@@ -167,6 +166,7 @@ def opening(folder):
     import scichunk
     from scichunk.core.cache import files
     from scichunk.core.handles import open_file
+    from scichunk.formats.jpeg2000.array_ids import ImageId
     from scichunk.sources import locate
 
     def cold(function):
@@ -177,11 +177,10 @@ def opening(folder):
         return run
 
     path = make(folder, "s2")
-    place = ImageId()
     rows = {
         "file and index, TLM": cold(lambda: opened(path)),
         "file and index, no TLM": cold(lambda: opened(make(folder, "s2_plain"))),
-        "array of a file, without dask": cold(lambda: open_file("jpeg2000", locate(path)).array(place)),
+        "array of a file, without dask": cold(lambda: open_file("jpeg2000", locate(path)).array(ImageId())),
         "`from_jpeg2000`": cold(lambda: scichunk.from_jpeg2000(path)),
         '`xr.open_dataset(engine="jpeg2000")`': cold(lambda: xr.open_dataset(path, engine="jpeg2000")),
         "rasterio": lambda: __import__("rasterio").open(path).close(),
