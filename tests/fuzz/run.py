@@ -23,6 +23,8 @@ Mutant = tuple[bytes, int]
 """Bytes and number."""
 Seen = tuple[str, str, str]
 """Kind, text and trace of a find."""
+_THEIR_SECONDS = 3.0
+"""What the reference library may take of the processor for one mutant: how long it is at it is no concern of ours."""
 _FRESH = 20_000
 """A worker is replaced after so many mutants, so that what one leaves behind is not found in another for long."""
 
@@ -50,7 +52,7 @@ class Pair:
     def __init__(self, given: Round) -> None:
         self.given = given
         self._ours = Worker("ours", cpu=self.given.cpu, env=self.given.env)
-        self._theirs = Worker("theirs", cpu=self.given.cpu)
+        self._theirs = Worker("theirs", cpu=min(_THEIR_SECONDS, self.given.cpu))
 
     def close(self) -> None:
         self._ours.stop()
