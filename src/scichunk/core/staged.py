@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Final, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import counters
 from scichunk.buffers import borrow_buffer
 from scichunk.core.arrays import IndexedArray, Job
 from scichunk.core.cache import read_gate, tiles
@@ -28,6 +30,8 @@ Pieces = Sequence[bytes | memoryview]
 ChunkSteps = Steps[Pieces | None]
 """Steps to the pieces that the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
 _MOST_ROUNDS: Final = 256
+_RUN_SAMPLES: Final = 1 << 18
+"""Chunks are decoded together up to about so many samples: beyond, what each call takes is little beside its work."""
 
 
 class Collector(Protocol):
@@ -43,6 +47,14 @@ class Collector(Protocol):
 
     def collect(self, number: int, window: Window) -> ChunkSteps:
         """Collect the bytes for a window of a chunk."""
+        ...
+
+
+class RunCodec(Protocol):
+    """Decodes several small chunks at once."""
+
+    def decode_run(self, numbers: Sequence[int], data: Sequence[Pieces], out: npt.NDArray[Any]) -> bool:
+        """Decode whole chunks that lie side by side along the last axis; False where each must be decoded by itself."""
         ...
 
 
@@ -166,16 +178,52 @@ class StagedArray(IndexedArray):
         return tuple(slice(0, n, 1) for n in job.shape)
 
     def _decode_all(self, jobs: list[Job], data: list[Pieces | None], out: Array, points: tuple[int, ...]) -> None:
-        for i, job in enumerate(jobs):
-            found = data[i]
-            data[i] = None  # given back as soon as it is decoded
-            if found is None:
-                assign_selection(out, job.piece.target, self.index.fill)
-            else:
-                self._decode_jobs([job], [_join_pieces(found)], out, points)
+        for run in [[i] for i in range(len(jobs))] if points else _find_runs(jobs, data):
+            if len(run) > 1 and self._decode_run([jobs[i] for i in run], [cast("Pieces", data[i]) for i in run], out):
+                continue
+            for i in run:
+                job, found = jobs[i], data[i]
+                data[i] = None  # given back as soon as it is decoded
+                if found is None:
+                    assign_selection(out, job.piece.target, self.index.fill)
+                else:
+                    self._decode_jobs([job], [_join_pieces(found)], out, points)
+
+    def _decode_run(self, jobs: list[Job], data: list[Pieces], out: Array) -> bool:
+        """Decode chunks that lie side by side by one call; whether that went well."""
+        *others, first = jobs[0].piece.target
+        target = (*others, slice(cast("slice", first).start, cast("slice", jobs[-1].piece.target[-1]).stop))
+        with counters.timed("decode_seconds"):
+            done = cast("RunCodec", self.index.codec).decode_run([j.number for j in jobs], data, out[target])
+        counters.add("chunks", len(jobs) if done else 0)
+        return done
 
     def _locate_error(self, error: ScichunkError, job: Job) -> Any:
         return error.at(url=self._source.url, part=self._part_name(job.number))
+
+
+def _find_runs(jobs: list[Job], data: list[Pieces | None]) -> list[list[int]]:
+    """Split jobs into runs of whole chunks that lie side by side along the last axis; others are by themselves."""
+    runs: list[list[int]] = []
+    samples = 0
+    for i, job in enumerate(jobs):
+        before, here = jobs[i - 1].piece.chunk, job.piece.chunk
+        beside = bool(runs) and here[:-1] == before[:-1] and here[-1] == before[-1] + 1
+        size = math.prod(job.shape) if data[i] is not None and _is_all(job) else _RUN_SAMPLES
+        samples = samples + size if beside else size
+        if beside and samples < _RUN_SAMPLES:
+            runs[-1].append(i)
+        else:
+            runs.append([i])
+            samples = size
+    return runs
+
+
+def _is_all(job: Job) -> bool:
+    """Whether all of a chunk is wanted, as it lies."""
+    return all(w == slice(0, n, 1) for w, n in zip(job.window, job.shape, strict=True)) and all(
+        isinstance(s, slice) for s in job.piece.source
+    )
 
 
 def _join_pieces(pieces: Pieces) -> memoryview:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,15 @@ from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
 from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import header_of_tile
+from scichunk.codecs.jpeg2000.tile_runs import join_tiles, run_bounds
 from scichunk.core.manifest import EncodedChunk
-from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 
 __all__ = ["JPEG2000Codec", "sample_type"]
 
 Array = npt.NDArray[Any]
 Window = tuple[slice, ...]
+Pieces = Sequence[bytes | memoryview]
 
 _MOST_BLOCKS: Final = 1 << 22
 """Code-blocks and precincts of one tile, for each of which OpenJPEG keeps a structure."""
@@ -141,28 +144,67 @@ class JPEG2000Codec:
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
         by_area = self.partial and not complete and not header.high_throughput
         area = self.window_area(number, window) if by_area else self.header.size.tile_bounds(int(self.tiles[number]))
-
-        def size(component: int) -> tuple[int, int]:
-            x0, y0, x1, y1 = self._sample_bounds(area, component)
-            return y1 - y0, x1 - x0
-
         wanted = self._wanted_components(window)
         count = len(self.header.size.components)
         # The component transform (G.2, G.3) mixes the first three components: none of them can be decoded without the others.
         separable = not header.transform or min(wanted) >= 3
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
-        fewer = len(set(wanted)) < count or any(0 in size(c) for c in range(count))
+        fewer = len(set(wanted)) < count or any(0 in self._size(area, c) for c in range(count))
         picked = sorted(set(wanted)) if separable and fewer else ()
         inside: tuple[slice, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
         if not by_area:
             inside = window[1:]
         with openjpeg.decode_codestream(
-            data, size, count, reduce=self.reduce, area=area if by_area else None, components=picked,
+            data, lambda c: self._size(area, c), count, reduce=self.reduce, area=area if by_area else None, components=picked,
         ) as planes:  # fmt: skip
             for band, component in enumerate(wanted):
                 plane = planes[component]
                 if plane is not None:
                     np.copyto(out[band], plane[inside], casting="unsafe")
+
+    def decode_run(self, numbers: Sequence[int], data: Sequence[Pieces], out: Array) -> bool:
+        """Decode tiles that lie side by side, all of each, by one call.
+
+        Parameters
+        ----------
+        numbers
+            Of the chunks.
+        data
+            Codestreams of one tile, in pieces.
+        out
+            Shape (components, rows, columns of all).
+
+        Returns
+        -------
+        bool
+            Whether all went well; if not, each is to be decoded by itself, which says what is wrong.
+        """
+        tiles = [int(self.tiles[n]) for n in numbers]
+        area = run_bounds(self.header, tiles)
+        if area is None or self.header.high_throughput or openjpeg.shared_path() is None:
+            return False
+        count = len(self.header.size.components)
+        each = (self._size(self.header.size.tile_bounds(t), c) for t in tiles for c in range(count))
+        if len(set(self.components)) < count or any(0 in size for size in each):
+            return False
+        try:
+            self._check_cost(self.header)
+            joined = join_tiles(self.header, tiles, data)
+            if joined is None:
+                return False
+            with openjpeg.decode_codestream(
+                joined, lambda c: self._size(area, c), count, reduce=self.reduce
+            ) as planes:  # fmt: skip
+                for band, component in enumerate(self.components):
+                    np.copyto(out[band], cast("Array", planes[component]), casting="unsafe")
+        except ScichunkError:
+            return False
+        return True
+
+    def _size(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int]:
+        """Rows and columns of an area on the reference grid."""
+        x0, y0, x1, y1 = self._sample_bounds(area, component)
+        return y1 - y0, x1 - x0
 
     def _decode_by_openjph(self, chunk: EncodedChunk, out: Array, window: Window, *, there: bool) -> bool:
         """Decode all of a tile of HTJ2K through OpenJPH; whether it did, which it must where OpenJPEG is not ``there``."""
