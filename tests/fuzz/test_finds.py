@@ -313,6 +313,26 @@ def test_rows_of_no_bytes(kind, on_error):
             scichunk.read_votable(truncated).compute()
 
 
+def test_a_table_that_does_not_say_how_many_columns_it_has(tmp_path):
+    """Their forms do, to astropy too."""
+    path = tmp_path / "a.fits"
+    columns = [fits.Column("a", "J", array=[1, 2]), fits.Column("b", "D", array=[3.0, 4.0])]
+    fits.BinTableHDU.from_columns(columns).writeto(path)
+    data = path.read_bytes()
+    at = data.index(b"TFIELDS ")
+    data = data[:at] + b"COMMENT " + data[at + 8 :]
+    assert scichunk.read_fits_table(data).compute().to_dict("list") == {"a": [1, 2], "b": [3.0, 4.0]}
+
+
+def test_an_image_of_more_chunks_than_dask_goes_through():
+    """Of 126 PB, in a file that has none of them."""
+    data = header(("SIMPLE", True), ("BITPIX", 16), ("NAXIS", 2), ("NAXIS1", 14680064), ("NAXIS2", 4294967308))
+    found = scichunk.open(data)["data"]
+    assert np.prod([len(c) for c in found.chunks], dtype=float) <= 1 << 22
+    with pytest.raises(FormatError, match="outside the file"):
+        found[:20, :20].compute()
+
+
 @pytest.mark.filterwarnings("error:divide by zero")
 @pytest.mark.parametrize("kind", ["boolean", "int", "double", "floatComplex"])
 @pytest.mark.parametrize("size", ["0x*", "2x0x*"])

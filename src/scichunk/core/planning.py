@@ -18,6 +18,8 @@ __all__ = ["auto_chunks", "preferred_chunks", "resolve_chunks", "sizes_by_name"]
 _LARGEST_BYTES = 1 << 31
 _MOST_CHUNKS = 1 << 26
 """Chunks that are merged to larger ones beyond this number (of 128 MiB: 8 PiB), where dask would take longer and longer to find one."""
+_MOST_PREFERRED = 1 << 21
+"""The same for arrays that xarray makes of chunks: at each compute dask lists all of them, in a microsecond and 200 bytes a chunk."""
 _MOST_LENGTHS = 1 << 22
 """Most chunks along one axis: dask lists the length of each, in 50 bytes and a third of a microsecond (40 million: 2 GB, 14 s)."""
 Chunks = tuple[tuple[int, ...], ...]
@@ -40,7 +42,7 @@ def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) ->
     tuple of int, or of tuples of int
         A multiple of the native chunk on every axis, or the axis' length; the native chunks of irregular axes.
     """
-    return _align_chunks(_grow_chunks(grid, itemsize, whole), grid)
+    return _align_chunks(_grow_chunks(grid, itemsize, whole, _MOST_PREFERRED), grid)
 
 
 def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
@@ -55,7 +57,7 @@ def auto_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
     target
         Bytes of a chunk, as in dask's ``array.chunk-size``.
     """
-    return _grow_chunks(grid, itemsize, target)
+    return _grow_chunks(grid, itemsize, target, _MOST_CHUNKS)
 
 
 def _align_chunks(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[int, ...], ...]:
@@ -66,9 +68,9 @@ def _align_chunks(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[
     )
 
 
-def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]:
-    """Double the shorter of the last two axes while the result stays within the target; then the leading axes."""
-    target = max(target, math.prod(grid.shape) * itemsize // _MOST_CHUNKS)
+def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int, most: int) -> tuple[int, ...]:
+    """Double the shorter of the last two axes while the result stays within the target, or they are too many; then the leading axes."""
+    target = max(target, math.prod(grid.shape) * itemsize // most)
     native = [max(1, n) for n in grid.chunk_shape]
     padded = itemsize  # bytes of all native chunks, each as long as the first
     for length, edge in zip(grid.shape, native, strict=True):
@@ -94,16 +96,16 @@ def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int) -> tuple[int, ...]
         tiles = chunk[axis] // native[axis]
         # A thousandth more than the target, so that what is just above it is not halved.
         room = int(target * 1.001) // max(1, size // tiles)  # native chunks that fit along this axis, all else as it is
-        most = -(-grid.shape[axis] // native[axis])
-        wanted = min(tiles * 2, most)
+        all_tiles = -(-grid.shape[axis] // native[axis])
+        wanted = min(tiles * 2, all_tiles)
         if room >= wanted:
             chunk[axis] = wanted * native[axis]
-            if wanted == most:
+            if wanted == all_tiles:
                 chunk[axis] = grid.shape[axis]
                 growing.discard(axis)
         else:
             if room > tiles:
-                chunk[axis] = min(room, most) * native[axis]
+                chunk[axis] = min(room, all_tiles) * native[axis]
             growing.discard(axis)
     return tuple(min(c, n) if n else 1 for c, n in zip(chunk, grid.shape, strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from dataclasses import dataclass, field
@@ -89,6 +90,13 @@ class TableLayout:
     """Bytes of a descriptor of that table: 16 (1QB) or 8 (1PB)."""
 
 
+def _count_fields(cards: Cards) -> int:
+    """TFIELDS; where it is missing, which FITS 4.0 (sections 7.2.1, 7.3.1) does not allow, how many fields have a form."""
+    if cards.get("TFIELDS") is not None:
+        return cards.get_integer("TFIELDS")
+    return next(i for i in itertools.count() if cards.get(f"TFORM{i + 1}") is None)
+
+
 def read_layout(hdu: HDU) -> TableLayout:
     """Parse the header of a table.
 
@@ -102,7 +110,7 @@ def read_layout(hdu: HDU) -> TableLayout:
     cards = hdu.cards
     width, rows = cards.get_integer("NAXIS1"), cards.get_integer("NAXIS2")
     # Each field has a card of its own at least; a count beyond that would only make us loop.
-    count = cards.get_integer("TFIELDS", 0)
+    count = _count_fields(cards)
     if not 0 <= count <= len(cards.text) // 80:
         msg = f"TFIELDS is {count}, but there are only {len(cards.text) // 80} cards"
         raise FormatError(msg)
@@ -263,7 +271,7 @@ def _ascii_field(cards: Cards, number: int, name: str, at: int) -> TableField:
 
 def _find_width(cards: Cards, number: int, start: int) -> int:
     """Width of a field whose form has none, which the standard does not allow: up to the next column, or the end of the row."""
-    ends = [cards.get_integer(f"TBCOL{i}", 0) for i in range(1, cards.get_integer("TFIELDS", 0) + 1) if i != number]
+    ends = [cards.get_integer(f"TBCOL{i}", 0) for i in range(1, _count_fields(cards) + 1) if i != number]
     width = min((end for end in ends if end > start), default=cards.get_integer("NAXIS1") + 1) - start
     if width < 1:
         msg = f"column {number} has no width, and begins at {start} in rows of {cards.get_integer('NAXIS1')} bytes"
