@@ -121,6 +121,8 @@ def scaled_by(kind, *lines):
         ((b"BSCALE  = 2", b"BLANK   = 40", b"BLANK   = 41"), None),
         ((b"BZERO   = 32768", b"BSCALE  = 1E-400"), ("u2", 1, 32768)),
         ((b"BZERO   = 3", b"BSCALE  = 0"), ("f4", 1, 3)),
+        ((b"BZERO   = 0", b"BZERO   = 32768"), ("u2", 1, 32768)),
+        ((b"BSCALE  = 0", b"BSCALE  = 32768"), ("f4", 32768, 0)),
         ((b"bscale  = 2",), None),
         ((b"Bzero   = 7.5", b"blank   = 40"), None),
     ],

@@ -39,12 +39,16 @@ _IMPOSSIBLE_OFFSET: Final = 1 << 62
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     """Scaling of an image by BSCALE, BZERO and BLANK (which compressed images may call ZBLANK)."""
     cards, packed = hdu.cards, hdu.kind == "compressed"
-    # Of several cards astropy takes the last of a plain image, and the first of a compressed one, whose BSCALE of 0 it takes for 1.
+    # Of several cards astropy takes the last of a plain image, and of a compressed one the first that is not 0; a BSCALE of 0 it takes
+    # for 1 there.
     # BLANK has no meaning for floats (section 4.4.2.5), where ZBLANK stands for what the quantisation makes NaN.
     name = "ZBLANK" if packed and "BLANK" not in cards else "BLANK"
     blank = cards.get(name) if packed else cards.last_value(name)
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
-    scale, zero = (cards.get_number(key, default, last=not packed) for key, default in (("BSCALE", 1), ("BZERO", 0)))
+    scale, zero = (
+        (packed and cards.get_number(key, default)) or cards.get_number(key, default, last=True)
+        for key, default in (("BSCALE", 1), ("BZERO", 0))
+    )
     if packed and scale == 0:
         scale = 1
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
