@@ -36,7 +36,7 @@ NO_FINDS = {
 }
 """Reasons why a difference is none."""
 
-_BEHIND = re.compile(rb"[A-Z0-9_-]{1,8} *= *'(?:[^']|'')*' *[^ /]")
+_BEHIND = re.compile(rb"[A-Z0-9_-]{1,8} *= *'(?:[^']|'')*'(?!') *[^ /]")
 TLM, PPM = 0xFF55, 0xFF60
 _LOSSY = ("jpeg", "webp", "jxl", "lerc")
 

@@ -26,7 +26,9 @@ GROWTH_MIB = 768
 
 def send(stream: BinaryIO, message: Any) -> None:
     body = pickle.dumps(message, protocol=5)
-    stream.write(struct.pack("<I", len(body)) + body)
+    rest = memoryview(struct.pack("<I", len(body)) + body)
+    while rest:  # a pipe without a buffer takes what it has room for when a signal comes
+        rest = rest[stream.write(rest) :]
     stream.flush()
 
 

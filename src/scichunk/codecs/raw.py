@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -50,22 +51,29 @@ class RawCodec:
     def decode(self, chunk: EncodedChunk, out: npt.NDArray[Any], window: tuple[slice, ...]) -> None:
         """Copy a window, swapping bytes on the way."""
         data, shape, _, skipped = chunk
-        full = list(self.padded or shape)
-        inside = list(window)
+        stored, inside = self.padded or shape, window
+        need = math.prod(stored)
+        if skipped or need * self.stored.itemsize != len(data):
+            stored, inside = self._cut_rows(chunk, window)
+            need = math.prod(stored)
+            if need * self.stored.itemsize > len(data) or any(w.stop > n for w, n in zip(inside, stored, strict=True)):
+                msg = f"{len(data)} bytes are too few for a chunk of shape {shape}"
+                raise FormatError(msg)
+        values = np.frombuffer(data, self.stored, need).reshape([stored[a] for a in self.order])
+        values = values.transpose(_axes_of(self.order))
+        self.put(out, values if out.shape == values.shape else values[inside])
+
+    def _cut_rows(self, chunk: EncodedChunk, window: tuple[slice, ...]) -> tuple[tuple[int, ...], tuple[slice, ...]]:
+        """Shape of the rows of the slowest axis that are there, and the window within them."""
+        full, inside = list(self.padded or chunk.shape), list(window)
         for axis in self.order:
             if full[axis] != 1:
                 row = self.stored.itemsize * math.prod(full) // full[axis]
-                first = skipped // row
-                full[axis] = len(data) // row
+                first = chunk.skipped // row
+                full[axis] = len(chunk.data) // row
                 inside[axis] = slice(window[axis].start - first, window[axis].stop - first, window[axis].step)
                 break
-        need = math.prod(full)
-        if need * self.stored.itemsize > len(data) or any(w.stop > n for w, n in zip(inside, full, strict=True)):
-            msg = f"{len(data)} bytes are too few for a chunk of shape {shape}"
-            raise FormatError(msg)
-        values = np.frombuffer(data, self.stored, need).reshape([full[a] for a in self.order])
-        values = values.transpose([self.order.index(a) for a in range(len(full))])[tuple(inside)]
-        self.put(out, values)
+        return tuple(full), tuple(inside)
 
     def put(self, out: npt.NDArray[Any], values: npt.NDArray[Any]) -> None:
         """Copy values of a window to the output."""
@@ -73,3 +81,9 @@ class RawCodec:
             place_bands(values.transpose(1, 2, 0), out)
         else:
             np.copyto(out, values, casting="equiv")
+
+
+@cache
+def _axes_of(order: tuple[int, ...]) -> tuple[int, ...]:
+    """Where each axis of a chunk lies among those that are stored in this order."""
+    return tuple(order.index(axis) for axis in range(len(order)))

@@ -23,7 +23,7 @@ from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, 
 from scichunk.errors import FormatError, located
 from scichunk.sources.base import ByteSource
 
-__all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray"]
+__all__ = ["ArraySource", "IndexedArray", "Job", "ReferenceArray", "WindowArray", "window_of"]
 
 Array = npt.NDArray[np.generic]
 ReadWindow = Callable[[tuple[slice, ...]], Array]
@@ -80,6 +80,14 @@ class Job:
     window: tuple[slice, ...]
     whole: bool
     """Decode all of the chunk and keep it: other reads will want the rest."""
+
+
+def window_of(piece: Piece) -> tuple[tuple[slice, ...], bool]:
+    """Return the smallest window of its chunk that holds a piece, and whether that is all of the chunk."""
+    if piece.plain:
+        return cast("tuple[slice, ...]", piece.source), piece.complete
+    window = tuple(bounding_slice(s) for s in piece.source)
+    return window, all(w == slice(0, n, 1) for w, n in zip(window, piece.shape, strict=True))
 
 
 class IndexedArray:
@@ -209,9 +217,8 @@ class IndexedArray:
             if not length:
                 assign_selection(out, piece.target, index.fill)
                 continue
-            shape = self._chunk_shape(piece.chunk)
-            window = tuple(bounding_slice(s) for s in piece.source)
-            complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            shape = piece.shape
+            window, complete = window_of(piece)
             # A codec that decodes chunks only as a whole: the rest of this one is kept for the windows beside this window.
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
@@ -262,7 +269,6 @@ class IndexedArray:
         """Decode what a piece needs of a chunk, and put it into the output."""
         codec, piece = self.index.codec, job.piece
         chunk = EncodedChunk(data, job.shape, job.number, job.skipped)
-        plain = not points and all(isinstance(s, slice) for s in piece.source)
         if job.whole:
             # Another piece of the same read, or another thread, may have decoded it since the plan was made.
             tile = tiles.get((*self._key, job.number))
@@ -271,7 +277,7 @@ class IndexedArray:
                 codec.decode(chunk, fresh, tuple(slice(0, n, 1) for n in job.shape))
                 tile = tiles.put((*self._key, job.number), fresh)
             assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
-        elif plain:
+        elif piece.plain:
             codec.decode(chunk, out[piece.target], job.window)
         else:
             # Scattered positions: the smallest window that holds them is decoded, and they are picked from it.
@@ -279,10 +285,6 @@ class IndexedArray:
             codec.decode(chunk, part, job.window)
             inside = tuple(shift_selection(s, w) for s, w in zip(piece.source, job.window, strict=True))
             assign_selection(out, piece.target, take_selection(part, inside, points))
-
-    def _chunk_shape(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
-        bounds = [self.index.grid.bounds(axis, i) for axis, i in enumerate(chunk)]
-        return tuple([stop - start for start, stop in bounds])
 
     def _part_name(self, number: int) -> str:
         return ", ".join(p for p in (self.index.part, f"{self.index.label} {number}") if p)

@@ -10,7 +10,7 @@ import itertools
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -62,8 +62,7 @@ class Region:
         return all(f == slice(None) for f in self.finish)
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """What one chunk gives to the output."""
 
     chunk: tuple[int, ...]
@@ -71,6 +70,16 @@ class Piece:
     """Selection within the chunk, orthogonal (or pointwise, see :func:`point_pieces`)."""
     target: tuple[Selector, ...]
     """Where it goes in the output."""
+    shape: tuple[int, ...]
+    """Of the chunk, clipped to the array."""
+    plain: bool
+    """Whether there are slices alone."""
+    complete: bool
+    """Whether it is all of the chunk, as it lies, by slices."""
+
+
+Part = tuple[int, Selector, Selector, int, bool]
+"""What a piece is along one axis: chunk, source, target, length of the chunk, and whether the source is all of it, as it lies."""
 
 
 def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can stand in square brackets
@@ -150,30 +159,34 @@ def _check_bounds(low: int, high: int, length: int) -> None:
         raise IndexError(msg)
 
 
-def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[tuple[int, Selector, Selector]]:
-    """(chunk, selection within it, place in the output) for each chunk that a selection of one axis touches."""
+def _split_axis(grid: ChunkGrid, axis: int, selection: Axis) -> list[Part]:
+    """Pieces of one axis: one for each chunk that the selection touches."""
     if isinstance(selection, Span):
         return _in_one_chunk(grid, axis, selection) or list(_split_span(grid, axis, selection))
     chunks = grid.find_many(axis, selection)
     order = np.argsort(chunks, kind="stable")
-    found: list[tuple[int, Selector, Selector]] = []
+    found: list[Part] = []
     for group in np.split(order, np.flatnonzero(np.diff(chunks[order])) + 1) if order.size else []:
         chunk = int(chunks[group[0]])
-        found.append((chunk, selection[group] - grid.bounds(axis, chunk)[0], group))
+        first, end = grid.bounds(axis, chunk)
+        found.append((chunk, selection[group] - first, group, end - first, False))
     return found
 
 
-def _in_one_chunk(grid: ChunkGrid, axis: int, span: Span) -> list[tuple[int, Selector, Selector]] | None:
+def _in_one_chunk(grid: ChunkGrid, axis: int, span: Span) -> list[Part] | None:
     """The only piece of a span that lies within one chunk of a regular axis, as nearly all do in small files."""
     edge, size = grid.edges[axis], len(span)
     if not isinstance(edge, int) or not size:
         return None
     chunk, inside = divmod(span.start, edge)
     last = inside + (size - 1) * span.step
-    return [(chunk, slice(inside, last + 1, span.step), slice(0, size))] if last < edge else None
+    if last >= edge:
+        return None
+    length = min(edge, grid.shape[axis] - chunk * edge)
+    return [(chunk, slice(inside, last + 1, span.step), slice(0, size), length, size == length and span.step == 1)]
 
 
-def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[tuple[int, Selector, Selector]]:
+def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[Part]:
     done, size = 0, len(span)
     while done < size:
         position = span.start + done * span.step
@@ -181,17 +194,22 @@ def _split_span(grid: ChunkGrid, axis: int, span: Span) -> Iterator[tuple[int, S
         first, end = grid.bounds(axis, chunk)
         count = min(-(-(end - position) // span.step), size - done)
         inside = position - first
-        yield chunk, slice(inside, inside + (count - 1) * span.step + 1, span.step), slice(done, done + count)
+        source = slice(inside, inside + (count - 1) * span.step + 1, span.step)
+        yield chunk, source, slice(done, done + count), end - first, count == end - first and span.step == 1
         done += count
 
 
 def outer_pieces(grid: ChunkGrid, axes: Sequence[Axis]) -> list[Piece]:
     """Split an orthogonal region by chunks, in C order of the chunks where the selections ascend."""
+    if not axes:
+        return [Piece((), (), (), (), plain=True, complete=True)]
     parts = [_split_axis(grid, axis, selection) for axis, selection in enumerate(axes)]
-    return [
-        Piece(tuple(p[0] for p in combination), tuple(p[1] for p in combination), tuple(p[2] for p in combination))
-        for combination in itertools.product(*parts)
-    ]
+    plain = all(isinstance(selection, Span) for selection in axes)
+    found = []
+    for combination in itertools.product(*parts):
+        chunk, source, target, shape, all_of = zip(*combination, strict=True)
+        found.append(Piece(chunk, source, target, shape, plain, False not in all_of))
+    return found
 
 
 def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int, Axis]) -> list[Piece]:
@@ -226,5 +244,9 @@ def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int,
             mine = dict(zip(others, combination, strict=True))
             chunk = tuple(mine[a][0] if a in mine else at[a] for a in range(len(counts)))
             source: tuple[Selector, ...] = tuple(mine[a][1] if a in mine else inside[a] for a in range(len(counts)))
-            found.append(Piece(chunk, source, (group, *(c[2] for c in combination))))
+            bounds = [grid.bounds(a, i) for a, i in enumerate(chunk)]
+            shape = tuple([stop - start for start, stop in bounds])
+            found.append(
+                Piece(chunk, source, (group, *(c[2] for c in combination)), shape, plain=False, complete=False)
+            )
     return found

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from scichunk import counters
 from scichunk.buffers import borrow_buffer
-from scichunk.core.arrays import IndexedArray, Job
+from scichunk.core.arrays import IndexedArray, Job, window_of
 from scichunk.core.cache import read_gate, tiles
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
-from scichunk.core.placing import assign_selection, bounding_slice, take_selection
+from scichunk.core.placing import assign_selection, take_selection
 from scichunk.core.selection import Axis, Piece, outer_pieces
 from scichunk.core.steps import Ranges, Steps, run_steps, run_steps_async
 from scichunk.errors import FormatError, ScichunkError
@@ -102,16 +102,14 @@ class StagedArray(IndexedArray):
         jobs, codec = [], self.index.codec
         for piece in pieces:
             number = self.index.grid.flat(piece.chunk)
-            shape = self._chunk_shape(piece.chunk)
-            window = tuple(bounding_slice(s) for s in piece.source)
-            complete = all(w.start == 0 and w.step == 1 and w.stop == n for w, n in zip(window, shape, strict=True))
+            window, complete = window_of(piece)
             keep = not complete and not codec.partial
             if keep and (tile := tiles.get((*self._key, number))) is not None:
                 assign_selection(out, piece.target, take_selection(cast("Array", tile), piece.source, points))
                 continue
             if not codec.partial:
                 self._check_size(number)
-            jobs.append(Job(piece, number, 0, 0, 0, shape, window, keep))
+            jobs.append(Job(piece, number, 0, 0, 0, piece.shape, window, keep))
         return jobs
 
     def _fetch_jobs(self, jobs: list[Job], out: Array, points: tuple[int, ...] = ()) -> None:
@@ -209,7 +207,7 @@ def _find_runs(jobs: list[Job], data: list[Pieces | None]) -> list[list[int]]:
     for i, job in enumerate(jobs):
         before, here = jobs[i - 1].piece.chunk, job.piece.chunk
         beside = bool(runs) and here[:-1] == before[:-1] and here[-1] == before[-1] + 1
-        size = math.prod(job.shape) if data[i] is not None and _is_all(job) else _RUN_SAMPLES
+        size = math.prod(job.shape) if data[i] is not None and job.piece.complete else _RUN_SAMPLES
         samples = samples + size if beside else size
         if beside and samples < _RUN_SAMPLES:
             runs[-1].append(i)
@@ -217,13 +215,6 @@ def _find_runs(jobs: list[Job], data: list[Pieces | None]) -> list[list[int]]:
             runs.append([i])
             samples = size
     return runs
-
-
-def _is_all(job: Job) -> bool:
-    """Whether all of a chunk is wanted, as it lies."""
-    return all(w == slice(0, n, 1) for w, n in zip(job.window, job.shape, strict=True)) and all(
-        isinstance(s, slice) for s in job.piece.source
-    )
 
 
 def _join_pieces(pieces: Pieces) -> memoryview:
