@@ -401,3 +401,28 @@ def test_an_index_of_tiles_that_has_one_under_another_number():
         assert data[entry] == one
         wrong = data[:entry] + bytes([other]) + data[entry + 1 :]
         np.testing.assert_array_equal(scichunk.from_jpeg2000(wrong).compute(), want)
+
+
+def test_coordinates_of_a_long_axis_take_the_memory_of_their_values(tmp_path):
+    """Of 4 million channels, in a file that has none of them: all at once would take 500 MB within wcslib."""
+    cards = [("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 3), ("NAXIS1", 8), ("NAXIS2", 8), ("NAXIS3", 1 << 22)]
+    cards += [
+        ("CTYPE1", "RA---TAN"),
+        ("CTYPE2", "DEC--TAN"),
+        ("CTYPE3", "FREQ"),
+        ("CRVAL3", 1.4e9),
+        ("CDELT3", 1e3),
+        ("CRPIX3", 1),
+    ]
+    path = tmp_path / "long.fits"
+    path.write_bytes(header(*cards))
+    code = """
+import resource, sys
+import numpy as np, xarray as xr
+xr.open_dataset(sys.argv[2], engine="fits")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = xr.open_dataset(sys.argv[1], engine="fits").frequency
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
+np.testing.assert_array_equal(found[[0, 65535, 65536, -1]], 1.4e9 + 1e3 * np.array([0, 65535, 65536, (1 << 22) - 1]))
+"""
+    assert int(run(code, path, DATA / "cube.fits")[0]) < 250

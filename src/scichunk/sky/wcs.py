@@ -33,6 +33,7 @@ __all__ = [
     "sky_values",
 ]
 
+_AT_ONCE_PIXELS: Final = 1 << 16
 _MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
 
 
@@ -68,10 +69,13 @@ def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes)
         if len(worlds) != 1 or tied[worlds[0]].sum() != 1:
             continue
         world = int(worlds[0])
-        positions = [np.zeros(size)] * tied.shape[1]
-        positions[pixel] = np.arange(size, dtype=np.float64)
-        values = np.atleast_1d(wcs.pixel_to_world_values(*positions))
-        along = np.asarray(values if wcs.world_n_dim == 1 else values[world], np.float64).reshape(-1)
+        along = np.empty(size)
+        for start in range(0, size, _AT_ONCE_PIXELS):  # wcslib takes some hundred bytes a pixel
+            stop = min(size, start + _AT_ONCE_PIXELS)
+            positions = [np.zeros(stop - start)] * tied.shape[1]
+            positions[pixel] = np.arange(start, stop, dtype=np.float64)
+            values = np.atleast_1d(wcs.pixel_to_world_values(*positions))
+            along[start:stop] = np.reshape(values if wcs.world_n_dim == 1 else values[world], -1)
         if not np.isfinite(along).all():
             continue
         dim = axes.dims[len(shape) - number]
