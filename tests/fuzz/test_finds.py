@@ -426,3 +426,32 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10)
 np.testing.assert_array_equal(found[[0, 65535, 65536, -1]], 1.4e9 + 1e3 * np.array([0, 65535, 65536, (1 << 22) - 1]))
 """
     assert int(run(code, path, DATA / "cube.fits")[0]) < 250
+
+
+@pytest.mark.parametrize("damage", ["heap", "codes"])
+def test_smoothed_hcompress_tiles_that_end_too_soon(damage, tmp_path):
+    """astropy smooths them; its decoder was given five bytes of a tile, and wrote as many pixels as memory behind them said."""
+    pixels = np.random.default_rng(3).integers(0, 1000, (64, 64)).astype("i4")
+    path = tmp_path / "a.fits"
+    packed = fits.CompImageHDU(
+        pixels, compression_type="HCOMPRESS_1", tile_shape=(32, 32), hcomp_scale=2, hcomp_smooth=1
+    )
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(path)
+    data = bytearray(path.read_bytes())
+    with fits.open(path, disable_image_compression=True) as file:
+        start, rows = file[1].fileinfo()["datLoc"], file[1].data["COMPRESSED_DATA"]
+        heap = start + file[1].header["NAXIS1"] * file[1].header["NAXIS2"]
+        ends = np.cumsum([len(row) for row in rows])
+    if damage == "heap":
+        at = data.index(b"PCOUNT  =", 2880)
+        data[at : at + 30] = b"PCOUNT  =                    5"
+    else:
+        data[heap + 30 : heap + int(ends[-1])] = b"\xff" * (int(ends[-1]) - 30)
+        for tile, end in enumerate(ends):
+            first = heap + int(end - len(rows[tile]))
+            data[first : first + 10] = b"\xdd\x99\0\0\0 \0\0\0 "
+    code = "print(outcome(scichunk.from_fits, sys.argv[1]))"
+    (tmp_path / "b.fits").write_bytes(data)
+    assert "fine" in run(code, path)[0]
+    found = run(code, tmp_path / "b.fits")[0]
+    assert found.startswith("FormatError") and ("beyond the heap" in found or "corrupt" in found), found

@@ -12,10 +12,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
+from scichunk.codecs.hcompress_codes import huffman_table
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, located
 from scichunk.formats.fits.image.manifest import read_places, tile_shape
 from scichunk.formats.fits.structure import HDU
+from scichunk.formats.fits.table.layout import read_layout
 from scichunk.sources import ByteSource
 
 __all__ = ["TileHeads"]
@@ -48,6 +51,11 @@ class TileHeads:
         self._algorithm = str(hdu.cards.get("ZCMPTYPE") or "").strip().upper()
 
     @cached_property
+    def _end(self) -> int:
+        """Where the heap ends, or the file."""
+        return min(read_layout(self._hdu).heap_end, self._source.fingerprint.size)
+
+    @cached_property
     def _chunk_grid(self) -> ChunkGrid:
         return ChunkGrid(self._hdu.shape, tile_shape(self._hdu))
 
@@ -73,9 +81,13 @@ class TileHeads:
             shape = tuple(stop - start for start, stop in itertools.starmap(grid.bounds, enumerate(position)))
             start, stop = int(starts[number]), int(starts[number] + lengths[number])
             look = _CHECKS.get(self._algorithm if kinds[number] == 0 else "GZIP_1")
-            if look is not None and stop <= self._source.fingerprint.size:  # astropy reads nothing outside of the file
-                with located(url=self._source.url, part=f"tile {number}"):
-                    look(self._source, start, stop, shape)
+            if look is None:
+                continue
+            with located(url=self._source.url, part=f"tile {number}"):
+                if stop > self._end:  # astropy would hand its decoders what lies before the end
+                    msg = f"bytes {start} to {stop} reach beyond the heap of the table, or the file, which ends at {self._end}"
+                    raise FormatError(msg)
+                look(self._source, start, stop, shape)
 
 
 def _check_gzip(source: ByteSource, start: int, stop: int, shape: tuple[int, ...]) -> None:
@@ -105,6 +117,21 @@ def _check_hcompress(source: ByteSource, start: int, stop: int, shape: tuple[int
     # The decoder writes as many pixels as the data say, into room for those of the tile.
     if mark == _HCOMPRESS_MARK and not (min(rows, columns) > 0 and rows * columns == math.prod(shape)):
         msg = f"HCOMPRESS data of {rows} x {columns} pixels in a tile of {shape}"
+        raise FormatError(msg)
+    if mark == _HCOMPRESS_MARK:
+        _check_hcompress_codes(bytes(source.read_ranges([start], [stop])[0]), rows, columns)
+
+
+def _check_hcompress_codes(data: bytes, rows: int, columns: int) -> None:
+    """Go through the codes of a tile: astropy's decoder knows no end of the data, and reads on in memory that is not theirs."""
+    status, one = np.empty(1, np.int64), np.ones(1, np.int64)
+    ways.announce("fits image", 4 * rows * columns)
+    ways.choose("hcompress").decode_hcompress(
+        np.frombuffer(data, np.uint8), one * 0, one * len(data), one * 0, one * rows, one * columns, huffman_table(),
+        np.empty(rows * columns, np.int32), status,
+    )  # fmt: skip
+    if status[0]:
+        msg = f"HCOMPRESS data of {len(data)} bytes are corrupt"
         raise FormatError(msg)
 
 
