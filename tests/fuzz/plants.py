@@ -30,6 +30,19 @@ def crash() -> None:
     _into_plain_pixels(lambda _: ctypes.string_at(8))
 
 
+def overflow() -> None:
+    """A byte written behind a block of memory, which nothing may notice."""
+
+    def write(_):
+        library = ctypes.CDLL(None)
+        library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+        block = library.malloc(40)
+        ctypes.memset(block + 40, 0xEE, 1)
+        library.free(block)
+
+    _into_plain_pixels(write)
+
+
 def hang() -> None:
     """A loop without end."""
 

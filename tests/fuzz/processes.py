@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from ctypes.util import find_library
 from pathlib import Path
 from typing import Any, Self
 
@@ -50,6 +51,10 @@ class Worker:
     ) -> None:
         self._role, self._cpu, self._wall = role, cpu, wall
         self._env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"} | (env or {})
+        if role == "ours" and (
+            checks := find_library("c_malloc_debug")
+        ):  # of glibc: who writes beyond a block is ended soon
+            self._env |= {"LD_PRELOAD": checks, "MALLOC_CHECK_": "3"}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Any = None
         self.done = 0

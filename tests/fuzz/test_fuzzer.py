@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from ctypes.util import find_library
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,7 @@ KIND_OF = {
     "crash": "crash",
     "hang": "time-out",
     "memory": "memory",
+    **({"overflow": "crash"} if find_library("c_malloc_debug") else {}),
     "parser_error": "parser error",
     "refused_memory": "memory",
     "untyped_error": "untyped error",
