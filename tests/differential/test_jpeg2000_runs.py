@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from scichunk.adapters.opening import open_any
+from scichunk.codecs.jpeg2000 import openjpeg
 from scichunk.codecs.jpeg2000.codec import JPEG2000Codec
 from scichunk.core.cache import files, tiles
 from scichunk.core.selection import Span
-from scichunk.errors import ScichunkError
+from scichunk.errors import FormatError, ScichunkError
 from scichunk.formats.jpeg2000.array_ids import ImageId
 from tests.jpeg2000_files import decode, encode, texture
 
@@ -110,6 +111,34 @@ def test_tile_parts_that_do_not_add_up(runs, monkeypatch, part):
     found = outcome(bytes(data))
     one_by_one(monkeypatch)
     assert found == outcome(bytes(data))
+
+
+@pytest.mark.parametrize("marker", [b"\xff\x92", b"\xff\x30", b"\xff\x91"])
+def test_unknown_segments_of_the_main_header(runs, monkeypatch, marker):
+    """OpenJPEG goes on at what it takes for the next marker, and may come out behind the first tile."""
+    sound = encode([texture((32, 96))], tile=(32, 32))
+    at = sound.index(b"\xff\x90\0\x0a")
+    data = sound[:at] + marker + b"\0\x08\xff\x90\0\x0a\0\1" + sound[at:]
+    found = outcome(data)
+    one_by_one(monkeypatch)
+    assert found == outcome(data)
+    assert not runs[True]
+
+
+def test_tiles_that_are_lost_are_counted():
+    data = encode([texture((32, 96))], tile=(32, 32))
+    first = data.index(b"\xff\x90\0\x0a\0\0")
+    second = data.index(b"\xff\x90\0\x0a\0\1")
+    lost = data[:first] + data[second:]
+    with openjpeg.decode_codestream(lost, lambda _: (32, 96), 1) as planes:
+        assert not planes[0][:, :32].any()
+    with (
+        pytest.raises(FormatError, match="2 tiles of 3"),
+        openjpeg.decode_codestream(lost, lambda _: (32, 96), 1, tiles=3),
+    ):
+        pass
+    with openjpeg.decode_codestream(data, lambda _: (32, 96), 1, tiles=3) as planes:
+        assert planes[0][:, :32].any()
 
 
 def test_damaged_tiles(monkeypatch):

@@ -193,7 +193,7 @@ class JPEG2000Codec:
             if joined is None:
                 return False
             with openjpeg.decode_codestream(
-                joined, lambda c: self._size(area, c), count, reduce=self.reduce
+                joined, lambda c: self._size(area, c), count, reduce=self.reduce, tiles=len(tiles)
             ) as planes:  # fmt: skip
                 for band, component in enumerate(self.components):
                     np.copyto(out[band], cast("Array", planes[component]), casting="unsafe")

@@ -10,7 +10,7 @@ from typing import Final
 from scichunk.codecs.jpeg2000.parameters import HT_BLOCKS, Coding, Component, MainHeader, Progression, Size
 from scichunk.errors import FormatError, LimitExceeded
 
-__all__ = ["EOC", "SOC", "SOD", "SOT", "iterate_segments", "main_header", "tile_header"]
+__all__ = ["CODING_MARKERS", "EOC", "SOC", "SOD", "SOT", "iterate_segments", "main_header", "tile_header"]
 
 SOC: Final = b"\xff\x4f"
 EOC: Final = b"\xff\xd9"
@@ -19,6 +19,8 @@ SOD: Final = 0xFF93
 _SIZ, _CAP, _COD, _COC, _RGN, _QCD, _QCC, _POC = 0xFF51, 0xFF50, 0xFF52, 0xFF53, 0xFF5E, 0xFF5C, 0xFF5D, 0xFF5F
 _TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
 _COM: Final = 0xFF64
+CODING_MARKERS: Final = frozenset({_COD, _COC, _RGN, _QCD, _QCC, _POC})
+"""Markers of segments that say how tiles are coded (A.6)."""
 _DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
 _MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
 _ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")

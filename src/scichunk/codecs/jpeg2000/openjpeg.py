@@ -69,6 +69,7 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "opj_set_default_decoder_parameters": (None, (POINTER(_Parameters),)),
     "opj_setup_decoder": (c_int, (c_void_p, POINTER(_Parameters))),
     "opj_set_error_handler": (c_int, (c_void_p, _Message, c_void_p)),
+    "opj_set_info_handler": (c_int, (c_void_p, _Message, c_void_p)),
     "opj_stream_create": (c_void_p, (c_size_t, c_int)),
     "opj_stream_destroy": (None, (c_void_p,)),
     "opj_stream_set_read_function": (None, (c_void_p, _Read)),
@@ -142,14 +143,16 @@ class _Stream:
 
     def __init__(self) -> None:
         self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
-        self.error = _Message(self._note_message)
+        self.error, self.info = _Message(self._note_message), _Message(self._count_tile)
         self.messages: list[str] = []
+        self.tiles = 0
+        """How many tiles were decoded, where that is counted."""
 
     def open(self, lib: Any, data: bytes | memoryview) -> int:
         """Begin with other data; returns OpenJPEG's handle."""
         self._data, self._at = np.frombuffer(data, np.uint8), 0
         self._address, self._size = self._data.ctypes.data, len(data)
-        self.messages = []
+        self.messages, self.tiles = [], 0
         handle: int = lib.opj_stream_create(max(64, min(len(data), 1 << 16)), 1)
         lib.opj_stream_set_read_function(handle, self._callbacks[0])
         lib.opj_stream_set_skip_function(handle, self._callbacks[1])
@@ -181,6 +184,9 @@ class _Stream:
         self._at = position
         return 1
 
+    def _count_tile(self, text: bytes | None, _: Any) -> None:
+        self.tiles += bool(text and text.endswith(b"has been decoded.\n"))
+
     def _note_message(self, text: bytes | None, _: Any) -> None:
         if text and len(self.messages) < _MOST_MESSAGES:
             self.messages.append(text.decode("utf-8", "replace").strip())
@@ -196,6 +202,7 @@ def decode_codestream(
     layers: int = 0,
     area: Area | None = None,
     components: Sequence[int] = (),
+    tiles: int | None = None,
 ) -> Iterator[list[Plane | None]]:
     """Decode a codestream.
 
@@ -213,6 +220,8 @@ def decode_codestream(
         (x0, y0, x1, y1) on the reference grid; None for all.
     components
         Only these, ascending; all if empty. Not with a component transform.
+    tiles
+        How many tiles must be decoded, by what OpenJPEG says of each: where it loses one, its samples are zeros. None: not looked at.
 
     Yields
     ------
@@ -237,8 +246,13 @@ def decode_codestream(
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
         lib.opj_set_error_handler(codec, stream.error, None)
+        if tiles is not None:
+            lib.opj_set_info_handler(codec, stream.info, None)
         if not _run_decoder(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
             raise _explain_failure(stream.messages)
+        if tiles is not None and stream.tiles != tiles:
+            msg = f"OpenJPEG decoded {stream.tiles} tiles of {tiles}"
+            raise FormatError(msg)
         yield _take_planes(image.contents, sizes, count, components)
     finally:
         if image:

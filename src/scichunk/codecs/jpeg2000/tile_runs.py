@@ -9,7 +9,7 @@ import struct
 from collections.abc import Sequence
 
 from scichunk.buffers import borrow_buffer
-from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT
+from scichunk.codecs.jpeg2000.codestream import CODING_MARKERS, EOC, SOC, SOD, SOT
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES
 
@@ -45,11 +45,12 @@ def join_tiles(
     Returns
     -------
     memoryview or None
-        None where a tile is not plain: with packet headers in the main header, with segments of its own, or with tile-parts whose
-        numbers or lengths do not add up. A decoder may take what is wrong in one of many tiles otherwise than in a single one.
+        None where a tile is not plain: with packet headers or unknown segments in the main header, with segments of its own, or with
+        tile-parts whose numbers or lengths do not add up. A decoder may take what is wrong in one of many tiles otherwise than in a
+        single one.
     """
     bounds, siz = run_bounds(header, tiles), header.siz
-    if header.packed or bounds is None:
+    if header.packed or bounds is None or not _has_known_segments(header.kept):
         return None
     x0, y0, x1, y1 = bounds
     left = header.size.tile_x0 + tiles[0] % header.size.across * header.size.tile_x
@@ -67,6 +68,16 @@ def join_tiles(
             return None
     out[at:] = EOC
     return out
+
+
+def _has_known_segments(kept: bytes) -> bool:
+    """Whether a main header has nothing but coding parameters: of others OpenJPEG looks for the end among all that follows."""
+    at = 0
+    while at < len(kept):
+        if int.from_bytes(kept[at : at + 2], "big") not in CODING_MARKERS:
+            return False
+        at += 2 + int.from_bytes(kept[at + 2 : at + 4], "big")
+    return at == len(kept)
 
 
 def _renumber_parts(parts: memoryview, number: int) -> bool:
