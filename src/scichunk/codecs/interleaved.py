@@ -62,6 +62,8 @@ def _split(pixels: Array, out: Array) -> None:
 def _flat(array: Array, *, writeable: bool) -> Array:
     """All memory from the first value to the last; strides are positive, so that nothing lies outside."""
     if array.flags.c_contiguous:
-        return array.reshape(-1)
+        flat = array.reshape(-1)
+        flat.flags.writeable = writeable  # the kernel is compiled for one kind of array each
+        return flat
     span = 1 + sum((n - 1) * (step // array.itemsize) for n, step in zip(array.shape, array.strides, strict=True))
     return as_strided(array, (span,), (array.itemsize,), writeable=writeable)
