@@ -33,6 +33,7 @@ NO_FINDS = {
     "packed": "OpenJPEG takes packed headers (PPM) of all tile-parts one behind the other: where a tile does not need all of its own, the next "
     "ones begin with what it has left; the lengths that PPM gives keep them apart (T.800, A.7.4)",
     "number": "of a tile whose number of tile-parts is not said (TNsot 0), OpenJPEG leaves zeros where the codestream has no EOC",
+    "lost": "OpenJPEG passes over tiles of damaged files without a word, and leaves zeros; by itself each is decoded",
     "undecided": "the library gives other values when it is asked again: memory that it has not filled",
 }
 """Reasons why a difference is none."""
@@ -100,6 +101,8 @@ def excuse(kind: str, data: bytes, theirs: dict[str, Any], one: Any, other: Any)
         found = "packed"
     elif kind == "jpeg2000" and _has_no_end(data) and re.search(rb"\xff\x90\0\x0a(?s:.{7})\0", data):
         found = "number"
+    elif kind == "jpeg2000" and _loses_tiles(data):
+        found = "lost"
     return found
 
 
@@ -178,6 +181,25 @@ def _differ_behind_first_tile(data: bytes, one: np.ndarray, other: np.ndarray) -
     left, top, width, height, tile_left, tile_top = struct.unpack(">6I", data[start + 16 : start + 40])
     rows, columns = tile_top + height - top, tile_left + width - left
     return bool((one[..., :rows, :columns] == other[..., :rows, :columns]).all())
+
+
+def _loses_tiles(data: bytes) -> bool:
+    """Whether OpenJPEG says of fewer tiles that it has decoded them than there are (T.800, B.3), and of no error."""
+    from scichunk.codecs.jpeg2000.openjpeg import decode_codestream
+    from scichunk.errors import ScichunkError
+
+    start = data.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(data) < start + 42:
+        return False
+    right, bottom, _, _, width, height, left, top, components = struct.unpack(">8IH", data[start + 8 : start + 42])
+    if not (width and height):
+        return False
+    count = -(-(right - left) // width) * -(-(bottom - top) // height)
+    try:
+        with decode_codestream(data[start:], lambda _: (0, 0), components, tiles=count):
+            return False
+    except ScichunkError as error:
+        return count > 1 and "tiles of" in str(error)
 
 
 def _tile_lengths_differ(data: bytes) -> bool:
