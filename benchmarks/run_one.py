@@ -36,11 +36,12 @@ def reset_peak():
 
 @contextlib.contextmanager
 def other_name(path):
-    """The file under another name, as which no reader knows it: what a reader keeps of its blocks is of no use for the first name."""
-    with tempfile.TemporaryDirectory(dir=Path(path).parent) as folder:
-        other = Path(folder) / Path(path).name
-        os.link(path, other)
-        yield str(other)
+    """The file, and what lies beside it (masks), under another name: what a reader keeps of its blocks is of no use for the first name."""
+    path = Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        for file in path.parent.glob(f"{path.name}*"):
+            os.link(file, Path(folder) / file.name)
+        yield str(Path(folder) / path.name)
 
 
 def touched(array):

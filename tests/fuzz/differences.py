@@ -184,7 +184,10 @@ def _differ_behind_first_tile(data: bytes, one: np.ndarray, other: np.ndarray) -
 
 
 def _loses_tiles(data: bytes) -> bool:
-    """Whether OpenJPEG says of fewer tiles that it has decoded them than there are (T.800, B.3), and of no error."""
+    """Whether OpenJPEG says of fewer tiles that it has decoded them than there are (T.800, B.3), and of no error.
+
+    It has just read the same file in a process of its own, and has not died of it.
+    """
     from scichunk.codecs.jpeg2000.openjpeg import decode_codestream
     from scichunk.errors import ScichunkError
 

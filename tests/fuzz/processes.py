@@ -51,9 +51,8 @@ class Worker:
     ) -> None:
         self._role, self._cpu, self._wall = role, cpu, wall
         self._env = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"} | (env or {})
-        if role == "ours" and (
-            checks := find_library("c_malloc_debug")
-        ):  # of glibc: who writes beyond a block is ended soon
+        checks = find_library("c_malloc_debug") if role == "ours" else None
+        if checks:  # of glibc: a process that writes behind a block of memory ends when the block is freed
             self._env |= {"LD_PRELOAD": checks, "MALLOC_CHECK_": "3"}
         self._process: subprocess.Popen[bytes] | None = None
         self._log: Any = None

@@ -71,7 +71,8 @@ def test_grid_refuses_nonsense():
 @pytest.mark.parametrize("edges", [(1, 16, 16), (1, 1 << 31, 1 << 31), (1, 512, 512), (1, 1, 1 << 31)])
 def test_chunks_of_very_large_arrays_are_not_too_many_for_dask(edges):
     grid = ChunkGrid((1, 1 << 31, 1 << 31), edges)
-    for sizes in (auto_chunks(grid, 1, 1 << 27), preferred_chunks(grid, 1)):
+    auto = auto_chunks(grid, 1, 1 << 27)
+    for sizes in (auto, preferred_chunks(grid, 1)):
         count = math.prod(-(-n // size) for n, size in zip(grid.shape, sizes, strict=True))
-        assert count <= 1 << 28
+        assert count <= 1 << 28 if sizes is auto else count <= 1 << 23
         assert all(size % edge == 0 or edge % size == 0 for size, edge in zip(sizes, edges, strict=True))

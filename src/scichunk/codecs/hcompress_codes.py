@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,7 @@ _CODES |= {(4, 8): 3, (4, 9): 5, (4, 10): 10, (4, 11): 12, (4, 12): 15}
 _CODES |= {(5, 26): 6, (5, 27): 7, (5, 28): 9, (5, 29): 11, (5, 30): 13, (6, 62): 0, (6, 63): 14}
 
 
+@cache
 def huffman_table() -> npt.NDArray[np.uint8]:
     """Tabulate for each 6 bits ahead the code's value, and its length in the upper four bits."""
     table = np.zeros(64, np.uint8)

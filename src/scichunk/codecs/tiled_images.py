@@ -176,7 +176,7 @@ class TiledImageCodec:
             ways.choose("plio").decode_plio(data, offsets, lengths, targets, sizes, words, status)
         else:
             rows, columns = _two_dimensional(batch.shapes)
-            table = _huffman_table()
+            table = huffman_table()
             ways.choose("hcompress").decode_hcompress(
                 data, offsets, lengths, targets, rows, columns, table, words, status
             )
@@ -301,11 +301,6 @@ def _split_by_bytes(which: IntArray, nbytes: int) -> list[slice]:
     runs = np.split(which, np.flatnonzero(np.diff(which) != 1) + 1)
     bounds = [(int(run[0]), int(run[-1]) + 1) for run in runs if run.size]
     return [slice(i, min(i + step, end)) for first, end in bounds for i in range(first, end, step)]
-
-
-@cache
-def _huffman_table() -> npt.NDArray[np.uint8]:
-    return huffman_table()
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from scichunk.core.paged import Numbers, PagedTable, load_async, look_up
 from scichunk.core.placing import bounding_slice
 from scichunk.core.selection import Piece
 
-__all__ = ["BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec"]
+__all__ = ["BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec", "Pieces", "RunCodec"]
 
 Window = tuple[slice, ...]
+Pieces = Sequence[bytes | memoryview]
+"""Encoded bytes that do not lie together."""
 Table = npt.NDArray[np.uint64] | PagedTable
 
 
@@ -104,6 +106,24 @@ class BatchCodec(Protocol):
         ------
         FormatError
             If a chunk is corrupt; ``part`` names it.
+        """
+        ...
+
+
+class RunCodec(Protocol):
+    """A codec that decodes several small chunks by one call, of arrays whose chunks lie in pieces."""
+
+    def decode_run(self, numbers: Sequence[int], data: Sequence[Pieces], out: npt.NDArray[Any]) -> bool:
+        """Decode whole chunks that lie side by side along the last axis; False where each must be decoded by itself.
+
+        Parameters
+        ----------
+        numbers
+            Of the chunks.
+        data
+            Encoded bytes of each.
+        out
+            Where they go; undefined afterwards where they were not decoded.
         """
         ...
 

@@ -35,7 +35,7 @@ def preferred_chunks(grid: ChunkGrid, itemsize: int, *, whole: int = 1 << 20) ->
     itemsize
         Bytes of one value.
     whole
-        Least bytes of a chunk.
+        Least bytes of a chunk; more where there would be over two million chunks.
 
     Returns
     -------

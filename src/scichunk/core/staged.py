@@ -15,18 +15,17 @@ from scichunk.buffers import borrow_buffer
 from scichunk.core.arrays import IndexedArray, Job, window_of
 from scichunk.core.cache import read_gate, tiles
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkManifest
+from scichunk.core.manifest import ChunkManifest, Pieces, RunCodec
 from scichunk.core.placing import assign_selection, take_selection
 from scichunk.core.selection import Axis, Piece, outer_pieces
 from scichunk.core.steps import Ranges, Steps, run_steps, run_steps_async
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.sources.base import ByteSource
 
-__all__ = ["ChunkSteps", "Collector", "Pieces", "StagedArray"]
+__all__ = ["ChunkSteps", "Collector", "StagedArray", "join_pieces"]
 
 Array = npt.NDArray[np.generic]
 Window = tuple[slice, ...]
-Pieces = Sequence[bytes | memoryview]
 ChunkSteps = Steps[Pieces | None]
 """Steps to the pieces that the codec decodes as one, which may be views of what came last, or None for a chunk that is absent."""
 _MOST_ROUNDS: Final = 256
@@ -47,14 +46,6 @@ class Collector(Protocol):
 
     def collect(self, number: int, window: Window) -> ChunkSteps:
         """Collect the bytes for a window of a chunk."""
-        ...
-
-
-class RunCodec(Protocol):
-    """Decodes several small chunks at once."""
-
-    def decode_run(self, numbers: Sequence[int], data: Sequence[Pieces], out: npt.NDArray[Any]) -> bool:
-        """Decode whole chunks that lie side by side along the last axis; False where each must be decoded by itself."""
         ...
 
 
@@ -85,6 +76,7 @@ class StagedArray(IndexedArray):
     ) -> None:
         super().__init__(index, source, name)
         self.collector, self.grid = collector, grid
+        self._in_runs = hasattr(index.codec, "decode_run")  # a RunCodec has it
 
     async def read_async(self, axes: Sequence[Axis]) -> Array:
         """Read without blocking the event loop."""
@@ -176,7 +168,7 @@ class StagedArray(IndexedArray):
         return tuple(slice(0, n, 1) for n in job.shape)
 
     def _decode_all(self, jobs: list[Job], data: list[Pieces | None], out: Array, points: tuple[int, ...]) -> None:
-        for run in [[i] for i in range(len(jobs))] if points else _find_runs(jobs, data):
+        for run in _find_runs(jobs, data) if self._in_runs and not points else [[i] for i in range(len(jobs))]:
             if len(run) > 1 and self._decode_run([jobs[i] for i in run], [cast("Pieces", data[i]) for i in run], out):
                 continue
             for i in run:
@@ -185,7 +177,7 @@ class StagedArray(IndexedArray):
                 if found is None:
                     assign_selection(out, job.piece.target, self.index.fill)
                 else:
-                    self._decode_jobs([job], [_join_pieces(found)], out, points)
+                    self._decode_jobs([job], [join_pieces(found)], out, points)
 
     def _decode_run(self, jobs: list[Job], data: list[Pieces], out: Array) -> bool:
         """Decode chunks that lie side by side by one call; whether that went well."""
@@ -217,7 +209,7 @@ def _find_runs(jobs: list[Job], data: list[Pieces | None]) -> list[list[int]]:
     return runs
 
 
-def _join_pieces(pieces: Pieces) -> memoryview:
+def join_pieces(pieces: Pieces) -> memoryview:
     """All pieces in one buffer of this thread: fresh memory would cost more than the copy."""
     buffer, at = memoryview(borrow_buffer("pieces", sum(len(p) for p in pieces))), 0
     for piece in pieces:

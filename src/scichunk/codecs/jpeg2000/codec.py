@@ -15,16 +15,15 @@ from scichunk import options
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
 from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
-from scichunk.codecs.jpeg2000.tile_codestream import header_of_tile
+from scichunk.codecs.jpeg2000.tile_codestream import has_only_coding, header_of_tile
 from scichunk.codecs.jpeg2000.tile_runs import join_tiles, run_bounds
-from scichunk.core.manifest import EncodedChunk
+from scichunk.core.manifest import EncodedChunk, Pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 
 __all__ = ["JPEG2000Codec", "sample_type"]
 
 Array = npt.NDArray[Any]
 Window = tuple[slice, ...]
-Pieces = Sequence[bytes | memoryview]
 
 _MOST_BLOCKS: Final = 1 << 22
 """Code-blocks and precincts of one tile, for each of which OpenJPEG keeps a structure."""
@@ -179,17 +178,19 @@ class JPEG2000Codec:
         bool
             Whether all went well; if not, each is to be decoded by itself, which says what is wrong.
         """
+        if not self._joinable:
+            return False
         tiles = [int(self.tiles[n]) for n in numbers]
         area = run_bounds(self.header, tiles)
-        if area is None or self.header.high_throughput or openjpeg.shared_path() is None:
+        if area is None:
             return False
         count = len(self.header.size.components)
         each = (self._size(self.header.size.tile_bounds(t), c) for t in tiles for c in range(count))
-        if len(set(self.components)) < count or any(0 in size for size in each):
+        if any(0 in size for size in each):
             return False
         try:
             self._check_cost(self.header)
-            joined = join_tiles(self.header, tiles, data)
+            joined = join_tiles(self.header, tiles[0], area, data)
             if joined is None:
                 return False
             with openjpeg.decode_codestream(
@@ -200,6 +201,14 @@ class JPEG2000Codec:
         except ScichunkError:
             return False
         return True
+
+    @cached_property
+    def _joinable(self) -> bool:
+        """Whether tiles can be joined to one codestream: all components are wanted, and OpenJPEG knows all of the main header."""
+        header = self.header
+        if header.high_throughput or header.packed or openjpeg.shared_path() is None:
+            return False
+        return len(set(self.components)) == len(header.size.components) and has_only_coding(header)
 
     def _size(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int]:
         """Rows and columns of an area on the reference grid."""

@@ -235,11 +235,7 @@ def decode_codestream(
     UnsupportedFeature
         If there is no OpenJPEG.
     """
-    found = _load_library()
-    if found is None:
-        msg = "there is no OpenJPEG library: install a wheel of imagecodecs or rasterio, or libopenjp2"
-        raise UnsupportedFeature(msg)
-    lib = found[1]
+    lib = _require_library()
     image = POINTER(_Image)()
     stream = _local.__dict__.setdefault("stream", None) or _Stream()
     _local.stream = None  # taken, so that a read within the context makes another
@@ -250,7 +246,7 @@ def decode_codestream(
             lib.opj_set_info_handler(codec, stream.info, None)
         if not _run_decoder(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
             raise _explain_failure(stream.messages)
-        if tiles is not None and stream.tiles != tiles:
+        if tiles not in {None, stream.tiles}:
             msg = f"OpenJPEG decoded {stream.tiles} tiles of {tiles}"
             raise FormatError(msg)
         yield _take_planes(image.contents, sizes, count, components)
@@ -260,6 +256,14 @@ def decode_codestream(
         lib.opj_destroy_codec(codec)
         lib.opj_stream_destroy(handle)
         _local.stream = stream
+
+
+def _require_library() -> Any:
+    found = _load_library()
+    if found is None:
+        msg = "there is no OpenJPEG library: install a wheel of imagecodecs or rasterio, or libopenjp2"
+        raise UnsupportedFeature(msg)
+    return found[1]
 
 
 def _run_decoder(

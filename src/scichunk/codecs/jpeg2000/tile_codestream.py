@@ -6,14 +6,20 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from scichunk.codecs.jpeg2000.codestream import EOC, SOC, SOD, SOT, iterate_segments, tile_header
+from scichunk.codecs.jpeg2000.codestream import CODING_MARKERS, EOC, SOC, SOD, SOT, iterate_segments, tile_header
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError
 
-__all__ = ["has_own_segments", "header_of_tile", "tile_codestream"]
+__all__ = ["cut_size", "has_only_coding", "has_own_segments", "header_of_tile", "tile_codestream"]
 
 _PPM: Final = 0xFF60
 _SOT_BYTES: Final = 12
+
+
+def cut_size(header: MainHeader, area: tuple[int, int, int, int], tile_x: int, tile_x0: int = 0) -> bytes:
+    """SIZ (A.5.1) of an image that is an area of the whole: one row of tiles from 0 on, ``tile_x`` wide, the first from ``tile_x0`` on."""
+    x0, y0, x1, y1 = area
+    return header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, tile_x, y1, tile_x0, 0) + header.siz[38:]
 
 
 def tile_codestream(
@@ -32,10 +38,9 @@ def tile_codestream(
     packed
         Its chunks of PPM.
     """
-    x0, y0, x1, y1 = header.size.tile_bounds(number)
+    bounds = header.size.tile_bounds(number)
     # one tile from (0, 0) to the end of this one, the image beginning where this one does
-    siz = header.siz[:6] + struct.pack(">8I", x1, y1, x0, y0, x1, y1, 0, 0) + header.siz[38:]
-    parts: list[bytes | memoryview] = [SOC, siz, header.kept]
+    parts: list[bytes | memoryview] = [SOC, cut_size(header, bounds, bounds[2]), header.kept]
     data = b"".join(struct.pack(">I", len(p)) + p for p in packed)
     for i, at in enumerate(range(0, len(data), 65000)):
         piece = data[at : at + 65000]
@@ -74,6 +79,13 @@ def header_of_tile(header: MainHeader, data: memoryview) -> MainHeader:
     if bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2]) == b"\xff\x93":
         return header
     return tile_header(header, get, at + _SOT_BYTES, len(data))[0]
+
+
+def has_only_coding(header: MainHeader) -> bool:
+    """Whether a main header has nothing but coding parameters: of other segments OpenJPEG looks for the end among all that follows."""
+    data = memoryview(header.kept + EOC)
+    found = iterate_segments(lambda start, stop: data[start:stop], 0, len(data))
+    return all(marker in CODING_MARKERS or end == len(data) for marker, _, end in found)
 
 
 def has_own_segments(header: MainHeader, data: memoryview) -> bool:

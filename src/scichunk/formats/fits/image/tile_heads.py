@@ -35,7 +35,8 @@ _PLIO_HEAD_WORDS: Final = 7
 class TileHeads:
     """Compares the tiles of a window with what astropy makes room for.
 
-    Its decoder of HCOMPRESS_1 writes as many pixels as a tile says that it has, that of PLIO_1 reads as many words, and GZIP is
+    Its decoder of HCOMPRESS_1 writes as many pixels as a tile says that it has, and knows no end of its bytes, that of PLIO_1
+    reads as many words, and GZIP is
     decompressed without any bound.
 
     Parameters
@@ -109,21 +110,18 @@ def _check_gzip(source: ByteSource, start: int, stop: int, shape: tuple[int, ...
 
 
 def _check_hcompress(source: ByteSource, start: int, stop: int, shape: tuple[int, ...]) -> None:
-    head = bytes(source.read_ranges([start], [min(stop, start + _HCOMPRESS.size)])[0])
-    if len(head) < _HCOMPRESS.size:
-        msg = f"HCOMPRESS data of {len(head)} bytes"
+    data = bytes(source.read_ranges([start], [stop])[0])
+    if len(data) < _HCOMPRESS.size:
+        msg = f"HCOMPRESS data of {len(data)} bytes"
         raise FormatError(msg)
-    mark, rows, columns = _HCOMPRESS.unpack(head)
+    mark, rows, columns = _HCOMPRESS.unpack_from(data)
+    if mark != _HCOMPRESS_MARK:  # which astropy looks at
+        return
     # The decoder writes as many pixels as the data say, into room for those of the tile.
-    if mark == _HCOMPRESS_MARK and not (min(rows, columns) > 0 and rows * columns == math.prod(shape)):
+    if min(rows, columns) < 1 or rows * columns != math.prod(shape):
         msg = f"HCOMPRESS data of {rows} x {columns} pixels in a tile of {shape}"
         raise FormatError(msg)
-    if mark == _HCOMPRESS_MARK:
-        _check_hcompress_codes(bytes(source.read_ranges([start], [stop])[0]), rows, columns)
-
-
-def _check_hcompress_codes(data: bytes, rows: int, columns: int) -> None:
-    """Go through the codes of a tile: astropy's decoder knows no end of the data, and reads on in memory that is not theirs."""
+    # It knows no end of the codes either, and would read on in memory that is not theirs: ours has gone through them first.
     status, one = np.empty(1, np.int64), np.ones(1, np.int64)
     ways.announce("fits image", 4 * rows * columns)
     ways.choose("hcompress").decode_hcompress(
