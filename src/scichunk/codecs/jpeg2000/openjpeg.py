@@ -143,16 +143,15 @@ class _Stream:
 
     def __init__(self) -> None:
         self._callbacks = (_Read(self._read), _Skip(self._skip), _Seek(self._seek))
-        self.error, self.info = _Message(self._note_message), _Message(self._count_tile)
+        self._error, self._info = _Message(self._note_message), _Message(self._count_tile)
         self.messages: list[str] = []
-        self.tiles = 0
-        """How many tiles were decoded, where that is counted."""
+        self._tiles = 0
 
     def open(self, lib: Any, data: bytes | memoryview) -> int:
         """Begin with other data; returns OpenJPEG's handle."""
         self._data, self._at = np.frombuffer(data, np.uint8), 0
         self._address, self._size = self._data.ctypes.data, len(data)
-        self.messages, self.tiles = [], 0
+        self.messages, self._tiles = [], 0
         handle: int = lib.opj_stream_create(max(64, min(len(data), 1 << 16)), 1)
         lib.opj_stream_set_read_function(handle, self._callbacks[0])
         lib.opj_stream_set_skip_function(handle, self._callbacks[1])
@@ -161,6 +160,18 @@ class _Stream:
         # OpenJPEG compares the lengths of tile-parts with this one, and reports those that are beyond it.
         lib.opj_stream_set_user_data_length(handle, len(data))
         return handle
+
+    def listen(self, lib: Any, codec: c_void_p, *, count: bool) -> None:
+        """Take up what a decoder says: errors, and of which tiles it has decoded if they are to be counted."""
+        lib.opj_set_error_handler(codec, self._error, None)
+        if count:
+            lib.opj_set_info_handler(codec, self._info, None)
+
+    def check_tiles(self, tiles: int | None) -> None:
+        """Raise an error unless so many were decoded."""
+        if tiles not in {None, self._tiles}:
+            msg = f"OpenJPEG decoded {self._tiles} tiles of {tiles}"
+            raise FormatError(msg)
 
     def _read(self, buffer: int, size: int, _: Any) -> int:
         count = min(size, self._size - self._at)
@@ -185,7 +196,7 @@ class _Stream:
         return 1
 
     def _count_tile(self, text: bytes | None, _: Any) -> None:
-        self.tiles += bool(text and text.endswith(b"has been decoded.\n"))
+        self._tiles += bool(text and text.endswith(b"has been decoded.\n"))
 
     def _note_message(self, text: bytes | None, _: Any) -> None:
         if text and len(self.messages) < _MOST_MESSAGES:
@@ -241,14 +252,10 @@ def decode_codestream(
     _local.stream = None  # taken, so that a read within the context makes another
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
-        lib.opj_set_error_handler(codec, stream.error, None)
-        if tiles is not None:
-            lib.opj_set_info_handler(codec, stream.info, None)
+        stream.listen(lib, codec, count=tiles is not None)
         if not _run_decoder(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
             raise _explain_failure(stream.messages)
-        if tiles not in {None, stream.tiles}:
-            msg = f"OpenJPEG decoded {stream.tiles} tiles of {tiles}"
-            raise FormatError(msg)
+        stream.check_tiles(tiles)
         yield _take_planes(image.contents, sizes, count, components)
     finally:
         if image:
