@@ -241,6 +241,7 @@ def test_more_boxes_than_anyone_needs(tmp_path):
 
 KERNELS = """
 from scichunk.codecs import hcompress
+from scichunk.codecs.tile_scratch import hcompress_scratch
 from scichunk.codecs import quantize
 from scichunk.codecs import plio
 from scichunk.codecs import rice
@@ -254,7 +255,8 @@ for offsets, lengths, places, counts in ((near, ones, zero, ones), (zero, near, 
     print(status.all())
     plio.decode_plio(data, offsets, lengths, places, counts, words, status)
     print(status.all())
-    hcompress.decode_hcompress(data, offsets, lengths, places, counts, counts, table, words, status)
+    scratch = hcompress_scratch(counts, counts, words.size)
+    hcompress.decode_hcompress(data, offsets, lengths, places, counts, counts, table, *scratch, words, status)
     print(status.all())
     print(not any(fits_columns.gather_elements(data, offsets[i:i+1], counts[i:i+1], 8, data[:320].copy()) for i in range(near.size)
                   if offsets is near or counts is near))

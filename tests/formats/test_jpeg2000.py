@@ -285,6 +285,28 @@ def test_wrong_lengths_in_tlm_are_noticed():
     np.testing.assert_array_equal(scichunk.from_jpeg2000(bytes(data))[0, :20, :20].compute(), want[:20, :20])
 
 
+@pytest.mark.parametrize("reduce", [0, 2])
+def test_a_tile_part_that_tlm_gives_to_another_tile(reduce):
+    plane = texture((200, 200), 8)
+    data = bytearray(encode([plane], tile=(100, 100), parts="R", tlm=True))
+    want = decode(bytes(data), reduce)[0]
+    at = data.index(b"\xff\x55") + 6
+    assert data[at - 1] == 0x50  # a byte for the tile, four for the length
+    tiles = list(data[at::5][:16])
+    assert tiles == sorted(tiles)
+    assert set(tiles) == {0, 1, 2, 3}
+    data[at + 5 * (tiles.index(2) - 1)] = 0  # the last part of the second tile
+    for window in (
+        (slice(0, 100), slice(100, 200)),
+        (slice(20, 60), slice(120, 150)),
+        (slice(0, 200), slice(0, 200)),
+    ):
+        rows, columns = (slice(s.start >> reduce, s.stop >> reduce) for s in window)
+        scichunk.clear_caches()
+        found = scichunk.from_jpeg2000(bytes(data), reduce=reduce)[0, rows, columns].compute()
+        np.testing.assert_array_equal(found, want[rows, columns])
+
+
 def test_wrong_lengths_of_packets_are_not_used():
     data = bytearray(encode([texture((300, 300), 12)], bits=12, plt=True, precincts=((64, 64),)))
     want = decode(bytes(data))

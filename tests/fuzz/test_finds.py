@@ -247,6 +247,15 @@ def test_many_bands_of_a_strip_that_is_not_there():
     np.testing.assert_array_equal(found, whole.transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("samples", [17, 65000])
+def test_strips_of_more_bytes_than_there_are_numbers_for(samples):
+    side = (1 << 32) - 1
+    data = tiff(BASE | {256: (4, [side]), 257: (4, [side]), 277: (3, [samples]), 278: (4, [side])}, bytes(64))
+    with pytest.raises(scichunk.errors.FormatError, match="which no file can hold") as told:
+        scichunk.from_geotiff(data)
+    assert not isinstance(told.value, scichunk.errors.ParserError)
+
+
 @pytest.mark.parametrize("low", [25, 26, 28, 30])
 def test_rice_codes_of_more_low_bits_than_there_are(low):
     """The five bits before a block say 0 to 24 low bits, or 25 for plain differences; decoders disagree on what others mean."""

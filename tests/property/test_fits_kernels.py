@@ -13,6 +13,7 @@ from astropy.io.fits.hdu.compressed import _codecs as codecs
 from hypothesis import HealthCheck, given, settings, strategies as st
 from scichunk.codecs import hcompress, plio, rice
 from scichunk.codecs.hcompress_codes import huffman_table
+from scichunk.codecs.tile_scratch import hcompress_scratch, pad_words
 
 GUARD = 7
 rng = np.random.default_rng(0)
@@ -58,7 +59,7 @@ def several(streams, block, size, sizes):
     out = np.full(place, 123456789, np.int32)
     status = np.full(len(streams), 5, np.int64)
     table = [np.array(c, np.int64) for c in (offsets, [len(s) for s in streams], places, sizes)]
-    rice.decode_rice(np.frombuffer(data, np.uint8), *table, block, size, out, status)
+    rice.decode_rice(pad_words(np.frombuffer(data, np.uint8)), *table, block, size, out, status)
     found = []
     for place, pixels in zip(places, sizes):
         assert (out[place - GUARD : place] == 123456789).all() and (out[place + pixels : place + pixels + GUARD] == 123456789).all()
@@ -67,7 +68,7 @@ def several(streams, block, size, sizes):
 
 
 def decode_rice(block, size):
-    return lambda b, o, n, p, out, s, one: rice.decode_rice(b, o, n, p, one(image.size), block, size, out, s)
+    return lambda b, o, n, p, out, s, one: rice.decode_rice(pad_words(b), o, n, p, one(image.size), block, size, out, s)
 
 
 def decode_plio(b, o, n, p, out, s, one):
@@ -75,7 +76,8 @@ def decode_plio(b, o, n, p, out, s, one):
 
 
 def decode_hcompress(b, o, n, p, out, s, one):
-    hcompress.decode_hcompress(b, o, n, p, one(20), one(24), huffman_table(), out, s)
+    sides = one(20), one(24)
+    hcompress.decode_hcompress(b, o, n, p, *sides, huffman_table(), *hcompress_scratch(*sides, out.size), out, s)
 
 
 for stream, (block, size) in zip(valid["rice"], ((16, 2), (16, 4), (32, 2), (32, 4))):

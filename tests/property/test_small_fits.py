@@ -1,21 +1,22 @@
 """What serves small FITS files against the kernels: the same pixels, texts and refusals, for sound and for damaged input."""
 
+from functools import partial
+
 import numpy as np
 from astropy.io.fits.hdu.compressed import _codecs as codecs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scichunk.codecs import hcompress, plio, quantize, rice
-from scichunk.codecs.hcompress_codes import huffman_table
+from scichunk.codecs import plio, quantize
 from scichunk.codecs.small import fits_columns as small_columns
 from scichunk.codecs.small import hcompress as small_hcompress
 from scichunk.codecs.small import plio as small_plio
 from scichunk.codecs.small import quantize as small_quantize
 from scichunk.codecs.small import rice as small_rice
 from scichunk.codecs.text import fits_columns
+from tests.tile_kernels import decode_hcompress, decode_rice
 
 MANY = settings(max_examples=150, deadline=None)
-TABLE = huffman_table()
 
 
 @st.composite
@@ -65,7 +66,7 @@ def test_rice(data):
         streams.append(data.draw(damaged(stream)))
         sizes.append(image.size)
     counts = np.array(sizes, np.int64)
-    assert _decoded(rice.decode_rice, streams, sizes, counts, block, size) == _decoded(
+    assert _decoded(decode_rice, streams, sizes, counts, block, size) == _decoded(
         small_rice.decode_rice, streams, sizes, counts, block, size
     )
 
@@ -74,7 +75,7 @@ def test_rice(data):
 @given(st.binary(max_size=60), st.integers(0, 90), st.sampled_from([1, 2, 4, 3]), st.sampled_from([32, 16, 5, 0, -1]))
 def test_rice_of_any_bytes(stream, count, size, block):
     counts = np.array([count], np.int64)
-    assert _decoded(rice.decode_rice, [stream], [count], counts, block, size) == _decoded(
+    assert _decoded(decode_rice, [stream], [count], counts, block, size) == _decoded(
         small_rice.decode_rice, [stream], [count], counts, block, size
     )
 
@@ -87,8 +88,8 @@ def test_hcompress(data):
     encoder = codecs.HCompress1(scale=data.draw(st.sampled_from([0, 1, 3])), smooth=0, bytepix=4, nx=rows, ny=columns)
     stream = data.draw(damaged(bytes(encoder.encode(image))))
     shape = np.array([rows], np.int64), np.array([columns], np.int64)
-    assert _decoded(hcompress.decode_hcompress, [stream], [image.size], *shape, TABLE) == _decoded(
-        small_hcompress.decode_hcompress, [stream], [image.size], *shape, TABLE
+    assert _decoded(decode_hcompress, [stream], [image.size], *shape) == _decoded(
+        partial(decode_hcompress, kernels=small_hcompress), [stream], [image.size], *shape
     )
 
 
@@ -109,8 +110,8 @@ def test_hcompress_of_any_bytes(rows, columns, body, planes, scale):
     )
     shape = np.array([rows], np.int64), np.array([columns], np.int64)
     size = [rows * columns]
-    assert _decoded(hcompress.decode_hcompress, [head + body], size, *shape, TABLE) == _decoded(
-        small_hcompress.decode_hcompress, [head + body], size, *shape, TABLE
+    assert _decoded(decode_hcompress, [head + body], size, *shape) == _decoded(
+        partial(decode_hcompress, kernels=small_hcompress), [head + body], size, *shape
     )
 
 

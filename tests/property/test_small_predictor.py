@@ -5,7 +5,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scichunk.codecs.predictors import compile_float
+from scichunk.codecs import float_predictor
+from scichunk.codecs.predictors import predictor_constants
 from scichunk.codecs.small.float_predictor import undo_predictor
 
 
@@ -28,7 +29,7 @@ def test_floats_of_any_bits(shape, kind, strided, seed):
     rows = np.ascontiguousarray(stored).view(np.uint8).reshape(shape[0], -1)
     small, compiled = spread(shape, word, strided), spread(shape, word, strided)
     undo_predictor(rows, small)
-    kernel, constants = compile_float(word)
-    kernel(rows, np.zeros(shape[1] * shape[2], word), constants, compiled)
+    scratch = np.zeros(shape[1] * shape[2], word)
+    float_predictor.undo_predictor(rows, scratch, predictor_constants(word), compiled)
     np.testing.assert_array_equal(small, pixels)
     np.testing.assert_array_equal(compiled, pixels)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import sys
@@ -9,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 __all__ = ["describe_surroundings", "warmup"]
 
@@ -49,36 +49,37 @@ def _families(formats: Iterable[str]) -> list[str]:
 
 
 def _compile(family: str) -> None:
-    import numpy as np
-
     from scichunk.codecs import _numba, ways
     from scichunk.codecs.compiling import sole_compiler
-    from scichunk.codecs.predictors import compile_float
     from scichunk.codecs.signatures import FIRST, LATER
 
     for name in ways.FAMILIES[family]:
-        if name == "float_predictor":  # one function, made for each width of a float
-            for width in (4, 8):
-                compile_float(np.dtype(f"u{width}"))
-            continue
         module = import_module(f"scichunk.codecs.{name}")
         with sole_compiler(_numba.folder_of(module), wait=True):
             for table in (FIRST, LATER):
                 _numba.prepare(module, table.get(name, {}))
 
 
-def _kernels() -> Iterator[tuple[str, Any]]:
-    """All kernels that :mod:`scichunk.codecs.signatures` names, with their family."""
+def _kernel_folders() -> Iterator[Path]:
+    """Where numba keeps what it compiles."""
     from scichunk.codecs import _numba, ways
-    from scichunk.codecs.signatures import FIRST, LATER
+
+    for name in itertools.chain.from_iterable(ways.FAMILIES.values()):
+        module: ModuleType = import_module(f"scichunk.codecs.{name}")
+        folder = _numba.folder_of(module)
+        if folder is not None:
+            yield folder
+
+
+def _describe_kernels() -> Iterator[tuple[str, bool]]:
+    """What there is of each family, and whether it is all."""
+    from scichunk.codecs import object_files, ways
 
     for family, names in ways.FAMILIES.items():
-        for name in names:
-            if name == "float_predictor":
-                continue
-            module: ModuleType = import_module(f"scichunk.codecs.{name}")
-            found = {**FIRST.get(name, {}), **LATER.get(name, {})}
-            yield from ((family, kernel) for kernel in _numba.kernels_of(module, found))
+        found = [entry for name in names for entry in object_files.list_objects(name)]
+        compiled = [reason for _, reason in found if reason is not None]
+        yield f"  {family}: {len(compiled)} of {len(found)} kernels compiled", len(compiled) == len(found)
+        yield from ((f"    only through numba: {kernel}: {reason}", True) for kernel, reason in found if reason)
 
 
 def describe_surroundings() -> tuple[list[str], bool]:
@@ -93,18 +94,13 @@ def describe_surroundings() -> tuple[list[str], bool]:
     """
     import scichunk
     from scichunk.adapters.checks import check_surroundings
-    from scichunk.codecs import _numba, compiling
+    from scichunk.codecs import compiling
 
     lines = [
         f"scichunk {scichunk.__version__}, Python {platform.python_version()}, {platform.platform()}",
         f"libraries: {', '.join(_versions())}",
     ]
-    families: dict[str, list[bool]] = {}
-    folders: set[Path] = set()
-    for family, kernel in _kernels():
-        families.setdefault(family, []).append(_numba.is_warm(kernel))
-        if kernel.stats.cache_path is not None:
-            folders.add(Path(kernel.stats.cache_path))
+    folders = set(_kernel_folders())
     writable = bool(folders) and all(_is_writable(folder) for folder in folders)
     states = {folder: "writable" if _is_writable(folder) else "NOT writable" for folder in sorted(folders)}
     lines += [f"compiled code: {folder} ({state})" for folder, state in states.items()]
@@ -115,9 +111,9 @@ def describe_surroundings() -> tuple[list[str], bool]:
         unused = name.endswith("DIR") and not _is_writable(Path(os.environ[name]))
         lines.append(f"  {name}={os.environ[name]}{' (NOT writable, so it is not used)' if unused else ''}")
     lines.append(f"compiled for: {_processor()}")
-    for family, warm in families.items():
-        lines.append(f"  {family}: {sum(warm)} of {len(warm)} kernels compiled")
-    if not all(all(warm) for warm in families.values()):
+    kernels = list(_describe_kernels())
+    lines += [line for line, _ in kernels]
+    if not all(well for _, well in kernels):
         lines.append("  scichunk warmup compiles the rest")
     lines += [f"lock while compiling: {compiling.lock_path(folder)}" for folder in sorted(folders)]
     found = list(check_surroundings())

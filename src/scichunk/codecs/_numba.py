@@ -14,6 +14,7 @@ import numba
 from numba.core.caching import FunctionCache
 from numba.extending import intrinsic as numba_intrinsic
 
+from scichunk.codecs import _emitting
 from scichunk.errors import PerformanceWarning
 from scichunk.warned import warn_caller
 
@@ -40,10 +41,6 @@ Int = Any
 Flag = Any
 """A truth value of kernels, likewise."""
 
-_TYPES: Final = {
-    "b": numba.uint8, "B": numba.uint8, "r": numba.uint16, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
-    "i": numba.int64, "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
-}  # fmt: skip
 CONFIG: Final[Any] = cast("Any", numba).config
 """Of numba, which checkers do not know."""
 _choosing_folder = threading.Lock()
@@ -60,9 +57,14 @@ if hasattr(os, "register_at_fork"):
 
 
 class _LenientCache(FunctionCache):  # type: ignore[misc]  # numba has no types
-    """Numba's cache of one function, in which a file that cannot be read or written is one that is not there."""
+    """Numba's cache of one function, in which a file that cannot be read or written is one that is not there.
+
+    Object code is made of what was compiled just now, so what lies here without it is compiled again.
+    """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
+        if not _emitting.is_current(self._py_func, getattr(sig, "args", sig)) and os.access(self._cache_path, os.W_OK):
+            return None
         try:
             return super().load_overload(sig, target_context)
         except Exception:  # noqa: BLE001  # what a damaged pickle raises is anything
@@ -70,6 +72,7 @@ class _LenientCache(FunctionCache):  # type: ignore[misc]  # numba has no types
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
+        _emitting.emit_kernel(self._py_func, data)
         try:
             super().save_overload(sig, data)
         except OSError:
@@ -153,11 +156,6 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", numba_intrinsic(function))
 
 
-def _type(letters: str) -> Any:
-    kind = _TYPES[letters[0]]
-    return numba.types.Array(kind, int(letters[1:]), "C", readonly=letters[0] in "br") if letters[1:] else kind
-
-
 def kernels_of(module: ModuleType, names: Iterable[str]) -> Iterator[Any]:
     """Kernels of a module by name."""
     return (getattr(module, name) for name in names)
@@ -173,7 +171,7 @@ def prepare(module: ModuleType, signatures: dict[str, tuple[str, ...]]) -> None:
     """Load kernels for the given types from the cache, or compile them."""
     for name, texts in signatures.items():
         for text in texts:
-            getattr(module, name).compile(tuple(_type(letters) for letters in text.split()))
+            getattr(module, name).compile(tuple(map(_emitting.type_of, text.split())))
 
 
 def is_warm(function: Any) -> bool:

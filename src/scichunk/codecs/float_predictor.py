@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs._numba import kernel
+
 __all__ = ["undo_predictor"]
 
 Words = npt.NDArray[Any]
 
 
+@kernel
 def undo_predictor(rows: npt.NDArray[np.uint8], words: Words, consts: Words, out: Words) -> None:
     """Undo byte differences and put floats together from planes of bytes, the most significant first.
 

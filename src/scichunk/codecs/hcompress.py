@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Int, inner_kernel, kernel
-from scichunk.codecs.rice_bits import load64
+from scichunk.codecs.rice_bits import as_image, load64
 
 __all__ = ["decode_hcompress"]
 
@@ -278,7 +278,16 @@ def _read_integer(src: Bytes, at: Int, size: Int) -> Int:
 
 
 @inner_kernel
-def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: Bytes, out: npt.NDArray[Any]) -> Int:
+def _decode_tile(
+    src: Bytes,
+    a: Ints,
+    b: Ints,
+    one: Bytes,
+    two: Bytes,
+    state: npt.NDArray[np.uint64],
+    table: Bytes,
+    out: npt.NDArray[Any],
+) -> Int:
     """Decode one tile; returns 0, or 1 if it is malformed, or not of the shape of ``a``."""
     if src.size < 25 or src[0] != 0xDD or src[1] != 0x99:
         return 1
@@ -297,7 +306,8 @@ def _decode_tile(src: Bytes, a: Ints, b: Ints, one: Bytes, two: Bytes, table: By
     for x in range(nx):
         for y in range(ny):
             a[x, y] = 0
-    state = np.zeros(4, np.uint64)
+    for i in range(4):
+        state[i] = np.uint64(0)
     body = src[25:]
     mx, my = (nx + 1) // 2, (ny + 1) // 2
     bad = 0
@@ -333,20 +343,21 @@ def decode_hcompress(
     rows: Ints,
     columns: Ints,
     table: Bytes,
+    a: Ints,
+    b: Ints,
+    one: Bytes,
+    two: Bytes,
+    state: npt.NDArray[np.uint64],
     out: npt.NDArray[Any],
     status: Ints,
 ) -> None:
     """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels.
 
     Other arguments as in :func:`scichunk.codecs.rice.decode_rice`; ``table`` comes from
-    :func:`~scichunk.codecs.hcompress_codes.huffman_table`.
+    :func:`~scichunk.codecs.hcompress_codes.huffman_table`, ``a`` to ``state`` from
+    :func:`~scichunk.codecs.tile_scratch.hcompress_scratch`.
     """
-    pixels = 1
-    for t in range(offsets.size):
-        if columns[t] > 0 and 0 < rows[t] <= out.size // columns[t]:
-            pixels = max(pixels, rows[t] * columns[t])
-    a, b = np.empty(pixels, np.int64), np.empty(pixels, np.int64)
-    one, two = np.empty(pixels + 4, np.uint8), np.empty(pixels + 4, np.uint8)
+    room = min(a.size, b.size, one.size - 4, two.size - 4) if state.size >= 4 else 0
     for t in range(offsets.size):
         status[t] = 1
         begin, size, first = offsets[t], lengths[t], targets[t]
@@ -356,9 +367,7 @@ def decode_hcompress(
         if rows[t] < 1 or columns[t] < 1 or rows[t] > out.size // columns[t]:
             continue
         count = rows[t] * columns[t]
-        if 0 <= first <= out.size - count:
-            shape = (rows[t], columns[t])
+        if count <= room and 0 <= first <= out.size - count:
             one_tile, target = data[begin : begin + size], out[first : first + count]
-            status[t] = _decode_tile(
-                one_tile, a[:count].reshape(shape), b[:count].reshape(shape), one, two, table, target
-            )
+            coefficients, other = as_image(a, rows[t], columns[t]), as_image(b, rows[t], columns[t])
+            status[t] = _decode_tile(one_tile, coefficients, other, one, two, state, table, target)

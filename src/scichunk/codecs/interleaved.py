@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,6 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import as_strided
 
 from scichunk.codecs import ways
-from scichunk.codecs.compiling import prepare_module
 
 __all__ = ["place_bands"]
 
@@ -28,8 +28,9 @@ def place_bands(pixels: Array, out: Array) -> None:
     """
     if _lie_together(pixels) and out.strides[2] == out.itemsize and min(out.strides) > 0:
         ways.announce("interleaved", pixels.nbytes)
-        if ways.wants_kernels("interleaved") and prepare_module("bands"):
-            _split(pixels, out)
+        kernels = ways.find_kernels("bands")
+        if kernels is not None:
+            _split(kernels, pixels, out)
             return
     # Band by band is faster than one transposed copy.
     for band in range(out.shape[0]):
@@ -50,13 +51,11 @@ def _lie_together(pixels: Array) -> bool:
     )
 
 
-def _split(pixels: Array, out: Array) -> None:
-    from scichunk.codecs.bands import split_bands
-
+def _split(kernels: ModuleType, pixels: Array, out: Array) -> None:
     word = np.dtype(f"u{out.itemsize}")
     pitch, band_step, row_step = (n // word.itemsize for n in (pixels.strides[0], *out.strides[:2]))
     source, target = _flat(pixels.view(word), writeable=False), _flat(out.view(word), writeable=True)
-    split_bands(source, pitch, target, band_step, row_step, np.array(pixels.shape, np.int64))
+    kernels.split_bands(source, pitch, target, band_step, row_step, np.array(pixels.shape, np.int64))
 
 
 def _flat(array: Array, *, writeable: bool) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs import ways
 
-__all__ = ["compile_float", "undo_float", "undo_horizontal"]
+__all__ = ["predictor_constants", "undo_float", "undo_horizontal"]
 
 Array = npt.NDArray[Any]
 
@@ -46,25 +45,18 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     _, width, samples = out.shape
     word = np.dtype(f"u{out.dtype.itemsize}")
     ways.announce("float predictor", rows.nbytes)
-    if word.itemsize == 2 or not ways.wants_kernels("float predictor"):  # the kernel is no faster on halves
+    # The kernel is no faster on halves.
+    kernels = ways.find_kernels("float_predictor") if word.itemsize > 2 else None
+    if kernels is None:
         from scichunk.codecs.small import float_predictor
 
         float_predictor.undo_predictor(rows, out.view(word))
         return
     words = borrow_buffer("words", width * samples * word.itemsize).view(word)
-    kernel, constants = compile_float(word)
-    kernel(rows, words, constants, out.view(word))
+    kernels.undo_predictor(rows, words, predictor_constants(word), out.view(word))
 
 
 @cache
-def compile_float(word: np.dtype[Any]) -> tuple[Callable[[Array, Array, Array, Array], None], Array]:
-    """Compile for one width, on first use; kept on disk by numba."""
-    import numba
-
-    from scichunk.codecs._numba import compiled
-    from scichunk.codecs.float_predictor import undo_predictor
-
-    kind = numba.from_dtype(word)
-    types = numba.void(numba.uint8[:, ::1], kind[::1], kind[::1], numba.types.Array(kind, 3, "A"))
-    constants = np.array([0, 8, 16, int.from_bytes(b"\x00\xff" * (word.itemsize // 2))], word)
-    return compiled(undo_predictor, types), constants
+def predictor_constants(word: np.dtype[Any]) -> Array:
+    """Make what :func:`scichunk.codecs.float_predictor.undo_predictor` wants of a type."""
+    return np.array([0, 8, 16, int.from_bytes(b"\x00\xff" * (word.itemsize // 2))], word)

@@ -176,7 +176,7 @@ def _restore_values(out: Pixels, first: Int, n: Int, size: Int, last: Int) -> No
 
 
 @kernel
-def _decode_rice(
+def decode_rice(
     data: Bytes,
     offsets: Ints,
     lengths: Ints,
@@ -187,7 +187,20 @@ def _decode_rice(
     out: Pixels,
     status: Ints,
 ) -> None:
-    """Decode as :func:`decode_rice`, of data of 8 bytes at least."""
+    """Decode tiles.
+
+    Parameters
+    ----------
+    data
+        uint8, 8 bytes at least (:func:`~scichunk.codecs.tile_scratch.pad_words`); tile ``t`` is
+        ``data[offsets[t] : offsets[t] + lengths[t]]``.
+    targets, counts
+        Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
+    block, size
+        BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
+    status
+        Set to 1 for tiles that are corrupt, else 0.
+    """
     t, together = 0, True
     known = size == 1 or size == 2 or size == 4  # noqa: PLR1714  # numba; places in the tables of bits
     block = min(block, max(1, out.size))  # the first of the next block may wrap around
@@ -215,32 +228,3 @@ def _decode_rice(
                     out, targets[i], counts[i], size, _peek_bits(data, 8 * offsets[i]) >> Word(64 - 8 * size)
                 )
         t = u + 1
-
-
-def decode_rice(
-    data: Bytes,
-    offsets: Ints,
-    lengths: Ints,
-    targets: Ints,
-    counts: Ints,
-    block: Int,
-    size: Int,
-    out: Pixels,
-    status: Ints,
-) -> None:
-    """Decode tiles.
-
-    Parameters
-    ----------
-    data
-        uint8; tile ``t`` is ``data[offsets[t] : offsets[t] + lengths[t]]``.
-    targets, counts
-        Its pixels go to ``out[places[t] : places[t] + counts[t]]`` (int32).
-    block, size
-        BLOCKSIZE (pixels) and BYTEPIX (1, 2, 4).
-    status
-        Set to 1 for tiles that are corrupt, else 0.
-    """
-    if data.size < _LEAST_BYTES:
-        data = np.pad(data, (0, _LEAST_BYTES))
-    _decode_rice(data, offsets, lengths, targets, counts, block, size, out, status)

@@ -6,10 +6,11 @@ from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
+from numba.np import arrayobj
 
 from scichunk.codecs._numba import intrinsic
 
-__all__ = ["leading_zeros", "load64", "sum_differences", "swap_bytes"]
+__all__ = ["as_image", "leading_zeros", "load64", "sum_differences", "swap_bytes"]
 
 _VECTOR_WORDS: Final = 16
 
@@ -45,6 +46,26 @@ def load64(_typing: Any, data: Any, at: Any) -> Any:
         return builder.bswap(builder.load(word, align=1))
 
     return types.uint64(data, types.int64), generate if at == types.int64 else None
+
+
+@intrinsic
+def as_image(_typing: Any, values: Any, rows: Any, columns: Any) -> Any:
+    """Show the first values of a contiguous array as rows and columns; the caller has checked that they are there.
+
+    ``reshape`` calls a function of numba's, which object code has not (see ``object_code.py``).
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        flat = context.make_array(signature.args[0])(context, builder, arguments[0])
+        image = context.make_array(signature.return_type)(context, builder)
+        across = builder.mul(flat.itemsize, arguments[2])
+        arrayobj.populate_array(
+            image, flat.data, [arguments[1], arguments[2]], [across, flat.itemsize], flat.itemsize, None
+        )
+        return image._getvalue()  # noqa: SLF001  # numba's own way
+
+    good = rows == types.int64 and columns == types.int64
+    return (types.Array(values.dtype, 2, "C")(values, rows, columns), generate) if good else None
 
 
 @intrinsic

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from types import ModuleType
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.buffers import cached_blocks
+from scichunk.codecs import ways
 
 __all__ = ["Scaling", "choose_scaling"]
 
 Array = npt.NDArray[Any]
-KERNEL_VALUES: Final = 1 << 28
-"""Values to be scaled before numba is loaded for it: NumPy takes 0.15 s for them, loading 0.3 s, and each value saves 0.4 ns."""
-LOADED_KERNEL_VALUES: Final = 1 << 24
-"""The same where other kernels are in use: loading one more takes 6 ms."""
-
-_scaled = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +44,9 @@ class Scaling:
 
     def apply(self, stored: Array, out: Array) -> None:
         """Scale ``stored`` (any byte order) into ``out`` of the same shape and of ``dtype``."""
-        if _in_one_pass(stored, out):
-            self.apply_compiled(stored.reshape(-1), out.reshape(-1))
+        kernels = _find_kernels(stored, out)
+        if kernels is not None:
+            self.apply_compiled(kernels, stored.reshape(-1), out.reshape(-1))
         else:
             self.apply_in_steps(stored, out)
 
@@ -72,19 +68,17 @@ class Scaling:
                 if blank is not None and (found := values.view(blank.dtype) == blank).any():
                     target[found] = np.nan
 
-    def apply_compiled(self, stored: Array, out: Array) -> None:
-        """Scale integers in one pass; both arrays flat, ``stored`` big-endian."""
-        from scichunk.codecs import integer_scaling
-
+    def apply_compiled(self, kernels: ModuleType, stored: Array, out: Array) -> None:
+        """Scale integers in one pass, by :mod:`scichunk.codecs.integer_scaling`; both arrays flat, ``stored`` big-endian."""
         words = stored.view(stored.dtype.newbyteorder("="))
         if self.flip:
             raw = f"u{out.dtype.itemsize}"
-            integer_scaling.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
+            kernels.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
             return
         blank = self._stored_blank(stored.dtype)
         with np.errstate(all="ignore"):
             scale, zero = out.dtype.type(self.scale), out.dtype.type(self.offset)
-        integer_scaling.scale_integers(
+        kernels.scale_integers(
             words, scale, zero, words.dtype.type(0) if blank is None else blank, blank is not None, out
         )
 
@@ -96,14 +90,13 @@ class Scaling:
         return cast("np.generic", found[0])
 
 
-def _in_one_pass(stored: Array, out: Array) -> bool:
-    """Whether compiled code applies, and so much has been scaled that loading it is worth while."""
-    global _scaled  # noqa: PLW0603 - races only shift the moment
+def _find_kernels(stored: Array, out: Array) -> ModuleType | None:
+    """Find compiled code that applies, if so much has been scaled that loading it is worth while."""
     swapped = stored.dtype.itemsize == 1 or stored.dtype.byteorder == ">"
     if stored.dtype.kind not in "iu" or not (swapped and stored.flags.c_contiguous and out.flags.c_contiguous):
-        return False
-    _scaled += stored.size
-    return _scaled > (LOADED_KERNEL_VALUES if "scichunk.codecs._numba" in sys.modules else KERNEL_VALUES)
+        return None
+    ways.announce("scaling", stored.nbytes)
+    return ways.find_kernels("integer_scaling")
 
 
 def choose_scaling(bitpix: int, scale: float, zero: float, blank: int | None, *, raw: bool = False) -> Scaling:

@@ -2,14 +2,14 @@
 
 A type is a letter and, for arrays, the number of dimensions: ``b`` bytes and ``r`` uint16 that are never written to, ``B`` bytes,
 ``i`` int64, ``s`` int32, ``f`` float32, ``d`` float64, ``L`` truth values, ``u`` uint32, ``U`` uint64, ``h`` int16, ``H`` uint16;
-without a number it is a single value.
+without a number it is a single value, with an ``a`` behind it an array whose values may lie apart.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["FIRST", "LATER", "WORDS"]
+__all__ = ["FIRST", "LATER"]
 
 _TILES: Final = "B1 i1 i1 i1"
 
@@ -24,10 +24,11 @@ FIRST: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "gather_ranges": ("B1 i1 i1 B1",),
     },
     "text.fits_columns": {"trim_rows": ("B1 i i i i B1 s1 i",)},
-    "rice": {"_decode_rice": (f"{_TILES} i1 i i s1 i1",)},
+    "rice": {"decode_rice": (f"{_TILES} i1 i i s1 i1",)},
     "plio": {"decode_plio": (f"{_TILES} i1 s1 i1",)},
-    "hcompress": {"decode_hcompress": (f"{_TILES} i1 i1 B1 s1 i1",)},
+    "hcompress": {"decode_hcompress": (f"{_TILES} i1 i1 B1 i1 i1 B1 B1 U1 s1 i1",)},
     "quantize": {},
+    "float_predictor": {"undo_predictor": ("b2 u1 u1 u3a", "b2 U1 U1 U3a")},
 }
 """What nearly every file of a kind needs: compiled together when a process begins to use the module."""
 
@@ -60,9 +61,6 @@ LATER: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "scale_integers": ("h1 f f h L f1", "s1 d d s L d1"),
     },
     "bands": {"split_bands": ("b1 i B1 i i i1", "r1 i H1 i i i1")},
-    "jpeg2000.packet_headers": {"walk_packets": ("b1 i i1 i1 i2 i2 i1 i2 i2 i1 i1 i",)},
+    "jpeg2000.packet_headers": {"walk_packets": ("b1 i i1 i1 i2 i2 i1 i2 i2 i1 i1 i i1",)},
 }
 """What some files need: compiled on first use, and by ``scichunk warmup``."""
-
-WORDS: Final = ("u", "U")
-"""Types of :mod:`scichunk.codecs.float_predictor`."""

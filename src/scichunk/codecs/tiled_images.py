@@ -14,6 +14,7 @@ from scichunk.buffers import KEPT_BYTES, borrow_buffer
 from scichunk.codecs import ways
 from scichunk.codecs.hcompress_codes import huffman_table
 from scichunk.codecs.scaling import Scaling
+from scichunk.codecs.tile_scratch import hcompress_scratch, pad_words
 from scichunk.core.batches import Batch, WindowRows, plan_rows
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, located
@@ -171,14 +172,25 @@ class TiledImageCodec:
         status = np.empty(len(sizes), np.int64)
         if self.algorithm == "RICE_1":
             size = self.pixel_bytes
-            ways.choose("rice").decode_rice(data, offsets, lengths, targets, sizes, self.block, size, words, status)
+            ways.choose("rice").decode_rice(
+                pad_words(data), offsets, lengths, targets, sizes, self.block, size, words, status
+            )
         elif self.algorithm == "PLIO_1":
             ways.choose("plio").decode_plio(data, offsets, lengths, targets, sizes, words, status)
         else:
             rows, columns = _two_dimensional(batch.shapes)
             table = huffman_table()
             ways.choose("hcompress").decode_hcompress(
-                data, offsets, lengths, targets, rows, columns, table, words, status
+                data,
+                offsets,
+                lengths,
+                targets,
+                rows,
+                columns,
+                table,
+                *hcompress_scratch(rows, columns, words.size),
+                words,
+                status,
             )
         if status.any():
             bad = int(status.argmax())

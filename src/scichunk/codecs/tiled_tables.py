@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs import ways
+from scichunk.codecs.tile_scratch import pad_words
 from scichunk.errors import FormatError, UnsupportedFeature
 
 __all__ = ["COLUMN_CODECS", "decode_column", "gunzip_exactly"]
@@ -90,7 +91,7 @@ def _decode_rice(encoded: Bytes, nbytes: int, size: int) -> Bytes:
     words, status, zero = np.empty(count, np.int32), np.zeros(1, np.int64), np.zeros(1, np.int64)
     lengths, sizes = np.array([encoded.size], np.int64), np.array([count], np.int64)
     ways.announce("fits image", nbytes)
-    ways.choose("rice").decode_rice(encoded, zero, lengths, zero, sizes, 32, size, words, status)
+    ways.choose("rice").decode_rice(pad_words(encoded), zero, lengths, zero, sizes, 32, size, words, status)
     if status.any():
         msg = f"RICE_1 data of {encoded.size} bytes are corrupt"
         raise FormatError(msg)

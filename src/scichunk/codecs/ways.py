@@ -1,20 +1,22 @@
 """Which way small files take: through libraries that are loaded anyway, or through kernels that must be loaded or even compiled.
 
-Each module of kernels has another of the same name in :mod:`scichunk.codecs.small`, with the same functions, which gives the same
-values and finds the same faults. It is slower by the byte, but numba takes 0.5 CPU seconds to load kernels from its cache, and
-several more to compile them.
+Most modules of kernels have another of the same name in :mod:`scichunk.codecs.small`, with the same functions, which gives the same
+values and finds the same faults. It is slower by the byte, but kernels take 0.02 CPU seconds to be loaded as object code, 0.5 through
+numba from its cache, and several more to be compiled.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Final
 
 from scichunk import options
 from scichunk.codecs.compiling import prepare_module
+from scichunk.codecs.object_code import objects_of
 
-__all__ = ["FAMILIES", "announce", "choose", "wants_kernels"]
+__all__ = ["FAMILIES", "announce", "choose", "find_kernels", "load_kernels", "wants_kernels"]
 
 FAMILIES: Final = {
     "tabledata": ("text.cells", "text.numbers", "text.texts"),
@@ -35,18 +37,23 @@ _SHARE: Final = {
     "float predictor": 350,
     "interleaved": 500,
     "fits image": 1,
-    "scaling": 1,
+    "scaling": 128,
     "packets": 1,
 }
 """How many bytes cost as much as one of tile-compressed pixels. Measured on 3 MB of each, in CPU seconds a MB by libraries and by
 kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables 0.010 and 0.007; RICE, HCOMPRESS and PLIO 0.07 to 0.09
-and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, interleaved pixels 0.0003 and 0.00004. With the 4 MiB of
-``options.kernel_bytes`` libraries take at most as long as loading kernels does."""
+and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, interleaved pixels 0.0003 and 0.00004, scaling 0.0003 and
+0.0001. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as long as loading kernels by numba does."""
+
+_OBJECT_PART: Final = 16
+"""Object code is loaded after this part of the bytes: it takes as much less than numba."""
 
 _CALL_BYTES: Final = {"tabledata": 1 << 16, "binary": 1 << 17, "fits table": 1 << 18, "fits image": 1 << 14}
 """What a call takes beside its bytes: 1 to 2 ms, of the 0.5 s that kernels take to load; in the others a call is nothing."""
 
 _FAMILY: Final = {module: family for family, modules in FAMILIES.items() for module in modules}
+_OTHERWISE_NUMBA: Final = frozenset({"float_predictor", "bands", "integer_scaling", "jpeg2000.packet_headers"})
+"""Modules without another of the same functions: who calls them has a way of its own."""
 _announced = dict.fromkeys(FAMILIES, 0)
 
 
@@ -65,6 +72,34 @@ def choose(module: str) -> ModuleType:
 
     Libraries serve as well while another process, or thread, compiles the kernels: there is nothing to wait for.
     """
-    if wants_kernels(_FAMILY[module]) and prepare_module(module):
+    return find_kernels(module) or _import_small(module)
+
+
+def find_kernels(module: str) -> ModuleType | None:
+    """Return the kernels of a module once enough was announced for the way they must be loaded; else None."""
+    announced, worth = _announced[_FAMILY[module]], _SHARE[_FAMILY[module]] * options.get().kernel_bytes
+    if announced > worth // _OBJECT_PART:
+        objects = objects_of(module, partial(_replace, module))
+        if objects is not None:
+            return objects
+    return _compiled(module) if announced > worth else None
+
+
+def load_kernels(module: str) -> ModuleType:
+    """Return the kernels of a module, whatever it takes to load them."""
+    return objects_of(module, partial(_replace, module)) or import_module(f"scichunk.codecs.{module}")
+
+
+def _compiled(module: str) -> ModuleType | None:
+    return import_module(f"scichunk.codecs.{module}") if prepare_module(module) else None
+
+
+def _replace(module: str) -> ModuleType:
+    """Return what serves for a kernel that there is no object code of."""
+    if module in _OTHERWISE_NUMBA:
         return import_module(f"scichunk.codecs.{module}")
+    return (_compiled(module) if wants_kernels(_FAMILY[module]) else None) or _import_small(module)
+
+
+def _import_small(module: str) -> ModuleType:
     return import_module(f"scichunk.codecs.small.{module.rpartition('.')[2]}")

@@ -89,7 +89,12 @@ def hcompress(rng: random.Random, memory: Memory) -> int:
     data = memory.bytes(changed)
     begin, size, first = memory.wild(0, 0, 0), memory.wild(data.size), memory.wild(0, 0, 0)
     table = (np.array([n]) for n in (begin, size, first, rows, columns))
-    hcompress_codec.decode_hcompress(data, *table, _table(), out, np.zeros(1, np.int64))
+    pixels = out.size if rng.random() < 0.9 else rng.randrange(max(1, out.size))
+    scratch = [
+        memory.empty(n, kind)
+        for n, kind in ((pixels, "i8"), (pixels, "i8"), (pixels + 4, "u1"), (pixels + 4, "u1"), (4, "u8"))
+    ]
+    hcompress_codec.decode_hcompress(data, *table, _table(), *scratch, out, np.zeros(1, np.int64))
     return 1
 
 

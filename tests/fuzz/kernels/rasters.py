@@ -47,12 +47,13 @@ def packets(rng: random.Random, memory: Memory) -> int:
         copy[:] = array
         guarded.append(copy)
     state = (walk._bands, walk._rows, walk._styles, *guarded)
-    packet_headers.walk_packets(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)))
+    packet_headers.walk_packets(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)), memory.empty(4, "i8"))
     return 1
 
 
 def predictor(rng: random.Random, memory: Memory) -> int:
-    from scichunk.codecs.predictors import compile_float
+    from scichunk.codecs import float_predictor as kernels
+    from scichunk.codecs.predictors import predictor_constants
 
     size, rows, columns, samples = (
         rng.choice((2, 4, 8)),
@@ -60,14 +61,14 @@ def predictor(rng: random.Random, memory: Memory) -> int:
         rng.randrange(1, 70),
         rng.choice((1, 1, 3)),
     )
-    kernel, constants = compile_float(np.dtype(f"u{size}"))
     n = columns * samples
     raw = np.frombuffer(rng.randbytes(rows * n * size), np.uint8).reshape(rows, n * size)
     data, out = (
         memory.bytes(raw.tobytes()).reshape(raw.shape),
         memory.empty(rows * n, f"u{size}").reshape(rows, columns, samples),
     )
-    kernel(data, memory.empty(n, f"u{size}"), constants, out)
+    constants = predictor_constants(np.dtype(f"u{size}"))
+    kernels.undo_predictor(data, memory.empty(n, f"u{size}"), constants, out)
     sums = raw.reshape(rows, -1, samples).cumsum(axis=1, dtype=np.uint8).reshape(rows, size, n)
     want = np.ascontiguousarray(sums.transpose(0, 2, 1)).view(f">u{size}").reshape(out.shape)
     if not np.array_equal(out, want):

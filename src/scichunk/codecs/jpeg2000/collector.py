@@ -15,7 +15,7 @@ from scichunk.codecs.jpeg2000.codec import JPEG2000Codec
 from scichunk.codecs.jpeg2000.picked_packets import CachedRanges, TilePackets, TileRequest
 from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
 from scichunk.codecs.jpeg2000.tile_packets import USUAL, Thresholds, find_packets
-from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, find_parts, parse_sot
+from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, are_all_parts, find_parts, parse_sot
 from scichunk.core.cache import FileKey, tiles
 from scichunk.core.staged import ChunkSteps
 from scichunk.core.steps import Steps
@@ -104,7 +104,9 @@ class TileCollector:
                 self._check_absent(parts)
                 return None
             views = yield _part_ranges(parts, rows)
-            if _are_parts_of(views, tile, parts.serials[rows] == len(parts.serials) - 1):
+            theirs = _are_parts_of(views, tile, parts.serials[rows] == len(parts.serials) - 1)
+            # A TLM may have given one of them to another tile.
+            if theirs and (parts.found != "TLM" or are_all_parts(views)):
                 break
             if again or parts.found != "TLM":
                 msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"

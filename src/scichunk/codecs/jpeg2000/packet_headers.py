@@ -206,6 +206,7 @@ def walk_packets(
     sizes: Ints,
     bodies: Ints,
     reserve: Int,
+    state: Ints,
 ) -> tuple[Int, Int, Int]:
     """Find the lengths of packets that lie one behind the other.
 
@@ -231,6 +232,8 @@ def walk_packets(
     reserve
         0 if ``data`` reach the end of the tile-part; else a packet is only begun where so many bytes are left, and the last may end
         beyond the data.
+    state
+        Four values to work with.
 
     Returns
     -------
@@ -238,8 +241,9 @@ def walk_packets(
         Packets done; 0 if all are, or the bytes end with one (or in the reserve), 1 if they end within one, 2 if corrupt; where the
         next begins.
     """
-    state = np.zeros(4, np.int64)
     at = 0
+    if state.size < 4:
+        return first, 2, at
     for packet in range(first, precincts.size):
         if at + reserve >= data.size:
             return packet, 0, at

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs import ways
 from scichunk.codecs.jpeg2000.parameters import (
     BLOCK_X,
     BLOCK_Y,
@@ -263,11 +264,10 @@ class PacketWalk:
 
     def walk_bytes(self, data: bytes | memoryview, first: int, reserve: int = 0) -> tuple[int, int, int]:
         """Walk over the packets in some bytes; see :func:`scichunk.codecs.jpeg2000.packet_headers.walk_packets`."""
-        from scichunk.codecs.jpeg2000 import packet_headers
-
-        done, status, at = packet_headers.walk_packets(
+        kernels = ways.load_kernels("jpeg2000.packet_headers")
+        done, status, at = kernels.walk_packets(
             np.frombuffer(data, np.uint8), first, self._packets.which, self._packets.layers, self._bands, self._rows,
-            self._styles, self._blocks, self._trees, self.sizes, self.bodies, reserve,
+            self._styles, self._blocks, self._trees, self.sizes, self.bodies, reserve, np.zeros(4, np.int64),
         )  # fmt: skip
         return int(done), int(status), int(at)
 

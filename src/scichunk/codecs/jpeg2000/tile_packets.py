@@ -28,7 +28,7 @@ from scichunk.codecs.jpeg2000.picked_packets import (
     TilePackets,
     TileRequest,
 )
-from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, parse_sot
+from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, are_all_parts, parse_sot
 from scichunk.core.steps import Ranges, Steps
 from scichunk.errors import FormatError
 
@@ -188,13 +188,15 @@ def _read_tile_headers(
 ) -> Steps[tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
     """Read the headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
     header, kept = request.header, b""
+    heads: list[bytes | memoryview] = []
     bodies: Ranges = []
     lengths: list[list[bytes]] = []
     for start, stop in ranges:
         reach = _HEAD_BYTES
         for _ in range(_MOST_TRIES):
             try:
-                found = parse_sot(cached.get(start, start + SOT_BYTES))
+                head = cached.get(start, start + SOT_BYTES)
+                found = parse_sot(head)
                 if found is None or found[0] != request.tile or found[1] not in {0, stop - start}:
                     return None
                 mine, first, segments, plt = tile_header(header, cached.get, start + SOT_BYTES, stop)
@@ -207,9 +209,11 @@ def _read_tile_headers(
         else:
             return None
         header, kept = mine, kept + b"".join(segments)
+        heads.append(head)
         bodies.append((first, stop))
         lengths.append(plt)
-    return header, kept, bodies, lengths
+    # Where some are missing, TLM may be wrong, which is noticed where the whole tile is read.
+    return (header, kept, bodies, lengths) if are_all_parts(heads) else None
 
 
 def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[list[bytes]]) -> TilePackets | None:

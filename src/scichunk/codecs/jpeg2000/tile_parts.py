@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -13,7 +14,7 @@ from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources import ByteSource
 
-__all__ = ["SOT_BYTES", "Codestream", "TileParts", "find_parts", "parse_sot"]
+__all__ = ["SOT_BYTES", "Codestream", "TileParts", "are_all_parts", "find_parts", "parse_sot"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -69,6 +70,12 @@ def parse_sot(data: bytes | memoryview) -> tuple[int, int] | None:
         return None
     marker, size, tile, length, _, _ = _SOT.unpack(bytes(data[:SOT_BYTES]))
     return (tile, length) if marker == 0xFF90 and size == 10 else None
+
+
+def are_all_parts(heads: Iterable[bytes | memoryview]) -> bool:
+    """Whether tile-parts are as many as their SOT segments say that the tile has (TNsot, A.4.2), as far as they say it."""
+    counts = [bytes(head[SOT_BYTES - 1 : SOT_BYTES]) for head in heads]
+    return set(counts) <= {b"\x00", bytes([min(len(counts), 255)])}
 
 
 def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True) -> TileParts:

@@ -206,10 +206,10 @@ def decode_hcompress(
     rows: Ints,
     columns: Ints,
     table: Bytes,
-    out: npt.NDArray[Any],
-    status: Ints,
+    *rest: npt.NDArray[Any],
 ) -> None:
-    """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels."""
+    """Decode tiles of ``rows[t]`` x ``columns[t]`` pixels; the last two arguments are their pixels, and the state of each."""
+    *_, out, status = rest
     for t in range(offsets.size):
         status[t] = 1
         begin, size, first, nx, ny = (int(column[t]) for column in (offsets, lengths, places, rows, columns))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scichunk.codecs import ways
 from scichunk.codecs.hcompress_codes import huffman_table
+from scichunk.codecs.tile_scratch import hcompress_scratch
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, located
 from scichunk.formats.fits.image.manifest import read_places, tile_shape
@@ -124,9 +125,10 @@ def _check_hcompress(source: ByteSource, start: int, stop: int, shape: tuple[int
     # It knows no end of the codes either, and would read on in memory that is not theirs: ours has gone through them first.
     status, one = np.empty(1, np.int64), np.ones(1, np.int64)
     ways.announce("fits image", 4 * rows * columns)
+    sides = one * rows, one * columns
     ways.choose("hcompress").decode_hcompress(
-        np.frombuffer(data, np.uint8), one * 0, one * len(data), one * 0, one * rows, one * columns, huffman_table(),
-        np.empty(rows * columns, np.int32), status,
+        np.frombuffer(data, np.uint8), one * 0, one * len(data), one * 0, *sides, huffman_table(),
+        *hcompress_scratch(*sides, rows * columns), np.empty(rows * columns, np.int32), status,
     )  # fmt: skip
     if status[0]:
         msg = f"HCOMPRESS data of {len(data)} bytes are corrupt"

@@ -1,0 +1,182 @@
+"""Object code of what numba has compiled, without numba's ways in from Python and C, for :mod:`scichunk.codecs.object_code`."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Final
+
+import llvmlite.binding as llvm
+import numba
+
+from scichunk.codecs.object_files import ObjectHead, read_object, signatures_of, stamp_sources, write_object
+
+__all__ = ["TYPES", "emit_kernel", "is_current", "type_of"]
+
+TYPES: Final = {
+    "b": numba.uint8, "B": numba.uint8, "r": numba.uint16, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
+    "i": numba.int64, "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
+}  # fmt: skip
+"""Of the letters of :mod:`scichunk.codecs.signatures`."""
+_ARRAY: Final = ("meminfo", "parent", "nitems", "itemsize", "data", "shape", "strides")
+_INTEGERS: Final = {8: "i8", 16: "i16", 32: "i32", 64: "i64"}
+_ERROR: Final = "{i8*, i32, i8*, i8*, i32}**"
+_RESULT_WORDS: Final = 8
+_PROVIDED: Final = frozenset({"memset", "memcpy", "memmove"})
+_INSTRUCTIONS: Final = re.compile(
+    r"llvm\.(abs|assume|bitreverse|bswap|ctlz|ctpop|cttz|experimental\.noalias\.scope\.decl|fshl|fshr|lifetime\.(start|end)|masked\.\w+"
+    r"|mem(cpy|move|set)|[su](max|min)|[su](add|sub|mul)\.(with\.overflow|sat)|[su]sub\.sat|vector\.\w+(\.\w+)*)\b.*"
+)
+"""What becomes instructions, or calls of what every C library has: nothing is there to look for other functions."""
+_COUNTING: Final = re.compile(r"^(define [^@\n]*@NRT_(?:in|de)cref\([^\n]*\{)\n.*?^\}", re.MULTILINE | re.DOTALL)
+"""Functions of numba that count who holds an array: arrays have no owner here, so there is nothing to count."""
+
+
+def type_of(letters: str) -> Any:
+    """Numba's type for letters of :mod:`scichunk.codecs.signatures`."""
+    kind, rest = TYPES[letters[0]], letters[1:]
+    layout = "A" if rest.endswith("a") else "C"
+    return numba.types.Array(kind, int(rest.rstrip("a")), layout, readonly=letters[0] in "br") if rest else kind
+
+
+def _same_type(letters: str, found: Any) -> bool:
+    """Whether a function for one type does for the other: it may write where it need not."""
+    wanted = type_of(letters)
+    if not isinstance(wanted, numba.types.Array):
+        return bool(wanted == found)
+    alike = isinstance(found, numba.types.Array) and (found.dtype, found.ndim, found.layout) == (
+        wanted.dtype, wanted.ndim, wanted.layout,
+    )  # fmt: skip
+    return alike and found.aligned and (found.mutable or not wanted.mutable)
+
+
+def _listed_arguments(module: str, kernel: str, found: tuple[Any, ...]) -> str | None:
+    """The arguments for which a kernel is wanted as object code, if these are they."""
+    for text in signatures_of(module, kernel):
+        letters = text.split()
+        if len(letters) == len(found) and all(map(_same_type, letters, found)):
+            return text
+    return None
+
+
+def _names(function: Any) -> tuple[str, str]:
+    return function.__module__.removeprefix("scichunk.codecs."), function.__name__
+
+
+def is_current(function: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether there is object code, or none is wanted, of a Python function for some argument types."""
+    listed = _listed_arguments(*_names(function), arguments)
+    return listed is None or read_object(*_names(function), listed) is not None
+
+
+def emit_kernel(function: Any, compiled: Any) -> None:
+    """Keep object code of a function that numba has compiled, if it is among those that are wanted.
+
+    Parameters
+    ----------
+    function
+        The Python function.
+    compiled
+        Numba's result.
+    """
+    module, name = _names(function)
+    arguments = _listed_arguments(module, name, compiled.signature.args)
+    if arguments is None:
+        return
+    symbol, code, returns, reason = f"scichunk.{module}.{name}.{arguments}".replace(" ", "."), b"", "", ""
+    try:
+        returns, types = _check_convention(compiled, arguments)
+        code = _emit(compiled, _entry(symbol, compiled.fndesc.llvm_func_name, types), symbol)
+    except Exception as error:  # noqa: BLE001  # numba and LLVM change; the kernel itself is there, and numba's cache keeps it
+        reason = f"{type(error).__name__}: {error}"
+    digest = hashlib.sha256(code).hexdigest()
+    write_object(module, name, ObjectHead(symbol, arguments, returns, stamp_sources(), digest, reason), code)
+
+
+def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
+    """Letters of what a function returns, and the types of its arguments for LLVM.
+
+    Raises NotImplementedError if numba hands over arguments in another way than is done without it.
+    """
+    from numba.core.datamodel.registry import default_manager
+
+    result = compiled.signature.return_type
+    single = [] if result == numba.none else [result]
+    returned = list(getattr(result, "types", single))  # a tuple has those of its values
+    returns = "".join({numba.int64: "i", numba.boolean: "L"}[kind] for kind in returned)
+    words = ["i64" if letter == "i" else "i8" for letter in returns]
+    if not words:
+        first = "i8**"
+    elif len(words) == 1:
+        first = f"{words[0]}*"
+    else:
+        first = f"[{len(words)} x i64]*" if set(words) == {"i64"} else f"{{{', '.join(words)}}}*"
+    expected = [first, _ERROR]
+    for letters in arguments.split():
+        kind = TYPES[letters[0]]
+        word = "i8" if kind == numba.boolean else _INTEGERS[kind.bitwidth]
+        if isinstance(kind, numba.types.Float):
+            word = "float" if kind.bitwidth == 32 else "double"
+        if not letters[1:]:
+            expected.append(word)
+            continue
+        fields = tuple(getattr(default_manager.lookup(type_of(letters)), "_fields", ()))
+        if fields != _ARRAY:
+            msg = f"numba's arrays have the fields {fields}"
+            raise NotImplementedError(msg)
+        expected += ["i8*", "i8*", "i64", "i64", f"{word}*", *["i64"] * (2 * int(letters[1:].rstrip("a")))]
+    convention = compiled.target_context.call_conv.get_function_type(result, compiled.signature.args)
+    if str(convention) != f"i32 ({', '.join(expected)})":
+        msg = f"numba calls it as {convention}"
+        raise NotImplementedError(msg)
+    return returns, expected
+
+
+def _entry(symbol: str, function: str, types: list[str]) -> str:
+    """Write a function in LLVM's language that takes a block of words (see ``object_code.py``) and calls numba's."""
+    result, error, *rest = types
+    lines = [
+        f"%result = bitcast i64* %block to {result}",
+        f"%told = getelementptr i64, i64* %block, i64 {_RESULT_WORDS}",
+    ]
+    lines += [f"%error = bitcast i64* %told to {error}"]
+    for i, kind in enumerate(rest):
+        lines += [f"%at{i} = getelementptr i64, i64* %block, i64 {_RESULT_WORDS + 1 + i}"]
+        lines += [f"%of{i} = bitcast i64* %at{i} to {kind}*", f"%v{i} = load {kind}, {kind}* %of{i}, align 8"]
+    given = ", ".join([f"{result} %result", f"{error} %error", *(f"{kind} %v{i}" for i, kind in enumerate(rest))])
+    lines += [f'%status = call i32 @"{function}"({given})', "ret i32 %status"]
+    declared = f'declare i32 @"{function}"({", ".join(types)})'
+    return f'{declared}\ndefine i32 @"{symbol}"(i64* %block) {{\n' + "\n".join(lines) + "\n}\n"
+
+
+def _emit(compiled: Any, entry: str, symbol: str) -> bytes:
+    """Object code of a function, of the one that it calls, and of all that that one calls."""
+    library = compiled.library
+    machine = library.codegen._tm  # noqa: SLF001  # the processor that numba compiles for
+    optimised = str(library._final_module)  # noqa: SLF001
+    module = llvm.parse_assembly(_COUNTING.sub(r"\1\n  ret void\n}", optimised))
+    module.link_in(llvm.parse_assembly(entry))
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name != symbol:
+            value.linkage = "internal"
+    _drop_unused(module, machine)
+    missing = {
+        value.name
+        for value in (*module.functions, *module.global_variables)
+        if value.is_declaration and value.name not in _PROVIDED and not _INSTRUCTIONS.fullmatch(value.name)
+    }
+    if missing:
+        msg = f"it calls {', '.join(sorted(missing))}"
+        raise NotImplementedError(msg)
+    return bytes(machine.emit_object(module))
+
+
+def _drop_unused(module: Any, machine: Any) -> None:
+    if hasattr(llvm, "create_new_module_pass_manager"):
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_global_dead_code_eliminate_pass()
+        passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+        return
+    passes = llvm.create_module_pass_manager()
+    passes.add_global_dce_pass()
+    passes.run(module)

@@ -1,0 +1,193 @@
+"""Files of object code: where they lie, for which processor and sources each holds, and whether it is whole.
+
+A file has a line with its format, a line of JSON (:class:`ObjectHead`), and the object code of one kernel for one list of argument
+types. One without object code says why there is none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from scichunk.codecs.signatures import FIRST, LATER
+
+__all__ = [
+    "ObjectHead",
+    "list_objects",
+    "object_folders",
+    "read_object",
+    "signatures_of",
+    "stamp_sources",
+    "write_object",
+]
+
+_FORMAT: Final = b"scichunk object code 1\n"
+_SUFFIX: Final = ".kernel"
+_LARGEST: Final = 1 << 24
+_HERE: Final = Path(__file__).resolve().parent
+_HELPERS: Final = ("_numba", "_emitting", "rice_bits", "text.states")
+"""Modules whose code becomes part of kernels, beside those of the kernels."""
+_HARMLESS: Final = frozenset({"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"})
+"""Variables of numba that change no code."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectHead:
+    """What is known of the object code of a file.
+
+    Attributes
+    ----------
+    symbol
+        Name of the function.
+    arguments, returns
+        Types, as in :mod:`scichunk.codecs.signatures`; nothing returned is an empty text.
+    stamp
+        :func:`stamp_sources` of what was compiled.
+    digest
+        SHA-256 of the object code: LLVM ends the process where it is damaged.
+    reason
+        Why there is no object code; else empty.
+    """
+
+    symbol: str
+    arguments: str
+    returns: str
+    stamp: str
+    digest: str
+    reason: str = ""
+
+
+def object_folders() -> Iterator[Path]:
+    """Folders that may hold object code, the first one first; the chosen one alone, if it can be written."""
+    chosen = os.environ.get("SCICHUNK_CACHE_DIR") or os.environ.get("NUMBA_CACHE_DIR")
+    if chosen:
+        yield Path(chosen)
+        if _can_be_made(Path(chosen)):
+            return
+    yield _HERE / "__pycache__"
+    with contextlib.suppress(RuntimeError):  # there is no home
+        if sys.platform == "win32":
+            yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "scichunk"
+        elif sys.platform == "darwin":
+            yield Path.home() / "Library/Caches/scichunk"
+        else:
+            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scichunk"
+
+
+def _can_be_made(folder: Path) -> bool:
+    """Whether a folder is there, or can be made."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+
+
+def signatures_of(module: str, kernel: str) -> tuple[str, ...]:
+    """Argument types for which a kernel is compiled."""
+    return FIRST.get(module, {}).get(kernel, ()) + LATER.get(module, {}).get(kernel, ())
+
+
+@cache
+def _machine() -> int:
+    """What code is compiled for: processor, settings of numba, installation."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _HARMLESS}
+    features = sorted(name for name, there in llvm.get_host_cpu_features().items() if there)
+    found = (
+        llvmlite.__version__, llvm.get_process_triple(), llvm.get_host_cpu_name(), features, sorted(settings.items()), str(_HERE),
+    )  # fmt: skip
+    return zlib.crc32(repr(found).encode())
+
+
+@cache
+def stamp_sources() -> str:
+    """Sizes and dates of the modules that object code is made from."""
+    parts = []
+    for module in dict.fromkeys((*FIRST, *LATER, *_HELPERS)):
+        found = os.stat(_HERE.joinpath(*module.split(".")).with_suffix(".py"))
+        parts.append(f"{module} {found.st_size} {found.st_mtime_ns}")
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def _file_name(module: str, kernel: str, arguments: str) -> str:
+    return f"{module}.{kernel}-{zlib.crc32(arguments.encode()):08x}-{_machine():08x}{_SUFFIX}"
+
+
+@cache
+def _holds_objects(folder: Path) -> bool:
+    """Whether there are any: what to look for is known only once LLVM is loaded, which says the processor."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(entry.name.endswith(_SUFFIX) for entry in entries)
+    except OSError:
+        return False
+
+
+def read_object(module: str, kernel: str, arguments: str) -> tuple[ObjectHead, bytes] | None:
+    """Read the object code of a kernel for some types of arguments.
+
+    Returns
+    -------
+    tuple of ObjectHead and bytes, or None
+        None if there is none that holds: it is missing, damaged, or of other sources.
+    """
+    for folder in object_folders():
+        if not _holds_objects(folder):
+            continue
+        try:
+            with (folder / _file_name(module, kernel, arguments)).open("rb") as file:
+                form, line, code = file.readline(100), file.readline(1 << 16), file.read(_LARGEST)
+            head = ObjectHead(**json.loads(line))
+        except (OSError, ValueError, TypeError):  # not there, no JSON, other fields
+            continue
+        whole = form == _FORMAT and hashlib.sha256(code).hexdigest() == head.digest
+        if whole and head.arguments == arguments and head.stamp == stamp_sources():
+            return head, code
+    return None
+
+
+def write_object(module: str, kernel: str, head: ObjectHead, code: bytes) -> bool:
+    """Keep object code in the first folder that can be written; False if there is none."""
+    for folder in object_folders():
+        part = None
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".part", delete=False) as file:
+                part = file.name
+                file.write(_FORMAT + json.dumps(asdict(head)).encode() + b"\n" + code)
+            os.replace(part, folder / _file_name(module, kernel, head.arguments))
+        except OSError:  # read-only, full, a file in place of the folder
+            if part is not None:
+                with contextlib.suppress(OSError):
+                    os.unlink(part)
+            continue
+        _holds_objects.cache_clear()
+        return True
+    return False
+
+
+def list_objects(module: str) -> Iterator[tuple[str, str | None]]:
+    """List the kernels of a module with their types of arguments, and what there is of each.
+
+    Yields
+    ------
+    str
+        Name and types.
+    str or None
+        Empty if there is object code, else why there can be none; None if the kernel has not been compiled yet.
+    """
+    for kernel in dict.fromkeys((*FIRST.get(module, {}), *LATER.get(module, {}))):
+        for arguments in signatures_of(module, kernel):
+            found = read_object(module, kernel, arguments)
+            yield f"{module}.{kernel} ({arguments})", None if found is None else found[0].reason

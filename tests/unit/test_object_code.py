@@ -1,0 +1,305 @@
+"""Kernels as object code: called without numba, and only where the code is whole, of these sources and for these arguments."""
+
+import ast
+import importlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import scichunk
+from scichunk.codecs import object_code, object_files
+from scichunk.codecs.object_code import ObjectKernel, ObjectModule, objects_of
+from scichunk.codecs.object_files import list_objects, object_folders, read_object, stamp_sources, write_object
+from scichunk.codecs.signatures import FIRST, LATER
+
+ROOT = Path(__file__).resolve().parents[2]
+CODECS = ROOT / "src/scichunk/codecs"
+MODULES = tuple(dict.fromkeys((*FIRST, *LATER)))
+WORDS = "h1 f f h L f1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled():
+    scichunk.warmup()
+
+
+def fresh(module, otherwise=None):
+    """The kernels of a module as a process gets them that has none yet."""
+    return ObjectModule(module, otherwise or (lambda: pytest.fail("it is called otherwise")))
+
+
+def kernel_modules():
+    """Modules with functions that numba compiles, by their names within codecs, with the names of those functions."""
+    for path in sorted(CODECS.rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        names = {
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef)
+            and any(isinstance(d, ast.Name) and d.id == "kernel" for d in node.decorator_list)
+        }
+        if names:
+            yield ".".join(path.relative_to(CODECS).with_suffix("").parts), names, tree
+
+
+def test_every_kernel_has_object_code():
+    for module in MODULES:
+        assert {reason for _, reason in list_objects(module)} == {""}, dict(list_objects(module))
+
+
+def test_every_kernel_is_listed_with_its_types_of_arguments():
+    found = {module: names for module, names, _ in kernel_modules()}
+    assert found.keys() == set(MODULES)
+    for module, names in found.items():
+        assert names == {*FIRST.get(module, {}), *LATER.get(module, {})}, module
+
+
+def test_the_stamp_is_of_all_modules_that_kernels_are_made_from():
+    stamped = {*MODULES, *object_files._HELPERS}
+    for module, _, tree in kernel_modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("scichunk.codecs."):
+                assert node.module.removeprefix("scichunk.codecs.") in stamped, (module, node.module)
+
+
+def test_files_are_read_without_numba_once_kernels_are_compiled():
+    program = """
+import sys, warnings
+import scichunk
+warnings.simplefilter("ignore")
+for file in sys.argv[1:]:
+    scichunk.open(file).load(scheduler="sync")
+from scichunk.codecs.object_code import _modules
+assert {"rice", "hcompress", "text.cells", "text.votable_rows", "bands", "float_predictor"} <= _modules.keys(), _modules
+assert "numba" not in sys.modules
+"""
+    files = [
+        f for f in sorted((ROOT / "test_data").iterdir()) if f.is_file() and f.suffix not in {".md", ".tfw", ".xml"}
+    ]
+    env = os.environ | {"SCICHUNK_KERNEL_BYTES": "0"}
+    subprocess.run([sys.executable, "-c", program, *map(str, files)], env=env, check=True, timeout=120)
+
+
+def test_numbers_truth_values_and_tuples_come_back_as_numba_gives_them():
+    base64, rows = fresh("text.base64"), fresh("text.votable_rows")
+    numba = importlib.import_module("scichunk.codecs.text.base64")
+    letters = np.frombuffer(b"QUJD\nREVG\n", np.uint8)
+    for name, arguments in (("count_letters", ()), ("find_irregular", (4, 1)), ("skip_letters", (6,))):
+        got, want = getattr(base64, name)(letters, *arguments), getattr(numba, name)(letters, *arguments)
+        assert got == want
+        assert repr(got) == repr(want)
+    out = np.zeros(6, np.uint8)
+    data, starts, sizes = np.arange(9, dtype=np.uint8), np.array([1, 5]), np.array([2, 4])
+    assert rows.gather_ranges(data, starts, sizes, out) is True
+    assert out.tolist() == [1, 2, 5, 6, 7, 8]
+    assert rows.gather_ranges(data, starts, sizes + 3, out) is False
+
+
+def test_scaling_is_exact():
+    stored, out = np.array([1, 2, 7], ">i2"), np.zeros(3, np.float32)
+    blank = np.array([7], ">i2").view("=i2")[0]
+    done = fresh("integer_scaling").scale_integers(stored.view("=i2"), np.float32(0.5), 3.0, blank, np.True_, out)
+    assert done is None
+    np.testing.assert_array_equal(out, np.float32([3.5, 4, np.nan]))
+
+
+STORED = np.arange(6, dtype=np.int16)
+READ_ONLY = np.zeros(6, np.float32)
+READ_ONLY.flags.writeable = False
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {0: STORED.astype(np.int64)},
+        {0: STORED.reshape(2, 3)},
+        {0: np.arange(12, dtype=np.int16)[::2]},
+        {0: STORED.astype(">i2")},
+        {0: STORED.tolist()},
+        {0: np.zeros(13, np.uint8)[1:].view(np.int16)},
+        {3: 1 << 15},
+        {3: -(1 << 63) - 1},
+        {5: READ_ONLY},
+        {5: np.zeros(6, np.float64)},
+    ],
+    ids=["type", "dimensions", "apart", "order", "list", "unaligned", "large", "small", "read-only", "result"],
+)
+def test_other_arguments_are_for_another_function(change):
+    """Numba compiles for them; object code would read and write what is not theirs."""
+    called = []
+    other = SimpleNamespace(scale_integers=lambda *arguments: called.append(arguments))
+    kernel = fresh("integer_scaling", lambda: other).scale_integers
+    assert isinstance(kernel, ObjectKernel)
+    arguments = [STORED, 0.5, 3.0, 0, False, np.zeros(6, np.float32)]
+    kernel(*arguments)
+    assert not called
+    for place, value in change.items():
+        arguments[place] = value
+    kernel(*arguments)
+    assert len(called) == 1
+
+
+def test_a_wrong_number_of_arguments_is_an_error():
+    with pytest.raises(ValueError, match="zip"):
+        fresh("integer_scaling").scale_integers(STORED)
+
+
+def test_what_is_no_kernel_comes_from_the_other_module():
+    found = fresh("text.numbers", lambda: SimpleNamespace(VALUE=17))
+    assert found.VALUE == 17
+    with pytest.raises(AttributeError):
+        found.__path__
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """A folder with the object code of one kernel, which is the only one that is looked at."""
+    head, code = read_object("integer_scaling", "scale_integers", WORDS)
+    monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path / "cache"))
+    object_files._holds_objects.cache_clear()
+    assert write_object("integer_scaling", "scale_integers", head, code)
+    assert read_object("integer_scaling", "scale_integers", WORDS) == (head, code)
+    yield tmp_path / "cache"
+    object_files._holds_objects.cache_clear()
+
+
+def damages(content):
+    first, line, code = content.split(b"\n", 2)
+    head = json.loads(line)
+    yield b""
+    yield b"nonsense"
+    yield content[:-1]
+    yield content[: len(first) + 20]
+    yield content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
+    for changed in ({"stamp": "0" * 32}, {"arguments": "i"}, {"digest": "0"}, {"more": 1}):
+        yield b"\n".join((first, json.dumps(head | changed).encode(), code))
+    yield b"\n".join((b"scichunk object code 0", line, code))
+    yield b"\n".join((first, b"[]", code))
+
+
+def test_damaged_object_code_is_none(own_folder):
+    (file,) = own_folder.iterdir()
+    content = file.read_bytes()
+    kinds = list(damages(content))
+    for changed in kinds:
+        file.write_bytes(changed)
+        assert read_object("integer_scaling", "scale_integers", WORDS) is None, changed[:200]
+    file.write_bytes(content)
+    assert read_object("integer_scaling", "scale_integers", WORDS) is not None
+
+
+def test_object_code_of_another_processor_is_none(own_folder, monkeypatch):
+    found = dict(list_objects("integer_scaling"))
+    assert found[f"integer_scaling.scale_integers ({WORDS})"] == ""
+    monkeypatch.setattr(object_files, "_machine", lambda: 1)
+    assert set(dict(list_objects("integer_scaling")).values()) == {None}
+
+
+def test_a_change_of_sources_changes_the_stamp(tmp_path, monkeypatch):
+    before = stamp_sources()
+    for module in (*MODULES, *object_files._HELPERS):
+        path = tmp_path.joinpath(*module.split(".")).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x = 1\n")
+    monkeypatch.setattr(object_files, "_HERE", tmp_path)
+    stamp_sources.cache_clear()
+    try:
+        one = stamp_sources()
+        (tmp_path / "rice_bits.py").write_text("x = 12\n")
+        stamp_sources.cache_clear()
+        assert len({before, one, stamp_sources()}) == 3
+    finally:
+        monkeypatch.undo()
+        stamp_sources.cache_clear()
+    assert stamp_sources() == before
+
+
+def test_a_folder_that_cannot_be_made_is_not_the_only_one(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path / "file/cache"))
+    assert len(list(object_folders())) > 1
+    monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path / "cache"))
+    assert list(object_folders()) == [tmp_path / "cache"]
+
+
+def test_without_object_code_there_is_no_module_of_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path))
+    object_files._holds_objects.cache_clear()
+    monkeypatch.setattr(object_code, "_modules", {})
+    assert objects_of("rice", lambda: None) is None
+    object_files._holds_objects.cache_clear()
+
+
+def test_many_threads_load_and_call_at_once():
+    module = fresh("bands")
+    pixels = np.arange(64 * 64 * 3, dtype=np.uint8)
+    shape = np.array([64, 64, 3])
+    want = pixels.reshape(64, 64, 3).transpose(2, 0, 1)
+    barrier, wrong = threading.Barrier(12), []
+
+    def work():
+        barrier.wait()
+        for _ in range(200):
+            out = np.zeros(pixels.size, np.uint8)
+            module.split_bands(pixels, 192, out, 4096, 64, shape)
+            if not np.array_equal(out.reshape(want.shape), want):
+                wrong.append(out)
+
+    threads = [threading.Thread(target=work) for _ in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_calls_what_its_parent_has_loaded_and_loads_more():
+    program = """
+import os, sys
+import numpy as np
+from scichunk.codecs.ways import load_kernels
+data, starts, sizes, out = np.arange(9, dtype=np.uint8), np.array([1]), np.array([2]), np.zeros(2, np.uint8)
+rows = load_kernels("text.votable_rows")
+assert rows.gather_ranges(data, starts, sizes, out)
+child = os.fork()
+out[:] = 0
+assert rows.gather_ranges(data, starts, sizes, out) and out.tolist() == [1, 2]
+assert load_kernels("text.base64").count_letters(np.frombuffer(b"QUJD", np.uint8))[0] == 4
+assert "numba" not in sys.modules
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+    print("both")
+os._exit(0) if not child else None
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stdout == "both\n", done.stderr
+
+
+def test_a_kernel_that_calls_what_there_is_not_has_a_reason():
+    """One that allocates calls numba's allocator, which is not there without numba."""
+    import numba
+
+    from scichunk.codecs import _emitting
+
+    @numba.njit
+    def allocate(n):
+        return np.zeros(n, np.int64).sum()
+
+    allocate(3)
+    ((_, compiled),) = allocate.overloads.items()
+    returns, types = _emitting._check_convention(compiled, "i")
+    assert (returns, types[2:]) == ("i", ["i64"])
+    with pytest.raises(NotImplementedError, match="it calls NRT_"):
+        _emitting._emit(compiled, _emitting._entry("mine", compiled.fndesc.llvm_func_name, types), "mine")
+    with pytest.raises(NotImplementedError, match="numba calls it as"):
+        _emitting._check_convention(compiled, "i i")
