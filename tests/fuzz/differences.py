@@ -113,7 +113,10 @@ def _tags(data: bytes) -> set[int]:
 
 
 def _has_surplus(data: bytes) -> bool:
-    """Whether a strip or tile of the first image inflates to more than it should hold."""
+    """Whether a strip or tile of the first image inflates to more than it should hold, or its data stop behind the last pixel.
+
+    GDAL's last pixels of such a stream, which does not end, are not those of zlib.
+    """
     layout = Layout(data)
     tags = {e.tag: layout.values(e) for e in layout.directories[0][1]}
     one = {tag: values[0] for tag, values in tags.items() if values}
@@ -125,7 +128,9 @@ def _has_surplus(data: bytes) -> bool:
     for start, count in zip(starts, counts, strict=False):
         stream = zlib.decompressobj()
         try:
-            if size < 1 << 24 and len(stream.decompress(data[start : start + count], size + 1)) > size:
+            if size < 1 << 24 and (
+                len(stream.decompress(data[start : start + count], size + 1)) > size or not stream.eof
+            ):
                 return True
         except zlib.error:
             return True

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -463,3 +464,37 @@ def test_smoothed_hcompress_tiles_that_end_too_soon(damage, tmp_path):
     assert "fine" in run(code, path)[0]
     found = run(code, tmp_path / "b.fits")[0]
     assert found.startswith("FormatError") and ("beyond the heap" in found or "corrupt" in found), found
+
+
+@pytest.mark.parametrize("tag", [258, 339])
+def test_numbers_of_bits_that_are_fractions(tag):
+    data = tiff(BASE | {tag: (12, [float("nan")])}, bytes(64))
+    try:
+        scichunk.info(data)
+        scichunk.open(data)
+    except scichunk.errors.ScichunkError as error:
+        assert not isinstance(error, scichunk.errors.ParserError)  # either way is right
+
+
+@pytest.mark.parametrize("lost", [1, 4, 5])
+def test_deflated_strips_whose_stream_does_not_end(lost):
+    """Their pixels are all there; GDAL takes some of the last ones from elsewhere, without a word."""
+    pixels = np.random.default_rng(2).integers(0, 1000, (24, 20, 2)).astype("<u2")
+    stream = zlib.compress(pixels.tobytes())
+    body = stream[:-lost]
+    inflated = zlib.decompressobj().decompress(body)
+    tags = BASE | {
+        256: (4, [20]),
+        257: (4, [24]),
+        258: (3, [16, 16]),
+        259: (3, [8]),
+        277: (3, [2]),
+        278: (4, [24]),
+        279: (4, [len(body)]),
+    }
+    data = tiff(tags, body)
+    if len(inflated) < pixels.nbytes:
+        with pytest.raises(scichunk.errors.FormatError):
+            scichunk.from_geotiff(data).compute()
+    else:
+        np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), pixels.transpose(2, 0, 1))
