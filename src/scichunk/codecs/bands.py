@@ -6,16 +6,16 @@ the number of samples is known when they are compiled. Slices of known length le
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy.typing as npt
 
-from scichunk.codecs._numba import Int, inner_kernel, kernel
+from scichunk.codecs._numba import inner_kernel, kernel
+from scichunk.codecs.rice_bits import line_of
 
 __all__ = ["split_bands"]
 
 Values = npt.NDArray[Any]
-_MOST: Final = 1 << 31
 
 
 @inner_kernel
@@ -36,34 +36,33 @@ def _split_four(line: Values, red: Values, green: Values, blue: Values, other: V
 
 
 @kernel
-def split_bands(pixels: Values, pitch: Int, out: Values, band_step: Int, row_step: Int, shape: Values) -> None:
-    """Spread rows of pixels of three or four samples over bands.
+def split_bands(pixels: Values, out: Values) -> bool:
+    """Spread pixels of three or four samples over bands.
 
     Parameters
     ----------
-    pixels, pitch
-        All rows, flat, from the first value on, and how far one is from the next. What lies outside is not read.
-    out, band_step, row_step
-        The bands, flat, and how far one is from the next, and one row from the next. What lies outside is not written.
-    shape
-        Rows, columns, samples.
+    pixels
+        Shape (rows, columns, samples); the values of a row lie together.
+    out
+        Shape (samples, rows, columns); the values of a row of a band lie together.
+
+    Returns
+    -------
+    bool
+        False if they are not like that; then nothing is done.
     """
-    rows, columns, samples = shape[0], shape[1], shape[2]
-    if (
-        columns < 1 or rows > out.size or pitch < 0 or row_step < 0 or band_step < 0
-    ):  # slices would be taken from the end
-        return
-    if max(rows, columns, pitch, row_step) > _MOST or band_step > _MOST << 28:  # products would wrap around
-        return
+    rows, columns, samples = pixels.shape
+    size, apart = pixels.itemsize, out.strides
+    if out.shape[0] != samples or out.shape[1] != rows or out.shape[2] != columns or (samples != 3 and samples != 4):  # noqa: PLR1714  # numba
+        return False
+    if pixels.strides[2] != size or pixels.strides[1] != samples * size or apart[2] != size:
+        return False
     for y in range(rows):
-        line = pixels[y * pitch : y * pitch + samples * columns]
-        at, b = y * row_step, band_step
-        first, second, third = (
-            out[at : at + columns],
-            out[at + b : at + b + columns],
-            out[at + 2 * b : at + 2 * b + columns],
-        )
+        line, at = line_of(pixels, y * pixels.strides[0], samples * columns), y * apart[1]
+        first, second = line_of(out, at, columns), line_of(out, at + apart[0], columns)
+        third = line_of(out, at + 2 * apart[0], columns)
         if samples == 3:
             _split_three(line, first, second, third)
-        elif samples == 4:
-            _split_four(line, first, second, third, out[at + 3 * b : at + 3 * b + columns])
+        else:
+            _split_four(line, first, second, third, line_of(out, at + 3 * apart[0], columns))
+    return True

@@ -10,7 +10,7 @@ from numba.np import arrayobj
 
 from scichunk.codecs._numba import intrinsic
 
-__all__ = ["as_image", "leading_zeros", "load64", "sum_differences", "swap_bytes"]
+__all__ = ["as_image", "leading_zeros", "line_of", "load64", "sum_differences", "swap_bytes"]
 
 _VECTOR_WORDS: Final = 16
 
@@ -66,6 +66,22 @@ def as_image(_typing: Any, values: Any, rows: Any, columns: Any) -> Any:
 
     good = rows == types.int64 and columns == types.int64
     return (types.Array(values.dtype, 2, "C")(values, rows, columns), generate) if good else None
+
+
+@intrinsic
+def line_of(_typing: Any, values: Any, at: Any, count: Any) -> Any:
+    """Show values that lie together, from a number of bytes behind the first of an array on; the caller has checked that they are there."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        line = context.make_array(signature.return_type)(context, builder)
+        first = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [arguments[1]])
+        first = builder.bitcast(first, array.data.type)
+        arrayobj.populate_array(line, first, [arguments[2]], [array.itemsize], array.itemsize, None)
+        return line._getvalue()  # noqa: SLF001  # numba's own way
+
+    good = at == types.int64 and count == types.int64
+    return (types.Array(values.dtype, 1, "C")(values, at, count), generate) if good else None
 
 
 @intrinsic

@@ -60,7 +60,7 @@ LATER: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "flip_bit": ("H1 H H1", "u1 u u1"),
         "scale_integers": ("h1 f f h L f1", "s1 d d s L d1"),
     },
-    "bands": {"split_bands": ("b1 i B1 i i i1", "r1 i H1 i i i1")},
+    "bands": {"split_bands": ("b3a B3a", "r3a H3a")},
     "jpeg2000.packet_headers": {"walk_packets": ("b1 i i1 i1 i2 i2 i1 i2 i2 i1 i1 i i1",)},
 }
 """What some files need: compiled on first use, and by ``scichunk warmup``."""

@@ -79,18 +79,22 @@ def predictor(rng: random.Random, memory: Memory) -> int:
 def bands(rng: random.Random, memory: Memory) -> int:
     from scichunk.codecs import bands as kernels
 
-    size, rows, columns, samples = rng.choice((1, 2)), rng.randrange(5), rng.randrange(70), rng.choice((3, 4))
+    size, rows, columns, samples = rng.choice((1, 2)), rng.randrange(5), rng.randrange(70), rng.choice((2, 3, 3, 4, 5))
     n = rows * columns * samples
-    raw = np.frombuffer(rng.randbytes(n * size), f"u{size}")
-    data, out = memory.bytes(raw.tobytes()).view(f"u{size}"), memory.empty(n, f"u{size}")
-    data.flags.writeable = False
-    whole, line = rows * columns, columns * samples
-    kernels.split_bands(data, line, out, whole, columns, np.array([rows, columns, samples]))
-    want = raw.reshape(rows, columns, samples).transpose(2, 0, 1)
-    if not np.array_equal(out.reshape(want.shape), want):
-        raise AssertionError(f"{size} bytes, shape {want.shape}")
-    shape = [memory.wild(rows), memory.wild(columns), memory.wild(samples)]
-    kernels.split_bands(data, memory.wild(line), out, memory.wild(whole), memory.wild(columns), np.array(shape))
+    raw = np.frombuffer(rng.randbytes(n * size), f"u{size}").reshape(rows, columns, samples)
+    data = memory.bytes(raw.tobytes()).view(f"u{size}").reshape(raw.shape)
+    out = memory.empty(n, f"u{size}").reshape(samples, rows, columns)
+    if rng.random() < 0.2:
+        data, raw, out = data[::-1], raw[::-1], out[::-1]
+    if kernels.split_bands(data, out) != (samples in {3, 4}):
+        raise AssertionError(f"{samples} samples")
+    if samples in {3, 4} and not np.array_equal(out, raw.transpose(2, 0, 1)):
+        raise AssertionError(f"{size} bytes, shape {raw.shape}")
+    others = (data[:, ::2], data[..., ::-1], data.transpose(1, 0, 2), data[1:], data[..., :2], data[:, 1:])
+    if rows > 1 and columns > 2:
+        for other in others:
+            if kernels.split_bands(other, out) and other.shape[:2] != out.shape[1:]:
+                raise AssertionError(f"shapes {other.shape} and {out.shape}")
     return 2
 
 
