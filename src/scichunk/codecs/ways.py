@@ -45,8 +45,9 @@ kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables
 and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, interleaved pixels 0.0003 and 0.00004, scaling 0.0003 and
 0.0001. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as long as loading kernels by numba does."""
 
-_OBJECT_PART: Final = 16
-"""Object code is loaded after this part of the bytes: it takes as much less than numba."""
+_OBJECT_PART: Final = 64
+"""Object code is loaded after this part of the bytes, a quarter of those that cost as much by libraries: it takes 0.02 s once, and who
+reads so much mostly reads more."""
 
 _CALL_BYTES: Final = {"tabledata": 1 << 16, "binary": 1 << 17, "fits table": 1 << 18, "fits image": 1 << 14}
 """What a call takes beside its bytes: 1 to 2 ms, of the 0.5 s that kernels take to load; in the others a call is nothing."""

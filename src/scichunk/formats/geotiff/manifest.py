@@ -23,8 +23,6 @@ __all__ = ["build_index", "native_grid", "pixel_dtype"]
 # Compression (TIFF 6.0, section 8, and tags that libtiff registered later): 32946 is an older number of deflate.
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
-_LARGEST_SAMPLE: Final = 16
-"""Bytes of a complex number of doubles."""
 _MERGED_STRIP_BYTES: Final = 1 << 18
 _WHOLE_BYTES: Final = (8, 16, 32, 64)
 _KINDS: Final = {
@@ -65,14 +63,11 @@ def native_grid(image: TIFFImage) -> ChunkGrid:
     Raises
     ------
     FormatError
-        If tiles or strips have no size, or one whose bytes are no 64-bit number.
+        If tiles or strips have no size.
     """
     rows, columns = image.block
     if rows < 1 or columns < 1:
         msg = f"tiles or strips of {rows} x {columns} pixels"
-        raise FormatError(msg)
-    if rows * columns * image.samples * _LARGEST_SAMPLE >= 1 << 63:
-        msg = f"tiles or strips of {rows} x {columns} pixels of {image.samples} samples, which no file can hold"
         raise FormatError(msg)
     # Planar configuration 2: the chunks of one band come before those of the next (TIFF 6.0, section 8).
     bands = image.samples if image.planar != 2 else 1
@@ -244,7 +239,11 @@ def _raw_tables(
     """Check the byte counts of uncompressed data, and merge strips that lie one behind the other."""
     samples = image.samples if image.planar == 1 else 1
     rows, columns = image.block
-    expected = np.full(grid.size, rows * columns * samples * dtype.itemsize, np.uint64)
+    nbytes = rows * columns * samples * dtype.itemsize
+    if nbytes >= 1 << 63:
+        msg = f"uncompressed tiles or strips of {rows} x {columns} pixels of {samples} samples, which no file can hold"
+        raise FormatError(msg)
+    expected = np.full(grid.size, nbytes, np.uint64)
     per_plane = grid.counts[1]
     per_row = grid.counts[2]
     last = np.arange(grid.size) // per_row % per_plane == per_plane - 1
