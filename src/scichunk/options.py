@@ -97,7 +97,7 @@ class Options:
     files to tape, changes the ``ctime`` of what stays the same."""
     kernel_bytes: int = 1 << 22
     """Bytes of one kind of data that a process decodes with libraries that are loaded anyway, before it compiles code for the rest,
-    which takes some seconds, once on a machine. What is compiled already is loaded, in 0.02 s, after a small part of them."""
+    which takes some seconds, once on a machine. What is compiled already is loaded, in a millisecond, after a small part of them."""
     gdal_cache_bytes: int = 1 << 26
     """GDAL's block cache, where rasterio is the reference library that reads."""
     claim_rasters: bool = False

@@ -15,6 +15,7 @@ import pytest
 
 import scichunk
 from scichunk.codecs import object_code, object_files
+from scichunk.codecs._linking import link
 from scichunk.codecs.object_code import ObjectKernel, ObjectModule, objects_of
 from scichunk.codecs.object_files import list_objects, object_folders, read_object, stamp_sources, write_object
 from scichunk.codecs.signatures import FIRST, LATER
@@ -302,3 +303,106 @@ def test_a_kernel_that_calls_what_there_is_not_has_a_reason():
         _emitting._emit(compiled, _emitting._entry("mine", compiled.fndesc.llvm_func_name, types), "mine")
     with pytest.raises(NotImplementedError, match="numba calls it as"):
         _emitting._check_convention(compiled, "i i")
+
+
+LLVM_ALONE = """
+import sys
+import numpy as np
+from scichunk.codecs import object_files
+object_files.IS_LINKED = False  # as on other systems and processors
+from scichunk.codecs import ways
+from scichunk.codecs.compiling import prepare_module
+if sys.argv[1] == "compile":
+    assert prepare_module("plio") and prepare_module("text.votable_rows")
+assert set(dict(object_files.list_objects("plio")).values()) == {""}
+assert not object_files.read_object("plio", *sys.argv[2:])[0].linked
+data, starts, sizes, out = np.arange(9, dtype=np.uint8), np.array([1]), np.array([2]), np.zeros(2, np.uint8)
+assert ways.load_kernels("text.votable_rows").gather_ranges(data, starts, sizes, out) is True and out.tolist() == [1, 2]
+zero, status = np.zeros(1, np.int64), np.zeros(1, np.int64)
+ways.load_kernels("plio").decode_plio(data, zero, zero + 9, zero, zero + 4, np.zeros(4, np.int32), status)
+assert status[0] == 1
+assert ("numba" in sys.modules) == (sys.argv[1] == "compile") and "llvmlite" in sys.modules
+"""
+
+
+def test_where_code_is_not_linked_llvm_does_it(tmp_path):
+    env = os.environ | {"SCICHUNK_CACHE_DIR": str(tmp_path)}
+    for step in ("compile", "load"):
+        arguments = [step, "decode_plio", FIRST["plio"]["decode_plio"][0]]
+        subprocess.run([sys.executable, "-c", LLVM_ALONE, *arguments], env=env, check=True, timeout=120)
+
+
+@pytest.mark.skipif(not object_files.IS_LINKED, reason="code is linked on Linux with x86-64 alone")
+def test_memory_that_may_not_be_called_is_as_no_code(monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError(13, "no memory may be called")
+
+    monkeypatch.setattr(object_code, "_copy_image", refuse)
+    assert fresh("rice", lambda: SimpleNamespace(decode_rice="another")).decode_rice == "another"
+
+
+@pytest.mark.skipif(not object_files.IS_LINKED, reason="code is linked on Linux with x86-64 alone")
+def test_code_cannot_be_written():
+    """Memory is either written or called."""
+    fresh("rice").decode_rice
+    assert object_code._images
+    maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
+    spans = {int(line[0].split("-")[0], 16): line[1] for line in maps}
+    for image in object_code._images:
+        address = object_code._address_of(object_code._first_byte(image))
+        assert spans[max(start for start in spans if start <= address)] == "r-xp"
+
+
+class TestLinking:
+    """Only what this project's own compiler writes is linked; all else is refused."""
+
+    @staticmethod
+    def compile(text):
+        import llvmlite.binding as llvm
+
+        module = llvm.parse_assembly(text)
+        target = llvm.Target.from_triple("x86_64-unknown-linux-gnu")
+        return target.create_target_machine(opt=3, reloc="pic", codemodel="small").emit_object(module)
+
+    def test_sections_are_laid_out_one_behind_the_other(self):
+        text = """
+        @table = internal constant [4 x i64] [i64 5, i64 7, i64 11, i64 13]
+        define i64 @"my.function"(i64 %i) {
+          %at = getelementptr [4 x i64], [4 x i64]* @table, i64 0, i64 %i
+          %v = load i64, i64* %at
+          ret i64 %v
+        }"""
+        image, start = link(self.compile(text), "my.function")
+        assert image.count(np.array([5, 7, 11, 13], np.int64).tobytes()) == 1
+        assert 0 <= start < len(image)
+        with pytest.raises(NotImplementedError, match="there is no b'other'"):
+            link(self.compile(text), "other")
+
+    def test_functions_from_elsewhere_are_refused(self):
+        text = """
+        declare i64 @puts(i64)
+        define i64 @"my.function"(i64 %i) {
+          %v = call i64 @puts(i64 %i)
+          %w = add i64 %v, 1
+          ret i64 %w
+        }"""
+        with pytest.raises(NotImplementedError, match="relocation"):
+            link(self.compile(text), "my.function")
+
+    def test_memory_to_write_to_and_addresses_are_refused(self):
+        text = """
+        @value = internal global i64 3
+        @place = internal global i64* @value
+        define i64* @"my.function"(i64 %i) {
+          %at = load volatile i64*, i64** @place
+          ret i64* %at
+        }"""
+        with pytest.raises(NotImplementedError, match="with the flags 3"):
+            link(self.compile(text), "my.function")
+
+    @pytest.mark.parametrize(
+        "data", [b"MZ".ljust(64, b"\0"), b"\x7fELF\x02\x01".ljust(64, b"\0"), b"\x7fELF\x01\x01".ljust(64, b"\0")]
+    )
+    def test_other_files_are_refused(self, data):
+        with pytest.raises(NotImplementedError, match="an object file that begins with"):
+            link(data, "my.function")

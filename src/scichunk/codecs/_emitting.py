@@ -9,7 +9,8 @@ from typing import Any, Final
 import llvmlite.binding as llvm
 import numba
 
-from scichunk.codecs.object_files import ObjectHead, read_object, signatures_of, stamp_sources, write_object
+from scichunk.codecs._linking import link
+from scichunk.codecs.object_files import IS_LINKED, ObjectHead, read_object, signatures_of, stamp_sources, write_object
 
 __all__ = ["TYPES", "emit_kernel", "is_current", "type_of"]
 
@@ -22,12 +23,45 @@ _ARRAY: Final = ("meminfo", "parent", "nitems", "itemsize", "data", "shape", "st
 _INTEGERS: Final = {8: "i8", 16: "i16", 32: "i32", 64: "i64"}
 _ERROR: Final = "{i8*, i32, i8*, i8*, i32}**"
 _RESULT_WORDS: Final = 8
-_PROVIDED: Final = frozenset({"memset", "memcpy", "memmove"})
+_FILL: Final = """
+define i8* @memset(i8* %place, i32 %value, i64 %size) noinline {
+start:
+  %byte = trunc i32 %value to i8
+  %one = insertelement <32 x i8> undef, i8 %byte, i32 0
+  %many = shufflevector <32 x i8> %one, <32 x i8> undef, <32 x i32> zeroinitializer
+  %whole = and i64 %size, -32
+  br label %blocks
+blocks:
+  %i = phi i64 [0, %start], [%next, %block]
+  %more = icmp ult i64 %i, %whole
+  br i1 %more, label %block, label %bytes
+block:
+  %at = getelementptr i8, i8* %place, i64 %i
+  %wide = bitcast i8* %at to <32 x i8>*
+  store <32 x i8> %many, <32 x i8>* %wide, align 1
+  %next = add i64 %i, 32
+  br label %blocks
+bytes:
+  %j = phi i64 [%whole, %blocks], [%after, %single]
+  %rest = icmp ult i64 %j, %size
+  br i1 %rest, label %single, label %end
+single:
+  %last = getelementptr i8, i8* %place, i64 %j
+  store i8 %byte, i8* %last, align 1
+  %after = add i64 %j, 1
+  br label %bytes
+end:
+  ret i8* %place
+}
+"""
+"""What LLVM calls to fill memory: nothing outside of the code is called."""
+_FILLS: Final = "@llvm.memset."
+_FILLER: Final = "memset"
 _INSTRUCTIONS: Final = re.compile(
     r"llvm\.(abs|assume|bitreverse|bswap|ctlz|ctpop|cttz|experimental\.noalias\.scope\.decl|fshl|fshr|lifetime\.(start|end)|masked\.\w+"
-    r"|mem(cpy|move|set)|[su](max|min)|[su](add|sub|mul)\.(with\.overflow|sat)|[su]sub\.sat|vector\.\w+(\.\w+)*)\b.*"
+    r"|memset|[su](max|min)|[su](add|sub|mul)\.(with\.overflow|sat)|[su]sub\.sat|vector\.\w+(\.\w+)*)\b.*"
 )
-"""What becomes instructions, or calls of what every C library has: nothing is there to look for other functions."""
+"""What becomes instructions, or a call of ``memset``: nothing is there to look for other functions."""
 _COUNTING: Final = re.compile(r"^(define [^@\n]*@NRT_(?:in|de)cref\([^\n]*\{)\n.*?^\}", re.MULTILINE | re.DOTALL)
 """Functions of numba that count who holds an array: arrays have no owner here, so there is nothing to count."""
 
@@ -83,14 +117,17 @@ def emit_kernel(function: Any, compiled: Any) -> None:
     arguments = _listed_arguments(module, name, compiled.signature.args)
     if arguments is None:
         return
-    symbol, code, returns, reason = f"scichunk.{module}.{name}.{arguments}".replace(" ", "."), b"", "", ""
+    symbol, code, returns, reason, start = f"scichunk.{module}.{name}.{arguments}".replace(" ", "."), b"", "", "", 0
     try:
         returns, types = _check_convention(compiled, arguments)
         code = _emit(compiled, _entry(symbol, compiled.fndesc.llvm_func_name, types), symbol)
+        if IS_LINKED:
+            code, start = link(code, symbol)
     except Exception as error:  # noqa: BLE001  # numba and LLVM change; the kernel itself is there, and numba's cache keeps it
-        reason = f"{type(error).__name__}: {error}"
+        code, reason = b"", f"{type(error).__name__}: {error}"
     digest = hashlib.sha256(code).hexdigest()
-    write_object(module, name, ObjectHead(symbol, arguments, returns, stamp_sources(), digest, reason), code)
+    head = ObjectHead(symbol, arguments, returns, stamp_sources(), digest, IS_LINKED, start, reason)
+    write_object(module, name, head, code)
 
 
 def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
@@ -152,18 +189,21 @@ def _entry(symbol: str, function: str, types: list[str]) -> str:
 def _emit(compiled: Any, entry: str, symbol: str) -> bytes:
     """Object code of a function, of the one that it calls, and of all that that one calls."""
     library = compiled.library
-    machine = library.codegen._tm  # noqa: SLF001  # the processor that numba compiles for
+    triple, processor, features = library.codegen.magic_tuple()  # what numba compiles for
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=processor, features=features, opt=3, reloc="pic", codemodel="small"
+    )
     optimised = str(library._final_module)  # noqa: SLF001
     module = llvm.parse_assembly(_COUNTING.sub(r"\1\n  ret void\n}", optimised))
-    module.link_in(llvm.parse_assembly(entry))
+    module.link_in(llvm.parse_assembly(entry + _FILL * (_FILLS in optimised)))
     for value in (*module.functions, *module.global_variables):
-        if not value.is_declaration and value.name != symbol:
+        if not value.is_declaration and value.name not in {symbol, _FILLER}:
             value.linkage = "internal"
     _drop_unused(module, machine)
     missing = {
         value.name
         for value in (*module.functions, *module.global_variables)
-        if value.is_declaration and value.name not in _PROVIDED and not _INSTRUCTIONS.fullmatch(value.name)
+        if value.is_declaration and not _INSTRUCTIONS.fullmatch(value.name)
     }
     if missing:
         msg = f"it calls {', '.join(sorted(missing))}"

@@ -1,19 +1,22 @@
 """Kernels from object code: compiled by numba once, loaded and called without it.
 
 To import numba and load a kernel from its cache takes 0.3 to 0.5 CPU seconds, most of it for numba's registries of types and
-functions. LLVM alone, which is in llvmlite, loads in 0.02 s, and an object file in 0.001 s. Arrays are handed over as numba lays them
+functions. An image of linked code is copied and called within a millisecond; where there are none (see ``object_files.py``), LLVM
+alone, which is in llvmlite, loads in 0.02 s and links an object file in 0.001 s. Arrays are handed over as numba lays them
 out (``_emitting.py`` checks that it still does): owner, parent, size, item size, data, shape, strides; without an owner nothing is
 counted. ctypes releases the GIL.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import mmap
 import operator
 import os
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any, Final, NamedTuple, cast
@@ -141,14 +144,44 @@ def _engine() -> Any:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
 
 
-def _link(head: ObjectHead, code: bytes) -> _Variant:
+def _link_object(head: ObjectHead, code: bytes) -> int:
+    """Have LLVM link an object file; returns where its function lies."""
     import llvmlite.binding as llvm
 
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(engine.get_function_address(head.symbol))
-    return _Variant(function, head)
+    return int(engine.get_function_address(head.symbol))
+
+
+_images: list[mmap.mmap] = []
+"""Memory with code: kept until the process ends."""
+
+
+def _copy_image(head: ObjectHead, code: bytes) -> int:
+    """Copy an image to memory that can be called and not written; returns where its function lies."""
+    memory = mmap.mmap(-1, len(code), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    memory[:] = code
+    address = _address_of(_first_byte(memory))
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.mprotect(ctypes.c_void_p(address), ctypes.c_size_t(len(code)), mmap.PROT_READ | mmap.PROT_EXEC):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    _images.append(memory)
+    return address + head.start
+
+
+def _load(head: ObjectHead, code: bytes) -> _Variant:
+    address = _copy_image(head, code) if head.linked else _link_object(head, code)
+    return _Variant(ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(address), head)
+
+
+def _load_all(module: str, name: str) -> Iterator[_Variant]:
+    for letters in signatures_of(module, name):
+        found = read_object(module, name, letters)
+        if found is not None and not found[0].reason:
+            with contextlib.suppress(OSError):  # a system that lets no memory be called: numba says so, if it must
+                yield _load(*found)
 
 
 class ObjectKernel:
@@ -207,8 +240,7 @@ class ObjectModule(ModuleType):
         with _lock:
             if name in vars(self):
                 return cast("ObjectKernel", vars(self)[name])
-            read = [read_object(self._module, name, letters) for letters in signatures_of(self._module, name)]
-            variants = tuple(_link(*entry) for entry in read if entry is not None and not entry[0].reason)
+            variants = tuple(_load_all(self._module, name))
             if not variants:
                 self._missing.add(name)
                 return None

@@ -22,6 +22,7 @@ from typing import Final
 from scichunk.codecs.signatures import FIRST, LATER
 
 __all__ = [
+    "IS_LINKED",
     "ObjectHead",
     "list_objects",
     "object_folders",
@@ -31,11 +32,14 @@ __all__ = [
     "write_object",
 ]
 
+IS_LINKED: Final = sys.platform == "linux" and os.uname().machine == "x86_64"
+"""Whether object code is kept as an image (``_linking.py``), which is loaded in no time, instead of as a file for LLVM."""
 _FORMAT: Final = b"scichunk object code 1\n"
 _SUFFIX: Final = ".kernel"
 _LARGEST: Final = 1 << 24
+_CPU_LINES: Final = 30
 _HERE: Final = Path(__file__).resolve().parent
-_HELPERS: Final = ("_numba", "_emitting", "rice_bits", "text.states")
+_HELPERS: Final = ("_numba", "_emitting", "_linking", "rice_bits", "text.states")
 """Modules whose code becomes part of kernels, beside those of the kernels."""
 _HARMLESS: Final = frozenset({"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"})
 """Variables of numba that change no code."""
@@ -55,6 +59,10 @@ class ObjectHead:
         :func:`stamp_sources` of what was compiled.
     digest
         SHA-256 of the object code: LLVM ends the process where it is damaged.
+    linked
+        Whether it is an image to be copied and called, instead of an object file.
+    start
+        Where in an image the function begins.
     reason
         Why there is no object code; else empty.
     """
@@ -64,6 +72,8 @@ class ObjectHead:
     returns: str
     stamp: str
     digest: str
+    linked: bool
+    start: int
     reason: str = ""
 
 
@@ -99,15 +109,28 @@ def signatures_of(module: str, kernel: str) -> tuple[str, ...]:
 @cache
 def _machine() -> int:
     """What code is compiled for: processor, settings of numba, installation."""
-    import llvmlite
+    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _HARMLESS}
+    found = (_linux_processor() if IS_LINKED else None) or _any_processor(), sorted(settings.items()), str(_HERE)
+    return zlib.crc32(repr(found).encode())
+
+
+def _linux_processor() -> list[str] | None:
+    """Name and features of the first processor, as the system tells them: LLVM would be loaded for nothing else."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8", errors="replace") as file:
+            lines = [line for _, line in zip(range(_CPU_LINES), file, strict=False)]
+    except OSError:
+        return None
+    found = [line for line in lines if line.startswith(("vendor_id", "cpu family", "model", "stepping", "flags"))]
+    end = next((i for i, line in enumerate(found) if line.startswith("flags")), None)
+    return None if end is None else found[: end + 1]
+
+
+def _any_processor() -> list[str]:
     import llvmlite.binding as llvm
 
-    settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _HARMLESS}
     features = sorted(name for name, there in llvm.get_host_cpu_features().items() if there)
-    found = (
-        llvmlite.__version__, llvm.get_process_triple(), llvm.get_host_cpu_name(), features, sorted(settings.items()), str(_HERE),
-    )  # fmt: skip
-    return zlib.crc32(repr(found).encode())
+    return [llvm.get_process_triple(), llvm.get_host_cpu_name(), *features]
 
 
 @cache

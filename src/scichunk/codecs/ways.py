@@ -1,7 +1,7 @@
 """Which way small files take: through libraries that are loaded anyway, or through kernels that must be loaded or even compiled.
 
 Most modules of kernels have another of the same name in :mod:`scichunk.codecs.small`, with the same functions, which gives the same
-values and finds the same faults. It is slower by the byte, but kernels take 0.02 CPU seconds to be loaded as object code, 0.5 through
+values and finds the same faults. It is slower by the byte, but kernels take 0.001 CPU seconds to be loaded as object code, 0.5 through
 numba from its cache, and several more to be compiled.
 """
 
@@ -15,6 +15,7 @@ from typing import Final
 from scichunk import options
 from scichunk.codecs.compiling import prepare_module
 from scichunk.codecs.object_code import objects_of
+from scichunk.codecs.object_files import IS_LINKED
 
 __all__ = ["FAMILIES", "announce", "choose", "find_kernels", "load_kernels", "wants_kernels"]
 
@@ -45,9 +46,9 @@ kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables
 and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, interleaved pixels 0.0003 and 0.00004, scaling 0.0003 and
 0.0001. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as long as loading kernels by numba does."""
 
-_OBJECT_PART: Final = 64
-"""Object code is loaded after this part of the bytes, a quarter of those that cost as much by libraries: it takes 0.02 s once, and who
-reads so much mostly reads more."""
+_OBJECT_PART: Final = 1024 if IS_LINKED else 64
+"""Object code is loaded after this part of the bytes, less than those that cost as much by libraries: it takes 0.001 s once, through
+LLVM 0.02, and who reads so much mostly reads more."""
 
 _CALL_BYTES: Final = {"tabledata": 1 << 16, "binary": 1 << 17, "fits table": 1 << 18, "fits image": 1 << 14}
 """What a call takes beside its bytes: 1 to 2 ms, of the 0.5 s that kernels take to load; in the others a call is nothing."""
