@@ -141,6 +141,22 @@ def test_tiles_that_are_lost_are_counted():
         assert planes[0][:, :32].any()
 
 
+def test_a_codestream_in_pieces_of_any_length():
+    data = encode([texture((150, 130), 12)], bits=12, tile=(64, 64), plt=True)
+    with openjpeg.decode_codestream(data, lambda _: (150, 130), 1) as planes:
+        want = planes[0].copy()
+    rng = random.Random(8)
+    for count in (1, 2, 5, 40, 400, len(data)):
+        cuts = sorted(rng.randint(0, len(data)) for _ in range(count))
+        pieces = [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]  # empty ones among them
+        pieces[::3] = map(memoryview, pieces[::3])
+        with openjpeg.decode_codestream(pieces, lambda _: (150, 130), 1) as planes:
+            np.testing.assert_array_equal(planes[0], want)
+    for nothing in (b"", [], [b"", b""]):
+        with pytest.raises(FormatError), openjpeg.decode_codestream(nothing, lambda _: (150, 130), 1):
+            pass
+
+
 def test_damaged_tiles(monkeypatch):
     sound = encode([texture((48, 96), seed=i) for i in range(2)], tile=(24, 24), layers=2, plt=True)
     rng = random.Random(5)

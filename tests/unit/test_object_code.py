@@ -203,6 +203,32 @@ def test_object_code_of_another_processor_is_none(own_folder, monkeypatch):
     assert set(dict(list_objects("integer_scaling")).values()) == {None}
 
 
+def test_code_for_any_processor_is_of_all_of_them(monkeypatch):
+    """``NUMBA_CPU_NAME=generic`` is for caches that nodes of several kinds share."""
+    for given, shared in (({}, False), ({"NUMBA_CPU_NAME": "generic"}, True), ({"NUMBA_CPU_NAME": "haswell"}, False),
+                          ({"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2"}, True)):  # fmt: skip
+        for name in ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in given.items():
+            monkeypatch.setenv(name, value)
+        found = set()
+        for processor in ("one", "another"):
+            monkeypatch.setattr(object_files, "_linux_processor", lambda processor=processor: [processor])
+            monkeypatch.setattr(object_files, "_any_processor", lambda processor=processor: [processor])
+            found.add(object_files._machine.__wrapped__())
+        assert (len(found) == 1) == shared, given
+
+
+def test_settings_of_numba_that_change_code_are_told_apart(monkeypatch):
+    found = set()
+    for name, value in (("NUMBA_OPT", "3"), ("NUMBA_OPT", "1"), ("NUMBA_BOUNDSCHECK", "1")):
+        monkeypatch.setenv(name, value)
+        found.add(object_files._machine.__wrapped__())
+    assert len(found) == 3
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
+    assert object_files._machine.__wrapped__() in found
+
+
 def test_a_change_of_sources_changes_the_stamp(tmp_path, monkeypatch):
     before = stamp_sources()
     for module in (*MODULES, *object_files._HELPERS):

@@ -212,11 +212,11 @@ def _emit(compiled: Any, entry: str, symbol: str) -> bytes:
 
 
 def _drop_unused(module: Any, machine: Any) -> None:
-    if hasattr(llvm, "create_new_module_pass_manager"):
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_global_dead_code_eliminate_pass()
-        passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))
+    if hasattr(llvm, "create_module_pass_manager"):  # before llvmlite 0.45
+        passes = llvm.create_module_pass_manager()
+        passes.add_global_dce_pass()
+        passes.run(module)
         return
-    passes = llvm.create_module_pass_manager()
-    passes.add_global_dce_pass()
-    passes.run(module)
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options()))

@@ -110,8 +110,11 @@ def signatures_of(module: str, kernel: str) -> tuple[str, ...]:
 def _machine() -> int:
     """What code is compiled for: processor, settings of numba, installation."""
     settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _HARMLESS}
-    found = (_linux_processor() if IS_LINKED else None) or _any_processor(), sorted(settings.items()), str(_HERE)
-    return zlib.crc32(repr(found).encode())
+    name, features = settings.get("NUMBA_CPU_NAME"), settings.get("NUMBA_CPU_FEATURES")
+    processor: list[str] | None = []
+    if name is None or (features is None and name != "generic"):  # numba takes the features of this one
+        processor = (_linux_processor() if IS_LINKED else None) or _any_processor()
+    return zlib.crc32(repr((processor, sorted(settings.items()), str(_HERE))).encode())
 
 
 def _linux_processor() -> list[str] | None:

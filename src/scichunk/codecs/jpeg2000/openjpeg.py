@@ -5,9 +5,11 @@ The library is not shipped here: wheels of imagecodecs, rasterio or Pillow bring
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import ctypes
 import importlib.util
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +21,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.manifest import Pieces
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
 __all__ = ["decode_codestream", "describe_library", "shared_path"]
 
 Plane = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
 Area = tuple[int, int, int, int]
 
 _OLDEST: Final = (2, 4)  # decoding of picked components, strict by default
@@ -146,19 +150,24 @@ class _Stream:
         self._error, self._info = _Message(self._note_message), _Message(self._count_tile)
         self.messages: list[str] = []
         self._tiles = 0
+        self._pieces: list[Bytes] = []
+        self._stops: list[int] = []
+        self._at = self._size = 0
 
-    def open(self, lib: Any, data: bytes | memoryview) -> int:
+    def open(self, lib: Any, data: bytes | memoryview | Pieces) -> int:
         """Begin with other data; returns OpenJPEG's handle."""
-        self._data, self._at = np.frombuffer(data, np.uint8), 0
-        self._address, self._size = self._data.ctypes.data, len(data)
+        pieces = [data] if isinstance(data, (bytes, memoryview)) else [piece for piece in data if len(piece)]
+        self._pieces = [np.frombuffer(piece, np.uint8) for piece in pieces]
+        self._stops = list(itertools.accumulate(map(len, pieces)))
+        self._at, self._size = 0, self._stops[-1] if pieces else 0
         self.messages, self._tiles = [], 0
-        handle: int = lib.opj_stream_create(max(64, min(len(data), 1 << 16)), 1)
+        handle: int = lib.opj_stream_create(max(64, min(self._size, 1 << 16)), 1)
         lib.opj_stream_set_read_function(handle, self._callbacks[0])
         lib.opj_stream_set_skip_function(handle, self._callbacks[1])
         lib.opj_stream_set_seek_function(handle, self._callbacks[2])
         lib.opj_stream_set_user_data(handle, None, None)
         # OpenJPEG compares the lengths of tile-parts with this one, and reports those that are beyond it.
-        lib.opj_stream_set_user_data_length(handle, len(data))
+        lib.opj_stream_set_user_data_length(handle, self._size)
         return handle
 
     def listen(self, lib: Any, codec: c_void_p, *, count: bool) -> None:
@@ -178,8 +187,14 @@ class _Stream:
         if count <= 0:
             # The end of the stream, by OpenJPEG's convention: (OPJ_SIZE_T) -1, not 0.
             return c_size_t(-1).value or 0
-        ctypes.memmove(buffer, self._address + self._at, count)
-        self._at += count
+        done, i = 0, bisect.bisect_right(self._stops, self._at)
+        while done < count:
+            piece, stop = self._pieces[i], self._stops[i]
+            part = min(count - done, stop - self._at)
+            ctypes.memmove(buffer + done, piece.ctypes.data + self._at - (stop - piece.size), part)
+            self._at += part
+            done += part
+            i += 1
         return count
 
     def _skip(self, size: int, _: Any) -> int:
@@ -205,7 +220,7 @@ class _Stream:
 
 @contextlib.contextmanager
 def decode_codestream(
-    data: bytes | memoryview,
+    data: bytes | memoryview | Pieces,
     sizes: Callable[[int], tuple[int, int]],
     count: int,
     *,
@@ -220,7 +235,7 @@ def decode_codestream(
     Parameters
     ----------
     data
-        From SOC to EOC (ITU-T T.800, annex A).
+        From SOC to EOC (ITU-T T.800, annex A), also in pieces.
     sizes
         (rows, columns) that a component must come out with.
     count

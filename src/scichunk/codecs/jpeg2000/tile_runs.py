@@ -13,7 +13,6 @@ from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.tile_codestream import cut_size
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES
 from scichunk.core.manifest import Pieces
-from scichunk.core.staged import join_pieces
 
 __all__ = ["join_tiles", "run_bounds"]
 
@@ -32,8 +31,8 @@ def run_bounds(header: MainHeader, tiles: Sequence[int]) -> tuple[int, int, int,
 
 def join_tiles(
     header: MainHeader, first: int, area: tuple[int, int, int, int], codestreams: Sequence[Pieces]
-) -> memoryview | None:
-    """Write one codestream of tiles that keep their places on the reference grid, into a buffer of this thread.
+) -> list[bytes | memoryview] | None:
+    """Write one codestream, in pieces, of tiles that keep their places on the reference grid.
 
     Parameters
     ----------
@@ -46,40 +45,45 @@ def join_tiles(
 
     Returns
     -------
-    memoryview or None
+    list of bytes or memoryview, or None
         None where a tile is not plain: with segments of its own, or with tile-parts whose numbers or lengths do not add up. A decoder
         may take what is wrong in one of many tiles otherwise than in a single one.
     """
     size = header.size
     left = size.tile_x0 + first % size.across * size.tile_x
-    bodies = [pieces[3:-1] for pieces in codestreams]  # without SOC, SIZ and the rest of the main header, and EOC
-    main = SOC + cut_size(header, area, size.tile_x, left) + header.kept
-    joined = join_pieces([main, *(piece for body in bodies for piece in body), EOC])
-    at = len(main)
-    for number, body in enumerate(bodies):
-        stop = at + sum(len(piece) for piece in body)
-        if not _renumber_parts(joined[at:stop], number):
+    joined: list[bytes | memoryview] = [SOC + cut_size(header, area, size.tile_x, left) + header.kept]
+    for number, pieces in enumerate(codestreams):
+        parts = _renumber_parts(pieces[3:-1], number)  # without SOC, SIZ and the rest of the main header, and EOC
+        if parts is None:
             return None
-        at = stop
-    return joined
+        joined += parts
+    return [*joined, EOC]
 
 
-def _renumber_parts(parts: memoryview, number: int) -> bool:
-    """Give tile-parts another tile number, and say how many they are (A.4.2); False where they are not as they should be."""
-    at, starts = 0, list[int]()
-    while at < len(parts):
-        head = bytes(parts[at : at + SOT_BYTES + 2])
-        if len(head) < SOT_BYTES + 2 or head[:2] != _SOT or head[10] != len(starts):
-            return False
-        if not starts and head[SOT_BYTES:] != _SOD:
-            return False
-        starts.append(at)
-        at += max(int.from_bytes(head[6:10], "big"), SOT_BYTES + 2)
-    if at != len(parts) or not 1 <= len(starts) <= 255:
-        return False
-    for start in starts:
-        if parts[start + 11] not in {0, len(starts)}:
-            return False
-        parts[start + 4 : start + 6] = struct.pack(">H", number)
-        parts[start + 11] = len(starts)
-    return True
+def _renumber_parts(pieces: Pieces, number: int) -> list[bytes | memoryview] | None:
+    """Give tile-parts another tile number, and say how many they are (A.4.2); None where they are not as they should be."""
+    found: list[bytes | memoryview] = []
+    heads: list[tuple[int, bytes]] = []
+    left = 0
+    for i, piece in enumerate(pieces):
+        if not left:
+            head = bytes(piece[:SOT_BYTES])
+            if len(head) < SOT_BYTES or head[:2] != _SOT or head[10] != len(heads):
+                return None
+            behind = b"".join(bytes(part[:2]) for part in (piece[SOT_BYTES:], *pieces[i + 1 : i + 2]))
+            if not heads and behind[:2] != _SOD:
+                return None
+            left = int.from_bytes(head[6:10], "big")
+            heads.append((len(found), head))
+            found.append(b"")
+        if len(piece) > left:
+            return None
+        left -= len(piece)
+        found.append(piece[SOT_BYTES:] if heads[-1][0] == len(found) - 1 else piece)
+    if left or not 1 <= len(heads) <= 255:
+        return None
+    for place, head in heads:
+        if head[11] not in {0, len(heads)}:
+            return None
+        found[place] = head[:4] + struct.pack(">H", number) + head[6:11] + bytes([len(heads)])
+    return found
