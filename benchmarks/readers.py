@@ -144,5 +144,5 @@ READERS = {
     "tifffile": tifffile,
     "xarray-spatial": xarray_spatial,
     "virtual-tiff": virtual_tiff,
-    "scichunk, kernels loaded": scichunk,
+    "scichunk, nothing compiled": scichunk,
 }
