@@ -23,7 +23,7 @@ from scichunk.codecs.signatures import FIRST, LATER
 ROOT = Path(__file__).resolve().parents[2]
 CODECS = ROOT / "src/scichunk/codecs"
 MODULES = tuple(dict.fromkeys((*FIRST, *LATER)))
-WORDS = "h1 f f h L f1"
+WORDS = "h1r f f h L f1"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,10 +73,14 @@ def test_the_stamp_is_of_all_modules_that_kernels_are_made_from():
 def test_files_are_read_without_numba_once_kernels_are_compiled():
     program = """
 import sys, warnings
+from pathlib import Path
 import scichunk
 warnings.simplefilter("ignore")
 for file in sys.argv[1:]:
-    scichunk.open(file).load(scheduler="sync")
+    for content in (file, Path(file).read_bytes()):  # in memory that can be written, and that cannot
+        scichunk.open(content).load(scheduler="sync")
+        if ".vot" in file or "catalogue" in file or "_table" in file:
+            scichunk.read_table(content).compute(scheduler="sync")
 from scichunk.codecs.object_code import _modules
 assert {"rice", "hcompress", "text.cells", "text.votable_rows", "bands", "float_predictor"} <= _modules.keys(), _modules
 assert "numba" not in sys.modules
@@ -86,6 +90,26 @@ assert "numba" not in sys.modules
     ]
     env = os.environ | {"SCICHUNK_KERNEL_BYTES": "0"}
     subprocess.run([sys.executable, "-c", program, *map(str, files)], env=env, check=True, timeout=120)
+
+
+def test_the_process_that_compiles_goes_on_with_object_code(tmp_path):
+    program = """
+import numpy as np
+from scichunk.codecs import object_code, ways
+import scichunk
+scichunk.options.set(kernel_bytes=0).__enter__()
+ways.announce("fits image", 1)
+assert ways.find_kernels("plio").decode_plio.__class__ is object_code.ObjectKernel
+from scichunk.codecs import plio
+assert len(plio.decode_plio.overloads) == 1
+data, zero, status = np.frombuffer(bytes(9), np.uint8), np.zeros(1, np.int64), np.zeros(1, np.int64)
+for content in (data, data.copy()):
+    ways.find_kernels("plio").decode_plio(content, zero, zero + 9, zero, zero + 4, np.zeros(4, np.int32), status)
+    assert status[0] == 1
+assert len(plio.decode_plio.overloads) == 1  # nothing was compiled for memory of the other kind
+"""
+    env = os.environ | {"SCICHUNK_CACHE_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", program], env=env, check=True, timeout=120)
 
 
 def test_numbers_truth_values_and_tuples_come_back_as_numba_gives_them():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from typing import Any, Final
 
 import llvmlite.binding as llvm
@@ -15,7 +16,7 @@ from scichunk.codecs.object_files import IS_LINKED, ObjectHead, read_object, sig
 __all__ = ["TYPES", "emit_kernel", "is_current", "type_of"]
 
 TYPES: Final = {
-    "b": numba.uint8, "B": numba.uint8, "r": numba.uint16, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
+    "B": numba.uint8, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
     "i": numba.int64, "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
 }  # fmt: skip
 """Of the letters of :mod:`scichunk.codecs.signatures`."""
@@ -69,8 +70,9 @@ _COUNTING: Final = re.compile(r"^(define [^@\n]*@NRT_(?:in|de)cref\([^\n]*\{)\n.
 def type_of(letters: str) -> Any:
     """Numba's type for letters of :mod:`scichunk.codecs.signatures`."""
     kind, rest = TYPES[letters[0]], letters[1:]
-    layout = "A" if rest.endswith("a") else "C"
-    return numba.types.Array(kind, int(rest.rstrip("a")), layout, readonly=letters[0] in "br") if rest else kind
+    if not rest:
+        return kind
+    return numba.types.Array(kind, int(rest.rstrip("ar")), "A" if "a" in rest else "C", readonly="r" in rest)
 
 
 def _same_type(letters: str, found: Any) -> bool:
@@ -137,6 +139,9 @@ def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
     """
     from numba.core.datamodel.registry import default_manager
 
+    if sys.byteorder != "little":
+        msg = "single values are taken from the first bytes of a word"
+        raise NotImplementedError(msg)
     result = compiled.signature.return_type
     single = [] if result == numba.none else [result]
     returned = list(getattr(result, "types", single))  # a tuple has those of its values
@@ -161,7 +166,7 @@ def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
         if fields != _ARRAY:
             msg = f"numba's arrays have the fields {fields}"
             raise NotImplementedError(msg)
-        expected += ["i8*", "i8*", "i64", "i64", f"{word}*", *["i64"] * (2 * int(letters[1:].rstrip("a")))]
+        expected += ["i8*", "i8*", "i64", "i64", f"{word}*", *["i64"] * (2 * int(letters[1:].rstrip("ar")))]
     convention = compiled.target_context.call_conv.get_function_type(result, compiled.signature.args)
     if str(convention) != f"i32 ({', '.join(expected)})":
         msg = f"numba calls it as {convention}"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
+from scichunk.codecs.object_code import look_again
 from scichunk.codecs.signatures import FIRST
 
 __all__ = ["lock_path", "prepare_module", "sole_compiler"]
@@ -84,6 +85,7 @@ def prepare_module(name: str) -> bool:
                 if not mine:
                     return False
                 _numba.prepare(module, signatures)
+        look_again(name)
         _ready.add(name)
         return True
     finally:

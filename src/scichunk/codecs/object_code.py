@@ -26,10 +26,10 @@ import numpy as np
 from scichunk.codecs.object_files import ObjectHead, read_object, signatures_of
 from scichunk.codecs.signatures import FIRST, LATER
 
-__all__ = ["ObjectKernel", "ObjectModule", "objects_of"]
+__all__ = ["ObjectKernel", "ObjectModule", "look_again", "objects_of"]
 
 _DTYPES: Final = {
-    "b": "u1", "B": "u1", "r": "u2", "h": "i2", "H": "u2", "s": "i4", "u": "u4", "i": "i8", "U": "u8", "f": "f4", "d": "f8", "L": "?",
+    "B": "u1", "h": "i2", "H": "u2", "s": "i4", "u": "u4", "i": "i8", "U": "u8", "f": "f4", "d": "f8", "L": "?",
 }  # fmt: skip
 _RESULT_BYTES: Final = 64
 """A call hands over one block of words: what is returned, where an error is told, the arguments (``_emitting.py`` unpacks them)."""
@@ -67,10 +67,10 @@ class _Parameter(NamedTuple):
     @classmethod
     def from_letters(cls, letters: str) -> _Parameter:
         dtype = np.dtype(_DTYPES[letters[0]])
-        flags = _ALIGNED | (0 if letters[0] in "br" else _WRITEABLE) | (0 if letters.endswith("a") else _CONTIGUOUS)
+        flags = _ALIGNED | (0 if "r" in letters else _WRITEABLE) | (0 if "a" in letters else _CONTIGUOUS)
         bounds = np.iinfo(dtype) if dtype.kind in "iu" else None
         least, most = (int(bounds.min), int(bounds.max)) if bounds else (0, 0)
-        return cls(int(letters[1:].rstrip("a") or 0), dtype, flags, least, most)
+        return cls(int(letters[1:].rstrip("ar") or 0), dtype, flags, least, most)
 
     @property
     def form(self) -> str:
@@ -267,3 +267,9 @@ def objects_of(module: str, otherwise: Callable[[], ModuleType]) -> ModuleType |
         there = any(read_object(module, name, letters) for name in names for letters in signatures_of(module, name))
         _modules.setdefault(module, ObjectModule(module, otherwise) if there else None)
     return _modules[module]
+
+
+def look_again(module: str) -> None:
+    """Forget that there was no object code of a module: this process has compiled it."""
+    if _modules.get(module) is None:
+        _modules.pop(module, None)

@@ -93,14 +93,17 @@ def load_kernels(module: str) -> ModuleType:
 
 
 def _compiled(module: str) -> ModuleType | None:
-    return import_module(f"scichunk.codecs.{module}") if prepare_module(module) else None
+    if not prepare_module(module):
+        return None
+    # Object code takes what can be written and what cannot, for which numba would compile twice.
+    return objects_of(module, partial(_replace, module)) or import_module(f"scichunk.codecs.{module}")
 
 
 def _replace(module: str) -> ModuleType:
     """Return what serves for a kernel that there is no object code of."""
-    if module in _OTHERWISE_NUMBA:
+    if module in _OTHERWISE_NUMBA or (wants_kernels(_FAMILY[module]) and prepare_module(module)):
         return import_module(f"scichunk.codecs.{module}")
-    return (_compiled(module) if wants_kernels(_FAMILY[module]) else None) or _import_small(module)
+    return _import_small(module)
 
 
 def _import_small(module: str) -> ModuleType:
