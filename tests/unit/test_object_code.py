@@ -263,7 +263,7 @@ def test_a_change_of_sources_changes_the_stamp(tmp_path, monkeypatch):
     stamp_sources.cache_clear()
     try:
         one = stamp_sources()
-        (tmp_path / "rice_bits.py").write_text("x = 12\n")
+        (tmp_path / "instructions.py").write_text("x = 12\n")
         stamp_sources.cache_clear()
         assert len({before, one, stamp_sources()}) == 3
     finally:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy.typing as npt
 
 from scichunk.codecs._numba import inner_kernel, kernel
-from scichunk.codecs.rice_bits import line_of
+from scichunk.codecs.instructions import line_of
 
 __all__ = ["split_bands"]
 

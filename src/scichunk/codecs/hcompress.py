@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Int, inner_kernel, kernel
-from scichunk.codecs.rice_bits import as_image, load64
+from scichunk.codecs.instructions import as_image, load64
 
 __all__ = ["decode_hcompress"]
 

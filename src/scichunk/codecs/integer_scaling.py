@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import kernel
-from scichunk.codecs.rice_bits import swap_bytes
+from scichunk.codecs.instructions import swap_bytes
 
 __all__ = ["flip_bit", "scale_integers"]
 

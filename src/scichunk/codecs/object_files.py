@@ -39,7 +39,7 @@ _SUFFIX: Final = ".kernel"
 _LARGEST: Final = 1 << 24
 _CPU_LINES: Final = 30
 _HERE: Final = Path(__file__).resolve().parent
-_HELPERS: Final = ("_numba", "_emitting", "_linking", "rice_bits", "text.states")
+_HELPERS: Final = ("_numba", "_emitting", "_linking", "instructions", "text.states")
 """Modules whose code becomes part of kernels, beside those of the kernels."""
 _HARMLESS: Final = frozenset({"NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS", "NUMBA_THREADING_LAYER"})
 """Variables of numba that change no code."""

@@ -29,6 +29,11 @@ def undo_horizontal(rows: Array, out: Array) -> None:
     import imagecodecs
 
     kind = np.dtype(f"u{rows.dtype.itemsize}")
+    if rows.shape[2] == 1 and kind.itemsize <= 4 and rows.size:
+        ways.announce("horizontal predictor", rows.nbytes)
+        kernels = ways.find_kernels("differences")
+        if kernels is not None and kernels.undo_differences(rows.view(kind), out.view(kind)):
+            return
     imagecodecs.delta_decode(rows.view(kind), axis=1, out=out.view(kind))
 
 

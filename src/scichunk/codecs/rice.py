@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Int, inner_kernel, kernel
-from scichunk.codecs.rice_bits import leading_zeros, load64, sum_differences
+from scichunk.codecs.instructions import leading_zeros, load64, sum_differences
 
 __all__ = ["decode_rice"]
 

@@ -28,6 +28,7 @@ FIRST: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "plio": {"decode_plio": (f"{_TILES} i1 s1 i1",)},
     "hcompress": {"decode_hcompress": (f"{_TILES} i1 i1 B1r i1 i1 B1 B1 U1 s1 i1",)},
     "quantize": {},
+    "differences": {"undo_differences": ("B3ar B3a", "H3ar H3a", "u3ar u3a")},
     "bands": {"split_bands": ("B3ar B3a", "H3ar H3a")},
     "float_predictor": {"undo_predictor": ("B2r u1 u1 u3a", "B2r U1 U1 U3a")},
 }

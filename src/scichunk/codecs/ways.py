@@ -24,6 +24,7 @@ FAMILIES: Final = {
     "binary": ("text.base64", "text.votable_rows"),
     "fits table": ("text.fits_columns",),
     "float predictor": ("float_predictor",),
+    "horizontal predictor": ("differences",),
     "interleaved": ("bands",),
     "fits image": ("rice", "plio", "hcompress", "quantize"),
     "scaling": ("integer_scaling",),
@@ -36,6 +37,7 @@ _SHARE: Final = {
     "binary": 8,
     "fits table": 16,
     "float predictor": 350,
+    "horizontal predictor": 2000,
     "interleaved": 500,
     "fits image": 1,
     "scaling": 128,
@@ -54,7 +56,9 @@ _CALL_BYTES: Final = {"tabledata": 1 << 16, "binary": 1 << 17, "fits table": 1 <
 """What a call takes beside its bytes: 1 to 2 ms, of the 0.5 s that kernels take to load; in the others a call is nothing."""
 
 _FAMILY: Final = {module: family for family, modules in FAMILIES.items() for module in modules}
-_OTHERWISE_NUMBA: Final = frozenset({"float_predictor", "bands", "integer_scaling", "jpeg2000.packet_headers"})
+_OTHERWISE_NUMBA: Final = frozenset(
+    {"float_predictor", "differences", "bands", "integer_scaling", "jpeg2000.packet_headers"}
+)
 """Modules without another of the same functions: who calls them has a way of its own."""
 _announced = dict.fromkeys(FAMILIES, 0)
 

@@ -98,4 +98,30 @@ def bands(rng: random.Random, memory: Memory) -> int:
     return 2
 
 
-ALL = {f.__name__: f for f in (packets, predictor, bands)}
+def differences(rng: random.Random, memory: Memory) -> int:
+    from scichunk.codecs import differences as kernels
+
+    size, height, width = rng.choice((1, 2, 4)), rng.randrange(4), rng.choice((rng.randrange(70), rng.randrange(600)))
+    n = height * width
+    raw = np.frombuffer(rng.randbytes(n * size), f"u{size}").reshape(height, width, 1)
+    data = memory.bytes(raw.tobytes()).view(f"u{size}").reshape(raw.shape)
+    out = memory.empty(n, f"u{size}").reshape(raw.shape)
+    if rng.random() < 0.2:
+        data, raw, out = data[::-1], raw[::-1], out[::-1]
+    if not kernels.undo_differences(data, out) or not np.array_equal(out, raw.cumsum(1, dtype=raw.dtype)):
+        raise AssertionError(f"{size} bytes, shape {raw.shape}")
+    if height > 1 and width > 2:
+        for other in (
+            data[:, ::2],
+            data[:, ::-1],
+            data.transpose(1, 0, 2),
+            data[1:],
+            data[:, 1:],
+            data.repeat(2, axis=2),
+        ):
+            if kernels.undo_differences(other, out) and other.shape != out.shape:
+                raise AssertionError(f"shapes {other.shape} and {out.shape}")
+    return 2
+
+
+ALL = {f.__name__: f for f in (packets, predictor, bands, differences)}

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs._numba import Flag, Int, inner_kernel, kernel
-from scichunk.codecs.rice_bits import leading_zeros
+from scichunk.codecs.instructions import leading_zeros
 from scichunk.codecs.text.states import EMPTY, OTHER, VALUE
 
 __all__ = ["parse_booleans", "parse_floats", "parse_integers"]

@@ -71,5 +71,5 @@ SPEC: Final = FormatSpec(
     magic=(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     mime_types=("image/tiff", "image/geotiff"),
     yields_to=("rasterio",),
-    kernels=("float predictor", "interleaved"),
+    kernels=("float predictor", "horizontal predictor", "interleaved"),
 )

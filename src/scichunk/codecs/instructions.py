@@ -1,4 +1,4 @@
-"""Machine instructions for the numba kernels: of single words, and running sums in vectors."""
+"""Machine instructions for the numba kernels: of single words, running sums in vectors, and views of arrays."""
 
 from __future__ import annotations
 
@@ -10,9 +10,20 @@ from numba.np import arrayobj
 
 from scichunk.codecs._numba import intrinsic
 
-__all__ = ["as_image", "leading_zeros", "line_of", "load64", "sum_differences", "swap_bytes"]
+__all__ = [
+    "as_image",
+    "count_lanes",
+    "leading_zeros",
+    "line_of",
+    "load64",
+    "sum_differences",
+    "sum_lanes",
+    "swap_bytes",
+]
 
 _VECTOR_WORDS: Final = 16
+_LANE_BYTES: Final = 32
+"""Of a vector whose values are summed: with 16, among which one instruction moves values, it takes a quarter more."""
 
 
 @intrinsic
@@ -113,3 +124,45 @@ def sum_differences(_typing: Any, codes: Any, at: Any, before: Any) -> Any:
 
     good = at == types.int64 and before == types.int32 and codes.dtype == types.int32
     return (types.int32(codes, at, before), generate) if good else None
+
+
+@intrinsic
+def count_lanes(_typing: Any, values: Any) -> Any:
+    """How many values :func:`sum_lanes` takes."""
+
+    def generate(_context: Any, _builder: Any, signature: Any, _arguments: Any) -> Any:
+        return ir.Constant(ir.IntType(64), _LANE_BYTES * 8 // signature.args[0].dtype.bitwidth)
+
+    return types.int64(values), generate
+
+
+@intrinsic
+def sum_lanes(_typing: Any, source: Any, at: Any, target: Any, before: Any) -> Any:
+    """Put running sums of the values of a vector, and of what is before it, from one contiguous array to another; returns the last.
+
+    The caller has checked that the values are there.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        arrays = [context.make_array(signature.args[i])(context, builder, arguments[i]) for i in (0, 2)]
+        size = signature.args[0].dtype.bitwidth
+        word, lanes = ir.IntType(size), _LANE_BYTES * 8 // size
+        vector = ir.VectorType(word, lanes)
+        none = ir.Constant(vector, [0] * lanes)
+        places = [builder.bitcast(builder.gep(a.data, [arguments[1]]), vector.as_pointer()) for a in arrays]
+        found = builder.load(places[0], align=size // 8)
+        shift = 1
+        while shift < lanes:  # each lane gets what the lane ``shift`` before it has
+            moved = [lanes + i - shift if i >= shift else i for i in range(lanes)]
+            found = builder.add(
+                found, builder.shuffle_vector(none, found, ir.Constant(ir.VectorType(ir.IntType(32), lanes), moved))
+            )
+            shift *= 2
+        first = builder.insert_element(none, arguments[3], ir.Constant(ir.IntType(32), 0))
+        everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+        builder.store(builder.add(found, builder.shuffle_vector(first, first, everywhere)), places[1], align=size // 8)
+        # Not from what is stored: the next vector then waits for one addition alone.
+        return builder.add(arguments[3], builder.extract_element(found, ir.Constant(ir.IntType(32), lanes - 1)))
+
+    good = at == types.int64 and before == source.dtype == target.dtype
+    return (source.dtype(source, at, target, before), generate) if good else None
