@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import scichunk
+from scichunk.codecs import ways
 from scichunk.codecs.predictors import undo_horizontal
 
 
@@ -30,6 +31,10 @@ def test_sums_of_any_values(kernel_bytes, shape, kind, skipped, step, by_bands, 
     word = np.dtype(f"u{dtype.itemsize}")
     with scichunk.options.set(kernel_bytes=kernel_bytes):
         undo_horizontal(stored, out)
+        if kernel_bytes == 0 and samples == 1 and dtype.itemsize <= 4:
+            again = np.zeros(shape, word)
+            assert ways.find_kernels("differences").undo_differences(stored.view(word), again)
+            np.testing.assert_array_equal(again, out.view(word))
     np.testing.assert_array_equal(out.view(word), stored.view(word).cumsum(axis=1, dtype=word))
     border = big.copy()
     border[:, 1:-1, 2:-1] = 7

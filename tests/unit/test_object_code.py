@@ -1,6 +1,8 @@
 """Kernels as object code: called without numba, and only where the code is whole, of these sources and for these arguments."""
 
 import ast
+import dataclasses
+import hashlib
 import importlib
 import json
 import os
@@ -24,6 +26,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CODECS = ROOT / "src/scichunk/codecs"
 MODULES = tuple(dict.fromkeys((*FIRST, *LATER)))
 WORDS = "h1r f f h L f1"
+
+
+pytestmark = pytest.mark.skipif(not object_files.HAS_OBJECTS, reason="there is no object code on this system")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -188,42 +193,184 @@ def own_folder(tmp_path, monkeypatch):
     """A folder with the object code of one kernel, which is the only one that is looked at."""
     head, code = read_object("integer_scaling", "scale_integers", WORDS)
     monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path / "cache"))
-    object_files._holds_objects.cache_clear()
     assert write_object("integer_scaling", "scale_integers", head, code)
     assert read_object("integer_scaling", "scale_integers", WORDS) == (head, code)
     yield tmp_path / "cache"
-    object_files._holds_objects.cache_clear()
+
+
+def signed(first, line, code):
+    """A file whose digest is right, whatever is in it."""
+    rest = line + b"\n" + code
+    return b"\n".join((first, hashlib.sha256(rest).hexdigest().encode(), rest))
 
 
 def damages(content):
-    first, line, code = content.split(b"\n", 2)
+    first, _, line, code = content.split(b"\n", 3)
     head = json.loads(line)
     yield b""
     yield b"nonsense"
     yield content[:-1]
     yield content[: len(first) + 20]
-    yield content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]
-    for changed in ({"stamp": "0" * 32}, {"arguments": "i"}, {"digest": "0"}, {"more": 1}):
-        yield b"\n".join((first, json.dumps(head | changed).encode(), code))
-    yield b"\n".join((b"scichunk object code 0", line, code))
-    yield b"\n".join((first, b"[]", code))
+    for at in (len(first) + 5, content.index(b'"start": ') + 9, content.index(b'"returns": "') + 12, len(content) - 9):
+        yield content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+    for changed in (
+        {"stamp": "0" * 32},
+        {"arguments": "i"},
+        {"machine": "0"},
+        {"linked": not head["linked"]},
+        {"more": 1},
+    ):
+        yield signed(first, json.dumps(head | changed).encode(), code)
+    yield signed(b"scichunk object code 0", line, code)
+    yield signed(first, b"[]", code)
 
 
 def test_damaged_object_code_is_none(own_folder):
     (file,) = own_folder.iterdir()
     content = file.read_bytes()
-    kinds = list(damages(content))
-    for changed in kinds:
+    assert signed(*content.split(b"\n", 3)[::2], content.split(b"\n", 3)[3]) == content
+    for changed in damages(content):
         file.write_bytes(changed)
         assert read_object("integer_scaling", "scale_integers", WORDS) is None, changed[:200]
     file.write_bytes(content)
     assert read_object("integer_scaling", "scale_integers", WORDS) is not None
 
 
+@pytest.mark.skipif(not object_files.IS_LINKED, reason="code is linked on Linux with x86-64 alone")
+@pytest.mark.parametrize("start", [-1, 1 << 40])
+def test_code_that_begins_outside_of_itself_is_none(own_folder, monkeypatch, start):
+    head, code = read_object("integer_scaling", "scale_integers", WORDS)
+    assert write_object("integer_scaling", "scale_integers", dataclasses.replace(head, start=start), code)
+    assert fresh("integer_scaling", lambda: SimpleNamespace(scale_integers="another")).scale_integers == "another"
+
+
+def test_others_can_read_what_one_user_has_compiled(own_folder):
+    (file,) = own_folder.iterdir()
+    plain = own_folder / "plain"
+    plain.write_text("")
+    assert file.stat().st_mode == plain.stat().st_mode
+
+
+def test_what_finds_no_place_is_kept_in_the_process(tmp_path, monkeypatch):
+    head, code = read_object("integer_scaling", "scale_integers", WORDS)
+    monkeypatch.setattr(object_files, "object_folders", lambda: iter([Path("/dev/null/folder")]))
+    monkeypatch.setattr(object_files, "_unkept", {})
+    assert read_object("integer_scaling", "scale_integers", WORDS) is None
+    assert not write_object("integer_scaling", "scale_integers", head, code)
+    assert read_object("integer_scaling", "scale_integers", WORDS) == (head, code)
+
+
+COMPETE = """
+import sys, time
+import numpy as np
+import scichunk
+from scichunk.codecs import _numba, ways
+scichunk.options.set(kernel_bytes=1 << 16).__enter__()
+ways.announce("fits image", 8)
+assert ways.find_kernels("plio") is None  # nothing is compiled yet
+prepared = []
+prepare = _numba.prepare
+_numba.prepare = lambda *arguments: prepared.append(1) or prepare(*arguments)
+print("ready", flush=True)
+sys.stdin.readline()
+ways.announce("fits image", 1 << 17)
+end = time.monotonic() + 100
+while ways.find_kernels("plio") is None and time.monotonic() < end:
+    time.sleep(0.02)
+print(len(prepared), ways.find_kernels("plio").__class__.__name__)
+"""
+
+
+@pytest.mark.skipif(not object_files.HAS_OBJECTS, reason="there is no object code on this system")
+def test_of_several_processes_one_compiles(tmp_path):
+    env = os.environ | {"SCICHUNK_CACHE_DIR": str(tmp_path)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": env}
+    processes = [subprocess.Popen([sys.executable, "-c", COMPETE], **pipes) for _ in range(3)]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        found = sorted(process.communicate(timeout=120)[0] for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert found == ["0 ObjectModule\n", "0 ObjectModule\n", "1 ObjectModule\n"]
+
+
+def test_what_there_is_no_object_code_of_does_not_load_numba_early():
+    program = """
+import sys
+import numpy as np
+from scichunk.codecs.object_files import read_object
+from scichunk.codecs import object_code, object_files, ways
+from scichunk.codecs.interleaved import place_bands
+from scichunk.codecs.predictors import undo_float, undo_horizontal
+from scichunk.codecs.scaling import choose_scaling
+kept = object_files.read_object
+def read(module, kernel, letters):  # one list of types of each kernel
+    return kept(module, kernel, letters) if letters == object_files.signatures_of(module, kernel)[-1] else None
+object_files.read_object = object_code.read_object = read
+for family in ("scaling", "interleaved", "horizontal predictor", "float predictor"):
+    ways.announce(family, 1 << 24)
+for bitpix, kind in ((8, "u1"), (16, ">i2"), (32, ">i4"), (64, ">i8")):
+    for scale, zero in ((0.5, 3), (1, {8: -128}.get(bitpix, 2.0 ** (bitpix - 1)))):
+        scaling = choose_scaling(bitpix, scale, zero, None)
+        stored = np.arange(100).astype(kind)
+        out = np.zeros(100, scaling.dtype)
+        scaling.apply(stored, out)
+        assert (out == stored.astype(float) * scale + zero).all(), (bitpix, scale)
+for kind in ("u1", "u2", "u4"):
+    values = np.arange(60).astype(kind).reshape(2, 30, 1)
+    out = np.zeros_like(values)
+    undo_horizontal(values, out)
+    assert (out == values.cumsum(1, dtype=kind)).all()
+for kind in ("u1", "u2"):
+    pixels = np.arange(60).astype(kind).reshape(4, 5, 3)
+    out = np.zeros((3, 4, 5), kind)
+    place_bands(pixels, out)
+    assert (out == pixels.transpose(2, 0, 1)).all()
+pixels = np.zeros(121, "u1")[1:].view("u2").reshape(4, 5, 3)  # not aligned
+place_bands(pixels, np.zeros((3, 4, 5), "u2"))
+for kind in ("f4", "f8"):
+    undo_float(np.zeros((3, 8 * int(kind[1])), "u1"), np.zeros((3, 8, 1), kind))
+assert "numba" not in sys.modules
+assert object_code._modules["integer_scaling"] and object_code._modules["bands"]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_many_threads_look_again_and_find():
+    """Compiling makes the process look again while others ask."""
+    wrong, stop = [], threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                if objects_of("plio", lambda: None) is None:
+                    wrong.append("nothing")
+                objects_of("plio", lambda: None).decode_plio
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for _ in range(200):
+        object_code.look_again("plio")
+        object_code._modules.pop("plio", None)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
 def test_object_code_of_another_processor_is_none(own_folder, monkeypatch):
     found = dict(list_objects("integer_scaling"))
     assert found[f"integer_scaling.scale_integers ({WORDS})"] == ""
-    monkeypatch.setattr(object_files, "_machine", lambda: 1)
+    monkeypatch.setattr(object_files, "machine_key", lambda: "0" * 64)
     assert set(dict(list_objects("integer_scaling")).values()) == {None}
 
 
@@ -239,7 +386,7 @@ def test_code_for_any_processor_is_of_all_of_them(monkeypatch):
         for processor in ("one", "another"):
             monkeypatch.setattr(object_files, "_linux_processor", lambda processor=processor: [processor])
             monkeypatch.setattr(object_files, "_any_processor", lambda processor=processor: [processor])
-            found.add(object_files._machine.__wrapped__())
+            found.add(object_files.machine_key.__wrapped__())
         assert (len(found) == 1) == shared, given
 
 
@@ -247,10 +394,10 @@ def test_settings_of_numba_that_change_code_are_told_apart(monkeypatch):
     found = set()
     for name, value in (("NUMBA_OPT", "3"), ("NUMBA_OPT", "1"), ("NUMBA_BOUNDSCHECK", "1")):
         monkeypatch.setenv(name, value)
-        found.add(object_files._machine.__wrapped__())
+        found.add(object_files.machine_key.__wrapped__())
     assert len(found) == 3
     monkeypatch.setenv("NUMBA_NUM_THREADS", "3")
-    assert object_files._machine.__wrapped__() in found
+    assert object_files.machine_key.__wrapped__() in found
 
 
 def test_a_change_of_sources_changes_the_stamp(tmp_path, monkeypatch):
@@ -282,17 +429,15 @@ def test_a_folder_that_cannot_be_made_is_not_the_only_one(tmp_path, monkeypatch)
 
 def test_without_object_code_there_is_no_module_of_it(tmp_path, monkeypatch):
     monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path))
-    object_files._holds_objects.cache_clear()
     monkeypatch.setattr(object_code, "_modules", {})
     assert objects_of("rice", lambda: None) is None
-    object_files._holds_objects.cache_clear()
 
 
 def test_many_threads_load_and_call_at_once():
     module = fresh("bands")
     pixels = np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
     want = pixels.transpose(2, 0, 1)
-    barrier, wrong = threading.Barrier(12), []
+    barrier, wrong, done = threading.Barrier(12), [], []
 
     def work():
         barrier.wait()
@@ -301,6 +446,7 @@ def test_many_threads_load_and_call_at_once():
             module.split_bands(pixels, out)
             if not np.array_equal(out, want):
                 wrong.append(out)
+        done.append(1)
 
     threads = [threading.Thread(target=work) for _ in range(12)]
     for thread in threads:
@@ -308,6 +454,7 @@ def test_many_threads_load_and_call_at_once():
     for thread in threads:
         thread.join()
     assert not wrong
+    assert len(done) == 12
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")

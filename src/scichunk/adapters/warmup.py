@@ -94,7 +94,7 @@ def describe_surroundings() -> tuple[list[str], bool]:
     """
     import scichunk
     from scichunk.adapters.checks import check_surroundings
-    from scichunk.codecs import compiling
+    from scichunk.codecs import compiling, object_files
 
     lines = [
         f"scichunk {scichunk.__version__}, Python {platform.python_version()}, {platform.platform()}",
@@ -104,6 +104,8 @@ def describe_surroundings() -> tuple[list[str], bool]:
     writable = bool(folders) and all(_is_writable(folder) for folder in folders)
     states = {folder: "writable" if _is_writable(folder) else "NOT writable" for folder in sorted(folders)}
     lines += [f"compiled code: {folder} ({state})" for folder, state in states.items()]
+    if object_files.HAS_OBJECTS:
+        lines.append(f"as it is loaded: {object_files.writable_folder() or 'nowhere: no folder can be written'}")
     if not folders:
         lines.append("compiled code: no folder can be written; each process compiles anew. Set SCICHUNK_CACHE_DIR.")
     named = [n for n in ("SCICHUNK_CACHE_DIR", "NUMBA_CACHE_DIR", "NUMBA_CPU_NAME") if os.environ.get(n)]

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
+import llvmlite
 import llvmlite.binding as llvm
 import numba
 
 from scichunk.codecs._linking import link
-from scichunk.codecs.object_files import IS_LINKED, ObjectHead, read_object, signatures_of, stamp_sources, write_object
+from scichunk.codecs.object_code import look_again
+from scichunk.codecs.object_files import (
+    HAS_OBJECTS,
+    IS_LINKED,
+    ObjectHead,
+    machine_key,
+    read_object,
+    signatures_of,
+    stamp_sources,
+    write_object,
+)  # fmt: skip
 
 __all__ = ["TYPES", "emit_kernel", "is_current", "type_of"]
 
@@ -56,6 +66,9 @@ end:
 }
 """
 """What LLVM calls to fill memory: nothing outside of the code is called."""
+_TEXTS: Final = re.compile('c"[^"]*"')
+_EXCEPTION: Final = ".const.picklebuf"
+_COMPILER: Final = f"numba {numba.__version__}, llvmlite {llvmlite.__version__}"
 _FILLS: Final = "@llvm.memset."
 _FILLER: Final = "memset"
 _INSTRUCTIONS: Final = re.compile(
@@ -102,7 +115,10 @@ def _names(function: Any) -> tuple[str, str]:
 def is_current(function: Any, arguments: tuple[Any, ...]) -> bool:
     """Whether there is object code, or none is wanted, of a Python function for some argument types."""
     listed = _listed_arguments(*_names(function), arguments)
-    return listed is None or read_object(*_names(function), listed) is not None
+    if listed is None or not HAS_OBJECTS:
+        return True
+    found = read_object(*_names(function), listed)
+    return found is not None and found[0].compiler == _COMPILER
 
 
 def emit_kernel(function: Any, compiled: Any) -> None:
@@ -117,7 +133,7 @@ def emit_kernel(function: Any, compiled: Any) -> None:
     """
     module, name = _names(function)
     arguments = _listed_arguments(module, name, compiled.signature.args)
-    if arguments is None:
+    if arguments is None or not HAS_OBJECTS:
         return
     symbol, code, returns, reason, start = f"scichunk.{module}.{name}.{arguments}".replace(" ", "."), b"", "", "", 0
     try:
@@ -127,9 +143,9 @@ def emit_kernel(function: Any, compiled: Any) -> None:
             code, start = link(code, symbol)
     except Exception as error:  # noqa: BLE001  # numba and LLVM change; the kernel itself is there, and numba's cache keeps it
         code, reason = b"", f"{type(error).__name__}: {error}"
-    digest = hashlib.sha256(code).hexdigest()
-    head = ObjectHead(symbol, arguments, returns, stamp_sources(), digest, IS_LINKED, start, reason)
+    head = ObjectHead(symbol, arguments, returns, stamp_sources(), _COMPILER, machine_key(), IS_LINKED, start, reason)
     write_object(module, name, head, code)
+    look_again(module)
 
 
 def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
@@ -139,13 +155,13 @@ def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
     """
     from numba.core.datamodel.registry import default_manager
 
-    if sys.byteorder != "little":
-        msg = "single values are taken from the first bytes of a word"
-        raise NotImplementedError(msg)
     result = compiled.signature.return_type
     single = [] if result == numba.none else [result]
     returned = list(getattr(result, "types", single))  # a tuple has those of its values
     returns = "".join({numba.int64: "i", numba.boolean: "L"}[kind] for kind in returned)
+    if len(returns) > _RESULT_WORDS:
+        msg = f"it returns {len(returns)} values"
+        raise NotImplementedError(msg)
     words = ["i64" if letter == "i" else "i8" for letter in returns]
     if not words:
         first = "i8**"
@@ -194,6 +210,9 @@ def _entry(symbol: str, function: str, types: list[str]) -> str:
 def _emit(compiled: Any, entry: str, symbol: str) -> bytes:
     """Object code of a function, of the one that it calls, and of all that that one calls."""
     library = compiled.library
+    if library.has_dynamic_globals or compiled.lifted:
+        msg = "it has addresses of this process"
+        raise NotImplementedError(msg)
     triple, processor, features = library.codegen.magic_tuple()  # what numba compiles for
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=processor, features=features, opt=3, reloc="pic", codemodel="small"
@@ -210,10 +229,19 @@ def _emit(compiled: Any, entry: str, symbol: str) -> bytes:
         for value in (*module.functions, *module.global_variables)
         if value.is_declaration and not _INSTRUCTIONS.fullmatch(value.name)
     }
+    missing |= set(_addresses(module))
     if missing:
         msg = f"it calls {', '.join(sorted(missing))}"
         raise NotImplementedError(msg)
     return bytes(machine.emit_object(module))
+
+
+def _addresses(module: Any) -> Iterator[str]:
+    """Constants that hold addresses, but for descriptions of exceptions, which nobody looks at here."""
+    for value in module.global_variables:
+        _, _, content = str(value).partition("=")
+        if "@" in _TEXTS.sub("", content) and not value.name.startswith(_EXCEPTION):
+            yield value.name
 
 
 def _drop_unused(module: Any, machine: Any) -> None:

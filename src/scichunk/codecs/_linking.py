@@ -20,6 +20,7 @@ _ALIGNMENT: Final = 64
 """Of sections: the largest vectors are as long."""
 _MACHINE: Final = 62
 _PROGBITS, _SYMBOLS, _WITH_ADDENDS = 1, 2, 4
+_OTHER_RELOCATIONS: Final = frozenset({9, 0x40000014})
 _WRITTEN, _ALLOCATED = 1, 2
 _DISTANCES: Final = frozenset({2, 4})
 """R_X86_64_PC32 and R_X86_64_PLT32."""
@@ -36,6 +37,7 @@ class _Section:
     content: bytes
     link: int
     info: int
+    alignment: int
 
 
 def link(file: bytes, symbol: str) -> tuple[bytes, int]:
@@ -64,13 +66,20 @@ def link(file: bytes, symbol: str) -> tuple[bytes, int]:
     places, image = dict[int, int](), bytearray()
     for number, section in enumerate(sections):
         if section.flags & _ALLOCATED and section.name not in _IGNORED and section.content:
-            if section.kind != _PROGBITS or (section.flags & _WRITTEN and section.name != _EXCEPTIONS):
+            if (
+                section.alignment > _ALIGNMENT
+                or section.kind != _PROGBITS
+                or (section.flags & _WRITTEN and section.name != _EXCEPTIONS)
+            ):
                 msg = f"section {section.name!r} of kind {section.kind} with the flags {section.flags}"
                 raise NotImplementedError(msg)
             image += bytes(-len(image) % _ALIGNMENT)
             places[number] = len(image)
             image += section.content
     for section in sections:
+        if section.kind in _OTHER_RELOCATIONS and section.info in places:
+            msg = f"relocations of kind {section.kind}"
+            raise NotImplementedError(msg)
         if section.kind == _WITH_ADDENDS and section.info in places:
             _relocate(image, section, sections, places)
     return bytes(image), _find_function(sections, places, symbol.encode())
@@ -84,8 +93,8 @@ def _read_sections(file: bytes) -> list[_Section]:
     found = [_SECTION.unpack_from(file, table + i * size) for i in range(count)]
     texts = file[found[names][4] : found[names][4] + found[names][5]]
     return [
-        _Section(_text_at(texts, name), kind, flags, file[at : at + length], link, info)
-        for name, kind, flags, _, at, length, link, info, _, _ in found
+        _Section(_text_at(texts, name), kind, flags, file[at : at + length], link, info, alignment)
+        for name, kind, flags, _, at, length, link, info, alignment, _ in found
     ]
 
 

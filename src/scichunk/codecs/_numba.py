@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final, TypeVar, cast
 
 import numba
-from numba.core.caching import FunctionCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.extending import intrinsic as numba_intrinsic
 
 from scichunk.codecs import _emitting
+from scichunk.codecs.object_files import stamp_sources
 from scichunk.errors import PerformanceWarning
 from scichunk.warned import warn_caller
 
@@ -27,9 +28,7 @@ __all__ = [
     "inlined",
     "inner_kernel",
     "intrinsic",
-    "is_warm",
     "kernel",
-    "kernels_of",
     "prepare",
 ]
 
@@ -61,6 +60,12 @@ class _LenientCache(FunctionCache):  # type: ignore[misc]  # numba has no types
 
     Object code is made of what was compiled just now, so what lies here without it is compiled again.
     """
+
+    def __init__(self, py_func: Any) -> None:
+        super().__init__(py_func)
+        # Numba's stamp is of the function's own file; functions of others become part of it.
+        stamp = (self._impl.locator.get_source_stamp(), stamp_sources())
+        self._cache_file = IndexDataCacheFile(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         if not _emitting.is_current(self._py_func, getattr(sig, "args", sig)) and os.access(self._cache_path, os.W_OK):
@@ -156,11 +161,6 @@ def intrinsic(function: Callable[..., Any]) -> Callable[..., Any]:
     return cast("Callable[..., Any]", numba_intrinsic(function))
 
 
-def kernels_of(module: ModuleType, names: Iterable[str]) -> Iterator[Any]:
-    """Kernels of a module by name."""
-    return (getattr(module, name) for name in names)
-
-
 def folder_of(module: ModuleType) -> Path | None:
     """Where the compiled code of a module is kept; None: nowhere."""
     found = (value.stats.cache_path for value in vars(module).values() if hasattr(value, "py_func"))
@@ -172,14 +172,3 @@ def prepare(module: ModuleType, signatures: dict[str, tuple[str, ...]]) -> None:
     for name, texts in signatures.items():
         for text in texts:
             getattr(module, name).compile(tuple(map(_emitting.type_of, text.split())))
-
-
-def is_warm(function: Any) -> bool:
-    """Whether the cache knows a kernel, for whichever types and processor."""
-    place, code = function.stats.cache_path, function.py_func.__code__
-    if place is None:
-        return False
-    stem = f"{Path(code.co_filename).stem}.{function.py_func.__qualname__}-{code.co_firstlineno}."
-    return any(
-        file.name.startswith(stem) and file.suffix == ".nbi" for file in Path(place).glob(f"*{code.co_firstlineno}*")
-    )

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from scichunk.codecs.object_code import look_again
+from scichunk.codecs.object_files import list_objects
 from scichunk.codecs.signatures import FIRST
 
 __all__ = ["lock_path", "prepare_module", "sole_compiler"]
@@ -67,6 +68,13 @@ def sole_compiler(folder: Path | None, *, wait: bool = False) -> Iterator[bool]:
             os.close(handle)
 
 
+def _has_objects(module: str) -> bool:
+    """Whether there is object code of all that is compiled first."""
+    names = [f"{module}.{name} ({letters})" for name, kinds in FIRST.get(module, {}).items() for letters in kinds]
+    found = dict(list_objects(module)) if names else {}
+    return bool(names) and all(found[name] == "" for name in names)
+
+
 def prepare_module(name: str) -> bool:
     """Load the kernels of a module, or compile them; False if another thread or process compiles at this moment."""
     if name in _ready:
@@ -74,17 +82,15 @@ def prepare_module(name: str) -> bool:
     if not _preparing.acquire(blocking=False):
         return False
     try:
-        from scichunk.codecs import _numba
+        if not _has_objects(name):
+            from scichunk.codecs import _numba
 
-        module = import_module(f"scichunk.codecs.{name}")
-        signatures = FIRST.get(name, {})
-        if all(map(_numba.is_warm, _numba.kernels_of(module, signatures))):
-            _numba.prepare(module, signatures)
-        else:
+            module = import_module(f"scichunk.codecs.{name}")
             with sole_compiler(_numba.folder_of(module)) as mine:
                 if not mine:
                     return False
-                _numba.prepare(module, signatures)
+                if not _has_objects(name):  # the process before may have compiled them
+                    _numba.prepare(module, FIRST.get(name, {}))
         look_again(name)
         _ready.add(name)
         return True

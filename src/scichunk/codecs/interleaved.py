@@ -29,7 +29,7 @@ def place_bands(pixels: Array, out: Array) -> None:
         ways.announce("interleaved", pixels.nbytes)
         kernels = ways.find_kernels("bands")
         word = "u1" if pixels.itemsize == 1 else "u2"
-        if kernels is not None and kernels.split_bands(pixels.view(word), out.view(word)):
+        if kernels is not None and kernels.split_bands(pixels.view(word), out.view(word)) is True:
             return
     # Band by band is faster than one transposed copy.
     for band in range(out.shape[0]):

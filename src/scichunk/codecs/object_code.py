@@ -9,7 +9,6 @@ counted. ctypes releases the GIL.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import mmap
 import operator
@@ -23,8 +22,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
-from scichunk.codecs.object_files import ObjectHead, read_object, signatures_of
-from scichunk.codecs.signatures import FIRST, LATER
+from scichunk.codecs.object_files import ObjectHead, list_objects, read_object, signatures_of
 
 __all__ = ["ObjectKernel", "ObjectModule", "look_again", "objects_of"]
 
@@ -106,7 +104,7 @@ class _Variant:
         self._result = struct.Struct(head.returns.replace("i", "q").replace("L", "?")).unpack_from
 
     def call(self, arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        """Call it and return what it returns; None if the arguments are of other types, or an exception was raised."""
+        """Call it and return what it returns; None if the arguments are of other types."""
         packed: list[Any] = []
         for value, parameter in zip(arguments, self._parameters, strict=True):
             ndim, dtype, flags, _, _ = parameter
@@ -127,7 +125,11 @@ class _Variant:
                 packed.append(single)
         block = self._block()
         self._pack(block, _RESULT_BYTES + _ERROR_BYTES, *packed)
-        return self._result(block) if self._function(block) in _DONE else None
+        status = self._function(block)
+        if status not in _DONE:  # not to be called again, on what it has changed
+            msg = f"a kernel raised an exception: status {status}"
+            raise RuntimeError(msg)
+        return self._result(block)
 
 
 @cache
@@ -151,7 +153,11 @@ def _link_object(head: ObjectHead, code: bytes) -> int:
     engine = _engine()
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
-    return int(engine.get_function_address(head.symbol))
+    address = int(engine.get_function_address(head.symbol))
+    if not address:
+        msg = f"there is no {head.symbol}"
+        raise ValueError(msg)
+    return address
 
 
 _images: list[mmap.mmap] = []
@@ -160,6 +166,9 @@ _images: list[mmap.mmap] = []
 
 def _copy_image(head: ObjectHead, code: bytes) -> int:
     """Copy an image to memory that can be called and not written; returns where its function lies."""
+    if not 0 <= head.start < len(code):
+        msg = f"{head.symbol} does not begin at {head.start}"
+        raise ValueError(msg)
     memory = mmap.mmap(-1, len(code), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     memory[:] = code
     address = _address_of(_first_byte(memory))
@@ -180,8 +189,15 @@ def _load_all(module: str, name: str) -> Iterator[_Variant]:
     for letters in signatures_of(module, name):
         found = read_object(module, name, letters)
         if found is not None and not found[0].reason:
-            with contextlib.suppress(OSError):  # a system that lets no memory be called: numba says so, if it must
-                yield _load(*found)
+            try:
+                variant = _load(*found)
+            except (
+                OSError,
+                RuntimeError,
+                ValueError,
+            ):  # a system that lets no memory be called: numba says so, if it must
+                continue
+            yield variant
 
 
 class ObjectKernel:
@@ -236,6 +252,12 @@ class ObjectModule(ModuleType):
                 return found
         return getattr(self._otherwise(), name)
 
+    def forget(self) -> None:
+        """Look for kernels again, also for more lists of argument types of those that are there."""
+        self._missing.clear()
+        for name in [name for name, value in vars(self).items() if isinstance(value, ObjectKernel)]:
+            delattr(self, name)
+
     def _load(self, name: str) -> ObjectKernel | None:
         with _lock:
             if name in vars(self):
@@ -262,14 +284,20 @@ def objects_of(module: str, otherwise: Callable[[], ModuleType]) -> ModuleType |
     otherwise
         Gives the module that serves for kernels that there is no object code of.
     """
-    if module not in _modules:
-        names = (*FIRST.get(module, {}), *LATER.get(module, {}))
-        there = any(read_object(module, name, letters) for name in names for letters in signatures_of(module, name))
-        _modules.setdefault(module, ObjectModule(module, otherwise) if there else None)
-    return _modules[module]
+    try:
+        return _modules[module]
+    except KeyError:  # another thread may make it look again at any time
+        pass
+    with _lock:
+        there = any(reason == "" for _, reason in list_objects(module))
+        return _modules.setdefault(module, ObjectModule(module, otherwise) if there else None)
 
 
 def look_again(module: str) -> None:
-    """Forget that there was no object code of a module: this process has compiled it."""
-    if _modules.get(module) is None:
-        _modules.pop(module, None)
+    """Forget what there was no object code of: this process has compiled some."""
+    with _lock:
+        known = _modules.get(module)
+        if known is None:
+            _modules.pop(module, None)
+        else:
+            known.forget()

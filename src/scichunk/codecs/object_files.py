@@ -1,7 +1,7 @@
 """Files of object code: where they lie, for which processor and sources each holds, and whether it is whole.
 
-A file has a line with its format, a line of JSON (:class:`ObjectHead`), and the object code of one kernel for one list of argument
-types. One without object code says why there is none.
+A file has a line with its format, a line with the SHA-256 of all behind it, a line of JSON (:class:`ObjectHead`), and the object
+code of one kernel for one list of argument types. One without object code says why there is none.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
+import struct
 import sys
-import tempfile
+import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -22,19 +23,24 @@ from typing import Final
 from scichunk.codecs.signatures import FIRST, LATER
 
 __all__ = [
+    "HAS_OBJECTS",
     "IS_LINKED",
     "ObjectHead",
     "list_objects",
+    "machine_key",
     "object_folders",
     "read_object",
     "signatures_of",
     "stamp_sources",
+    "writable_folder",
     "write_object",
 ]
 
 IS_LINKED: Final = sys.platform == "linux" and os.uname().machine == "x86_64"
 """Whether object code is kept as an image (``_linking.py``), which is loaded in no time, instead of as a file for LLVM."""
-_FORMAT: Final = b"scichunk object code 1\n"
+HAS_OBJECTS: Final = sys.platform == "linux" and sys.byteorder == "little"
+"""Whether kernels are kept as object code: nothing else was tried."""
+_FORMAT: Final = b"scichunk object code 2\n"
 _SUFFIX: Final = ".kernel"
 _LARGEST: Final = 1 << 24
 _CPU_LINES: Final = 30
@@ -57,8 +63,10 @@ class ObjectHead:
         Types, as in :mod:`scichunk.codecs.signatures`; nothing returned is an empty text.
     stamp
         :func:`stamp_sources` of what was compiled.
-    digest
-        SHA-256 of the object code: LLVM ends the process where it is damaged.
+    compiler
+        Versions of numba and llvmlite.
+    machine
+        What it was compiled for.
     linked
         Whether it is an image to be copied and called, instead of an object file.
     start
@@ -71,7 +79,8 @@ class ObjectHead:
     arguments: str
     returns: str
     stamp: str
-    digest: str
+    compiler: str
+    machine: str
     linked: bool
     start: int
     reason: str = ""
@@ -101,20 +110,26 @@ def _can_be_made(folder: Path) -> bool:
     return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
+def writable_folder() -> Path | None:
+    """Where object code is kept; None if it cannot be."""
+    return next(filter(_can_be_made, object_folders()), None)
+
+
 def signatures_of(module: str, kernel: str) -> tuple[str, ...]:
     """Argument types for which a kernel is compiled."""
     return FIRST.get(module, {}).get(kernel, ()) + LATER.get(module, {}).get(kernel, ())
 
 
 @cache
-def _machine() -> int:
+def machine_key() -> str:
     """What code is compiled for: processor, settings of numba, installation."""
     settings = {k: v for k, v in os.environ.items() if k.startswith("NUMBA_") and k not in _HARMLESS}
     name, features = settings.get("NUMBA_CPU_NAME"), settings.get("NUMBA_CPU_FEATURES")
     processor: list[str] | None = []
     if name is None or (features is None and name != "generic"):  # numba takes the features of this one
         processor = (_linux_processor() if IS_LINKED else None) or _any_processor()
-    return zlib.crc32(repr((processor, sorted(settings.items()), str(_HERE))).encode())
+    system = sys.platform, sys.byteorder, struct.calcsize("P"), os.uname().machine, IS_LINKED
+    return hashlib.sha256(repr((system, processor, sorted(settings.items()), str(_HERE))).encode()).hexdigest()
 
 
 def _linux_processor() -> list[str] | None:
@@ -147,12 +162,17 @@ def stamp_sources() -> str:
 
 
 def _file_name(module: str, kernel: str, arguments: str) -> str:
-    return f"{module}.{kernel}-{zlib.crc32(arguments.encode()):08x}-{_machine():08x}{_SUFFIX}"
+    return f"{module}.{kernel}-{zlib.crc32(arguments.encode()):08x}-{machine_key()[:8]}{_SUFFIX}"
 
 
-@cache
+_unkept: dict[tuple[str, str, str], tuple[ObjectHead, bytes]] = {}
+"""What this process has compiled and found no place for."""
+
+
 def _holds_objects(folder: Path) -> bool:
-    """Whether there are any: what to look for is known only once LLVM is loaded, which says the processor."""
+    """Whether there may be any: without them LLVM is not loaded to say what the processor is."""
+    if IS_LINKED:
+        return True
     try:
         with os.scandir(folder) as entries:
             return any(entry.name.endswith(_SUFFIX) for entry in entries)
@@ -166,40 +186,51 @@ def read_object(module: str, kernel: str, arguments: str) -> tuple[ObjectHead, b
     Returns
     -------
     tuple of ObjectHead and bytes, or None
-        None if there is none that holds: it is missing, damaged, or of other sources.
+        None if there is none that holds: it is missing, damaged, of other sources or for another machine.
     """
+    if not HAS_OBJECTS:
+        return None
     for folder in object_folders():
         if not _holds_objects(folder):
             continue
         try:
             with (folder / _file_name(module, kernel, arguments)).open("rb") as file:
-                form, line, code = file.readline(100), file.readline(1 << 16), file.read(_LARGEST)
+                form, digest, rest = file.readline(100), file.readline(100), file.read(_LARGEST)
+            line, _, code = rest.partition(b"\n")
+            if form != _FORMAT or hashlib.sha256(rest).hexdigest().encode() != digest.strip():
+                continue
             head = ObjectHead(**json.loads(line))
         except (OSError, ValueError, TypeError):  # not there, no JSON, other fields
             continue
-        whole = form == _FORMAT and hashlib.sha256(code).hexdigest() == head.digest
-        if whole and head.arguments == arguments and head.stamp == stamp_sources():
+        if (head.arguments, head.stamp, head.machine, head.linked) == (
+            arguments,
+            stamp_sources(),
+            machine_key(),
+            IS_LINKED,
+        ):
             return head, code
-    return None
+    return _unkept.get((module, kernel, arguments))
 
 
 def write_object(module: str, kernel: str, head: ObjectHead, code: bytes) -> bool:
-    """Keep object code in the first folder that can be written; False if there is none."""
+    """Keep object code in the first folder that can be written, as any file of the user; else this process alone has it."""
+    rest = json.dumps(asdict(head)).encode() + b"\n" + code
+    content = _FORMAT + hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest
     for folder in object_folders():
-        part = None
+        part = folder / f".{uuid.uuid4().hex}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=folder, prefix=".", suffix=".part", delete=False) as file:
-                part = file.name
-                file.write(_FORMAT + json.dumps(asdict(head)).encode() + b"\n" + code)
+            with part.open(
+                "xb"
+            ) as file:  # its mode is what others of the group may read, unlike that of a temporary file
+                file.write(content)
             os.replace(part, folder / _file_name(module, kernel, head.arguments))
         except OSError:  # read-only, full, a file in place of the folder
-            if part is not None:
-                with contextlib.suppress(OSError):
-                    os.unlink(part)
+            with contextlib.suppress(OSError):
+                part.unlink()
             continue
-        _holds_objects.cache_clear()
         return True
+    _unkept[module, kernel, head.arguments] = head, code
     return False
 
 

@@ -26,14 +26,14 @@ def undo_horizontal(rows: Array, out: Array) -> None:
     out
         Same shape, any strides.
     """
-    import imagecodecs
-
     kind = np.dtype(f"u{rows.dtype.itemsize}")
     if rows.shape[2] == 1 and kind.itemsize <= 4 and rows.size:
         ways.announce("horizontal predictor", rows.nbytes)
         kernels = ways.find_kernels("differences")
-        if kernels is not None and kernels.undo_differences(rows.view(kind), out.view(kind)):
+        if kernels is not None and kernels.undo_differences(rows.view(kind), out.view(kind)) is True:
             return
+    import imagecodecs
+
     imagecodecs.delta_decode(rows.view(kind), axis=1, out=out.view(kind))
 
 
@@ -52,13 +52,13 @@ def undo_float(rows: npt.NDArray[np.uint8], out: Array) -> None:
     ways.announce("float predictor", rows.nbytes)
     # The kernel is no faster on halves.
     kernels = ways.find_kernels("float_predictor") if word.itemsize > 2 else None
-    if kernels is None:
-        from scichunk.codecs.small import float_predictor
+    if kernels is not None:
+        words = borrow_buffer("words", width * samples * word.itemsize).view(word)
+        if kernels.undo_predictor(rows, words, predictor_constants(word), out.view(word)) is None:
+            return
+    from scichunk.codecs.small import float_predictor
 
-        float_predictor.undo_predictor(rows, out.view(word))
-        return
-    words = borrow_buffer("words", width * samples * word.itemsize).view(word)
-    kernels.undo_predictor(rows, words, predictor_constants(word), out.view(word))
+    float_predictor.undo_predictor(rows, out.view(word))
 
 
 @cache

@@ -45,9 +45,7 @@ class Scaling:
     def apply(self, stored: Array, out: Array) -> None:
         """Scale ``stored`` (any byte order) into ``out`` of the same shape and of ``dtype``."""
         kernels = _find_kernels(stored, out)
-        if kernels is not None:
-            self.apply_compiled(kernels, stored.reshape(-1), out.reshape(-1))
-        else:
+        if kernels is None or not self.apply_compiled(kernels, stored.reshape(-1), out.reshape(-1)):
             self.apply_in_steps(stored, out)
 
     def apply_in_steps(self, stored: Array, out: Array) -> None:
@@ -68,19 +66,20 @@ class Scaling:
                 if blank is not None and (found := values.view(blank.dtype) == blank).any():
                     target[found] = np.nan
 
-    def apply_compiled(self, kernels: ModuleType, stored: Array, out: Array) -> None:
-        """Scale integers in one pass, by :mod:`scichunk.codecs.integer_scaling`; both arrays flat, ``stored`` big-endian."""
+    def apply_compiled(self, kernels: ModuleType, stored: Array, out: Array) -> bool:
+        """Scale integers in one pass, by :mod:`scichunk.codecs.integer_scaling`; both arrays flat, ``stored`` big-endian.
+
+        False if there is no kernel for them yet.
+        """
         words = stored.view(stored.dtype.newbyteorder("="))
         if self.flip:
             raw = f"u{out.dtype.itemsize}"
-            kernels.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw))
-            return
+            return kernels.flip_bit(words.view(raw), np.dtype(raw).type(self.flip), out.view(raw)) is None
         blank = self._stored_blank(stored.dtype)
         with np.errstate(all="ignore"):
             scale, zero = out.dtype.type(self.scale), out.dtype.type(self.offset)
-        kernels.scale_integers(
-            words, scale, zero, words.dtype.type(0) if blank is None else blank, blank is not None, out
-        )
+        least = words.dtype.type(0) if blank is None else blank
+        return kernels.scale_integers(words, scale, zero, least, blank is not None, out) is None
 
     def _stored_blank(self, kind: np.dtype[Any]) -> np.generic | None:
         """BLANK as it is stored, as a value of native order: comparing needs no swap."""

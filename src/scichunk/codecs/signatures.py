@@ -59,8 +59,8 @@ LATER: Final[dict[str, dict[str, tuple[str, ...]]]] = {
         "place_dithered": ("s1 i1 i1 i1 i1 i1 d1 d1 i1 i1 i f1 f1", "s1 i1 i1 i1 i1 i1 d1 d1 i1 i1 i f1 d1"),
     },
     "integer_scaling": {
-        "flip_bit": ("H1r H H1", "u1r u u1"),
-        "scale_integers": ("h1r f f h L f1", "s1r d d s L d1"),
+        "flip_bit": ("B1r B B1", "H1r H H1", "u1r u u1", "U1r U U1"),
+        "scale_integers": ("B1r f f B L f1", "h1r f f h L f1", "s1r d d s L d1", "i1r d d i L d1"),
     },
     "jpeg2000.packet_headers": {"walk_packets": ("B1r i i1 i1 i2 i2 i1 i2 i2 i1 i1 i i1",)},
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 from importlib import import_module
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from scichunk import options
 from scichunk.codecs.compiling import prepare_module
@@ -56,10 +56,8 @@ _CALL_BYTES: Final = {"tabledata": 1 << 16, "binary": 1 << 17, "fits table": 1 <
 """What a call takes beside its bytes: 1 to 2 ms, of the 0.5 s that kernels take to load; in the others a call is nothing."""
 
 _FAMILY: Final = {module: family for family, modules in FAMILIES.items() for module in modules}
-_OTHERWISE_NUMBA: Final = frozenset(
-    {"float_predictor", "differences", "bands", "integer_scaling", "jpeg2000.packet_headers"}
-)
-"""Modules without another of the same functions: who calls them has a way of its own."""
+_OWN_WAYS: Final = frozenset({"float_predictor", "differences", "bands", "integer_scaling"})
+"""Modules without another of the same functions: who calls them has a way of its own, and takes it where NotImplemented is returned."""
 _announced = dict.fromkeys(FAMILIES, 0)
 
 
@@ -105,9 +103,21 @@ def _compiled(module: str) -> ModuleType | None:
 
 def _replace(module: str) -> ModuleType:
     """Return what serves for a kernel that there is no object code of."""
-    if module in _OTHERWISE_NUMBA or (wants_kernels(_FAMILY[module]) and prepare_module(module)):
+    if module == "jpeg2000.packet_headers" or (wants_kernels(_FAMILY[module]) and prepare_module(module)):
         return import_module(f"scichunk.codecs.{module}")
-    return _import_small(module)
+    return _DECLINING if module in _OWN_WAYS else _import_small(module)
+
+
+class _Declining(ModuleType):
+    """A module whose functions return NotImplemented."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_: NotImplemented
+
+
+_DECLINING: Final = _Declining("scichunk.codecs")
 
 
 def _import_small(module: str) -> ModuleType:

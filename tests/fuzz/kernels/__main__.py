@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from tests.fuzz.kernels import fits, rasters, votable
@@ -25,6 +26,19 @@ def call(name: str, seed: int, number: int) -> int:
     return ALL[name](rng, Memory(rng))
 
 
+_otherwise = Counter[str]()
+
+
+def counted(kernel: Callable[..., object]) -> Callable[..., object]:
+    """The kernel of numba, which counts how often it is asked."""
+
+    def call(*arguments: object) -> object:
+        _otherwise[kernel.__name__] += 1
+        return kernel(*arguments)
+
+    return call
+
+
 def use_objects() -> None:
     """Put object code in the place of the functions of numba."""
     import scichunk
@@ -35,7 +49,7 @@ def use_objects() -> None:
     for table in (FIRST, LATER):
         for module, names in table.items():
             replaced = importlib.import_module(f"scichunk.codecs.{module}")
-            compiled = SimpleNamespace(**{name: getattr(replaced, name) for name in names})  # for other types
+            compiled = SimpleNamespace(**{name: counted(getattr(replaced, name)) for name in names})  # for other types
             objects = ObjectModule(module, lambda compiled=compiled: compiled)
             for name in names:
                 kernel = getattr(objects, name)
@@ -86,6 +100,10 @@ def main() -> int:
     words = ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
     print(f"kernels{' with checks of bounds' if checked else ' as object code' if given.objects else ''}: {sum(counts.values())} calls and texts ({words}), "
           f"{sum(finds.values())} finds, seed {given.seed}", flush=True)  # fmt: skip
+    if given.objects:
+        print(
+            "  of other types, by numba:", ", ".join(f"{n} {name}" for name, n in sorted(_otherwise.items())) or "none"
+        )
     return int(bool(finds))
 
 

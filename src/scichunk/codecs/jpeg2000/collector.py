@@ -96,7 +96,7 @@ class TileCollector:
         parts = self.table.get()
         rows = parts.rows_of(tile)
         if rows.start < rows.stop and self._in_parts(number, window):
-            body = yield from self._collect_packets(number, window, _part_ranges(parts, rows))
+            body = yield from self._collect_packets(number, window, parts)
             if body is not None:
                 return tile_codestream(header, tile, body, ())
         for again in (False, True):
@@ -138,16 +138,17 @@ class TileCollector:
         return share < 0.7 or (share < 1 and self.size(number) > _LARGE_TILE_BYTES)
 
     def _collect_packets(
-        self, number: int, window: tuple[slice, ...], ranges: list[tuple[int, int]]
+        self, number: int, window: tuple[slice, ...], parts: TileParts
     ) -> Steps[list[bytes | memoryview] | None]:
         """Collect the packets of a tile that a window needs; None where they cannot be told apart."""
         codec, header = self.codec, self.codec.header
         tile = int(codec.tiles[number])
+        ranges = _part_ranges(parts, parts.rows_of(tile))
         area = codec.window_area(number, window) if codec.partial else header.size.tile_bounds(tile)
         wanted = tuple(codec.components[window[0]]) if codec.partial else codec.components
         whole = len(wanted) == len(header.size.components) and area == header.size.tile_bounds(tile)
         request, cached, key = (
-            TileRequest(header, tile, area, codec.reduce, wanted, whole),
+            TileRequest(header, tile, area, codec.reduce, wanted, whole, parts.found == "TLM"),
             CachedRanges(),
             (self.key, "packets", tile),
         )

@@ -33,6 +33,8 @@ class TileRequest:
     components: tuple[int, ...]
     whole: bool
     """Whether all of the tile is wanted, and all components."""
+    by_tlm: bool = False
+    """Whether TLM says where the tile-parts lie."""
 
 
 class MissingBytes(Exception):

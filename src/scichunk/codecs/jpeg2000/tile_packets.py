@@ -212,8 +212,8 @@ def _read_tile_headers(
         heads.append(head)
         bodies.append((first, stop))
         lengths.append(plt)
-    # Where some are missing, TLM may be wrong, which is noticed where the whole tile is read.
-    return (header, kept, bodies, lengths) if are_all_parts(heads) else None
+    # Where some are missing, TLM is wrong, which is noticed where the whole tile is read.
+    return None if request.by_tlm and not are_all_parts(heads) else (header, kept, bodies, lengths)
 
 
 def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[list[bytes]]) -> TilePackets | None:
