@@ -116,7 +116,7 @@ def walls(title, rows, readers):
 
 REASONS = """Where LIBERTIFF takes less CPU, and why: both call the same libdeflate, libzstd, libjpeg-turbo and libwebp, which take the
 share of a row that the column before the last says. Of the rest, a tile is 6 to 25 microseconds of Python here and next to nothing in C++ (up to 0.05 s/GB in tiles of
-512 x 512). Raw tiles are read into scratch memory and copied, in both; two thirds of what they take is the system's copy from its page cache.
+512 x 512). Raw tiles are read into scratch memory and copied, in both; more than half of what they take is the system's copy from its page cache.
 The rows of RGB JPEG and RGB raw vary from run to run: the last column was 0.81 to 1.20 and 0.84 to 0.98 on one day.
 With nothing compiled, samples of 8 bits that lie together are spread over bands by NumPy at a value a cycle (0.28 s/GB) instead of by
 shuffles of registers, and the floating point predictor takes 0.6 s/GB instead of 0.3, until a process has read 2 GB: then it compiles."""
