@@ -419,6 +419,14 @@ def test_a_change_of_sources_changes_the_stamp(tmp_path, monkeypatch):
     assert stamp_sources() == before
 
 
+def test_where_sources_are_no_files_there_is_no_object_code(tmp_path, monkeypatch):
+    """In an archive, say: nothing would tell that they have changed."""
+    monkeypatch.setattr(object_files, "_HERE", tmp_path)
+    assert stamp_sources.__wrapped__() == ""
+    monkeypatch.setattr(object_files, "stamp_sources", lambda: "")
+    assert set(dict(list_objects("rice")).values()) == {None}
+
+
 def test_a_folder_that_cannot_be_made_is_not_the_only_one(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SCICHUNK_CACHE_DIR", str(tmp_path / "file/cache"))

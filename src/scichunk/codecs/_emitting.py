@@ -9,6 +9,7 @@ from typing import Any, Final
 import llvmlite
 import llvmlite.binding as llvm
 import numba
+import numpy as np
 
 from scichunk.codecs._linking import link
 from scichunk.codecs.object_code import look_again
@@ -22,16 +23,15 @@ from scichunk.codecs.object_files import (
     stamp_sources,
     write_object,
 )  # fmt: skip
+from scichunk.codecs.signatures import parse_type
 
-__all__ = ["TYPES", "emit_kernel", "is_current", "type_of"]
+__all__ = ["emit_kernel", "is_current", "type_of"]
 
-TYPES: Final = {
-    "B": numba.uint8, "h": numba.int16, "H": numba.uint16, "s": numba.int32, "u": numba.uint32,
-    "i": numba.int64, "U": numba.uint64, "f": numba.float32, "d": numba.float64, "L": numba.boolean,
-}  # fmt: skip
-"""Of the letters of :mod:`scichunk.codecs.signatures`."""
 _ARRAY: Final = ("meminfo", "parent", "nitems", "itemsize", "data", "shape", "strides")
-_INTEGERS: Final = {8: "i8", 16: "i16", 32: "i32", 64: "i64"}
+_WORDS: Final = {
+    "u1": "i8", "?": "i8", "i2": "i16", "u2": "i16", "i4": "i32", "u4": "i32", "i8": "i64", "u8": "i64", "f4": "float", "f8": "double",
+}  # fmt: skip
+"""LLVM's types for NumPy's."""
 _ERROR: Final = "{i8*, i32, i8*, i8*, i32}**"
 _RESULT_WORDS: Final = 8
 _FILL: Final = """
@@ -82,10 +82,13 @@ _COUNTING: Final = re.compile(r"^(define [^@\n]*@NRT_(?:in|de)cref\([^\n]*\{)\n.
 
 def type_of(letters: str) -> Any:
     """Numba's type for letters of :mod:`scichunk.codecs.signatures`."""
-    kind, rest = TYPES[letters[0]], letters[1:]
-    if not rest:
-        return kind
-    return numba.types.Array(kind, int(rest.rstrip("ar")), "A" if "a" in rest else "C", readonly="r" in rest)
+    found = parse_type(letters)
+    kind = numba.from_dtype(np.dtype(found.dtype))
+    return (
+        numba.types.Array(kind, found.ndim, "A" if found.apart else "C", readonly=found.readonly)
+        if found.ndim
+        else kind
+    )
 
 
 def _same_type(letters: str, found: Any) -> bool:
@@ -115,7 +118,7 @@ def _names(function: Any) -> tuple[str, str]:
 def is_current(function: Any, arguments: tuple[Any, ...]) -> bool:
     """Whether there is object code, or none is wanted, of a Python function for some argument types."""
     listed = _listed_arguments(*_names(function), arguments)
-    if listed is None or not HAS_OBJECTS:
+    if listed is None or not HAS_OBJECTS or not stamp_sources():
         return True
     found = read_object(*_names(function), listed)
     return found is not None and found[0].compiler == _COMPILER
@@ -133,7 +136,7 @@ def emit_kernel(function: Any, compiled: Any) -> None:
     """
     module, name = _names(function)
     arguments = _listed_arguments(module, name, compiled.signature.args)
-    if arguments is None or not HAS_OBJECTS:
+    if arguments is None or not HAS_OBJECTS or not stamp_sources():
         return
     symbol, code, returns, reason, start = f"scichunk.{module}.{name}.{arguments}".replace(" ", "."), b"", "", "", 0
     try:
@@ -171,18 +174,16 @@ def _check_convention(compiled: Any, arguments: str) -> tuple[str, list[str]]:
         first = f"[{len(words)} x i64]*" if set(words) == {"i64"} else f"{{{', '.join(words)}}}*"
     expected = [first, _ERROR]
     for letters in arguments.split():
-        kind = TYPES[letters[0]]
-        word = "i8" if kind == numba.boolean else _INTEGERS[kind.bitwidth]
-        if isinstance(kind, numba.types.Float):
-            word = "float" if kind.bitwidth == 32 else "double"
-        if not letters[1:]:
+        kind = parse_type(letters)
+        word = _WORDS[kind.dtype]
+        if not kind.ndim:
             expected.append(word)
             continue
         fields = tuple(getattr(default_manager.lookup(type_of(letters)), "_fields", ()))
         if fields != _ARRAY:
             msg = f"numba's arrays have the fields {fields}"
             raise NotImplementedError(msg)
-        expected += ["i8*", "i8*", "i64", "i64", f"{word}*", *["i64"] * (2 * int(letters[1:].rstrip("ar")))]
+        expected += ["i8*", "i8*", "i64", "i64", f"{word}*", *["i64"] * (2 * kind.ndim)]
     convention = compiled.target_context.call_conv.get_function_type(result, compiled.signature.args)
     if str(convention) != f"i32 ({', '.join(expected)})":
         msg = f"numba calls it as {convention}"

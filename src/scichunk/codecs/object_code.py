@@ -23,12 +23,10 @@ from typing import Any, Final, NamedTuple, cast
 import numpy as np
 
 from scichunk.codecs.object_files import ObjectHead, list_objects, read_object, signatures_of
+from scichunk.codecs.signatures import parse_type
 
 __all__ = ["ObjectKernel", "ObjectModule", "look_again", "objects_of"]
 
-_DTYPES: Final = {
-    "B": "u1", "h": "i2", "H": "u2", "s": "i4", "u": "u4", "i": "i8", "U": "u8", "f": "f4", "d": "f8", "L": "?",
-}  # fmt: skip
 _RESULT_BYTES: Final = 64
 """A call hands over one block of words: what is returned, where an error is told, the arguments (``_emitting.py`` unpacks them)."""
 _ERROR_BYTES: Final = 8
@@ -64,11 +62,12 @@ class _Parameter(NamedTuple):
 
     @classmethod
     def from_letters(cls, letters: str) -> _Parameter:
-        dtype = np.dtype(_DTYPES[letters[0]])
-        flags = _ALIGNED | (0 if "r" in letters else _WRITEABLE) | (0 if "a" in letters else _CONTIGUOUS)
+        kind = parse_type(letters)
+        dtype = np.dtype(kind.dtype)
+        flags = _ALIGNED | (0 if kind.readonly else _WRITEABLE) | (0 if kind.apart else _CONTIGUOUS)
         bounds = np.iinfo(dtype) if dtype.kind in "iu" else None
         least, most = (int(bounds.min), int(bounds.max)) if bounds else (0, 0)
-        return cls(int(letters[1:].rstrip("ar") or 0), dtype, flags, least, most)
+        return cls(kind.ndim, dtype, flags, least, most)
 
     @property
     def form(self) -> str:
@@ -189,13 +188,10 @@ def _load_all(module: str, name: str) -> Iterator[_Variant]:
     for letters in signatures_of(module, name):
         found = read_object(module, name, letters)
         if found is not None and not found[0].reason:
+            # A system may let no memory be called: numba says so, if it must.
             try:
                 variant = _load(*found)
-            except (
-                OSError,
-                RuntimeError,
-                ValueError,
-            ):  # a system that lets no memory be called: numba says so, if it must
+            except (OSError, RuntimeError, ValueError):
                 continue
             yield variant
 

@@ -95,12 +95,7 @@ def object_folders() -> Iterator[Path]:
             return
     yield _HERE / "__pycache__"
     with contextlib.suppress(RuntimeError):  # there is no home
-        if sys.platform == "win32":
-            yield Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData/Local") / "scichunk"
-        elif sys.platform == "darwin":
-            yield Path.home() / "Library/Caches/scichunk"
-        else:
-            yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scichunk"
+        yield Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scichunk"
 
 
 def _can_be_made(folder: Path) -> bool:
@@ -153,10 +148,13 @@ def _any_processor() -> list[str]:
 
 @cache
 def stamp_sources() -> str:
-    """Sizes and dates of the modules that object code is made from."""
+    """Sizes and dates of the modules that object code is made from; empty where they are not files, and nothing tells them apart."""
     parts = []
     for module in dict.fromkeys((*FIRST, *LATER, *_HELPERS)):
-        found = os.stat(_HERE.joinpath(*module.split(".")).with_suffix(".py"))
+        try:
+            found = os.stat(_HERE.joinpath(*module.split(".")).with_suffix(".py"))
+        except OSError:
+            return ""
         parts.append(f"{module} {found.st_size} {found.st_mtime_ns}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
@@ -188,7 +186,7 @@ def read_object(module: str, kernel: str, arguments: str) -> tuple[ObjectHead, b
     tuple of ObjectHead and bytes, or None
         None if there is none that holds: it is missing, damaged, of other sources or for another machine.
     """
-    if not HAS_OBJECTS:
+    if not HAS_OBJECTS or not stamp_sources():
         return None
     for folder in object_folders():
         if not _holds_objects(folder):
@@ -202,12 +200,8 @@ def read_object(module: str, kernel: str, arguments: str) -> tuple[ObjectHead, b
             head = ObjectHead(**json.loads(line))
         except (OSError, ValueError, TypeError):  # not there, no JSON, other fields
             continue
-        if (head.arguments, head.stamp, head.machine, head.linked) == (
-            arguments,
-            stamp_sources(),
-            machine_key(),
-            IS_LINKED,
-        ):
+        made_for = head.arguments, head.stamp, head.machine, head.linked
+        if made_for == (arguments, stamp_sources(), machine_key(), IS_LINKED):
             return head, code
     return _unkept.get((module, kernel, arguments))
 
@@ -220,9 +214,8 @@ def write_object(module: str, kernel: str, head: ObjectHead, code: bytes) -> boo
         part = folder / f".{uuid.uuid4().hex}.part"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with part.open(
-                "xb"
-            ) as file:  # its mode is what others of the group may read, unlike that of a temporary file
+            # A file as any other: one of tempfile could be read by this user alone.
+            with part.open("xb") as file:
                 file.write(content)
             os.replace(part, folder / _file_name(module, kernel, head.arguments))
         except OSError:  # read-only, full, a file in place of the folder

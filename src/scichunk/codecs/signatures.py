@@ -7,9 +7,34 @@ stand ``a`` if the values of the array may lie apart, and ``r`` if it is never w
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
-__all__ = ["FIRST", "LATER"]
+__all__ = ["FIRST", "LATER", "ArgumentType", "parse_type"]
+
+_DTYPES: Final = {
+    "B": "u1", "h": "i2", "H": "u2", "s": "i4", "u": "u4", "i": "i8", "U": "u8", "f": "f4", "d": "f8", "L": "?",
+}  # fmt: skip
+"""NumPy's names of the letters."""
+
+
+class ArgumentType(NamedTuple):
+    """Type of an argument of a kernel."""
+
+    dtype: str
+    """Of NumPy."""
+    ndim: int
+    """0 for a single value."""
+    apart: bool
+    """Whether the values of an array may lie apart."""
+    readonly: bool
+    """Whether an array is never written to."""
+
+
+def parse_type(letters: str) -> ArgumentType:
+    """Parse the letters of one argument."""
+    rest = letters[1:]
+    return ArgumentType(_DTYPES[letters[0]], int(rest.rstrip("ar") or 0), "a" in rest, "r" in rest)
+
 
 _TILES: Final = "B1r i1 i1 i1"
 

@@ -45,8 +45,9 @@ _SHARE: Final = {
 }
 """How many bytes cost as much as one of tile-compressed pixels. Measured on 3 MB of each, in CPU seconds a MB by libraries and by
 kernels: TABLEDATA 0.042 and 0.010, BINARY 0.024 and 0.010, texts of FITS tables 0.010 and 0.007; RICE, HCOMPRESS and PLIO 0.07 to 0.09
-and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, interleaved pixels 0.0003 and 0.00004, scaling 0.0003 and
-0.0001. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as long as loading kernels by numba does."""
+and 0.004 by MB of pixels; the floating point predictor 0.0006 and 0.0003, the horizontal one 0.0002 and 0.00004, interleaved pixels
+0.0003 and 0.00004, scaling 0.0003 and 0.0001. With the 4 MiB of ``options.kernel_bytes`` libraries take at most as long as loading
+kernels by numba does."""
 
 _OBJECT_PART: Final = 1024 if IS_LINKED else 64
 """Object code is loaded after this part of the bytes, less than those that cost as much by libraries: it takes 0.001 s once, through
