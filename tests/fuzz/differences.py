@@ -184,7 +184,13 @@ def _differ_behind_first_tile(data: bytes, one: np.ndarray, other: np.ndarray) -
     if start < 0 or not any(marker == PPM for _, marker, _ in segments(data, start)) or one.shape != other.shape:
         return False
     left, top, width, height, tile_left, tile_top = struct.unpack(">6I", data[start + 16 : start + 40])
-    rows, columns = tile_top + height - top, tile_left + width - left
+    across, down = data[start + 43], data[start + 44]  # one pixel for so many, in the first component (T.800, A.5.1)
+    if not across or not down:
+        return False
+    rows, columns = (
+        -(-(tile_top + height) // down) - -(-top // down),
+        -(-(tile_left + width) // across) - -(-left // across),
+    )
     return bool((one[..., :rows, :columns] == other[..., :rows, :columns]).all())
 
 

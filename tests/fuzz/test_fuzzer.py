@@ -234,6 +234,9 @@ def test_packed_headers_that_run_on_into_the_next_tile():
     assert differences.excuse("jpeg2000", data, {}, array, behind) == "packed"
     assert differences.excuse("jpeg2000", data, {}, array, within) is None
     assert differences.excuse("jpeg2000", packed.unpacked(data), {}, array, behind) is None
+    halved = data[:43] + b"\2" + data[44:]  # one column for two of the image: the first tile has 16
+    assert differences.excuse("jpeg2000", halved, {}, array[..., 20:], behind[..., 20:]) == "packed"
+    assert differences.excuse("jpeg2000", halved, {}, array[..., 21:], behind[..., 21:]) is None
 
 
 def test_lengths_of_tile_parts_that_contradict_each_other():
