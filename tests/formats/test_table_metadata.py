@@ -298,3 +298,34 @@ def test_long_remote_tables_give_no_made_up_logicals(logicals):
         assert ds["all"].data.tolist() == [True, False, True]
         with pytest.raises(FormatError, match=r"'good' has nulls and declares no value.*read_table"):
             ds.good.load()
+
+
+def test_tables_of_astropy_are_printed_as_the_file_says(tmp_path):
+    from astropy.io import fits
+
+    wanted = {"a": ("D", "F8.3"), "b": ("J", "I5"), "c": ("E", "E12.4"), "d": ("J", "Z4.2"), "e": ("D", "G10.4E2")}
+    columns = [fits.Column(name, form, array=[1, 2, 3], disp=disp) for name, (form, disp) in wanted.items()]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "shown.fits")
+    theirs = QTable.read(tmp_path / "shown.fits")
+    for table in (
+        scichunk.read_fits_table(tmp_path / "shown.fits"),
+        xr.open_dataset(tmp_path / "shown.fits", engine="fits"),
+    ):
+        ours = scichunk.to_qtable(table)
+        assert {n: ours[n].info.format for n in wanted} == {n: theirs[n].info.format for n in wanted}
+        assert ours.pformat() == theirs.pformat()
+    fields = stars().replace(b'datatype="double"', b'datatype="double" precision="3" width="8"')
+    fields = fields.replace(b'datatype="float"', b'datatype="float" precision="E4"')
+    (tmp_path / "shown.vot").write_bytes(fields)
+    shown = QTable.read(tmp_path / "shown.vot", format="votable")
+    found = scichunk.to_qtable(xr.open_dataset(tmp_path / "shown.vot", engine="votable"))
+    assert [found[n].info.format for n in shown.colnames] == [shown[n].info.format for n in shown.colnames]
+
+
+@pytest.mark.parametrize(
+    ("kind", "display"), [("f", "I5"), ("U", "A8"), ("f", "F8"), ("f", "F999999999.3"), ("i", "5I"), ("b", "L1")]
+)
+def test_formats_that_do_not_suit_the_values_are_left_out(kind, display):
+    from scichunk.tables.display import python_format
+
+    assert python_format(kind, {"display": display}, {}) is None

@@ -12,6 +12,7 @@ from scichunk.adapters.table_input import table_stream
 from scichunk.core import registry
 from scichunk.core.tables import Column
 from scichunk.tables.arrow import dtype_of, to_numpy, value_type
+from scichunk.tables.display import python_format
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,7 +50,7 @@ def to_qtable(obj: Any) -> QTable:
     Returns
     -------
     astropy.table.QTable
-        Columns with a unit that astropy knows are quantities, nulls are masked, descriptions and other attributes are kept.
+        Columns with a unit that astropy knows are quantities, nulls are masked; descriptions, formats and other attributes are kept.
 
     Raises
     ------
@@ -83,7 +84,8 @@ def _make_column(column: Column, array: pa.Array) -> Any:
     values, mask = _split_nulls(column, array)
     attrs = dict(column.attrs)
     unit, description = attrs.pop("units", None), attrs.pop("description", None)
-    given: dict[str, Any] = {"description": description, "meta": attrs}
+    display = python_format(values.dtype.kind, column.attrs, column.encoding)
+    given: dict[str, Any] = {"description": description, "meta": attrs, "format": display}
     if unit:
         given["unit"] = units.Unit(str(unit), parse_strict="silent")
     if mask is not None and mask.any():
