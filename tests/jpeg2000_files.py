@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from scichunk.codecs.jpeg2000 import openjpeg
-from scichunk.codecs.jpeg2000.packets import PacketWalk, order_packets
+from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, tabulate_walk
+from scichunk.codecs.jpeg2000.packets import order_packets
 from scichunk.formats.jpeg2000.file import open_file
 from scichunk.formats.jpeg2000.reference import lend_glymur
 from scichunk.sources import locate
@@ -122,7 +123,7 @@ def reorder(data, volumes, *, in_tile=False):
     start, stop = int(parts.starts[0]), int(parts.stops[0])
     first = data.index(b"\xff\x93", start) + 2
     old = order_packets(header, header.size.tile_bounds(0))
-    walk = PacketWalk(old)
+    walk = PacketWalk(tabulate_walk(old))
     assert walk.walk_bytes(data[first:stop], 0) == (len(old), 0, stop - first)
     ends = first + np.cumsum(walk.sizes)
     found = {
@@ -152,7 +153,7 @@ def repack(data, *, into):
         tile = struct.unpack(">H", data[start + 4 : start + 6])[0]
         first = data.index(b"\xff\x93", start) + 2
         packets = order_packets(header, header.size.tile_bounds(tile))
-        walk = PacketWalk(packets)
+        walk = PacketWalk(tabulate_walk(packets))
         assert walk.walk_bytes(data[first:stop], 0) == (len(packets), 0, stop - first)
         heads, rest, place = b"", b"", first
         for size, body in zip(walk.sizes.tolist(), walk.bodies.tolist(), strict=True):

@@ -2,9 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 
 from scichunk.codecs.jpeg2000.codestream import iterate_segments, main_header
-from scichunk.codecs.jpeg2000.packets import PacketWalk, count_prefix, decode_lengths, order_packets
+from scichunk.codecs.jpeg2000.low_resolutions import count_prefix, tabulate_low
+from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, tabulate_walk
+from scichunk.codecs.jpeg2000.packets import decode_lengths, order_packets
+from scichunk.codecs.jpeg2000.parameters import Coding, Component, MainHeader, Size
 from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.file import open_file
 from scichunk.sources import locate
@@ -66,10 +71,10 @@ def test_walk_agrees_with_plt(order):
     packets = order_packets(file.header, file.header.size.tile_bounds(0))
     assert len(packets) == len(want)
     first, stop = data.index(b"\xff\x93") + 2, int(file.parts.get().stops[0])
-    walk = PacketWalk(packets)
+    walk = PacketWalk(tabulate_walk(packets))
     assert walk.walk_bytes(data[first:stop], 0) == (len(want), 0, stop - first)
     np.testing.assert_array_equal(walk.sizes, want)
-    short = PacketWalk(packets)
+    short = PacketWalk(tabulate_walk(packets))
     done, status, _ = short.walk_bytes(data[first : stop - 5], 0)
     assert (done, status) == (len(want) - 1, 1)
 
@@ -86,3 +91,61 @@ def test_packets_of_a_window():
     resolution = header.resolutions[packets.precincts[packets.which, 0], 1]
     np.testing.assert_array_equal(low, resolution <= 1)
     assert count_prefix(header, tile, 2) == (low.sum(), len(packets))
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_tables_of_low_resolutions_say_what_those_of_all_packets_say(data):
+    """In any place of the reference grid, cut to blocks and precincts of any size."""
+    number, levels = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 5))
+    reduce = data.draw(st.integers(0, levels))
+    parts = tuple(Component(8, False, *data.draw(st.sampled_from([(1, 1), (2, 3)]))) for _ in range(number))
+    precincts = tuple(data.draw(st.tuples(st.integers(0, 15), st.integers(0, 15))) for _ in range(levels + 1))
+
+    def coding():
+        wide, high = data.draw(st.integers(2, 10)), data.draw(st.integers(2, 10))
+        return Coding(levels, wide, high, data.draw(st.sampled_from([0, 1])), True, precincts)
+
+    overrides = {1: coding()} if number > 1 and data.draw(st.booleans()) else {}
+    left, top = data.draw(st.integers(0, 5000)), data.draw(st.integers(0, 5000))
+    tile = (left, top, left + data.draw(st.integers(1, 3000)), top + data.draw(st.integers(1, 3000)))
+    order = data.draw(st.sampled_from(["LRCP", "RLCP", "RPCL"]))
+    layers = 1 if order == "LRCP" else data.draw(st.integers(1, 3))
+    size = Size(*tile[:2], *tile[2:], 1 << 20, 1 << 20, 0, 0, parts)
+    header = MainHeader(size, order, layers, coding=coding(), overrides=overrides)
+    found = tabulate_low(header, tile, reduce)
+    low = count_prefix(header, tile, reduce)
+    event(f"one precinct a resolution: {found is not None}")
+    if found is None or low is None:
+        return
+    assert len(found.which) == low[0]
+    if not low[0]:
+        return
+    packets = order_packets(header, tile, reduce)
+    wanted = tabulate_walk(packets)
+
+    def described(tables):
+        return [
+            [layer, int(tables.styles[p]), tables.rows[slice(*tables.bands[p]), :2].tolist()]
+            for p, layer in zip(tables.which.tolist(), tables.layers.tolist(), strict=True)
+        ]
+
+    assert described(found) == described(wanted)
+    assert (found.blocks, found.nodes) == (wanted.blocks, wanted.nodes)
+
+
+def test_walks_over_low_resolutions_end_where_the_others_begin():
+    planes = [texture((70, 90), seed=i) for i in range(2)]
+    for order, layers in (("LRCP", 1), ("RLCP", 3), ("RPCL", 2)):
+        data = encode(planes, order=order, layers=layers, levels=3, offset=(9, 14))
+        header = header_of(data)
+        tile = header.size.tile_bounds(0)
+        body = data[data.index(b"\xff\x93") + 2 :]
+        for reduce in range(4):
+            tables = tabulate_low(header, tile, reduce)
+            some, whole = PacketWalk(tables), PacketWalk(tabulate_walk(order_packets(header, tile)))
+            done, status, used = some.walk_bytes(body, 0)
+            assert (done, status) == (len(tables.which), 0)
+            whole.walk_bytes(body, 0)
+            np.testing.assert_array_equal(some.sizes, whole.sizes[:done])
+            assert used == whole.sizes[:done].sum()

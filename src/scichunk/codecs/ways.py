@@ -17,7 +17,7 @@ from scichunk.codecs.compiling import prepare_module
 from scichunk.codecs.object_code import objects_of
 from scichunk.codecs.object_files import IS_LINKED
 
-__all__ = ["FAMILIES", "announce", "choose", "find_kernels", "load_kernels", "wants_kernels"]
+__all__ = ["FAMILIES", "announce", "choose", "find_kernels", "find_objects", "load_kernels", "wants_kernels"]
 
 FAMILIES: Final = {
     "tabledata": ("text.cells", "text.numbers", "text.texts"),
@@ -84,22 +84,27 @@ def find_kernels(module: str) -> ModuleType | None:
     """Return the kernels of a module once enough was announced for the way they must be loaded; else None."""
     announced, worth = _announced[_FAMILY[module]], _SHARE[_FAMILY[module]] * options.get().kernel_bytes
     if announced > worth // _OBJECT_PART:
-        objects = objects_of(module, partial(_replace, module))
+        objects = find_objects(module)
         if objects is not None:
             return objects
     return _compiled(module) if announced > worth else None
 
 
+def find_objects(module: str) -> ModuleType | None:
+    """Return the kernels of a module where there is object code of them; else None."""
+    return objects_of(module, partial(_replace, module))
+
+
 def load_kernels(module: str) -> ModuleType:
     """Return the kernels of a module, whatever it takes to load them."""
-    return objects_of(module, partial(_replace, module)) or import_module(f"scichunk.codecs.{module}")
+    return find_objects(module) or import_module(f"scichunk.codecs.{module}")
 
 
 def _compiled(module: str) -> ModuleType | None:
     if not prepare_module(module):
         return None
     # Object code takes what can be written and what cannot, for which numba would compile twice.
-    return objects_of(module, partial(_replace, module)) or import_module(f"scichunk.codecs.{module}")
+    return load_kernels(module)
 
 
 def _replace(module: str) -> ModuleType:

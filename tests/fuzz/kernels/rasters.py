@@ -33,21 +33,21 @@ def _tiles() -> list[tuple[object, bytes, bytes]]:
 
 def packets(rng: random.Random, memory: Memory) -> int:
     from scichunk.codecs.jpeg2000 import packet_headers
-    from scichunk.codecs.jpeg2000.packets import PacketWalk
+    from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, tabulate_walk
 
     what, body, _ = rng.choice(_tiles())
-    walk = PacketWalk(what)
+    walk = PacketWalk(tabulate_walk(what))
     if rng.random() < 0.1:
         walk.walk_bytes(mutate(body, rng), 0, rng.choice((0, 0, 50)))
         return 1
     data = memory.bytes(mutate(body, rng))
     guarded = []
-    for array in (walk._blocks, walk._trees, walk.sizes, walk.bodies):
+    for array in walk.state:
         copy = memory.empty(array.size, "i8").reshape(array.shape)
         copy[:] = array
         guarded.append(copy)
-    state = (walk._bands, walk._rows, walk._styles, *guarded)
-    packet_headers.walk_packets(data, 0, what.which, what.layers, *state, rng.choice((0, 0, 50)), memory.empty(4, "i8"))
+    tables = tabulate_walk(what)[:5]
+    packet_headers.walk_packets(data, 0, *tables, *guarded, rng.choice((0, 0, 50)), memory.empty(4, "i8"))
     return 1
 
 

@@ -12,14 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs.jpeg2000.codestream import tile_header
-from scichunk.codecs.jpeg2000.packets import (
-    Packets,
-    PacketWalk,
-    count_prefix,
-    decode_lengths,
-    is_walkable,
-    order_packets,
-)
+from scichunk.codecs.jpeg2000.low_resolutions import count_prefix, tabulate_low
+from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, WalkTables, can_walk_at_once, is_walkable, tabulate_walk
+from scichunk.codecs.jpeg2000.packets import Packets, decode_lengths, order_packets
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.picked_packets import (
     CachedRanges,
@@ -49,7 +44,8 @@ class Thresholds:
     small_tile: int = 1 << 14
     """Tiles of fewer bytes are read whole."""
     unlisted_tile: int = 0
-    """Tiles of fewer bytes whose packets have no lengths (PLT) are read whole, if a reduced image is wanted of all of it."""
+    """Tiles of fewer bytes whose packets have no lengths (PLT) are read whole, if a reduced image is wanted of all of it, and the walk
+    has no table that serves for other tiles too."""
     large_tile: int = 1 << 22
     """Tiles of more bytes are worth a walk over all their packets, which is kept."""
     walk_window: int = 1 << 26
@@ -60,8 +56,9 @@ class Thresholds:
 
 USUAL: Final = Thresholds()
 NEAR: Final = Thresholds(unlisted_tile=1 << 21)
-"""For files on this machine. A walk over packets takes about 1 ms of Python and NumPy a tile, more than OpenJPEG takes to skip what is not
-wanted: 36 tiles of 0.8 MB, halved four times, take 48 ms of processor time with the walk and 35 without."""
+"""For files on this machine. To tabulate a walk takes about 1 ms of NumPy a tile, more than OpenJPEG takes to skip what is not wanted.
+With a table that is there (:func:`~scichunk.codecs.jpeg2000.low_resolutions.tabulate_low`) it takes less: 121 tiles of 1 MB, halved
+four times, take 93 ms of processor time with the walk and 102 without."""
 
 
 def find_packets(
@@ -110,7 +107,9 @@ def find_packets(
         return None
     header, kept, bodies, lengths = found
     if request.whole and request.reduce and total < thresholds.unlisted_tile and not any(lengths):
-        return None
+        quick = low is not None and share < 0.5 and is_walkable(header) and header is request.header
+        if not (quick and can_walk_at_once() and tabulate_low(header, tile, request.reduce) is not None):
+            return None
     if low is not None and header is request.header:
         first = _find_lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
         if first is None and is_walkable(header) and share < 0.5:
@@ -143,20 +142,30 @@ def _find_lowest(
     return LowPackets(body[0], body[0] + int(sizes[:needed].sum()), kept, count - needed, eph)
 
 
+def _tabulate_low(request: TileRequest) -> WalkTables | None:
+    """Tabulate a walk over the packets of the low resolutions; None if there are too many."""
+    header, tile = request.header, request.header.size.tile_bounds(request.tile)
+    found = tabulate_low(header, tile, request.reduce)
+    if found is not None:
+        return found
+    packets = order_packets(header, tile, request.reduce)
+    return None if packets is None else tabulate_walk(packets)
+
+
 def _lowest_by_walk(
     low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], cached: CachedRanges
 ) -> Steps[LowPackets | None]:
     """Find the low resolutions that come first, by the headers of their packets."""
-    header, (first, stop) = request.header, body
-    packets = order_packets(header, header.size.tile_bounds(request.tile), request.reduce)
-    if packets is None or len(packets) != low[0]:
+    first, stop = body
+    tables = _tabulate_low(request)
+    if tables is None or len(tables.which) != low[0]:
         return None
     reach = _HEAD_BYTES
     for _ in range(_MOST_TRIES):
         there = _longest_cached(cached, first, stop)
-        done, status, used = PacketWalk(packets).walk_bytes(there, 0)
-        if done == len(packets):
-            return LowPackets(first, first + used, kept, low[1] - low[0], header.eph)
+        done, status, used = PacketWalk(tables).walk_bytes(there, 0)
+        if done == low[0]:
+            return LowPackets(first, first + used, kept, low[1] - low[0], request.header.eph)
         if status == 2 or first + len(there) >= stop:
             return None
         reach = max(reach * 2, 2 * len(there))
@@ -233,7 +242,7 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
 
 def _by_whole_walk(packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds) -> Steps[TilePackets | None]:
     """Find packets by the headers of all packets of a large tile, some of its bytes at a time."""
-    walk, starts, done = PacketWalk(packets), np.zeros(len(packets), np.int64), 0
+    walk, starts, done = PacketWalk(tabulate_walk(packets)), np.zeros(len(packets), np.int64), 0
     for first, stop in bodies:
         at, begun = first, done
         while at < stop:
@@ -259,7 +268,7 @@ def _by_walk(
     last = int(needed[-1]) if needed.size else -1
     reach = _HEAD_BYTES
     for _ in range(_MOST_TRIES):
-        walk, starts, done, end = PacketWalk(packets), np.zeros(len(packets), np.int64), 0, 0
+        walk, starts, done, end = PacketWalk(tabulate_walk(packets)), np.zeros(len(packets), np.int64), 0, 0
         more: tuple[int, int] | None = None
         end = 0
         for first, stop in bodies:
