@@ -17,6 +17,7 @@ from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.geotiff import names_beside, nodes
 from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, MaskId, PageId
+from scichunk.formats.geotiff.isolated import ISOLATED
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
@@ -300,8 +301,9 @@ class GeoTIFFFile(FileBase):
             else:
                 return IndexedArray(index, source, name)
         # GDAL finds other directories by their offset, since it counts them otherwise (masks, overviews, sub-directories).
-        first = image is self.structure.first
-        return open_reference(source, None if first else image.directory.offset, why, part, _undivided_bytes(image))
+        offset = None if image is self.structure.first else image.directory.offset
+        apart = image.compression in ISOLATED
+        return open_reference(source, offset, why, part, least=_undivided_bytes(image), apart=apart)
 
     def _fill_value(self, image: TIFFImage, name: tuple[Hashable, ...]) -> complex:
         """Value of absent tiles: the nodata of the page, also in its reduced images; 0 of masks and of single bits."""

@@ -6,8 +6,10 @@ wrong (NBITS 12, CCITT, CMYK JPEG, pages).
 
 from __future__ import annotations
 
+import contextlib
 import math
 import weakref
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
@@ -18,6 +20,7 @@ from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, located
+from scichunk.formats.geotiff.isolated import read_isolated
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
 from scichunk.sources.spill import LocalCopy
@@ -57,10 +60,14 @@ class RasterioWindows:
     least
         Bytes that are decoded at once at least. GDAL says that strips have one row each where it reads an image of one strip, which
         codecs of whole images decode as a whole nevertheless.
+    apart
+        Whether GDAL decodes in another process, see :mod:`scichunk.formats.geotiff.isolated`.
     """
 
-    def __init__(self, source: ByteSource, offset: int | None, why: str, least: int = 0) -> None:
-        self._url, self._offset, self._least = source.url, offset, least
+    def __init__(
+        self, source: ByteSource, offset: int | None, why: str, *, least: int = 0, apart: bool = False
+    ) -> None:
+        self._url, self._offset, self._least, self._apart = source.url, offset, least, apart
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
@@ -81,11 +88,16 @@ class RasterioWindows:
         _handles.discard(self._owner)
         self._copy.close()
 
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[str]:
+        """Lend what GDAL is to open."""
+        with self._copy.path() as path:
+            yield path if self._offset is None else f"GTIFF_DIR:off:{self._offset}:{path}"
+
     def _open_dataset(self) -> Any:
         import rasterio
 
-        with self._copy.path() as path:
-            name = path if self._offset is None else f"GTIFF_DIR:off:{self._offset}:{path}"
+        with self._named() as name:
             try:
                 # Files beside it are not looked for: their metadata are read elsewhere, and a copy has none.
                 with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes, GDAL_DISABLE_READDIR_ON_OPEN=True):
@@ -145,7 +157,7 @@ class RasterioWindows:
                 groups = [bands[i : i + _BANDS_AT_ONCE] for i in range(0, len(bands), _BANDS_AT_ONCE)]
                 parts: list[Array] = []
                 for group in groups:
-                    parts.append(dataset.read(group, window=area, out_dtype=kind))
+                    parts.append(self._read_bands(dataset, group, area, kind))
                     self._check_bands(
                         dataset, len(bands)
                     )  # behind the first, which shows whether the block can be read
@@ -156,6 +168,14 @@ class RasterioWindows:
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
         return found
+
+    def _read_bands(self, dataset: Any, bands: list[int], area: Any, kind: np.dtype[Any] | None) -> Array:
+        if not self._apart:
+            found: Array = dataset.read(bands, window=area, out_dtype=kind)
+            return found
+        with self._named() as name:
+            place = (area.col_off, area.row_off, area.width, area.height)
+            return read_isolated(name, bands, place, None if kind is None else kind.str)
 
 
 def _fill_window(dataset: Any, window: tuple[slice, ...]) -> Array:
@@ -194,7 +214,9 @@ class RasterioArray(ReferenceArray):
     colorinterp: tuple[str, ...] = ()
 
 
-def open_reference(source: ByteSource, offset: int | None, why: str, part: str, least: int = 0) -> RasterioArray:
+def open_reference(
+    source: ByteSource, offset: int | None, why: str, part: str, *, least: int = 0, apart: bool = False
+) -> RasterioArray:
     """Serve a directory's pixels through rasterio.
 
     Parameters
@@ -203,8 +225,8 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str, 
         As in :class:`RasterioWindows`.
     part
         What the directory is, for errors.
-    least
-        Bytes that are decoded at once at least, whatever blocks GDAL speaks of.
+    least, apart
+        As there.
 
     Raises
     ------
@@ -212,7 +234,7 @@ def open_reference(source: ByteSource, offset: int | None, why: str, part: str, 
         If rasterio cannot open it.
     """
     with located(part=part):
-        windows = RasterioWindows(source, offset, why, least)
+        windows = RasterioWindows(source, offset, why, least=least, apart=apart)
         with windows.lend_dataset() as dataset:
             dtype, grid, colours = _read_facts(dataset, source.url)
     found = RasterioArray(grid, dtype, why, windows)
