@@ -301,6 +301,10 @@ def jpeg2000() -> Made:
     for entries, columns in ((1024, 255), (65_535, 255)):
         palette = struct.pack(">HB", entries, columns) + b"\x1f" * columns + bytes(min(entries, 1024) * columns * 4)
         yield f"a palette of {entries} x {columns}", jp2(code, (b"jp2h", boxes((b"pclr", palette))))
+    many = encode([texture((512, 512))], levels=5, precincts=((32, 32),))
+    at = many.index(b"\xff\x52") + 6
+    for layers in (1_000, 65_535):
+        yield f"{layers} layers of many precincts", many[:at] + struct.pack(">H", layers) + many[at + 2 :]
     length = code.index(b"\xff\x90") + 6
     for value in (0, 13, 0x7FFFFFFF, 0xFFFFFFFF):
         yield f"a tile-part of {value} bytes", code[:length] + struct.pack(">I", value) + code[length + 4 :]

@@ -16,6 +16,7 @@ from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
 from tests.children import run
 from tests.fits_tables import PRIMARY, header, padded
 from tests.formats.test_hostile_geotiff import BASE, tiff
+from tests.jpeg2000_files import encode, texture
 from tests.votable_docs import binary, doc
 
 DATA = Path(__file__).resolve().parents[2] / "test_data"
@@ -499,3 +500,15 @@ def test_deflated_strips_whose_stream_does_not_end(lost):
             scichunk.from_geotiff(data).compute()
     else:
         np.testing.assert_array_equal(scichunk.from_geotiff(data).compute(), pixels.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("reader", ["indexed", "reference"])
+def test_many_layers_of_many_precincts(reader):
+    """OpenJPEG keeps two bytes for each layer of each precinct, as if all resolutions had as many as the largest."""
+    data = encode([texture((512, 512))], levels=5, precincts=((32, 32),))
+    at = data.index(b"\xff\x52") + 6
+    hostile = data[:at] + struct.pack(">H", 65_535) + data[at + 2 :]
+    with scichunk.options.set(max_chunk_bytes=1 << 26):
+        assert scichunk.from_jpeg2000(data, reader=reader).compute().shape == (1, 512, 512)
+        with pytest.raises(LimitExceeded, match=r"packets, 2 bytes each.*max_chunk_bytes"):
+            scichunk.from_jpeg2000(hostile, reader=reader).compute()

@@ -14,19 +14,22 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
-from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, PX, PY, STEP, MainHeader, ceil_div
+from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, LEVELS, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import has_only_coding, header_of_tile
 from scichunk.codecs.jpeg2000.tile_runs import join_tiles, run_bounds
 from scichunk.core.manifest import EncodedChunk, Pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 
-__all__ = ["JPEG2000Codec", "sample_type"]
+__all__ = ["JPEG2000Codec", "check_structures", "sample_type"]
 
 Array = npt.NDArray[Any]
+IntArray = npt.NDArray[np.int64]
 Window = tuple[slice, ...]
 
 _MOST_BLOCKS: Final = 1 << 22
 """Code-blocks and precincts of one tile, for each of which OpenJPEG keeps a structure."""
+_PACKET_BYTES: Final = 2
+"""Of OpenJPEG's table of the packets that have come, of all layers, components, resolutions and precincts."""
 _AT_ONCE_BYTES: Final = 1 << 26
 """Samples of one call: OpenJPEG holds 4 bytes of each, twice."""
 _STEP: Final = 1024
@@ -271,30 +274,59 @@ class JPEG2000Codec:
         if self.reduce > header.levels:
             msg = f"it can be halved {header.levels} times, less often than others"
             raise FormatError(msg)
-        blocks = self._count_blocks if header is self.header else _count_blocks(header)
-        limit = min(_MOST_BLOCKS, options.get().max_chunk_bytes >> 8)
-        if blocks > limit:
-            msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
-            raise LimitExceeded(msg)
+        _refuse_costs(*(self._counts if header is self.header else _count_structures(header)))
 
     @cached_property
-    def _count_blocks(self) -> int:
-        return _count_blocks(self.header)
+    def _counts(self) -> tuple[int, int]:
+        return _count_structures(self.header)
 
 
 def _refuse_tile(why: str) -> UnsupportedFeature:
     return UnsupportedFeature(f"imagecodecs cannot decode it ({why}), and there is no OpenJPEG library")
 
 
-def _count_blocks(header: MainHeader) -> int:
-    """About how many code-blocks and precincts the largest tile has."""
+def check_structures(header: MainHeader) -> None:
+    """Refuse a codestream whose header promises structures beyond all measure, before anything is made for them.
+
+    Raises
+    ------
+    LimitExceeded
+        If OpenJPEG would keep more of a tile than ``options.max_chunk_bytes``.
+    """
+    _refuse_costs(*_count_structures(header))
+
+
+def _refuse_costs(blocks: int, packets: int) -> None:
+    most = options.get().max_chunk_bytes
+    limit = min(_MOST_BLOCKS, most >> 8)
+    if blocks > limit:
+        msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
+        raise LimitExceeded(msg)
+    if packets > most // _PACKET_BYTES:
+        msg = f"a tile of up to {packets} packets, {_PACKET_BYTES} bytes each, is beyond the limit of {most} (options.max_chunk_bytes)"
+        raise LimitExceeded(msg)
+
+
+def _count_structures(header: MainHeader) -> tuple[int, int]:
+    """About how many code-blocks and precincts the largest tile has, and of how many packets OpenJPEG keeps whether they have come."""
+    r = header.resolutions
+    (w, h), precincts = _largest_resolutions(header)
+    px, py = r[:, PX], r[:, PY]
+    bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
+    blocks = int((((w >> bx) + 1.0) * ((h >> by) + 1) + precincts).sum())
+    # Its table has as much room for each resolution as the one with the most precincts needs.
+    resolutions = len(header.size.components) * (int(r[:, LEVELS].max()) + 1)
+    return blocks, int(precincts.max()) * (header.layers + 1) * resolutions
+
+
+def _largest_resolutions(header: MainHeader) -> tuple[tuple[IntArray, IntArray], npt.NDArray[np.float64]]:
+    """Width and height of the largest tile at each resolution, and its precincts, at most."""
     r, size = header.resolutions, header.size
     width, height = min(size.tile_x, size.x1 - size.x0), min(size.tile_y, size.y1 - size.y0)
     # An upper bound, by floats: numbers of a hostile header would overflow integers.
     w, h = (width // r[:, DX] >> r[:, STEP]) + 2, (height // r[:, DY] >> r[:, STEP]) + 2
-    px, py = r[:, PX], r[:, PY]
-    bx, by = np.minimum(r[:, BLOCK_X], np.maximum(px - 1, 0)), np.minimum(r[:, BLOCK_Y], np.maximum(py - 1, 0))
-    return int((((w >> bx) + 1.0) * ((h >> by) + 1) + ((w >> px) + 1.0) * ((h >> py) + 1)).sum())
+    precincts: npt.NDArray[np.float64] = ((w >> r[:, PX]) + 1.0) * ((h >> r[:, PY]) + 1)
+    return (w, h), precincts
 
 
 def _borrow_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

@@ -153,7 +153,7 @@ def read_isolated(
                 return found
         except _EndedError as error:
             if not served:  # else it may have been harmed by a file before
-                msg = f"GDAL has ended the process that decodes it ({error}), since it is damaged"
+                msg = f"the process in which GDAL decodes it has ended ({error}): it is damaged, or that process cannot be started"
                 raise IsolatedError(msg) from error
 
 

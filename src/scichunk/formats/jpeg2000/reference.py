@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs.jpeg2000 import openjpeg
+from scichunk.codecs.jpeg2000.codec import check_structures
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
@@ -107,6 +108,7 @@ class GlymurWindows:
         if size > limit:
             msg = f"glymur would have to decode {size} bytes, beyond the limit of {limit} (options.max_chunk_bytes)"
             raise LimitExceeded(msg, tried="reference (glymur)")
+        check_structures(structure.header)
 
     def _file_for_glymur(self) -> LocalCopy:
         """The file for glymur, without boxes: it reads a TIFF in them without any bound, and boxes of no length without an end."""
