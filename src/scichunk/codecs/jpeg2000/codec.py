@@ -319,13 +319,13 @@ def _count_structures(header: MainHeader) -> tuple[int, int]:
     return blocks, int(precincts.max()) * (header.layers + 1) * resolutions
 
 
-def _largest_resolutions(header: MainHeader) -> tuple[tuple[IntArray, IntArray], npt.NDArray[np.float64]]:
+def _largest_resolutions(header: MainHeader) -> tuple[tuple[IntArray, IntArray], npt.NDArray[np.floating[Any]]]:
     """Width and height of the largest tile at each resolution, and its precincts, at most."""
     r, size = header.resolutions, header.size
     width, height = min(size.tile_x, size.x1 - size.x0), min(size.tile_y, size.y1 - size.y0)
     # An upper bound, by floats: numbers of a hostile header would overflow integers.
     w, h = (width // r[:, DX] >> r[:, STEP]) + 2, (height // r[:, DY] >> r[:, STEP]) + 2
-    precincts: npt.NDArray[np.float64] = ((w >> r[:, PX]) + 1.0) * ((h >> r[:, PY]) + 1)
+    precincts: npt.NDArray[np.floating[Any]] = ((w >> r[:, PX]) + 1.0) * ((h >> r[:, PY]) + 1)
     return (w, h), precincts
 
 
