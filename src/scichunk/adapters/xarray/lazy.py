@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import numpy as np
 from xarray.backends import BackendArray
 from xarray.core import indexing
 
@@ -19,24 +18,12 @@ selecting.install_selection()  # where a dataset of ours is opened, or arrives b
 
 
 class LazyVariable(BackendArray):
-    """Gives a :class:`~scichunk.adapters.lazy.LazyArray` to xarray.
-
-    Parameters
-    ----------
-    array
-        What reads.
-    shape, dtype
-        Its own, where they are known already: to ask it takes as long as the rest of the variable, in tables of many columns.
-    """
+    """Gives a :class:`~scichunk.adapters.lazy.LazyArray` to xarray."""
 
     __slots__ = ("array", "dtype", "shape")
 
-    def __init__(
-        self, array: LazyArray, shape: tuple[int, ...] | None = None, dtype: np.dtype[Any] | None = None
-    ) -> None:
-        self.array = array
-        self.shape = array.shape if shape is None else shape
-        self.dtype = array.dtype if dtype is None else dtype
+    def __init__(self, array: LazyArray) -> None:
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
         if isinstance(key, indexing.VectorizedIndexer):

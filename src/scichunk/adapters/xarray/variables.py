@@ -100,8 +100,7 @@ def lazy_variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable
             zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
         )
     form.encoding.setdefault("source", handle.location.url)
-    dtype = np.dtype(form.decoding.dtype) if form.decoding else var.source.dtype
-    lazy = LazyVariable(LazyArray(handle, None, form.decoding), var.source.shape, dtype)
+    lazy = LazyVariable(LazyArray(handle, None, form.decoding, source=var.source))
     return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), form.attrs, form.encoding)
 
 
