@@ -37,8 +37,6 @@ class LazyArray:
         Applied to what was read; None for raw values.
     limits
         The options that hold while it reads; None for those in force now.
-    source
-        What the handle stands for, where it is there already: to find it takes as long as the rest of a variable of a table.
     """
 
     __slots__ = ("_generation", "_source", "bands", "decoding", "handle", "limits")
@@ -49,11 +47,10 @@ class LazyArray:
         bands: tuple[int, ...] | None = None,
         decoding: Decoding | None = None,
         limits: options.Snapshot | None = None,
-        source: ArraySource | None = None,
     ) -> None:
         self.handle, self.bands, self.decoding = handle, bands, decoding
         self.limits = options.take_snapshot() if limits is None else limits
-        self._source = source
+        self._source: ArraySource | None = None
         self._generation = generation()
 
     @property

@@ -100,7 +100,7 @@ def lazy_variable(var: ArrayVar, handle: Handle, flags: Decoders) -> xr.Variable
             zip(var.dims, preferred_chunks(var.source.grid, var.source.dtype.itemsize), strict=True)
         )
     form.encoding.setdefault("source", handle.location.url)
-    lazy = LazyVariable(LazyArray(handle, None, form.decoding, source=var.source))
+    lazy = LazyVariable(LazyArray(handle, None, form.decoding))
     return xr.Variable(var.dims, indexing.LazilyIndexedArray(lazy), form.attrs, form.encoding)
 
 
