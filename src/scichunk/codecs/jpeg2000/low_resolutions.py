@@ -66,6 +66,7 @@ def tabulate_low(header: MainHeader, tile: Area, reduce: int) -> WalkTables | No
     if any((p.dx, p.dy) != (dx, dy) for p in parts) or any(c.precincts != precincts for c in codings):
         return None
     area = (-(-tile[0] // dx), -(-tile[1] // dy), -(-tile[2] // dx), -(-tile[3] // dy))
+    same = [c is codings[0] for c in codings]
     shapes: list[tuple[Blocks, ...]] = []
     for resolution in range(codings[0].levels - reduce + 1):
         halved = codings[0].levels - resolution
@@ -76,7 +77,6 @@ def tabulate_low(header: MainHeader, tile: Area, reduce: int) -> WalkTables | No
         if (right - 1) >> px != left >> px or (bottom - 1) >> py != top >> py:
             return None
         first = tuple(_count_blocks(codings[0], resolution, area, (left >> px, top >> py)))
-        same = [c is codings[0] for c in codings]
         shapes.append(
             tuple(
                 first if alike else tuple(_count_blocks(c, resolution, area, (left >> px, top >> py)))

@@ -266,9 +266,9 @@ def _by_walk(
     """Find packets by their headers, reading on until all that are needed have been met."""
     needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
     last = int(needed[-1]) if needed.size else -1
-    reach = _HEAD_BYTES
+    reach, tables = _HEAD_BYTES, tabulate_walk(packets)
     for _ in range(_MOST_TRIES):
-        walk, starts, done, end = PacketWalk(tabulate_walk(packets)), np.zeros(len(packets), np.int64), 0, 0
+        walk, starts, done, end = PacketWalk(tables), np.zeros(len(packets), np.int64), 0, 0
         more: tuple[int, int] | None = None
         end = 0
         for first, stop in bodies:
