@@ -68,7 +68,8 @@ def convert_bytes(field: Field, raw: Any, counts: Ints | None, rows: int, report
     Parameters
     ----------
     raw
-        Of cells of fixed size, an array of bytes of shape (rows, bytes), strided or not; else all bytes one behind the other.
+        Of cells of fixed size, an array of bytes of shape (rows, bytes), strided or not, in memory that others write to next; else all
+        bytes one behind the other, in memory of their own.
     counts
         Elements or items of each row, where they vary.
     report
@@ -155,7 +156,8 @@ def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
 def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> ColumnPart:
     """Convert cells of characters, cut at their first NUL, to UTF-8."""
     shape, width = field.shape, field.bits // 8
-    flat = np.ascontiguousarray(raw)
+    # A copy, since Arrow keeps the bytes: those of fixed size still lie in the scratch memory of a thread or the source's own.
+    flat = np.array(raw, order="C") if counts is None else np.ascontiguousarray(raw)
     single = not shape.item and not shape.variable
     if counts is None:
         rows = flat.shape[0]
