@@ -21,6 +21,7 @@ __all__ = [
     "from_numpy",
     "make_lists",
     "make_strings",
+    "mask_value",
     "nest_cells",
     "offsets_of",
     "to_numpy",
@@ -192,6 +193,32 @@ def make_strings(offsets: npt.NDArray[np.int32], data: npt.NDArray[np.uint8], ma
     return pa.Array.from_buffers(
         pa.string(), len(where) - 1, [_make_validity(mask), pa.py_buffer(where), pa.py_buffer(text)]
     )
+
+
+def mask_value(array: pa.Array, value: np.generic) -> pa.Array:
+    """Make every single value below all lists that equals ``value`` null; the same array where there is none.
+
+    Parameters
+    ----------
+    array
+        Of numbers, or of lists of them.
+    value
+        Of the type of the numbers.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if not hasattr(kind, "value_type"):
+        comparable = array.cast(pa.float32()) if pa.types.is_float16(kind) else array
+        found = pc.equal(comparable, pa.scalar(value.item(), comparable.type))
+        return pc.if_else(found, pa.scalar(None, kind), array) if pc.any(found).as_py() else array
+    below = mask_value(array.values, value)
+    if below is array.values:
+        return array
+    # Its own buffers, before those of what is below, say where elements are among all of them, wherever the array itself begins.
+    buffers = array.buffers()[: len(array.buffers()) - len(array.values.buffers())]
+    return pa.Array.from_buffers(kind, len(array), buffers, offset=array.offset, children=[below])
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
@@ -23,7 +24,7 @@ from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
 from scichunk.formats.votable.values.column_part import declared_null
 from scichunk.sources import Location
-from scichunk.tables.arrow import to_numpy
+from scichunk.tables.arrow import dtype_of, mask_value, to_numpy, value_type
 from scichunk.tables.nulls import without_value
 
 __all__ = ["Overlay", "open_delegated"]
@@ -99,6 +100,9 @@ class Overlay:
         else:
             by_name = {f.name: f for f in fields}
             self._fields = [by_name.get(c.name) for c in inner.columns]
+        found = ((c, _null_of(c, f)) for c, f in zip(self.columns, self._fields, strict=True))
+        self._nulls = {c.name: null for c, null in found if null is not None}
+        """Values that the document declares to be null, by column."""
 
     @property
     def cached_bytes(self) -> int:
@@ -167,24 +171,44 @@ class Overlay:
         if columns is not None and not columns:
             return batch
         wanted = self.schema if columns is None else pa.schema([self.schema.field(c) for c in columns])
-        return pa.RecordBatch.from_arrays(batch.columns, schema=wanted)
+        arrays = [
+            mask_value(a, self._nulls[n]) if n in self._nulls else a
+            for n, a in zip(wanted.names, batch.columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(arrays, schema=wanted)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:
         """Read rows of one column as NumPy values."""
-        column = next((c for c in self.columns if c.name == name), None)
-        if column is None or self.table.serialization == "FITS" or column.dtype.kind not in "iub":
-            return self.inner.read_column(self._inner_name(name), start, stop, raw=raw)
+        inner = self._inner_name(name)
+        column, null = self._columns_by_name[name], self._nulls.get(name)
+        if self.table.serialization == "FITS" and column.cell is not None:
+            values = self.inner.read_column(inner, start, stop, raw=raw)
+            if null is None:
+                return values
+            fill = np.nan if column.null is None else column.null
+            return np.where(values == null, values.dtype.type(fill), values)
+        if null is None and column.dtype.kind not in "iub":
+            return self.inner.read_column(inner, start, stop, raw=raw)
         array = self.read_rows(Rows(start, stop), [name]).column(0)
-        if column.null is None and _has_nulls(array):
+        if column.null is None and column.dtype.kind in "iub" and _has_nulls(array):
             raise without_value(name, "scichunk.read_votable").at(
                 url=self.document.source.url, part=f"rows {start} to {stop}"
             )
         return to_numpy(array, column)
 
+    @cached_property
+    def _columns_by_name(self) -> dict[str, Column]:
+        return {c.name: c for c in reversed(self.columns)}
+
+    @cached_property
+    def _inner_names(self) -> dict[str, str]:
+        pairs = zip(self.columns, self.inner.columns, strict=True)
+        return {outer.name: inner.name for outer, inner in reversed(list(pairs))}
+
     def _inner_name(self, name: str) -> str:
-        for outer, inner in zip(self.columns, self.inner.columns, strict=True):
-            if outer.name == name:
-                return inner.name
+        inner = self._inner_names.get(name)
+        if inner is not None:
+            return inner
         msg = f"there is no column {name!r}"
         raise FormatError(msg, url=self.document.source.url)
 
@@ -202,7 +226,25 @@ def _overlay_column(column: Column, field: Field | None) -> Column:
         return column
     attrs = dict(column.attrs) | column_attributes(field)
     encoding = dict(column.encoding) | column_encoding(field)
-    null = column.null
-    if null is None and column.dtype.kind in "iu" and (declared := declared_null(field)) is not None:
-        null = declared.astype(column.dtype) if declared.dtype.kind in "iu" else None
-    return replace(column, name=field.name, attrs=attrs, encoding=encoding, null=null)
+    null, declared = column.null, _null_of(column, field)
+    if null is None and column.dtype.kind in "iu":
+        null = declared
+    # What is stored as scaled integers cannot be compared with a value of the column, so it is read as what it means.
+    raw = column.raw if declared is None else None
+    return replace(column, name=field.name, attrs=attrs, encoding=encoding, null=null, raw=raw)
+
+
+def _null_of(column: Column, field: Field | None) -> Any:
+    """Value of a column that the document declares to be null; None if there is none, or the column cannot hold it."""
+    declared = None if field is None else declared_null(field)
+    if declared is None or np.isnan(declared):
+        return None
+    dtype = dtype_of(value_type(column.type))
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            value = dtype.type(declared)
+        return value if np.isinf(value) == np.isinf(declared) else None
+    if dtype.kind not in "iu" or np.isinf(declared) or int(declared) != declared:
+        return None
+    info = np.iinfo(dtype)
+    return dtype.type(int(declared)) if info.min <= int(declared) <= info.max else None
