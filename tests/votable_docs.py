@@ -56,6 +56,11 @@ SAME = {
     "instruction": doc(ROW + "<?php echo ?>" + ROW),
     "instruction in a cell": doc("<TR><TD>1<?x y?></TD><TD>x</TD></TR>"),
     "references": doc("<TR><TD>&#49;</TD><TD>&lt;&amp;&gt;&quot;&apos;&#x41;&#233;&#x1F600;</TD></TR>"),
+    "white space in the last end tag": doc(ROW + "<TR><TD>1</TD><TD>x</TD></TR >"),
+    "line end in the last end tag": doc("<TR><TD>1</TD><TD>x</TD></TR\n>"),
+    "references with zeros in front": doc(
+        "<TR><TD>&#x00000000000000000031;</TD><TD>&#00000000000000000000000233;&#x0000000000001F600;</TD></TR>"
+    ),
     "attributes": doc('<TR ID="r1"><TD ID="x">1</TD><TD ref="y">x</TD></TR>' + ROW),
     "base64 cell": doc('<TR><TD encoding="base64">AAAABw==</TD><TD>x</TD></TR>' + ROW),
     "no rows": doc(body="<TABLEDATA/>"),

@@ -211,10 +211,10 @@ def _tag(text: bytes, at: int, close: int, letter: int, prefix: bytes) -> int:
     if text[at] > 32 and text[at] != 47:
         return -1
     at = _space(text, at)
+    if at < size and text[at] == 62:
+        return at + 1
     if at + 1 >= size:
         return -2
-    if text[at] == 62:
-        return at + 1
     return at + 2 if text[at] == 47 and text[at + 1] == 62 and close == 0 else -3
 
 

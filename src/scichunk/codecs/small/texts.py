@@ -17,7 +17,7 @@ _REFERENCE: Final = re.compile(rb"&([^;]*)(;?)")
 _TOKEN: Final = re.compile(rb"[^\x00-\x20,]+")
 _BETWEEN: Final = bytes(range(33)) + b","
 _NAMED: Final = {b"lt": "<", b"gt": ">", b"amp": "&", b"apos": "'", b"quot": '"'}
-_NUMBER: Final = re.compile(rb"#(?:x([0-9A-Fa-f]{1,10})|([0-9]{1,10}))")
+_NUMBER: Final = re.compile(rb"#(?:x0*+([0-9A-Fa-f]{1,10})|0*+([0-9]{1,10}))")
 
 
 def _cut(data: Bytes, starts: Spans, stops: Spans) -> list[bytes]:
@@ -43,7 +43,7 @@ def _character(name: bytes) -> str:
     if name in _NAMED:
         return _NAMED[name]
     number = _NUMBER.fullmatch(name)
-    if not number or len(name) - 1 > 10 + (number[1] is not None):
+    if not number:
         return ""
     code = int(number[1], 16) if number[1] else int(number[2])
     if (code < 32 and code not in {9, 10, 13}) or code > 0x10FFFF or 0xD800 <= code <= 0xDFFF or code | 1 == 0xFFFF:

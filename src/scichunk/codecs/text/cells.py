@@ -117,10 +117,10 @@ def _skip_tag(data: Bytes, at: Int, close: Int, letter: Int, prefix: Bytes) -> I
     if data[at] > 32 and data[at] != 47:
         return -1
     at = _skip_space(data, at)
+    if at < data.size and data[at] == 62:
+        return at + 1
     if at + 1 >= data.size:
         return -2
-    if data[at] == 62:
-        return at + 1
     return at + 2 if data[at] == 47 and data[at + 1] == 62 and close == 0 else -3
 
 

@@ -35,7 +35,9 @@ def _parse_code_point(data: Bytes, at: Int, stop: Int) -> Int:
     if at < stop and data[at] == 120:
         base = 16
         at += 1
-    if at == stop or stop - at > 10:
+    while at < stop and data[at] == 48:
+        at += 1
+    if at == stop or stop - at > 10:  # nothing but zeros, which is no character; or beyond all
         return -1
     code = np.int64(0)
     for i in range(at, stop):
