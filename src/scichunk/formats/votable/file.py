@@ -17,6 +17,7 @@ from scichunk.errors import (
     DataWarning,
     FormatError,
     GroupNotFound,
+    LimitExceeded,
     ScichunkError,
     SourceError,
     UnsupportedFeature,
@@ -24,9 +25,8 @@ from scichunk.errors import (
 )
 from scichunk.formats.votable.array_ids import DataOf, VOTableId
 from scichunk.formats.votable.document.markup import is_near
-from scichunk.formats.votable.document.metadata import document_attributes, group_names
+from scichunk.formats.votable.document.metadata import group_names
 from scichunk.formats.votable.document.scan import open_document
-from scichunk.formats.votable.document.status import check_status, warn_if_cut, warn_of_error
 from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
@@ -90,13 +90,17 @@ class VOTableFile(FileBase):
         self.document.find_all()
         if not any(t.fields for t in self.document.tables):
             return []
+        count, limit = self.document.attributes.count(self.document.tables), options.get().max_elements
+        if count > limit:
+            msg = f"{count} attributes in {len(self.document.tables)} tables, which are too many to open at once (options.max_elements)"
+            raise LimitExceeded(msg, url=self.document.source.url)
         return list(self._tables_by_group())
 
     def root(self) -> Mapping[str, Any]:
         """Return what the document says as a whole."""
         if not any(t.fields for t in self.document.tables):
-            warn_of_error(self.document.tables, self.document.root, self.document.source.url)
-        return document_attributes(self.document.root)
+            self.document.status.warn_of_error()
+        return self.document.attributes.of_document()
 
     def header(self) -> Any:
         """Return the document without its rows as :class:`astropy.io.votable.tree.VOTableFile`."""
@@ -130,7 +134,7 @@ class VOTableFile(FileBase):
             number = int(which or 0)
             found = [tables[number]] if -len(tables) <= number < len(tables) else []
         if not found:
-            self._check_status(None)
+            self.document.status.check(None)
             there = ", ".join(f"{t.index} {t.name or t.identifier}".strip() for t in tables[:20]) or "none"
             msg = f"there is no table {which!r}; the document has {there}"
             raise FormatError(msg, url=self.document.source.url)
@@ -141,7 +145,7 @@ class VOTableFile(FileBase):
         name = "/" + group.strip("/")
         if name == "/":
             if not self.document.tables:
-                self._check_status(None)
+                self.document.status.check(None)
                 return Node((), {}, self.root())
             index = 0
         else:
@@ -152,7 +156,7 @@ class VOTableFile(FileBase):
             index = named[name].index
         which = self._with_version(index)
         table, fills = self.table(TableId(which)), self._find_fills(index)
-        self._warn_if_cut(self.document.tables[index])
+        self.document.status.warn_if_cut(self.document.tables[index])
         return table_node(fill_nulls(table, fills), lambda name, raw: FilledColumnId(which, name, raw, fills.get(name)))
 
     def table(self, array_id: ArrayId) -> TableSource:
@@ -237,7 +241,7 @@ class VOTableFile(FileBase):
             msg = "a VOTable holds tables: name a column=, or read it by scichunk.read_table"
             raise FormatError(msg, url=self.document.source.url)
         found = self.find(table)
-        self._warn_if_cut(found)
+        self.document.status.warn_if_cut(found)
         which = self._with_version(table)
         self.table(TableId(which))
         fill: Fill | None = None
@@ -252,7 +256,7 @@ class VOTableFile(FileBase):
 
     def find_table(self, *, table: int | str = 0, on_error: str = "raise", astropy_compat: bool = False) -> ArrayId:
         """Return a table."""
-        self._warn_if_cut(self.find(table))
+        self.document.status.warn_if_cut(self.find(table))
         return VOTableId(self._with_version(table), on_error, astropy_compat)
 
     def dims(self, array_id: ArrayId) -> tuple[str, ...]:
@@ -269,7 +273,7 @@ class VOTableFile(FileBase):
         """Describe every table, without counting rows."""
         self.document.find_all()
         if not self.document.tables:
-            self._check_status(None)
+            self.document.status.check(None)
         return [self._describe_table(group, table) for group, table in self._tables_by_group().items()]
 
     def _describe_table(self, group: str, table: Table) -> ArrayInfo:
@@ -283,7 +287,7 @@ class VOTableFile(FileBase):
             return ArrayInfo(group, label, (), (), f"{len(table.fields)} columns", (), table.serialization, why)
 
     def _open_table(self, table: Table, on_error: str, compat: bool) -> TableSource:
-        self._check_status(table)
+        self.document.status.check(table)
         version = self.document.root.get("version", "1.0")
         # From 1.3 on an empty cell is null (section 5.1); before, integers had to declare a value for it.
         new = version.lstrip("vV ")[:3] not in {"1.0", "1.1", "1.2"}
@@ -313,12 +317,6 @@ class VOTableFile(FileBase):
                     self.document.cache_whole()
                 self._nulls[index] = find_fills(found, names)
             return self._nulls[index]
-
-    def _check_status(self, table: Table | None) -> None:
-        check_status(self.document.tables, self.document.root, table, self.document.source.url)
-
-    def _warn_if_cut(self, table: Table) -> None:
-        warn_if_cut(table, self.document.root, self.document.source.url)
 
     def _make_reader(self, table: Table, diagnostics: Diagnostics) -> RowReader:
         """Make the reader of rows that the serialization of a table needs."""

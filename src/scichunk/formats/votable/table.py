@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError
-from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.document.metadata import column_attributes, column_encoding
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
 from scichunk.formats.votable.values.column_part import ColumnPart, column_of, join_arrow
@@ -157,7 +157,7 @@ class VOTable:
 
     @cached_property
     def _attributes(self) -> dict[str, Any]:
-        return table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
+        return self.document.attributes.of_table(self.table) | {"votable_header": self.document.header_text()}
 
     def count_rows(self) -> int:
         """Return the number of rows; those of TABLEDATA and of rows of varying size are counted, once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -16,14 +16,7 @@ from scichunk.formats.votable.values.column_part import ColumnPart
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.formats.votable.values.from_text import CellTexts, convert_text
 
-__all__ = [
-    "column_attributes",
-    "column_encoding",
-    "document_attributes",
-    "group_names",
-    "param_value",
-    "table_attributes",
-]
+__all__ = ["Attributes", "column_attributes", "column_encoding", "group_names"]
 
 _PLAIN: Final = ("ucd", "utype", "xtype", "ref", "ID")
 
@@ -58,15 +51,17 @@ def column_encoding(field: Field) -> dict[str, Any]:
     return found
 
 
-def param_value(element: Element) -> Any:
+def _param_value(element: Element, url: str) -> Any:
     """Value of a PARAM, by its datatype; its text where that says otherwise."""
-    text = element.get("value")
+    text, name = element.get("value"), element.get("name")
     try:
-        field = read_field(element, element.get("name"), [])
+        field = read_field(element, name, [])
         data = np.frombuffer(text.encode(), np.uint8)
         start = np.array([0], np.int32)
-        texts = CellTexts(data, start, start + data.size, HIGH if data.size and int(data.max()) > 127 else 0, str)
-        part: ColumnPart = convert_text(field, texts, Policy(), Diagnostics("", element.get("name")))
+        texts = CellTexts(
+            data, start, start + data.size, HIGH if data.size and int(data.max()) > 127 else 0, lambda _: ""
+        )
+        part: ColumnPart = convert_text(field, texts, Policy(), Diagnostics(url, f"PARAM {name!r}"))
         value = part.to_arrow(field.shape.item)[0].as_py()
     except ScichunkError:
         return text
@@ -75,11 +70,11 @@ def param_value(element: Element) -> Any:
     return text if value is None else value
 
 
-def _param_attributes(element: Element) -> dict[str, Any]:
+def _param_attributes(element: Element, url: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for param in element.iterate_children("PARAM"):
         name = param.get("name") or param.get("ID")
-        value = param_value(param)
+        value = _param_value(param, url)
         unit = param.get("unit").strip()
         found[name] = f"{value} {unit}" if unit and isinstance(value, str) else value
         if unit and not isinstance(value, str):
@@ -88,19 +83,15 @@ def _param_attributes(element: Element) -> dict[str, Any]:
 
 
 def _info_attributes(element: Element) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    # INFO elements of one name are no list in VOTable, but services write several (warnings, steps of a query).
+    found: dict[str, list[str]] = {}
     for info in element.iterate_children("INFO"):
         name = info.get("name") or info.get("ID") or "INFO"
         value, text = info.get("value"), text_of(info)
-        _put_attribute(found, name, value or text)
+        found.setdefault(name, []).append(value or text)
         if value and text and text != value:
-            _put_attribute(found, f"{name}_text", text)
-    return found
-
-
-def _put_attribute(found: dict[str, Any], name: str, value: str) -> None:
-    # INFO elements of one name are no list in VOTable, but services write several (warnings, steps of a query).
-    found[name] = value if name not in found else f"{found[name]}; {value}"
+            found.setdefault(f"{name}_text", []).append(text)
+    return {name: "; ".join(values) for name, values in found.items()}
 
 
 def _system_attributes(element: Element) -> dict[str, Any]:
@@ -115,12 +106,12 @@ def _system_attributes(element: Element) -> dict[str, Any]:
     return found
 
 
-def _group_attributes(element: Element) -> dict[str, Any]:
+def _group_attributes(element: Element, url: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for group in element.iterate_children("GROUP"):
         name = group.get("name") or group.get("ID") or f"{len(found)}"
         members = [c.get("ref") for c in group.children if c.tag in {"FIELDref", "PARAMref"}]
-        values = [f"{k}={v}" for k, v in _param_attributes(group).items()]
+        values = [f"{k}={v}" for k, v in _param_attributes(group, url).items()]
         found[f"group_{name}"] = " ".join([*members, *values])
     return found
 
@@ -130,46 +121,75 @@ def _link_attributes(element: Element) -> dict[str, Any]:
     return {"links": found} if found else {}
 
 
-def _element_attributes(element: Element) -> dict[str, Any]:
-    """What one element says of what is in it."""
-    return (
-        _system_attributes(element)
-        | _group_attributes(element)
-        | _info_attributes(element)
-        | _param_attributes(element)
-    )
+class Attributes:
+    """What the elements of a document say of all that is in them; each element is read once, for all tables.
 
+    Parameters
+    ----------
+    root
+        Of the document.
+    url
+        Of the document, for warnings.
+    """
 
-def document_attributes(root: Element) -> dict[str, Any]:
-    """Attributes of the document as a whole."""
-    found: dict[str, Any] = {}
-    if root.get("version"):
-        found["votable_version"] = root.get("version")
-    description = root.child_text("DESCRIPTION")
-    if description:
-        found["description"] = description
-    definitions = root.find_child("DEFINITIONS")
-    return found | (_element_attributes(definitions) if definitions else {}) | _element_attributes(root)
+    def __init__(self, root: Element, url: str) -> None:
+        self._root, self._url = root, url
+        self._known: dict[int, dict[str, Any]] = {}
 
+    def of_document(self) -> dict[str, Any]:
+        """Attributes of the document as a whole."""
+        return dict(self._remember(self._root, self._read_root))
 
-def table_attributes(table: Table, root: Element) -> dict[str, Any]:
-    """Attributes of a table: those of the document and of its resources included, the nearest first in doubt."""
-    found = document_attributes(root)
-    # From the outermost in: what is nearer to the table replaces what is further.
-    for element in (*table.resource, table.element):
-        description = element.child_text("DESCRIPTION")
-        found |= (
-            _element_attributes(element)
-            | _link_attributes(element)
-            | ({"description": description} if description else {})
+    def of_table(self, table: Table) -> dict[str, Any]:
+        """Attributes of a table: those of the document and of its resources included, the nearest first in doubt."""
+        names = {
+            "name": table.name,
+            "ID": table.identifier,
+            "ucd": table.element.get("ucd"),
+            "utype": table.element.get("utype"),
+        }
+        found: dict[str, Any] = {k: v for k, v in names.items() if v}
+        # From the outermost in: what is nearer to the table replaces what is further.
+        for part in self._parts(table):
+            found |= part
+        return found
+
+    def count(self, tables: Iterable[Table]) -> int:
+        """Count the attributes of all of these tables, of which those of the document and of resources stand in many."""
+        return sum(len(part) for table in tables for part in self._parts(table))
+
+    def _parts(self, table: Table) -> Iterator[dict[str, Any]]:
+        yield self._remember(self._root, self._read_root)
+        for element in (*table.resource, table.element):
+            yield self._remember(element, self._read_described)
+
+    def _remember(self, element: Element, read: Callable[[Element], dict[str, Any]]) -> dict[str, Any]:
+        known = self._known.get(id(element))
+        if known is None:
+            known = self._known[id(element)] = read(element)
+        return known
+
+    def _read(self, element: Element) -> dict[str, Any]:
+        return (
+            _system_attributes(element)
+            | _group_attributes(element, self._url)
+            | _info_attributes(element)
+            | _param_attributes(element, self._url)
         )
-    names = {
-        "name": table.name,
-        "ID": table.identifier,
-        "ucd": table.element.get("ucd"),
-        "utype": table.element.get("utype"),
-    }
-    return {k: v for k, v in names.items() if v} | found
+
+    def _read_root(self, root: Element) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if root.get("version"):
+            found["votable_version"] = root.get("version")
+        description = root.child_text("DESCRIPTION")
+        if description:
+            found["description"] = description
+        definitions = root.find_child("DEFINITIONS")
+        return found | (self._read(definitions) if definitions else {}) | self._read(root)
+
+    def _read_described(self, element: Element) -> dict[str, Any]:
+        description = element.child_text("DESCRIPTION")
+        return self._read(element) | _link_attributes(element) | ({"description": description} if description else {})
 
 
 def group_names(tables: Sequence[Table]) -> list[str]:

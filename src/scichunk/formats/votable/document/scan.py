@@ -13,6 +13,8 @@ from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.cached import CachedSource
 from scichunk.formats.votable.document.markup import Body, declared_encoding, find_end, is_near, next_body, read_bytes
+from scichunk.formats.votable.document.metadata import Attributes
+from scichunk.formats.votable.document.status import Status
 from scichunk.formats.votable.document.structure import Table, find_tables
 from scichunk.sources import ByteSource
 from scichunk.sources.base import public_reference
@@ -88,9 +90,14 @@ class Document:
         self.bodies: list[Body] = []
         self.root: Element
         self.tables: list[Table]
+        self.attributes: Attributes
+        """Of the document and its tables."""
+        self.status: Status
+        """What the service that made the document says of its answer."""
         self._pieces: Pieces = []
         self._tail = b""
         self._kept: list[tuple[int, str]] = []
+        self._header: str | None = None
         with located(url=source.url):
             self._open_document()
 
@@ -113,7 +120,10 @@ class Document:
 
     def header_text(self) -> str:
         """Return the document without the bodies of its tables, and without what may be secret of where they lie."""
-        return _STREAM.sub(_mask_secret, "".join(text for _, text in self._texts_between()))
+        with self.lock:
+            if self._header is None:  # one text for all tables, in each of whose attributes it stands
+                self._header = _STREAM.sub(_mask_secret, "".join(text for _, text in self._texts_between()))
+            return self._header
 
     def _open_document(self) -> None:
         source, size = self.source, self.source.fingerprint.size
@@ -203,9 +213,10 @@ class Document:
         return texts
 
     def _parse_header(self) -> None:
-        self._kept = []
+        self._kept, self._header = [], None
         self.root = parse_document(self._texts_between(), self.source.url, root="VOTABLE", cut=bool(self.truncated))
-        self.tables = find_tables(self.root)
+        self.tables, self.attributes = find_tables(self.root), Attributes(self.root, self.source.url)
+        self.status = Status(self.tables, self.root, self.source.url)
         count = sum(t.body is not None for t in self.tables)
         if count != len(self.bodies):
             msg = f"{len(self.bodies)} bodies of tables for {count} tables"

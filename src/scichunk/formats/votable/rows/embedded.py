@@ -19,7 +19,7 @@ from scichunk.core.files import TableFile, TableId
 from scichunk.core.tables import Column, Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.votable.document.href import resolve_href
-from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.document.metadata import column_attributes, column_encoding
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
 from scichunk.formats.votable.values.column_part import declared_null
@@ -151,7 +151,7 @@ class Overlay:
 
     @cached_property
     def _overlaid_attributes(self) -> Mapping[str, Any]:
-        attributes = table_attributes(self.table, self.document.root) | {"votable_header": self.document.header_text()}
+        attributes = self.document.attributes.of_table(self.table) | {"votable_header": self.document.header_text()}
         return dict(self.inner.attrs) | attributes
 
     def count_rows(self) -> int:

@@ -68,7 +68,8 @@ class Diagnostics:
             first = not any(k == kind and c != column for k, c in self._found)
         if first:
             at = ", ".join(p for p in (f"column {column!r}" if column else "", where) if p)
-            msg = f"{_TEXTS[kind]} [{self.url}, {self.part}, first: {at}]"
+            place = ", ".join(p for p in (self.url, self.part, f"first: {at}") if p)
+            msg = f"{_TEXTS[kind]} [{place}]"
             warn_caller(msg, DataWarning)
 
     def refuse(self, policy: Policy, kind: str, column: str, where: str, what: str) -> None:

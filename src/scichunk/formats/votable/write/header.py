@@ -12,7 +12,7 @@ import numpy as np
 
 from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import ScichunkError
-from scichunk.formats.votable.document.metadata import column_attributes, column_encoding, table_attributes
+from scichunk.formats.votable.document.metadata import Attributes, column_attributes, column_encoding
 from scichunk.formats.votable.document.structure import Field, Table, find_tables
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 
@@ -116,7 +116,7 @@ def _from_tree(
         field, element = known.get(out.name, (None, None))
         kept = element is not None and field is not None and _still_holds(field, out)
         written.append("".join(_serialise(element)) if kept and element is not None else out.field_element() + "\n")
-    original = table_attributes(table, root)
+    original = Attributes(root, "votable_header").of_table(table)
     fresh = {k: v for k, v in attrs.items() if k not in original and not k.startswith("votable_")}
     block = Element(_RAW, {}, text="".join(written) + _param_elements(fresh))
 

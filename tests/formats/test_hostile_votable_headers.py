@@ -1,0 +1,70 @@
+"""VOTables whose headers are made to be multiplied: what is said once, or of many tables, costs what it weighs."""
+
+import warnings
+
+import pytest
+
+import scichunk
+from scichunk.errors import DataWarning, LimitExceeded
+from tests.votable_docs import FIELDS, ROW, doc
+
+TABLE = f"<TABLE>{FIELDS}<DATA><TABLEDATA>{ROW}</TABLEDATA></DATA></TABLE>"
+
+
+def tables(count, inside="", resource=""):
+    return f'<VOTABLE version="1.4">{inside}<RESOURCE>{resource}{TABLE * count}</RESOURCE></VOTABLE>'.encode()
+
+
+def attributes(inside, **more):
+    return scichunk.open(doc(ROW, before="", **more).replace("<RESOURCE>", f"{inside}<RESOURCE>").encode()).attrs
+
+
+# ---- PARAM elements
+
+
+def test_params_that_are_a_little_too_short_are_filled_and_the_warning_says_where():
+    with pytest.warns(DataWarning, match="array length|another length") as caught:
+        found = attributes('<PARAM name="p" datatype="int" arraysize="3" value="1 2"/>')
+    assert found["p"] == "[1, 2, null]"
+    assert len(caught) == 1
+    assert "bytes" in str(caught[0].message)
+    assert "PARAM 'p', first: column 'p'" in str(caught[0].message)
+
+
+# ---- many tables
+
+
+def test_tables_share_the_text_of_the_header():
+    with scichunk.options.set(cached_tile_bytes=0):
+        tree = scichunk.open(tables(3))
+    texts = [node.attrs["votable_header"] for node in tree.children.values()]
+    assert len(texts) == 3
+    assert all(text is texts[0] for text in texts)
+
+
+@pytest.mark.parametrize("place", ["inside", "resource"])
+def test_what_is_said_of_all_tables_is_read_once(place):
+    param = '<PARAM name="p" datatype="int" arraysize="3" value="1 2"/>'
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        tree = scichunk.open(tables(3, **{place: param}))
+    assert [node.attrs["p"] for node in tree.children.values()] == ["[1, 2, null]"] * 3
+    assert len([w for w in caught if "PARAM" in str(w.message)]) == 1
+
+
+@pytest.mark.parametrize("place", ["inside", "resource"])
+def test_attributes_of_very_many_tables_at_once_are_limited(place):
+    infos = "".join(f'<INFO name="n{i}" value="v{i}"/>' for i in range(100))
+    data = tables(100, **{place: infos})
+    assert len(scichunk.open(data).children) == 100
+    with scichunk.options.set(max_elements=5000):
+        scichunk.clear_caches()
+        with pytest.raises(LimitExceeded, match=r"attributes in 100 tables.*max_elements"):
+            scichunk.open(data)
+        assert scichunk.read_votable(data, table=7).compute().a.tolist() == [1]
+
+
+def test_informations_of_one_name_are_joined():
+    infos = "".join(f'<INFO name="n" value="v{i}">more {i}</INFO>' for i in range(3))
+    found = attributes(infos)
+    assert (found["n"], found["n_text"]) == ("v0; v1; v2", "more 0; more 1; more 2")
