@@ -22,6 +22,17 @@ def attributes(inside, **more):
 # ---- PARAM elements
 
 
+@pytest.mark.parametrize("datatype", ["int", "bit", "boolean", "doubleComplex", "double"])
+@pytest.mark.parametrize("size", ["100000", "1000x100", "100000x*"])
+def test_params_that_are_declared_far_longer_than_they_are_keep_their_text(datatype, size):
+    found = attributes(f'<PARAM name="p" datatype="{datatype}" arraysize="{size}" value="1"/>')
+    assert found["p"] == "1"
+
+
+def test_params_of_many_texts_that_are_not_there_keep_their_text():
+    assert attributes('<PARAM name="p" datatype="char" arraysize="1x100000" value="ab"/>')["p"] == "ab"
+
+
 def test_params_that_are_a_little_too_short_are_filled_and_the_warning_says_where():
     with pytest.warns(DataWarning, match="array length|another length") as caught:
         found = attributes('<PARAM name="p" datatype="int" arraysize="3" value="1 2"/>')

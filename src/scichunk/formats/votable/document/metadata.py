@@ -18,6 +18,8 @@ from scichunk.formats.votable.values.from_text import CellTexts, convert_text
 
 __all__ = ["Attributes", "column_attributes", "column_encoding", "group_names"]
 
+_FEW_ELEMENTS: Final = 64
+"""So many elements may be declared of a PARAM, however few there are."""
 _PLAIN: Final = ("ucd", "utype", "xtype", "ref", "ID")
 
 
@@ -56,6 +58,9 @@ def _param_value(element: Element, url: str) -> Any:
     text, name = element.get("value"), element.get("name")
     try:
         field = read_field(element, name, [])
+        # Each element has a character at least. An array that is declared far longer than its text would be one of nulls, of any size.
+        if field.shape.size > max(_FEW_ELEMENTS, len(text)):
+            return text
         data = np.frombuffer(text.encode(), np.uint8)
         start = np.array([0], np.int32)
         texts = CellTexts(
