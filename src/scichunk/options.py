@@ -53,7 +53,7 @@ class Options:
     max_pages: int = 65_536
     """Most image directories that are followed in one file."""
     max_elements: int = 1_000_000
-    """Most XML elements of one document outside the bodies of its tables."""
+    """Most XML elements of one document outside the bodies of its tables, and most attributes of all tables opened at once."""
     max_expanded_bytes: int = 1 << 37
     """Largest content of a file that is compressed as a whole."""
     range_gap: int = 1 << 15

@@ -46,6 +46,8 @@ _OPEN: Final = re.compile(
 _INSIDE: Final = re.compile(rb"<!--|<!\[CDATA\[|<\?|</(?P<prefix>(?:[A-Za-z_][\w.-]*:)?)(?:TABLEDATA|STREAM)\s*>")
 _COMMENTS: Final = re.compile(rb"(?:\s*+" + COMMENT + rb")++")
 """Comments with nothing between them, which are passed together: there may be hundreds of thousands."""
+_NO_CHARSETS: Final = frozenset({"idna", "punycode", "raw-unicode-escape", "unicode-escape", "utf-7"})
+"""What Python decodes beside the character sets of documents. These can hide markup, or take quadratic time."""
 _CLOSERS: Final = {b"<!--": b"-->", b"<![CDATA[": b"]]>", b"<?": b"?>"}
 
 Span = tuple[int, int]
@@ -87,7 +89,7 @@ def declared_encoding(head: bytes) -> tuple[str, bool]:
     Raises
     ------
     UnsupportedFeature
-        If Python does not know it, or it can hide markup (UTF-7).
+        If Python does not know it, it is no character set, or one in which the declaration would be written otherwise.
     """
     for mark, name in (
         (b"\xef\xbb\xbf", "utf-8"),
@@ -114,11 +116,11 @@ def declared_encoding(head: bytes) -> tuple[str, bool]:
         text = "<?xml".encode(known)
     except (LookupError, UnicodeError, TypeError):
         text, known = b"", ""
-    if not text or known == "utf-7":
-        msg = f"the encoding {name!r} is not supported"
-        raise UnsupportedFeature(msg)
     if known.startswith(("utf-16", "utf-32")):  # says so, but its first bytes are ASCII
         return "utf-8", True
+    if text.removeprefix(codecs.BOM_UTF8) != b"<?xml" or known in _NO_CHARSETS:
+        msg = f"the encoding {name!r} is not supported"
+        raise UnsupportedFeature(msg)
     return ("utf-8" if known == "ascii" else known), known in {"utf-8", "ascii", "iso8859-1"}
 
 
