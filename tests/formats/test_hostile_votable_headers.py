@@ -79,3 +79,58 @@ def test_informations_of_one_name_are_joined():
     infos = "".join(f'<INFO name="n" value="v{i}">more {i}</INFO>' for i in range(3))
     found = attributes(infos)
     assert (found["n"], found["n_text"]) == ("v0; v1; v2", "more 0; more 1; more 2")
+
+
+# ---- VALUES that refer to each other
+
+
+def chain(count, end):
+    inner = "".join(f'<VALUES ID="v{i}" ref="v{i + 1}"/>' for i in range(count))
+    return doc("<TR><TD>7</TD></TR>", f'<FIELD name="a" datatype="int">{inner}{end}</FIELD>').encode()
+
+
+def test_domains_at_the_end_of_many_references(monkeypatch):
+    from scichunk.codecs.text.xml_tree import Element
+
+    asked = []
+    get = Element.get
+    monkeypatch.setattr(
+        Element, "get", lambda self, name, default="": (asked.append(name), get(self, name, default))[1]
+    )
+    data = chain(500, '<VALUES ID="v500" null="7"/>')
+    assert scichunk.read_votable(data).compute().a.isna().tolist() == [True]
+    assert asked.count("ref") < 2000
+
+
+@pytest.mark.parametrize("end", ["", '<VALUES ID="v500" ref="v250"/>'])
+def test_references_that_end_nowhere_are_one_note(end):
+    notes = scichunk.open(chain(500, end)).attrs["votable_warnings"]
+    assert len(notes) == 1
+    assert "which is not there" in notes[0]
+    assert len(notes[0]) < 200
+
+
+def with_options(fields, options):
+    texts = "".join(f'<OPTION value="{i}" name="n{i}"/>' for i in range(options))
+    head = f'<FIELD name="x" datatype="int"><VALUES ID="v">{texts}</VALUES></FIELD>'
+    others = "".join(f'<FIELD name="a{i}" datatype="int"><VALUES ref="v"/></FIELD>' for i in range(fields))
+    return doc("", head + others).encode()
+
+
+def test_options_that_many_fields_refer_to_are_made_once_and_counted():
+    data = with_options(20, 30)
+    ds = scichunk.open(data)
+    assert ds.a7.attrs["options"] == [f"{i}=n{i}" for i in range(30)]
+    assert all(a is b for a, b in zip(ds.a7.attrs["options"], ds.x.attrs["options"], strict=True))
+    with scichunk.options.set(max_elements=500):
+        scichunk.clear_caches()
+        with pytest.raises(LimitExceeded, match=r"options of all fields.*max_elements"):
+            scichunk.read_votable(data)
+
+
+def test_options_that_a_field_refers_to_twice_count_once():
+    field = (
+        '<FIELD name="a" datatype="int"><VALUES ID="v"><OPTION value="1"/></VALUES>'
+        '<VALUES type="actual" ref="v"/><VALUES type="actual" ref="v"/></FIELD>'
+    )
+    assert scichunk.open(doc("<TR><TD>7</TD></TR>", field).encode()).a.attrs["options"] == ["1"]

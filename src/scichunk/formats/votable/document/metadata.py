@@ -36,7 +36,7 @@ def column_attributes(field: Field) -> dict[str, Any]:
         if text:
             found[name] = text
     if field.options:
-        found["options"] = [value if not name else f"{value}={name}" for value, name in field.options]
+        found["options"] = list(field.options)
     if field.links:
         found["links"] = [link.get("href", "") or link.get("value", "") for link in field.links]
     return found

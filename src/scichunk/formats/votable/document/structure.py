@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from scichunk import options
 from scichunk.codecs.text.xml_tree import Element
 from scichunk.core.tables import unique_names
-from scichunk.errors import FormatError, UnsupportedFeature, located
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature, located
 
 __all__ = ["DATATYPES", "Field", "Shape", "Stream", "Table", "find_tables", "read_field"]
 
@@ -83,8 +84,8 @@ class Field:
     null: str | None = None
     minimum: str | None = None
     maximum: str | None = None
-    options: tuple[tuple[str, str], ...] = ()
-    """Values and names of OPTION elements."""
+    options: tuple[str, ...] = ()
+    """Values of OPTION elements, ``value=name`` where they have names."""
     links: tuple[Mapping[str, str], ...] = ()
     refers: bool = False
     """Whether nulls, limits and options are those of another element, by ``<VALUES ref="..."/>``."""
@@ -150,7 +151,7 @@ def find_tables(root: Element) -> list[Table]:
     """
     found: list[Table] = []
     bodies = 0
-    domains = _find_domains(root)
+    domains = _Domains(root)
     for element, resource in _walk_tables(root, ()):
         data = element.find_child("DATA")
         serial = next((c for c in data.children if c.tag in _SERIALS), None) if data else None
@@ -200,32 +201,74 @@ def _take_over_fields(found: list[Table]) -> list[Table]:
     ]
 
 
-def _find_domains(root: Element) -> dict[str, Element]:
-    """VALUES elements of a document by their ID."""
-    found: dict[str, Element] = {}
-    waiting = [root]
-    while waiting:
-        element = waiting.pop()
-        if element.tag == "VALUES" and element.get("ID"):
-            found.setdefault(element.get("ID").strip(), element)
-        waiting += reversed(element.children)
-    return found
+class _Domains:
+    """VALUES elements of a document by their ID, and which of them other ones take over (VOTable 1.5, section 4.7)."""
+
+    def __init__(self, root: Element | None = None) -> None:
+        self._by_id: dict[str, Element] = {}
+        self._ends: dict[int, Element | str] = {}
+        """For each element that was asked for, or passed, the one at the end of its references, or one that leads nowhere."""
+        self._options: dict[int, list[str]] = {}
+        self._left = options.get().max_elements
+        waiting = [] if root is None else [root]
+        while waiting:
+            element = waiting.pop()
+            if element.tag == "VALUES" and element.get("ID"):
+                self._by_id.setdefault(element.get("ID").strip(), element)
+            waiting += reversed(element.children)
+
+    def find(self, values: Element) -> Element | str:
+        """Return the element whose domain another one takes over, which may be itself; or a reference that leads nowhere."""
+        passed: dict[int, None] = {}
+        at, end = values, self._ends.get(id(values))
+        while end is None:
+            passed[id(at)] = None
+            ref = at.get("ref").strip()
+            following = self._by_id.get(ref) if ref else None
+            if not ref:
+                end = at
+            elif following is None or id(following) in passed:
+                end = ref
+            else:
+                at, end = following, self._ends.get(id(following))
+        # Each element is passed once, however many refer to it: a chain of thousands of them would take minutes otherwise.
+        self._ends |= dict.fromkeys(passed, end)
+        return end
+
+    def options(self, values: list[Element]) -> tuple[str, ...]:
+        """Return the options of VALUES elements, which may be those of many fields: their texts are made once, and they are counted.
+
+        Raises
+        ------
+        LimitExceeded
+            If they are more than ``options.max_elements`` in all fields together.
+        """
+        found: list[str] = []
+        for element in values:
+            texts = self._options.get(id(element))
+            if texts is None:
+                children = element.iterate_children("OPTION")
+                texts = [f"{c.get('value')}={n}" if (n := c.get("name")) else c.get("value") for c in children]
+                self._options[id(element)] = texts
+            found += texts
+        self._left -= len(found)
+        if self._left < 0:
+            msg = f"more than {options.get().max_elements} options of all fields together (options.max_elements)"
+            raise LimitExceeded(msg)
+        return tuple(found)
 
 
-def _take_over_domain(values: Element, domains: Mapping[str, Element], name: str, notes: list[str]) -> Element:
-    """The VALUES element that another one refers to, all of which it takes over (VOTable 1.5, section 4.7); else itself."""
-    passed, found = {id(values)}, values
-    while ref := found.get("ref").strip():
-        following = domains.get(ref)
-        if following is None or id(following) in passed:
-            notes.append(f"{name}: VALUES refers to {ref!r}, which is not there")
-            return values
-        passed.add(id(following))
-        found = following
-    return found
+def _take_over_domains(own: list[Element], domains: _Domains, name: str, notes: list[str]) -> list[Element]:
+    """VALUES elements that others refer to, once each, in place of these; those that refer to nothing that is there stay."""
+    found = [domains.find(v) for v in own]
+    lost = list(dict.fromkeys(f for f in found if isinstance(f, str)))
+    if lost:
+        notes.append(f"{name}: VALUES refers to {', '.join(repr(ref[:80]) for ref in lost[:3])}, which is not there")
+    resolved = (v if isinstance(f, str) else f for v, f in zip(own, found, strict=True))
+    return list({id(v): v for v in resolved}.values())
 
 
-def _parse_fields(element: Element, notes: list[str], domains: Mapping[str, Element]) -> Iterator[Field]:
+def _parse_fields(element: Element, notes: list[str], domains: _Domains) -> Iterator[Field]:
     elements, late = _split_fields(element)
     if late:
         notes.append(
@@ -249,7 +292,7 @@ def _split_fields(table: Element) -> tuple[list[Element], list[Element]]:
     return before, behind
 
 
-def read_field(element: Element, name: str, notes: list[str], domains: Mapping[str, Element] | None = None) -> Field:
+def read_field(element: Element, name: str, notes: list[str], domains: _Domains | None = None) -> Field:
     """Read a FIELD or PARAM element; ``domains`` are the VALUES elements that others may refer to, by ID.
 
     Raises
@@ -273,7 +316,8 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
     if arraysize is None and datatype in {"string", "unicodeString", "text", ""}:
         arraysize = "*"
     own = list(element.iterate_children("VALUES"))
-    values = [_take_over_domain(v, domains or {}, name, notes) for v in own]
+    shared = _Domains() if domains is None else domains
+    values = _take_over_domains(own, shared, name, notes)
     return Field(
         name,
         known,
@@ -283,9 +327,9 @@ def read_field(element: Element, name: str, notes: list[str], domains: Mapping[s
         _parse_null(values, name, notes),
         _parse_limit(values, "MIN"),
         _parse_limit(values, "MAX"),
-        tuple(_iterate_options(values)),
+        shared.options(values),
         tuple(e.attributes for e in element.iterate_children("LINK")),
-        any(v is not o for v, o in zip(values, own, strict=True)),
+        {id(v) for v in values} != {id(v) for v in own},
     )
 
 
@@ -302,12 +346,6 @@ def _parse_limit(values: list[Element], what: str) -> str | None:
         if (child := element.find_child(what)) is not None:
             return child.get("value")
     return None
-
-
-def _iterate_options(elements: list[Element]) -> Iterator[tuple[str, str]]:
-    for element in elements:
-        for child in element.iterate_children("OPTION"):
-            yield child.get("value"), child.get("name")
 
 
 def _parse_shape(datatype: str, arraysize: str | None, name: str, notes: list[str]) -> Shape:
