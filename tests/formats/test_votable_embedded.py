@@ -10,6 +10,7 @@ import xarray as xr
 from astropy.io import fits
 
 import scichunk
+from scichunk.errors import FormatError
 from tests.votable_docs import binary, doc
 
 # ---- nulls of VALUES
@@ -132,3 +133,85 @@ def test_nulls_of_values_beside_those_of_fits():
     np.testing.assert_array_equal(ds.b, [2, np.nan, 10, 4])
     assert scichunk.from_votable(data, "a").compute().tolist() == [7, 5, 7, 9]
     np.testing.assert_array_equal(scichunk.from_votable(data, "b"), [2, np.nan, 10, 4])
+
+
+# ---- Parquet
+
+
+def parquet(table, **options):
+    file = io.BytesIO()
+    pq.write_table(table, file, **options)
+    fields = "".join(f'<FIELD name="{name}" datatype="char" arraysize="*"/>' for name in table.schema.names)
+    return file.getvalue(), fields
+
+
+def no_text(kind, values):
+    """An array of texts, one of which is none."""
+    raw = pa.array(
+        [v.encode("latin-1") for v in values], pa.large_binary() if kind == pa.large_string() else pa.binary()
+    )
+    return pa.Array.from_buffers(kind, len(raw), raw.buffers())
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string()])
+def test_texts_of_parquet_that_are_no_texts(kind, dictionary):
+    values = [f"text {i % 7}" for i in range(20_000)]
+    values[15_005] = "\xff"
+    content, fields = parquet(
+        pa.table({"n": pa.array(values), "a": no_text(kind, values)}), use_dictionary=dictionary, row_group_size=10_000
+    )
+    data = binary(content, fields, "PARQUET").encode()
+    for read in (
+        lambda: scichunk.read_votable(data).compute(),
+        xr.open_dataset(io.BytesIO(data), engine="votable").a.load,
+        lambda: scichunk.from_votable(data, "a").compute(),
+        lambda: scichunk.read_table(data, filters=[("a", "==", "x")]).compute(),
+    ):
+        with pytest.raises(FormatError, match="no UTF-8") as caught:
+            read()
+        assert "row 15005, column 'a'" in caught.value.part
+        assert caught.value.url
+    assert len(scichunk.read_votable(data, columns=["n"]).compute()) == 20_000
+    first = scichunk.read_votable(data, blocksize=1000).get_partition(0).compute()
+    assert first.a.tolist() == values[: len(first)]
+
+
+def test_texts_within_lists_of_parquet_that_are_no_texts():
+    lists = pa.ListArray.from_arrays([0, 1, 2], no_text(pa.string(), ["a", "\xff"]))
+    content, fields = parquet(pa.table({"a": lists}))
+    with pytest.raises(FormatError, match="no UTF-8") as caught:
+        scichunk.read_votable(binary(content, fields, "PARQUET").encode()).compute()
+    assert "column 'a'" in caught.value.part
+
+
+def test_names_of_parquet_that_are_no_texts():
+    content, fields = parquet(pa.table({"name": ["x"]}))
+    with pytest.raises(FormatError, match="not readable"):
+        scichunk.read_votable(binary(content.replace(b"name", b"\xffame"), fields, "PARQUET").encode())
+
+
+NAMES = pa.dictionary(pa.int8(), pa.string())
+DICTIONARIES = {
+    "text": (NAMES, ["x", "y", None, "x"]),
+    "bytes": (pa.dictionary(pa.int32(), pa.binary()), [b"x", b"\xff", b"x", b""]),
+    "list": (pa.list_(NAMES), [["x", "y"], [], None, ["x"]]),
+    "record": (pa.struct([("k", NAMES), ("n", pa.int64())]), [{"k": "x", "n": 1}] * 4),
+    "records": (pa.list_(pa.struct([("k", NAMES)])), [[{"k": "x"}], [], [{"k": "y"}] * 2, None]),
+}
+
+
+@pytest.mark.parametrize("which", DICTIONARIES)
+def test_dictionaries_of_parquet_are_a_way_to_store_values(which):
+    kind, values = DICTIONARIES[which]
+    content, fields = parquet(pa.table({"a": pa.array(values, kind)}))
+    data = binary(content, fields, "PARQUET").encode()
+    frame = scichunk.read_votable(data)
+    assert "dictionary" not in str(frame.a.dtype)
+    assert frame.compute().a.array.__arrow_array__().to_pylist() == values
+    table = scichunk.to_qtable(frame)
+    assert len(table) == 4
+    ds = xr.open_dataset(io.BytesIO(data), engine="votable").load()
+    if which == "text":
+        assert table["a"].tolist() == ds.a.values.tolist() == values
+    assert len(ds.a) == 4

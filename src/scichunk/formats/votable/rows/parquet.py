@@ -17,6 +17,13 @@ from scichunk import options
 from scichunk.core.cache import cached_bytes
 from scichunk.core.tables import Column, Rows
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.formats.votable.rows.parquet_columns import (
+    decoded_bytes,
+    first_invalid,
+    holds_texts,
+    is_valid,
+    plain_schema,
+)
 from scichunk.formats.votable.rows.parquet_footer import Leaf, check_footer
 from scichunk.sources import ByteSource, Location
 from scichunk.tables.arrow import to_numpy, value_type
@@ -76,7 +83,7 @@ class ParquetTable:
         self._url = self._source.url
         try:
             with self._open_file() as file:
-                self._metadata, self._found = file.metadata, file.schema_arrow
+                self._metadata, self._found = file.metadata, plain_schema(file.schema_arrow)
         except ScichunkError:  # some are ValueErrors
             raise
         except (OSError, ValueError, NotImplementedError) as error:
@@ -261,11 +268,11 @@ class ParquetTable:
                     if low >= high:
                         continue
                     part = batch.slice(low, high - low).select(names)
-                    size += sum(map(_dictionary_bytes, part.columns))
+                    size += sum(map(decoded_bytes, part.columns))
                     if size > limit:  # texts that are stored once and used very often
                         msg = f"rows {rows.start} to {at} of {size} bytes, more than {limit} (options.max_chunk_bytes)"
                         raise LimitExceeded(msg, url=self._url)
-                    yield _decode_dictionaries(part)
+                    yield self._decode_columns(part, at - batch.num_rows + low)
                     if at >= rows.stop:
                         return
         except (ScichunkError, MemoryError):  # some are ValueErrors, or errors of Arrow
@@ -275,6 +282,22 @@ class ParquetTable:
         if at < rows.stop:
             msg = f"the file ends in row {at} of {self.n_rows}"
             raise FormatError(msg, url=self._url)
+
+    def _decode_columns(self, part: Any, first: int) -> Any:
+        """Make columns of their types, and look whether texts are texts, which Arrow itself does not."""
+        import pyarrow as pa
+
+        columns = []
+        for name, column in zip(part.schema.names, part.columns, strict=True):
+            kind = self._found.field(name).type
+            plain = column if column.type == kind else column.cast(kind)
+            stored = column.dictionary if pa.types.is_dictionary(column.type) else column
+            if holds_texts(kind) and not (is_valid(stored) or is_valid(plain)):
+                row = f"row {first + first_invalid(plain)}, " if not hasattr(kind, "value_type") else ""
+                msg = "a text that is no UTF-8"
+                raise FormatError(msg, url=self._url, part=f"{row}column {name!r} of the Parquet data")
+            columns.append(plain)
+        return pa.RecordBatch.from_arrays(columns, names=part.schema.names)
 
     def read_column(
         self,
@@ -287,24 +310,6 @@ class ParquetTable:
         """Read rows of one column as NumPy values."""
         column = next(c for c in self.columns if c.name == name)
         return to_numpy(self.read_rows(Rows(start, stop), [name]).column(0), column)
-
-
-def _dictionary_bytes(column: Any) -> int:
-    """Bytes of a column whose texts stand in each row; nothing is made for it."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if not pa.types.is_dictionary(column.type):
-        return int(column.nbytes)
-    lengths = pc.cast(pc.binary_length(column.dictionary), pa.int64())
-    return 4 * len(column) + int(pc.sum(lengths.take(column.indices)).as_py() or 0)
-
-
-def _decode_dictionaries(batch: Any) -> Any:
-    import pyarrow as pa
-
-    columns = [c.dictionary_decode() if pa.types.is_dictionary(c.type) else c for c in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _fixed_bytes(kind: Any) -> int:
