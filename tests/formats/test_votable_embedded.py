@@ -215,3 +215,33 @@ def test_dictionaries_of_parquet_are_a_way_to_store_values(which):
     if which == "text":
         assert table["a"].tolist() == ds.a.values.tolist() == values
     assert len(ds.a) == 4
+
+
+def test_dictionaries_of_frames_are_no_obstacle():
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": pd.Series(["x", "y", "x"], dtype=pd.ArrowDtype(NAMES))})
+    assert scichunk.to_qtable(frame)["a"].tolist() == ["x", "y", "x"]
+
+
+FAR = {
+    "timestamp": (pa.timestamp("us"), 2**62),
+    "negative": (pa.timestamp("ms"), -(2**61)),
+    "date": (pa.date32(), 2**31 - 1),
+    "duration": (pa.duration("s"), 2**62),
+    "list": (pa.list_(pa.timestamp("us")), [2**62]),
+}
+
+
+@pytest.mark.parametrize("which", FAR)
+def test_times_of_parquet_that_python_cannot_hold(which):
+    kind, value = FAR[which]
+    array = pa.array([value], kind)
+    content, fields = parquet(pa.table({"a": array, "b": ["x"]}))
+    data = binary(content, fields, "PARQUET").encode()
+    assert scichunk.read_votable(data).compute().b.tolist() == ["x"]
+    ds = xr.open_dataset(io.BytesIO(data), engine="votable")
+    np.testing.assert_array_equal(ds.b, ["x"])
+    with pytest.raises(FormatError, match="column 'a' has a") as caught:
+        ds.a.load()
+    assert caught.value.url

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.tables import Column
-from scichunk.errors import LimitExceeded
+from scichunk.errors import FormatError, LimitExceeded
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -248,8 +248,10 @@ def to_numpy(array: pa.Array, column: Column) -> Array:
 
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
     if column.cell is None:
-        return _make_objects(array)
+        return _make_objects(array, column)
     flat = array
     for _ in column.cell:
         if flat.null_count:  # flatten() would drop the elements of null lists
@@ -270,7 +272,7 @@ def _take_values(flat: pa.Array, column: Column) -> Array:
             out[~np.asarray(flat.is_valid())] = np.nan
         return out
     if kind == "O":
-        objects: Array = np.array([*flat.to_pylist(), None], object)[:-1]
+        objects: Array = np.array([*_list_values(flat, column), None], object)[:-1]
         return objects
     if kind in "US":
         texts = flat.fill_null("" if kind == "U" else b"") if flat.null_count else flat
@@ -283,13 +285,30 @@ def _take_values(flat: pa.Array, column: Column) -> Array:
     return found.astype(column.dtype, copy=False)
 
 
-def _make_objects(array: pa.Array) -> Array:
+def _list_values(array: pa.Array, column: Column) -> list[Any]:
+    """List the values of an Arrow array as objects of Python.
+
+    Raises
+    ------
+    FormatError
+        If there is none for one of them: dates far away, times beyond a day.
+    """
+    try:
+        found: list[Any] = array.to_pylist()
+    except (OverflowError, ValueError) as error:
+        kind = value_type(array.type)
+        msg = f"column {column.name!r} has a {kind} that Python cannot hold, but a frame can (scichunk.read_table): {error}"
+        raise FormatError(msg) from error
+    return found
+
+
+def _make_objects(array: pa.Array, column: Column) -> Array:
     """One array (or text) a row; None where the row is null."""
     out = np.empty(len(array), object)
     if not hasattr(array.type, "value_type"):
-        out[:] = array.to_pylist()
+        out[:] = _list_values(array, column)
         return out
-    values = _take_items(array.flatten())
+    values = _take_items(array.flatten(), column)
     counts = np.asarray(array.value_lengths().fill_null(0))
     null = np.asarray(array.is_null())
     stops = np.cumsum(counts)
@@ -298,7 +317,7 @@ def _make_objects(array: pa.Array) -> Array:
     return out
 
 
-def _take_items(flat: pa.Array) -> Array:
+def _take_items(flat: pa.Array, column: Column) -> Array:
     """Items of lists as one array: numbers with NaN for null, else objects with None where some are null."""
     import pyarrow as pa
 
@@ -311,7 +330,7 @@ def _take_items(flat: pa.Array) -> Array:
     kind = flat.type
     dtype = dtype_of(kind)
     if dtype.kind == "O" or (dtype.kind in "iub" and flat.null_count):
-        listed = flat.to_pylist()
+        listed = _list_values(flat, column)
         found = np.empty(len(listed), object)
         found[:] = [np.array(v, object) if isinstance(v, list) else v for v in listed]
     else:
