@@ -88,7 +88,8 @@ class _Reading:
             _current.reset(self._token)
         sample = self._sample
         sample.reads = 1
-        dataset = self._url.rpartition("/")[0] or self._url
+        # Neither messages of distributed nor SQLite take names that are no UTF-8: one of them would end its worker.
+        dataset = (self._url.rpartition("/")[0] or self._url).encode("utf-8", "backslashreplace").decode()
         for listener in _listeners:
             listener(self._format, dataset, sample)
         metrics = sys.modules.get("distributed.metrics")

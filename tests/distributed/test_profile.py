@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 
 import dask
@@ -40,6 +41,26 @@ def test_profile_of_a_cluster(array, processes):
         assert found.total["chunks"] == 24
         assert found.total["decode_seconds"] > 0
     assert first.total["reads"] == 24
+
+
+def test_counters_of_a_folder_whose_name_is_no_text_arrive(array, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/run\xff")
+    os.mkdir(folder)
+    path = shutil.copy(tmp_path / "scene.tif", folder)
+    history = str(tmp_path / "h.sqlite")
+    with cluster_of(distributed, processes=True) as cluster, distributed.Client(cluster) as client:
+        workers = set(client.scheduler_info()["workers"])
+        scichunk.history.start(history)
+        try:
+            with distributed.span("odd"):
+                scichunk.from_geotiff(path, chunks="native").sum().compute()
+            wait_for(history, lambda runs: count_chunks(runs, "odd") >= 24)
+        finally:
+            scichunk.history.stop()
+        assert set(client.scheduler_info()["workers"]) == workers
+    (run,) = (run for run in scichunk.history.runs(path=history) if run["name"] == "odd")
+    assert {read["dataset"].rpartition("/")[2] for read in run["reads"]} == {r"run\udcff"}
 
 
 def wait_for(path, arrived):

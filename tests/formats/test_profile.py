@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -148,6 +149,18 @@ def test_history_of_this_process(scene, history):
     assert scichunk.history.runs(path=history + ".none") == []
     with pytest.raises(ValueError, match="since must be"):
         scichunk.history.runs("soon", path=history)
+
+
+def test_a_folder_whose_name_is_no_text_is_told_in_escapes(scene, history):
+    folder = os.fsdecode(os.fsencode(os.path.dirname(scene[0])) + b"/run\xff")
+    os.mkdir(folder)
+    path = shutil.copy(scene[0], folder)
+    with scichunk.profile(show=False) as found:
+        scichunk.from_geotiff(path).compute(scheduler="sync")
+    (run,) = scichunk.history.runs(path=history)
+    for row in (found.rows[0], run["reads"][0]):
+        assert row["dataset"].endswith(r"/run\udcff")
+        assert row["fetched"] == scene[1].nbytes
 
 
 def test_history_on_the_command_line(scene, history, tmp_path, capsys):
