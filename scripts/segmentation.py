@@ -57,6 +57,7 @@ def main(folder=".", epochs=4):
         lambda batch: np.moveaxis(np.asarray(network(np.moveaxis(batch["image"], 1, -1))), -1, 1),
         out,
         finish=lambda scores: scores.argmax(axis=0).astype("u1"),
+        overwrite=True,
         **READ,
     )
     right = float((found.band_data.values[0] == scichunk.reader(layers["label"])[0]).mean())

@@ -1,12 +1,20 @@
 """Predictions: equal to the model over the whole scene, georeferenced, chunk by chunk, resumed."""
 
+import os
+import stat
+import traceback
+
+import fsspec
 import numpy as np
 import pytest
 import rasterio
 import rioxarray
 import xarray as xr
+import zarr
 
 import scichunk
+from scichunk.errors import SourceError, UnsupportedFeature
+from scichunk.testing import RangeServer
 from tests.training.files import values, write_geotiff
 
 
@@ -87,30 +95,198 @@ def test_a_cloud_optimized_geotiff_has_the_grid_of_the_scene(tmp_path, scene):
     assert sorted(f.name for f in tmp_path.iterdir()) == ["classes.tif", "scene.tif"]
 
 
-def test_a_run_that_was_broken_off_goes_on(tmp_path, scene):
+@pytest.mark.parametrize("name", ["out.zarr", "out.tif"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_run_that_was_broken_off_goes_on(tmp_path, scene, name, overwrite):
     p = scichunk.patches(scene, 32, stride=24, edges="shift", block_bytes=50_000)
-    out = str(tmp_path / "out.zarr")
+    out = str(tmp_path / name)
+    how = {"chunks": (48, 48), "batch_size": 8, "overwrite": overwrite}
     calls = []
 
     def failing(batch):
         if len(calls) == 6:
-            raise RuntimeError("power failure")
+            raise OSError("power failure")
         calls.append(len(batch["image"]))
         return brightness(batch)
 
-    with pytest.raises(RuntimeError, match="power failure"):
-        scichunk.predict(p, failing, out, chunks=(48, 48), batch_size=8)
+    with pytest.raises(OSError, match=r"^power failure$"):
+        scichunk.predict(p, failing, out, **how)
+    assert len(os.listdir(tmp_path)) == 2
     again = []
 
     def counting(batch):
         again.append(len(batch["image"]))
         return brightness(batch)
 
-    found = scichunk.predict(p, counting, out, chunks=(48, 48), batch_size=8)
-    np.testing.assert_allclose(found.prediction, expected_of(scene), rtol=1e-5)
+    found = scichunk.predict(p, counting, out, **how)
+    np.testing.assert_allclose(np.squeeze(next(iter(found.data_vars.values()))), expected_of(scene), rtol=1e-5)
     assert sum(again) < len(p)
-    assert set(found.data_vars) == {"prediction"}
+    assert len(found.data_vars) == 1
     found.close()
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "scene.tif"])
+
+
+def test_what_is_predicted_is_kept_until_the_file_is_there(tmp_path, scene):
+    p = scichunk.patches(scene, 32, edges="shift")
+    out = tmp_path / "out.tif"
+    calls = []
+
+    def counting(batch):
+        calls.append(1)
+        out.write_bytes(b"came meanwhile")
+        return brightness(batch)
+
+    with pytest.raises(SourceError, match="exists already"):
+        scichunk.predict(p, counting, out)
+    assert out.read_bytes() == b"came meanwhile"
+    del calls[:]
+    scichunk.predict(p, counting, out, overwrite=True).close()
+    assert calls == []
+    with rasterio.open(out) as file:
+        np.testing.assert_allclose(file.read(1), expected_of(scene), rtol=1e-5)
+    assert sorted(os.listdir(tmp_path)) == ["out.tif", "scene.tif"]
+
+
+def test_files_of_the_user_stay(tmp_path, scene):
+    p = scichunk.patches(scene, 32, edges="shift")
+    before = set(os.listdir(tmp_path))
+    own = {name: tmp_path / name for name in ("a.tif.zarr", "a.tif.part.tif", "a.tif.whole.tif")}
+    for path in own.values():
+        path.mkdir()
+        (path / "mine").write_text("mine")
+    scichunk.predict(p, brightness, tmp_path / "a.tif").close()
+    assert set(os.listdir(tmp_path)) == before | {*own, "a.tif"}
+    assert {(path / "mine").read_text() for path in own.values()} == {"mine"}
+    hidden = tmp_path / ".b.tif-predictions"
+    hidden.mkdir()
+    (hidden / "mine").write_text("mine")
+    with pytest.raises(SourceError, match="in the way"):
+        scichunk.predict(p, brightness, tmp_path / "b.tif")
+    assert os.listdir(hidden) == ["mine"]
+
+
+@pytest.mark.parametrize("make", ["file", "folder", "group", "array", "complete"])
+def test_nothing_is_replaced_unasked(tmp_path, scene, make):
+    p, out = scichunk.patches(scene, 32, edges="shift"), tmp_path / "out.zarr"
+    if make == "file":
+        out.write_text("mine")
+    elif make == "folder":
+        out.mkdir()
+        (out / "mine").write_text("mine")
+    elif make == "group":
+        zarr.open_group(out, mode="w").create_array("mine", shape=3, dtype="i4")
+    elif make == "array":
+        zarr.create_array(out, shape=3, dtype="i4")
+    else:
+        scichunk.predict(p, brightness, out).close()
+    before = sorted(path for path in out.rglob("*"))
+
+    def never(batch):
+        raise AssertionError
+
+    with pytest.raises(SourceError):
+        scichunk.predict(p, never, out)
+    assert sorted(path for path in out.rglob("*")) == before
+    if make in {"file", "folder"}:  # overwrite= is for predictions
+        with pytest.raises(SourceError):
+            scichunk.predict(p, brightness, out, overwrite=True)
+    else:
+        found = scichunk.predict(p, brightness, out, overwrite=True)
+        np.testing.assert_allclose(found.prediction, expected_of(scene), rtol=1e-5)
+        assert "mine" not in os.listdir(out)
+
+
+def test_a_group_of_which_nothing_is_done_is_begun_anew(tmp_path, scene):
+    p, out = scichunk.patches(scene, 32, edges="shift"), tmp_path / "out.zarr"
+    marks = {"shape": (1, 1), "chunks": (1, 1), "dtype": "u1"}
+    zarr.open_group(out, mode="w").create_array("prediction_done", **marks)
+    found = scichunk.predict(p, brightness, out)
+    np.testing.assert_allclose(found.prediction, expected_of(scene), rtol=1e-5)
+
+
+def test_geotiffs_are_written_as_other_files_are(tmp_path, scene):
+    p = scichunk.patches(scene, 32, edges="shift")
+
+    def never(batch):
+        raise AssertionError
+
+    (tmp_path / "folder.tif").mkdir()
+    os.mkfifo(tmp_path / "pipe.tif")
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tif")
+    for out in (scene, tmp_path / "folder.tif", tmp_path / "pipe.tif", tmp_path / "no" / "x.tif", odd, "a\0b.tif"):
+        with pytest.raises((SourceError, UnsupportedFeature)):
+            scichunk.predict(p, never, out)
+    with pytest.raises(UnsupportedFeature) as caught:
+        scichunk.predict(p, never, "memory://bucket/x?sig=hunter2.tif")
+    assert "hunter2" not in str(caught.value)
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "x.tif", tmp_path / "link.tif"
+    target.write_bytes(b"old")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    scichunk.predict(p, brightness, link, overwrite=True).close()
+    assert link.is_symlink()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    with rasterio.open(target) as file:
+        np.testing.assert_allclose(file.read(1), expected_of(scene), rtol=1e-5)
+    assert sorted(os.listdir(tmp_path)) == ["folder.tif", "link.tif", "pipe.tif", "real", "scene.tif"]
+    assert os.listdir(tmp_path / "real") == ["x.tif"]
+
+
+def test_two_runs_do_not_write_the_same_file(tmp_path, scene):
+    p, out = scichunk.patches(scene, 32, edges="shift"), tmp_path / "out.tif"
+
+    def meddling(batch):
+        with pytest.raises(SourceError, match="another run"):
+            scichunk.predict(p, brightness, out)
+        return brightness(batch)
+
+    scichunk.predict(p, meddling, out).close()
+    with rasterio.open(out) as file:
+        np.testing.assert_allclose(file.read(1), expected_of(scene), rtol=1e-5)
+
+
+def test_words_for_gdal_that_it_does_not_know_are_an_error_of_the_file(tmp_path, scene):
+    p = scichunk.patches(scene, 32, edges="shift")
+    with pytest.raises(SourceError, match="cannot be written"):
+        scichunk.predict(p, brightness, tmp_path / "out.tif", cog_options={"blocksize": 100})
+
+
+@pytest.mark.parametrize("fault", ["403", "404", "drop", ""])
+def test_secrets_of_urls_are_not_told(scene, fault):
+    p, secret = scichunk.patches(scene, 32, edges="shift"), "hunter2swordfish"
+    with RangeServer({"x": b"x"}) as server, scichunk.options.set(retries=0, timeout=5):
+        server.fault = fault
+        out = server.url("o.zarr").replace("http://", f"http://me:{secret}@") + f"?sig={secret}"
+        with pytest.raises(SourceError) as caught:
+            scichunk.predict(p, brightness, out)
+    assert secret not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_part_of_other_predictions_is_told_without_secrets(scene):
+    url = "memory://predictions/o.zarr?sig=hunter2"
+    p = scichunk.patches(scene, 32, stride=24, edges="shift", block_bytes=50_000)
+    how = {"chunks": (48, 48), "batch_size": 8}
+    calls = []
+
+    def failing(batch):
+        if len(calls) == 6:
+            raise RuntimeError
+        calls.append(1)
+        return brightness(batch)
+
+    try:
+        with pytest.raises(RuntimeError):
+            scichunk.predict(p, failing, url, **how)
+        with pytest.raises(ValueError, match="a part of other predictions") as caught:
+            scichunk.predict(p, lambda batch: brightness(batch).astype("f8"), url, **how)
+        assert "hunter2" not in str(caught.value)
+        found = scichunk.predict(p, brightness, url, **how)
+        np.testing.assert_allclose(found.prediction, expected_of(scene), rtol=1e-5)
+        with pytest.raises(SourceError, match="exists already"):
+            scichunk.predict(p, brightness, url, **how)
+    finally:
+        fsspec.filesystem("memory").rm("/predictions", recursive=True)
 
 
 def test_integers_stay_integers_and_what_nothing_covers_is_told(scene):

@@ -19,7 +19,9 @@ from scichunk.sources.base import public_url, secret_texts
 from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of, run_within
 
-__all__ = ["open_output", "scratch_folder"]
+__all__ = [
+    "hidden_stem", "local_errors", "local_path", "lock_file", "look_at_target", "open_output", "run_work", "scratch_folder",
+]  # fmt: skip
 
 T = TypeVar("T")
 
@@ -32,7 +34,7 @@ _TRIES: Final = 8
 
 def scratch_folder(target: str | os.PathLike[str]) -> str | None:
     """Return a folder for temporary files of a writer: that of a local target, else None for the system's own."""
-    path = _local_path(target)
+    path = local_path(target)
     return None if path is None else os.path.dirname(path)
 
 
@@ -64,7 +66,7 @@ def open_output(
     SourceError
         If there is a file already, the target is no regular file, or it cannot be written.
     """
-    path = _local_path(target)
+    path = local_path(target)
     if path is None:
         with _open_remote(os.fspath(target), overwrite, checked_options(storage_options)) as file:
             yield file
@@ -73,8 +75,8 @@ def open_output(
             yield file
 
 
-def _local_path(target: str | os.PathLike[str]) -> str | None:
-    """The real path of a target of this machine."""
+def local_path(target: str | os.PathLike[str]) -> str | None:
+    """Return the real path of a target of this machine, and None of any other."""
     name = os.fspath(target)
     if isinstance(name, bytes):
         name = os.fsdecode(name)
@@ -95,16 +97,23 @@ def _local_path(target: str | os.PathLike[str]) -> str | None:
 
 
 @contextlib.contextmanager
-def _open_local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
-    """Write to a temporary file beside the target, which gets its name once it is complete."""
+def local_errors(path: str) -> Iterator[None]:
+    """Tell errors of the file system as those of a file that is to be written."""
     try:
-        replaced = _look_at_target(path, overwrite)
-        number, temporary = _create_temporary(path)
+        yield
     except (OSError, ValueError) as error:
         if isinstance(error, SourceError):
             raise
         msg = f"cannot be written: {getattr(error, 'strerror', None) or error}"
         raise SourceError(msg, url=path) from error
+
+
+@contextlib.contextmanager
+def _open_local(path: str, overwrite: bool) -> Iterator[IO[bytes]]:
+    """Write to a temporary file beside the target, which gets its name once it is complete."""
+    with local_errors(path):
+        replaced = look_at_target(path, overwrite)
+        number, temporary = _create_temporary(path)
     try:
         with os.fdopen(number, "w+b") as file:
             if replaced is not None and hasattr(os, "fchmod"):
@@ -145,8 +154,14 @@ def _exists_error(name: str) -> SourceError:
     return SourceError(msg, url=name)
 
 
-def _look_at_target(path: str, overwrite: bool) -> os.stat_result | None:
-    """Look at the file that will be replaced; None where there is none."""
+def look_at_target(path: str, overwrite: bool) -> os.stat_result | None:
+    """Look at the file that will be replaced; None where there is none.
+
+    Raises
+    ------
+    SourceError
+        If it must not be replaced.
+    """
     try:
         found = os.lstat(path)
     except FileNotFoundError:
@@ -169,17 +184,22 @@ def _make_alike(number: int, replaced: os.stat_result) -> None:
     os.fchmod(number, stat.S_IMODE(replaced.st_mode))  # behind the owner, a change of which takes bits away
 
 
+def hidden_stem(name: str) -> str:
+    """Return how hidden files begin that are made on the way to a file of this name."""
+    known = os.fsencode(name)
+    stem = name if len(known) <= _NAME_BYTES else hashlib.blake2b(known, digest_size=16).hexdigest()
+    return f".{stem}-"
+
+
 def _create_temporary(path: str) -> tuple[int, str]:
     """Open a new file beside the target, locked as long as its writer lives, and remove those of writers that do not."""
     folder, name = os.path.split(path)
-    known = os.fsencode(name)
-    stem = name if len(known) <= _NAME_BYTES else hashlib.blake2b(known, digest_size=16).hexdigest()
-    stem = f".{stem}-"
+    stem = hidden_stem(name)
     _remove_abandoned(folder, re.compile(re.escape(stem) + f"[0-9a-f]{{{2 * _RANDOM_BYTES}}}\\.part"))
     for _ in range(_TRIES):
         temporary = os.path.join(folder, f"{stem}{secrets.token_hex(_RANDOM_BYTES)}.part")
         number = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-        if _lock_file(number) and os.path.exists(temporary):  # another writer may have found it before it was locked
+        if lock_file(number) and os.path.exists(temporary):  # another writer may have found it before it was locked
             return number, temporary
         os.close(number)
     msg = "other writers of the same file take its temporary files away"
@@ -195,13 +215,13 @@ def _remove_abandoned(folder: str, pattern: re.Pattern[str]) -> None:
         with contextlib.suppress(OSError):  # of another user, or gone
             number = os.open(path, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
-                if _lock_file(number):
+                if lock_file(number):
                     os.unlink(path)
             finally:
                 os.close(number)
 
 
-def _lock_file(number: int) -> bool:
+def lock_file(number: int) -> bool:
     """Lock an open file for this process; False where another has it. A lock ends with its process, however that ends."""
     try:
         import fcntl
@@ -230,7 +250,7 @@ def _open_remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator
         fs, path = fsspec.core.url_to_fs(url, **options)
         return fs, path, not overwrite and fs.exists(path)
 
-    fs, path, there = _run_work(lambda: run_within(get(), find), url, options)
+    fs, path, there = run_work(lambda: run_within(get(), find), url, options)
     if there:
         raise _exists_error(public_url(url))
     with tempfile.TemporaryFile() as file:
@@ -241,10 +261,10 @@ def _open_remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator
             with fs.open(path, "wb") as out:
                 shutil.copyfileobj(file, out, _COPY_BYTES)
 
-        _run_work(send, url, options)
+        run_work(send, url, options)
 
 
-def _run_work(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
+def run_work(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
     """Return what work returns; its errors are told without secrets, and without the errors that stand behind them."""
     failure: Exception | None = None
     try:

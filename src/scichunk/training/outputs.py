@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["MemoryOutput", "Output", "ZarrOutput", "remove_zarr", "write_raster"]
+from scichunk.errors import SourceError, UnsupportedFeature
+from scichunk.sources.base import public_url
+from scichunk.sources.location import checked_options
+from scichunk.sources.output import local_errors, local_path, look_at_target, open_output, run_work
+from scichunk.training.resuming import resumable_folder
+
+__all__ = ["MemoryOutput", "Output", "ZarrOutput", "open_raster"]
+
+T = TypeVar("T")
 
 Array = npt.NDArray[Any]
 Cell = tuple[int, int]
 Box = tuple[slice, slice]
+_COPY_BYTES: Final = 1 << 22
 
 
 class Output(Protocol):
@@ -74,82 +84,200 @@ class ZarrOutput:
         Of the variable.
     counts
         Chunks along rows and columns.
+    overwrite
+        Replace a group that is there, and is none of these predictions.
     storage_options
         For fsspec.
     """
 
-    def __init__(self, target: Any, name: str, counts: tuple[int, int], storage_options: Any = None) -> None:
+    def __init__(
+        self, target: Any, name: str, counts: tuple[int, int], *, overwrite: bool = False, storage_options: Any = None
+    ) -> None:
         try:
             import zarr
         except ImportError:
             msg = "writing predictions needs Zarr: pip install zarr"
             raise ImportError(msg) from None
-        self._zarr, self._target, self._name, self._counts = zarr, target, name, counts
-        self._storage_options = storage_options
+        self._zarr, self._name, self._counts, self._overwrite = zarr, name, counts, overwrite
+        named = isinstance(target, str | os.PathLike)
+        self._path = local_path(target) if named else None
+        self._url = str(target) if named else ""
+        self._target = self._path or (self._url if named else target)
+        self._options = checked_options(storage_options)
+        self._given: dict[str, Any] = {"storage_options": self._options} if self._options and self._path is None else {}
         self._marks = f"{name}_done"
+        self._is_there = False
+
+    def _run(self, work: Callable[[], T]) -> T:
+        return run_work(work, self._url, self._options)
 
     def _open(self) -> Any:
-        return self._zarr.open_group(self._target, mode="r+", storage_options=self._storage_options)
+        return self._zarr.open_group(self._target, mode="r+", **self._given)
+
+    def _find(self) -> Any:
+        """Open the group; None where there is neither a group nor an array."""
+        try:
+            found = self._open()
+        except (FileNotFoundError, KeyError):
+            return None
+        except self._zarr.errors.ContainsArrayError:
+            found = {}
+        self._is_there = True
+        return found
 
     def done(self) -> Array:
-        """Return which chunks were written by an earlier run that was not completed."""
-        try:
-            group = self._open()
-        except (FileNotFoundError, KeyError):
-            return np.zeros(self._counts, bool)
-        if self._marks not in group or group[self._marks].shape != self._counts:
-            return np.zeros(self._counts, bool)
-        return np.asarray(group[self._marks][...], bool)
+        """Return which chunks were written by an earlier run that was not completed.
+
+        Raises
+        ------
+        SourceError
+            If something else is there that is not to be replaced.
+        """
+        if self._path is not None and os.path.lexists(self._path) and not os.path.isdir(self._path):
+            msg = "is a file, pipe or device, where a folder is to be"
+            raise SourceError(msg, url=self._url)
+        found = self._run(self._find)
+        if found is None and self._path is not None and os.path.isdir(self._path) and os.listdir(self._path):
+            msg = "is a folder with other things in it than a Zarr group"
+            raise SourceError(msg, url=self._url)
+        none = np.zeros(self._counts, bool)
+        if found is None:
+            return none
+        if self._marks in found and found[self._marks].shape == self._counts:
+            return self._run(lambda: np.asarray(found[self._marks][...], bool))
+        if not self._overwrite:
+            msg = "the group exists already; overwrite=True replaces it"
+            raise SourceError(msg, url=public_url(self._url))
+        return none
 
     def prepare(self, template: Any, chunks: Sequence[int]) -> None:
         """Write metadata and coordinates, unless an earlier run has."""
         import dask.array as da
 
         if self.done().any():
-            existing = self._open()[self._name]
+            existing = self._run(lambda: self._open()[self._name])
             if existing.shape != template.shape or existing.dtype != template.dtype:
                 msg = (
-                    f"{self._target} holds a part of other predictions, {existing.dtype}{existing.shape} "
-                    f"instead of {template.dtype}{template.shape}: remove it, or give another out="
+                    f"{public_url(self._url) or 'the store'} holds a part of other predictions, {existing.dtype}{existing.shape} "
+                    f"instead of {template.dtype}{template.shape}: remove it, or give another out"
                 )
                 raise ValueError(msg)
             return
         lazy = template.copy(data=da.zeros(template.shape, dtype=template.dtype, chunks=tuple(chunks)))
-        given = {"storage_options": self._storage_options} if self._storage_options else {}
         encoding = {self._name: {**template.encoding, "chunks": tuple(chunks)}}
-        lazy.to_dataset().to_zarr(
-            self._target, mode="w", compute=False, encoding=encoding, consolidated=False, zarr_format=3, **given
-        )
-        self._open().create_array(self._marks, shape=self._counts, chunks=(1, 1), dtype="u1", fill_value=0)
+
+        def make() -> None:
+            # With "w-" nothing is removed. The marks come first: by them the next run knows that the group is none of the user's.
+            group = self._zarr.open_group(
+                self._target, mode="w" if self._is_there else "w-", zarr_format=3, **self._given
+            )
+            group.create_array(
+                self._marks, shape=self._counts, chunks=(1, 1), dtype="u1", fill_value=0,
+                dimension_names=("chunk_row", "chunk_column"),
+            )  # fmt: skip
+            lazy.to_dataset().to_zarr(
+                self._target, mode="a", compute=False, encoding=encoding, consolidated=False, **self._given
+            )
+
+        self._run(make)
 
     def write(self, cell: Cell, box: Box, values: Array) -> None:
         """Write a chunk, then that it is done."""
-        group = self._open()
-        group[self._name][(..., *box)] = values
-        group[self._marks][cell] = 1
+
+        def put() -> None:
+            group = self._open()
+            group[self._name][(..., *box)] = values
+            group[self._marks][cell] = 1
+
+        self._run(put)
 
     def finish(self) -> Any:
         """Take the marks away, and open the dataset."""
+
+        def close() -> None:
+            group = self._open()
+            if self._marks in group:
+                del group[self._marks]
+
+        self._run(close)
+        return self._run(self._opened)
+
+    def _opened(self) -> Any:
         import xarray as xr
 
-        group = self._open()
-        if self._marks in group:
-            del group[self._marks]
-        given = {"storage_options": self._storage_options} if self._storage_options else {}
-        return xr.open_zarr(self._target, consolidated=False, decode_coords="all", **given)
+        return xr.open_zarr(self._target, consolidated=False, decode_coords="all", **self._given)
 
 
-def write_raster(dataset: Any, name: str, path: str, profile: dict[str, Any]) -> None:
-    """Write a variable as a cloud-optimized GeoTIFF, chunk by chunk; the file is there once it is complete.
+class RasterOutput(ZarrOutput):
+    """A cloud-optimized GeoTIFF, by way of a Zarr group in a folder of its own.
 
     Parameters
     ----------
-    dataset
-        Opened lazily, of chunks.
-    name
-        Of the variable: (rows, columns), or (band, rows, columns).
     path
         Of the file.
+    folder
+        Where a run that was broken off finds what it had done.
+    name
+        Of the variable.
+    counts
+        Chunks along rows and columns.
+    overwrite
+        Replace a file that is there.
+    profile
+        ``crs`` and ``transform``, and what the driver COG is to be told.
+    """
+
+    def __init__(
+        self, path: str, folder: str, name: str, counts: tuple[int, int], *, overwrite: bool, profile: dict[str, Any]
+    ) -> None:
+        super().__init__(os.path.join(folder, "group.zarr"), name, counts, overwrite=True)
+        self._raster, self._folder, self._profile, self._replace = path, folder, profile, overwrite
+
+    def finish(self) -> None:
+        """Write the GeoTIFF. The marks stay, so that a run that is broken off here predicts nothing again."""
+        with self._run(self._opened) as dataset:
+            whole = run_work(lambda: _write_raster(dataset[self._name], self._folder, self._profile), self._raster, {})
+        with open_output(self._raster, overwrite=self._replace) as file, open(whole, "rb") as made:
+            shutil.copyfileobj(made, file, _COPY_BYTES)
+
+
+@contextlib.contextmanager
+def open_raster(
+    target: str, name: str, counts: tuple[int, int], *, overwrite: bool, profile: dict[str, Any]
+) -> Iterator[RasterOutput]:
+    """Give the output of a GeoTIFF; what it needs on the way is kept if the block fails, for a later run.
+
+    Raises
+    ------
+    SourceError
+        If the target may not or cannot be written, which is found out before anything is predicted.
+    UnsupportedFeature
+        If GDAL cannot write there.
+    """
+    path = local_path(target)
+    if path is None:
+        msg = "a raster of predictions is written to a local file; give a path, or the URL of a Zarr group"
+        raise UnsupportedFeature(msg, url=public_url(target))
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        msg = "GDAL writes rasters only to names that are UTF-8"
+        raise UnsupportedFeature(msg, url=path) from None
+    with local_errors(path):
+        look_at_target(path, overwrite)
+    with resumable_folder(path) as folder:
+        yield RasterOutput(path, folder, name, counts, overwrite=overwrite, profile=profile)
+
+
+def _write_raster(array: Any, folder: str, profile: dict[str, Any]) -> str:
+    """Write a variable as a cloud-optimized GeoTIFF, chunk by chunk; return the name of the file.
+
+    Parameters
+    ----------
+    array
+        (rows, columns), or (band, rows, columns); opened lazily, of chunks.
+    folder
+        For the file.
     profile
         ``crs`` and ``transform``, and what the driver COG is to be told.
     """
@@ -157,29 +285,19 @@ def write_raster(dataset: Any, name: str, path: str, profile: dict[str, Any]) ->
     from rasterio.shutil import copy
     from rasterio.windows import Window
 
-    array = dataset[name]
     bands = array.ndim == 3
-    crs, transform = profile.pop("crs"), profile.pop("transform")
-    plain, whole = f"{path}.part.tif", f"{path}.whole.tif"
+    told = {name: value for name, value in profile.items() if name not in {"crs", "transform"}}
+    plain, whole = os.path.join(folder, "plain.tif"), os.path.join(folder, "whole.tif")
     options = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "bigtiff": "if_safer"}
+    place = {"crs": profile["crs"], "transform": profile["transform"]}
     count = array.shape[0] if bands else 1
     rows, columns = array.shape[-2:]
     nodata = np.nan if array.dtype.kind == "f" else None
-    try:
-        with rasterio.open(
-            plain, "w", count=count, height=rows, width=columns, dtype=array.dtype, crs=crs, transform=transform, nodata=nodata, **options
-        ) as file:  # fmt: skip
-            for y in range(0, rows, 512):
-                part = array[..., y : y + 512, :].values
-                file.write(part if bands else part[None], window=Window(0, y, columns, part.shape[-2]))
-        copy(plain, whole, driver="COG", **{"compress": "deflate", "predictor": "yes", **profile})
-        os.replace(whole, path)
-    finally:
-        for left in (plain, whole):
-            if os.path.exists(left):
-                os.remove(left)
-
-
-def remove_zarr(path: str) -> None:
-    """Remove a local group."""
-    shutil.rmtree(path)
+    with rasterio.open(
+        plain, "w", count=count, height=rows, width=columns, dtype=array.dtype, nodata=nodata, **place, **options
+    ) as file:
+        for y in range(0, rows, 512):
+            part = array[..., y : y + 512, :].values
+            file.write(part if bands else part[None], window=Window(0, y, columns, part.shape[-2]))
+    copy(plain, whole, driver="COG", **{"compress": "deflate", "predictor": "yes", **told})
+    return whole

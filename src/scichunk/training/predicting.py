@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from scichunk.errors import DataWarning
 from scichunk.training.blending import Canvas, Tiling, window_weights
-from scichunk.training.outputs import MemoryOutput, Output, ZarrOutput, remove_zarr, write_raster
+from scichunk.training.outputs import MemoryOutput, Output, ZarrOutput, open_raster
 from scichunk.training.patches import Patches
 
 __all__ = ["predict"]
@@ -34,6 +34,7 @@ def predict(
     blend: str | None = "linear",
     finish: Callable[[Array], Array] | None = None,
     chunks: tuple[int, int] = (512, 512),
+    overwrite: bool = False,
     storage_options: Mapping[str, Any] | None = None,
     cog_options: Mapping[str, Any] | None = None,
     **options: Any,
@@ -52,7 +53,7 @@ def predict(
         pixels of the first layer.
     out
         A path or URL of a Zarr group; a path ending in ``.tif`` for a cloud-optimized GeoTIFF (which is written by way of a Zarr group
-        beside it); None for memory.
+        in a hidden folder beside it); None for memory.
     name
         Of the variable.
     batch_size
@@ -63,6 +64,8 @@ def predict(
         Called with the blended values of each chunk (..., row, column); what it returns is written: ``lambda p: p.argmax(0).astype("u1")``.
     chunks
         Rows and columns of a chunk of the result.
+    overwrite
+        Replace a file or group that is there. A run that was broken off goes on without it.
     storage_options
         For fsspec, where ``out`` is a URL.
     cog_options
@@ -78,7 +81,12 @@ def predict(
     Raises
     ------
     ValueError
-        If there are several scenes or other than two dimensions, if the model gives another shape, or if ``out`` holds other predictions.
+        If there are several scenes or other than two dimensions, if the model gives another shape, or if ``out`` holds a part of other
+        predictions.
+    SourceError
+        If there is a file or group already, or it cannot be written.
+    UnsupportedFeature
+        If a GeoTIFF is to be written elsewhere than to a local file.
 
     Warns
     -----
@@ -98,27 +106,28 @@ def predict(
     tiling = Tiling((height, width), (min(chunks[0], height), min(chunks[1], width)), size, patches.samples.corners)
     path = str(out) if isinstance(out, str | os.PathLike) else ""
     is_raster = path.lower().endswith((".tif", ".tiff"))
-    target = f"{path}.zarr" if is_raster else path or out
-    output: Output = (
-        MemoryOutput(tiling.counts) if out is None else ZarrOutput(target, name, tiling.counts, storage_options)
-    )
     weights = window_weights(size, blend if any(s < n for s, n in zip(patches.stride, size, strict=True)) else None)
-    run = _Run(patches, model, tiling, output, finish, name)
-    missing = run.go(weights, batch_size, options)
-    if missing:
-        msg = f'no patch covers {missing} of {height * width} pixels; edges="shift" in scichunk.patches covers the whole scene'
-        warnings.warn(msg, DataWarning, stacklevel=2)
-    found = output.finish()
-    if is_raster:
-        write_raster(found, name, path, {**_georeference(patches, scene), **(cog_options or {})})
-        found.close()
-        remove_zarr(f"{path}.zarr")
-        import xarray as xr
+    with contextlib.ExitStack() as stack:
+        output: Output
+        if out is None:
+            output = MemoryOutput(tiling.counts)
+        elif is_raster:
+            profile = {**_georeference(patches, scene), **(cog_options or {})}
+            output = stack.enter_context(open_raster(path, name, tiling.counts, overwrite=overwrite, profile=profile))
+        else:
+            output = ZarrOutput(out, name, tiling.counts, overwrite=overwrite, storage_options=storage_options)
+        missing = _Run(patches, model, tiling, output, finish, name).go(weights, batch_size, options)
+        if missing:
+            msg = f'no patch covers {missing} of {height * width} pixels; edges="shift" in scichunk.patches covers the whole scene'
+            warnings.warn(msg, DataWarning, stacklevel=2)
+        found = output.finish()
+    if not is_raster:
+        return found
+    import xarray as xr
 
-        from scichunk.adapters.xarray.engine import ScichunkBackend
+    from scichunk.adapters.xarray.engine import ScichunkBackend
 
-        return xr.open_dataset(path, engine=ScichunkBackend, chunks={})
-    return found
+    return xr.open_dataset(path, engine=ScichunkBackend, chunks={})
 
 
 def _check(patches: Patches) -> int:
