@@ -14,6 +14,7 @@ __all__ = [
     "DataWarning",
     "FormatError",
     "GroupNotFound",
+    "HistoryWarning",
     "LimitExceeded",
     "MetadataWarning",
     "MissingFile",
@@ -228,6 +229,10 @@ class NotGeoreferencedWarning(MetadataWarning):
 
 class DataWarning(UserWarning):
     """Values in the file that are not as its header promises; the message says what was made of them."""
+
+
+class HistoryWarning(UserWarning):
+    """What was computed could not be written into the history; it is right nevertheless."""
 
 
 class PluginWarning(UserWarning):

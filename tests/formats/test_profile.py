@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 import threading
@@ -180,6 +181,83 @@ def test_history_on_the_command_line(scene, history, tmp_path, capsys):
     assert "0 runs" in page.read_text("utf-8")
     assert main(["history", "--path", str(tmp_path / "none")]) == 0
     assert "history.start" in capsys.readouterr().out
+
+
+def spoil(make, path):
+    """Make a history one into which nothing can be written; return what ends that."""
+    if make == "damaged":
+        with open(path, "wb") as file:
+            file.write(b"x" * 5000)
+    elif make == "folder lost":
+        shutil.rmtree(os.path.dirname(path))
+        with open(os.path.dirname(path), "w"):
+            pass
+    elif make == "folder":
+        os.unlink(path)
+        os.mkdir(path)
+    else:
+        other = sqlite3.connect(path)
+        other.execute("begin exclusive")
+        return other.close
+    return lambda: None
+
+
+@pytest.mark.parametrize("make", ["damaged", "folder lost", "folder", "locked"])
+def test_what_hinders_the_history_does_not_hinder_the_compute(make, scene, history, monkeypatch):
+    from scichunk.adapters.history import store
+
+    array = scichunk.from_geotiff(scene[0])
+    array.compute(scheduler="sync")
+    end = spoil(make, history)
+    monkeypatch.setattr(store, "_WAIT_SECONDS", 0.2)
+    try:
+        with pytest.warns(scichunk.errors.HistoryWarning, match="cannot be written") as told:
+            np.testing.assert_array_equal(array.compute(scheduler="sync"), scene[1])
+            array.compute(scheduler="sync")
+        assert len(told) == 1
+        assert history in store._failing
+        with contextlib.suppress(scichunk.errors.ScichunkError):  # of a folder that is lost there is none
+            assert scichunk.history.runs(path=history) == []
+    finally:
+        end()
+    if make == "locked":  # it goes on
+        array.compute(scheduler="sync")
+        assert len(scichunk.history.runs(path=history)) == 2
+        assert history not in store._failing
+
+
+def test_a_file_that_is_no_history_is_an_error(scene, tmp_path, capsys):
+    from scichunk.adapters.cli import main
+
+    with pytest.raises(scichunk.errors.FormatError, match="no history"):
+        scichunk.history.runs(path=scene[0])
+    assert main(["history", "--path", scene[0]]) == 1
+    assert "no history" in capsys.readouterr().err
+    with pytest.raises(scichunk.errors.SourceError, match="cannot be read"):
+        scichunk.history.report(path=str(tmp_path))
+    other = str(tmp_path / "other.sqlite")
+    with contextlib.closing(sqlite3.connect(other)) as file:
+        file.execute("create table mine(a int)")
+    assert scichunk.history.runs(path=other) == []
+    with contextlib.closing(sqlite3.connect(other)) as file:
+        assert file.execute("select name from sqlite_master").fetchall() == [("mine",)]
+
+
+def test_pages_are_written_as_other_files_are(scene, history, tmp_path):
+    from scichunk.adapters.cli import main
+
+    scichunk.from_geotiff(scene[0]).compute(scheduler="sync")
+    os.mkfifo(tmp_path / "pipe.html")
+    for target in (tmp_path, tmp_path / "no" / "x.html", "a\0b", tmp_path / "pipe.html"):
+        with pytest.raises(scichunk.errors.SourceError):
+            scichunk.history.to_html(target, path=history)
+    assert main(["history", "--path", history, "--html", str(tmp_path)]) == 1
+    page = tmp_path / "page.html"
+    page.write_text("old")
+    page.chmod(0o600)
+    scichunk.history.to_html(page, path=history)
+    assert "1 runs" in page.read_text("utf-8")
+    assert stat.S_IMODE(page.stat().st_mode) == 0o600
 
 
 WRITER = """

@@ -83,6 +83,8 @@ def _history(given: argparse.Namespace) -> int:
         else:
             print(scichunk.history.report(given.since, path=given.path))  # noqa: T201
     except ValueError as error:
+        if isinstance(error, scichunk.errors.ScichunkError):
+            raise
         print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0

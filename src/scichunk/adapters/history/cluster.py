@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from distributed.diagnostics.plugin import SchedulerPlugin
 
-from scichunk.adapters.history.store import default_path, describe_run, write_run
+from scichunk.adapters.history.store import default_path, describe_run, keep_run
 from scichunk.adapters.tally import from_digests
 
 __all__ = ["HistoryPlugin"]
@@ -73,5 +73,5 @@ class HistoryPlugin(SchedulerPlugin):  # type: ignore[misc]  # distributed has n
                 threads=self._scheduler.total_nthreads, tasks=sum(len(group) for group in span.traverse_groups()),
                 erred=self._erred[number], cpu_seconds=cpu, peak_memory=max(peak, self._memory.get(number, 0)),
             )  # fmt: skip
-            write_run(self._path, run, reads)
-            self._written[number] = state
+            if keep_run(self._path, run, reads):
+                self._written[number] = state

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from scichunk.adapters.history.store import runs
 from scichunk.counters import METRICS
+from scichunk.sources.output import open_output
 
 __all__ = ["report", "to_html"]
 
@@ -73,9 +74,14 @@ def to_html(target: Any, since: Any = None, *, path: str | None = None) -> None:
     Parameters
     ----------
     target
-        Name of the page.
+        Path or URL of the page; one that is there is replaced.
     since, path
         As in :func:`runs`.
+
+    Raises
+    ------
+    SourceError
+        If it cannot be written.
     """
     found = runs(since, path=path)
     days = _days(found)
@@ -101,8 +107,8 @@ def to_html(target: Any, since: Any = None, *, path: str | None = None) -> None:
         f'<h1>What was computed</h1><p>{len(found)} runs.</p><p class="key">{key}</p>{"".join(charts)}'
         f'<h2>Runs</h2><div class="wide"><table><tr>{heads}</tr>{rows}</table></div></html>'
     )
-    with open(target, "w", encoding="utf-8") as file:
-        file.write(text)
+    with open_output(target, overwrite=True) as file:
+        file.write(text.encode())
 
 
 def _days(found: Sequence[dict[str, Any]]) -> list[str]:

@@ -11,7 +11,7 @@ import uuid
 from typing import Any
 
 from scichunk import counters
-from scichunk.adapters.history.store import default_path, describe_run, write_run
+from scichunk.adapters.history.store import default_path, describe_run, keep_run
 from scichunk.adapters.profiling import peak_memory
 from scichunk.adapters.tally import Tally, subtract
 
@@ -95,4 +95,4 @@ class LocalRecorder:
             id=uuid.uuid4().hex, started=began, finished=time.time(), scheduler="local", name="", workers=1,
             threads=os.cpu_count(), tasks=tasks, erred=int(failed), cpu_seconds=time.process_time() - cpu, peak_memory=peak_memory(),
         )  # fmt: skip
-        write_run(self.path, run, subtract(self._tally.copy(), before))
+        keep_run(self.path, run, subtract(self._tally.copy(), before))

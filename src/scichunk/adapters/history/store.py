@@ -14,13 +14,17 @@ from typing import Any, Final
 
 from scichunk.adapters.tally import Sums
 from scichunk.counters import METRICS
+from scichunk.errors import FormatError, HistoryWarning, SourceError
+from scichunk.warned import warn_caller
 
-__all__ = ["default_path", "describe_run", "parse_since", "runs", "write_run"]
+__all__ = ["default_path", "describe_run", "keep_run", "parse_since", "runs"]
 
 _MOST_RUNS: Final = 10_000
 """Older ones are forgotten: at 2 kB a run, 20 MB."""
-_WAIT_SECONDS: Final = 60.0
+_WAIT_SECONDS: Final = 10.0
 """For other writers; each writes for some milliseconds."""
+_failing: set[str] = set()
+"""Files into which the last run could not be written: they are waited for no more, and have been warned of."""
 _SCHEMA: Final = f"""
 create table if not exists runs(id text primary key, started real, finished real, user text, host text, scheduler text, name text,
   workers int, threads int, tasks int, erred int, cpu_seconds real, peak_memory int);
@@ -43,22 +47,39 @@ def default_path() -> str:
 @contextlib.contextmanager
 def _connect(path: str) -> Iterator[sqlite3.Connection]:
     """One connection for one piece of work: none is kept over a fork, and none holds the file."""
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    connection = sqlite3.connect(path, timeout=_WAIT_SECONDS)
+    connection = sqlite3.connect(path, timeout=0.0 if path in _failing else _WAIT_SECONDS)
     try:
         connection.row_factory = sqlite3.Row
-        if not connection.execute("select 1 from sqlite_master where name = 'reads'").fetchone():
-            connection.executescript(_SCHEMA)
         with connection:
             yield connection
     finally:
         connection.close()
 
 
-def write_run(path: str, run: Mapping[str, Any], reads: Sums) -> None:
-    """Write a run, or write it anew; the oldest ones go where there are very many."""
+def _has_tables(file: sqlite3.Connection) -> bool:
+    return bool(file.execute("select 1 from sqlite_master where name = 'reads'").fetchone())
+
+
+def keep_run(path: str, run: Mapping[str, Any], reads: Sums) -> bool:
+    """Write a run, or write it anew; False where it cannot be written, which is warned of: it must not hinder what is computed."""
+    try:
+        _write_run(path, run, reads)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        if path not in _failing:
+            _failing.add(path)
+            warn_caller(f"the history cannot be written: {error} [{path}]", HistoryWarning)
+        return False
+    _failing.discard(path)
+    return True
+
+
+def _write_run(path: str, run: Mapping[str, Any], reads: Sums) -> None:
+    """Write a run; the oldest ones go where there are very many."""
     marks = ", ".join("?" * len(_RUN))
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     with _connect(path) as file:
+        if not _has_tables(file):
+            file.executescript(_SCHEMA)
         file.execute("begin immediate")  # waits for other writers now, and not after it has read
         file.execute(f"insert or replace into runs values ({marks})", [run.get(name) for name in _RUN])  # noqa: S608  # only marks
         file.executemany(
@@ -123,15 +144,33 @@ def runs(since: Any = None, *, path: str | None = None) -> list[dict[str, Any]]:
         With ``started``, ``finished`` (seconds since 1970, or None), ``host``, ``scheduler``, ``name``, ``workers``, ``threads``,
         ``tasks``, ``erred``, ``cpu_seconds``, ``peak_memory``, and ``reads``: a list of dicts with ``format``, ``dataset`` and the
         counters of :func:`scichunk.profile`.
+
+    Raises
+    ------
+    FormatError
+        If the file is no history, or damaged.
+    SourceError
+        If it cannot be read.
     """
     where = path or default_path()
     first = parse_since(since)
     if not os.path.exists(where):
         return []
-    with _connect(where) as file:
-        found = [dict(row) for row in file.execute("select * from runs where started >= ? order by started", [first])]
-        reads: dict[str, list[dict[str, Any]]] = {}
-        wanted = "select reads.* from reads join runs on runs.id = reads.run where runs.started >= ?"
-        for row in map(dict, file.execute(wanted, [first])):
-            reads.setdefault(row.pop("run"), []).append(row)
+    try:
+        with _connect(where) as file:
+            return _read_runs(file, first) if _has_tables(file) else []
+    except sqlite3.OperationalError as error:
+        msg = f"the history cannot be read: {error}"
+        raise SourceError(msg, url=where) from error
+    except sqlite3.DatabaseError as error:
+        msg = f"it is no history of scichunk: {error}"
+        raise FormatError(msg, url=where) from error
+
+
+def _read_runs(file: sqlite3.Connection, first: float) -> list[dict[str, Any]]:
+    found = [dict(row) for row in file.execute("select * from runs where started >= ? order by started", [first])]
+    reads: dict[str, list[dict[str, Any]]] = {}
+    wanted = "select reads.* from reads join runs on runs.id = reads.run where runs.started >= ?"
+    for row in map(dict, file.execute(wanted, [first])):
+        reads.setdefault(row.pop("run"), []).append(row)
     return [{**run, "reads": reads.get(run["id"], [])} for run in found]
