@@ -15,6 +15,7 @@ from scichunk import errors
 from scichunk.core.cache import files
 from scichunk.formats.geotiff.array_ids import PageId
 from scichunk.testing import RangeServer
+from tests.votable_docs import doc
 
 SIDE, TILE = 2048, 256
 SCENE = Path(__file__).parents[2] / "test_data" / "scene_deflate.tif"
@@ -154,6 +155,16 @@ def test_a_server_without_ranges(server):
 def test_nothing_is_probed_beside_the_file(server):
     scichunk.open(server.url("scene.tif"))
     assert {r.path for r in server.log} == {"scene.tif"}
+
+
+def test_a_star_in_a_query_is_no_pattern(tmp_path):
+    table = doc("<TR><TD>1</TD></TR>", '<FIELD name="a" datatype="int"/>').encode()
+    with RangeServer({"sync": table}) as server:
+        url = server.url("sync") + "?LANG=ADQL&QUERY=SELECT+*+FROM+t"
+        for frame in (scichunk.read_votable(url), scichunk.read_table(url), scichunk.read_table([url])):
+            assert frame.compute().a.tolist() == [1]
+        assert scichunk.open_stack(url, dim="answer").a.values.tolist() == [[1]]
+        assert scichunk.save_index(url, tmp_path / "x.parquet") == 1
 
 
 def test_no_server():

@@ -100,7 +100,9 @@ class Tree(_Reader):
 
 
 def _is_many(url: Any) -> bool:
-    return isinstance(url, list | tuple) or "*" in str(url)
+    from scichunk.adapters.opening import is_pattern
+
+    return isinstance(url, list | tuple) or is_pattern(str(url))
 
 
 def _label_files(urls: list[Any]) -> list[str]:

@@ -22,9 +22,10 @@ from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of, run_within
 from scichunk.sources.whole_file import head_of_content
 
-__all__ = ["Opened", "dims_of", "expand_names", "find_format", "lazy_array", "open_any", "sniff_source"]
+__all__ = ["Opened", "dims_of", "expand_names", "find_format", "is_pattern", "lazy_array", "open_any", "sniff_source"]
 
 _HEAD_BYTES: Final = 4096
+_HTTP: Final = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     Parameters
     ----------
     names
-        A path or URL, in which ``*`` stands for anything but ``/`` and ``**`` for folders; or several names.
+        A path or URL, in which ``*`` stands for anything but ``/`` and ``**`` for folders (not in the query of HTTP); or several names.
     storage_options
         For fsspec, or ``{"store": ...}`` with a store of obstore.
 
@@ -163,8 +164,7 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
             raise TypeError(msg)
         return list(names)
     pattern = str(names)
-    # "?" and "[" stand in names and URLs too.
-    if "*" not in pattern:
+    if not is_pattern(pattern):
         return [names]
     given, failure = checked_options(storage_options), None
     found: Sequence[Any] = ()
@@ -183,6 +183,12 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
         msg = "no file matches the pattern"
         raise MissingFile(msg, url=Location(pattern).url)
     return list(found)
+
+
+def is_pattern(name: str) -> bool:
+    """Whether a path or URL stands for several files: by a ``*``, but not by one in the query of HTTP, which may ask for all columns."""
+    links = [name] if name.startswith(_HTTP) else name.split("::")
+    return any("*" in (link.partition("?")[0] if link.startswith(_HTTP) else link) for link in links)
 
 
 def _expand_pattern(pattern: str, options: Mapping[str, Any]) -> Sequence[str]:
