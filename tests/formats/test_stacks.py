@@ -664,6 +664,29 @@ def test_patterns_in_memory(tmp_path):
         memory.rm("/patterns", recursive=True)
 
 
+@pytest.mark.parametrize("place", ["here", "memory", "store"])
+def test_only_a_star_stands_for_other_letters(tmp_path, place):
+    """Folders and names have brackets and question marks, and there are others that they would match as wildcards."""
+    import fsspec
+
+    store = pytest.importorskip("obstore").store.LocalStore(tmp_path)
+    names = ["run[1]/a?_1.tif", "run1/a?_1.tif", "run[1]/ab_1.tif", "run[1]/[a]_1.tif"]
+    memory = fsspec.filesystem("memory")
+    for number, name in enumerate(names):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Path(tif(tmp_path / "x.tif", number)).rename(path)
+        memory.pipe(f"/only/{name}", path.read_bytes())
+    base = {"here": f"{tmp_path}/", "memory": "memory://only/", "store": ""}[place]
+    options = {"store": store} if place == "store" else {}
+    try:
+        for pattern, number in (("run[1]/a?_*.tif", 0), ("run1/*.tif", 1), ("run[1]/ab_*.tif", 2), ("run[1]/[a]*", 3)):
+            ds = scichunk.open_stack(base + pattern, storage_options=options)
+            assert np.unique(ds.band_data).tolist() == [number]
+    finally:
+        memory.rm("/only", recursive=True)
+
+
 def test_patterns_in_archives(tmp_path):
     import fsspec
 

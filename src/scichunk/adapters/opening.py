@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -191,19 +192,24 @@ def is_pattern(name: str) -> bool:
     return any("*" in (link.partition("?")[0] if link.startswith(_HTTP) else link) for link in links)
 
 
+def _escape(pattern: str) -> str:
+    """Write a pattern as libraries want it, for which ``?`` and ``[`` are wildcards too: they stand in names."""
+    return re.sub(r"[?[]", r"[\g<0>]", pattern)
+
+
 def _expand_pattern(pattern: str, options: Mapping[str, Any]) -> Sequence[str]:
     if "store" in options:
         return _in_store(options["store"], pattern)
     if "://" not in pattern:
         import os
 
-        return sorted(glob.glob(os.path.expanduser(pattern), recursive=True))
+        return sorted(glob.glob(_escape(os.path.expanduser(pattern)), recursive=True))
     import fsspec
 
     first, chain, rest = pattern.partition("::")
     fs, path = fsspec.core.url_to_fs(pattern, **options)
     protocol = first.partition("://")[0]
-    names = sorted(str(n) for n in fs.glob(path))
+    names = sorted(str(n) for n in fs.glob(_escape(path)))
     plain = [n if "://" in n else f"{protocol}://{n.lstrip('/') if chain else n}" for n in names]
     return [n + chain + rest for n in plain]
 
@@ -214,7 +220,8 @@ def _in_store(store: Any, pattern: str) -> list[str]:
     import obstore
 
     prefix = pattern.partition("*")[0].rpartition("/")[0] or None
+    shape = _escape(pattern)
     names = [str(meta["path"]) for batch in obstore.list(store, prefix) for meta in batch]
     depth = pattern.count("/")
     deep = "**" in pattern
-    return sorted(n for n in names if fnmatch.fnmatchcase(n, pattern) and (deep or n.count("/") == depth))
+    return sorted(n for n in names if fnmatch.fnmatchcase(n, shape) and (deep or n.count("/") == depth))
