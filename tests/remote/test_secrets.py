@@ -410,3 +410,10 @@ def test_an_open_file_of_a_url_shows_nothing(server):
         with scichunk.options.set(**QUICK), pytest.raises(SourceError) as caught:
             array.compute(scheduler="synchronous")
     assert not shown(*everything(caught.value), array.name)
+
+
+@pytest.mark.parametrize("path", ["s3://me:hunter2@bucket/i", f"https://127.0.0.1:9/i.parquet?{QUERY}"])
+def test_a_wrong_name_of_an_index(path):
+    with pytest.raises(ValueError, match="an index ends with") as caught:
+        scichunk.save_index([DATA], path)
+    assert not shown(*everything(caught.value))

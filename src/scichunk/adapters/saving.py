@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from scichunk.adapters.headers import Rules, open_first
 from scichunk.adapters.indexes import RowLook, SavedIndex, is_index, load_index, rows_of, write_index
 from scichunk.adapters.scanning import look_by_all_cores
 from scichunk.errors import MissingFile
+from scichunk.sources.base import public_url
 from scichunk.sources.siblings import one_look
 
 __all__ = ["save_index"]
@@ -67,7 +69,8 @@ def save_index(
     >>> scichunk.open_stack("dem.parquet", dim="time")  # doctest: +SKIP
     """
     if not is_index(path):
-        msg = f"the name of an index ends with .parquet, got {path!r}"
+        given = public_url(str(path)) if isinstance(path, str | os.PathLike) else type(path).__name__
+        msg = f"the name of an index ends with .parquet, got {given}"
         raise ValueError(msg)
     rules = Rules(limits=options.take_snapshot())
     stack = open_first(urls, format, rules, storage_options)
