@@ -1,5 +1,6 @@
 """What graphs weigh: the number of chunks, and of files, must not show in the pickle of a window."""
 
+import os
 import pickle
 
 import cloudpickle
@@ -62,7 +63,7 @@ def test_what_travelled_reads_the_same(tmp_path, image, chunks):
     assert again.dask._repr_html_()
 
 
-NAMES = st.lists(st.text("ab09/%_", min_size=1, max_size=8), min_size=1, max_size=6)
+NAMES = st.lists(st.text("ab09/%_\n\0\udcff", min_size=1, max_size=8), min_size=1, max_size=6)
 
 
 @given(st.one_of(NAMES, st.lists(st.integers(0, 10**20), min_size=1).map(lambda n: [f"x{i}_{i % 7}" for i in n])))
@@ -70,6 +71,28 @@ def test_names_survive(names):
     from scichunk.adapters.names import pack_names, unpack_names
 
     assert unpack_names(pack_names(names)) == names
+
+
+@pytest.mark.parametrize("form", [b"\xff%d.fits", b"\xff%d/%d.fits", b"a\n%d.fits", b"\n%s.fits"])
+def test_names_that_are_no_text(tmp_path, form):
+    """Names of local files are bytes: any but NUL."""
+    paths = []
+    for n in range(3):
+        text = (b"x", b"yy", b"zzz")[n] if b"%s" in form else n
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/" + form % ((text,) * form.count(b"%")))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        rows = fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[n])])
+        fits.HDUList([fits.PrimaryHDU(np.full((4, 4), n, "i4")), rows]).writeto(path)
+        paths.append(path)
+    assert scichunk.from_files(paths).compute()[:, 0, 0].tolist() == [0, 1, 2]
+    stack = pickle.loads(pickle.dumps(scichunk.open_stack(paths, dim="n")))
+    assert stack.data.values[:, 0, 0].tolist() == [0, 1, 2]
+    assert scichunk.read_table(paths).compute().a.tolist() == [0, 1, 2]
+    index = tmp_path / "x.parquet"
+    assert scichunk.save_index(paths[:2], index) == 2
+    assert scichunk.save_index(paths, index, append=True) == 1
+    stored = pickle.loads(pickle.dumps(scichunk.from_files(index)))
+    assert stored.compute()[:, 0, 0].tolist() == [0, 1, 2]
 
 
 def test_odd_names(tmp_path, image):

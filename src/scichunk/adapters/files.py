@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, overload
 import numpy as np
 
 from scichunk import options
-from scichunk.adapters.names import pack_names, unpack_names
+from scichunk.adapters.names import pack_names, pack_texts, unpack_names, unpack_texts
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location
 
@@ -72,11 +72,11 @@ class Files:
     def pack(cls, locations: Sequence[Location], marks: Sequence[Fingerprint | None]) -> Files:
         """Pack; None stands for files whose headers were not read."""
         sizes = np.array([-1 if m is None else m.size for m in marks], np.int64)
-        tags = "\n".join("" if m is None else m.tag for m in marks)
-        names = pack_names([loc.target for loc in locations])
-        packed = names, zlib.compress(sizes.tobytes(), 6), zlib.compress(tags.encode(), 6)
+        tags = pack_texts(["" if m is None else m.tag for m in marks])
+        packed = pack_names([loc.target for loc in locations]), zlib.compress(sizes.tobytes(), 6), tags
         first = locations[0]
-        digest = hashlib.blake2b(b"\0".join((*packed, first.key.encode())), digest_size=16).hexdigest()
+        key = first.key.encode("utf-8", "surrogatepass")
+        digest = hashlib.blake2b(b"\0".join((*packed, key)), digest_size=16).hexdigest()
         return cls(len(locations), first.target, *packed, first.options, first.key, digest)
 
     def unpack(self) -> Unpacked:
@@ -85,7 +85,7 @@ class Files:
 
     def _unpack(self) -> Unpacked:
         sizes = np.frombuffer(zlib.decompress(self.sizes), np.int64).tolist()
-        tags = zlib.decompress(self.tags).decode().split("\n")
+        tags = unpack_texts(self.tags)
         return [
             (Location(n, self.options), None if s == -1 else Fingerprint(int(s), t))
             for n, s, t in zip(unpack_names(self.names), sizes, tags, strict=True)

@@ -173,8 +173,8 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
         str(location.target),
         head["format"],
         head["version"],
-        LazySequence(len(urls), lambda n: urls[n].as_py()),
-        LazySequence(len(urls), lambda n: Fingerprint(sizes[n].as_py(), tags[n].as_py())),
+        LazySequence(len(urls), lambda n: _text_at(urls, n)),
+        LazySequence(len(urls), lambda n: Fingerprint(sizes[n].as_py(), _text_at(tags, n))),
         layouts.dictionary.to_pylist(),
         layouts.indices.to_numpy().astype(np.int64),
     )
@@ -184,6 +184,21 @@ def _in_one(column: Any) -> Any:
     """Return a column of a table as one array."""
     array = column.combine_chunks()
     return array.chunk(0) if hasattr(array, "chunk") else array
+
+
+def _text_column(texts: Sequence[str]) -> Any:
+    """Return a column of texts; of bytes, where one of them is no UTF-8."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([text.encode("utf-8", "surrogatepass") for text in texts], pa.binary())
+
+
+def _text_at(column: Any, number: int) -> str:
+    text = column[number].as_py()
+    return text.decode("utf-8", "surrogatepass") if isinstance(text, bytes) else text
 
 
 Row = tuple[str, int, str, str]
@@ -263,9 +278,9 @@ def write_index(path: Any, format_name: str, rows: Sequence[Row], storage_option
     head = {"form": _FORM, "format": format_name, "version": uuid.uuid4().hex}
     table = pa.table(
         {
-            "url": pa.array(urls, pa.string()),
+            "url": _text_column(urls),
             "size": pa.array(sizes, pa.int64()),
-            "tag": pa.array(tags, pa.string()),
+            "tag": _text_column(tags),
             "layout": pa.array(layouts, pa.string()),
         },
         metadata={_KEY: json.dumps(head).encode()},

@@ -10,18 +10,35 @@ from typing import Final
 
 import numpy as np
 
-__all__ = ["pack_names", "unpack_names"]
+__all__ = ["pack_names", "pack_texts", "unpack_names", "unpack_texts"]
 
 _DIGITS: Final = re.compile(r"([0-9]+)")
 _MOST_DIGITS: Final = 18
 """Of a number that fits into 64 bits."""
 
 
+def pack_texts(texts: Sequence[str]) -> bytes:
+    """Pack texts of any letters: names of files may be no UTF-8, and have line ends."""
+    joined = "\0".join(texts)
+    if joined.count("\0") == len(texts) - 1:
+        return b"0" + zlib.compress(joined.encode("utf-8", "surrogatepass"), 6)
+    return b"J" + zlib.compress(json.dumps(list(texts)).encode(), 6)  # takes twice as long
+
+
+def unpack_texts(packed: bytes) -> list[str]:
+    """Return the texts that were packed."""
+    plain = zlib.decompress(packed[1:])
+    if packed[:1] == b"0":
+        return plain.decode("utf-8", "surrogatepass").split("\0")
+    found: list[str] = json.loads(plain)
+    return found
+
+
 def pack_names(names: Sequence[str]) -> bytes:
     """Pack names. Those that differ in numbers only take some bytes for all of them where the numbers count up."""
     columns = _number_columns(names)
     if columns is None:
-        return b"N" + zlib.compress("\n".join(names).encode(), 6)
+        return b"N" + pack_texts(names)
     texts, widths, numbers = columns
     steps = np.diff(numbers, axis=1, prepend=0)
     head = json.dumps([texts, widths, len(names)]).encode()
@@ -30,10 +47,9 @@ def pack_names(names: Sequence[str]) -> bytes:
 
 def unpack_names(packed: bytes) -> list[str]:
     """Return the names that were packed."""
-    plain = zlib.decompress(packed[1:])
     if packed[:1] == b"N":
-        return plain.decode().split("\n")
-    head, _, body = plain.partition(b"\n")
+        return unpack_texts(packed[1:])
+    head, _, body = zlib.decompress(packed[1:]).partition(b"\n")
     texts, widths, count = json.loads(head)
     numbers = np.cumsum(np.frombuffer(body, np.int64).reshape(len(widths), count), axis=1)
     parts = [texts[0].replace("%", "%%")]
