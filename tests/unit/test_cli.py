@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from scichunk.adapters.cli import main
+
 CUBE = Path(__file__).parents[2] / "test_data" / "cube.fits"
 
 
@@ -16,3 +20,18 @@ def test_names_that_are_no_text_are_printed_in_escapes(tmp_path):
     done = subprocess.run([*command, path], capture_output=True, env=strict, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"/\udcff.fits" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "url", ["https://h/b?sig=hunter2", "http://me:hunter2@h/b", "zip://x::https://h/b?sig=hunter2#hunter2"]
+)
+@pytest.mark.parametrize(
+    "words", [["info", "a", "{}"], ["plan", "a", "--workers", "{}"], ["plan", "a", "--path={}"], ["{}"]]
+)
+def test_arguments_are_repeated_without_secrets(url, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([word.format(url) for word in words])
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert "h/b" in told
+    assert "hunter2" not in told

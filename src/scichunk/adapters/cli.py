@@ -7,6 +7,7 @@ import io
 import json
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 __all__ = ["main"]
 
@@ -25,10 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
+class _Parser(argparse.ArgumentParser):
+    """Repeats arguments that it does not know without what is secret in them."""
+
+    def error(self, message: str) -> NoReturn:
+        from scichunk.sources.base import without_secrets
+
+        super().error(without_secrets(message, ""))
+
+
 def _parser() -> argparse.ArgumentParser:
     import scichunk
 
-    parser = argparse.ArgumentParser(prog="scichunk", description="Chunked, lazy readers for scientific formats.")
+    parser = _Parser(prog="scichunk", description="Chunked, lazy readers for scientific formats.")
     parser.add_argument("--version", action="version", version=f"scichunk {scichunk.__version__}")
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("info", help="what is in a file, how it is chunked, and which reader serves it")
