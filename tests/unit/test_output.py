@@ -1,5 +1,6 @@
 """Files appear whole or not at all, under the right name and with the right mode, here and elsewhere."""
 
+import errno
 import os
 import signal
 import stat
@@ -78,6 +79,34 @@ def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mode):
     with open_output(path, overwrite=True) as file:
         file.write(b"new")
     assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (b"new", mode)
+
+
+@pytest.mark.parametrize("kind", [errno.EPERM, errno.ENOTSUP])
+@pytest.mark.parametrize("mode", [0o600, 0o640])
+def test_file_systems_without_modes(tmp_path, monkeypatch, kind, mode):
+    def refuse(number, mode):
+        raise OSError(kind, os.strerror(kind))
+
+    monkeypatch.setattr(os, "fchmod", refuse)
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    path.chmod(mode)
+    with open_output(path, overwrite=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_mode_that_cannot_be_set_is_an_error_elsewhere(tmp_path, monkeypatch):
+    def refuse(number, mode):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "x"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    monkeypatch.setattr(os, "fchmod", refuse)
+    with pytest.raises(SourceError, match="cannot be written"), open_output(path, overwrite=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
@@ -30,6 +31,8 @@ _RANDOM_BYTES: Final = 6
 _NAME_BYTES: Final = 64
 """Longer names are not part of that of the temporary file, which must not become too long."""
 _TRIES: Final = 8
+_NOT_ALLOWED: Final = frozenset({errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What file systems say that keep no modes or owners, and any to a user who may not change them."""
 
 
 def scratch_folder(target: str | os.PathLike[str]) -> str | None:
@@ -175,13 +178,26 @@ def look_at_target(path: str, overwrite: bool) -> os.stat_result | None:
 
 
 def _make_alike(number: int, replaced: os.stat_result) -> None:
-    """Give a new file the owner, group and mode of the one that it replaces, as far as this user may."""
+    """Give a new file the owner, group and mode of the one that it replaces, as far as this user may and the file system keeps them."""
     own = os.fstat(number)
     for user, group in ((replaced.st_uid, -1), (-1, replaced.st_gid)):
         if user not in {-1, own.st_uid} or group not in {-1, own.st_gid}:
-            with contextlib.suppress(PermissionError):
+            with _as_far_as_allowed():
                 os.fchown(number, user, group)
-    os.fchmod(number, stat.S_IMODE(replaced.st_mode))  # behind the owner, a change of which takes bits away
+    mode = stat.S_IMODE(replaced.st_mode)  # behind the owner, a change of which takes bits away
+    if stat.S_IMODE(os.fstat(number).st_mode) != mode:
+        with _as_far_as_allowed():
+            os.fchmod(number, mode)
+
+
+@contextlib.contextmanager
+def _as_far_as_allowed() -> Iterator[None]:
+    """Go on where mode or owner cannot be changed: mounts of buckets, FAT and CIFS have the same for all files, so that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_ALLOWED:
+            raise
 
 
 def hidden_stem(name: str) -> str:
