@@ -63,6 +63,25 @@ def test_counters_of_a_folder_whose_name_is_no_text_arrive(array, tmp_path):
     assert {read["dataset"].rpartition("/")[2] for read in run["reads"]} == {r"run\udcff"}
 
 
+def test_a_history_that_cannot_be_written_hinders_no_scheduler(array, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    from scichunk.adapters.history import store
+
+    array, values = array
+    with cluster_of(distributed, processes=False) as cluster, distributed.Client(cluster):
+        scichunk.history.start(tmp_path)  # a folder
+        try:
+            with pytest.warns(scichunk.errors.HistoryWarning, match="cannot be written") as told:
+                assert array.sum().compute() == values.sum()
+                until = time.monotonic() + 60
+                while str(tmp_path) not in store._failing and time.monotonic() < until:
+                    time.sleep(0.1)
+                cluster.close()
+        finally:
+            scichunk.history.stop()
+    assert len([w for w in told if w.category is scichunk.errors.HistoryWarning]) == 1
+
+
 def wait_for(path, arrived):
     """Until the history says what is expected, for a minute at most; then it is for the assertions behind to say what is missing."""
     until = time.monotonic() + 60
