@@ -248,8 +248,11 @@ def test_two_runs_do_not_write_the_same_file(tmp_path, scene):
 
 def test_words_for_gdal_that_it_does_not_know_are_an_error_of_the_file(tmp_path, scene):
     p = scichunk.patches(scene, 32, edges="shift")
-    with pytest.raises(SourceError, match="cannot be written"):
+    with pytest.raises(SourceError, match=r"cannot be written.*kept in '.out.tif-predictions'"):
         scichunk.predict(p, brightness, tmp_path / "out.tif", cog_options={"blocksize": 100})
+    scichunk.predict(p, lambda batch: 1 / 0, tmp_path / "out.tif").close()
+    with rasterio.open(tmp_path / "out.tif") as file:
+        np.testing.assert_allclose(file.read(1), expected_of(scene), rtol=1e-5)
 
 
 @pytest.mark.parametrize("fault", ["403", "404", "drop", ""])

@@ -235,10 +235,16 @@ class RasterOutput(ZarrOutput):
 
     def finish(self) -> None:
         """Write the GeoTIFF. The marks stay, so that a run that is broken off here predicts nothing again."""
-        with self._run(self._opened) as dataset:
-            whole = run_work(lambda: _write_raster(dataset[self._name], self._folder, self._profile), self._raster, {})
-        with open_output(self._raster, overwrite=self._replace) as file, open(whole, "rb") as made:
-            shutil.copyfileobj(made, file, _COPY_BYTES)
+        try:
+            with self._run(self._opened) as dataset:
+                whole = run_work(
+                    lambda: _write_raster(dataset[self._name], self._folder, self._profile), self._raster, {}
+                )
+            with open_output(self._raster, overwrite=self._replace) as file, open(whole, "rb") as made:
+                shutil.copyfileobj(made, file, _COPY_BYTES)
+        except SourceError as error:
+            error.message += f"; the predictions are kept in {os.path.basename(self._folder)!r} for the next run, unless that is removed"
+            raise
 
 
 @contextlib.contextmanager
