@@ -1,12 +1,14 @@
 """JPEG 2000 files whose boxes and markers lie: listed and read within bounds."""
 
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import scichunk
+from scichunk.codecs.jpeg2000.packet_walk import PacketWalk
 from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
 
@@ -51,3 +53,55 @@ def test_a_box_whose_extended_length_is_0_does_not_hang_the_reference_reader():
     np.testing.assert_array_equal(scichunk.from_jpeg2000(data).compute(), want)
     read = f"scichunk.from_jpeg2000({data!r}, reader='reference')"
     assert outcomes(f"print({read}.compute().sum())") == [str(want.sum())]
+
+
+def codestream(width, height, body, *, layers=1, levels=1, components=1, order=0, precincts=b"", poc=b""):
+    """One tile of code-blocks of 4 x 4, whose packets are some bytes."""
+    siz = struct.pack(">H8IH", 0, width, height, 0, 0, width, height, 0, 0, components) + b"\7\1\1" * components
+    cod = bytes([bool(precincts), order]) + struct.pack(">HB", layers, 0) + bytes([levels, 0, 0, 0, 1]) + precincts
+    qcd = b"\x40" + b"\x48" * (3 * levels + 1)
+    named = [(0xFF51, siz), (0xFF52, cod), (0xFF5C, qcd), *([(0xFF5F, poc)] if poc else ())]
+    head = b"".join(struct.pack(">HH", marker, 2 + len(segment)) + segment for marker, segment in named)
+    part = struct.pack(">HHHIBB", 0xFF90, 10, 0, 14 + len(body), 0, 1) + b"\xff\x93" + body
+    return b"\xff\x4f" + head + part + b"\xff\xd9"
+
+
+NOT_YET = b"\x80"
+"""A packet of blocks none of which is included: it is not empty (1), and the root of the tag tree says "not yet" (0)."""
+
+
+@pytest.fixture
+def walked(monkeypatch):
+    """Packets at which walks over their headers have begun."""
+    found = []
+    walk = PacketWalk.walk_bytes
+
+    def count(self, data, first, reserve=0):
+        found.append(first)
+        return walk(self, data, first, reserve)
+
+    monkeypatch.setattr(PacketWalk, "walk_bytes", count)
+    return found
+
+
+@pytest.mark.parametrize("width", [98_304, (1 << 31) - 1])
+def test_tiles_of_too_many_blocks_are_refused_before_anything_is_made_for_each(width):
+    array = scichunk.from_jpeg2000(codestream(width, 1024, NOT_YET * 20_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(LimitExceeded, match="code-blocks"):
+            array[:, :8, :8].compute(scheduler="synchronous")
+        assert tracemalloc.get_traced_memory()[1] < 1 << 26
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("side", [8, 1024])
+def test_blocks_that_each_layer_asks_for_again_are_not_walked_where_they_are_many(side, walked):
+    """2^18 blocks, in one layer and in a thousand; of a reduced image a window is wanted, and all."""
+    for layers, begun in ((1, True), (1000, False)):
+        data = codestream(2048, 2048, NOT_YET * 20_000, layers=layers, order=1)
+        walked.clear()
+        found = scichunk.from_jpeg2000(data, reduce=1)[:, :side, :side].compute(scheduler="synchronous")
+        np.testing.assert_array_equal(found, np.full((1, side, side), 128))
+        assert bool(walked) == begun

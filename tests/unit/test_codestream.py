@@ -79,6 +79,23 @@ def test_walk_agrees_with_plt(order):
     assert (done, status) == (len(want) - 1, 1)
 
 
+@pytest.mark.parametrize("order", ["LRCP", "RPCL"])
+def test_walk_over_layers_that_leave_out_whole_bands(order):
+    """What the root of a tag tree says of all blocks of a band is read once a layer, and asked again in the next."""
+    plane = texture((150, 170)) // 16
+    plane[:64, :64] = texture((64, 64), seed=1)
+    data = encode([plane], order=order, layers=8, block=4, levels=2, plt=True)
+    file = open_file(locate(data))
+    tile = file.header.size.tile_bounds(0)
+    start = data.index(b"\xff\x58")
+    size = int.from_bytes(data[start + 2 : start + 4], "big")
+    want = decode_lengths([data[start + 5 : start + 2 + size]])
+    first, stop = data.index(b"\xff\x93") + 2, int(file.parts.get().stops[0])
+    walk = PacketWalk(tabulate_walk(order_packets(file.header, tile)))
+    assert walk.walk_bytes(data[first:stop], 0) == (len(want), 0, stop - first)
+    np.testing.assert_array_equal(walk.sizes, want)
+
+
 def test_packets_of_a_window():
     data = encode([texture((256, 256))], precincts=((32, 32),), levels=3)
     header = header_of(data)

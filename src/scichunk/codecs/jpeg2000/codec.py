@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.buffers import borrow_buffer
 from scichunk.codecs.jpeg2000 import openjpeg, openjph
+from scichunk.codecs.jpeg2000.packet_walk import most_blocks
 from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, LEVELS, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import has_only_coding, header_of_tile
 from scichunk.codecs.jpeg2000.tile_runs import join_tiles, run_bounds
@@ -26,8 +27,6 @@ Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 Window = tuple[slice, ...]
 
-_MOST_BLOCKS: Final = 1 << 22
-"""Code-blocks and precincts of one tile, for each of which OpenJPEG keeps a structure."""
 _PACKET_BYTES: Final = 2
 """Of OpenJPEG's table of the packets that have come, of all layers, components, resolutions and precincts."""
 _AT_ONCE_BYTES: Final = 1 << 26
@@ -297,8 +296,7 @@ def check_structures(header: MainHeader) -> None:
 
 
 def _refuse_costs(blocks: int, packets: int) -> None:
-    most = options.get().max_chunk_bytes
-    limit = min(_MOST_BLOCKS, most >> 8)
+    most, limit = options.get().max_chunk_bytes, most_blocks()
     if blocks > limit:
         msg = f"a tile of about {blocks} code-blocks is beyond the limit of {limit} (options.max_chunk_bytes / 256)"
         raise LimitExceeded(msg)

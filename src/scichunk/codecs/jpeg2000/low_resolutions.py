@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from scichunk.codecs.jpeg2000.packet_walk import WalkTables, number_blocks
+from scichunk.codecs.jpeg2000.packet_walk import WalkTables, make_tables
 from scichunk.codecs.jpeg2000.packets import Area
 from scichunk.codecs.jpeg2000.parameters import Coding, MainHeader
 
@@ -110,9 +110,8 @@ def _tabulate(order: str, layers: int, styles: tuple[int, ...], shapes: tuple[tu
     """Make the tables of packets in an order of progression (B.12.1); ``shapes`` has the precincts by resolution and component."""
     precincts = [bands for components in shapes for bands in components]
     rows = np.array([(*sides, 0, 0) for bands in precincts for sides in bands], np.int64).reshape(-1, 4)
-    blocks, nodes = number_blocks(rows)
     ends = np.cumsum([len(bands) for bands in precincts], dtype=np.int64)
-    span = np.stack([ends - [len(bands) for bands in precincts], ends], axis=1)
+    span = np.stack([ends - np.array([len(bands) for bands in precincts], np.int64), ends], axis=1)
     across = len(styles)
     pairs = [
         (across * resolution + component, layer)
@@ -125,4 +124,4 @@ def _tabulate(order: str, layers: int, styles: tuple[int, ...], shapes: tuple[tu
     ]
     table = np.array(pairs, np.int64).reshape(-1, 2)
     which, layer = np.ascontiguousarray(table[:, 0]), np.ascontiguousarray(table[:, 1])
-    return WalkTables(which, layer, span, rows, np.array(styles * len(shapes), np.int64), blocks, nodes)
+    return make_tables(which, layer, span, rows, np.array(styles * len(shapes), np.int64))

@@ -72,6 +72,16 @@ def _is_below_threshold(
 
 
 @inner_kernel
+def _find_root(first: Int, wide: Int, high: Int) -> Int:
+    """Last node of a tag tree."""
+    node, w, h = first, wide, high
+    while w > 1 or h > 1:
+        node += w * h
+        w, h = (w + 1) >> 1, (h + 1) >> 1
+    return node
+
+
+@inner_kernel
 def _read_passes(data: Bytes, state: Ints) -> Int:
     """Number of new coding passes (table B.4)."""
     if not _read_bit(data, state):
@@ -154,6 +164,11 @@ def _read_band(data: Bytes, state: Ints, row: Ints, layer: Int, style: Int, bloc
                 total += _read_block_bytes(data, state, style, block, passes, blocks)
             if state[_SHORT]:
                 return 0
+            # Where the root says that no block is included yet, the others have no bits, and there may be millions of them.
+            if block == row[_BLOCK] and not there:
+                root = _find_root(node, wide, high)
+                if trees[0, root] > layer and trees[1, root] > layer:
+                    return 0
             block += 1
     return total
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.codecs import ways
 from scichunk.codecs.jpeg2000.packets import LEFT, ROW, TOP, Packets, component_bounds
 from scichunk.codecs.jpeg2000.parameters import (
@@ -21,10 +22,18 @@ from scichunk.codecs.jpeg2000.parameters import (
     MainHeader,
 )
 
-__all__ = ["PacketWalk", "WalkTables", "can_walk_at_once", "is_walkable", "number_blocks", "tabulate_walk"]
+__all__ = ["PacketWalk", "WalkTables", "can_walk_at_once", "is_walkable", "make_tables", "most_blocks", "tabulate_walk"]
 
 IntArray = npt.NDArray[np.int64]
 _KERNELS = "jpeg2000.packet_headers"
+_MOST_BLOCKS: Final = 1 << 22
+_FREE_VISITS: Final = 1 << 24
+"""Blocks that a walk may look at, of all packets together, beside one for each byte of the tile: about half a second."""
+
+
+def most_blocks() -> int:
+    """Code-blocks and precincts that one tile may have: OpenJPEG keeps a structure for each, a walk 70 bytes."""
+    return min(_MOST_BLOCKS, options.get().max_chunk_bytes >> 8)
 
 
 class WalkTables(NamedTuple):
@@ -44,6 +53,20 @@ class WalkTables(NamedTuple):
     """How many there are."""
     nodes: int
     """How many nodes tag trees have."""
+    visits: int
+    """Code-blocks of all packets together, each counted once a layer."""
+
+    @property
+    def nbytes(self) -> int:
+        """Memory."""
+        return sum(array.nbytes for array in self[:5])
+
+    def is_worth(self, nbytes: int) -> bool:
+        """Whether a walk costs little beside so many bytes of a tile: each block costs memory, and a look at it in each layer.
+
+        An empty packet is one byte, and so is one that includes none of its blocks, or a few: the bytes of a tile are no bound.
+        """
+        return self.blocks <= most_blocks() and self.visits <= _FREE_VISITS + nbytes
 
 
 class PacketWalk:
@@ -66,7 +89,7 @@ class PacketWalk:
     def walk_bytes(self, data: bytes | memoryview, first: int, reserve: int = 0) -> tuple[int, int, int]:
         """Walk over the packets in some bytes; see :func:`scichunk.codecs.jpeg2000.packet_headers.walk_packets`."""
         kernels = ways.load_kernels(_KERNELS)
-        which, layers, bands, rows, styles, _, _ = self._tables
+        which, layers, bands, rows, styles = self._tables[:5]
         done, status, at = kernels.walk_packets(
             np.frombuffer(data, np.uint8),
             first,
@@ -126,14 +149,13 @@ def tabulate_walk(packets: Packets) -> WalkTables:
         none = (sides[0] == 0) | (sides[1] == 0)
         at = ends[here] - bands[here] + band
         rows[at, 0], rows[at, 1] = np.where(none, 0, sides[0]), np.where(none, 0, sides[1])
-    blocks, nodes = number_blocks(rows)
     styles = np.array([header.coding_of(c).block_style for c in range(len(header.size.components))], np.int64)
     span = np.stack([ends - bands, ends], axis=1)
-    return WalkTables(packets.which, packets.layers, span, rows, styles[r[row, COMPONENT]], blocks, nodes)
+    return make_tables(packets.which, packets.layers, span, rows, styles[r[row, COMPONENT]])
 
 
-def number_blocks(rows: IntArray) -> tuple[int, int]:
-    """Number the code-blocks and nodes of tag trees of all bands, by the blocks across and down; returns how many there are."""
+def make_tables(which: IntArray, layers: IntArray, bands: IntArray, rows: IntArray, styles: IntArray) -> WalkTables:
+    """Make the tables of a walk, and number in ``rows`` the code-blocks and nodes of all bands, by the blocks across and down."""
     counts = rows[:, 0] * rows[:, 1]
     rows[:, 2] = np.cumsum(counts) - counts
     nodes, w, h = np.zeros(len(rows), np.int64), rows[:, 0].copy(), rows[:, 1].copy()
@@ -145,7 +167,9 @@ def number_blocks(rows: IntArray) -> tuple[int, int]:
         if not more.any():
             break
     rows[:, 3] = np.cumsum(nodes) - nodes
-    return int(counts.sum()), int(nodes.sum())
+    each = np.add.reduceat(counts, bands[:, 0], dtype=np.float64)  # of integers the sum may wrap around
+    blocks, visits = int(each.sum()), int(each[which].sum())
+    return WalkTables(which, layers, bands, rows, styles, blocks, int(nodes.sum(dtype=np.float64)), visits)
 
 
 def _count_blocks_across(index: IntArray, size: IntArray, low: IntArray, high: IntArray, block: IntArray) -> IntArray:

@@ -158,7 +158,7 @@ def _lowest_by_walk(
     """Find the low resolutions that come first, by the headers of their packets."""
     first, stop = body
     tables = _tabulate_low(request)
-    if tables is None or len(tables.which) != low[0]:
+    if tables is None or len(tables.which) != low[0] or not tables.is_worth(stop - first):
         return None
     reach = _HEAD_BYTES
     for _ in range(_MOST_TRIES):
@@ -242,7 +242,10 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
 
 def _by_whole_walk(packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds) -> Steps[TilePackets | None]:
     """Find packets by the headers of all packets of a large tile, some of its bytes at a time."""
-    walk, starts, done = PacketWalk(tabulate_walk(packets)), np.zeros(len(packets), np.int64), 0
+    tables = _tabulate_if_worth(packets, bodies)
+    if tables is None:
+        return None
+    walk, starts, done = PacketWalk(tables), np.zeros(len(packets), np.int64), 0
     for first, stop in bodies:
         at, begun = first, done
         while at < stop:
@@ -266,7 +269,9 @@ def _by_walk(
     """Find packets by their headers, reading on until all that are needed have been met."""
     needed = np.flatnonzero(packets.find_needed(request.area, request.reduce, request.components))
     last = int(needed[-1]) if needed.size else -1
-    reach, tables = _HEAD_BYTES, tabulate_walk(packets)
+    reach, tables = _HEAD_BYTES, _tabulate_if_worth(packets, bodies)
+    if tables is None:
+        return None
     for _ in range(_MOST_TRIES):
         walk, starts, done, end = PacketWalk(tables), np.zeros(len(packets), np.int64), 0, 0
         more: tuple[int, int] | None = None
@@ -289,6 +294,12 @@ def _by_walk(
             return TilePackets(packets, starts[:done], walk.sizes[:done], kept, complete=complete)
         yield from _read_into_cache(cached, [more])
     return None
+
+
+def _tabulate_if_worth(packets: Packets, bodies: Ranges) -> WalkTables | None:
+    """Tabulate a walk; None where it would cost more than reading the whole tile."""
+    tables = tabulate_walk(packets)
+    return tables if tables.is_worth(sum(stop - first for first, stop in bodies)) else None
 
 
 def _longest_cached(cached: CachedRanges, first: int, stop: int) -> memoryview:
