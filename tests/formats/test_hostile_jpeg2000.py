@@ -105,3 +105,19 @@ def test_blocks_that_each_layer_asks_for_again_are_not_walked_where_they_are_man
         found = scichunk.from_jpeg2000(data, reduce=1)[:, :side, :side].compute(scheduler="synchronous")
         np.testing.assert_array_equal(found, np.full((1, side, side), 128))
         assert bool(walked) == begun
+
+
+def test_tables_of_packets_are_few_bytes_and_forgotten_with_the_rest():
+    name = "tables of JPEG 2000 packets"
+    scichunk.clear_caches()
+    for layers, kept in ((3, 1), (65_535, 0)):
+        data = codestream(64, 64, bytes(20_000), layers=layers, levels=5, components=16, order=1)
+        tracemalloc.start()
+        try:
+            scichunk.from_jpeg2000(data, reduce=1).compute(scheduler="synchronous")
+            assert tracemalloc.get_traced_memory()[1] < 1 << 25
+        finally:
+            tracemalloc.stop()
+        assert scichunk.cache_info()[name].entries == kept
+        scichunk.clear_caches()
+        assert scichunk.cache_info()[name].entries == 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -11,12 +10,22 @@ import numpy as np
 from scichunk.codecs.jpeg2000.packet_walk import WalkTables, make_tables
 from scichunk.codecs.jpeg2000.packets import Area
 from scichunk.codecs.jpeg2000.parameters import Coding, MainHeader
+from scichunk.lru import LRU, memory_of
 
 __all__ = ["count_prefix", "tabulate_low"]
 
 _FEW: Final = 16
 Blocks = tuple[tuple[int, int], ...]
 """Code-blocks across and down in each band of a precinct."""
+_MOST_PACKETS: Final = 1 << 12
+"""Packets of a table that is kept: 16 components of 10 resolutions and 25 layers have as many."""
+_tables: LRU[WalkTables] = LRU(
+    lambda: 1 << 24,
+    lambda tables: tables.nbytes,
+    weigh_key=memory_of,
+    most=lambda: 256,
+    name="tables of JPEG 2000 packets",
+)
 
 
 def count_prefix(header: MainHeader, tile: Area, reduce: int) -> tuple[int, int] | None:
@@ -59,7 +68,7 @@ def tabulate_low(header: MainHeader, tile: Area, reduce: int) -> WalkTables | No
     Returns
     -------
     WalkTables or None
-        None where there are several precincts, or where components differ in how they are cut.
+        None where there are several precincts, where components differ in how they are cut, or where packets are many.
     """
     parts, codings = header.size.components, [header.coding_of(i) for i in range(len(header.size.components))]
     dx, dy, precincts = parts[0].dx, parts[0].dy, codings[0].precincts
@@ -83,7 +92,10 @@ def tabulate_low(header: MainHeader, tile: Area, reduce: int) -> WalkTables | No
                 for c, alike in zip(codings, same, strict=True)
             )
         )
-    return _tabulate(header.order, header.layers, tuple(c.block_style for c in codings), tuple(shapes))
+    if len(shapes) * len(codings) * header.layers > _MOST_PACKETS:
+        return None
+    key = (header.order, header.layers, tuple(c.block_style for c in codings), tuple(shapes))
+    return _tables.get(key) or _tables.put(key, _tabulate(*key))
 
 
 def _count_blocks(coding: Coding, resolution: int, area: Area, precinct: tuple[int, int]) -> Iterator[tuple[int, int]]:
@@ -105,7 +117,6 @@ def _count_blocks(coding: Coding, resolution: int, area: Area, precinct: tuple[i
         yield (sides[0], sides[1]) if all(sides) else (0, 0)
 
 
-@lru_cache(maxsize=256)
 def _tabulate(order: str, layers: int, styles: tuple[int, ...], shapes: tuple[tuple[Blocks, ...], ...]) -> WalkTables:
     """Make the tables of packets in an order of progression (B.12.1); ``shapes`` has the precincts by resolution and component."""
     precincts = [bands for components in shapes for bands in components]
