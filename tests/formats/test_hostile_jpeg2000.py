@@ -121,3 +121,25 @@ def test_tables_of_packets_are_few_bytes_and_forgotten_with_the_rest():
         assert scichunk.cache_info()[name].entries == kept
         scichunk.clear_caches()
         assert scichunk.cache_info()[name].entries == 0
+
+
+@pytest.mark.parametrize("in_tile", [False, True])
+def test_tiles_of_more_progressions_than_openjpeg_reads_are_refused_before_packets_are_put_in_order(in_tile):
+    """Each progression asks for 2^18 precincts again."""
+
+    def read(count):
+        poc = struct.pack(">BBHBBB", 0, 0, 1, 33, 0, 0) * count
+        data = codestream(512, 512, bytes(20_000), levels=0, precincts=b"\0", poc=b"" if in_tile else poc)
+        if in_tile:
+            at = data.index(b"\xff\x93")
+            segment = struct.pack(">HH", 0xFF5F, 2 + len(poc)) + poc
+            data = (
+                data[: at - 6] + struct.pack(">I", 14 + 20_000 + len(segment)) + data[at - 2 : at] + segment + data[at:]
+            )
+        return scichunk.from_jpeg2000(data)[:, :8, :8].compute(scheduler="synchronous")
+
+    np.testing.assert_array_equal(read(31), np.full((1, 8, 8), 128))
+    for count in (32, 1000):
+        with pytest.raises(LimitExceeded, match=f"{count} progressions") as caught:
+            read(count)
+        assert caught.value.url

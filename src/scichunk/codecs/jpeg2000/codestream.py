@@ -23,6 +23,8 @@ CODING_MARKERS: Final = frozenset({_COD, _COC, _RGN, _QCD, _QCC, _POC})
 """Markers of segments that say how tiles are coded (A.6)."""
 _DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
 _MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
+_MOST_PROGRESSIONS: Final = 31
+"""Of one tile, in all POC together: OpenJPEG takes more for an error."""
 _ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 
 Get = Callable[[int, int], memoryview]
@@ -161,7 +163,7 @@ def _apply_segment(header: MainHeader, marker: int, body: bytes, overrides: dict
             overrides[int.from_bytes(body[: 1 + wide], "big")] = coding
             return replace(header, high_throughput=True) if coding.block_style & HT_BLOCKS else header
         if marker == _POC:
-            return replace(header, progressions=header.progressions + _parse_progressions(header, body))
+            return replace(header, progressions=_add_progressions(header, body))
         if marker == _CAP:
             return replace(
                 header, high_throughput=header.high_throughput or bool(int.from_bytes(body[:4], "big") & 0x00020000)
@@ -214,10 +216,15 @@ def _parse_coding(body: bytes, *, user: bool) -> Coding:
     return Coding(levels, block_x, block_y, style, kernel == 1, precincts)
 
 
-def _parse_progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
+def _add_progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...]:
+    """Progressions of a header with those of POC (A.6.6): each costs a look at all packets of the tile."""
     count = len(header.size.components)
     form = struct.Struct(">BBHBBB" if count < 257 else ">BHHBHB")
-    found = []
+    total = len(header.progressions) + len(body) // form.size
+    if total > _MOST_PROGRESSIONS:
+        msg = f"{total} progressions (POC); OpenJPEG reads {_MOST_PROGRESSIONS}"
+        raise LimitExceeded(msg)
+    found = list(header.progressions)
     for at in range(0, len(body) - form.size + 1, form.size):
         r0, c0, layers, r1, c1, order = form.unpack(body[at : at + form.size])
         if count < 257 and c1 == 0:
