@@ -296,6 +296,21 @@ def test_any_rows_of_base64_without_the_rest(tmp_path, line):
     assert np.array_equal(lazy.compute(scheduler="synchronous"), np.arange(400_000))
 
 
+@pytest.mark.parametrize("kernel_bytes", [0, 1 << 22])
+@pytest.mark.parametrize(
+    "text",
+    ["====", "=" * 4000, "==", "AQID====", "AQI==", "AQ===", "AQID==", "AQID\n====", "AQID\nAQ==\n====\n", "AQID\n\nAQI=\n=="],
+)  # fmt: skip
+def test_padding_that_is_more_than_base64_needs_holds_no_bytes(text, kernel_bytes):
+    """As in astropy, which hands the text to Python's decoder."""
+    document = binary(b"", '<FIELD name="a" datatype="unsignedByte"/>', text=text).encode()
+    want = parse(io.BytesIO(document)).get_first_table().array["a"].tolist()
+    with scichunk.options.set(kernel_bytes=kernel_bytes):
+        scichunk.clear_caches()
+        assert scichunk.read_votable(document).compute()["a"].tolist() == want
+        assert xr.open_dataset(document, engine="votable")["a"].values.tolist() == want
+
+
 def test_markup_far_inside_a_stream(tmp_path):
     import base64
 

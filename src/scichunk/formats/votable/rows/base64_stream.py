@@ -34,6 +34,11 @@ def _base64() -> ModuleType:
     return ways.choose("text.base64")
 
 
+def _count_bytes(letters: int, pads: int) -> int:
+    """Bytes of so many letters with the padding among them, which holds none, also where it is more than the last group lacks."""
+    return (letters - pads) * 3 // 4
+
+
 class ByteStream(Protocol):
     """Decoded bytes by ranges, safe in threads; what is returned is valid until this thread's next read."""
 
@@ -152,7 +157,7 @@ class Base64Stream:
         tail = read_bytes(self._source, max(self._first, self.stop - 4096), self.stop).tobytes()
         text = tail.rstrip()
         self._end = self.stop - len(tail) + len(text)
-        pads = len(text) - len(text.rstrip(b"="))
+        pads = text[len(text.rstrip(b"= \t\n\r\v\f")) :].count(b"=")
         length = self._end - self._first
         if not self._line and length > 0:
             self._give_up()
@@ -168,7 +173,7 @@ class Base64Stream:
         ):
             self._give_up()
             return
-        self.size = letters * 3 // 4 - (pads if letters % 4 == 0 else 0)
+        self.size = _count_bytes(letters, pads)
 
     def trust(self) -> None:
         """Take lines for equal without looking at all: the document says how many rows there are, and that fits to the byte.
@@ -282,7 +287,7 @@ class Base64Stream:
             self._measure_lines()
             return
         total = counts[-1]
-        self.size = total * 3 // 4 - (pads if total % 4 == 0 else 0)
+        self.size = _count_bytes(total, pads)
         self._letters = counts
 
     def _read_block(self, first: int, last: int) -> tuple[int, Bytes]:
