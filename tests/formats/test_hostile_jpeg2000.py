@@ -143,3 +143,35 @@ def test_tiles_of_more_progressions_than_openjpeg_reads_are_refused_before_packe
         with pytest.raises(LimitExceeded, match=f"{count} progressions") as caught:
             read(count)
         assert caught.value.url
+
+
+def packed_bits(bits):
+    """Bits of a packet header, with one of stuffing behind each byte FF (B.10.1); ones fill the last byte."""
+    found = bytearray()
+    while bits or found[-1:] == b"\xff":
+        size = 7 if found[-1:] == b"\xff" else 8
+        found.append(int(bits[:size].ljust(size, "1") if bits else "0", 2))
+        bits = bits[size:]
+    return bytes(found)
+
+
+HEADERS = {
+    # One block that lacks a bit-plane, one pass, seven bytes: the last byte is FF, of which one bit belongs to the header.
+    "a last byte FF": "11 01 0 0 111",
+    # 110 passes, where 37 bit-planes have 109: OpenJPEG takes five bytes for the first 109, and two for the last.
+    "more passes than bit-planes have": f"11 1 1111 11111 {110 - 37:07b} 0 {5:09b} {2:03b}",
+}
+"""Bits of headers of packets that are not empty, and include their one block."""
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_packets_of_windows_lie_where_openjpeg_finds_them_in_the_whole(name, walked):
+    rng = np.random.default_rng(0)
+    header = packed_bits(HEADERS[name].replace(" ", ""))
+    body = b"".join(header + rng.integers(0, 120, 7, "u1").tobytes() for _ in range(42 * 42))
+    array = scichunk.from_jpeg2000(codestream(168, 168, body, levels=0, order=2, precincts=b"\x22"))
+    whole = array.compute(scheduler="synchronous")
+    assert len(np.unique(whole[:, :20, :20])) > 1
+    assert not walked
+    np.testing.assert_array_equal(array[:, :20, :20].compute(scheduler="synchronous"), whole[:, :20, :20])
+    assert walked

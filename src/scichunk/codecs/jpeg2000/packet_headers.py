@@ -19,6 +19,8 @@ Ints = npt.NDArray[np.int64]
 _POS, _LEFT, _BYTE, _SHORT = 0, 1, 2, 3
 _FAR = 40
 """Bits of a length that is beyond any file."""
+_MOST_PASSES = 109
+"""Of a code-block of 37 bit-planes, the most that there are (E.1, D.3): where headers say more, OpenJPEG begins another segment."""
 # columns of the table of precincts in bands
 _WIDE, _HIGH, _BLOCK, _NODE = 0, 1, 2, 3
 
@@ -108,7 +110,7 @@ def _passes_of_segment(style: Int, before: Int) -> Int:
         if before == 0:
             return 10
         return 2 if before in (1, 10) else 1
-    return 1 << 30
+    return _MOST_PASSES
 
 
 @inner_kernel
@@ -196,7 +198,9 @@ def _read_packet_header(
             total += _read_band(data, state, rows[band], layer, style, blocks, trees)
             if state[_SHORT]:
                 return 0
-    if state[_BYTE] == 0xFF and state[_LEFT] == 0 and not state[_SHORT]:
+    if (
+        state[_BYTE] == 0xFF and not state[_SHORT]
+    ):  # no header ends with FF: a byte of stuffing follows, whatever bits were left
         state[_POS] += 1
     if state[_POS] > data.size:
         state[_SHORT] = max(1, state[_SHORT])
