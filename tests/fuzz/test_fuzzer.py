@@ -1,6 +1,8 @@
 """The fuzzer itself: it makes the same mutants everywhere, finds nothing in sound files, and finds what is planted."""
 
 import hashlib
+import re
+import struct
 from collections import Counter
 from ctypes.util import find_library
 from pathlib import Path
@@ -9,13 +11,14 @@ import numpy as np
 import pytest
 
 from tests.formats.test_hostile_geotiff import BASE, tiff
-from tests.fuzz import differences, packed, plants
+from tests.fuzz import differences, packed, plants, references
 from tests.fuzz.finds import Find, Finds, minimised
 from tests.fuzz.kernels import run_kernels
 from tests.fuzz.mutate import MUTATORS, mutant
 from tests.fuzz.processes import Worker
 from tests.fuzz.run import Pair, Round, run
 from tests.fuzz.seeds import KINDS, seeds
+from tests.jpeg2000_files import encode, texture
 
 QUICK = 150
 
@@ -247,3 +250,22 @@ def test_lengths_of_tile_parts_that_contradict_each_other():
     at = data.index(b"\xff\x90")
     shorter = data[: at + 9] + bytes([data[at + 9] - 1]) + data[at + 10 :]
     assert differences.excuse("jpeg2000", shorter, {}, array, array + 1) == "lengths"
+
+
+def test_an_sod_that_comes_again_behind_an_empty_tile_part():
+    """OpenJPEG goes on behind it to the last tile-part; here the codestream ends before it."""
+    import scichunk
+
+    data = encode([texture((40, 40))], levels=2, parts="R")
+    for at in (m.start() for m in re.finditer(rb"\xff\x90\0\x0a", data)):
+        data = data[: at + 11] + b"\0" + data[at + 12 :]  # how many tile-parts there are is not said
+    empty = b"\xff\x90\0\x0a\0\0" + struct.pack(">IBB", 14, 2, 0) + b"\xff\x93"
+    behind = data[at : at + 10] + b"\3" + data[at + 11 :]
+    sound, repeated = data[:at] + empty + behind, data[:at] + empty + b"\xff\x93" + behind
+    theirs = references.read("jpeg2000", repeated)["pixels"]
+    np.testing.assert_array_equal(theirs, scichunk.from_jpeg2000(sound).compute())
+    ours = scichunk.from_jpeg2000(repeated).compute()
+    assert (ours != theirs).any()
+    assert differences.excuse("jpeg2000", repeated, {}, ours, theirs) == "repeated"
+    assert differences.excuse("jpeg2000", repeated, {}, theirs, ours) is None
+    assert differences.excuse("jpeg2000", sound, {}, ours, theirs) is None
