@@ -1,8 +1,10 @@
 """What serves small FITS files against the kernels: the same pixels, texts and refusals, for sound and for damaged input."""
 
+import itertools
 from functools import partial
 
 import numpy as np
+import pytest
 from astropy.io.fits.hdu.compressed import _codecs as codecs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -180,6 +182,49 @@ def test_values_at_their_places(rows, data):
             outs[0].view(f"i{out.itemsize}")[~np.isnan(outs[0])], outs[1].view(f"i{out.itemsize}")[~np.isnan(outs[1])]
         )
         assert (np.isnan(outs[0]) == np.isnan(outs[1])).all()
+
+
+class _Counted(np.ndarray):
+    """An array that counts how often it is looked into."""
+
+    looks = 0
+
+    def __getitem__(self, key):
+        type(self).looks += 1
+        return np.asarray(self)[key]
+
+
+def _dequantised(place, noise, rows, pixels):
+    """One tile of ones, whose scale is 1; ``rows`` are pairs of first pixel and length."""
+    insides, lengths = (np.array(column, np.int64) for column in zip(*rows, strict=True))
+    one, out = np.ones(1), np.full(pixels, np.nan)
+    tiles, none = np.zeros_like(insides), np.array([1 << 40])
+    words = np.ones(pixels, np.int32)
+    place(words, tiles, insides, insides, insides, lengths, one, 0 * one, none, np.array([3]), 1 << 40, noise, out)
+    return out
+
+
+@pytest.mark.parametrize("place", [quantize.place_dithered.py_func, small_quantize.place_dithered])
+def test_way_through_random_numbers_is_gone_once(place):
+    pixels = 3000
+    noise = np.random.default_rng(1).random(60).astype(np.float32) / 9
+    counted = noise.view(_Counted)
+    before = _Counted.looks
+    found = _dequantised(place, counted, [(i, 1) for i in range(pixels)], pixels)
+    assert _Counted.looks - before <= 5 * pixels
+    np.testing.assert_array_equal(found, _dequantised(place, noise, [(0, pixels)], pixels))
+
+
+@MANY
+@given(st.lists(st.integers(0, 400), max_size=30), st.randoms())
+def test_rows_in_any_order_take_the_numbers_of_their_pixels(cuts, random):
+    noise = np.random.default_rng(1).random(60).astype(np.float32) / 9
+    bounds = sorted({0, *cuts, 400})
+    rows = [(a, b - a) for a, b in itertools.pairwise(bounds)]
+    random.shuffle(rows)
+    for way in (quantize, small_quantize):
+        whole = _dequantised(way.place_dithered, noise, [(0, 400)], 400)
+        np.testing.assert_array_equal(_dequantised(way.place_dithered, noise, rows, 400), whole)
 
 
 @MANY

@@ -130,22 +130,27 @@ def place_dithered(
     table of random numbers, are those of its tile. ``exact`` becomes 0.
     """
     count = noise.size
+    # Where the last row began: rows of a tile follow each other, so that the way to the next begins there.
+    tile, reached, start_seed, start_at = np.int64(-1), np.int64(0), np.int64(0), np.int64(0)
     for r in range(sources.size):
         t, source, target, n = tiles[r], sources[r], targets[r], lengths[r]
         if not (_lies_inside(source, n, words.size) and _lies_inside(target, n, out.size) and 0 <= t < seeds.size):
             continue
         if not (0 <= seeds[t] < count and 0 <= insides[r] <= words.size):  # a row begins within its tile
             continue
-        scale, zero, blank, seed = scales[t], zeros[t], blanks[t], seeds[t]
-        at = np.int64(np.float64(noise[seed]) * 500.0)
+        scale, zero, blank = scales[t], zeros[t], blanks[t]
+        if t != tile or insides[r] < reached:
+            tile, reached, start_seed = t, np.int64(0), seeds[t]
+            start_at = np.int64(np.float64(noise[start_seed]) * 500.0)
         # Appendix I: a tile begins in the table at 500 times its first random number, and goes on with the next seed at the end. Windows
         # begin within a tile, so the values before them are counted, though they are not computed.
-        skip = insides[r]
-        while skip >= count - at:  # from the start of the tile to this row
-            skip -= count - at
-            seed = seed + 1 if seed + 1 < count else 0
-            at = np.int64(np.float64(noise[seed]) * 500.0)
-        at += skip
+        skip = insides[r] - reached
+        while skip >= count - start_at:
+            skip -= count - start_at
+            start_seed = start_seed + 1 if start_seed + 1 < count else 0
+            start_at = np.int64(np.float64(noise[start_seed]) * 500.0)
+        start_at += skip
+        reached, seed, at = insides[r], start_seed, start_at
         x = 0
         while x < n:  # runs up to the end of the table: loops without branches
             m = min(n - x, count - at)

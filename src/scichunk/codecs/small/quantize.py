@@ -84,28 +84,45 @@ def place_dithered(
     out: Values,
 ) -> None:
     """Dequantise (FITS 4.0, section 10.2 and appendix I): (value - random + 0.5) * scale + zero in double precision."""
+    random = _Random(noise)
     with np.errstate(all="ignore"):
         for r, found, place in _rows(words, out, (sources, targets, lengths)):
             t, inside = int(tiles[r]), int(insides[r])
             if not (0 <= t < seeds.size and 0 <= seeds[t] < noise.size and 0 <= inside <= words.size):
                 continue
-            random = _random(noise, int(seeds[t]), inside, found.size)
-            values = (found.astype(np.float64) - random + 0.5) * scales[t] + zeros[t]
+            numbers = random.take(t, int(seeds[t]), inside, found.size)
+            values = (found.astype(np.float64) - numbers + 0.5) * scales[t] + zeros[t]
             values[found == exact] = 0.0
             values[found == blanks[t]] = np.nan
             out[place] = values
 
 
-def _random(noise: npt.NDArray[np.float32], seed: int, skip: int, count: int) -> Floats:
-    """Random numbers of a row that begins so many pixels behind the start of its tile."""
-    at = int(float(noise[seed]) * 500.0)
-    pieces: list[Floats] = []
-    while count > 0:
-        here = noise[at:]
-        if skip < here.size:
-            pieces.append(here[skip : skip + count].astype(np.float64))
+class _Random:
+    """Random numbers of rows; the way to a row of a tile begins where the row before it began."""
+
+    def __init__(self, noise: npt.NDArray[np.float32]) -> None:
+        self.noise = noise
+        self.tile, self.reached, self.seed, self.at = -1, 0, 0, 0
+
+    def take(self, tile: int, seed: int, inside: int, count: int) -> Floats:
+        """Take as many as a row has pixels, which begins so many behind the start of its tile."""
+        if tile != self.tile or inside < self.reached:
+            self.tile, self.reached, self.seed, self.at = tile, 0, seed, self._begin(seed)
+        skip = inside - self.reached
+        while skip >= self.noise.size - self.at:
+            skip -= self.noise.size - self.at
+            self.seed, self.at = self._next(self.seed)
+        self.reached, self.at = inside, self.at + skip
+        seed, at, pieces = self.seed, self.at, [np.empty(0)]
+        while count > 0:
+            pieces.append(self.noise[at : at + count].astype(np.float64))
             count -= pieces[-1].size
-        skip = max(0, skip - here.size)
-        seed = seed + 1 if seed + 1 < noise.size else 0
-        at = int(float(noise[seed]) * 500.0)
-    return np.concatenate([*pieces, np.empty(0)])
+            seed, at = self._next(seed)
+        return np.concatenate(pieces)
+
+    def _begin(self, seed: int) -> int:
+        return int(float(self.noise[seed]) * 500.0)
+
+    def _next(self, seed: int) -> tuple[int, int]:
+        seed = seed + 1 if seed + 1 < self.noise.size else 0
+        return seed, self._begin(seed)
