@@ -74,6 +74,28 @@ def test_sound_tiles_are_read_by_the_reference_library(kind, shape):
     )
 
 
+@pytest.mark.parametrize("columns", [1, 2])
+def test_tiles_of_very_many_short_rows(columns):
+    """The table of what goes where would be many times as large as the pixels."""
+    import tracemalloc
+
+    rows, cards = 1 << 18, {"ZNAME1": "BLOCKSIZE", "ZVAL1": 1 << 16, "ZTILE1": columns, "ZNAXIS1": columns}
+    data = of_one_tile("RICE_1", b"\0\0\0\7" + bytes(64), edge=rows, **cards)
+    array, peaks = scichunk.from_fits(data)[:, :1], []
+    with scichunk.options.set(kernel_bytes=0):
+        for _ in range(4):  # the first ones compile and load kernels
+            scichunk.clear_caches()
+            tracemalloc.start()
+            try:
+                found = array.compute(scheduler="synchronous")
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+    assert found.shape == (rows, 1)
+    assert (found == 7).all()
+    assert min(peaks) < 12 * found.nbytes
+
+
 def test_smoothed_images_are_read():
     data = compressed("HCOMPRESS_1", tile_shape=(64, 64), hcomp_scale=2, hcomp_smooth=1)
     found = scichunk.from_fits(data)

@@ -131,7 +131,8 @@ def place_dithered(
     """
     count = noise.size
     # Where the last row began: rows of a tile follow each other, so that the way to the next begins there.
-    tile, reached, start_seed, start_at = np.int64(-1), np.int64(0), np.int64(0), np.int64(0)
+    tile, reached, start_at = np.int64(-1), np.int64(0), np.int64(0)
+    start_seed: Int = np.int64(0)
     for r in range(sources.size):
         t, source, target, n = tiles[r], sources[r], targets[r], lengths[r]
         if not (_lies_inside(source, n, words.size) and _lies_inside(target, n, out.size) and 0 <= t < seeds.size):

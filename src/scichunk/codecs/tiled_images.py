@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
@@ -15,7 +16,7 @@ from scichunk.codecs import ways
 from scichunk.codecs.hcompress_codes import huffman_table
 from scichunk.codecs.scaling import Scaling
 from scichunk.codecs.tile_scratch import hcompress_scratch, pad_words
-from scichunk.core.batches import Batch, WindowRows, plan_rows
+from scichunk.core.batches import Batch, WindowRows, iter_rows, join_axes, plan_rows
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, located
 
@@ -34,7 +35,7 @@ _EXACT_ZERO: Final = -2147483646
 _NO_VALUE: Final = 1 << 40
 """No 32-bit integer."""
 _BYTES: Final = ("GZIP_1", "GZIP_2", "NOCOMPRESS")
-_ROWS: Final = 1 << 16  # rows planned at once: of narrow tiles the plan is larger than the pixels
+_ROWS: Final = 1 << 16  # of a tile, or of all, planned at once: of narrow tiles the plan is larger than the pixels
 _GROUP_BYTES: Final = 1 << 20  # decoded bytes at a time: stay in the processor's cache
 
 
@@ -107,8 +108,9 @@ class TiledImageCodec:
         # Exceptions (tiles that the algorithm could not hold) are few, and lie in columns of their own (section 10.1.3).
         slow = np.flatnonzero(kinds) if self._in_groups else np.arange(len(batch))
         fast = np.flatnonzero(kinds == 0) if self._in_groups else slow[:0]
-        few = int(batch.counts[:, :-1].prod(axis=1).sum()) <= _ROWS
-        rows = plan_rows(batch, out.shape) if few else None
+        plain, shape = join_axes(batch, out.shape)
+        few = int(plain.counts[:, :-1].prod(axis=1).sum()) <= _ROWS
+        rows = plan_rows(plain, shape) if few else None
         for group in _split_by_bytes(fast, int(sizes.max()) * max(4, self.stored.itemsize)):
             tiles = data, offsets[group], lengths[group], sizes[group]
             if self.algorithm not in _BYTES:
@@ -118,7 +120,7 @@ class TiledImageCodec:
             else:  # values of another length than expected: one by one
                 slow = np.union1d(slow, np.arange(len(batch))[group])
                 continue
-            mine = plan_rows(batch[group], out.shape) if rows is None else rows.rows_of(group.start, group.stop)
+            mine = iter_rows(plain[group], shape, _ROWS) if rows is None else [rows.rows_of(group.start, group.stop)]
             self._put_values(batch[group], mine, words, targets, out)
         for i in slow:
             encoded = data[offsets[i] : offsets[i] + lengths[i]]
@@ -198,11 +200,19 @@ class TiledImageCodec:
             raise FormatError(msg, part=f"tile {batch.numbers[bad]}")
         return words, targets
 
-    def _put_values(self, batch: Batch, rows: WindowRows, words: Array, targets: IntArray, out: Array) -> None:
+    def _put_values(
+        self, batch: Batch, plan: Iterable[WindowRows], words: Array, targets: IntArray, out: Array
+    ) -> None:
         """Cast, scale or dequantise integers."""
+        for rows in plan:
+            self._put_rows(batch, rows, words, targets, out.reshape(-1))
+        if self.stored.kind == "f":
+            self._rescale_floats(batch, out)
+
+    def _put_rows(self, batch: Batch, rows: WindowRows, words: Array, targets: IntArray, flat: Array) -> None:
         quantize = ways.choose("quantize")
         table = targets[rows.chunks] + rows.insides, rows.targets, rows.lengths
-        scaling, flat = self.scaling, out.reshape(-1)
+        scaling = self.scaling
         if self.stored.kind == "f" and self.scales is None and self.algorithm in _BYTES:  # the bits of floats
             quantize.place_cast(words, *table, np.int64(0), flat.view(words.dtype))
         elif self.stored.kind == "f":
@@ -218,9 +228,8 @@ class TiledImageCodec:
             quantize.place_dithered(
                 words, rows.chunks, rows.insides, *table, scales, zeros, blanks, seeds, exact, noise, flat
             )
-            self._rescale_floats(batch, out)
-        elif out.dtype.kind == "f":
-            scale, zero = out.dtype.type(scaling.scale), out.dtype.type(scaling.offset)
+        elif flat.dtype.kind == "f":
+            scale, zero = flat.dtype.type(scaling.scale), flat.dtype.type(scaling.offset)
             known = scaling.blank is not None and abs(scaling.blank) < 1 << 63  # no stored integer is beyond
             blank = np.int64(scaling.blank if scaling.blank is not None and known else 0)
             quantize.place_scaled(words, *table, scale, zero, blank, known, flat)
@@ -244,7 +253,8 @@ class TiledImageCodec:
         number = int(batch.numbers[0])
         if kind == 0 and self.scales is not None:
             words = np.ascontiguousarray(values.reshape(-1), np.int32)
-            self._put_values(batch, plan_rows(batch, out.shape), words, np.zeros(1, np.int64), out)
+            rows = iter_rows(*join_axes(batch, out.shape), _ROWS)
+            self._put_values(batch, rows, words, np.zeros(1, np.int64), out)
             return
         inside = tuple(slice(f, f + n) for f, n in zip(batch.firsts[0], batch.counts[0], strict=True))
         target = tuple(slice(f, f + n) for f, n in zip(batch.targets[0], batch.counts[0], strict=True))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.selection import Span
 
-__all__ = ["Batch", "WindowRows", "plan_batch", "plan_rows", "split_batch"]
+__all__ = ["Batch", "WindowRows", "iter_rows", "join_axes", "plan_batch", "plan_rows", "split_batch"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -105,6 +105,62 @@ def _tabulate_rows(
     if len(within) > 1:
         chunks = np.repeat(chunks, len(within))
     return chunks, insides, targets, np.full(len(chunks), count[-1], np.int64)
+
+
+def join_axes(batch: Batch, shape: Sequence[int]) -> tuple[Batch, tuple[int, ...]]:
+    """Join the last axes that are whole in chunks, windows and output to the axes before them, so that rows are longer, and fewer.
+
+    Returns
+    -------
+    Batch
+        The same windows as :func:`plan_rows` sees them, of fewer axes.
+    shape
+        Of the output, likewise.
+    """
+    joined = tuple(shape)
+    while len(batch) and len(joined) > 1:
+        *others, before, last = joined
+        if not ((batch.counts[:, -1] == last).all() and (batch.shapes[:, -1] == last).all()):
+            break
+        tables = (batch.shapes, batch.firsts, batch.counts, batch.targets)
+        batch = Batch(batch.numbers, *(_drop_last(table, last) for table in tables))
+        joined = (*others, before * last)
+    return batch, joined
+
+
+def _drop_last(table: IntArray, length: int) -> IntArray:
+    """Columns of all axes but the last, of which the new last one counts values."""
+    rest = table[:, :-1].copy()
+    rest[:, -1] *= length
+    return rest
+
+
+def iter_rows(batch: Batch, shape: Sequence[int], most: int) -> Iterator[WindowRows]:
+    """Tabulate rows as :func:`plan_rows` does, but at most so many at once of a chunk that has more.
+
+    The plan of a large chunk of short rows would take many times the memory of its values.
+    """
+    totals = batch.counts[:, :-1].prod(axis=1)
+    if totals.max(initial=0) <= most:
+        yield plan_rows(batch, shape)
+        return
+    for chunk, total in enumerate(totals.tolist()):
+        for start in range(0, total, most):
+            yield _tabulate_part(batch, chunk, np.arange(start, min(start + most, total)), shape)
+
+
+def _tabulate_part(batch: Batch, chunk: int, which: IntArray, shape: Sequence[int]) -> WindowRows:
+    """Tabulate some of the rows of one window, by their numbers in C order."""
+    size, count = batch.shapes[chunk].tolist(), batch.counts[chunk].tolist()
+    first, place = batch.firsts[chunk].tolist(), batch.targets[chunk].tolist()
+    insides, targets = np.full(len(which), first[-1]), np.full(len(which), place[-1])
+    inner = outer = 1
+    along = np.unravel_index(which, count[:-1])
+    for axis in range(len(shape) - 2, -1, -1):
+        inner, outer = inner * size[axis + 1], outer * shape[axis + 1]
+        insides += (along[axis] + first[axis]) * inner
+        targets += (along[axis] + place[axis]) * outer
+    return WindowRows(np.full(len(which), chunk), insides, targets, np.full(len(which), count[-1]))
 
 
 def plan_batch(grid: ChunkGrid, spans: Sequence[Span]) -> Batch:
