@@ -74,6 +74,19 @@ def test_sound_tiles_are_read_by_the_reference_library(kind, shape):
     )
 
 
+@pytest.mark.parametrize("cards", [SMOOTH, {}], ids=["smooth", "plain"])
+def test_memory_to_decode_hcompress_is_limited(cards):
+    """It is several times the pixels, of which few bytes may be very many."""
+    data = of_one_tile("HCOMPRESS_1", hcompress(64, 64), **cards)
+    found = scichunk.from_fits(data)
+    with scichunk.options.set(max_chunk_bytes=18 * 64 * 64 - 1), pytest.raises(LimitExceeded, match="tile 0") as caught:
+        found.compute()
+    assert "HCOMPRESS_1 of 73728 bytes" in str(caught.value)
+    assert caught.value.url
+    with scichunk.options.set(max_chunk_bytes=18 * 64 * 64):
+        assert found.compute().shape == (64, 64)
+
+
 @pytest.mark.parametrize("columns", [1, 2])
 def test_tiles_of_very_many_short_rows(columns):
     """The table of what goes where would be many times as large as the pixels."""

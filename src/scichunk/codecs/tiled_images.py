@@ -181,7 +181,8 @@ class TiledImageCodec:
             ways.choose("plio").decode_plio(data, offsets, lengths, targets, sizes, words, status)
         else:
             rows, columns = _two_dimensional(batch.shapes)
-            table = huffman_table()
+            with located(part=lambda: f"tile {batch.numbers[sizes.argmax()]}"):
+                scratch = hcompress_scratch(rows, columns, words.size)
             ways.choose("hcompress").decode_hcompress(
                 data,
                 offsets,
@@ -189,8 +190,8 @@ class TiledImageCodec:
                 targets,
                 rows,
                 columns,
-                table,
-                *hcompress_scratch(rows, columns, words.size),
+                huffman_table(),
+                *scratch,
                 words,
                 status,
             )
