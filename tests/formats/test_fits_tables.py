@@ -21,6 +21,8 @@ from scichunk.core.cache import files
 from scichunk.core.files import TableId
 from scichunk.core.handles import open_file
 from scichunk.core.tables import Rows
+from scichunk.formats.fits.table import sinks
+from scichunk.formats.fits.table.rows import Block
 from scichunk.sources import locate
 from scichunk.testing import RangeServer
 from scichunk.testing.fuzz import mutations
@@ -311,6 +313,23 @@ def test_arrays_that_share_their_bytes_are_no_bomb():
     ours = source(table(["1PB"], columns(pairs), 50_000, bytes(100_000)))
     with pytest.raises(errors.LimitExceeded, match="max_chunk_bytes"):
         ours.read_rows(Rows(0, 50_000))
+
+
+@pytest.mark.parametrize("most", [26, 27])
+def test_texts_of_more_bytes_than_offsets_count(monkeypatch, most):
+    """Texts beyond ASCII take up to twice their bytes: what they leave room for is known only while rows are read."""
+    monkeypatch.setattr(sinks, "_MOST_OFFSET", most)
+    layout = source(table(["8A"], b"\xe9" * 8 + b"abcdefghabc     ", 3)).layout
+    sink = sinks.arrow_sink(layout.fields[0], 3)
+    for i, text in enumerate((b"\xe9" * 8, b"abcdefgh", b"abc     ")):
+        block = Block(i, i + 1, {1: (np.frombuffer(text, "u1").reshape(1, 8), 0)}, {})
+        if i < 2 or most == 27:
+            sink.put(block, i)
+        else:
+            with pytest.raises(errors.LimitExceeded, match="27 bytes of text in column 'c1'"):
+                sink.put(block, i)
+    if most == 27:
+        assert sink.finish().to_pylist() == ["\xe9" * 8, "abcdefgh", "abc"]
 
 
 ASCII = {

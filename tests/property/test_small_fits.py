@@ -262,6 +262,15 @@ def test_texts_of_rows(raw, width, offset, count, size, rows, at):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("way", [fits_columns, small_columns])
+def test_texts_end_where_32_bits_can_say_it(way):
+    data, ends = np.frombuffer(b"abcdefgh" * 4, np.uint8), np.zeros(4, np.int32)
+    out, most = np.empty((1 << 31) + 100, np.uint8), (1 << 31) - 1  # of which nearly nothing is written
+    assert way.trim_rows(data, 8, 0, 1, 8, out, ends, most - 31) == -2
+    assert way.trim_rows(data, 8, 0, 1, 8, out, ends, most - 32) == most
+    assert ends.tolist() == [most - 24, most - 16, most - 8, most]
+
+
 @MANY
 @given(
     _letters,

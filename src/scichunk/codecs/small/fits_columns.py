@@ -14,6 +14,8 @@ __all__ = ["gather_elements", "reverse_bits", "trim_rows", "trim_texts", "widen_
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
+_MOST: Final = (1 << 31) - 1
+"""Where texts may end."""
 _REVERSED: Final = np.packbits(np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)[:, ::-1], axis=1)[:, 0]
 
 
@@ -59,7 +61,7 @@ def trim_rows(
     if count > 0 and size > width // count:
         return -2
     field = _field(data, width, offset, count * size, rows)
-    if field is None or not 0 <= at <= out.size or rows * count * size > out.size - at:
+    if field is None or not 0 <= at <= out.size or rows * count * size > min(out.size, _MOST) - at:
         return -2
     return _append(field.reshape(rows * count, size), out, ends, at) if count > 0 else at
 

@@ -11,6 +11,7 @@ __all__ = ["gather_elements", "reverse_bits", "trim_rows", "trim_texts", "widen_
 
 Bytes = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
+_MOST = (1 << 31) - 1  # where texts may end
 
 
 @inner_kernel
@@ -51,14 +52,14 @@ def trim_rows(
     Returns
     -------
     int
-        Where the last ends; -1 if a text holds more than ASCII, -2 if the field lies outside the rows.
+        Where the last ends; -1 if a text holds more than ASCII, -2 if the field lies outside the rows, or texts could end beyond ``_MOST``.
     """
     rows = ends.size // max(1, count)
     if count > 0 and size > width // count:  # their product may wrap around
         return -2
     if not _lies_inside(data, width, offset, count * size, rows) or not 0 <= at <= out.size:
         return -2
-    if rows * count * size > out.size - at:  # the product is that of bytes which are there
+    if rows * count * size > min(out.size, _MOST) - at:  # the product is that of bytes which are there
         return -2
     for r in range(rows):
         for t in range(count):

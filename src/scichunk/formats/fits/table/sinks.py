@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs import ways
 from scichunk.core.tables import Column
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.fits.table.columns import (
     Rows2D,
     convert_numbers,
@@ -28,6 +28,9 @@ from scichunk.tables.arrow import allocate_array, from_numpy, make_lists, make_s
 __all__ = ["Sink", "arrow_sink", "numpy_sink"]
 
 Array = npt.NDArray[Any]
+
+_MOST_OFFSET: Final = (1 << 31) - 1
+"""Offsets of Arrow's ``string`` and ``list`` have 32 bits."""
 
 
 class Sink(Protocol):
@@ -128,13 +131,8 @@ class _Texts:
 
     def __init__(self, field: TableField, rows: int) -> None:
         self.field, self.count, self.rows = field, math.prod(field.cell or ()), rows
-        # Offsets of Arrow's ``string`` and ``list`` have 32 bits.
         total = rows * self.count * field.text
-        if total > np.iinfo(np.int32).max:
-            msg = (
-                f"{total} bytes of text in column {field.name!r} do not fit into one partition; use a smaller blocksize"
-            )
-            raise FormatError(msg)
+        _check_offset(field, total, "bytes of text")
         self.out = allocate_array((total,), np.dtype(np.uint8))
         self.ends = np.zeros(rows * self.count + 1, np.int32)
         self.at = 0
@@ -145,6 +143,9 @@ class _Texts:
         data, first = rows = block.rows[self.field.number]
         ends = self.ends[1 + at * self.count : 1 + (at + len(data)) * self.count]
         size, width = self.field.text, data.shape[1]
+        if self.at + ends.size * size > _MOST_OFFSET:  # not, perhaps, once blanks are cut off
+            self.at = self._put_slowly(rows, ends)
+            return
         found = fits_columns.trim_rows(data.reshape(-1), width, first, self.count, size, self.out, ends, self.at)
         if found == -2:
             msg = f"column {self.field.name!r} lies outside its rows"
@@ -155,9 +156,7 @@ class _Texts:
         """Texts beyond ASCII: in UTF-8 they may be longer than in Latin-1."""
         texts = [t.encode() for t in decode_texts(self.field, rows, self.count)]
         joined = np.frombuffer(b"".join(texts), np.uint8)
-        if self.at + joined.size > np.iinfo(np.int32).max:
-            msg = f"the texts of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
-            raise FormatError(msg)
+        _check_offset(self.field, self.at + joined.size, "bytes of text")
         # What is here, and as much as all rows still to come can need.
         room = self.at + joined.size + len(self.ends) * self.field.text - len(texts) * self.field.text
         if room > self.out.size:
@@ -203,10 +202,14 @@ class _Lists:
             for row, (end, count) in enumerate(zip(ends.tolist(), counts.tolist(), strict=True)):
                 out[row] = values[end - count : end]
             return out
-        if values.size > np.iinfo(np.int32).max:
-            msg = f"{values.size} elements of column {self.field.name!r} do not fit into one partition; use a smaller blocksize"
-            raise FormatError(msg)
+        _check_offset(self.field, values.size, "elements")
         return make_lists(np.append(0, ends).astype(np.int32), from_numpy(values))
+
+
+def _check_offset(field: TableField, size: int, what: str) -> None:
+    if size > _MOST_OFFSET:
+        msg = f"{size} {what} in column {field.name!r} do not fit into one partition; use a smaller blocksize"
+        raise LimitExceeded(msg)
 
 
 def _heap_texts(field: TableField, cells: HeapCells) -> Any:
