@@ -1,5 +1,6 @@
 """FITS files whose headers lie: typed errors, and nothing malformed reaches the C code of another library."""
 
+import gzip
 import io
 import re
 
@@ -11,6 +12,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
+from tests.fits_tables import table
 
 PIXELS = np.arange(4096, dtype=np.int32).reshape(64, 64)
 
@@ -87,6 +89,69 @@ def test_a_damaged_gzip_header(kind):
     with pytest.raises(FormatError, match="gzip") as caught:
         scichunk.from_fits(data[:at] + b"\x00" + data[at + 1 :]).compute()
     assert "tile 0" in caught.value.part
+
+
+def one_tile(pixels, **cards):
+    """A compressed image of one tile of GZIP_1; texts of numbers stand on their cards as they are."""
+    tile = np.empty(1, object)
+    tile[0] = np.frombuffer(gzip.compress(pixels.tobytes()), "u1")
+    hdu = fits.BinTableHDU.from_columns([fits.Column("COMPRESSED_DATA", "PB", array=tile)])
+    head = {"ZIMAGE": True, "ZCMPTYPE": "GZIP_1", "ZBITPIX": 8 * pixels.itemsize, "ZNAXIS": 1, "ZNAXIS1": pixels.size}
+    hdu.header.update(
+        head | {"ZTILE1": pixels.size} | {name: fits.card.Undefined() for name in cards} | {"EXTNAME": "A"}
+    )
+    file = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(file)
+    data = file.getvalue()
+    for name, text in cards.items():
+        data = data.replace(f"{name:<8}=".ljust(80).encode(), f"{name:<8}= {text}".ljust(80).encode(), 1)
+    return data
+
+
+@pytest.mark.parametrize("name", ["BLOCKSIZE", "BYTEPIX"])
+def test_infinite_parameters(name):
+    """They are read whatever the algorithm is."""
+    data = one_tile(np.arange(64, dtype=">i2"), ZNAME1=f"'{name}'", ZVAL1="1E999")
+    with pytest.raises(FormatError, match=f"{name} is inf") as caught:
+        scichunk.from_fits(data)
+    assert caught.value.url
+
+
+def test_seeds_of_any_size_that_nothing_needs():
+    pixels = np.arange(64, dtype=">i4")
+    for seed in ("1" + "0" * 40, str(2**63 - 1), str(-(2**63))):
+        data = one_tile(pixels, ZDITHER0=seed, ZBITPIX="-32", ZSCALE="1.0", ZZERO="0.0")
+        np.testing.assert_array_equal(scichunk.from_fits(data).compute(), pixels)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kernel_bytes", [0, 1 << 22])
+@pytest.mark.parametrize(("name", "value"), [("BSCALE", "1E300"), ("BZERO", "1" + "0" * 60), ("BZERO", "-1E300")])
+def test_scalings_beyond_the_type_of_the_values(name, value, kernel_bytes):
+    with scichunk.options.set(kernel_bytes=kernel_bytes):
+        found = scichunk.from_fits(one_tile(np.arange(1, 65, dtype=">i2"), **{name: value})).compute()
+    assert found.dtype == np.float32
+    assert (found == (-np.inf if value.startswith("-") else np.inf)).all()
+
+
+@pytest.mark.parametrize(
+    ("form", "kind"),
+    [
+        ("536870912A", "BINTABLE"), ("A536870912", "BINTABLE"), ("A999999999", "TABLE"), ("1099511627776E", "BINTABLE"),
+        ("2147483648B", "BINTABLE"), ("2147483648X", "BINTABLE"),
+    ],
+)  # fmt: skip
+def test_cells_larger_than_any_type(form, kind):
+    data = table([form], b"", 0, kind=kind, NAXIS1=1 << 50)
+    for read in (lambda: scichunk.read_fits_table(data), lambda: xr.open_dataset(io.BytesIO(data), engine="fits")):
+        with pytest.raises(LimitExceeded, match=f"column 'c1' has cells of form '{form}'") as caught:
+            read()
+        assert caught.value.part == "HDU 1"
+
+
+def test_cells_as_large_as_a_type_may_be():
+    for form in ("536870911A", "2147483647B"):
+        assert len(scichunk.read_fits_table(table([form], b"", 0, NAXIS1=1 << 50)).compute()) == 0
 
 
 def test_sizes_of_the_reference_reader():

@@ -224,13 +224,14 @@ class TiledImageCodec:
             blanks = none if self.blanks is None else self.blanks[batch.numbers]
             exact = _EXACT_ZERO if self.dither == 2 else _NO_VALUE
             # Tiles are counted from 1 in appendix I, as is ZDITHER0; there are 10000 random numbers.
-            seeds = (batch.numbers + self.seed - 1) % 10_000
+            seeds = (batch.numbers + self.seed % 10_000 - 1) % 10_000
             noise = _make_noise() if self.dither else _no_noise()
             quantize.place_dithered(
                 words, rows.chunks, rows.insides, *table, scales, zeros, blanks, seeds, exact, noise, flat
             )
         elif flat.dtype.kind == "f":
-            scale, zero = flat.dtype.type(scaling.scale), flat.dtype.type(scaling.offset)
+            with np.errstate(over="ignore"):  # beyond 32 bits they are infinite
+                scale, zero = flat.dtype.type(scaling.scale), flat.dtype.type(scaling.offset)
             known = scaling.blank is not None and abs(scaling.blank) < 1 << 63  # no stored integer is beyond
             blank = np.int64(scaling.blank if scaling.blank is not None and known else 0)
             quantize.place_scaled(words, *table, scale, zero, blank, known, flat)

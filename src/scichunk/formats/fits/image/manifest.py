@@ -156,7 +156,7 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
         algorithm=algorithm,
         stored=stored,
         scaling=scaling,
-        block=int(_read_setting(cards, "BLOCKSIZE", 32)),
+        block=_read_count(cards, "BLOCKSIZE", 32),
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
         scales=scales,
@@ -311,8 +311,17 @@ def _read_setting(cards: Cards, name: str, default: float) -> float:
     return default
 
 
+def _read_count(cards: Cards, name: str, default: int) -> int:
+    """Value of a parameter that counts something; :func:`check_compression` looks at those of RICE_1 alone."""
+    value = _read_setting(cards, name, default)
+    if not math.isfinite(value):
+        msg = f"{name} is {value}, not an integer"
+        raise FormatError(msg)
+    return int(value)
+
+
 def _pixel_bytes(cards: Cards) -> int:
-    size = int(_read_setting(cards, "BYTEPIX", 4))
+    size = _read_count(cards, "BYTEPIX", 4)
     if size not in {1, 2, 4}:
         msg = f"BYTEPIX is {size}"
         raise UnsupportedFeature(msg)

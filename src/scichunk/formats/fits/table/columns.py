@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scichunk.codecs import ways
 from scichunk.core.tables import Column
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.fits.cards import CARD_BYTES, Cards
 from scichunk.formats.fits.table.keywords import attribute_of, column_number
 from scichunk.formats.fits.table.layout import TEXT, TableField
@@ -34,13 +34,26 @@ Rows2D = tuple[npt.NDArray[np.uint8], int]
 """Bytes of rows, shape (rows, width), C-contiguous, and the first byte of a field within a row."""
 
 _STORED: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "C": ">c8", "M": ">c16"}
+_MOST_CHARACTERS: Final = ((1 << 31) - 1) // 4
+"""Of a text: NumPy counts its bytes, four for each, with 32 bits."""
+_MOST_ELEMENTS: Final = (1 << 31) - 1
+"""Of an axis of a cell: Arrow counts them with 32 bits."""
 NAMES: Final = {
     "TUNIT": "units", "TCOMM": "description", "TUCD": "ucd", "TBUCD": "ucd", "TUTYP": "utype", "TXTYP": "xtype", "TDISP": "display",
 }  # fmt: skip
 
 
 def column_of(field: TableField, attrs: dict[str, Any]) -> Column:
-    """Make the column of a field; ``attrs``: what the header says of it."""
+    """Make the column of a field; ``attrs``: what the header says of it.
+
+    Raises
+    ------
+    LimitExceeded
+        If there is no type of so long texts or lists.
+    """
+    if field.text > _MOST_CHARACTERS or max(field.cell or (), default=0) > _MOST_ELEMENTS:
+        msg = f"column {field.name!r} has cells of form {field.form!r}, which are larger than any type"
+        raise LimitExceeded(msg)
     encoding: dict[str, Any] = {"tform": field.form}
     if field.codec and field.codec != TEXT:
         encoding["zctyp"] = field.codec
