@@ -3,7 +3,7 @@
 import binascii
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from scichunk.codecs.small import base64 as small_base64
@@ -118,6 +118,30 @@ _cell = st.one_of(
                               "a", "é", " ", ",", "1", "0", "01", "&#;", "&#x;", "&#12345678901;", "&#xFFFF;", "&#1114112;", "&l&t;", "&#x0000000041;", "&#X41;", "&#x000000000000041;", "&#" + "0" * 40 + "65;", "&#x" + "0" * 40 + ";"]), max_size=6).map("".join),
     st.text(max_size=6),
 )  # fmt: skip
+
+
+@MANY
+@given(
+    st.integers(1, 10**22),
+    st.integers(0, 300) | st.integers(99_000, 101_000) | st.sampled_from([199_999, 300_000]),
+    st.integers(-345, 315) | st.sampled_from([-(2**63), -99_999, 99_999, 2**31, 10**20]),
+    st.booleans(),
+)
+@example(1, 200_000, 0, False)
+@example(1, 200_000, 0, True)
+@example(1, 100_300, 0, False)
+def test_exponents_that_make_up_for_zeros(digits, zeros, power, behind):
+    text = f"0.{'0' * zeros}{digits}e{power + zeros + 1}" if behind else f"{digits}{'0' * zeros}e{power - zeros}"
+    for way in (numbers, small_numbers):
+        out, state = np.zeros(1), np.full(1, 9, np.uint8)
+        others = way.parse_floats(*_spans([text]), out, state)
+        assert others == (state[0] == states.OTHER)
+        # Where digits beyond the 19th could decide, the kernel leaves the number to Python.
+        if others:
+            assert way is numbers
+            assert power != 0 or digits >= 1 << 53
+        else:
+            assert out[0] == float(text)
 
 
 @MANY

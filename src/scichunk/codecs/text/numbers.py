@@ -20,6 +20,7 @@ Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 
 _FIRST, _LAST = -342, 308
+_MOST_EXPONENT = np.int64(1 << 40)  # more than any number of digits, which it may have to make up for
 
 
 def _make_powers() -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
@@ -146,7 +147,7 @@ def _take_exponent(data: Bytes, at: np.int64, stop: np.int64) -> tuple[np.int64,
         at += 1
     exponent, first = np.int64(0), at
     while at < stop and data[at] >= 48 and data[at] <= 57:
-        exponent = min(exponent * 10 + np.int64(data[at] - 48), np.int64(99999))
+        exponent = min(exponent * 10 + np.int64(data[at] - 48), _MOST_EXPONENT)
         at += 1
     return at, -exponent if down else exponent, at > first
 
