@@ -62,9 +62,8 @@ def _claim(folder: str, path: str) -> IO[bytes]:
         msg = f"{os.path.basename(folder)!r} beside it is in the way, and is not of an earlier run: move it"
         raise SourceError(msg, url=path)
     mark = os.fdopen(os.open(name, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600), "r+b")
-    if lock_file(mark.fileno()) and os.path.exists(
-        name
-    ):  # the run that had it may have ended meanwhile, and removed it
+    # The run that had it may have ended meanwhile, and removed it.
+    if lock_file(mark.fileno()) and os.path.exists(name):
         return mark
     mark.close()
     msg = "another run predicts into this file"

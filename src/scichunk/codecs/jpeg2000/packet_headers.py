@@ -198,9 +198,8 @@ def _read_packet_header(
             total += _read_band(data, state, rows[band], layer, style, blocks, trees)
             if state[_SHORT]:
                 return 0
-    if (
-        state[_BYTE] == 0xFF and not state[_SHORT]
-    ):  # no header ends with FF: a byte of stuffing follows, whatever bits were left
+    # No header ends with FF: a byte of stuffing follows, whatever bits were left.
+    if state[_BYTE] == 0xFF and not state[_SHORT]:
         state[_POS] += 1
     if state[_POS] > data.size:
         state[_SHORT] = max(1, state[_SHORT])
