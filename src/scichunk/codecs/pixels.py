@@ -75,13 +75,15 @@ class PixelCodec:
             pixels = block.view(self.stored).reshape(height, width, samples)
             place_bands(pixels[rows, columns, window[0]], out)
         elif self.predictor == 2:
-            pixels = block.view(self.stored).reshape(height, width, samples)[rows.start : rows.stop, : columns.stop]
+            # Differences are those of integers as wide as a sample: of complex numbers, both halves are one, and are swapped as one.
+            words = block.view(f"u{self.stored.itemsize}").reshape(height, width, samples)
+            pixels = words[rows.start : rows.stop, : columns.stop]
             if not self.stored.isnative:
-                pixels = pixels.byteswap(inplace=True).view(self.stored.newbyteorder("="))
+                pixels.byteswap(inplace=True)
             if plain:
                 undo_horizontal(pixels, out.transpose(1, 2, 0))
             else:
-                whole = _borrow_array(pixels.shape, pixels.dtype)
+                whole = _borrow_array(pixels.shape, self.stored.newbyteorder("="))
                 undo_horizontal(pixels, whole)
                 place_bands(whole[:: rows.step, columns, window[0]], out)
         else:
