@@ -18,7 +18,7 @@ import xarray as xr
 import scichunk
 from scichunk.core.cache import files
 from scichunk.core.handles import open_file
-from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError, UnsupportedFeature
+from scichunk.errors import DataWarning, FormatError, LimitExceeded, MetadataWarning, ScichunkError, UnsupportedFeature
 from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.formats.jpeg2000.metadata import GEOJP2
 from scichunk.formats.jpeg2000.reference import lend_glymur
@@ -329,15 +329,41 @@ def test_truncated_files_read_what_is_there():
         array[0, 256:, 256:].compute()
 
 
+def tile_parts(data):
+    """Main header, tile-parts and end of a codestream."""
+    parts = open_file("jpeg2000", locate(data)).parts.get()
+    bounds = zip(parts.starts.tolist(), parts.stops.tolist(), strict=True)
+    return data[: parts.starts[0]], [data[a:b] for a, b in bounds], data[parts.stops[-1] :]
+
+
 def test_absent_tiles_are_zero_where_the_file_is_whole():
-    data = encode([texture((64, 64))], tile=(32, 32))
-    file = open_file("jpeg2000", locate(data))
-    parts = file.parts.get()
-    without = data[: parts.starts[2]] + data[parts.stops[2] :]
-    array = scichunk.from_jpeg2000(without).compute()[0]
+    head, parts, end = tile_parts(encode([texture((64, 64))], tile=(32, 32)))
+    without = head + b"".join(parts[:2] + parts[3:]) + end
+    lazy = scichunk.from_jpeg2000(without)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        lazy[0, :32].compute(scheduler="synchronous")
+    with pytest.warns(DataWarning, match="1 of 4 tiles are not in the codestream"):
+        array = lazy.compute(scheduler="synchronous")[0]
     want = decode(without)[0]
     np.testing.assert_array_equal(array, want)
     assert not array[32:, :32].any()
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_tile_parts_up_to_the_end_hide_no_tiles(last):
+    """Psot of 0 says that a tile-part is the last: where others are behind it, they are lost, not 0."""
+    image = texture((64, 64))
+    head, parts, end = tile_parts(encode([image], tile=(32, 32)))
+    parts[last] = parts[last][:6] + bytes(4) + parts[last][10:]
+    array = scichunk.from_jpeg2000(head + b"".join(parts) + end, chunks="native")[0]
+    np.testing.assert_array_equal(array[:32].compute(), image[:32])
+    np.testing.assert_array_equal(array[32:, :32].compute(), image[32:, :32])
+    if last == 3:
+        np.testing.assert_array_equal(array.compute(), image)
+    else:
+        with pytest.raises(FormatError, match="tile 3"):
+            array.compute()
 
 
 HOSTILE = {

@@ -19,8 +19,10 @@ from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts
 from scichunk.core.cache import FileKey, tiles
 from scichunk.core.staged import ChunkSteps
 from scichunk.core.steps import Steps
-from scichunk.errors import FormatError, located
+from scichunk.errors import DataWarning, FormatError, located
 from scichunk.sources import ByteSource
+from scichunk.sources.base import public_url
+from scichunk.warned import warn_caller
 
 __all__ = ["PartTable", "TileCollector"]
 
@@ -63,6 +65,26 @@ class PartTable:
                     self._parts = replace(self._parts, complete=False)
             return self._parts
 
+    def check_absent(self, parts: TileParts) -> None:
+        """Let tiles without tile-parts be 0, as OpenJPEG has it, where the codestream ends properly.
+
+        Warns
+        -----
+        DataWarning
+            Since the standard wants a tile-part of each (A.4.2).
+
+        Raises
+        ------
+        FormatError
+            If it does not: then they are lost.
+        """
+        if not parts.complete:
+            msg = "is missing: the file is truncated, or lengths in it are corrupt"
+            raise FormatError(msg)
+        tiles = self._codestream.tiles
+        msg = f"{parts.absent} of {tiles} tiles are not in the codestream; they are 0 [{public_url(self._source.url)}]"
+        warn_caller(msg, DataWarning)
+
     def _find_parts(self, *, trust: bool) -> TileParts:
         with located(url=self._source.url):
             return find_parts(self._codestream, self._source, trust=trust)
@@ -101,7 +123,7 @@ class TileCollector:
                 return tile_codestream(header, tile, body, ())
         for again in (False, True):
             if rows.start == rows.stop:
-                self._check_absent(parts)
+                self.table.check_absent(parts)
                 return None
             views = yield _part_ranges(parts, rows)
             theirs = _are_parts_of(views, tile, parts.serials[rows] == len(parts.serials) - 1)
@@ -160,11 +182,6 @@ class TileCollector:
             if found.complete:
                 tiles.put(key, found)
         return (yield from found.collect(request, cached))
-
-    def _check_absent(self, parts: TileParts) -> None:
-        if not parts.complete:
-            msg = "is missing: the file is truncated, or lengths in it are corrupt"
-            raise FormatError(msg)
 
 
 def _part_ranges(parts: TileParts, rows: slice) -> list[tuple[int, int]]:

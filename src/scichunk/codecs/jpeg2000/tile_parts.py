@@ -55,7 +55,9 @@ class TileParts:
     serials: IntArray
     """Position in file order, which is that of PPM."""
     complete: bool
-    """Whether the codestream ends properly: then a tile without parts is empty, else it is lost."""
+    """Whether the codestream ends properly: then a tile without parts is 0, else it is lost."""
+    absent: int
+    """Tiles without parts."""
     found: str
     """``"TLM"`` or ``"tile-parts"``."""
 
@@ -121,7 +123,7 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
     starts: list[int] = []
     stops: list[int] = []
     base, window, ahead = 0, memoryview(b""), SOT_BYTES
-    complete = False
+    complete = last = False
     while at + 2 <= size and len(tiles) < _MOST_PARTS:  # also where the box is said to be shorter, as in OpenJPEG
         found = known.get(at)
         if found is None:
@@ -135,9 +137,9 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
         if found is None:
             break
         tile, length = found
-        if length == 0:  # up to EOC
+        if length == 0:  # up to EOC, which is said of the last tile-part only (A.4.2)
             length = stop - at - (2 if _ends_with_eoc(source, stop) else 0)
-            complete = True
+            last = True
         # The least by the standard is 14, SOT and SOD (A.4.2); 12, that of SOT alone, is let pass.
         if tile >= codestream.tiles or (length < 14 and length != SOT_BYTES):
             break
@@ -147,7 +149,8 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
         starts.append(at)
         stops.append(at + length)
         at += length
-        if complete:
+        if last:  # of a tile-part that is not the last it is wrong: the tiles behind it are lost
+            complete = len(set(tiles)) == codestream.tiles
             break
     if len(tiles) >= _MOST_PARTS:
         msg = f"more than {_MOST_PARTS} tile-parts"
@@ -170,7 +173,10 @@ def _make_table(
     # Stable: tile-parts of one tile stay in the order of the file, which is that of their packets (A.4.2).
     order = np.argsort(tiles, kind="stable")
     first = np.searchsorted(tiles[order], np.arange(codestream.tiles + 1))
-    return TileParts(first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, found)
+    absent = int(np.count_nonzero(np.diff(first) == 0))
+    return TileParts(
+        first.astype(np.int64), starts[order], stops[order], order.astype(np.int64), complete, absent, found
+    )
 
 
 def _follow_chains(codestream: Codestream, source: ByteSource, first: int) -> dict[int, tuple[int, int]]:
