@@ -178,6 +178,34 @@ def test_nodata_values_of_all_bands(tmp_path):
     np.testing.assert_array_equal(xr.open_dataset(path, engine="geotiff").band_data.values, as_gdal(path))
 
 
+NODATA_TEXTS = "0 0.1 1.5 -0.4 -1 -1.5 44 300 256 255.7 70000 40000 -40000 -129 200 5000000000 4294967294.5 9007199254740993 1e30 -1e300"
+NODATA_TEXTS += " -9999.9 3.4028235e38 3.5e38 inf -inf nan 2147483647.5 18446744073709551615"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "complex64", "complex128"])  # fmt: skip
+def test_nodata_values_are_compared_in_the_type_of_the_pixels(tmp_path, dtype):
+    """As GDAL does: 0.1 is the number that float32 has for it, and numbers beyond an unsigned type are taken modulo its width."""
+    path, kind = tmp_path / "image.tif", np.dtype(dtype)
+    numbers = np.array([float(text) for text in NODATA_TEXTS.split()])
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        inner = [int(v) for v in numbers.tolist() if limits.min <= v <= limits.max]
+        values = np.array(
+            sorted({*inner, *range(100), limits.min, limits.max, limits.max - 1, 705032704 & limits.max}), kind
+        )
+    else:
+        with np.errstate(over="ignore"):
+            values = np.concatenate([numbers.astype(kind), numbers.astype(kind) + kind.type(1)])
+    for text in NODATA_TEXTS.split():
+        with rasterio.open(path, "w", driver="GTiff", width=len(values), height=1, count=2, dtype=dtype) as ds:
+            ds.write(np.stack([values[None], values[None]]))
+            ds.update_tags(NODATA_VALUES=f"{text} {text}")
+        with rasterio.open(path) as ds:
+            want = ds.read_masks() == 0
+        got = xr.open_dataset(path, engine="geotiff").band_data.values
+        np.testing.assert_array_equal(np.isnan(got) & ~np.isnan(values), want & ~np.isnan(values), err_msg=text)
+
+
 def test_single_bits_are_indexed(tmp_path):
     for compress in ("none", "deflate", "lzw", "packbits", "zstd"):
         for layout in ({"tiled": True, "blockxsize": 48, "blockysize": 32}, {"tiled": False, "blockysize": 7}):

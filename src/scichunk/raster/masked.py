@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -172,7 +172,7 @@ class NodataValuesArray:
     """
 
     def __init__(self, pixels: ArraySource, values: Sequence[float]) -> None:
-        self._pixels, self._values = pixels, np.asarray(values)
+        self._pixels, self._values = pixels, _compared_values(values, pixels.dtype)
         self.shape, self.dtype, self.reader = pixels.shape[1:], np.dtype("u1"), pixels.reader
         self.grid = ChunkGrid(self.shape, pixels.grid.edges[1:])
 
@@ -200,8 +200,30 @@ class NodataValuesArray:
     def _make_mask(self, stored: Array, axis: int) -> Array:
         shape = [1] * stored.ndim
         shape[axis] = -1
-        empty = (stored == self._values.reshape(shape)).all(axis=axis)
+        empty = (stored.real == self._values.reshape(shape)).all(axis=axis)
         return np.where(empty, np.uint8(0), np.uint8(255))
+
+
+_COMPARED_AS: Final = {
+    "u1": "u1", "u2": "u4", "u4": "u4", "i1": "i4", "i2": "i4", "i4": "i4", "f2": "f4", "f4": "f4", "c8": "f4"
+}  # fmt: skip
+"""Types in which GDAL compares pixels with NODATA_VALUES (``GDALNoDataValuesMaskBand``); double precision for all others."""
+
+
+def _compared_values(values: Sequence[float], dtype: np.dtype[Any]) -> Array:
+    """Values of NODATA_VALUES as GDAL compares them with pixels of some type: cast to it, or to a wider one, as C does on x86.
+
+    What is beyond an unsigned type is taken modulo its width, so that -1 is the largest number.
+    """
+    kind = np.dtype(_COMPARED_AS.get(dtype.str[1:], "f8"))
+    if kind.kind == "f":
+        with np.errstate(over="ignore"):
+            return np.asarray(values, "f8").astype(kind)
+    bits = 8 * kind.itemsize
+    most = 1 << (63 if kind == np.uint32 else 31)  # the processor casts to a signed integer of 64 or 32 bits first
+    outside = -most if kind.kind == "i" else 0
+    whole = [int(v) if -most <= v < most else outside for v in values]
+    return np.array([n % (1 << bits) if kind.kind == "u" else n for n in whole], kind)
 
 
 def _axis_positions(axis: Axis) -> Positions:
