@@ -2,6 +2,7 @@
 
 import asyncio
 import pickle
+import struct
 
 import numpy as np
 import pytest
@@ -165,6 +166,102 @@ def test_stacks_of_masked_and_unmasked_files(tmp_path):
         raw = scichunk.open_stack(files, mask_and_scale=False)
         for i, n in enumerate(order):
             np.testing.assert_array_equal(raw.mask[i].values, MASK if n == 1 else np.full_like(MASK, 255))
+
+
+def write_mask_file(path, planes, flags, **options):
+    """Write an ``.msk`` file whose metadata say of each band what is given."""
+    planes = np.where(RNG.random((planes, 90, 130)) > 0.4, 255, 0).astype("u1")
+    profile = {"tiled": True, "blockxsize": 32, "blockysize": 48, "compress": "deflate", **options}
+    with rasterio.open(
+        f"{path}.msk", "w", driver="GTiff", width=130, height=90, count=len(planes), dtype="uint8", **profile
+    ) as ds:
+        ds.write(planes)
+        ds.update_tags(**{f"INTERNAL_MASK_FLAGS_{n}": str(f) for n, f in enumerate(flags, 1) if f is not None})
+
+
+@pytest.mark.parametrize("flags", [(), (0, 0, 0), (1, 1, 1), (2, 2, 2), (2, None, None), (0, None, 2), ("8 x",) * 3, ("x",) * 3, (6, 4, 3)])  # fmt: skip
+@pytest.mark.parametrize("planes", [1, 2, 3])
+@pytest.mark.parametrize("nodata", [None, 7])
+def test_mask_files_say_whose_masks_they_have(tmp_path, planes, flags, nodata):
+    path = tmp_path / "image.tif"
+    write(path, nodata=nodata)
+    write_mask_file(path, planes, flags)
+    want = as_gdal(path)
+    decoded = xr.open_dataset(path, engine="geotiff").band_data
+    np.testing.assert_array_equal(decoded.values, want)
+    raw = xr.open_dataset(path, engine="geotiff", mask_and_scale=False)
+    assert ("mask" in raw) == any(f is not None for f in flags)
+    if "mask" in raw and raw.mask.dims == ("band", "y", "x"):
+        assert nodata or (np.isnan(want) == (raw.mask.values == 0)).all()
+
+
+@pytest.mark.parametrize("flags", [(0, 0, 0), (0, None, 2)])
+def test_every_way_of_indexing_masks_of_bands(tmp_path, flags):
+    path = tmp_path / "image.tif"
+    write(path, nodata=9)
+    write_mask_file(path, 3, flags, interleave="pixel")
+    for level in (None, 0):
+        if level == 0:
+            with rasterio.open(path, "r+") as ds:
+                ds.build_overviews([2])
+        whole = xr.DataArray(as_gdal(path, level), dims=("band", "y", "x"))
+        array = xr.open_dataset(path, engine="geotiff", overview=level).band_data
+        p = {n: xr.DataArray(v, dims="p") for n, v in {"band": [2, 0, 2], "y": [5, 40, 33], "x": [1, 2, 64]}.items()}
+        cases = [
+            {}, {"band": 1}, {"band": [2, 0]}, {"y": slice(20, 44, 3), "x": slice(60, 3, -7)}, {"y": [3, 44, 4], "x": 17},
+            {"band": slice(None, None, -1)}, p, {k: p[k] for k in ("y", "x")}, {k: p[k] for k in ("band", "y")}, {"band": p["band"]},
+        ]  # fmt: skip
+        for case in cases:
+            np.testing.assert_array_equal(array.isel(case).values, whole.isel(case).values)
+        lazily = xr.open_dataset(path, engine="geotiff", overview=level, chunks={"x": 50}).band_data
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(lazily)).values, whole.values)
+        loaded = asyncio.run(xr.open_dataset(path, engine="geotiff", overview=level).load_async())
+        np.testing.assert_array_equal(loaded.band_data.values, whole.values)
+        raw = xr.open_dataset(path, engine="geotiff", overview=level, mask_and_scale=False).mask
+        np.testing.assert_array_equal(raw.isel(p).values, raw.load().isel(p).values)
+
+
+def test_masks_within_the_file_come_first(tmp_path):
+    path = tmp_path / "image.tif"
+    write(path, mask=MASK, overviews=[2])
+    write_mask_file(path, 1, (2, 2, 2))
+    for level in (None, 0):
+        decoded = xr.open_dataset(path, engine="geotiff", overview=level).band_data
+        np.testing.assert_array_equal(decoded.values, as_gdal(path, level))
+
+
+def two_directories(images):
+    """TIFF of uncompressed images, each with its NewSubfileType, bits and samples."""
+    content, at = bytearray(b"II" + struct.pack("<HI", 42, 8)), 8
+    for number, (data, subfile, bits, samples) in enumerate(images):
+        tags = {254: subfile, 256: 16, 257: 20, 258: bits, 259: 1, 262: 1, 277: samples, 278: 20, 279: len(data)}
+        first = at + 2 + 12 * (len(tags) + 1) + 4
+        tags[273] = first + 2 * samples
+        head = struct.pack("<H", len(tags))
+        for code, value in sorted(tags.items()):
+            kind, count, field = 3 if code in {258, 259, 262, 277} else 4, 1, struct.pack("<I", value)
+            if code == 258:
+                count, field = samples, struct.pack("<HH", bits, bits) if samples < 3 else struct.pack("<I", first)
+            head += struct.pack("<HHI", code, kind, count) + field
+        at = tags[273] + len(data)
+        content += head + struct.pack("<I", at if number < len(images) - 1 else 0)
+        content = content.ljust(first, b"\0") + struct.pack("<H", bits) * samples + data
+    return bytes(content)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+@pytest.mark.parametrize(("subfile", "bits"), [(4, 8), (4, 1), (4, 16), (5, 8), (6, 8)])
+def test_directories_that_are_masks(tmp_path, samples, subfile, bits):
+    """A mask has one sample or as many as the image, of bits or bytes; that of a reduced image is none of the image."""
+    path = tmp_path / "image.tif"
+    mask = RNG.integers(0, 2, 20 * 16 * samples * bits // 8).astype("u1").tobytes()
+    path.write_bytes(
+        two_directories([(RNG.integers(1, 200, 960, "u1").tobytes(), 0, 8, 3), (mask, subfile, bits, samples)])
+    )
+    decoded = xr.open_dataset(path, engine="geotiff").band_data
+    want = as_gdal(path)
+    np.testing.assert_array_equal(decoded.values, want)
+    assert np.isnan(want).any() == (subfile != 5 and samples != 2 and bits < 16)
 
 
 def test_nodata_values_of_all_bands(tmp_path):

@@ -14,7 +14,7 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.selection import Axis, Positions, Span
 from scichunk.raster.cf import Decoding
 
-__all__ = ["MaskedArray", "NodataValuesArray", "PlaneArray"]
+__all__ = ["BandMasksArray", "MaskedArray", "NodataValuesArray", "PlaneArray"]
 
 Array = npt.NDArray[Any]
 
@@ -32,7 +32,7 @@ class MaskedArray:
     decoding
         From stored to physical values; of a type that has NaN.
     mask
-        An array of (y, x) that is 0 where there is no data; None without one.
+        An array of (y, x), or of (band, y, x), that is 0 where there is no data; None without one.
     alpha
         Position of the alpha band, which says where the other bands have data; None without one. Without both, values are decoded.
     """
@@ -48,7 +48,7 @@ class MaskedArray:
         """Read an orthogonal region."""
         stored, mask = self._pixels.read(axes), None
         if self._mask is not None:
-            mask = self._mask.read(axes[1:])
+            mask = self._mask.read(self._mask_axes(axes))
         elif self._alpha is not None:
             at = self._alpha_among(axes[0])
             mask = stored[at] if at is not None else self._pixels.read(self._alpha_axes(axes))[0]
@@ -58,7 +58,9 @@ class MaskedArray:
         """Asynchronous twin of :meth:`read`: pixels and mask are fetched side by side."""
         mask: Array | None = None
         if self._mask is not None:
-            stored, mask = await asyncio.gather(self._pixels.read_async(axes), self._mask.read_async(axes[1:]))
+            stored, mask = await asyncio.gather(
+                self._pixels.read_async(axes), self._mask.read_async(self._mask_axes(axes))
+            )
         else:
             stored = await self._pixels.read_async(axes)
         if self._alpha is not None:
@@ -83,12 +85,14 @@ class MaskedArray:
             return values
         bands = _axis_positions(spans[0])
         values = self._decoding.apply(np.moveaxis(stored, 1, 0), bands)
-        self._erase_masked(values, bands, mask)
+        self._erase_masked(values, bands, np.moveaxis(mask, 1, 0) if mask is not None and self._is_of_bands else mask)
         return np.moveaxis(values, 0, 1)
 
     def _mask_of_points(self, points: dict[int, Positions], spans: dict[int, Axis], count: int) -> Array:
         """Values of the mask, with an axis of points first (of length 1 where the points lie on the axis of bands alone)."""
         inner = {a: p for a, p in points.items() if a}
+        if self._mask is not None and self._is_of_bands:
+            return self._mask.read_points(points, spans)
         if self._mask is not None:
             lower_points, lower_spans = {a - 1: p for a, p in inner.items()}, {a - 1: s for a, s in spans.items() if a}
             if not inner:
@@ -120,12 +124,22 @@ class MaskedArray:
 
     def _erase_masked(self, values: Array, bands: Positions, mask: Array | None) -> None:
         """Put NaN where the mask is 0; the alpha band itself stays."""
-        empty = np.bool_(False) if mask is None else mask == 0
+        if mask is None:
+            return
+        empty = mask == 0
         if not empty.any():
             return
         for i, band in enumerate(bands):
             if band != self._alpha:
-                np.copyto(values[i], self._not_a_number, where=empty)
+                np.copyto(values[i], self._not_a_number, where=empty[i] if self._is_of_bands else empty)
+
+    def _mask_axes(self, axes: Sequence[Axis]) -> Sequence[Axis]:
+        return axes if self._is_of_bands else axes[1:]
+
+    @property
+    def _is_of_bands(self) -> bool:
+        """Whether each band has a mask of its own."""
+        return self._mask is not None and len(self._mask.shape) == 3
 
     @property
     def _not_a_number(self) -> Any:
@@ -158,6 +172,62 @@ class PlaneArray:
         """Asynchronous twin of :meth:`read`."""
         found: Array = (await self._source.read_async([Span(0, 1), *axes]))[0]
         return found
+
+
+class BandMasksArray:
+    """Masks of (band, y, x): for each band a plane of an array of (plane, y, x), and 255 for bands that have none.
+
+    Parameters
+    ----------
+    source
+        The planes.
+    planes
+        For each band the number of its plane, or None.
+    """
+
+    def __init__(self, source: ArraySource, planes: Sequence[int | None]) -> None:
+        self._source = source
+        self._numbers = np.array([-1 if p is None else p for p in planes], np.intp)
+        self.covered = tuple(p is not None for p in planes)
+        """Whether a band has a plane."""
+        self.shape = (len(planes), *source.shape[1:])
+        self.dtype, self.reader = source.dtype, source.reader
+        self.grid = ChunkGrid(self.shape, (len(planes), *source.grid.edges[1:]))
+
+    def read(self, axes: Sequence[Axis], out: Array | None = None) -> Array:
+        """Read an orthogonal region."""
+        needed, places, covered = self._needed_planes(axes[0])
+        found = _fill_uncovered(self._source.read([needed, *axes[1:]])[places], covered)
+        if out is None:
+            return found
+        out[...] = found
+        return out
+
+    def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
+        """Read pointwise on some axes."""
+        if 0 in points:
+            numbers = self._numbers[points[0]]
+            found = self._source.read_points({**points, 0: np.maximum(numbers, 0)}, spans)
+            return _fill_uncovered(found, numbers >= 0)
+        needed, places, covered = self._needed_planes(spans[0])
+        found = np.moveaxis(self._source.read_points(points, {**spans, 0: needed}), 1, 0)[places]
+        return np.moveaxis(_fill_uncovered(found, covered), 0, 1)
+
+    async def read_async(self, axes: Sequence[Axis]) -> Array:
+        """Asynchronous twin of :meth:`read`."""
+        needed, places, covered = self._needed_planes(axes[0])
+        return _fill_uncovered((await self._source.read_async([needed, *axes[1:]]))[places], covered)
+
+    def _needed_planes(self, bands: Axis) -> tuple[Positions, Positions, npt.NDArray[np.bool_]]:
+        """Planes to read, which of them each band has, and whether it has one."""
+        numbers = self._numbers[_axis_positions(bands)]
+        needed, places = np.unique(np.maximum(numbers, 0), return_inverse=True)
+        return needed, places, numbers >= 0
+
+
+def _fill_uncovered(found: Array, covered: npt.NDArray[np.bool_]) -> Array:
+    found[~covered] = 255
+    return found
 
 
 class NodataValuesArray:

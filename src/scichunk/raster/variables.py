@@ -16,7 +16,7 @@ from scichunk.raster.affine import Affine6, RotatedAxis, is_georeferenced, is_ro
 from scichunk.raster.cf import Decoding, decoded_dtype, step_from
 from scichunk.raster.crs import CRSValue, axis_attrs, grid_mapping
 from scichunk.raster.gdal import RasterMetadata
-from scichunk.raster.masked import MaskedArray, NodataValuesArray
+from scichunk.raster.masked import BandMasksArray, MaskedArray, NodataValuesArray
 from scichunk.raster.tags import tag_attrs
 
 __all__ = [
@@ -92,9 +92,10 @@ def masked_source(pixels: ArraySource, metadata: RasterMetadata, mask: ArraySour
         mask = NodataValuesArray(pixels, values)
     if mask is None:
         alpha = alpha_band(metadata, bands, pixels.dtype)
-    known = mask is not None or alpha is not None  # else nodata counts: the file lies among others that have a mask
+    # Without either nodata counts, since the file lies among others that have a mask; and in bands of which the mask says nothing.
+    known = mask.covered if isinstance(mask, BandMasksArray) else (mask is not None or alpha is not None,) * bands
     cf = _cf_of_bands(metadata, bands, pixels.dtype)
-    plain = [{k: v for k, v in c.items() if not (known and k == "_FillValue")} for c in cf]
+    plain = [{n: v for n, v in c.items() if not (k and n == "_FillValue")} for c, k in zip(cf, known, strict=True)]
     steps = tuple(step_from(c, decoded_dtype(pixels.dtype, c)) for c in plain)
     dtype = np.result_type(*(s.dtype for s in steps))
     uniform = all(s == steps[0] for s in steps)

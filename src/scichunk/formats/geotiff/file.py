@@ -19,11 +19,12 @@ from scichunk.formats.geotiff import names_beside, nodes
 from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, MaskId, PageId
 from scichunk.formats.geotiff.isolated import ISOLATED
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
+from scichunk.formats.geotiff.masks import Mask, MaskFile, find_internal
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Page, TIFFImage, read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
-from scichunk.raster.masked import PlaneArray
+from scichunk.raster.masked import BandMasksArray, PlaneArray
 from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.base import public_url
@@ -66,7 +67,7 @@ class GeoTIFFFile(FileBase):
         self._metadata: dict[int, RasterMetadata] = {}
         self._external: tuple[ByteSource, list[TIFFImage]] | None = None
         self._siblings: list[Location] | None = None
-        self._mask_file: list[tuple[ByteSource, TIFFImage]] | None = None
+        self._mask_file: MaskFile | None = None
         self._lock = threading.RLock()
 
     @property
@@ -135,12 +136,14 @@ class GeoTIFFFile(FileBase):
         image = self.find_image(page, level)
         metadata = self.page_metadata(page)
         variables = [self._make_variable(page, level, metadata)]
-        if self.mask_image(page, level) is not None:
+        if self.find_mask(page, level) is not None:
             array_id = MaskId(page, level)
             source = self.array(array_id)
             attrs = {"long_name": "validity mask: 0 = no data, 255 = data"}
             encoding = {"grid_mapping": "spatial_ref", "reader": source.reader}
-            variables.append(ArrayVar("mask", ("y", "x"), array_id, source, attrs, encoding, absent=255, stored=True))
+            variables.append(
+                ArrayVar("mask", self.dims(array_id), array_id, source, attrs, encoding, absent=255, stored=True)
+            )
         full = self.structure.get_page(page).image
         return nodes.build_node(variables, metadata, image, full, variables[0].source.shape)
 
@@ -149,7 +152,7 @@ class GeoTIFFFile(FileBase):
         source = self.array(array_id)
         metadata = _with_colours(metadata, source)
         masked = None
-        if self.mask_image(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
+        if self.find_mask(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
             where = DecodedId(page, level)
             masked = Masked(where, self.array(where))
         codec = nodes.codec_name(source, self.find_image(page, level))
@@ -217,19 +220,20 @@ class GeoTIFFFile(FileBase):
 
     def dims(self, array_id: ArrayId) -> tuple[str, ...]:
         """Return the names of an array's dimensions."""
-        return ("y", "x") if isinstance(array_id, MaskId) else ("band", "y", "x")
+        mask = self.find_mask(array_id.page, array_id.overview) if isinstance(array_id, MaskId) else None
+        return ("band", "y", "x") if mask is None else mask.dims
 
     def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
         """Return the mask, if the image has one."""
         page, level = self.locate_group(group)
-        return {} if self.mask_image(page, level) is None else {"mask": MaskId(page, level)}
+        return {} if self.find_mask(page, level) is None else {"mask": MaskId(page, level)}
 
     def signature(self, array_id: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
         which = cast("ImageId", array_id)
         if isinstance(which, MaskId):
             image = self.find_image(which.page)
-            return "mask", image.height, image.width
+            return self.dims(which), image.samples, image.height, image.width
         image = self.find_image(which.page, which.overview)
         d = self.find_image(which.page).directory
         found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
@@ -257,12 +261,13 @@ class GeoTIFFFile(FileBase):
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""
         close_arrays(self._arrays.values())
-        if self._external is None and not self._mask_file:  # nearly always
+        masks = self._mask_file.images if self._mask_file else ()
+        if self._external is None and not masks:  # nearly always
             self.source.close()
             return
         beside = [self._external[0]] if self._external else []
         # Overviews and masks may lie in this file, or several in one beside it: each is closed once.
-        for source in {self.source, *beside, *(s for s, _ in self._mask_file or ())}:
+        for source in {self.source, *beside, *(s for s, _ in masks)}:
             source.close()
 
     def describe(self) -> list[ArrayInfo]:
@@ -272,10 +277,10 @@ class GeoTIFFFile(FileBase):
     def _describe_group(self, group: str) -> ArrayInfo:
         page, level = self.locate_group(group)
         image, notes = self.find_image(page, level), dict[str, Any]()
-        mask = self.mask_image(page, level)
+        mask = self.find_mask(page, level)
         if mask is not None:
-            where = "this file" if mask[0] is self.source else public_url(mask[0].url)
-            notes["mask"] = nodes.describe_mask(mask[1], where, lambda: self.array(MaskId(page, level)))
+            where = "this file" if mask.source is self.source else public_url(mask.source.url)
+            notes["mask"] = nodes.describe_mask(mask.image, where, lambda: self.array(MaskId(page, level)))
         if page == 0 and level == NO_OVERVIEW:
             metadata = self.page_metadata(0)
             notes |= {"crs": crs_name(metadata), "transform": list(metadata.transform)}
@@ -315,26 +320,29 @@ class GeoTIFFFile(FileBase):
         """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
         pixels = self.array(PageId(page, level))
         metadata = self.page_metadata(page)
-        mask = None if self.mask_image(page, level) is None else self.array(MaskId(page, level))
+        mask = None if self.find_mask(page, level) is None else self.array(MaskId(page, level))
         return masked_source(pixels, _with_colours(metadata, pixels), mask)
 
-    def mask_image(self, page: int, level: int) -> tuple[ByteSource, TIFFImage] | None:
-        """The directory of the mask of an image, and the file that it is in: a ``.msk`` beside it, else within the file."""
-        image = self.find_image(page, level)
-        if page == 0 and (beside := self._mask_beside()):
-            return next((f for f in beside if (f[1].width, f[1].height) == (image.width, image.height)), None)
-        first = self.structure.first
+    def find_mask(self, page: int, level: int) -> Mask | None:
+        """The mask of an image: one within the file, else, where its page has none there, one in an ``.msk`` file beside it."""
+        image, first, found = self.find_image(page, level), self.structure.first, None
         # One directory and no sub-directories: no mask, known without going through the chain.
-        if page == 0 and not first.directory.next and 330 not in first.directory.tags:
-            return None
-        masks = self.structure.get_page(page).masks
-        return next(((self.source, m) for m in masks if (m.width, m.height) == (image.width, image.height)), None)
+        if page or first.directory.next or 330 in first.directory.tags:
+            masks = self.structure.get_page(page).masks
+            found = find_internal(self.source, masks, image, reduced=level != NO_OVERVIEW)
+            if (
+                found is None
+                and level != NO_OVERVIEW
+                and find_internal(self.source, masks, self.find_image(page), reduced=False)
+            ):
+                return None
+        return found or (None if page else self._mask_beside().find(image))
 
-    def _mask_beside(self) -> list[tuple[ByteSource, TIFFImage]]:
-        """Directories of a mask file and their sources: the mask, and its reduced versions, in it or in an ``.ovr`` beside it."""
+    def _mask_beside(self) -> MaskFile:
+        """The mask file: the mask, and its reduced versions, in it or in an ``.ovr`` beside it."""
         with self._lock:
             if self._mask_file is None:
-                images: list[tuple[ByteSource, TIFFImage]] = []
+                self._mask_file = MaskFile([], {})
                 if found := self._beside_it(".msk"):
                     file = GeoTIFFFile(found[0], found[0].open())
                     images = [(file.source, i) for i in (file.find_image(0), *file.structure.get_page(0).overviews)]
@@ -342,16 +350,16 @@ class GeoTIFFFile(FileBase):
                         source = reduced.open()
                         pages = read_structure(source).pages
                         images += [(source, i) for p in pages for i in (p.image, *p.overviews, *p.masks)]
-                self._mask_file = images
+                    self._mask_file = MaskFile(images, file.page_metadata(0).tags)
             return self._mask_file
 
     def _mask_array(self, page: int, level: int) -> ArraySource:
-        found = self.mask_image(page, level)
+        found = self.find_mask(page, level)
         if found is None:
             msg = "this image has no mask"
             raise FormatError(msg)
-        source, image = found
-        return PlaneArray(self._open_image(source, image, "auto", ("geotiff mask", image.directory.offset)))
+        planes = self._open_image(found.source, found.image, "auto", ("geotiff mask", found.image.directory.offset))
+        return PlaneArray(planes) if found.is_shared else BandMasksArray(planes, found.planes)
 
     def _beside_it(self, end: str = "") -> list[Location]:
         """Files beside a local one that GDAL would read with it, or those of them with some ending."""
