@@ -7,6 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 
 import scichunk
 
@@ -173,3 +174,21 @@ def test_numbers_of_any_type_within_and_outside_of_their_entries(kind, order, ro
     data = head + pixels.tobytes() + count + entries + bytes(room) + outside
     found = scichunk.from_geotiff(data).compute()
     np.testing.assert_array_equal(found[0], pixels)
+
+
+@pytest.mark.parametrize("text", [
+    b"1e2", b"7.6", b"-7.6", b"1,5", b"-1", b" 5", b"abc", b"inf", b"-inf", b"nan", b"", b"0x10", b"99999999999999999999999", b"-99999999999999999999999",
+    b"9223372036854775807", b"18446744073709551615", b"-18446744073709551615", b"-18446744073709551617", b"0" * 40 + b"12",
+])  # fmt: skip
+@pytest.mark.parametrize(("form", "bits"), [(2, 64), (1, 64), (2, 32), (1, 8), (3, 64)])
+@pytest.mark.filterwarnings("ignore::scichunk.errors.MetadataWarning")
+def test_absent_tiles_have_the_value_that_is_masked(tmp_path, text, form, bits):
+    """Of integers of 64 bits GDAL reads nodata as C's strtoll does; what fills a tile is what counts as no data there."""
+    path = tmp_path / "a.tif"
+    tags = {256: 8, 257: 8, 258: bits, 339: form, 322: 16, 323: 16, 42113: (2, len(text) + 1, text + b"\0")}
+    path.write_bytes(tiff([b""], tags))
+    with rasterio.open(path) as ds:
+        want, masked = ds.read(), ds.read_masks() == 0
+    np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), want)
+    decoded = xr.open_dataset(path, engine="geotiff").band_data.values
+    np.testing.assert_array_equal(np.isnan(decoded), masked)

@@ -30,7 +30,8 @@ _NAMES: Final = {
 }  # fmt: skip
 _NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
 """What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
-_INTEGER: Final = re.compile(r"[+-]?\d{1,20}(?!\d)", re.ASCII)
+_INTEGER: Final = re.compile(r"([+-]?)0*(\d{0,21})", re.ASCII)
+"""What it takes of integers of 64 bits (strtoll): 20 digits are all that may count."""
 _known: LRU[RasterMetadata] = LRU(
     lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="metadata of GeoTIFF"
 )
@@ -80,15 +81,24 @@ def _with_exact_nodata(metadata: RasterMetadata, image: TIFFImage) -> RasterMeta
     """
     if 42113 not in image.directory.tags or set(image.bits) != {64} or not set(image.sample_format) <= {1, 2}:
         return metadata
-    found = _INTEGER.match(image.directory.get_text(42113).strip())
-    signed = set(image.sample_format) == {2}
-    low, high = (-(1 << 63), (1 << 63) - 1) if signed else (0, (1 << 64) - 1)
-    if found is None or not low <= (exact := int(found[0])) <= high:
-        return metadata
-    outside = float(exact) > high
+    kind = np.dtype("i8" if set(image.sample_format) == {2} else "u8")
+    exact = _long_integer(image.directory.get_text(42113), kind)
+    outside = float(exact) > np.iinfo(kind).max
     return replace(
         metadata, nodata=tuple(exact if n == float(exact) or (n is None and outside) else n for n in metadata.nodata)
     )
+
+
+def _long_integer(text: str, dtype: np.dtype[Any]) -> int:
+    """Integer of 64 bits that a text begins with, 0 without one, as C has it: clamped, and of unsigned ones -1 is the largest."""
+    found = _INTEGER.match(text.strip())
+    if found is None or not found[2]:
+        return 0
+    number, limits = int(found[2]), np.iinfo(dtype)
+    if dtype.kind == "u":
+        highest = int(limits.max)
+        return highest if number > highest else -number % (highest + 1) if found[1] == "-" else number
+    return int(min(max(-number if found[1] == "-" else number, limits.min), limits.max))
 
 
 def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:
@@ -123,20 +133,19 @@ def fill_value(image: TIFFImage, dtype: np.dtype[Any]) -> int | float | complex:
     """Value of absent tiles: nodata (tag 42113) clamped to the type, as GDAL fills them, else 0."""
     if 42113 not in image.directory.tags:
         return 0
-    found = _NUMBER.match(image.directory.get_text(42113).strip().replace(",", "."))
+    text = image.directory.get_text(42113)
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        return _long_integer(text, dtype)
+    found = _NUMBER.match(text.strip().replace(",", "."))
     if found is None:
         return 0
-    text = found[0]
-    # Through float, 64-bit integers would lose their last digits.
-    number: float = int(text) if dtype.kind in "iu" and text.lstrip("+-").isdigit() else float(text)
+    number = float(found[0])
     if dtype.kind in "fc":
-        return float(number)
+        return number
     if number != number:  # noqa: PLR0124  # NaN in integers
         return 0
     limits = np.iinfo(dtype)
     if abs(number) == math.inf:
         return int(limits.max if number > 0 else limits.min)
-    nearest = (
-        number if isinstance(number, int) else math.trunc(number + math.copysign(0.5, number))
-    )  # halves away from 0
+    nearest = math.trunc(number + math.copysign(0.5, number))  # halves away from 0
     return int(min(max(nearest, limits.min), limits.max))
