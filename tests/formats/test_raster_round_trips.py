@@ -227,3 +227,20 @@ def test_nodata_of_complex_numbers_is_one(tmp_path, dtype, masked, nodata):
     with rasterio.open(tmp_path / "b.tif") as src:
         np.testing.assert_equal(src.nodata, float(nodata))
         np.testing.assert_array_equal(src.read(), values)
+
+
+@pytest.mark.parametrize("nodata", [None, 5, np.nan])
+@pytest.mark.parametrize(("scale", "offset"), [(2.0, 0.0), (1.0, 3.0), (0.5, -1.0)])
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")
+def test_scaled_complex_numbers_are_those_of_xarray(tmp_path, dtype, scale, offset, nodata):
+    values = np.array([[[5, 5 + 3j, 3 + 4j, 5j, complex(np.nan, 0), 0]]], dtype)
+    profile = {"driver": "GTiff", "width": 6, "height": 1, "count": 1, "dtype": dtype, "nodata": nodata}
+    with rasterio.open(tmp_path / "a.tif", "w", **profile) as dst:
+        dst.write(values)
+        dst.scales, dst.offsets = (scale,), (offset,)
+    raw = xr.open_dataset(tmp_path / "a.tif", engine="geotiff", mask_and_scale=False)
+    want = xr.decode_cf(raw.load()).band_data
+    found = xr.open_dataset(tmp_path / "a.tif", engine="geotiff").band_data
+    assert found.dtype == want.dtype
+    np.testing.assert_array_equal(found.values, want.values)

@@ -105,10 +105,13 @@ def decoded_dtype(dtype: np.dtype[Any], attrs: Mapping[str, Any]) -> np.dtype[An
 def step_from(attrs: Mapping[str, Any], dtype: np.dtype[Any]) -> Step:
     """Make a step from CF attributes and the type that xarray decodes to."""
     fill = attrs.get("_FillValue")
+    fill = fill.item() if isinstance(fill, np.generic) else fill
+    if isinstance(fill, complex) and dtype.kind != "c":
+        fill = fill.real  # xarray makes real numbers of complex ones that are scaled, before it compares them
     scale, offset = attrs.get("scale_factor"), attrs.get("add_offset")
     return Step(
         dtype.str,
-        None if fill is None else fill.item() if isinstance(fill, np.generic) else fill,
+        fill,
         None if scale is None else float(scale),
         None if offset is None else float(offset),
     )
