@@ -122,6 +122,80 @@ def test_palette():
     )
 
 
+def with_boxes(*found, count=1):
+    """A file of some components, each of one value and noise, with more boxes in its header."""
+    code = encode([texture((40, 50), seed=i) // 8 + 40 * i for i in range(count)], levels=1)
+    header = b"".join(struct.pack(">I4s", 8 + len(body), kind) + body for kind, body in found)
+    return jp2(code, header=header, count=count, size=(40, 50))
+
+
+def palette_boxes(depths, rows, mapping=((0, 1, 0), (0, 1, 1), (0, 1, 2))):
+    """Palette of as many columns as depths (B of ``pclr``)."""
+    yield b"pclr", struct.pack(">HB", len(rows), len(depths)) + bytes(depths) + b"".join(rows)
+    yield b"cmap", b"".join(struct.pack(">HBB", *m) for m in mapping)
+
+
+def expanded(path, data):
+    """What scichunk and glymur make of the channels of a file."""
+    path.write_bytes(data)
+    with lend_glymur() as glymur:
+        want = np.moveaxis(np.asarray(glymur.Jp2k(path)[:]), -1, 0)
+    return scichunk.from_jpeg2000(path, expand=True).compute(), want
+
+
+@pytest.mark.parametrize(
+    ("depth", "width"), [(7, 1), (4, 1), (0x87, 1), (0x84, 1), (15, 2), (11, 2), (0x8F, 2), (0x8B, 2)]
+)
+def test_palettes_of_any_depth_and_sign(tmp_path, depth, width):
+    bits = (depth & 0x7F) + 1
+    low = -(1 << (bits - 1)) if depth & 0x80 else 0
+    values = np.random.default_rng(3).integers(low, low + (1 << bits), (256, 3)).tolist()
+    rows = [b"".join(v.to_bytes(width, "big", signed=low < 0) for v in row) for row in values]
+    got, want = expanded(tmp_path / "a.jp2", with_boxes(*palette_boxes([depth] * 3, rows)))
+    assert got.dtype == want.dtype
+    np.testing.assert_array_equal(got, want)
+    table = json.loads(xr.open_dataset(tmp_path / "a.jp2", engine="jpeg2000").band_data.attrs["palette"])
+    assert table == values
+
+
+def test_palettes_of_columns_of_different_sign():
+    """Signed entries are the low bits of their bytes (ITU-T T.800, I.5.3.4); one type holds all columns."""
+    rows = [bytes([i, i & 31]) for i in range(256)]
+    data = with_boxes(*palette_boxes([7, 0x84], rows, ((0, 1, 0), (0, 1, 1))))
+    index = scichunk.from_jpeg2000(data).compute()[0].astype(int)
+    found = scichunk.from_jpeg2000(data, expand=True).compute()
+    assert found.dtype == np.int16
+    np.testing.assert_array_equal(found, [index, (index & 31) - 32 * ((index & 31) > 15)])
+
+
+@pytest.mark.parametrize("components", [(4, 5), (0, 5)])
+def test_palettes_for_components_that_are_not_there(components):
+    mapping = [(c, 1, i) for i, c in enumerate(components)]
+    data = with_boxes(*palette_boxes([7, 7], [bytes(2)] * 256, mapping))
+    assert scichunk.from_jpeg2000(data).shape == (1, 40, 50)
+    with pytest.raises(FormatError, match=r"components \[.*5\] of 1"):
+        scichunk.from_jpeg2000(data, expand=True)
+
+
+@pytest.mark.parametrize(
+    "colours", ["ARGB", "ABGR", "RAGB", "RGAB", "BGRA", "GBAR", "PRGB", "URGB", "AG", "GA", "ARAGB", "RRGB", "BARGA"]
+)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_channels_stand_where_glymur_has_them(tmp_path, colours, backwards):
+    kinds = {
+        "A": (1, 0),
+        "P": (2, 0),
+        "U": (65535, 65535),
+        "R": (0, 1),
+        "G": (0, 1 if len(colours) == 2 else 2),
+        "B": (0, 3),
+    }
+    entries = [struct.pack(">3H", number, *kinds[c]) for number, c in enumerate(colours)]
+    body = struct.pack(">H", len(entries)) + b"".join(entries[:: -1 if backwards else 1])
+    got, want = expanded(tmp_path / "a.jp2", with_boxes((b"cdef", body), count=len(colours)))
+    np.testing.assert_array_equal(got, want)
+
+
 def test_channel_definition():
     raw = scichunk.from_jpeg2000(DATA / "bgr.jp2").compute()
     with lend_glymur() as glymur:

@@ -110,7 +110,7 @@ class Palette:
     """The boxes ``pclr`` and ``cmap`` (I.5.3.4, I.5.3.5)."""
 
     table: npt.NDArray[Any]
-    """Shape (entries, columns)."""
+    """Shape (entries, columns), of a type for all columns: signed where one is."""
     bits: tuple[int, ...]
     mapping: tuple[tuple[int, int, int], ...]
     """For each channel: component, 1 if through the palette, column."""
@@ -192,12 +192,17 @@ def _read_palette(reader: HeaderReader, box: Box) -> Palette | None:
         return None
     if not mapping or not bits or max(bits) > 32 or any(column >= columns for _, used, column in mapping if used):
         return None
-    rows = np.frombuffer(body, np.uint8, entries * sum(widths), 3 + columns).reshape(entries, -1)
-    table = np.zeros((entries, columns), np.min_scalar_type((1 << max(bits)) - 1))
+    rows = np.frombuffer(body, np.uint8, entries * sum(widths), 3 + columns).reshape(entries, -1).astype(np.int64)
+    lowest = [-(1 << (n - 1)) if b & 0x80 else 0 for n, b in zip(bits, body[3:], strict=False)]
+    kinds = [np.min_scalar_type(low or (1 << n) - 1) for n, low in zip(bits, lowest, strict=True)]
+    table = np.empty((entries, columns), np.result_type(*kinds))
     at = 0
-    for column, width in enumerate(widths):
+    for column, (width, low) in enumerate(zip(widths, lowest, strict=True)):
+        values = np.zeros(entries, np.int64)
         for byte in range(width):
-            table[:, column] = (table[:, column].astype(np.uint64) << np.uint64(8)) | rows[:, at + byte]
+            values = (values << 8) | rows[:, at + byte]
+        # Signed entries stand in the low bits of their bytes, as two's complement.
+        table[:, column] = ((values - low) & (-2 * low - 1)) + low if low else values
         at += width
     return Palette(table, bits, mapping)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scichunk.core.arrays import ArraySource
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.selection import Axis, Positions, Span
+from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.boxes import ImageHeader
 
 __all__ = ["ChannelArray", "find_channels"]
@@ -36,17 +37,29 @@ def find_channels(image: ImageHeader, count: int) -> tuple[Channel, ...]:
         What the file says.
     count
         Components of the codestream.
+
+    Raises
+    ------
+    FormatError
+        If the palette is for components that are not there.
     """
     found = [Channel(i) for i in range(count)]
     if image.palette is not None:
-        found = [Channel(c, column if used else None) for c, used, column in image.palette.mapping if c < count]
-    colours = {n: a - 1 for n, kind, a in image.channels if kind == 0 and 0 < a <= len(found)}
-    if sorted(colours.values()) == sorted(colours) and max(colours, default=0) < len(found):
-        ordered = list(found)
-        for channel, position in colours.items():
-            ordered[position] = found[channel]
-        found = ordered
-    return tuple(found)
+        absent = sorted({c for c, _, _ in image.palette.mapping if c >= count})
+        if absent:
+            msg = f"a palette (cmap) for components {absent} of {count}, counted from 0"
+            raise FormatError(msg)
+        found = [Channel(c, column if used else None) for c, used, column in image.palette.mapping]
+    # Each colour changes places with what is where it belongs, in the order of the definitions: what is no colour ends up
+    # where OpenJPEG has it (opj_jp2_apply_cdef).
+    order, places = list(range(len(found))), list(range(len(found)))
+    for number, kind, association in image.channels:
+        if kind == 0 and number < len(found) and 0 < association <= len(found):
+            here, there = places[number], association - 1
+            other = order[there]
+            order[here], order[there] = other, number
+            places[other], places[number] = here, there
+    return tuple(found[i] for i in order)
 
 
 class ChannelArray:
