@@ -108,6 +108,21 @@ def test_lerc(tmp_path, compress, layout):
         check(path)
 
 
+@pytest.mark.parametrize("compress", ["LERC", "LERC_DEFLATE", "LERC_ZSTD"])
+@pytest.mark.parametrize("layout", layouts(), ids=["tiles", "rows", "strips"])
+@pytest.mark.parametrize("endianness", ["LITTLE", "BIG"])
+def test_lerc_with_alpha(tmp_path, compress, layout, endianness):
+    """An alpha of 0 and 255 is stored as the mask of the blob, one of other values as a sample."""
+    alphas = {"holes": [0, 255], "opaque": [255], "empty": [0], "smooth": range(256)}
+    for bands, alpha, kind in itertools.product((2, 4), ("YES", "PREMULTIPLIED", "NO"), alphas):
+        data = pixels("uint8", bands, 75, 83)
+        data[-1] = np.random.default_rng(1).choice(list(alphas[kind]), data.shape[1:])
+        path = tmp_path / f"{bands}-{alpha}-{kind}.tif"
+        options = {"interleave": "pixel", "photometric": "RGB" if bands == 4 else "MINISBLACK"}
+        write(path, data, compress=compress, ALPHA=alpha, ENDIANNESS=endianness, **options, **layout)
+        check(path)
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint32", "float32", "float64"])
 def test_lerc_in_big_endian_files(tmp_path, dtype):
     path = tmp_path / "a.tif"

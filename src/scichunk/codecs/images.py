@@ -80,7 +80,7 @@ class ImageCodec:
         import imagecodecs
 
         if self.codec == "lerc":
-            return _decode_lerc(data, shape)
+            return _decode_lerc(data, shape, **self.arguments)
         if self.codec == "jpeg":
             image: Array = imagecodecs.jpeg8_decode(data, **self.arguments)
         else:
@@ -89,10 +89,11 @@ class ImageCodec:
         return image
 
 
-def _decode_lerc(data: memoryview, shape: tuple[int, int, int]) -> Array:
+def _decode_lerc(data: memoryview, shape: tuple[int, int, int], *, alpha: bool = False) -> Array:
     """Decode a LERC blob of (rows, columns, samples); invalid pixels are NaN in floats and 0 in integers, as GDAL gives them.
 
-    A blob holds samples as depth (last axis) or, where their masks differ, as bands (first axis).
+    A blob holds samples as depth (last axis) or, where their masks differ, as bands (first axis). Where the last sample is an
+    ``alpha`` of nothing but 0 and 255, libtiff stores it as the mask, which the blob lacks if all of it is 255.
     """
     import imagecodecs
 
@@ -102,6 +103,11 @@ def _decode_lerc(data: memoryview, shape: tuple[int, int, int]) -> Array:
         valid = _samples_last(np.asarray(masks, bool), shape)
         if not valid.all():
             image[np.broadcast_to(~valid, image.shape)] = np.nan if image.dtype.kind == "f" else 0
+    if alpha and image.shape == (*shape[:2], shape[2] - 1):
+        opaque = np.full((*shape[:2], 1), 255, image.dtype)
+        if masks is not None:
+            opaque[~valid[..., :1]] = 0
+        image = np.concatenate([image, opaque], axis=2)
     return image
 
 

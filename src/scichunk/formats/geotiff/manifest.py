@@ -190,6 +190,8 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
         if d.order == ">" and dtype.itemsize > 1:  # libtiff swaps the bytes of what it decodes, and of what it encodes
             msg = "LERC in a big-endian file"
             raise UnsupportedFeature(msg)
+        extra = d.get_array(338)  # ExtraSamples: 2 is alpha that is not multiplied into the colours
+        arguments = {"alpha": bool(samples > 1 and dtype == np.uint8 and extra.size and extra[-1] == 2)}
     return ImageCodec(codec, dtype, image.tile, outer, arguments)
 
 
