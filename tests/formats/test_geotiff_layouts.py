@@ -10,6 +10,7 @@ import rasterio
 import xarray as xr
 
 import scichunk
+from scichunk.errors import FormatError
 
 RNG = np.random.default_rng(8)
 IMAGE = RNG.integers(0, 40, (3, 87, 35), dtype="u1")
@@ -192,3 +193,23 @@ def test_absent_tiles_have_the_value_that_is_masked(tmp_path, text, form, bits):
     np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), want)
     decoded = xr.open_dataset(path, engine="geotiff").band_data.values
     np.testing.assert_array_equal(np.isnan(decoded), masked)
+
+
+@pytest.mark.parametrize("sampling", ["444", "422", "420", "440", "411"])
+def test_jpeg_that_is_said_to_be_rgb(tmp_path, sampling):
+    """Subsampled components are no red, green and blue, as which they would come out; others are taken as they are, by libtiff too."""
+    y, x = np.mgrid[:48, :64]
+    image = np.stack([y * 5, x * 4, (x + y) * 2], -1).astype("u1")
+    data = imagecodecs.jpeg8_encode(image, level=90, colorspace="RGB", outcolorspace="YCBCR", subsampling=sampling)
+    bits = (3, 3, struct.pack("<3H", 8, 8, 8))
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff([data], {256: 64, 257: 48, 258: bits, 259: 7, 262: 2, 277: 3, 278: 48}))
+    array = scichunk.from_geotiff(path)
+    if sampling == "444":
+        with rasterio.open(path) as ds:
+            np.testing.assert_allclose(array.compute().astype(int), ds.read(), atol=1)
+        return
+    with rasterio.open(path) as ds, pytest.raises(rasterio.errors.RasterioIOError):
+        ds.read()
+    with pytest.raises(FormatError, match="sampled differently"):
+        array.compute()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scichunk.codecs.image_heads import ImageSize, check_size, read_size
+from scichunk.codecs.image_heads import ImageSize, check_sampling, check_size, read_size
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.options import set as set_options
 
@@ -60,6 +60,17 @@ def test_whatever_stands_there(codec, data, start):
     }
     size = read_size(codec, (begins[codec] if start else b"") + data)
     assert size is None or isinstance(size, ImageSize)
+
+
+@given(st.binary(max_size=20), st.integers(0, 4), st.integers(0, 17))
+def test_frames_that_end_early(tail, count, cut):
+    """What components say of their sampling is compared as far as it is there."""
+    head = (b"\xff\xd8\xff\xc0\0\x11\x08\0\x08\0\x08" + bytes([count]) + b"\1\x22\0" * count)[: 21 - cut]
+    check_sampling(head)
+    try:
+        check_sampling(head + tail)
+    except FormatError as error:
+        assert "sampled differently" in error.message
 
 
 def test_what_is_refused():

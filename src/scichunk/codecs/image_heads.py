@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded
 
-__all__ = ["ImageSize", "check_size", "read_size"]
+__all__ = ["ImageSize", "check_sampling", "check_size", "read_size"]
 
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame header (ITU-T T.81, table B.1)."""
@@ -83,7 +83,28 @@ def check_size(codec: str, data: bytes | memoryview, columns: int, pixel_bytes: 
         raise LimitExceeded(msg)
 
 
+def check_sampling(data: bytes | memoryview) -> None:
+    """Look whether all components of a JPEG are as fine, as red, green and blue are.
+
+    Raises
+    ------
+    FormatError
+        If not: then they are luminance and chrominance, whatever the file around them says. libtiff refuses such data, too.
+    """
+    at = _find_frame(data)
+    factors = bytes(data[at + 11 : at + 10 + 3 * data[at + 9] : 3]) if at is not None else b""
+    if len(set(factors)) > 1:
+        shown = ", ".join(f"{f >> 4} x {f & 15}" for f in factors)
+        msg = f"JPEG data of components that are sampled differently ({shown}) are said to be red, green and blue"
+        raise FormatError(msg)
+
+
 def _read_jpeg_size(data: bytes | memoryview) -> ImageSize | None:
+    at = _find_frame(data)
+    return None if at is None else ImageSize(*struct.unpack_from(">HHB", data, at + 5))
+
+
+def _find_frame(data: bytes | memoryview) -> int | None:
     """Find the frame header (ITU-T T.81, section B.2.2)."""
     at = 2
     while at + 10 <= len(data) and data[at] == 0xFF:
@@ -92,8 +113,7 @@ def _read_jpeg_size(data: bytes | memoryview) -> ImageSize | None:
             at += 1
             continue
         if marker in _FRAMES:
-            rows, columns, samples = struct.unpack_from(">HHB", data, at + 5)
-            return ImageSize(rows, columns, samples)
+            return at
         at += 2 + max(2, struct.unpack_from(">H", data, at + 2)[0])
     return None
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs.bytes import check_block, decompress_at_most
-from scichunk.codecs.image_heads import check_size
+from scichunk.codecs.image_heads import check_sampling, check_size
 from scichunk.codecs.interleaved import place_bands
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError, ScichunkError
@@ -61,6 +61,8 @@ class ImageCodec:
         if self.outer:
             data = decompress_at_most(self.outer, data, 2 * height * width * pixel_bytes + _LERC_SLACK_BYTES)
         check_size(self.codec, data, width, pixel_bytes)
+        if self.arguments.get("colorspace") == "RGB":
+            check_sampling(data)
         try:
             image = self._decode_image(data, (height, width, shape[0]))
         except (ScichunkError, MemoryError):
