@@ -439,6 +439,29 @@ def test_info(capsys):
     assert "FormatError" in capsys.readouterr().err
 
 
+def test_names_of_files_are_fit_to_be_shown(tmp_path):
+    """No order for the terminal comes out of a file."""
+    path = tmp_path / "a\n.tif"
+    write = {"driver": "GTiff", "count": 1, "height": 4, "width": 4, "dtype": "uint8"}
+    with rasterio.open(path, "w", crs='LOCAL_CS["site \x1b[2J\x07 é"]', **write) as ds:
+        ds.write(np.ones((1, 4, 4), "u1"))
+    found = scichunk.info(path)
+    assert "\x1b" in found.arrays[0].notes["crs"]
+    lines = str(found).split("\n")
+    assert all(line.isprintable() for line in lines)
+    assert "crs: site ?[2J? é" in str(found)
+    assert lines[0].endswith("a?.tif")
+
+
+def test_the_command_is_the_package():
+    command = [sys.executable, "-m", "scichunk", "info", str(DATA / "scene_deflate.tif"), "--json"]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=120)
+    assert json.loads(done.stdout)["format"] == "geotiff"
+    failed = subprocess.run([*command[:4], str(DATA / "README.md")], capture_output=True, check=False, timeout=120)
+    assert failed.returncode == 1
+    assert b"FormatError" in failed.stderr
+
+
 def test_guessing_where_there_is_an_engine_rasterio(tmp_path):
     (tmp_path / "other-1.dist-info").mkdir()
     (tmp_path / "other-1.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1\n")

@@ -25,7 +25,7 @@ FLOORS = (
     ("formats",),
     ("adapters", "cluster"),
     ("training",),
-    ("grain", "keras", "tensorflow", "torch"),
+    ("__main__", "grain", "keras", "tensorflow", "torch"),
     ("testing",),
 )
 """Rooms from the ground up. A room imports itself and what lies below, and nothing of the rooms beside it."""

@@ -40,7 +40,8 @@ class FileInfo:
                     lines += [f"{'':<16} {key}:", *(f"{'':<18} {name}: {text}" for name, text in value.items())]
                 else:
                     lines.append(f"{'':<16} {key}: {value}")
-        return "\n".join(lines)
+        # Names and texts of files may hold what a terminal takes for orders.
+        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 
     def __repr__(self) -> str:
         return str(self)

@@ -187,7 +187,7 @@ def box_names(structure: JPEG2000Structure) -> list[str]:
     """Names of all boxes and where they begin, for people: ``jp2h(ihdr, colr) at 32``."""
 
     def name(box: Box) -> str:
-        text = "".join(c if c.isprintable() else "?" for c in box.kind.decode("latin-1").strip())
+        text = box.kind.decode("latin-1").strip()
         if _read_uuid(structure, box) == GEOJP2:
             text += " GeoJP2"
         inner = ", ".join(name(b) for b in box.children)
