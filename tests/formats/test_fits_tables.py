@@ -308,6 +308,25 @@ def test_descriptors_beyond_the_heap(pair):
     assert ours.read_rows(Rows(2, 3)).to_pydict() == {"c1": [[0, 0]]}
 
 
+def test_arrays_of_one_partition_are_limited_together():
+    """Each group of rows is within the limit; all of them are not."""
+    pairs = np.tile(np.array([[200, 0]], ">i4"), (600_000, 1))
+    data = table(["1PB"], columns(pairs), len(pairs), bytes(200))
+    with (
+        scichunk.options.set(max_chunk_bytes=1 << 26),
+        pytest.raises(errors.LimitExceeded, match=r"max_chunk_bytes.*HDU 1"),
+    ):
+        scichunk.read_fits_table(data, blocksize=None).compute()
+
+
+@pytest.mark.parametrize("counts", [[], [0], [8, 16], [1, 0, 0, 9, 8, 7], [0, 3, 0], [5] * 40])
+def test_arrays_of_bits(counts):
+    pairs, heap, cells = variable("X", counts, RNG)
+    ours = source(table(["1PX"], columns(pairs) if counts else b"", len(counts), heap, width=8))
+    found = ours.read_rows(Rows(0, len(counts))).column(0).to_pylist()
+    assert found == [np.unpackbits(c)[:n].astype(bool).tolist() for c, n in zip(cells, counts, strict=True)]
+
+
 def test_arrays_that_share_their_bytes_are_no_bomb():
     pairs = np.tile(np.array([[100_000, 0]], ">i4"), (50_000, 1))
     ours = source(table(["1PB"], columns(pairs), 50_000, bytes(100_000)))

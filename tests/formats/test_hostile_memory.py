@@ -11,6 +11,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
+from tests.fits_tables import columns, table
 from tests.formats.test_hostile_sizes import PLAIN, tiff
 from tests.votable_docs import doc
 
@@ -163,6 +164,26 @@ def test_lists_of_plio_that_say_they_are_longer_than_they_are(words):
     data = of_one_tile("PLIO_1", struct.pack(f">{len(words)}h", *words))
     with pytest.raises(FormatError, match="PLIO data of"):
         scichunk.from_fits(data, reader="reference").compute()
+
+
+def bits(count, rows):
+    """A table of 100 kB, the arrays of which are the same ``count`` bits."""
+    pairs = np.tile(np.array([[count, 0]], ">i4"), (rows, 1))
+    return table(["1PX"], columns(pairs), rows, bytes(100_000))
+
+
+def test_bits_that_share_their_bytes_are_counted_as_they_are_in_memory():
+    """Each bit is a byte there; packed they are within the limit."""
+    before = f"scichunk.read_fits_table({bits(8, 2)!r}).compute(); scichunk.options.set(max_chunk_bytes=1 << 26)"
+    read = f"scichunk.read_fits_table({bits(800_000, 500)!r}).compute()"
+    code = MEMORY.format(before=before, read=read, error="LimitExceeded", most=128, match="max_chunk_bytes")
+    assert outcomes(code) == ["True True"]
+
+
+def test_bits_are_unpacked_without_indexes_of_each():
+    read = f"print(scichunk.read_fits_table({bits(799_999, 80)!r}).compute().shape, peak() - before < 320)"
+    before = f"scichunk.read_fits_table({bits(7, 2)!r}).compute()"
+    assert outcomes(MEMORY.format(before=before, read=read, error="FormatError", most=0, match="")) == ["(80, 1) True"]
 
 
 # ---------------------------------------------------------------- VOTable: the header through astropy

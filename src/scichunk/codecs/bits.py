@@ -1,4 +1,4 @@
-"""Blocks of pixels of one bit: masks, and black-and-white images."""
+"""Bits, eight a byte: blocks of pixels (masks, and black-and-white images), and arrays of any lengths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,35 @@ from scichunk.codecs.bytes import check_block, decompress
 from scichunk.core.manifest import EncodedChunk
 from scichunk.errors import FormatError
 
-__all__ = ["BitCodec"]
+__all__ = ["BitCodec", "unpack_arrays"]
+
+
+def unpack_arrays(data: npt.NDArray[np.uint8], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Unpack arrays of bits that lie one behind the other, each of which begins with a byte of its own.
+
+    Parameters
+    ----------
+    data
+        Their bytes, and no others.
+    counts
+        Bits of each array.
+
+    Returns
+    -------
+    numpy.ndarray
+        The bits without what fills up last bytes. At most three bytes for each bit are held on the way.
+    """
+    bits = np.unpackbits(data).view(np.bool_)
+    ragged = counts % 8 != 0
+    if not ragged.any():
+        return bits
+    ends = np.cumsum(-(-counts // 8) * 8)[ragged]
+    # Indexes of 64 bits for each bit would be eight times of what is asked for: the borders of what is kept are added up instead.
+    kept = np.zeros(bits.size + 1, np.int8)
+    kept[0] = 1
+    kept[ends - -counts[ragged] % 8] -= 1
+    kept[ends] += 1
+    return bits[np.cumsum(kept, dtype=np.int8, out=kept)[:-1].view(np.bool_)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.codecs import ways
 from scichunk.errors import FormatError, LimitExceeded
-from scichunk.formats.fits.table.columns import Rows2D
+from scichunk.formats.fits.table.columns import Rows2D, element_type
 from scichunk.formats.fits.table.layout import SIZES, TableField, TableLayout
 from scichunk.sources import ByteSource
 
@@ -21,6 +21,7 @@ __all__ = [
     "GROUP_BYTES",
     "Block",
     "HeapCells",
+    "decoded_bytes",
     "nbytes_of",
     "plain_blocks",
     "read_descriptors",
@@ -28,7 +29,6 @@ __all__ = [
     "rows_in_group",
     "stored_descriptors",
     "to_native",
-    "unpack_bits",
 ]
 
 Bytes = npt.NDArray[np.uint8]
@@ -177,6 +177,12 @@ def nbytes_of(field: TableField, counts: Ints) -> Ints:
     return found
 
 
+def decoded_bytes(field: TableField, counts: Ints) -> int:
+    """Bytes of arrays of variable length in memory, where bits take a byte each, and scaled integers a double."""
+    size = 1 if field.code == "A" else element_type(field).itemsize
+    return int(counts.sum(dtype=np.float64)) * size  # no int64, which counts of hostile descriptors could overflow
+
+
 def read_heap(
     source: ByteSource, fields: Sequence[TableField], found: dict[int, tuple[Ints, Ints]]
 ) -> dict[int, HeapCells]:
@@ -195,7 +201,7 @@ def read_heap(
         If there are more bytes than ``options.max_chunk_bytes``: descriptors may share their bytes.
     """
     lengths = {f.number: nbytes_of(f, found[f.number][0]) for f in fields}
-    total = sum(int(n.sum()) for n in lengths.values())
+    total = int(sum(n.sum(dtype=np.float64) for n in lengths.values()))  # hostile lengths may overflow int64
     limit = options.get().max_chunk_bytes
     if total > limit:
         rows = len(next(iter(lengths.values())))
@@ -248,12 +254,3 @@ def to_native(field: TableField, cells: HeapCells) -> Bytes:
         msg = f"arrays of column {field.name!r} lie outside the heap"
         raise FormatError(msg)
     return out
-
-
-def unpack_bits(cells: HeapCells, data: Bytes) -> npt.NDArray[Any]:
-    """Bits of arrays of form X, whose last bytes may be filled up."""
-    padded = -(-cells.counts // 8) * 8
-    found = np.unpackbits(data).view(bool)
-    position = np.arange(found.size) - np.repeat(np.cumsum(padded) - padded, padded)
-    kept: npt.NDArray[Any] = found[position < np.repeat(cells.counts, padded)]
-    return kept

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs import ways
+from scichunk.codecs.bits import unpack_arrays
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.formats.fits.table.columns import (
@@ -21,7 +22,7 @@ from scichunk.formats.fits.table.columns import (
     values_of,
 )
 from scichunk.formats.fits.table.layout import TEXT, TableField
-from scichunk.formats.fits.table.rows import Block, HeapCells, to_native, unpack_bits
+from scichunk.formats.fits.table.rows import Block, HeapCells, to_native
 from scichunk.formats.fits.table.text import parse_texts
 from scichunk.tables.arrow import allocate_array, from_numpy, make_lists, make_strings, nest_cells, offsets_of, to_numpy
 
@@ -185,7 +186,7 @@ class _Lists:
             self.texts.append(_heap_texts(self.field, cells))
             return
         data = to_native(self.field, cells)
-        self.values.append(unpack_bits(cells, data) if self.field.code == "X" else values_of(self.field, data))
+        self.values.append(unpack_arrays(data, cells.counts) if self.field.code == "X" else values_of(self.field, data))
 
     def finish(self) -> Any:
         import pyarrow as pa

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.codecs import ways
 from scichunk.core.cache import cached_bytes, key_of, tiles
+from scichunk.core.limits import check_decoded
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.image.nodes import card_attributes
@@ -21,7 +22,7 @@ from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table.columns import column_of, header_attrs
 from scichunk.formats.fits.table.keywords import is_column_keyword
 from scichunk.formats.fits.table.layout import TableField, read_layout
-from scichunk.formats.fits.table.rows import Block, plain_blocks, rows_in_group
+from scichunk.formats.fits.table.rows import Block, decoded_bytes, plain_blocks, rows_in_group
 from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
@@ -190,7 +191,10 @@ class FITSTable:
         distinct = list({f.number: f for f in fields}.values())
         with located(url=self.source.url, part=f"HDU {self.hdu.index}"):
             ways.announce("fits table", sum(f.width for f in distinct) * (stop - start))
+            size = 0
             for block in self._iterate_blocks(source or self.source, distinct, start, stop):
+                size += sum(decoded_bytes(f, block.heaps[f.number].counts) for f in distinct if f.number in block.heaps)
+                check_decoded(f"arrays of variable length in rows {start} to {stop}", size)
                 for sink in sinks:
                     sink.put(block, block.start - start)
             return [sink.finish() for sink in sinks]

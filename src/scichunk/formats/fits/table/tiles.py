@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.codecs.tiled_tables import decode_column, gunzip_exactly
-from scichunk.errors import LimitExceeded, located
-from scichunk.formats.fits.table.layout import SIZES, TableField, TableLayout
-from scichunk.formats.fits.table.rows import Block, HeapCells, nbytes_of, read_descriptors, read_heap
+from scichunk.core.limits import check_decoded
+from scichunk.errors import FormatError, LimitExceeded, located
+from scichunk.formats.fits.table.layout import TableField, TableLayout
+from scichunk.formats.fits.table.rows import Block, HeapCells, decoded_bytes, nbytes_of, read_descriptors, read_heap
 from scichunk.sources import ByteSource
 
 __all__ = ["tiled_blocks"]
@@ -113,11 +114,10 @@ def _decode_arrays(
     cells = read_heap(source, [packed], {field.number: read_descriptors(packed, (where, 0), rows[0], layout)})[
         field.number
     ]
-    limit = options.get().max_chunk_bytes
-    total = sum(max(0, n) for n in counts.tolist()) * SIZES[field.code]
-    if counts.min(initial=0) < 0 or total > limit * (8 if field.code == "X" else 1):
-        msg = f"arrays of {total} bytes in a tile, more than {limit} (options.max_chunk_bytes)"
-        raise LimitExceeded(msg)
+    if counts.min(initial=0) < 0:
+        msg = f"an array of {counts.min()} elements"
+        raise FormatError(msg)
+    check_decoded("arrays of variable length of a tile", decoded_bytes(field, counts))
     sizes = nbytes_of(field, counts)
     starts = np.cumsum(sizes) - sizes
     out = np.empty(int(sizes.sum()), np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs.bits import unpack_arrays
 from scichunk.errors import LimitExceeded
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.values.column_part import ColumnPart, Mask, declared_null
@@ -133,16 +134,7 @@ def _convert_bits(field: Field, raw: Bytes, counts: Ints | None) -> npt.NDArray[
         flat = np.ascontiguousarray(raw).reshape(-1, -(-shape.size // 8))
         whole: npt.NDArray[np.bool_] = np.unpackbits(flat, axis=1, count=shape.size).reshape(-1).view(np.bool_)
         return whole
-    return _unpack_rows(raw, counts)
-
-
-def _unpack_rows(raw: Bytes, counts: Ints) -> npt.NDArray[np.bool_]:
-    """Bits of rows one behind the other, each row of which begins with a byte of its own."""
-    bits = np.unpackbits(raw)
-    sizes = -(-counts // 8) * 8
-    skipped = np.cumsum(sizes - counts) - (sizes - counts)
-    found: npt.NDArray[np.bool_] = bits[np.arange(int(counts.sum())) + np.repeat(skipped, counts)].view(np.bool_)
-    return found
+    return unpack_arrays(raw, counts)
 
 
 def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
@@ -150,7 +142,7 @@ def pad_items(raw: Bytes, items: Ints, size: int) -> Bytes:
 
     Where lengths count elements, all bits of a cell lie without gaps; where they count items, each item is padded.
     """
-    return np.packbits(_unpack_rows(raw, items * size).reshape(-1, size), axis=1).reshape(-1)
+    return np.packbits(unpack_arrays(raw, items * size).reshape(-1, size), axis=1).reshape(-1)
 
 
 def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report) -> ColumnPart:
