@@ -76,3 +76,11 @@ def test_chunks_of_very_large_arrays_are_not_too_many_for_dask(edges):
         count = math.prod(-(-n // size) for n, size in zip(grid.shape, sizes, strict=True))
         assert count <= 1 << 28 if sizes is auto else count <= 1 << 23
         assert all(size % edge == 0 or edge % size == 0 for size, edge in zip(sizes, edges, strict=True))
+
+
+@pytest.mark.parametrize("shape", [(1 << 47, 0), (0, 1 << 47), (3, 0, 1 << 47), (0, 0)])
+def test_an_array_of_no_values_is_one_chunk(shape):
+    """Beside an axis of 0 a header can name any number."""
+    grid = ChunkGrid(shape, tuple(1 << 20 for _ in shape))
+    assert resolve_chunks("auto", grid, 2, 128 * MB) == tuple((n,) for n in shape)
+    assert preferred_chunks(grid, 2) == tuple(n or 1 for n in shape)
