@@ -12,7 +12,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
-from tests.fits_tables import table
+from tests.fits_tables import PRIMARY, header, padded, table
 
 PIXELS = np.arange(4096, dtype=np.int32).reshape(64, 64)
 
@@ -186,3 +186,40 @@ def test_an_image_of_the_sky_with_more_rows_than_memory_has_room_for():
     assert ds.sizes["y"] == 1 << 40
     assert ds.y[-1] == (1 << 40) - 1
     np.testing.assert_array_equal(ds.data[:4], np.ones((4, 14)))
+
+
+def spectrum(pixels, channels, data=b""):
+    """An image extension of channels; without pixels beside an axis of 0."""
+    cards = [("XTENSION", "IMAGE"), ("BITPIX", 8), ("NAXIS", 2), ("NAXIS1", channels), ("NAXIS2", pixels), ("PCOUNT", 0), ("GCOUNT", 1)]  # fmt: skip
+    return header(*cards, ("CTYPE1", "FREQ"), ("CRVAL1", 1.0), ("CDELT1", 1.0), ("CTYPE2", "LINEAR")) + padded(data)
+
+
+def test_images_without_pixels_have_no_coordinates():
+    """A header alone would make them of any length: 128 MiB each."""
+    data = PRIMARY + spectrum(0, 1 << 24) * 2
+    tree = scichunk.open(data)
+    assert [[*node.coords] for node in tree.children.values()] == [[], []]
+    assert tree["HDU_1"].sizes["frequency"] == 1 << 24
+
+
+def test_coordinates_of_an_image_and_of_a_tree_are_limited():
+    channels = 1 << 17  # 1 MiB of coordinates
+    data = PRIMARY + spectrum(1, channels, bytes(channels)) * 3
+    with scichunk.options.set(max_chunk_bytes=5 << 19):
+        with pytest.raises(LimitExceeded, match=r"coordinates up to group '/HDU_3'.*max_chunk_bytes.* bytes>"):
+            scichunk.open(data)
+        one = scichunk.open(data, group="HDU_3")
+        assert one.sizes["frequency"] == one["frequency"].size == channels
+    with scichunk.options.set(max_chunk_bytes=1 << 20):  # the axis of one pixel is one too many
+        assert [*scichunk.open(data, group="HDU_3").coords] == ["frequency"]
+    assert [*scichunk.open(data)["HDU_3"].coords] == ["frequency", "y"]
+
+
+@pytest.mark.parametrize("axes", [(0, 1 << 47), (1 << 47, 0)])
+def test_an_image_without_pixels_is_one_chunk(axes):
+    data = header(("SIMPLE", True), ("BITPIX", 16), ("NAXIS", 2), ("NAXIS1", axes[0]), ("NAXIS2", axes[1]))
+    array = scichunk.from_fits(data)
+    assert array.npartitions == 1
+    assert array.compute().shape == axes[::-1]
+    with xr.open_dataset(io.BytesIO(data), engine="fits", chunks={}) as ds:
+        assert ds["data"].data.npartitions == 1

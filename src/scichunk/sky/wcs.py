@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk import options
 from scichunk.core.files import Coordinate
 from scichunk.core.selection import parse_key
 from scichunk.errors import FormatError, MetadataWarning, ScichunkError
@@ -23,6 +24,7 @@ from scichunk.warned import warn_caller
 __all__ = [
     "Axes",
     "SkyCoordinate",
+    "axes_in_memory",
     "axes_of",
     "coordinates",
     "find_wcs",
@@ -37,6 +39,22 @@ _AT_ONCE_PIXELS: Final = 1 << 16
 _MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
 
 
+def axes_in_memory(shape: tuple[int, ...], axes: Axes) -> list[int]:
+    """Axes beside those of the sky that get coordinates in memory: those of one image are within ``options.max_chunk_bytes`` together.
+
+    Images without pixels have none: a header alone may name axes of any length then.
+    """
+    if 0 in shape:
+        return []
+    found, room = [], min(_MOST_PIXELS, options.get().max_chunk_bytes // np.dtype(np.float64).itemsize)
+    for number in axes.others:
+        size = shape[len(shape) - number]
+        if size <= room:
+            room -= size
+            found.append(number)
+    return found
+
+
 def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "") -> dict[str, Coordinate]:
     """Coordinates of the pixel axes that are tied to exactly one world axis, which is tied to them alone.
 
@@ -46,7 +64,7 @@ def coordinates(header: str, shape: tuple[int, ...], axes: Axes, tables: str = "
         By dimension; values in the unit of the attribute ``units`` (SI, as astropy gives them), or ``datetime64`` for times whose
         reference is known. Axes of the sky have none: see :class:`SkyCoordinate`.
     """
-    if not axes.others:
+    if not axes_in_memory(shape, axes):
         return {}
     try:
         with library_lock():
@@ -61,9 +79,9 @@ def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes)
     """Compute the coordinates of those pixel axes that are tied to one world axis each."""
     found: dict[str, Coordinate] = {}
     tied = np.asarray(wcs.axis_correlation_matrix)
-    for number in axes.others:
+    for number in axes_in_memory(shape, axes):
         pixel, size = number - 1, shape[len(shape) - number]
-        if pixel >= tied.shape[1] or size > _MOST_PIXELS:
+        if pixel >= tied.shape[1]:
             continue
         worlds = np.flatnonzero(tied[:, pixel])
         if len(worlds) != 1 or tied[worlds[0]].sum() != 1:

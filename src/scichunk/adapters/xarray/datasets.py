@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import xarray as xr
+from xarray.indexes import PandasIndex
 
 from scichunk.adapters.opening import Opened, open_any
 from scichunk.adapters.xarray.attributes import make_storable
@@ -21,6 +22,7 @@ from scichunk.adapters.xarray.variables import (
 )
 from scichunk.core.files import Coordinate
 from scichunk.core.handles import Handle, Share
+from scichunk.core.limits import check_decoded
 from scichunk.core.selectors import names_in, text
 from scichunk.raster.affine import LinearAxis
 
@@ -90,9 +92,18 @@ def open_groups(which: Which, drop: str | Iterable[str] | None, flags: Decoders)
     if group is not None and group.strip("/"):
         return {"/": _finish_dataset(build_dataset(opened, group, drop, flags, which.coords), which, opened)}
     found = {} if file.groups() == ["/"] else {"/": _note_source(xr.Dataset(attrs=make_storable(file.root())), opened)}
+    size = 0
     for path in file.groups():
-        found[path] = _finish_dataset(build_dataset(opened, path, drop, flags, which.coords), which, opened)
+        ds = build_dataset(opened, path, drop, flags, which.coords)
+        size += _index_bytes(ds)
+        check_decoded(f"coordinates up to group {path!r} (open it alone: group=)", size, url=opened.location.url)
+        found[path] = _finish_dataset(ds, which, opened)
     return found
+
+
+def _index_bytes(ds: xr.Dataset) -> int:
+    """Memory of the coordinates that are no ranges: of a tree all are held at once, and headers of some kilobytes may ask for gigabytes."""
+    return sum(index.index.memory_usage() for index in ds.xindexes.values() if isinstance(index, PandasIndex))
 
 
 def _finish_dataset(ds: xr.Dataset, which: Which, opened: Opened) -> xr.Dataset:

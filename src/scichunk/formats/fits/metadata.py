@@ -17,7 +17,7 @@ from scichunk.formats.fits.cards import CARD_BYTES, Cards, decode_text
 from scichunk.formats.fits.structure import BLOCK_BYTES, HDU, FITSStructure
 from scichunk.quiet import library_lock, quiet
 from scichunk.sky.tables import MOST_BYTES, pack_tables, table_names
-from scichunk.sky.wcs import Axes, axes_of, coordinates, sky_values
+from scichunk.sky.wcs import Axes, axes_in_memory, axes_of, coordinates, sky_values
 from scichunk.warned import warn_caller
 
 __all__ = [
@@ -36,7 +36,6 @@ _PLACING: Final = re.compile(
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|SPECSYS|RESTFRQ|RESTFREQ|RESTWAV|VELREF|WCSAXES|MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|BUNIT"
 )
 """Keywords of the primary description of world coordinates (FITS 4.0, sections 8 and 9), and the unit."""
-_MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
 _SIZES: Final = re.compile(r"Z?NAXIS\d*|ZIMAGE")
 
 
@@ -120,9 +119,11 @@ def world_of(hdu: HDU, structure: FITSStructure) -> World:
     tables = world_tables(structure, header)
     named = name_axes(hdu)
     found = coordinates(header, hdu.shape, named, tables)
-    for number in named.others:  # tied to several world axes: pixel numbers, by which slices are known
+    for number in axes_in_memory(
+        hdu.shape, named
+    ):  # tied to several world axes: pixel numbers, by which slices are known
         dim, size = named.dims[len(hdu.shape) - number], hdu.shape[len(hdu.shape) - number]
-        if dim not in found and size <= _MOST_PIXELS:
+        if dim not in found:
             attrs = {"long_name": "pixel, counted from 0", "wcs_axis": number}
             found[dim] = Coordinate((dim,), np.arange(size, dtype=np.int64), attrs)
     return World(header, tables, found, named)
