@@ -223,3 +223,24 @@ def test_an_image_without_pixels_is_one_chunk(axes):
     assert array.compute().shape == axes[::-1]
     with xr.open_dataset(io.BytesIO(data), engine="fits", chunks={}) as ds:
         assert ds["data"].data.npartitions == 1
+
+
+def commented(cards):
+    """A primary header of so many comments."""
+    comments = "COMMENT x".ljust(80) * cards
+    head = header(("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0)).rstrip(b" ")[:-3] + comments.encode() + b"END"
+    return head.ljust(-(-len(head) // 2880) * 2880)
+
+
+def test_cards_are_limited_by_the_memory_that_they_take():
+    """Compressed as a whole they are megabytes in a kilobyte, and each is kept several times while a dataset is made."""
+    extension = commented(15_000).replace(b"SIMPLE  =                    T", b"XTENSION= 'IMAGE   '          ", 1)
+    short = PRIMARY.replace(b"SIMPLE  =                    T", b"XTENSION= 'IMAGE   '          ", 1)
+    with scichunk.options.set(max_header_bytes=1 << 24):
+        assert len(scichunk.info(gzip.compress(commented(32_000), 1)).arrays) == 0
+        with pytest.raises(LimitExceeded, match=r"512 bytes of memory a card.*max_header_bytes.*HDU 0"):
+            scichunk.info(gzip.compress(commented(33_000), 1))
+        many = gzip.compress(PRIMARY + extension * 2 + short * 300, 1)  # all of the short ones are more than the rest
+        assert len(scichunk.info(many).arrays) == 0
+        with pytest.raises(LimitExceeded, match=r"512 bytes of memory a card.*max_header_bytes.*HDU 3"):
+            scichunk.info(gzip.compress(PRIMARY + extension * 3, 1))

@@ -24,6 +24,10 @@ _AHEAD_HEADERS: Final = 48  # headers that are fetched at once where HDUs look a
 _STEP: Final = 4 * BLOCK_BYTES
 _PARSED_WEIGHT: Final = 4
 """Memory of a header for each of its bytes, with the places of its cards, measured."""
+_LONG_BYTES: Final = 1 << 16
+"""Longer headers are long: 819 cards."""
+_CARD_MEMORY: Final = 512
+"""Memory of a card of a long header while its HDU becomes a dataset: text, places, attributes, and copies of them, measured."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,7 @@ class FITSStructure:
         """Memory of headers."""
         self._ahead: dict[int, memoryview] = {}
         self._done = False
+        self._long = 0  # bytes of long headers
         self._lock = threading.RLock()
         if bytes(self._head[:6]) != b"SIMPLE":
             msg = f"not a FITS file: it begins with {bytes(self._head[:8])!r}"
@@ -195,23 +200,33 @@ class FITSStructure:
         # What follows the last HDU (section 3.5, special records) has no meaning for readers.
         if index and bytes(buffer[:8]) != b"XTENSION":
             return None
-        limit = options.get().max_header_bytes
+        room = self._header_room()
         searched = 0
         text = bytes(buffer)
         while True:
             end = _find_end(text, searched)
+            if (len(text) if end < 0 else end) > room:
+                msg = f"long headers, of {_CARD_MEMORY} bytes of memory a card, are beyond {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+                raise LimitExceeded(msg)
             if end >= 0:
+                self._long += end if end > _LONG_BYTES else 0
                 return text[:end]
             # A card that is only partly there is looked at again.
             searched = len(text) // CARD_BYTES * CARD_BYTES
             if at + len(text) >= self.size:
                 msg = "the header has no END card"
                 raise FormatError(msg)
-            if len(text) > limit:
-                msg = f"the header is longer than {limit} bytes (options.max_header_bytes)"
-                raise LimitExceeded(msg)
-            more = min(self.size, at + max(2 * len(text), _STEP))
+            more = min(self.size, at + max(min(2 * len(text), room + BLOCK_BYTES), _STEP))
             text += bytes(self.source.read_ranges([at + len(text)], [more])[0])
+
+    def _header_room(self) -> int:
+        """Bytes that one more header may have.
+
+        Long headers of a file are limited together, by the memory that they take: files that are compressed as a whole hold
+        millions of cards in a megabyte. Short ones are limited by ``options.max_pages``.
+        """
+        limit = options.get().max_header_bytes
+        return min(limit, max(_LONG_BYTES, limit // _CARD_MEMORY * CARD_BYTES - self._long))
 
     def _read_bytes(self, at: int) -> bytes | memoryview:
         """Read some bytes at a position; several headers at once where the last HDUs look alike and a request is dear."""
