@@ -11,14 +11,13 @@ from xarray.indexes import PandasIndex
 
 from scichunk.adapters.opening import Opened, open_any
 from scichunk.adapters.xarray.attributes import make_storable
+from scichunk.adapters.xarray.times import may_be_time, with_times
 from scichunk.adapters.xarray.variables import (
     Decoders,
     chosen_arrays,
     coordinate_variable,
     lazy_variable,
     linear_coordinates,
-    may_be_time,
-    with_times,
 )
 from scichunk.core.files import Coordinate
 from scichunk.core.handles import Handle, Share

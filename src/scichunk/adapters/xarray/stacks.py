@@ -15,7 +15,8 @@ from scichunk.adapters.dask.stacks import Extra, make_array, stack_to_dask
 from scichunk.adapters.headers import BAD, Errors, Found, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.xarray.datasets import Which, build_dataset
 from scichunk.adapters.xarray.sky import TABLES, with_skies
-from scichunk.adapters.xarray.variables import Decoders, chosen_arrays, form_of, with_times
+from scichunk.adapters.xarray.times import with_times
+from scichunk.adapters.xarray.variables import Decoders, chosen_arrays, form_of
 from scichunk.core.files import ArrayVar, OpenFile
 from scichunk.core.handles import open_file
 from scichunk.core.planning import preferred_chunks

@@ -1,10 +1,10 @@
-"""From arrays and coordinates of a node to variables: masking and scaling, times, computed coordinates."""
+"""From arrays and coordinates of a node to variables: masking and scaling, computed coordinates."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -17,10 +17,8 @@ from scichunk.adapters.xarray.lazy import LazyVariable
 from scichunk.core.files import STORED_DTYPE, STORED_FILL, ArrayVar, Coordinate
 from scichunk.core.handles import Handle
 from scichunk.core.planning import preferred_chunks
-from scichunk.errors import MetadataWarning
 from scichunk.raster.affine import LinearAxis
 from scichunk.raster.cf import Decoding, step_from
-from scichunk.warned import warn_caller
 
 __all__ = [
     "Decoders",
@@ -30,21 +28,9 @@ __all__ = [
     "form_of",
     "lazy_variable",
     "linear_coordinates",
-    "may_be_time",
-    "with_times",
 ]
 
 _CF = ("_FillValue", "scale_factor", "add_offset")
-_TIMES = ("since", "day", "hour", "minute", "second")
-"""One of them is in all units that xarray takes for those of a time."""
-_UNITS_OF_TIME = {
-    **dict.fromkeys(("s", "sec", "secs"), "seconds"),
-    **dict.fromkeys(("min", "mins"), "minutes"),
-    **dict.fromkeys(("h", "hr", "hrs"), "hours"),
-    "d": "days",
-    **dict.fromkeys(("ms", "msec", "msecs"), "milliseconds"),
-}
-"""Units of times that xarray decodes, and the words by which it encodes them."""
 _BY_BAND = ("nodatavals", "band_nodata", "scales", "offsets")
 
 
@@ -133,67 +119,6 @@ def _make_template(var: ArrayVar, attrs: dict[str, Any]) -> xr.Variable:
     return conventions.decode_cf_variable(
         var.name, empty, concat_characters=False, mask_and_scale=True, decode_times=False, decode_timedelta=False
     )
-
-
-def may_be_time(variable: xr.Variable) -> bool:
-    """Whether xarray's decoding of times, or of characters, can change a variable: to ask it costs 0.1 ms a group."""
-    attrs = variable.attrs
-    if "dtype" in attrs or variable.dtype.kind == "S":
-        return True
-    units = attrs.get("units", "")
-    return not isinstance(units, str) or any(word in units for word in _TIMES)
-
-
-def with_times(
-    variables: dict[str, xr.Variable], attrs: dict[str, Any], flags: Decoders, url: str
-) -> tuple[dict[str, xr.Variable], dict[str, Any]]:
-    """Decode times; those whose units only look like a time stay as they are.
-
-    Warns
-    -----
-    MetadataWarning
-        For each variable that stays as it is.
-    """
-
-    def decode(some: dict[str, xr.Variable]) -> tuple[Any, Any]:
-        decoded, more, _ = conventions.decode_cf_variables(
-            cast("Any", some),
-            cast("Any", attrs),
-            mask_and_scale=False,
-            concat_characters=bool(flags.concat_characters),
-            decode_times=flags.decode_times,
-            decode_coords=False,
-            use_cftime=flags.use_cftime,
-            decode_timedelta=flags.decode_timedelta,
-        )
-        for variable in decoded.values():
-            _spell_out_units(variable.encoding)
-        return decoded, more
-
-    try:
-        return decode(variables)
-    except (ValueError, OverflowError):  # xarray gives up with the first of them, so each is asked by itself
-        odd = {n: v for n, v in variables.items() if not _can_decode(n, v, decode, url)}
-    decoded, attrs = decode({n: v for n, v in variables.items() if n not in odd})
-    return {n: odd[n] if n in odd else decoded[n] for n in variables}, attrs
-
-
-def _spell_out_units(encoding: dict[str, Any]) -> None:
-    """Put units of decoded times in the words that xarray writes: of ``s since ...`` it reads the values and fails to write them."""
-    units, since, rest = str(encoding.get("units", "")).partition(" since ")
-    if since:
-        encoding["units"] = _UNITS_OF_TIME.get(units.strip().lower(), units) + since + rest
-
-
-def _can_decode(name: str, variable: xr.Variable, decode: Callable[..., Any], url: str) -> bool:
-    try:
-        decode({name: variable})
-    except (ValueError, OverflowError) as error:
-        why = str(error.__cause__ or error).partition(". ")[0]
-        msg = f"times of {name!r} are left as numbers (units {variable.attrs.get('units')!r}): {why} [{url}]"
-        warn_caller(msg, MetadataWarning)
-        return False
-    return True
 
 
 def linear_coordinates(name: str, axis: LinearAxis) -> xr.Coordinates:

@@ -206,7 +206,8 @@ class FITSStructure:
         while True:
             end = _find_end(text, searched)
             if (len(text) if end < 0 else end) > room:
-                msg = f"long headers, of {_CARD_MEMORY} bytes of memory a card, are beyond {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+                limit = options.get().max_header_bytes
+                msg = f"long headers, of {_CARD_MEMORY} bytes of memory a card, are beyond {limit} bytes (options.max_header_bytes)"
                 raise LimitExceeded(msg)
             if end >= 0:
                 self._long += end if end > _LONG_BYTES else 0
