@@ -920,3 +920,20 @@ def test_a_format_of_another_package(tmp_path, envi):
 def test_formats_do_not_mix(tmp_path):
     with pytest.raises(FormatError, match=r"cube\.fits"):
         scichunk.open_stack([tif(tmp_path / "a.tif"), DATA / "cube.fits"])
+
+
+def test_tables_with_a_column_named_as_the_dimension_of_rows(tmp_path):
+    """In one file it labels the rows; in a stack each file has its own."""
+    for n in range(2):
+        Table({"row": [n, n + 1], "a": [1.0, 2.0]}).write(tmp_path / f"{n}.fits")
+    ds = scichunk.open_stack(str(tmp_path / "*.fits"))
+    assert ds["row"].dims == ds["a"].dims == ("file", "row")
+    assert ds["row"].values.tolist() == [[0, 1], [1, 2]]
+    assert ds.isel(row=1)["a"].values.tolist() == [2, 2]
+
+
+def test_tables_without_columns(tmp_path):
+    for n in range(2):
+        fits.BinTableHDU.from_columns([], nrows=3).writeto(tmp_path / f"{n}.fits")
+    with pytest.raises(FormatError, match=r"a table without columns \[.*0\.fits"):
+        scichunk.open_stack(str(tmp_path / "*.fits"))

@@ -116,7 +116,11 @@ def open_stack(
     dropped = names_in("drop_variables", drop_variables)
     required = {v.name: v.array_id for v in _kept_arrays(stack.first.file, path, dropped, flags) if v.absent is None}
     if not required:
-        msg = f"no variable is left; each file has {', '.join(v.name for v in stack.first.file.node(path).arrays)}"
+        there = ", ".join(v.name for v in stack.first.file.node(path).arrays)
+        if not there:
+            msg = "there is nothing to stack: a table without columns"
+            raise FormatError(msg, url=stack.first.location.url, part=f"group {path!r}")
+        msg = f"no variable is left; each file has {there}"
         raise ValueError(msg)
     keyword = _Keyword(coordinate, path) if isinstance(coordinate, str) else None
     found = read_headers(stack, required, headers, rules, keyword)
@@ -142,7 +146,8 @@ def open_stack(
     times = {n: v for n, v in variables.items() if n in first and first[n].dtype.kind in "mM"}
     if times:
         variables |= with_times(times, {}, flags, stack.first.location.url)[0]
-    ds = xr.Dataset(variables, coords=first.coords, attrs=first.attrs)
+    # A column with the name of the dimension of rows labels them in one file; in a stack it has two dimensions.
+    ds = xr.Dataset(variables, coords=first.drop_vars(variables, errors="ignore").coords, attrs=first.attrs)
     ds = with_skies(ds, dim, found.skies) if found.skies else ds
     return ds.assign_coords({dim: (dim, _label_files(stack.locations, labels))})
 
