@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId, close_arrays
 from scichunk.core.layout import Layout
-from scichunk.errors import FormatError, GroupNotFound, ScichunkError, UnsupportedFeature, located
+from scichunk.errors import FormatError, GroupNotFound, MetadataWarning, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits.array_ids import HDUId, Selector
 from scichunk.formats.fits.image import nodes
-from scichunk.formats.fits.image.manifest import build_index, image_scaling
+from scichunk.formats.fits.image.manifest import build_index, image_scaling, stored_blank
 from scichunk.formats.fits.image.reference import open_reference
 from scichunk.formats.fits.metadata import header_text, name_axes, placing_cards, with_world, world_of
 from scichunk.formats.fits.structure import HDU, FITSStructure
@@ -23,8 +24,12 @@ from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
 from scichunk.tables.nodes import column_dims, table_info, table_node
 from scichunk.tables.nulls import FilledColumnId, fill_nulls
+from scichunk.warned import warn_caller
 
 __all__ = ["FITSFile", "open_file"]
+
+_MOST_LISTED: Final = 100
+"""HDUs that an error lists."""
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> FITSFile:
@@ -95,9 +100,7 @@ class FITSFile(FileBase):
                 return self._find_first(kind)
             return self.structure[hdu] if hdu >= 0 else self.structure.all_hdus()[hdu]
         except (StopIteration, IndexError):
-            there = ", ".join(
-                f"{h.index} {_label_hdu(h, self.structure.all_hdus())}" for h in self.structure.all_hdus()
-            )
+            there = _list_hdus(self.structure.all_hdus())
             what = {"any": "image or table"}.get(kind, kind)
             msg = (
                 f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
@@ -249,7 +252,10 @@ class FITSFile(FileBase):
                 return table_info(self.table(TableId(hdu.index)), "/" + label, "table", notes)
             source = self.array(HDUId(hdu.index))
         except ScichunkError as error:
-            name, reader = nodes.variable_name(hdu), f"cannot be read: {error.message}"
+            name, reader = (
+                hdu.name.lower() or "data",
+                f"cannot be read: {error.message}",
+            )  # its axes may be what is wrong
             return ArrayInfo("/" + label, name, (), (), "?", (), "?", reader, None, notes)
         stored = hdu.nbytes
         if isinstance(source, IndexedArray):
@@ -263,6 +269,8 @@ class FITSFile(FileBase):
     def _open_array(self, hdu: HDU, reader: str, *, raw: bool) -> ArraySource:
         if not hdu.is_image:
             raise _not_an_image(hdu)
+        if not raw:
+            self._warn_of_blank(hdu)
         why = "asked for"
         if reader != "reference":
             try:
@@ -274,6 +282,13 @@ class FITSFile(FileBase):
             else:
                 return IndexedArray(index, self.source, ("fits", hdu.index, raw))
         return open_reference(self.structure, hdu, why, raw=raw)
+
+    def _warn_of_blank(self, hdu: HDU) -> None:
+        """Say that a BLANK that is no integer is left out (FITS 4.0, section 4.4.2.5); astropy takes T for 1."""
+        blank = stored_blank(hdu)
+        if blank is not None and (isinstance(blank, bool) or not isinstance(blank, int)):
+            msg = f"BLANK is {blank!r}, not an integer, and is left out [{self.source.url}, HDU {hdu.index}]"
+            warn_caller(msg, MetadataWarning)
 
     def _find_first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""
@@ -311,10 +326,14 @@ def _by_name(hdus: list[HDU], name: str) -> HDU:
     return found
 
 
-def _label_hdu(hdu: HDU, hdus: list[HDU]) -> str:
-    """Name of an HDU for people, with EXTVER where several have the name."""
-    several = hdu.name and sum(h.name == hdu.name for h in hdus) > 1
-    return f"{hdu.name},{hdu.version}" if several else hdu.name or hdu.kind
+def _list_hdus(hdus: list[HDU]) -> str:
+    """Numbers and names of the first HDUs for people, with EXTVER where several have the name."""
+    several = Counter(h.name for h in hdus)
+    labels = [
+        f"{h.index} {h.name},{h.version}" if h.name and several[h.name] > 1 else f"{h.index} {h.name or h.kind}"
+        for h in hdus[:_MOST_LISTED]
+    ]
+    return ", ".join([*labels, *(["..."] if len(hdus) > _MOST_LISTED else [])])
 
 
 def _not_an_image(hdu: HDU) -> ScichunkError:

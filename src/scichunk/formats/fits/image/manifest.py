@@ -16,7 +16,7 @@ from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, Tile
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
-from scichunk.formats.fits.cards import Cards
+from scichunk.formats.fits.cards import Cards, Value
 from scichunk.formats.fits.image.parameters import check_compression
 from scichunk.formats.fits.structure import HDU
 from scichunk.formats.fits.table.layout import TableField, TableLayout, read_layout
@@ -41,9 +41,7 @@ def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     cards, packed = hdu.cards, hdu.kind == "compressed"
     # Of several cards astropy takes the last of a plain image, and of a compressed one the first that is not 0; a BSCALE of 0 it takes
     # for 1 there.
-    # BLANK has no meaning for floats (section 4.4.2.5), where ZBLANK stands for what the quantisation makes NaN.
-    name = "ZBLANK" if packed and "BLANK" not in cards else "BLANK"
-    blank = cards.get(name) if packed else cards.last_value(name)
+    blank = stored_blank(hdu)
     whole = blank if isinstance(blank, int) and not isinstance(blank, bool) else None
     scale, zero = (
         (packed and cards.get_number(key, default)) or cards.get_number(key, default, last=True)
@@ -52,6 +50,15 @@ def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
     if packed and scale == 0:
         scale = 1
     return choose_scaling(hdu.bitpix, scale, zero, whole, raw=raw)
+
+
+def stored_blank(hdu: HDU) -> Value:
+    """Value of BLANK, or of what stands for it, whatever it is; None where it has no meaning."""
+    cards, packed = hdu.cards, hdu.kind == "compressed"
+    if hdu.bitpix < 0:  # section 4.4.2.5; ZBLANK stands for what the quantisation makes NaN
+        return None
+    name = "ZBLANK" if packed and "BLANK" not in cards else "BLANK"
+    return cards.get(name) if packed else cards.last_value(name)
 
 
 def is_smooth(hdu: HDU) -> bool:
