@@ -3,6 +3,7 @@
 import gzip
 import io
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import xarray as xr
 from astropy.io import fits
 
 import scichunk
-from scichunk.errors import FormatError, LimitExceeded
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, UnsupportedFeature
 from tests.children import outcomes
 from tests.fits_tables import PRIMARY, header, padded, table
 
@@ -244,3 +245,110 @@ def test_cards_are_limited_by_the_memory_that_they_take():
         assert len(scichunk.info(many).arrays) == 0
         with pytest.raises(LimitExceeded, match=r"512 bytes of memory a card.*max_header_bytes.*HDU 3"):
             scichunk.info(gzip.compress(PRIMARY + extension * 3, 1))
+
+
+def long_text(key, text):
+    """Cards of a text of any length (FITS 4.0, section 4.2.1.2)."""
+    parts = [text[i : i + 60] for i in range(0, len(text), 60)]
+    cards = [f"{key:<8}= '{parts[0]}&'", *(f"CONTINUE  '{p}&'" for p in parts[1:-1]), f"CONTINUE  '{parts[-1]}'"]
+    return "".join(c.ljust(80) for c in cards)
+
+
+def with_cards(data, text):
+    """A file with more cards before the END of its only extension."""
+    at = data.rindex(b"END" + b" " * 77)
+    head, rest = data[len(PRIMARY) : at] + text.encode(), data[at:].lstrip(b"END").lstrip(b" ")
+    head += b"END"
+    return PRIMARY + head.ljust(-(-len(head) // 2880) * 2880) + rest
+
+
+def image(axes, data=b"a"):
+    cards = [("SIMPLE", True), ("BITPIX", 8), ("NAXIS", len(axes)), *((f"NAXIS{i}", n) for i, n in enumerate(axes, 1))]
+    return header(*cards) + padded(data)
+
+
+def test_images_of_more_axes_than_numpy_has(tmp_path):
+    assert scichunk.from_fits(image([1] * 64)).compute().shape == (1,) * 64
+    for read in (scichunk.from_fits, scichunk.open):
+        with pytest.raises(UnsupportedFeature, match=r"an image of 65 axes; NumPy has at most 64.*HDU 0"):
+            read(image([1] * 65))
+    assert "65 axes" in scichunk.info(image([1] * 65)).arrays[0].reader
+    path = tmp_path / "a.fits"
+    path.write_bytes(image([1] * 64))
+    with pytest.raises(UnsupportedFeature, match=r"65 axes; NumPy has at most 64.*a\.fits"):
+        scichunk.open_stack([path, path])
+
+
+@pytest.mark.parametrize(("form", "row", "most"), [("1J", b"\0\0\0\1", 63), ("1A", b"a", 64), ("1X", b"\x80", 63)])
+def test_cells_of_more_axes_than_numpy_has(form, row, most):
+    """Rows are one more, characters of a text are none."""
+    plain = table([form], row, 1)
+    sound, odd = (with_cards(plain, long_text("TDIM1", f"({','.join(['1'] * n)})")) for n in (most, most + 1))
+    assert scichunk.open(sound)["HDU_1/c1"].load().ndim == 64
+    assert len(scichunk.read_fits_table(sound).compute()) == 1
+    for read in (scichunk.read_fits_table, scichunk.open):
+        with pytest.raises(UnsupportedFeature, match=r"65 axes; NumPy has at most 64.*HDU 1"):
+            read(odd)
+
+
+@pytest.mark.parametrize("form", ["0" * 6000 + "1J", "A" + "1" * 6000, "1" * 6000 + "J", "P" + "1" * 6000])
+def test_forms_of_more_digits_than_python_converts(form):
+    data = with_cards(
+        table(["1J"], b"\0\0\0\1", 1).replace(b"TFORM1  = '1J      '", b"FORM    = '1J      '"),
+        long_text("TFORM1", form),
+    )
+    with pytest.raises((LimitExceeded, UnsupportedFeature), match=r"column 1.*HDU 1"):
+        scichunk.read_fits_table(data)
+
+
+def test_texts_of_a_width_of_many_digits_are_one_text():
+    data = with_cards(
+        table(["4A"], b"abcd", 1).replace(b"TFORM1  = '4A      '", b"FORM    = '4A      '"),
+        long_text("TFORM1", "4A" + "1" * 6000),
+    )
+    assert scichunk.read_fits_table(data).compute()["c1"].tolist() == ["abcd"]
+
+
+@pytest.mark.parametrize("digits", ["9" * 20, "-9223372036854775809"])
+def test_integers_of_texts_beyond_64_bits(digits):
+    data = table(["I20"], digits.encode().rjust(20), 1, kind="TABLE", TBCOL1=1)
+    with pytest.raises(FormatError, match=r"form I20, or beyond int64.*HDU 1, column 'c1', row 0"):
+        scichunk.read_fits_table(data).compute()
+
+
+def test_an_image_without_pixels_beside_axes_of_more_than_numpy_counts():
+    with pytest.raises(LimitExceeded, match=r"beyond any file.*HDU 0"):
+        scichunk.from_fits(image([1 << 24] * 3 + [0]))
+
+
+def test_a_version_that_is_no_number():
+    """As a text there: such an HDU is the first of its name."""
+    plain = spectrum(1, 4, bytes(4))
+    data = PRIMARY + b"".join(
+        with_cards(PRIMARY + plain, text)[len(PRIMARY) :]
+        for text in ["EXTNAME = 'A'".ljust(80) + "EXTVER  = 1E999".ljust(80)] * 2
+    )
+    assert [*scichunk.open(data).children] == ["A,1", "A,1_2"]
+
+
+@pytest.mark.parametrize(("blank", "ignored"), [("T", True), ("5.5", True), ("'5'", True), ("5", False)])
+def test_a_blank_that_is_no_integer(blank, ignored):
+    """FITS 4.0, section 4.4.2.5; for astropy T is 1."""
+    text = f"{'BLANK':<8}= {blank:>20}".ljust(80)
+    data = image([4], b"\1\2\5\6").replace(b"END" + b" " * 77, text.encode() + b"END" + b" " * 77, 1)[
+        : -2880 - 80
+    ] + padded(b"\1\2\5\6")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = scichunk.from_fits(data).compute()
+    said = [str(w.message) for w in caught if issubclass(w.category, MetadataWarning)]
+    assert [("BLANK is" in s and "HDU 0" in s) for s in said] == [True] * ignored
+    assert np.isnan(found).sum() == (0 if ignored else 1)
+
+
+def test_an_error_of_many_hdus_lists_the_first():
+    data = PRIMARY + with_cards(PRIMARY + spectrum(1, 4, bytes(4)), "EXTNAME = 'A'".ljust(80))[len(PRIMARY) :] * 300
+    with pytest.raises(
+        FormatError, match=r"there is no HDU \('B', 1\); the file has 0 PRIMARY, 1 A,1.* 99 A,1, \.\.\. \[bytes"
+    ):
+        scichunk.from_fits(data, hdu=("B", 1))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.limits import check_axes
+
 __all__ = ["ChunkGrid"]
 
 IntArray = npt.NDArray[np.int64]
@@ -26,6 +28,7 @@ class ChunkGrid:
     """Number of chunks along each axis."""
 
     def __post_init__(self) -> None:
+        check_axes("an array", len(self.shape))
         counts = []
         for length, edge in zip(self.shape, self.edges, strict=True):
             if isinstance(edge, int):

@@ -22,7 +22,7 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import open_file
 from scichunk.core.planning import auto_chunks, resolve_chunks, sizes_by_name
 from scichunk.core.selection import parse_key
-from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded
+from scichunk.errors import DataWarning, FormatError, ScichunkError, guarded, located
 from scichunk.raster.cf import Decoding
 from scichunk.sources import Fingerprint, Location
 from scichunk.warned import warn_caller
@@ -287,7 +287,8 @@ def make_array(
             raise _no_fill(dtype)
     typed = Rules(rules.errors, _make_plain(fill), rules.absent, rules.group, rules.limits)
     each = OneFile(source.grid, dtype, extra.bands, extra.decoding)
-    return StackArray(stack.format, stack.pack(marks), array_id, each, typed)
+    with located(url=stack.first.location.url):
+        return StackArray(stack.format, stack.pack(marks), array_id, each, typed)
 
 
 def _check_fill(fill: Any, dtype: np.dtype[Any]) -> None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Final
 
 from scichunk import options
+from scichunk.core.limits import check_axes
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, located
 from scichunk.formats.fits.cards import CARD_BYTES, Cards
 from scichunk.sources import ByteSource
@@ -19,6 +20,8 @@ __all__ = ["BLOCK_BYTES", "HDU", "FITSStructure"]
 BLOCK_BYTES: Final = 2880
 _LONGEST_AXIS: Final = 1 << 48
 """Pixels along an axis of an image: as many would be 256 TiB; but beside an axis of 0 a header can name any number."""
+_MOST_PIXELS: Final = 1 << 59
+"""Of the axes that are not 0, since NumPy refuses more also where one is: 8 bytes each are within what it counts in."""
 _BITPIX: Final = (8, 16, 32, 64, -32, -64)
 _AHEAD_HEADERS: Final = 48  # headers that are fetched at once where HDUs look alike
 _STEP: Final = 4 * BLOCK_BYTES
@@ -59,7 +62,7 @@ class HDU:
     def version(self) -> int:
         """EXTVER."""
         value = self.cards.get("EXTVER")
-        return int(value) if isinstance(value, int | float) else 1
+        return int(value) if isinstance(value, int | float) and math.isfinite(value) else 1
 
     @property
     def is_image(self) -> bool:
@@ -75,8 +78,9 @@ class HDU:
     def shape(self) -> tuple[int, ...]:
         """Shape of the image in NumPy's order."""
         prefix = "ZNAXIS" if self.kind == "compressed" else "NAXIS"
+        check_axes("an image", self.cards.get_integer(prefix))
         axes = [self.cards.get_integer(f"{prefix}{i}") for i in range(self.cards.get_integer(prefix), 0, -1)]
-        if max(axes, default=0) > _LONGEST_AXIS:
+        if max(axes, default=0) > _LONGEST_AXIS or math.prod(n or 1 for n in axes) > _MOST_PIXELS:
             msg = f"axes {axes[::-1]} are beyond any file"
             raise LimitExceeded(msg)
         if self.kind == "groups":

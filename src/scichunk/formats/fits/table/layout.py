@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from scichunk.core.limits import check_axes
 from scichunk.core.tables import unique_names
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards
@@ -21,6 +22,7 @@ TEXT: Final = "text"
 _BINARY: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
 _ASCII: Final = re.compile(r"([AIJFED])(\d*)(?:\.\d+)?.*")
 _MOST_REPEATS: Final = 1 << 48
+_MOST_DIGITS: Final = 19
 _MOST_EMPTY: Final = 1 << 24
 
 
@@ -190,12 +192,15 @@ def _read_field(cards: Cards, number: int, name: str, at: int, form: str, *, cod
     if parsed is None:
         msg = f"the form of column {number} is {form!r}"
         raise FormatError(msg)
-    repeat, code, more = int(parsed[1] or 1), parsed[2], parsed[3].strip()
+    code, more = parsed[2], parsed[3].strip()
+    digits = (
+        more if code == "A" and not parsed[1] and more.isdecimal() else parsed[1]
+    )  # "A7" is a common mistake for "7A"
+    # Digits first: Python refuses to convert thousands of them, which fit into a long text.
+    repeat = _MOST_REPEATS + 1 if len(digits) > _MOST_DIGITS else int(digits or 1)
     if repeat > _MOST_REPEATS:
-        msg = f"the form of column {number} is {form!r}"
+        msg = f"the form of column {number} is {form[:80]!r}"
         raise LimitExceeded(msg)
-    if code == "A" and not parsed[1] and more.isdecimal():  # "A7" is a common mistake for "7A"
-        repeat = int(more)
     values: dict[str, Any] = {"number": number, "name": name, "form": form, "offset": at, "codec": codec}
     scale, zero, null = _read_scaling(cards, number)
     # P: two 32-bit numbers in the row, count and offset; Q: two of 64 bits (section 7.3.5).
@@ -203,14 +208,21 @@ def _read_field(cards: Cards, number: int, name: str, at: int, form: str, *, cod
         size = 8 if code == "P" else 16
         letter = more[:1]
         if repeat > 1 or letter not in SIZES:
-            msg = f"an array descriptor of form {form!r} in column {number}"
+            msg = f"an array descriptor of form {form[:80]!r} in column {number}"
             raise UnsupportedFeature(msg)
         size *= repeat
         values |= {"code": letter, "descriptor": size, "cell": None if repeat else (0,)}
         return TableField(repeat=repeat, width=size, scale=scale, zero=zero, null=null, **values)
     width = -(-repeat // 8) if code == "X" else repeat * SIZES[code]
     cell, text = _read_cell_shape(cards.get(f"TDIM{number}"), code, repeat)
-    if code == "A" and not text and cell == () and more.isdecimal() and 0 < int(more) < repeat:
+    if (
+        code == "A"
+        and not text
+        and cell == ()
+        and more.isdecimal()
+        and len(more) <= _MOST_DIGITS
+        and 0 < int(more) < repeat
+    ):
         text = int(more)  # rAw: texts of w characters
         cell = (repeat // text,)
     elif code == "A" and not text:
@@ -231,6 +243,7 @@ def _read_cell_shape(tdim: Any, code: str, repeat: int) -> tuple[tuple[int, ...]
         return plain, 0
     if code == "A" and len(shape) == 1 and shape[0] < repeat:  # one text, which would lose its end: "(1)" on "6A"
         return plain, 0
+    check_axes("rows of cells", 1 + len(shape) - (code == "A"))
     return (shape[:-1], shape[-1]) if code == "A" else (shape, 0)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import numpy as np
+
 from scichunk.errors import FormatError
 from scichunk.formats.fits.table.columns import element_type
 from scichunk.formats.fits.table.layout import TableField
@@ -69,8 +71,16 @@ def _parse_number(field: TableField, text: str | None, row: int) -> Any:
         return None
     try:
         if field.code in "IJ" and not field.scaled:
-            return int(text.replace(" ", ""))
+            return _within(int(text.replace(" ", "")), element_type(field))
         return float(_EXPONENT.sub(r"\1E\2", text.upper().replace("D", "E")))
     except (ValueError, OverflowError):
-        msg = f"{text[:40]!r} is no number of form {field.form}"
+        msg = f"{text[:40]!r} is no number of form {field.form}, or beyond {element_type(field)}"
         raise FormatError(msg, part=f"column {field.name!r}, row {row}") from None
+
+
+def _within(value: int, dtype: np.dtype[Any]) -> int:
+    """Return an integer that a type can hold; OverflowError if it cannot."""
+    info = np.iinfo(dtype)
+    if not info.min <= value <= info.max:
+        raise OverflowError
+    return value
