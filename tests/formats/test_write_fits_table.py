@@ -465,3 +465,17 @@ def test_changed_attributes_of_other_names_and_types_win(tmp_path):
         "NEW_": 2,
     }
     assert header["FLUXCAL"] is False
+
+
+@pytest.mark.parametrize("kind", ["dask", "pandas", "arrow"])
+def test_rows_without_columns(tmp_path, kind):
+    fits.BinTableHDU.from_columns([], nrows=70_000).writeto(tmp_path / "a.fits")
+    frame = scichunk.read_fits_table(tmp_path / "a.fits")
+    rows = {
+        "dask": frame,
+        "pandas": pd.DataFrame(index=range(70_000)),
+        "arrow": pa.RecordBatch.from_struct_array(pa.nulls(70_000, pa.struct([]))),
+    }[kind]
+    scichunk.write_fits_table(rows, tmp_path / "b.fits")
+    assert fits.getheader(tmp_path / "b.fits", 1)["NAXIS2"] == 70_000
+    assert len(scichunk.read_fits_table(tmp_path / "b.fits").compute()) == 70_000

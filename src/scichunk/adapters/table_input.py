@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scichunk.core.files import STORED_DTYPE, STORED_FILL
 from scichunk.core.tables import Column, TableStream
 from scichunk.errors import FormatError
-from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, value_type
+from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, rows_alone, value_type
 from scichunk.tables.nulls import LOGICAL
 
 if TYPE_CHECKING:
@@ -81,6 +81,9 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
 
     def batches() -> Iterator[pa.RecordBatch]:
         for frame in itertools.chain([waiting[-1]], parts):
+            if not len(schema):
+                yield rows_alone(len(frame))
+                continue
             yield from pa.Table.from_pandas(frame, schema=schema, preserve_index=keep).to_batches(1 << 20)
 
     computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions

@@ -17,6 +17,7 @@ from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field, Table
 from scichunk.formats.votable.values.column_part import ColumnPart, column_of, join_arrow
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
+from scichunk.tables.arrow import rows_alone
 from scichunk.tables.nulls import without_value
 
 __all__ = ["EmptyRows", "RowReader", "VOTable"]
@@ -178,9 +179,9 @@ class VOTable:
         import pyarrow as pa
 
         wanted = list(range(len(self.fields))) if columns is None else [self._find_number(c) for c in columns]
-        if not wanted and self.fields:  # the number of rows would be lost
+        if not wanted and self.fields:
             count = sum(p.rows for p in self.rows.read(rows, [0], self.policy)[0])
-            return pa.RecordBatch.from_struct_array(pa.array([{}] * count, pa.struct([])))
+            return rows_alone(count)
         distinct = list(dict.fromkeys(wanted))
         parts = self.rows.read(rows, distinct, self.policy)
         arrays = {

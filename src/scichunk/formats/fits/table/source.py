@@ -27,6 +27,7 @@ from scichunk.formats.fits.table.sinks import Sink, arrow_sink, numpy_sink
 from scichunk.formats.fits.table.tiles import tiled_blocks
 from scichunk.sources import ByteSource
 from scichunk.sources.memory import CachedRangesSource
+from scichunk.tables.arrow import rows_alone
 from scichunk.tables.nulls import REFUSED, Fill, find_fills
 
 __all__ = ["FITSTable"]
@@ -151,8 +152,8 @@ class FITSTable:
         self._check_rows(fields, rows.start, rows.stop)
         arrays = self._read_fields(fields, rows.start, rows.stop, [arrow_sink(f, size) for f in fields])
         schema = self.schema if columns is None else pa.schema([self.schema.field(f.name) for f in fields])
-        if not fields:  # the number of rows would be lost
-            return pa.RecordBatch.from_struct_array(pa.array([{}] * size, pa.struct([])))
+        if not fields:
+            return rows_alone(size)
         return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     def read_column(self, name: str, start: int, stop: int, *, raw: bool = False) -> npt.NDArray[Any]:

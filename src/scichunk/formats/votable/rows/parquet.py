@@ -26,7 +26,7 @@ from scichunk.formats.votable.rows.parquet_columns import (
 )
 from scichunk.formats.votable.rows.parquet_footer import Leaf, check_footer
 from scichunk.sources import ByteSource, Location
-from scichunk.tables.arrow import to_numpy, value_type
+from scichunk.tables.arrow import rows_alone, to_numpy, value_type
 
 __all__ = ["ParquetTable"]
 
@@ -246,7 +246,7 @@ class ParquetTable:
         groups = range(first, bisect.bisect_left(self._starts, rows.stop))
         batch_rows = self._check_size(rows, names, groups)
         if not names:
-            return pa.RecordBatch.from_struct_array(pa.nulls(rows.stop - rows.start, pa.struct([])))
+            return rows_alone(rows.stop - rows.start)
         schema = pa.schema([self.schema.field(n) for n in names])
         batches = list(self._iterate_batches(rows, names, groups, batch_rows))
         found = pa.Table.from_batches(batches).combine_chunks() if batches else schema.empty_table()
