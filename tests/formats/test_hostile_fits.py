@@ -11,7 +11,9 @@ import xarray as xr
 from astropy.io import fits
 
 import scichunk
+from scichunk.core.handles import open_file
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, UnsupportedFeature
+from scichunk.sources import locate
 from tests.children import outcomes
 from tests.fits_tables import PRIMARY, header, padded, table
 
@@ -352,3 +354,21 @@ def test_an_error_of_many_hdus_lists_the_first():
         FormatError, match=r"there is no HDU \('B', 1\); the file has 0 PRIMARY, 1 A,1.* 99 A,1, \.\.\. \[bytes"
     ):
         scichunk.from_fits(data, hdu=("B", 1))
+
+
+def test_groups_of_many_hdus_are_found_by_their_names():
+    """A tree asks for each, so that going through all names for one would be quadratic."""
+    searched = []
+
+    class Names(dict):
+        def items(self):
+            searched.append(1)
+            return super().items()
+
+    file = open_file("fits", locate(PRIMARY + spectrum(1, 4, bytes(4)) * 5))
+    groups = file.groups()
+    file._names = Names(file._names)
+    assert [file.node(group).arrays[0].source.shape for group in groups] == [(1, 4)] * 5
+    assert not searched
+    assert file.node("hdu_3").arrays
+    assert searched

@@ -137,13 +137,15 @@ class FITSFile(FileBase):
         if not name:
             return self.find(None, "any")
         named = self._groups_by_name()
+        if name in named:  # at once: a tree asks for each of its groups
+            return named[name]
         alike = [h for n, h in named.items() if n.upper() == name.upper()]
-        if name not in named and not alike and "," in name:
+        if not alike and "," in name:
             stem, _, version = name.rpartition(",")
             alike = [h for n, h in named.items() if (n.upper(), str(h.version)) == (stem.upper(), version.strip())]
-        if name not in named and len(alike) != 1:
+        if len(alike) != 1:
             raise GroupNotFound.among(group, self.groups(), url=self.source.url)
-        return named[name] if name in named else alike[0]
+        return alike[0]
 
     def array(self, array_id: ArrayId) -> ArraySource:
         """Return the pixels of an image, or a column of a table.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -29,11 +30,12 @@ _STRUCTURAL: Final = re.compile(
 def name_groups(hdus: list[HDU]) -> dict[str, HDU]:
     """Name each HDU for a group: EXTNAME, with EXTVER where several have it; ``HDU_n`` where it says nothing."""
     plain = [re.sub(r"[/\s]+", "_", h.name.strip()) if re.search(r"\w", h.name) else "" for h in hdus]
+    counts = Counter(plain)
     found: dict[str, HDU] = {}
     for hdu, name in zip(hdus, plain, strict=True):
         label = name or f"HDU_{hdu.index}"
         # EXTVER tells apart extensions of one name (section 4.4.2.6).
-        if name and plain.count(name) > 1:
+        if name and counts[name] > 1:
             label = f"{name},{hdu.version}"
         if label in found:
             label = f"{label}_{hdu.index}"
