@@ -11,6 +11,7 @@ import numpy as np
 
 from scichunk import counters, options
 from scichunk.adapters.columns import frame_attrs
+from scichunk.adapters.dask.filters import Filters, check_filters, filter_rows, nest_filters
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.opening import Opened, expand_names, open_any
 from scichunk.core.files import ArrayId, TableFile
@@ -30,9 +31,6 @@ __all__ = ["read_table", "to_frame"]
 
 _LIGHT_BYTES = 1 << 20
 _UNBOUNDED = 1 << 62
-_OPERATORS = ("=", "==", "!=", "<", "<=", ">", ">=", "in", "not in")
-Filters = Sequence[Any] | None
-"""``[(column, operator, value), ...]``, all of which must hold; or a list of such lists, of which one must."""
 
 
 def read_table(
@@ -80,8 +78,10 @@ def read_table(
         If it is missing or cannot be read.
     LimitExceeded
         If its headers promise sizes beyond :mod:`scichunk.options`.
+    UnsupportedFeature
+        If a filter is by a column of complex numbers, or of several values in a cell.
     TypeError, ValueError
-        If a selector is not one of the format, or has an impossible value.
+        If a selector is not one of the format, or has an impossible value; if a column cannot be compared with the value of a filter.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class _Wanted:
 
     def __init__(self, columns: Sequence[str] | None, filters: Filters, selectors: Mapping[str, Any]) -> None:
         self.columns = names_of("columns", columns)
-        self.filters = _nest_filters(filters)
+        self.filters = nest_filters(filters)
         self.selectors = selectors
 
     def check(self, table: TableSource, url: str) -> None:
@@ -123,6 +123,9 @@ class _Wanted:
         if missing:
             msg = f"there are no columns {missing}; the table has {', '.join(there)}"
             raise FormatError(msg, url=url)
+        if self.filters:
+            with located(url=url):
+                check_filters(table.schema, self.filters)
 
     def _spell_names(self, there: Sequence[str]) -> None:
         """Spell names as the table does, where exactly one column differs by upper and lower case alone."""
@@ -138,23 +141,6 @@ class _Wanted:
             self.columns = [own(name) for name in self.columns]
         for group in self.filters or ():
             group[:] = [(own(name), word, value) for name, word, value in group]
-
-
-def _nest_filters(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
-    """Filters as a list of lists."""
-    if not filters:
-        return None
-    found: list[list[tuple[str, str, Any]]]
-    try:
-        groups: Any = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
-        found = [[(name, word, value) for name, word, value in group] for group in groups]
-    except (TypeError, ValueError, IndexError):
-        found = [[("", "", None)]]  # no word of these, hence told below
-    if any(not isinstance(name, str) or word not in _OPERATORS for group in found for name, word, _ in group):
-        words = ", ".join(_OPERATORS)
-        msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)], with {words}; got {filters!r}'
-        raise ValueError(msg)
-    return found
 
 
 def _checked_size(blocksize: Any) -> int | None:
@@ -332,21 +318,11 @@ def to_frame(table: TableSource, rows: Rows, columns: Sequence[str] | None = Non
     first = max(0, rows.start)
     if not filters:
         return _make_frame(table.read_rows(rows, columns), table, first)
-    import pyarrow as pa
-    from pyarrow.parquet import filters_to_expression
-
     names = [c.name for c in table.columns] if columns is None else list(columns)
     needed = dict.fromkeys([*names, *(name for group in filters for name, *_ in group)])
     batch = table.read_rows(rows, list(needed))
-    numbers = pa.array(np.arange(first, first + batch.num_rows))
-    kept = pa.Table.from_batches([batch]).append_column(_ROW, numbers).filter(filters_to_expression(filters))
-    index = kept.column(_ROW).to_numpy()
-    kept = kept.select(names).combine_chunks()
-    arrays = [c.chunk(0) if c.num_chunks else pa.array([], c.type) for c in kept.columns]
-    return _make_frame(pa.RecordBatch.from_arrays(arrays, schema=kept.schema), table, index)
-
-
-_ROW = "number of the row"
+    kept, places = filter_rows(batch, filters)
+    return _make_frame(kept.select(names), table, places + first)
 
 
 class _Meta:
