@@ -70,9 +70,8 @@ def _align_chunks(sizes: tuple[int, ...], grid: ChunkGrid) -> tuple[int | tuple[
 
 def _grow_chunks(grid: ChunkGrid, itemsize: int, target: int, most: int) -> tuple[int, ...]:
     """Double the shorter of the last two axes while the result stays within the target, or they are too many; then the leading axes."""
-    if (
-        0 in grid.shape
-    ):  # nothing to read; but beside an axis of 0 a header can name any number, of which dask would list the chunks
+    # Nothing is to be read; but beside an axis of 0 a header can name any number, of which dask would list the chunks.
+    if 0 in grid.shape:
         return tuple(n or 1 for n in grid.shape)
     target = max(target, math.prod(grid.shape) * itemsize // most)
     native = [max(1, n) for n in grid.chunk_shape]

@@ -254,10 +254,8 @@ class FITSFile(FileBase):
                 return table_info(self.table(TableId(hdu.index)), "/" + label, "table", notes)
             source = self.array(HDUId(hdu.index))
         except ScichunkError as error:
-            name, reader = (
-                hdu.name.lower() or "data",
-                f"cannot be read: {error.message}",
-            )  # its axes may be what is wrong
+            # Of other names the axes may be what is wrong.
+            name, reader = hdu.name.lower() or "data", f"cannot be read: {error.message}"
             return ArrayInfo("/" + label, name, (), (), "?", (), "?", reader, None, notes)
         stored = hdu.nbytes
         if isinstance(source, IndexedArray):

@@ -119,9 +119,8 @@ def world_of(hdu: HDU, structure: FITSStructure) -> World:
     tables = world_tables(structure, header)
     named = name_axes(hdu)
     found = coordinates(header, hdu.shape, named, tables)
-    for number in axes_in_memory(
-        hdu.shape, named
-    ):  # tied to several world axes: pixel numbers, by which slices are known
+    # Axes that are tied to several world axes have pixel numbers, by which slices are known.
+    for number in axes_in_memory(hdu.shape, named):
         dim, size = named.dims[len(hdu.shape) - number], hdu.shape[len(hdu.shape) - number]
         if dim not in found:
             attrs = {"long_name": "pixel, counted from 0", "wcs_axis": number}
