@@ -10,7 +10,7 @@ import pytest
 from astropy.table import Table
 
 import scichunk
-from scichunk.errors import MissingFile, SourceError, UnsupportedFeature
+from scichunk.errors import FormatError, MissingFile, SourceError, UnsupportedFeature
 from scichunk.testing import RangeServer
 from tests.votable_docs import doc
 
@@ -157,3 +157,37 @@ def test_a_document_that_was_saved_finds_its_data_without_the_query(tmp_path):
     (tmp_path / "data?token=hunter2#x").write_bytes(KINDS["BINARY"][1][:4])
     scichunk.clear_caches()
     assert len(scichunk.read_votable(tmp_path / "t.vot")) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_header_is_read_without_its_data(kind):
+    with RangeServer({"data": KINDS[kind][1]}) as other, scichunk.options.set(**QUICK):
+        header = scichunk.votable_header(document(kind, other.url("data")))
+        assert [field.name for field in header.get_first_table().fields] == ["a"]
+        assert other.requests == 0
+
+
+@pytest.mark.parametrize(
+    "href", ["data", "./data", "file:data", "file://{folder}/data", "http://127.0.0.1:1/data?token=x"]
+)
+def test_a_header_does_not_ask_whether_its_data_are_there(tmp_path, href):
+    (tmp_path / "data").write_bytes(KINDS["BINARY"][1])
+    (tmp_path / "t.vot").write_bytes(document("BINARY", href.format(folder=tmp_path)))
+    assert len(scichunk.votable_header(tmp_path / "t.vot").get_first_table().array) == 0
+
+
+def test_a_header_is_read_without_what_its_document_type_refers_to():
+    hidden = '<!DOCTYPE VOTABLE [<!ATTLIST STREAM href CDATA "{}">]>'
+    with RangeServer({"data": KINDS["BINARY"][1]}) as other, scichunk.options.set(**QUICK):
+        text = doc(body="<BINARY><STREAM/></BINARY>", fields=FIELD, before=hidden.format(other.url("data")))
+        scichunk.votable_header(text.encode())
+        assert other.requests == 0
+
+
+def test_a_name_that_is_only_a_prefix_hides_no_table_from_the_reader():
+    with RangeServer({"data": KINDS["BINARY"][1]}) as other, scichunk.options.set(**QUICK):
+        hidden = document("BINARY", other.url("data")).decode().partition("<RESOURCE>")[2].partition("</RESOURCE>")[0]
+        text = doc(fields=FIELD).replace("<RESOURCE>", f"<RESOURCE><a:><![CDATA[{hidden}]]></a:>")
+        with pytest.raises(FormatError, match="astropy cannot read"):
+            scichunk.votable_header(text.encode())
+        assert other.requests == 0

@@ -11,6 +11,7 @@ from scichunk.codecs.text.xml_tree import Element
 from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
 from scichunk.formats.votable.document.scan import Document
+from scichunk.formats.votable.write.header import serialise
 from scichunk.quiet import library_lock, quiet
 
 __all__ = ["astropy_header"]
@@ -30,7 +31,7 @@ _ELEMENT_BYTES: Final = {
     "int": 4,
     "unicodeChar": 4,
 }
-_NUMBER_OF_ROWS: Final = re.compile(r"(<(?:[A-Za-z_][\w.-]*:)?TABLE\b[^<>]*?\s)nrows\s*=\s*(?:\"[^\"<]*\"|'[^'<]*')")
+_NO_DATA: Final = Element("DATA", {}, [Element("TABLEDATA", {})])
 
 
 def astropy_header(document: Document) -> Any:
@@ -52,11 +53,10 @@ def astropy_header(document: Document) -> Any:
 
     document.find_all()
     _check_sizes(document)
-    # astropy makes room for as many rows as there are said to be, though none is shown to it
-    text = _NUMBER_OF_ROWS.sub(r"\1", document.header_text())
+    text = "".join(serialise(_without_data(document.root)))
     with library_lock(), quiet():
         try:
-            found = parse(io.BytesIO(_to_utf8(text)), verify="ignore")
+            found = parse(io.BytesIO(text.encode()), verify="ignore")
             tables = list(found.iter_tables())
             for table, ours in (
                 zip(tables, document.tables, strict=False) if len(tables) == len(document.tables) else ()
@@ -110,8 +110,13 @@ def _count_elements(field: Element) -> int:
     return count
 
 
-def _to_utf8(text: str) -> bytes:
-    """The text as UTF-8, whatever its declaration says."""
-    if text.startswith("<?xml"):
-        text = text[text.index("?>") + 2 :] if "?>" in text else text
-    return text.encode()
+def _without_data(element: Element) -> Element:
+    """The element without the data of its tables, and names without prefixes, so that astropy sees the tables that were found here.
+
+    astropy opens whatever a STREAM refers to, a file of this machine too, and makes room for as many rows as there are said to be.
+    """
+    attributes = element.as_written[1]
+    if element.tag == "TABLE":
+        attributes = {name: value for name, value in attributes.items() if name.rpartition(":")[2] != "nrows"}
+    children = [_NO_DATA if child.tag == "DATA" else _without_data(child) for child in element.children]
+    return Element(element.tag, attributes, children, element.text)

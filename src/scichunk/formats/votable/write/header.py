@@ -16,7 +16,7 @@ from scichunk.formats.votable.document.metadata import Attributes, column_attrib
 from scichunk.formats.votable.document.structure import Field, Table, find_tables
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 
-__all__ = ["write_header"]
+__all__ = ["serialise", "write_header"]
 
 _DECLARATION: Final = '<?xml version="1.0" encoding="utf-8"?>\n'
 _VERSION: Final = "1.4"
@@ -43,8 +43,8 @@ _BETWEEN_SETTINGS: Final = re.compile(r" (?=[A-Za-z]\w*=)")
 _UNWRITABLE: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML has no form for (XML 1.0, section 2.2)."""
 
-_RAW: Final = ""
-"""Tag of elements whose text is written as it is."""
+_RAW: Final = "\0"
+"""Tag of elements whose text is written as it is: no document has this name, while the name ``a:`` has nothing behind its prefix."""
 _HERE: Final = "\0"
 """Where the data come: no document has this character."""
 
@@ -115,7 +115,7 @@ def _from_tree(
     for out in fields:
         field, element = known.get(out.name, (None, None))
         kept = element is not None and field is not None and _still_holds(field, out)
-        written.append("".join(_serialise(element)) if kept and element is not None else out.field_element() + "\n")
+        written.append("".join(serialise(element)) if kept and element is not None else out.field_element() + "\n")
     original = Attributes(root, "votable_header").of_table(table)
     fresh = {k: v for k, v in attrs.items() if k not in original and not k.startswith("votable_")}
     block = Element(_RAW, {}, text="".join(written) + _param_elements(fresh))
@@ -130,7 +130,7 @@ def _from_tree(
             children = _with_block(element, block)
         return Element(element.tag, attributes, [changed(c) for c in children], element.text, name)
 
-    before, _, after = "".join(_serialise(changed(root))).partition(_HERE)
+    before, _, after = "".join(serialise(changed(root))).partition(_HERE)
     return _DECLARATION + before, "\n" + after
 
 
@@ -174,8 +174,8 @@ def _still_holds(field: Field, out: VOTableColumnWriter) -> bool:
     )
 
 
-def _serialise(element: Element) -> Iterator[str]:
-    """An element with all that is in it. Its text comes before its children: no element of VOTable mixes them."""
+def serialise(element: Element) -> Iterator[str]:
+    """Write an element with all that is in it. Its text comes before its children: no element of VOTable mixes them."""
     if element.tag == _RAW:
         yield element.text
         return
@@ -184,7 +184,7 @@ def _serialise(element: Element) -> Iterator[str]:
     if element.children:
         yield start + ">" + (text if text.strip() else "") + "\n"
         for child in element.children:
-            yield from _serialise(child)
+            yield from serialise(child)
         yield f"</{name}>\n"
     else:
         yield f"{start}>{text}</{name}>\n" if text.strip() else f"{start}/>\n"
