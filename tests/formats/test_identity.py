@@ -7,6 +7,7 @@ import http.server
 import io
 import os
 import pickle
+import pydoc
 import shutil
 import subprocess
 import sys
@@ -393,6 +394,37 @@ def test_another_file_of_equal_length_and_date(tmp_path, replace, kind):
     for reader in (array, travelled):
         with pytest.raises(scichunk.errors.SourceError, match=r"changed since it was opened.*trust_ctime=False"):
             reader.compute()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize(
+    ("name", "module", "method"),
+    [
+        ("scene_deflate.tif", "geotiff.reference.RasterioWindows", "_read_bands"),
+        ("image.fits", "fits.image.reference.AstropyWindows", "_open_file"),
+        ("signed_97.j2k", "jpeg2000.reference.GlymurWindows", "_read_planes"),
+    ],
+)
+def test_a_file_that_is_written_while_a_library_reads_it(tmp_path, monkeypatch, name, module, method, fails):
+    path = tmp_path / name
+    if name == "image.fits":
+        path.write_bytes(fits_bytes(1))
+    else:
+        shutil.copy(TEST_DATA / name, path)
+    array = scichunk.from_file(path, reader="reference")
+    kind = pydoc.locate(f"scichunk.formats.{module}")
+    read = getattr(kind, method)
+
+    def read_and_write(*args):
+        found = read(*args)
+        os.utime(path, ns=(1, 1))
+        if fails:
+            raise ValueError(name)
+        return found
+
+    monkeypatch.setattr(kind, method, read_and_write)
+    with pytest.raises(scichunk.errors.SourceError, match="changed since it was opened"):
+        array.compute()
 
 
 def test_datasets_of_two_versions_are_computed_together(tmp_path):

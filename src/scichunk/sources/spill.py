@@ -65,8 +65,21 @@ class LocalCopy:
         self._copy: UnnamedSource | None = None
         self._lock = threading.Lock()
 
-    def check(self) -> None:
-        """Raise SourceError if a file of this machine has changed since it was opened."""
+    @contextlib.contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """Raise SourceError if a file of this machine has changed since it was opened, before the block or by its end.
+
+        A library that reads a file while somebody writes into it gives values of both versions, or an error that says nothing of that.
+        """
+        self._check()
+        try:
+            yield
+        except Exception:
+            self._check()
+            raise
+        self._check()
+
+    def _check(self) -> None:
         if isinstance(self._source, LocalSource):
             self._source.check()
 
@@ -79,9 +92,9 @@ class LocalCopy:
         PerformanceWarning
             If a large file has to be copied.
         """
-        self.check()
         if type(self._source) is LocalSource:
-            yield self._source.path
+            with self.unchanged():
+                yield self._source.path
             return
         copy = self._copy_source()
         name = f"/proc/self/fd/{copy.fileno()}"

@@ -10,7 +10,6 @@ import contextlib
 import math
 import weakref
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import numpy as np
@@ -72,16 +71,19 @@ class RasterioWindows:
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
 
-    def lend_dataset(self) -> AbstractContextManager[Any]:  # rasterio has no types
+    @contextlib.contextmanager
+    def lend_dataset(self) -> Iterator[Any]:  # rasterio has no types
         """Lend a dataset to this thread for the time of a block.
 
         Raises
         ------
         FormatError
             If rasterio cannot open it.
+        SourceError
+            If the file has changed, before the block or by its end.
         """
-        self._copy.check()
-        return _handles.lend(self._owner, self._open_dataset)
+        with self._copy.unchanged(), _handles.lend(self._owner, self._open_dataset) as dataset:
+            yield dataset
 
     def close(self) -> None:
         """Close the idle datasets, and give up the copy of the file if there is one."""
