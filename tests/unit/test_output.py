@@ -1,17 +1,24 @@
 """Files appear whole or not at all, under the right name and with the right mode, here and elsewhere."""
 
+import contextlib
 import errno
+import gc
 import os
 import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
+from typing import ClassVar
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFile
+from fsspec.spec import AbstractBufferedFile
 
 import scichunk
 from scichunk.errors import SourceError
@@ -201,3 +208,91 @@ def test_tables_elsewhere():
         assert scichunk.read_votable("memory://output/t.vot").compute().s.tolist()[1] == "yy"
     finally:
         fs.rm("/output", recursive=True)
+
+
+class _Upload(AbstractBufferedFile):
+    """Parts that become a file when it is closed, as those of object stores do."""
+
+    def _initiate_upload(self):
+        self.parts, self.tries = [], 0
+
+    def _upload_chunk(self, final=False):
+        self.tries += 1
+        if self.tries == self.fs.fails_at:
+            raise self.fs.failure
+        self.parts.append(self.buffer.getvalue())
+        if final:
+            self.fs.files[self.path] = b"".join(self.parts)
+
+
+class _Uploads(AbstractFileSystem):
+    protocol = "uploads"
+    cachable = False
+    files: ClassVar[dict[str, bytes]] = {}
+    fails_at, failure = 0, None
+
+    def _open(self, path, mode="rb", **kwargs):
+        return _Upload(self, path, mode, block_size=1 << 20)
+
+    def exists(self, path, **_):
+        return path in self.files
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError("no network")])
+@pytest.mark.parametrize("part", [1, 2, 3])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_file_that_is_not_sent_as_a_whole_replaces_nothing(monkeypatch, part, failure, there):
+    fsspec.register_implementation("uploads", _Uploads, clobber=True)
+    monkeypatch.setattr(_Uploads, "files", {"x": b"old"} if there else {})
+    monkeypatch.setattr(_Uploads, "failure", failure)
+    monkeypatch.setattr(_Uploads, "fails_at", part)
+    expected = KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else SourceError
+    with pytest.raises(expected), open_output("uploads://x", overwrite=True) as file:
+        file.write(b"new" * (3 << 20))
+    gc.collect()
+    assert _Uploads.files == ({"x": b"old"} if there else {})
+
+
+def test_what_was_sent_of_a_file_is_given_up(monkeypatch):
+    discarded = []
+    fsspec.register_implementation("uploads", _Uploads, clobber=True)
+    monkeypatch.setattr(_Upload, "discard", lambda upload: discarded.append(upload.path))
+    monkeypatch.setattr(_Uploads, "failure", OSError("no network"))
+    monkeypatch.setattr(_Uploads, "fails_at", 2)
+    with pytest.raises(SourceError, match="no network"), open_output("uploads://x", overwrite=True) as file:
+        file.write(b"new" * (3 << 20))
+    assert discarded == ["x"]
+
+
+def test_a_file_in_memory_is_replaced_in_one_step(monkeypatch):
+    fs = fsspec.filesystem("memory")
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    try:
+        with open_output("memory://output/x") as file:
+            file.write(b"old")
+        monkeypatch.setattr(MemoryFile, "write", interrupt)
+        with contextlib.suppress(KeyboardInterrupt), open_output("memory://output/x", overwrite=True) as file:
+            file.write(b"new")
+        assert fs.cat("memory://output/x") in {b"old", b"new"}
+    finally:
+        fs.rm("/output", recursive=True)
+
+
+def test_a_folder_for_temporary_files_that_is_not_there(monkeypatch):
+    with monkeypatch.context() as changed, pytest.raises(SourceError, match=r"cannot be written.*temporary files"):
+        changed.setattr(tempfile, "tempdir", "/nonexistent/folder")
+        with open_output("memory://output/x"):
+            pass
+
+
+def test_a_full_disk_of_temporary_files():
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        pytest.raises(SourceError, match=r"cannot be written: No space left.*temporary files") as caught,
+        open_output("memory://user:secret@output/x"),
+    ):
+        raise full
+    assert caught.value.url == "memory://output/x"

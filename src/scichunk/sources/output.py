@@ -48,7 +48,8 @@ def open_output(
     """Open a file for writing; it gets its name when all went well, and is removed when not.
 
     A local file is written under a temporary name beside the target. Links are followed, a file that is replaced keeps its mode, and
-    what a killed writer of the same target left is removed. A remote one is written here first and then sent as a whole.
+    what a killed writer of the same target left is removed. A remote one is written here first and then sent as a
+    whole; what was there stays until all of it has been sent, unless the storage can only write in its place, as servers of files do.
 
     Parameters
     ----------
@@ -269,15 +270,59 @@ def _open_remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator
     fs, path, there = run_work(lambda: run_within(get(), find), url, options)
     if there:
         raise _exists_error(public_url(url))
-    with tempfile.TemporaryFile() as file:
+    name = public_url(url)
+    with _telling_disk_errors(name), tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
+        run_work(lambda: _send_file(file, fs, path), url, options)
 
-        def send() -> None:
-            with fs.open(path, "wb") as out:
-                shutil.copyfileobj(file, out, _COPY_BYTES)
 
-        run_work(send, url, options)
+@contextlib.contextmanager
+def _telling_disk_errors(name: str) -> Iterator[None]:
+    """Tell what goes wrong with the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SourceError):
+            raise
+        msg = f"cannot be written: {error.strerror or error}, in the folder for temporary files"
+        raise SourceError(msg, url=name) from error
+
+
+def _send_file(file: IO[bytes], fs: Any, path: str) -> None:
+    """Send all of a file; what was there stays until the storage has all of it, as far as the storage can do that."""
+    if _is_memory(fs):  # shows a file as soon as it is opened, but takes bytes in one step
+        fs.pipe_file(path, file.read())
+        return
+    out = fs.open(path, "wb")
+    try:
+        shutil.copyfileobj(file, out, _COPY_BYTES)
+        out.close()  # not by a with statement, which does so after an error, too: that would complete what was sent
+    except BaseException:
+        _abandon_upload(out, fs, path)
+        raise
+
+
+def _is_memory(fs: Any) -> bool:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    return isinstance(fs, MemoryFileSystem)
+
+
+def _abandon_upload(out: Any, fs: Any, path: str) -> None:
+    """Leave nothing of a file that was not sent as a whole."""
+    from fsspec.spec import AbstractBufferedFile
+
+    with contextlib.suppress(Exception):  # the error that led here is the one to tell
+        if isinstance(out, AbstractBufferedFile):
+            out.closed = True  # else its finaliser would complete it
+            if out.offset is not None:  # nothing was sent before
+                out.discard()
+        elif hasattr(out, "discard"):
+            out.discard()
+        else:  # it was written in its place, so that half of the new file is there instead of the old one
+            out.close()
+            fs.rm_file(path)
 
 
 def run_work(work: Callable[[], T], url: str, options: dict[str, Any]) -> T:
