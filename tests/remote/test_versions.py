@@ -1,8 +1,10 @@
 """A file that is replaced is another version: on every storage, at any length, right after it was opened."""
 
 import asyncio
+import gzip
 import io
 import pickle
+import tarfile
 import tempfile
 import threading
 import zipfile
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from astropy.io import fits
+from fsspec.core import OpenFile
 from fsspec.implementations.memory import MemoryFileSystem
 
 import scichunk
@@ -359,3 +362,162 @@ def test_far_file_systems_are_not_cheap():
     with RangeServer({"a.fits": FIRST}) as server:
         assert not locate(server.url("a.fits")).open().is_cheap
         assert not locate(f"simplecache::{server.url('a.fits')}").open().is_cheap
+
+
+# ---- members of archives, references, caches
+
+LONG = np.arange(1500 * 1000, dtype="i4").reshape(1500, 1000)
+
+
+def zip_bytes(data, compression=zipfile.ZIP_STORED):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", compression) as archive:
+        archive.writestr(zipfile.ZipInfo("a.fits", (2020, 1, 1, 0, 0, 0)), data)
+    return out.getvalue()
+
+
+def tar_bytes(data):
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        member = tarfile.TarInfo("a.fits")
+        member.size = len(data)
+        archive.addfile(member, io.BytesIO(data))
+    return out.getvalue()
+
+
+def read_lazily(target, **options):
+    return scichunk.from_fits(target, chunks=(500, 1000), **options)
+
+
+ARCHIVES = {"zip": zip_bytes, "tar": tar_bytes}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("kind", ARCHIVES)
+@pytest.mark.parametrize(
+    "storage", ["http", "memory", "local", "simplecache", "blockcache", "a name of fsspec", "a file system"]
+)
+def test_an_archive_that_is_replaced(tmp_path, kind, storage, begun):
+    first, second = ARCHIVES[kind](fits_bytes(LONG)), ARCHIVES[kind](fits_bytes(LONG + 1))
+    memory, path = fsspec.filesystem("memory"), tmp_path / "a"
+    with RangeServer({"a": first}) as server:
+        memory.pipe("/archives/a", first)
+        path.write_bytes(first)
+        target = {
+            "http": f"{kind}://a.fits::{server.url('a')}",
+            "memory": f"{kind}://a.fits::memory://archives/a",
+            "local": f"{kind}://a.fits::{path}",
+            "a name of fsspec": f"{kind}://a.fits::{server.url('a')}",
+            "a file system": fsspec.filesystem(kind, fo=server.url("a")),
+        }.get(storage, f"{kind}://a.fits::{storage}::{server.url('a')}")
+        if storage == "a name of fsspec":
+            target = fsspec.open(target)
+        elif storage == "a file system":
+            target = OpenFile(target, "a.fits")
+        array = read_lazily(target)
+        if begun:
+            np.testing.assert_array_equal(array[:500], LONG[:500])
+        server.files["a"] = second
+        memory.pipe("/archives/a", second)
+        path.write_bytes(second)
+        with pytest.raises(SourceError, match="changed since"):
+            array.compute()
+        if storage in {"http", "memory", "local"}:
+            again = read_lazily(target)
+            assert again.name != array.name
+            np.testing.assert_array_equal(again, LONG + 1)
+
+
+def test_an_archive_that_is_replaced_while_it_is_read():
+    longer = np.tile(LONG, (4, 1))
+    with RangeServer({"a.zip": zip_bytes(fits_bytes(longer))}) as server:
+        array = read_lazily(f"zip://a.fits::{server.url('a.zip')}")
+        before = server.requests
+
+        def replace(*_):
+            if server.requests > before + 1:
+                server.files["a.zip"] = zip_bytes(fits_bytes(longer + 1))
+
+        server.alter = replace
+        with pytest.raises(SourceError, match="changed since"):
+            array.compute(scheduler="synchronous")
+
+
+@pytest.mark.parametrize(("told", "message"), [(True, "came instead of"), (False, "does not say which bytes")])
+def test_an_archive_of_which_other_bytes_come(told, message):
+    data = zip_bytes(fits_bytes(LONG))
+
+    def alter(request, reply):
+        if request.start and reply.status == 206:
+            first = request.start - 64
+            reply.body = data[first : first + len(reply.body)]
+            reply.headers.pop("Content-Range")
+            if told:
+                reply.headers["Content-Range"] = f"bytes {first}-{first + len(reply.body) - 1}/{len(data)}"
+
+    with RangeServer({"a.zip": data}) as server, scichunk.options.set(retries=0):
+        server.alter = alter
+        with pytest.raises(SourceError, match=message):
+            read_lazily(f"zip://a.fits::{server.url('a.zip')}").compute()
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+@pytest.mark.parametrize("kind", ["zip", "tar", "deflated zip", "compressed tar", "zip in a zip"])
+def test_members_of_archives_are_read_by_many_threads(kind, concurrency):
+    data = fits_bytes(LONG)
+    name, chain, made = {
+        "zip": ("a.zip", "zip://a.fits::", lambda: zip_bytes(data)),
+        "tar": ("a.tar", "tar://a.fits::", lambda: tar_bytes(data)),
+        "deflated zip": ("a.zip", "zip://a.fits::", lambda: zip_bytes(data, zipfile.ZIP_DEFLATED)),
+        "compressed tar": ("a.tar.gz", "tar://a.fits::", lambda: gzip.compress(tar_bytes(data), 1)),
+        "zip in a zip": ("b.zip", "zip://a.fits::zip://a.fits::", lambda: zip_bytes(zip_bytes(data))),
+    }[kind]
+    with RangeServer({name: made()}) as server, scichunk.options.set(concurrency=concurrency, timeout=20.0):
+        array = read_lazily(chain + server.url(name))
+        np.testing.assert_array_equal(array.compute(scheduler="threads", num_workers=8), LONG)
+
+
+def test_options_of_each_link_of_an_archive():
+    with RangeServer({"a.zip": zip_bytes(FIRST)}) as server:
+        options = {"http": {"headers": {"X-Test": "yes"}}}
+        np.testing.assert_array_equal(
+            scichunk.from_fits(f"zip://a.fits::{server.url('a.zip')}", storage_options=options), PIXELS
+        )
+        assert all(request.headers.get("x-test") == "yes" for request in server.log)
+        options = {
+            "fo": server.url("a.zip"),
+            "target_protocol": "http",
+            "target_options": {"headers": {"X-Test": "yes"}},
+        }
+        np.testing.assert_array_equal(scichunk.from_fits("zip://a.fits", storage_options=options), PIXELS)
+        assert all(request.headers.get("x-test") == "yes" for request in server.log)
+
+
+def test_references_to_a_file_that_is_replaced():
+    with RangeServer({"a.fits": fits_bytes(LONG)}) as server:
+        options = {"fo": {"a.fits": [server.url("a.fits"), 0, len(fits_bytes(LONG))]}, "remote_protocol": "http"}
+        array = read_lazily("reference://a.fits", storage_options=options)
+        np.testing.assert_array_equal(array[:500], LONG[:500])
+        server.files["a.fits"] = fits_bytes(LONG + 1)
+        with pytest.raises(SourceError, match=CHANGED):
+            array.compute()
+        assert read_lazily("reference://a.fits", storage_options=options).name != array.name
+
+
+@pytest.mark.parametrize("chain", ["simplecache::", "filecache::", "blockcache::"])
+def test_caches_of_servers_that_list_no_folders(chain):
+    with RangeServer({"a.fits": FIRST}) as server:
+        array = scichunk.from_fits(chain + server.url("a.fits"))
+        np.testing.assert_array_equal(array, PIXELS)
+        server.files["a.fits"] = SECOND
+        with pytest.raises(SourceError, match=CHANGED):
+            array.compute()
+
+
+def test_a_cache_of_blocks_of_an_older_version(tmp_path):
+    with RangeServer({"a.fits": fits_bytes(LONG)}) as server:
+        url, options = f"blockcache::{server.url('a.fits')}", {"blockcache": {"cache_storage": str(tmp_path)}}
+        np.testing.assert_array_equal(read_lazily(url, storage_options=options)[:500], LONG[:500])
+        server.files["a.fits"] = fits_bytes(LONG + 1)
+        with pytest.raises(SourceError, match="the cache has kept blocks of it"):
+            read_lazily(url, storage_options=options)

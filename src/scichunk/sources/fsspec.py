@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
 from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.cached import CachingFileSystem, WholeFileCacheFileSystem
+from fsspec.implementations.reference import ReferenceFileSystem
 
 from scichunk import counters
 from scichunk.errors import LimitExceeded, SourceError
 from scichunk.lru import generation
+from scichunk.sources.archives import Archive, Opener, count_archives, find_archive, reopen_archive
 from scichunk.sources.base import Head, check_ranges
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.remote import RemoteSource, changed_error, keep_over_fork
@@ -31,6 +35,9 @@ _VERSIONS: Final = (
 )  # fmt: skip
 """What file systems call that by which versions of a file differ; the first that is there counts."""
 
+_cached_versions: Final[dict[tuple[str, str], str]] = {}
+"""Which version of a file a cache of fsspec was first asked for by this process, by its folder and the name there."""
+
 
 class FsspecSource(RemoteSource):
     """A file of an fsspec file system.
@@ -41,7 +48,7 @@ class FsspecSource(RemoteSource):
     Parameters
     ----------
     make
-        Gives the file system, and the path on it.
+        Gives the file system, or the open archive that it shows, and the path on it.
     url
         The file as the user named it.
     storage_options
@@ -57,36 +64,44 @@ class FsspecSource(RemoteSource):
 
     def __init__(
         self,
-        make: Callable[[], tuple[AbstractFileSystem, str]],
+        make: Callable[[], tuple[AbstractFileSystem | Archive, str]],
         url: str,
         storage_options: Any = None,
         known: Head | None = None,
     ) -> None:
         super().__init__(url, storage_options)
+        self.level = count_archives(url, storage_options)
         self._make = make
+        self._archive: Archive | None = None
         self._fs: Any = None
         self._path = ""
         self._async = False
         self.open_now(known)
 
     @classmethod
-    def from_url(cls, url: str, storage_options: Mapping[str, Any], known: Head | None = None) -> FsspecSource:
+    def from_url(
+        cls, url: str, storage_options: Mapping[str, Any], opener: Opener, known: Head | None = None
+    ) -> FsspecSource:
         """Open an fsspec URL, chained ones included."""
         options = dict(storage_options)
-        return cls(lambda: fsspec.core.url_to_fs(url, **options), url, options, known)
+        return cls(
+            lambda: find_archive(url, options, opener) or fsspec.core.url_to_fs(url, **options), url, options, known
+        )
 
     @classmethod
-    def from_fs(cls, fs: AbstractFileSystem, path: str, url: str) -> FsspecSource:
+    def from_fs(cls, fs: AbstractFileSystem, path: str, url: str, opener: Opener) -> FsspecSource:
         """Open a file of a file system that the user has made."""
-        return cls(lambda: (fs, path), url, getattr(fs, "storage_options", None))
+        return cls(lambda: (reopen_archive(fs, opener) or fs, path), url, getattr(fs, "storage_options", None))
 
     async def connect(self) -> None:
         """Make the file system, in a thread, since archives are opened by that.
 
         In a forked child it is made anew: its connections and open files are shared with the parent.
         """
-        self._fs, self._path = await in_thread(self._make)
-        if generation():
+        made, self._path = await in_thread(self._make)
+        self._archive = made if isinstance(made, Archive) else None
+        self._fs = made if self._archive is None else self._archive.fs
+        if generation() and self._archive is None:
             self._fs = await in_thread(_made_again, self._fs)
         self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
         kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
@@ -95,20 +110,22 @@ class FsspecSource(RemoteSource):
 
     async def fetch_head(self, limits: Options) -> Head:
         """Ask for the facts of the file, then for its first bytes."""
-        found = await self._ask_info()
+        found, tag = await self._ask_version()
         if found.get("type") == "directory":
             msg = "is a directory, not a file"
             raise SourceError(msg)
         if found.get("size") is None:
             msg = "the file system does not say how long the file is; use a caching URL (filecache::...)"
             raise LimitExceeded(msg)
+        if isinstance(self._fs, CachingFileSystem):
+            _refuse_mixed_blocks(self._fs, self._path, tag)
         size = int(found["size"])
         stop = min(size, limits.head_bytes)
         data = await self.fetch_range(0, stop, limits) if stop else b""
         if len(data) != stop:
             msg = f"{len(data)} bytes came instead of {stop}"
             raise TryAgain(msg)
-        return Head(data, size, _find_version(found))
+        return Head(data, size, tag)
 
     async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # a file system reads what it is told
         """One ``cat_file``."""
@@ -124,8 +141,8 @@ class FsspecSource(RemoteSource):
     async def check(self) -> None:
         """Compare size and version."""
         self._fs.invalidate_cache(self._path)
-        found = await self._ask_info()
-        if not self.is_version(int(found["size"]), _find_version(found)):
+        found, tag = await self._ask_version()
+        if not self.is_version(int(found["size"]), tag):
             raise changed_error()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -161,13 +178,54 @@ class FsspecSource(RemoteSource):
         return views
 
     async def _ask_info(self) -> Mapping[str, Any]:
-        found: Mapping[str, Any] = await self._call_method("info", self._path)
+        found: Mapping[str, Any]
+        if isinstance(self._fs, CachingFileSystem):
+            # Most caches look for the file in the list of its folder, which few web servers have; what is behind them knows the file.
+            found = await in_thread(self._fs.fs.info, self._path)
+        else:
+            found = await self._call_method("info", self._path)
         return found
+
+    async def _ask_version(self) -> tuple[Mapping[str, Any], str]:
+        """What is known of the file, and the version of it and of what it lies in."""
+        found = await self._ask_info()
+        tag = _find_version(found)
+        if self._archive is not None:  # each read of which is compared with this version
+            version = self._archive.content.fingerprint
+            return found, f"{tag} in {version.size}:{version.tag}"
+        target = _find_target(self._fs, self._path)
+        if target is not None:
+            fs, path = target
+            fs.invalidate_cache(path)
+            below = await in_thread(fs.info, path)
+            return found, f"{tag} in {below.get('size')}:{_find_version(below)}"
+        return found, tag
 
     async def _call_method(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
-        return await in_thread(getattr(self._fs, method), *args, **kwargs)
+        call = getattr(self._fs, method) if self._archive is None else partial(self._archive.call, method)
+        return await in_thread(call, *args, **kwargs)
+
+
+def _refuse_mixed_blocks(fs: CachingFileSystem, path: str, tag: str) -> None:
+    """Refuse a cache of blocks, some of which may be of the version that this process has read through it before."""
+    if isinstance(fs, WholeFileCacheFileSystem):  # which gives all of one version, be it an old one
+        return
+    if _cached_versions.setdefault((fs.storage[-1], fs.hash_name(path)), tag) != tag:
+        msg = "the file has changed since the cache has kept blocks of it; clear the cache, or use simplecache::"
+        raise SourceError(msg)
+
+
+def _find_target(fs: Any, path: str) -> tuple[Any, str] | None:
+    """The file that a reference leads to, with its file system; None where the file system keeps no references."""
+    if not isinstance(fs, ReferenceFileSystem):
+        return None
+    part = fs.references.get(path)
+    if not isinstance(part, list | tuple):  # its bytes, which are here already
+        return None
+    url = part[0] or fs.target
+    return fs.fss[fsspec.core.split_protocol(url)[0]], url
 
 
 def _find_version(found: Mapping[str, Any]) -> str:

@@ -176,7 +176,7 @@ class Location:
                 return self._open_url(path, dict(fs.storage_options), expected)
             from scichunk.sources.fsspec import FsspecSource
 
-            return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)))
+            return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)), _open_archive_file)
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
 
@@ -238,7 +238,20 @@ def _make_source(url: str, given: dict[str, Any], known: Head | None, *, same_ho
     except ImportError as error:
         msg = f"a package is missing that reads this kind of URL: {error}"
         raise SourceError(msg, url=public_url(url)) from error
-    return FsspecSource.from_url(url, given, known)
+    return FsspecSource.from_url(url, given, _open_archive_file, known)
+
+
+def _open_archive_file(target: Any) -> ByteSource:
+    """Open what an archive lies in: an open file, or a file system of fsspec with a path."""
+    if not isinstance(target, tuple):
+        return locate(target).open()
+    fs, path = target
+    return (Location(os.path.abspath(path)) if _is_local(fs) else Location((fs, path))).open()
+
+
+def _is_local(fs: Any) -> bool:
+    protocol = getattr(fs, "protocol", "")
+    return "file" in ((protocol,) if isinstance(protocol, str) else tuple(protocol))
 
 
 def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Location:  # anything that names a file
@@ -306,8 +319,7 @@ def _locate_object(target: Any) -> Location:
     if unopened and target.compression is not None:
         msg = f"the file is compressed by {target.compression}: open it first (with target.open()), or expand it"
         raise TypeError(msg)
-    protocol = getattr(fs, "protocol", "")
-    local = "file" in ((protocol,) if isinstance(protocol, str) else tuple(protocol))
+    local = _is_local(fs)
     plain = getattr(target, "compression", None) is None and (getattr(target, "mode", None) or "rb") in {"rb", "r"}
     if fs is not None and isinstance(path, str) and plain and not local and hasattr(fs, "unstrip_protocol"):
         return Location((fs, path))

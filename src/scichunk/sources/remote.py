@@ -49,6 +49,8 @@ class RemoteSource(ABC):
     key: str
     fingerprint: Fingerprint
     is_cheap = False
+    level = 0
+    """As of :class:`~scichunk.sources.retrying.RetriedRequest`."""
 
     def __init__(self, url: str, storage_options: Any = None) -> None:
         self._secret_url = url
@@ -152,7 +154,7 @@ class RemoteSource(ABC):
             raise
 
     def _make_request(self, verb: str, part: str | None = None) -> RetriedRequest:
-        return RetriedRequest(self._secret_url, self.url, part, verb, self._hidden)
+        return RetriedRequest(self._secret_url, self.url, part, verb, self._hidden, self.level)
 
     async def _open_head(self, limits: Options) -> None:
         async def attempt() -> Head:
@@ -232,8 +234,9 @@ class RemoteSource(ABC):
             return body
 
         part = f"bytes {fetch.start} to {fetch.stop}"
-        counters.add("requests", 1)
-        counters.add("fetched", fetch.stop - fetch.start)
+        if not self.level:  # else those of what the archive lies in are counted
+            counters.add("requests", 1)
+            counters.add("fetched", fetch.stop - fetch.start)
         return await self._make_request("read", part).persist(attempt, limits)
 
 

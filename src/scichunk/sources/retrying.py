@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from scichunk import counters
@@ -38,7 +38,9 @@ _ODD_REDIRECTS: Final = frozenset({
 })  # fmt: skip
 _MOST_CHARACTERS: Final = 400
 
-_slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[int, asyncio.Semaphore]] = weakref.WeakKeyDictionary()
+_slots: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[tuple[int, int], asyncio.Semaphore]] = (
+    weakref.WeakKeyDictionary()
+)
 
 
 class TryAgain(Exception):
@@ -79,6 +81,9 @@ class RetriedRequest:
     verb: str
     hidden: Sequence[str] = ()
     """Secrets beside those of the URL."""
+    level: int = 0
+    """Larger for an archive than for the one in which it lies. What is asked of an archive waits for requests of what it lies in, which
+    are tried again themselves; it must not hold one of their slots, of which there may be one."""
 
     async def persist(self, attempt: Callable[[], Awaitable[T]], limits: Options) -> T:
         """Return what an attempt returns, after as many as are allowed.
@@ -90,9 +95,11 @@ class RetriedRequest:
             signatures, and some of them cannot be pickled.
         """
         number, wait = 0, 0.0
+        if self.level:
+            limits = replace(limits, retries=0, timeout=limits.timeout * (limits.retries + 2))
         while True:
             try:
-                async with _slots_of_loop(limits.concurrency):
+                async with _slots_of_loop(limits.concurrency, self.level):
                     return await asyncio.wait_for(attempt(), limits.timeout)
             except Exception as error:  # noqa: BLE001  # whatever a library raises; it is told below
                 failure, final = self._explain_error(error, limits), _is_final(error)
@@ -233,9 +240,7 @@ def _first_paragraph(error: BaseException, url: str, hidden: Sequence[str]) -> s
     return " ".join(text.split())[:_MOST_CHARACTERS]
 
 
-def _slots_of_loop(concurrency: int) -> asyncio.Semaphore:
+def _slots_of_loop(concurrency: int, level: int) -> asyncio.Semaphore:
     """Return the bound on requests in flight; one a loop, so that a forked child, which has another loop, has its own."""
     of_loop = _slots.setdefault(asyncio.get_running_loop(), {})
-    if concurrency not in of_loop:
-        of_loop[concurrency] = asyncio.Semaphore(concurrency)
-    return of_loop[concurrency]
+    return of_loop.setdefault((concurrency, level), asyncio.Semaphore(concurrency))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bisect
-import io
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,36 +24,11 @@ from scichunk.formats.votable.rows.parquet_columns import (
     plain_schema,
 )
 from scichunk.formats.votable.rows.parquet_footer import Leaf, check_footer
-from scichunk.sources import ByteSource, Location
+from scichunk.sources import Location
+from scichunk.sources.as_file import SourceFile
 from scichunk.tables.arrow import rows_alone, to_numpy, value_type
 
 __all__ = ["ParquetTable"]
-
-
-class _File(io.RawIOBase):
-    """A source as a file, for pyarrow."""
-
-    def __init__(self, source: ByteSource) -> None:
-        self._source, self._at = source, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        self._at = offset + (0, self._at, self._source.fingerprint.size)[whence]
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._source.fingerprint.size
-        stop = end if size < 0 else min(end, self._at + size)
-        start, self._at = min(self._at, stop), stop
-        return bytes(self._source.read_ranges([start], [stop])[0])
 
 
 _BATCH_BYTES: Final = 1 << 24
@@ -180,7 +154,7 @@ class ParquetTable:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        file = pa.PythonFile(_File(self._source), mode="r")
+        file = pa.PythonFile(SourceFile(self._source), mode="r")
         return pq.ParquetFile(file, metadata=metadata, read_dictionary=list(texts) or None)
 
     def _corrupt_error(self, error: Exception) -> FormatError:

@@ -1,0 +1,125 @@
+"""Members of zip and tar archives, which are read through the source of the archive.
+
+fsspec opens an archive by itself, and then asks neither which bytes its storage gives nor of which version they are. So the archive is
+opened here as any other file is, whose reads are checked, and fsspec is given that.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import fsspec
+from fsspec.implementations.tar import TarFileSystem
+from fsspec.implementations.zip import ZipFileSystem
+
+from scichunk.sources.as_file import SourceFile
+from scichunk.sources.base import ByteSource
+
+__all__ = ["Archive", "Opener", "count_archives", "find_archive", "reopen_archive"]
+
+Opener = Callable[[Any], ByteSource]
+"""Opens what an archive lies in: a file system of fsspec with a path, or an open file."""
+_KINDS: Final = {"zip": ZipFileSystem, "tar": TarFileSystem}
+_NEAR_BYTES: Final = 1 << 16
+_FAR_BYTES: Final = 1 << 22
+"""What is read at once of headers and of compressed members, which are asked for in small pieces."""
+
+
+class Archive:
+    """An archive that is open.
+
+    Parameters
+    ----------
+    kind
+        Of fsspec.
+    given
+        Its options, but for those that say where it lies.
+    content
+        The file.
+    name
+        Of the file; by its suffix fsspec knows how it is compressed.
+    """
+
+    def __init__(self, kind: type[Any], given: Mapping[str, Any], content: ByteSource, name: str) -> None:
+        self.content = content
+        self._file = SourceFile(content, name)
+        # tarfile moves the position of its file and reads there in two steps, and so does zipfile, relative to where another thread
+        # has left it (Python 3.13.0): they gave wrong bytes.
+        self._turn = threading.Lock()
+        buffered = io.BufferedReader(self._file, _NEAR_BYTES if self.content.is_cheap else _FAR_BYTES)
+        self.fs: Any = self._tell_failures(kind, fo=buffered, **given)
+
+    def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the file system."""
+        with self._turn:
+            return self._tell_failures(getattr(self.fs, method), *args, **kwargs)
+
+    def _tell_failures(self, work: Any, *args: Any, **kwargs: Any) -> Any:
+        """Raise what went wrong with the file, and not what a library makes of that: that it is no archive."""
+        self._file.failure = None
+        try:
+            return work(*args, **kwargs)
+        except Exception as error:
+            if self._file.failure is None:
+                raise
+            raise self._file.failure from error
+
+
+def find_archive(url: str, options: Mapping[str, Any], opener: Opener) -> tuple[Archive, str] | None:
+    """Open the archive that a URL names a member of, and return it with the name of the member; None if it names none."""
+    first, chained, rest = url.partition("::")
+    kind = _KINDS.get(_protocol_of(first))
+    if kind is None or not (chained or "fo" in options):
+        return None
+    given = dict(options)
+    if chained:
+        others = {_protocol_of(link) for link in rest.split("::")} | {"file"}
+        below = {name: given.pop(name) for name in others & given.keys()}
+        place = fsspec.core.url_to_fs(rest, **below)
+    else:
+        place = _take_place(given)
+    given |= given.pop(_protocol_of(first), {})
+    return Archive(kind, given, opener(place), _name_of(place)), str(kind._strip_protocol(first))  # noqa: SLF001  # the name that the file system wants
+
+
+def reopen_archive(fs: Any, opener: Opener) -> Archive | None:
+    """Open the archive of a file system that the user has made once more; None if it is none, or is being written."""
+    if type(fs) not in _KINDS.values() or getattr(fs, "mode", "r") != "r":
+        return None
+    given = dict(zip(("fo",), fs.storage_args, strict=False)) | fs.storage_options
+    if "fo" not in given or len(fs.storage_args) > 1:
+        return None
+    place = _take_place(given)
+    return Archive(type(fs), given, opener(place), _name_of(place))
+
+
+def count_archives(url: str, options: Mapping[str, Any] | None) -> int:
+    """Return a number that is larger for an archive than for the one in which it lies; 0 if it is none."""
+    if _protocol_of(url.partition("::")[0]) not in _KINDS:
+        return 0
+    count, inner = 1 + url.count("::"), options
+    while isinstance(inner, Mapping) and "target_options" in inner:
+        count, inner = count + 1, inner["target_options"]
+    return count
+
+
+def _protocol_of(link: str) -> str:
+    return link.partition("://")[0]
+
+
+def _take_place(given: dict[str, Any]) -> Any:
+    """Take out of the options of a file system where its archive lies."""
+    target, protocol, options = given.pop("fo"), given.pop("target_protocol", None), given.pop("target_options", None)
+    if not isinstance(target, str | os.PathLike):
+        return target
+    known = {"protocol": protocol} if protocol else {}
+    return fsspec.core.url_to_fs(target, **known, **(options or {}))
+
+
+def _name_of(place: Any) -> str:
+    path = place[1] if isinstance(place, tuple) else str(getattr(place, "name", ""))
+    return path.partition("?")[0] if "://" in path else path
