@@ -364,6 +364,24 @@ def test_far_file_systems_are_not_cheap():
         assert not locate(f"simplecache::{server.url('a.fits')}").open().is_cheap
 
 
+@pytest.mark.parametrize("validators", ["strong", "weak", "date"])
+def test_a_version_that_is_named_after_the_opening_is_compared_from_then_on(validators):
+    with RangeServer({"a.fits": FIRST}, validators=validators) as server, scichunk.options.set(retries=0):
+
+        def hide(_request, reply):
+            reply.headers.pop("ETag", None)
+            reply.headers.pop("Last-Modified", None)
+
+        server.alter = hide
+        with scichunk.options.set(head_bytes=4096):
+            array = scichunk.from_fits(server.url("a.fits"), chunks=(100, 300))
+        server.alter = None
+        np.testing.assert_array_equal(array[:100], PIXELS[:100])
+        server.files["a.fits"] = SECOND
+        with pytest.raises(SourceError, match=CHANGED):
+            array.compute()
+
+
 # ---- members of archives, references, caches
 
 LONG = np.arange(1500 * 1000, dtype="i4").reshape(1500, 1000)

@@ -142,7 +142,7 @@ class FsspecSource(RemoteSource):
         """Compare size and version."""
         self._fs.invalidate_cache(self._path)
         found, tag = await self._ask_version()
-        if not self.is_version(int(found["size"]), tag):
+        if not self.accepts(int(found["size"]), tag):
             raise changed_error()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -170,7 +170,7 @@ class FsspecSource(RemoteSource):
             for i in fetch.members:
                 views[i] = body[starts[i] - fetch.start : stops[i] - fetch.start]
         found = self._fs.info(self._path)
-        if not self.is_version(int(found["size"]), _find_version(found)):
+        if not self.accepts(int(found["size"]), _find_version(found)):
             raise changed_error()
         if any(len(view) != stop - start for view, start, stop in zip(views, starts, stops, strict=True)):
             msg = "the file system gives fewer bytes than it was asked for"

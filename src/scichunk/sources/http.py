@@ -126,7 +126,7 @@ class HttpSource(RemoteSource):
                 data = await self._read_whole(answer, tag, limits)
                 return _Answer(data, 0, len(data), tag, etag)
             first, last, size = self._parse_content_range(answer)
-            if self._is_open and not self.is_version(size, tag):
+            if self._is_open and not self.accepts(size, tag):
                 raise changed_error()
             # An empty file has no range that could be given; any other file that was asked from byte 0 has.
             if answer.status == 416:
@@ -209,7 +209,7 @@ class HttpSource(RemoteSource):
         """Read the whole file, where the server does not serve ranges and the file is small."""
         length = answer.headers.get("Content-Length", "").strip()
         size = int(length) if length.isascii() and length.isdigit() else None
-        if self._is_open and not self.is_version(size, tag):
+        if self._is_open and not self.accepts(size, tag):
             raise changed_error()
         if size is not None and size > limits.max_header_bytes:
             raise SourceError(_NO_RANGES)
@@ -219,7 +219,7 @@ class HttpSource(RemoteSource):
             if size is not None:
                 raise
             raise SourceError(_NO_RANGES) from None
-        if self._is_open and not self.is_version(len(data), tag):
+        if self._is_open and not self.accepts(len(data), tag):
             raise changed_error()
         return data
 

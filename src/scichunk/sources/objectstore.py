@@ -91,7 +91,7 @@ class ObstoreSource(RemoteSource):
                 raise
             self._condition = ""
             data, meta = await self._get_range(start, stop)
-        if not self.is_version(meta["size"], _version_tag(meta)):
+        if not self.accepts(meta["size"], _version_tag(meta)):
             raise changed_error()
         return data
 

@@ -141,8 +141,14 @@ class RemoteSource(ABC):
         """Take the content of the whole file from memory from now on."""
         self._known = memoryview(whole)
 
-    def is_version(self, size: int | None, tag: str) -> bool:
-        """Whether an answer is of the version that was opened, as far as can be told: None and "" stand for what is not said."""
+    def accepts(self, size: int | None, tag: str) -> bool:
+        """Whether an answer is of the version that was opened, as far as can be told: None and "" stand for what is not said.
+
+        Where no version was named when the file was opened, as by a proxy that has dropped it, the first that is named later counts.
+        """
+        if not self._version and tag and size in {None, self.fingerprint.size}:
+            self._version = tag
+            self.take_version(tag)
         return size in {None, self.fingerprint.size} and (not self._version or tag == self._version)
 
     def _run_work(self, work: Coroutine[Any, Any, T]) -> T:
