@@ -43,6 +43,23 @@ def test_errors_say_what_the_server_did(name):
         assert "a.fits" in str(caught.value)
 
 
+@pytest.mark.parametrize("same", [False, True])
+def test_two_headers_that_say_which_bytes_come(same):
+    def say_twice(request, reply):
+        if request.start:
+            told = reply.headers["Content-Range"]
+            size = request.stop - request.start
+            reply.headers["content-range"] = told if same else f"bytes 0-{size - 1}/{len(DATA)}"
+            reply.body = reply.body if same else DATA[:size]
+
+    with RangeServer({"a.fits": DATA}, alter=say_twice) as server, scichunk.options.set(**QUICK):
+        if same:
+            np.testing.assert_array_equal(read(server), PIXELS)
+        else:
+            with pytest.raises(SourceError, match="contradicts itself"):
+                read(server)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [*RIGHT, *WRONG])
 @pytest.mark.parametrize("by", ["obstore", "simplecache"])

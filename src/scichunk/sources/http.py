@@ -185,7 +185,12 @@ class HttpSource(RemoteSource):
 
     def _parse_content_range(self, answer: ClientResponse) -> tuple[int, int, int]:
         """Parse start, stop and length of the file by the Content-Range header (RFC 9110, section 14.4)."""
-        text = answer.headers.get("Content-Range", "")
+        told = answer.headers.getall("Content-Range", [""])
+        if len(set(told)) > 1:
+            both = self._hide_secrets(" and ".join(told))
+            msg = f"the server contradicts itself as to which bytes it sends (Content-Range: {both})"
+            raise SourceError(msg)
+        text = told[0]
         if answer.status == 416:
             total = text.rpartition("/")[2].strip()
             return 0, 0, int(total) if total.isascii() and total.isdigit() else self._size_if_open()
