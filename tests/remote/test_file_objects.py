@@ -3,6 +3,7 @@
 import gzip
 import io
 import itertools
+import os
 import pickle
 import tempfile
 import warnings
@@ -49,6 +50,46 @@ def test_an_open_file_that_has_travelled_is_the_same_version():
         assert here.key == there.key
         array = scichunk.from_fits(file)
         np.testing.assert_array_equal(pickle.loads(pickle.dumps(array)), PIXELS)
+
+
+def open_for_both(path):
+    path.write_bytes(FIRST)
+    return path.open("r+b")
+
+
+def open_and_remove(path):
+    path.write_bytes(FIRST)
+    file = path.open("rb")
+    path.unlink()
+    return file
+
+
+def open_temporary(path):
+    file = tempfile.NamedTemporaryFile(dir=path.parent)  # noqa: SIM115  # the test closes it
+    file.write(FIRST)
+    file.flush()
+    return file
+
+
+@pytest.mark.parametrize("make", [open_for_both, open_and_remove, open_temporary])
+@pytest.mark.parametrize("keeps_date", [False, True])
+def test_an_open_file_that_is_written_after_the_opening(tmp_path, make, keeps_date):
+    with make(tmp_path / "a.fits") as file:
+        array = scichunk.from_fits(file, chunks=(100, 300))
+        np.testing.assert_array_equal(array[:100], PIXELS[:100])
+        date = os.fstat(file.fileno()).st_mtime_ns
+        with open(f"/proc/self/fd/{file.fileno()}", "r+b") as other:
+            other.write(SECOND)
+        os.utime(file.fileno(), ns=(1, date if keeps_date else date + 1))
+        with pytest.raises(SourceError, match="changed since it was opened"):
+            array.compute()
+
+
+def test_an_open_file_that_loses_its_name_is_the_same(tmp_path):
+    with open_for_both(tmp_path / "a.fits") as file:
+        array = scichunk.from_fits(file)
+        (tmp_path / "a.fits").unlink()
+        np.testing.assert_array_equal(array, PIXELS)
 
 
 def test_open_files_with_a_descriptor_are_cheap(tmp_path):

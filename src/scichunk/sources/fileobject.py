@@ -16,6 +16,7 @@ from scichunk import counters, options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
 from scichunk.sources.identity import is_of_this_process
+from scichunk.sources.local import changed_message, version_tag
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
 
@@ -44,8 +45,9 @@ class FileObjectSource:
         self._lock = threading.Lock()
         self._process = os.getpid() if is_of_this_process(tag) else -1
         self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
-        raw = _raw_file(file)
+        self._raw = raw = _raw_file(file)
         self.is_cheap = raw is not None
+        self._seen: os.stat_result | None = None
         # a reader's descriptor is read at any position without moving it, so neither threads nor forked children get in the way
         self._descriptor = raw if raw is not None and not raw.writable() else None
         size = self._find_size()
@@ -81,13 +83,14 @@ class FileObjectSource:
 
     def _find_size(self) -> int:
         with self._take_turn("the file object cannot seek"):
-            if self._descriptor is not None:
-                return os.fstat(self._descriptor.fileno()).st_size
-            at = self._tell_position()
-            self.file.seek(0, 2)
-            size = self._tell_position()
-            self.file.seek(at)
-        return size
+            if self._descriptor is None:
+                at = self._tell_position()
+                self.file.seek(0, 2)
+                size = self._tell_position()
+                self.file.seek(at)
+            if self._raw is not None:  # behind the seek, which writes out what the object has kept back
+                self._seen = os.fstat(self._raw.fileno())
+        return size if self._descriptor is None or self._seen is None else self._seen.st_size
 
     def _read_range(self, start: int, stop: int) -> memoryview:
         """Read a range, and leave the position of the object as it was."""
@@ -107,10 +110,22 @@ class FileObjectSource:
                     parts.append(part)
                     missing -= len(part)
                 self.file.seek(at)
+            self._compare()
         if missing:
             msg = f"bytes {start} to {stop} end after {stop - start - missing} bytes: the file has changed"
             raise SourceError(msg, url=self.url)
         return memoryview(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def _compare(self) -> None:
+        """Raise SourceError if the file of this machine that the object reads has changed since it was opened."""
+        if self._raw is None or self._seen is None:
+            return
+        mine, found = self._seen, os.fstat(self._raw.fileno())
+        # to lose a name changes the ctime, too, and temporary files lose theirs while they are read
+        with_ctime = options.get().trust_ctime and mine.st_nlink == found.st_nlink
+        before, now = (Fingerprint(s.st_size, version_tag(s, with_ctime=with_ctime)) for s in (mine, found))
+        if before != now:
+            raise SourceError(changed_message(before, now))
 
     def _read_some(self, size: int) -> bytes:
         part: Any = self.file.read(size)
