@@ -1,15 +1,22 @@
 import asyncio
+import errno
+import gzip
 import io
 import os
 import pickle
+import tempfile
 import zipfile
+from pathlib import Path
 
 import fsspec
 import numpy as np
 import pytest
 
+import scichunk
 from scichunk import errors, options
-from scichunk.sources import locate
+from scichunk.sources import locate, whole_file
+
+TEST_DATA = Path(__file__).parents[2] / "test_data"
 
 DATA = np.random.default_rng(0).integers(0, 256, 200_000, "u1").tobytes()
 
@@ -169,3 +176,48 @@ def test_bytes_of_a_file_land_half_a_page_off_their_place_in_it(path, start):
     address = np.frombuffer(view, np.uint8).ctypes.data
     assert (address - start) % 4096 == 2048
     assert view == DATA[start : start + 50_000]
+
+
+# ---- what goes wrong on this machine
+
+
+def full_disk(*_args, **_options):
+    return open("/dev/full", "w+b")  # whoever asks for a temporary file closes it
+
+
+def no_folder(*_args, **_options):
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+@pytest.mark.parametrize(("fails", "message"), [(full_disk, "No space left"), (no_folder, "No such file")])
+@pytest.mark.parametrize("kind", ["expanded", "copied"])
+def test_temporary_files_that_cannot_be_written(monkeypatch, tmp_path, kind, fails, message):
+    scene = TEST_DATA / "scene_deflate.tif"
+    path = tmp_path / "scene.tif.gz"
+    path.write_bytes(gzip.compress(scene.read_bytes()))
+    monkeypatch.setattr(whole_file, "_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr(tempfile, "TemporaryFile", fails)
+    with pytest.raises(
+        errors.SourceError, match=f"content cannot be kept: {message}.*folder for temporary files"
+    ) as caught:
+        if kind == "expanded":
+            scichunk.from_geotiff(path).compute()
+        else:
+            scichunk.from_geotiff(scene.read_bytes(), reader="reference").compute()
+    assert type(caught.value) is errors.SourceError
+    assert caught.value.url
+
+
+@pytest.mark.parametrize("kind", ["a path", "an open file"])
+def test_an_open_file_that_cannot_be_looked_at(monkeypatch, path, kind):
+    def stale(_number):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with path.open("r+b") as file:
+        target = str(path) if kind == "a path" else file
+        source = locate(target).open()
+        for work in (lambda: source.read_ranges([150_000], [150_010]), lambda: locate(target).open()):
+            with monkeypatch.context() as changed, pytest.raises(errors.SourceError, match=r"cannot be read.*[Ss]tale"):
+                changed.setattr(os, "fstat", stale)
+                work()

@@ -16,7 +16,7 @@ from scichunk import counters, options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
 from scichunk.sources.identity import is_of_this_process
-from scichunk.sources.local import changed_message, version_tag
+from scichunk.sources.local import changed_message, stat_descriptor, version_tag
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
 
@@ -45,7 +45,7 @@ class FileObjectSource:
         self._lock = threading.Lock()
         self._process = os.getpid() if is_of_this_process(tag) else -1
         self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
-        self._raw = raw = _raw_file(file)
+        self._raw = raw = _raw_file(file, self.url)
         self.is_cheap = raw is not None
         self._seen: os.stat_result | None = None
         # a reader's descriptor is read at any position without moving it, so neither threads nor forked children get in the way
@@ -89,7 +89,7 @@ class FileObjectSource:
                 size = self._tell_position()
                 self.file.seek(at)
             if self._raw is not None:  # behind the seek, which writes out what the object has kept back
-                self._seen = os.fstat(self._raw.fileno())
+                self._seen = stat_descriptor(self._raw.fileno(), self.url)
         return size if self._descriptor is None or self._seen is None else self._seen.st_size
 
     def _read_range(self, start: int, stop: int) -> memoryview:
@@ -120,7 +120,7 @@ class FileObjectSource:
         """Raise SourceError if the file of this machine that the object reads has changed since it was opened."""
         if self._raw is None or self._seen is None:
             return
-        mine, found = self._seen, os.fstat(self._raw.fileno())
+        mine, found = self._seen, stat_descriptor(self._raw.fileno(), self.url)
         # to lose a name changes the ctime, too, and temporary files lose theirs while they are read
         with_ctime = options.get().trust_ctime and mine.st_nlink == found.st_nlink
         before, now = (Fingerprint(s.st_size, version_tag(s, with_ctime=with_ctime)) for s in (mine, found))
@@ -168,10 +168,10 @@ class FileObjectSource:
             raise failure
 
 
-def _raw_file(file: Any) -> io.FileIO | None:
+def _raw_file(file: Any, url: str) -> io.FileIO | None:
     """Return the unbuffered file of this machine that an object reads, if nothing stands between that changes what is read."""
     file = getattr(file, "file", file)  # what tempfile gives is a wrapper
     raw = file.raw if isinstance(file, io.BufferedReader | io.BufferedRandom) else file
     if not isinstance(raw, io.FileIO) or raw.closed or not raw.readable():
         return None
-    return raw if stat.S_ISREG(os.fstat(raw.fileno()).st_mode) else None
+    return raw if stat.S_ISREG(stat_descriptor(raw.fileno(), url).st_mode) else None

@@ -30,6 +30,7 @@ __all__ = [
     "changed_message",
     "close_idle_files",
     "has_ctime",
+    "stat_descriptor",
     "stat_file",
     "version_tag",
 ]
@@ -64,6 +65,15 @@ def _stat(path: str) -> os.stat_result:
     except (OSError, ValueError) as error:
         msg = f"cannot be read: {error}"
         raise SourceError(msg, url=path) from error
+
+
+def stat_descriptor(number: int, url: str) -> os.stat_result:
+    """Look at an open file; SourceError where that fails, as on a network file system on which it was removed."""
+    try:
+        return os.fstat(number)
+    except OSError as error:
+        msg = f"cannot be read: {error.strerror}"
+        raise SourceError(msg, url=url) from error
 
 
 def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:
@@ -158,7 +168,7 @@ def _open_descriptor(path: str) -> tuple[_Descriptor, os.stat_result]:
                 _check_kind(_stat(path), path)
             msg = f"cannot be opened: {error.strerror}"
             raise SourceError(msg, url=path) from error
-        seen = os.fstat(found.number)
+        seen = stat_descriptor(found.number, path)
         _check_kind(seen, path)
         return found, seen
     raise AssertionError  # the second attempt returns or raises
@@ -244,7 +254,7 @@ class LocalSource:
 
     def _compare_opened(self, file: _Descriptor) -> None:
         """Look at the open file after it was read: somebody may have written into it meanwhile, so that to look before is not enough."""
-        seen = os.fstat(file.number)
+        seen = stat_descriptor(file.number, self.url)
         if not seen.st_nlink:  # removed, or another file has been moved upon it: only the path can tell
             seen = _stat(self.path)
         self._compare(seen)

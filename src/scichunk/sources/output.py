@@ -19,6 +19,7 @@ from scichunk.options import get
 from scichunk.sources.base import public_url, secret_texts
 from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of, run_within
+from scichunk.sources.spill import telling_disk_errors
 
 __all__ = [
     "hidden_stem", "local_errors", "local_path", "lock_file", "look_at_target", "open_output", "run_work", "scratch_folder",
@@ -271,22 +272,10 @@ def _open_remote(url: str, overwrite: bool, options: dict[str, Any]) -> Iterator
     if there:
         raise _exists_error(public_url(url))
     name = public_url(url)
-    with _telling_disk_errors(name), tempfile.TemporaryFile() as file:
+    with telling_disk_errors(name, "cannot be written"), tempfile.TemporaryFile() as file:
         yield file
         file.seek(0)
         run_work(lambda: _send_file(file, fs, path), url, options)
-
-
-@contextlib.contextmanager
-def _telling_disk_errors(name: str) -> Iterator[None]:
-    """Tell what goes wrong with the temporary file."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, SourceError):
-            raise
-        msg = f"cannot be written: {error.strerror or error}, in the folder for temporary files"
-        raise SourceError(msg, url=name) from error
 
 
 def _send_file(file: IO[bytes], fs: Any, path: str) -> None:

@@ -13,38 +13,69 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from scichunk.errors import PerformanceWarning
+from scichunk.errors import PerformanceWarning, SourceError
 from scichunk.sources.base import ByteSource
 from scichunk.sources.local import LocalSource, UnnamedSource
 from scichunk.warned import warn_caller
 
-__all__ = ["LocalCopy", "Spill"]
+__all__ = ["LocalCopy", "Spill", "telling_disk_errors"]
 
 _STEP_BYTES: Final = 1 << 24
+_WHAT: Final = "its content cannot be kept"
+
+
+@contextlib.contextmanager
+def telling_disk_errors(url: str, what: str) -> Iterator[None]:
+    """Raise what goes wrong with a temporary file as a SourceError.
+
+    Parameters
+    ----------
+    url
+        The file on account of which there is one.
+    what
+        Begins the message, for example "cannot be written".
+    """
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, SourceError):
+            raise
+        msg = f"{what}: {error.strerror or error}, in the folder for temporary files"
+        raise SourceError(msg, url=url) from error
 
 
 class Spill:
-    """Bytes on their way into a temporary file that has no name."""
+    """Bytes on their way into a temporary file that has no name.
 
-    def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile(prefix="scichunk-")  # noqa: SIM115  # it lives on in the source that is made of it
-        self.size = 0
+    Parameters
+    ----------
+    url
+        Name of the file whose content it is, for messages.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url, self.size = url, 0
+        with telling_disk_errors(url, _WHAT):
+            self._file = tempfile.TemporaryFile(prefix="scichunk-")  # noqa: SIM115  # it lives on in the source that is made of it
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append bytes."""
-        self._file.write(data)
+        with telling_disk_errors(self._url, _WHAT):
+            self._file.write(data)
         self.size += len(data)
 
-    def finish(self, url: str, tag: str) -> UnnamedSource:
+    def finish(self, tag: str) -> UnnamedSource:
         """Return what was written as a source, which holds the only reference to the file."""
-        self._file.flush()
-        source = UnnamedSource(os.dup(self._file.fileno()), self.size, url, tag)
-        self._file.close()
+        with telling_disk_errors(self._url, _WHAT):
+            self._file.flush()
+            source = UnnamedSource(os.dup(self._file.fileno()), self.size, self._url, tag)
+            self._file.close()
         return source
 
     def close(self) -> None:
         """Give the space back."""
-        self._file.close()
+        with contextlib.suppress(OSError):  # of what could not be written, and is not wanted any more
+            self._file.close()
 
 
 class LocalCopy:
@@ -101,11 +132,13 @@ class LocalCopy:
         if os.path.exists(name):
             yield name
             return
-        with tempfile.NamedTemporaryFile(prefix="scichunk-", suffix=self._suffix) as file:  # no /proc: not on Linux
-            for start in range(0, copy.fingerprint.size, _STEP_BYTES):
-                stop = min(copy.fingerprint.size, start + _STEP_BYTES)
-                file.write(copy.read_ranges([start], [stop])[0])
-            file.flush()
+        with contextlib.ExitStack() as stack:  # no /proc: not on Linux
+            with telling_disk_errors(copy.url, _WHAT):
+                file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="scichunk-", suffix=self._suffix))
+                for start in range(0, copy.fingerprint.size, _STEP_BYTES):
+                    stop = min(copy.fingerprint.size, start + _STEP_BYTES)
+                    file.write(copy.read_ranges([start], [stop])[0])
+                file.flush()
             yield file.name
 
     def close(self) -> None:
@@ -124,11 +157,11 @@ class LocalCopy:
                 if size > _STEP_BYTES:
                     msg = f"{source.url} is copied to a temporary file ({size >> 20} MB) because {self._why}"
                     warn_caller(msg, PerformanceWarning)
-                spill = Spill()
+                spill = Spill(source.url)
                 try:
                     for start in range(0, size, _STEP_BYTES):
                         spill.write(source.read_ranges([start], [min(size, start + _STEP_BYTES)])[0])
-                    self._copy = spill.finish(source.url, source.fingerprint.tag)
+                    self._copy = spill.finish(source.fingerprint.tag)
                 finally:
                     spill.close()
             return self._copy

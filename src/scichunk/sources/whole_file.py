@@ -290,7 +290,7 @@ def _keep_pieces(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
                 msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
                 raise LimitExceeded(msg)
             if spill is None and size > _IN_MEMORY_BYTES:
-                spill = Spill()
+                spill = Spill(url)
                 stack.callback(spill.close)
                 spill.write(kept)
                 kept.clear()
@@ -298,4 +298,4 @@ def _keep_pieces(pieces: Iterator[bytes], url: str, tag: str) -> ByteSource:
                 kept += piece
             else:
                 spill.write(piece)
-        return BytesSource(bytes(kept), url, tag or "expanded") if spill is None else spill.finish(url, tag)
+        return BytesSource(bytes(kept), url, tag or "expanded") if spill is None else spill.finish(tag)

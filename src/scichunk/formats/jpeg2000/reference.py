@@ -115,11 +115,11 @@ class GlymurWindows:
         if self._copy is None:
             source, structure = self._source, self._structure
             if structure.start:
-                spill = Spill()
+                spill = Spill(source.url)
                 try:
                     for start in range(structure.start, structure.stop, _STEP_BYTES):
                         spill.write(source.read_ranges([start], [min(structure.stop, start + _STEP_BYTES)])[0])
-                    source = spill.finish(source.url, source.fingerprint.tag)
+                    source = spill.finish(source.fingerprint.tag)
                 finally:
                     spill.close()
             self._copy = LocalCopy(source, ".jp2", self._why)
