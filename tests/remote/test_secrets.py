@@ -20,6 +20,7 @@ import scichunk
 from scichunk.adapters.cli import main
 from scichunk.errors import ScichunkError, SourceError
 from scichunk.sources import locate
+from scichunk.sources.base import without_secrets
 from scichunk.testing import RangeServer
 from tests.votable_docs import doc
 
@@ -86,6 +87,17 @@ def secret_url(server, user=False):
         ("zip://a.tif::simplecache::https://me:pw@h/a.zip?k=v", "zip://a.tif::simplecache::https://h/a.zip?k=..."),
         ("s3://bucket/a.tif", "s3://bucket/a.tif"),
         ("http://[::1]:80/a.tif", "http://[::1]:80/a.tif"),
+        ("http://me:hunter2#x@h/f", "http://h/f"),
+        ("http://me:hunter2?x@h/f?token=y", "http://h/f?token=..."),
+        ("http://me:hunter2%23x@h/f#y", "http://h/f#..."),
+        ("http://hunter2#x@h/f", "http://..."),
+        ("http://h?a=b@c", "http://..."),
+        ("http://h:80?a=b@c", "http://..."),
+        ("http://h:80/?a=b@c", "http://h:80/?a=..."),
+        ("s3://key:hunter2#x@bucket/a", "s3://bucket/a"),
+        ("zip://x::https://u:p#w@h/f?token=hunter2", "zip://x::https://h/f?token=..."),
+        ("simplecache::http://h/f::g.fits?token=hunter2", "simplecache::http://h/f::g.fits?token=..."),
+        ("simplecache::http://h/f::g.fits#hunter2::x", "simplecache::http://h/f::g.fits#...::..."),
         ("/data/a?b=c#d.tif", "/data/a?b=c#d.tif"),
     ],
 )
@@ -96,6 +108,29 @@ def test_the_name_of_a_url(url, public):
 @pytest.mark.parametrize("url", ["http://h/a.tif#FRAG", "http://h/a.tif?token=hunter2#FRAG", "s3://k:hunter2@b/a.tif"])
 def test_the_name_of_a_url_hides_the_rest(url):
     assert not shown(locate(url).url, repr(locate(url)))
+
+
+@pytest.mark.parametrize("url", ["http://me:hunter2#x@h/f", "http://me:hunter2?x@h/f", "ftp://me:hunter2%3Fx@h/f"])
+@pytest.mark.parametrize("chain", ["", "simplecache::"])
+def test_a_password_with_a_sign_in_it_is_not_repeated(url, chain):
+    with scichunk.options.set(retries=0, timeout=1.0), pytest.raises(SourceError) as caught:
+        scichunk.from_fits(chain + url.replace("@h", "@127.0.0.1:9"))
+    assert not shown(*everything(caught.value))
+    assert not shown(without_secrets("of 'hunter2' and me:hunter2, hunter2x", chain + url))
+
+
+def test_the_name_of_a_file_object_that_is_a_url():
+    class Named(io.BufferedIOBase):
+        name = "https://me:hunter2@h/a.fits?sig=hunter2"
+
+        def __init__(self):
+            self.inner = io.BytesIO(DATA)
+            self.read, self.seek, self.tell = self.inner.read, self.inner.seek, self.inner.tell
+
+    file = Named()
+    assert locate(file).url == "https://h/a.fits?sig=..."
+    assert locate(file).name == "a.fits"
+    assert not shown(scichunk.info(file), repr(scichunk.reader(file)), xr.open_dataset(file, engine="fits").encoding)
 
 
 FORMS = {

@@ -137,22 +137,32 @@ def public_url(url: str) -> str:
         if "://" in link:
             links.append(_public_link(link))
             open_query = "?" in link or "#" in link
-        else:
-            links.append("..." if open_query and link else link)  # the rest of a value in which "::" stood
+        elif open_query and link:
+            links.append("...")  # the rest of a value in which "::" stood
+        else:  # the name of a cache, a path, or the rest of one in which "::" stood
+            links.append(public_reference(link))
+            open_query = "?" in link or "#" in link
     return "::".join(links)
 
 
 def _public_link(link: str) -> str:
     scheme, _, rest = link.partition("://")
-    path, mark, tail = _cut_query(rest)
+    user, rest = _split_user(rest)
+    mark = _TAIL.search(user)
+    if mark is not None and not _PASSWORD.search(user[: mark.start()]):
+        return f"{scheme}://..."  # a name or password with a "?" in it, or a host and a query with an "@" in it
+    path, sign, tail = _cut_query(rest)
     host, slash, names = path.partition("/")
-    if "@" in host:
-        host = host.rpartition("@")[2]
-    elif "@" in names and re.search(
-        r":(?!\d*$)[^\]]*$", host
-    ):  # "user:pass/word@host": what follows the colon is no port
+    if "@" in names and _PASSWORD.search(host):  # "user:pass/word@host"
         host, slash, names = names.rpartition("@")[2].partition("/")
-    return f"{scheme}://{host}{slash}{names}{_public_tail(mark, tail)}"
+    return f"{scheme}://{host}{slash}{names}{_public_tail(sign, tail)}"
+
+
+def _split_user(rest: str) -> tuple[str, str]:
+    """Cut user information off what follows ``//``: up to the last ``@`` before the path, also behind a ``?`` or ``#`` in a password."""
+    authority, slash, path = rest.partition("/")
+    user, _, host = authority.rpartition("@")
+    return user, f"{host}{slash}{path}"
 
 
 def public_reference(reference: str) -> str:
@@ -179,6 +189,8 @@ def _public_tail(mark: str, tail: str) -> str:
 
 
 _TAIL: Final = re.compile(r"[?#]|%3[Ff]|%23")
+_PASSWORD: Final = re.compile(r":(?!\d*$)[^\]]*$")
+"""A colon behind which no port stands, and that is not within the brackets of an address."""
 
 
 def _mask_pair(pair: str) -> str:
@@ -261,16 +273,23 @@ _QUOTED_EXCEPT: Final = ("", "/:?&=#@+,;%", "/:?&=@+,;", "/:?&=#@", "/:", "/:?&=
 
 
 def _secret_parts(url: str) -> Iterator[str]:
-    """User information, query and its values, and fragment of each link."""
+    """User information, query and its values, and fragment of each link, and what stands behind a ``::`` in them."""
+    open_query = False
     for link in url.split("::"):
-        rest = link.partition("://")[2]
-        if not rest:
+        whole = link.partition("://")[2]
+        if open_query and not whole:
+            yield link
             continue
+        user, rest = _split_user(whole or link)
+        if user:
+            yield user
+            yield from re.split(r"[:?#]|%3[Ff]|%23", user)[1:]
         path, _, tail = _cut_query(rest)
         user = path.rpartition("@")[0]
-        if public_url(link).find(user + "@") < 0 and user:
+        if whole and user and public_url(link).find(user + "@") < 0:  # "user:pass/word@host"
             yield user
             yield from user.split(":")[1:]
+        open_query = bool(tail)
         if tail:
             yield tail
             for pair in re.split(r"[&;#]", tail):

@@ -58,7 +58,7 @@ class Location:
             return f"<{len(self.target)} bytes>"
         if isinstance(self.target, tuple):
             return public_url(str(self.target[0].unstrip_protocol(self.target[1])))
-        return str(getattr(self.target, "name", "") or f"<{type(self.target).__name__}>")
+        return public_url(str(getattr(self.target, "name", "") or f"<{type(self.target).__name__}>"))
 
     @property
     def local_path(self) -> str | None:
@@ -79,11 +79,10 @@ class Location:
         """Last part of the path, without query; empty for bytes and nameless objects."""
         if isinstance(self.target, tuple):
             return str(posixpath.basename(self.target[1]))
-        if not isinstance(self.target, str):
-            return os.path.basename(str(getattr(self.target, "name", "") or ""))
-        if self.local_path is not None:
-            return os.path.basename(self.target)
-        path = self.target.partition("::")[0].partition("?")[0]
+        target = self.target if isinstance(self.target, str) else str(getattr(self.target, "name", "") or "")
+        if self.local_path is not None or (target is not self.target and "://" not in target):
+            return os.path.basename(target)
+        path = target.partition("::")[0].partition("?")[0]
         if path.startswith(("http://", "https://")):  # keys of object stores may hold a "#"
             path = path.partition("#")[0]
         return path.rstrip("/").rpartition("/")[2]
