@@ -19,7 +19,7 @@ from fsspec.core import OpenFile
 from fsspec.implementations.memory import MemoryFileSystem
 
 import scichunk
-from scichunk.errors import MissingFile, SourceError
+from scichunk.errors import MissingFile, ScichunkError, SourceError
 from scichunk.sources import locate
 from scichunk.testing import RangeServer
 
@@ -539,3 +539,27 @@ def test_a_cache_of_blocks_of_an_older_version(tmp_path):
         server.files["a.fits"] = fits_bytes(LONG + 1)
         with pytest.raises(SourceError, match="the cache has kept blocks of it"):
             read_lazily(url, storage_options=options)
+
+
+class Sizeless(Distant):
+    """One that does not say how long files are, as web servers at times."""
+
+    protocol = "sizeless"
+
+    def info(self, path, **kwargs):
+        return super().info(path, **kwargs) | {"size": None}
+
+
+@pytest.mark.parametrize("where", ["a file system", "a server"])
+def test_the_cache_that_messages_advise_serves(where):
+    fsspec.register_implementation("sizeless", Sizeless, clobber=True)
+    Sizeless().pipe("/a.fits", FIRST)
+    with RangeServer({"a.fits": FIRST}, ignore_ranges=True) as server:
+        url = server.url("a.fits") if where == "a server" else "sizeless://a.fits"
+        with (
+            pytest.raises(ScichunkError, match=r"use a caching URL \(simplecache::"),
+            scichunk.options.set(max_header_bytes=1 << 14),
+        ):
+            scichunk.from_fits(url)
+        with scichunk.options.set(max_header_bytes=1 << 14):
+            np.testing.assert_array_equal(scichunk.from_fits(f"simplecache::{url}"), PIXELS)

@@ -114,12 +114,15 @@ class FsspecSource(RemoteSource):
         if found.get("type") == "directory":
             msg = "is a directory, not a file"
             raise SourceError(msg)
-        if found.get("size") is None:
-            msg = "the file system does not say how long the file is; use a caching URL (filecache::...)"
+        size = found.get("size")
+        if size is None and isinstance(self._fs, WholeFileCacheFileSystem):
+            size = await in_thread(_measure_copy, self._fs, self._path)
+        if size is None:
+            msg = "the file system does not say how long the file is; use a caching URL (simplecache::...)"
             raise LimitExceeded(msg)
         if isinstance(self._fs, CachingFileSystem):
             _refuse_mixed_blocks(self._fs, self._path, tag)
-        size = int(found["size"])
+        size = int(size)
         stop = min(size, limits.head_bytes)
         data = await self.fetch_range(0, stop, limits) if stop else b""
         if len(data) != stop:
@@ -142,7 +145,8 @@ class FsspecSource(RemoteSource):
         """Compare size and version."""
         self._fs.invalidate_cache(self._path)
         found, tag = await self._ask_version()
-        if not self.accepts(int(found["size"]), tag):
+        size = found.get("size")
+        if not self.accepts(None if size is None else int(size), tag):
             raise changed_error()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -206,6 +210,11 @@ class FsspecSource(RemoteSource):
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
         call = getattr(self._fs, method) if self._archive is None else partial(self._archive.call, method)
         return await in_thread(call, *args, **kwargs)
+
+
+def _measure_copy(fs: Any, path: str) -> int:
+    with fs.open(path, "rb") as file:
+        return int(file.seek(0, 2))
 
 
 def _refuse_mixed_blocks(fs: CachingFileSystem, path: str, tag: str) -> None:

@@ -36,7 +36,7 @@ _MOST_REDIRECTS: Final = 10
 _OWN_HEADERS: Final = {"range", "accept-encoding", "if-match"}
 _NO_RANGES: Final = (
     "the server does not serve ranges and the file is large, or of a length that is not said: download it, or use a caching URL "
-    "(filecache::https://...)"
+    "(simplecache::https://...)"
 )
 
 
