@@ -8,7 +8,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from scichunk.errors import SourceError
 from scichunk.sources import Location, locate
+from scichunk.sources.output import open_output
 
 
 def content(location):
@@ -23,12 +25,29 @@ def path(tmp_path):
 
 
 def test_names_of_local_files_are_one_location(path):
-    names = [path, str(path), f"file://{path}", f"{path.parent}/./x/../a.bin", locate(path), os.path.relpath(path)]
+    names = [
+        path,
+        str(path),
+        f"file://{path}",
+        f"file://localhost{path}",
+        f"local://{path}",
+        f"{path.parent}/./x/../a.bin",
+        locate(path),
+        os.path.relpath(path),
+    ]
     for name in names:
         assert locate(name).target == str(path), name
         assert locate(name).local_path == str(path)
         assert locate(name).key == locate(path).key
         assert content(locate(name)) == b"hello"
+
+
+@pytest.mark.parametrize("url", ["file://other/a.bin", "file://me:hunter2@other/a.bin", "local://other/a.bin"])
+def test_files_of_other_machines(url):
+    for use in (locate, lambda name: open_output(name).__enter__()):
+        with pytest.raises(SourceError, match="file of the host 'other'") as caught:
+            use(url)
+        assert "hunter2" not in str(caught.value)
 
 
 def test_the_home_folder():

@@ -167,7 +167,9 @@ def test_odd_names(tmp_path):
         file.write(b"x")
     with open_output((tmp_path / "y").as_uri()) as file:
         file.write(b"y")
-    assert sorted(os.listdir(tmp_path)) == ["x", "y"]
+    with open_output(f"file://localhost{tmp_path}/z") as file:
+        file.write(b"z")
+    assert sorted(os.listdir(tmp_path)) == ["x", "y", "z"]
 
 
 def test_elsewhere():

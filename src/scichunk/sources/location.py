@@ -8,16 +8,17 @@ import io
 import os
 import pickle
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from scichunk.errors import SourceError
 from scichunk.options import get
 from scichunk.sources.base import ByteSource, Fingerprint, Head, public_url, tag_with_head
 from scichunk.sources.identity import digest_values, object_number
 
-__all__ = ["Location", "file_of", "locate"]
+__all__ = ["Location", "checked_options", "file_of", "locate", "strip_file_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +278,7 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
     if isinstance(target, os.PathLike):
         target = os.fspath(target)
     if isinstance(target, str):
-        if target.startswith("file://") and "::" not in target:
-            import fsspec
-
-            target = fsspec.core.strip_protocol(target)
+        target = strip_file_url(target)
         if "://" in target or (given and "store" in given):
             return Location(target, given)
         return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
@@ -292,6 +290,32 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
     if isinstance(target, io.BytesIO):
         return Location(target.getvalue())
     return _locate_object(target)
+
+
+def strip_file_url(name: str) -> str:
+    """Return the path of a ``file://`` or ``local://`` URL (RFC 8089), and any other name as it is.
+
+    Raises
+    ------
+    SourceError
+        If the URL names a file of another machine.
+    """
+    if not name.startswith(("file://", "local://")) or "::" in name:
+        return name
+    import fsspec
+
+    scheme, _, rest = name.partition("://")
+    host, _, path = rest.partition("/")
+    if host.lower() == "localhost":
+        name = f"{scheme}:///{path}"
+    elif not _NO_HOST.fullmatch(host):
+        msg = f"is a file of the host {host.rpartition('@')[2]!r}; of this machine write {scheme}:///path, or the path alone"
+        raise SourceError(msg, url=public_url(name))
+    return str(fsspec.core.strip_protocol(name))
+
+
+_NO_HOST: Final = re.compile(r"\.{0,2}|~.*|[A-Za-z]:")
+"""Nothing, the folder or the home folder from which a path leads, or a drive."""
 
 
 def checked_options(storage_options: Any) -> dict[str, Any]:

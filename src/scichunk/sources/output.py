@@ -17,7 +17,7 @@ from typing import IO, Any, Final, TypeVar
 from scichunk.errors import SourceError
 from scichunk.options import get
 from scichunk.sources.base import public_url, secret_texts
-from scichunk.sources.location import checked_options
+from scichunk.sources.location import checked_options, strip_file_url
 from scichunk.sources.retrying import error_of, run_within
 from scichunk.sources.spill import telling_disk_errors
 
@@ -88,10 +88,7 @@ def local_path(target: str | os.PathLike[str]) -> str | None:
     if not isinstance(name, str):  # a PathLike of somebody else
         msg = f"expected a path or URL, got {type(target).__name__}"
         raise TypeError(msg)
-    if name.startswith(("file://", "local://")) and "::" not in name:
-        import fsspec
-
-        name = fsspec.core.strip_protocol(name)
+    name = strip_file_url(name)
     if "://" in name:
         return None
     try:
