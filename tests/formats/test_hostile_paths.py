@@ -88,6 +88,33 @@ print(scichunk.from_fits("simplecache::memory://a.fits").compute().ndim)
     assert outcomes(code) == ["4"]
 
 
+@pytest.mark.parametrize(
+    "error", ["SystemExit", "KeyboardInterrupt", "GeneratorExit", "asyncio.CancelledError", "StopIteration"]
+)
+@pytest.mark.parametrize("kind", ["fsspec.AbstractFileSystem", "fsspec.asyn.AsyncFileSystem"])
+def test_a_file_system_that_asks_to_end_the_thread(error, kind):
+    """fsspec has one thread for all remote reads of a process."""
+    code = f"""
+import asyncio, fsspec.asyn
+class Ends({kind}):
+    protocol = "ends"
+    def info(self, path, **kwargs):
+        raise {error}("no credentials")
+    async def _info(self, path, **kwargs):
+        raise {error}("no credentials")
+fsspec.register_implementation("ends", Ends, clobber=True)
+scichunk.options.set(timeout=20, retries=0)
+from scichunk.testing import RangeServer
+try:
+    scichunk.from_fits("ends://a.fits")
+except scichunk.errors.SourceError as error:
+    assert {error.rpartition(".")[2]!r} in str(error), error
+with RangeServer({{"a.fits": open({str(DATA / "cube.fits")!r}, "rb").read()}}) as server:
+    print(scichunk.from_fits(server.url("a.fits")).compute().ndim)
+"""
+    assert outcomes(code) == ["4"]
+
+
 def test_a_pipe_in_the_place_of_a_file_that_is_open(tmp_path):
     shutil.copy(DATA / "bgr.jp2", tmp_path / "a.jp2")
     code = f"""

@@ -100,7 +100,7 @@ class RetriedRequest:
         while True:
             try:
                 async with _slots_of_loop(limits.concurrency, self.level):
-                    return await asyncio.wait_for(attempt(), limits.timeout)
+                    return await asyncio.wait_for(_contain(attempt), limits.timeout)
             except Exception as error:  # noqa: BLE001  # whatever a library raises; it is told below
                 failure, final = self._explain_error(error, limits), _is_final(error)
                 wait = error.wait if isinstance(error, TryAgain) else 0.0
@@ -124,6 +124,24 @@ class RetriedRequest:
         return error_of(error, self.url, f"cannot be {self.verb}", part=self.part, hidden=self.hidden)
 
 
+async def _contain(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Make an attempt; what it raises is an exception, unless somebody else ends this task."""
+    try:
+        return await attempt()
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+            raise
+        raise _as_exception(error) from None
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """What stands for an error in an event loop: one that asks to end a thread would end the loop, for which all remote reads wait."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(f"{type(error).__name__}{': ' if str(error) else ''}{error}")
+
+
 def _start_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurrent.futures.Future[T]:
     """Start work in a thread of its own, for which Python does not wait when it ends.
 
@@ -138,7 +156,7 @@ def _start_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurre
         try:
             result = work(*args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
-            found.set_exception(error)
+            found.set_exception(_as_exception(error))
         else:
             found.set_result(result)
 
