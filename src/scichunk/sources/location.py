@@ -80,8 +80,9 @@ class Location:
         """Last part of the path, without query; empty for bytes and nameless objects."""
         if isinstance(self.target, tuple):
             return str(posixpath.basename(self.target[1]))
-        target = self.target if isinstance(self.target, str) else str(getattr(self.target, "name", "") or "")
-        if self.local_path is not None or (target is not self.target and "://" not in target):
+        named = isinstance(self.target, str)
+        target = str(self.target if named else getattr(self.target, "name", "") or "")
+        if self.local_path is not None or (not named and "://" not in target):
             return os.path.basename(target)
         path = target.partition("::")[0].partition("?")[0]
         if path.startswith(("http://", "https://")):  # keys of object stores may hold a "#"
