@@ -230,3 +230,57 @@ def test_lerc_within_a_bomb(outer):
                 array.compute()
         else:
             assert not array.compute().any()
+
+
+def pointing(path, *directories, size):
+    """A file of directories, ``{tag: (type, values)}`` or ``{tag: (type, count, place)}``, that is a hole behind them."""
+    out = bytearray(b"II*\0" + struct.pack("<I", 8))
+    for number, tags in enumerate(directories):
+        entries = b""
+        for code, (kind, *values) in sorted(tags.items()):
+            if len(values) == 2:
+                entries += struct.pack("<HHII", code, kind, *values)
+            else:
+                entries += struct.pack("<HHI", code, kind, 1) + struct.pack(f"<{CODES[kind]}", *values[0]).ljust(
+                    4, b"\0"
+                )
+        behind = len(out) + 2 + len(entries) + 4
+        last = number == len(directories) - 1
+        out += struct.pack("<H", len(tags)) + entries + struct.pack("<I", 0 if last else behind)
+    with path.open("wb") as file:
+        file.write(out)
+        file.truncate(size)
+    return str(path)
+
+
+GROWTH = """
+import pathlib, re, resource
+def peak():  # of this program; getrusage begins with that of the process that started it
+    return int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]) >> 10
+scichunk.options.set(max_chunk_bytes=1 << 26)
+scichunk.info({small!r})
+scichunk.open({small!r})
+before = peak()
+for read in {reads}:
+    try:
+        read({path!r})
+    except scichunk.errors.ScichunkError:
+        pass
+growth = peak() - before
+print(growth if growth > {most} else "little")
+"""
+
+
+def grows(path, *reads, most=256, timeout=60):
+    """What a process prints that reads a file: "little" where it grew by few MiB."""
+    small = tiff(BASE | {282: (4, [1])})  # imports what reading needs
+    code = GROWTH.format(small=small, path=path, reads=f"[{', '.join(reads)}]", most=most)
+    return outcomes(code, gib=8, timeout=timeout)[0]
+
+
+@pytest.mark.parametrize("codes", [range(40_000, 40_040), (269, 270, 305, 306, 315, 316, 33432, 42113)])
+def test_tags_that_share_one_place(tmp_path, codes):
+    size = (1 << 24) - 8
+    shared = {code: (7 if code >= 40_000 else 2, size, 4096) for code in codes}
+    path = pointing(tmp_path / "a.tif", BASE | {282: (4, [1])} | shared, size=4096 + (1 << 24))
+    assert grows(path, "scichunk.info", "scichunk.open") == "little"

@@ -156,3 +156,14 @@ def test_pipes_and_folders_beside_an_image(tmp_path):
         with pytest.raises(SourceError, match="is a pipe"):
             scichunk.from_geotiff(path, reader="reference").compute()
     assert outcomes(*reads) == wanted
+
+
+@pytest.mark.parametrize("suffix", ["tif", "jp2"])
+def test_pipes_beside_an_image_under_names_that_gdal_knows(tmp_path, suffix):
+    source = next(DATA.rglob(f"*.{suffix}"))
+    path = tmp_path / f"a.{suffix}"
+    shutil.copy(source, path)
+    (tmp_path / "a.wld").write_text("1 0 0 -1 0 0")
+    for name in ("a.aux", f"a.{suffix}.aux", "a.AUX", "a_MTL.txt", "METADATA.DIM"):
+        os.mkfifo(tmp_path / name)
+    assert outcomes(f"print(scichunk.open({str(path)!r}) is None)") == ["False"]

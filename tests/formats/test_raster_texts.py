@@ -149,6 +149,94 @@ def test_damaged_pam_files_warn(tmp_path, suffix, text):
         xr.open_dataset(path, engine="scichunk")
 
 
+def with_beside(tmp_path, name, text):
+    """A raster of 8 x 8 pixels with a world file and another file beside it."""
+    path = tmp_path / "image.tif"
+    path.write_bytes(tiff([PIXELS.tobytes()], PLAIN))
+    (tmp_path / "image.tfw").write_text("1\n0\n0\n-1\n70\n80\n")
+    (tmp_path / name).write_text(text)
+    return path
+
+
+POINT = '<GCP Id="" Pixel="1" Line="2" X="1" Y="3"/>'
+MANY = {
+    "items": ("image.tif.aux.xml", "<PAMDataset><Metadata>" + "<MDI key='a'>1</MDI>" * 20_000, "20001 items"),
+    "points": ("image.tif.aux.xml", "<PAMDataset><GCPList>" + POINT * 100_001, "100001 control points"),
+    "elements": ("image.aux.xml", "<PAMDataset>" + "<a/>" * 1_000_000, "1000001 elements"),
+    "bytes": ("image.tif.aux.xml", "<PAMDataset>" + " " * (1 << 24), "16777228 bytes"),
+    "a list of another kind": ("image.IMD", "a = 1;\n" * 20_001, "20001 items"),
+    "elements of another kind": ("image.xml", "<isd>" + "<a>1</a>" * 20_000, "20001 items"),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_files_beside_a_raster_with_very_much_are_left_out(tmp_path, kind):
+    name, text, told = MANY[kind]
+    path = with_beside(tmp_path, name, text)
+    with pytest.warns(MetadataWarning, match=f"{name} has {told}"):
+        ds = xr.open_dataset(path, engine="geotiff")
+    assert float(ds.x[0]) == 70
+    np.testing.assert_array_equal(ds.band_data[0], PIXELS)
+
+
+def test_texts_of_very_many_items_are_left_out():
+    def text(count):
+        return b"<GDALMetadata>" + b"".join(b'<Item name="k%d">1</Item>' % i for i in range(count)) + b"</GDALMetadata>"
+
+    with pytest.warns(MetadataWarning, match=r"tag 42112 \(GDAL_METADATA\) has 20001 items"):
+        assert "k7" not in xr.open_dataset(with_tag(42112, text(20_001)), engine="geotiff").band_data.attrs
+    assert xr.open_dataset(with_tag(42112, text(1000)), engine="geotiff").band_data.attrs["k7"] == 1
+
+
+def test_very_many_control_points_are_left_out():
+    def file(points):
+        return tiff([PIXELS.tobytes()], {**PLAIN, 33922: (12, 6 * points, struct.pack("<6d", *range(6)) * points)})
+
+    with pytest.warns(MetadataWarning, match=r"tag 33922 \(ModelTiepoint\) has 100001 control points"):
+        assert "gcps" not in xr.open_dataset(file(100_001), engine="geotiff").spatial_ref.attrs
+    assert "gcps" in xr.open_dataset(file(7), engine="geotiff").spatial_ref.attrs
+
+
+@pytest.mark.parametrize("code", [50908, 50909])
+def test_tags_of_military_profiles(code):
+    (text,) = {"TIFF_RSID", "GEO_METADATA"} & {
+        *xr.open_dataset(with_tag(code, b"hello"), engine="geotiff").band_data.attrs
+    }
+    assert text == {50908: "TIFF_RSID", 50909: "GEO_METADATA"}[code]
+
+
+def jp2_boxes(tmp_path, *boxes):
+    """A JP2 file with further boxes, of (type, content)."""
+    path = tmp_path / "image.jp2"
+    with rasterio.open(
+        path, "w", driver="JP2OpenJPEG", height=8, width=8, count=1, dtype="uint8", QUALITY=100, REVERSIBLE="YES"
+    ) as ds:
+        ds.write(PIXELS[None])
+    more = b"".join(struct.pack(">I4s", 8 + len(body), kind) + body for kind, body in boxes)
+    path.write_bytes(path.read_bytes() + more)
+    return path
+
+
+def test_boxes_of_very_much_text_are_left_out(tmp_path):
+    texts = [b"<a>".ljust(6 << 20) for _ in range(5)]
+    items = b"<GDALMultiDomainMetadata>" + b"<Item name='a'>1</Item>" * 20_001
+    path = jp2_boxes(tmp_path, *((b"xml ", t) for t in texts), (b"xml ", items))
+    with pytest.warns(MetadataWarning, match=r"has 20001 items; box xml at \d+ has 6291456 bytes"):
+        found = scichunk.open(path)
+    np.testing.assert_array_equal(found.band_data[0], PIXELS)
+    assert len(found.attrs["xml"]) == 3
+
+
+def test_world_files_beside_bare_codestreams(tmp_path):
+    path = tmp_path / "image.j2k"
+    with rasterio.open(
+        path, "w", driver="JP2OpenJPEG", height=8, width=8, count=1, dtype="uint8", QUALITY=100, REVERSIBLE="YES"
+    ) as ds:
+        ds.write(PIXELS[None])
+    (tmp_path / "image.wld").write_text("1\n0\n0\n-1\n70\n80\n")
+    assert float(xr.open_dataset(path, engine="jpeg2000").x[0]) == 70
+
+
 def jp2_with(tmp_path, **changes):
     """A JP2 file whose box ihdr says something else than its codestream."""
     path = tmp_path / "image.jp2"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 from scichunk.core.renamed import old_names
@@ -73,37 +76,51 @@ def empty_metadata(bands: int) -> RasterMetadata:
 __getattr__ = old_names(__name__, {"nothing": "empty_metadata"})
 
 
-def ask_gdal(driver: str, file: str | bytes) -> RasterMetadata | None:
-    """Let GDAL interpret a file, or a stub of one; None if it refuses it as a whole.
+def ask_gdal(
+    driver: str, stub: bytes, name: str = "", beside: Mapping[str, bytes] = MappingProxyType({})
+) -> RasterMetadata | None:
+    """Let GDAL interpret the stub of a file; None if it refuses it as a whole.
+
+    GDAL is never given the folder of a file: it opens whatever lies there under names that it knows, and would wait for ever for a
+    pipe among them.
 
     Parameters
     ----------
     driver
         Name of GDAL's driver.
-    file
-        A local path, so that files beside it count; or bytes.
+    stub
+        The file without its pixels.
+    name
+        What the file is called, by which GDAL finds what lies beside it.
+    beside
+        Content of files beside it, by name.
 
     Warns
     -----
     MetadataWarning
-        If it refuses bytes, or for what it cannot give: the pixels are served without that.
+        If it refuses the stub, or for what it cannot give: the pixels are served without that.
     """
-    import rasterio
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import NotGeoreferencedWarning, RasterioError
     from rasterio.io import MemoryFile
 
+    folder = uuid.uuid4().hex
     try:
-        with quiet(NotGeoreferencedWarning):  # many images are no maps
-            if isinstance(file, str):
-                with rasterio.open(file, driver=driver) as dataset:
-                    return _collect_metadata(dataset)
-            with MemoryFile(file) as memory, memory.open(driver=driver) as dataset:
+        # Many images are no maps.
+        with quiet(NotGeoreferencedWarning), contextlib.ExitStack() as opened:
+            for other, content in beside.items():
+                opened.enter_context(MemoryFile(content, dirname=folder, filename=_as_utf8(other)))
+            memory = opened.enter_context(MemoryFile(stub, dirname=folder, filename=_as_utf8(name) or "stub"))
+            with memory.open(driver=driver) as dataset:
                 return _collect_metadata(dataset)
     except (RasterioError, CPLE_BaseError, ValueError) as error:  # ValueError: texts in no known encoding
-        if isinstance(file, bytes):
-            warn_caller(f"metadata left out, GDAL refuses them: {error}", MetadataWarning)
+        warn_caller(f"metadata left out, GDAL refuses them: {error}", MetadataWarning)
         return None
+
+
+def _as_utf8(name: str) -> str:
+    """A name that GDAL takes, whatever bytes it has on the disk."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def _collect_metadata(ds: Any) -> RasterMetadata:  # rasterio has no types

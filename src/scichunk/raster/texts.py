@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 from collections.abc import Sequence
 from typing import Final
 from xml.parsers import expat
 
+from scichunk import options
 from scichunk.sources import Location
 
-__all__ = ["metadata_problems", "number_problem", "pam_problems"]
+__all__ = ["MOST_BYTES", "MOST_POINTS", "excess", "metadata_problems", "number_problem", "read_beside"]
 
-_LONGEST: Final = 1 << 24
+MOST_BYTES: Final = 1 << 24
+"""Of metadata that GDAL is given with one raster: it holds several copies of them."""
+MOST_ITEMS: Final = 20_000
+MOST_POINTS: Final = 100_000
+"""Control points of a raster."""
+_ITEM: Final = re.compile(rb"<\s*(?:item|mdi|metadata)\b", re.IGNORECASE)
+_POINT: Final = re.compile(rb"<\s*gcp\b", re.IGNORECASE)
 _SHOWN_CHARACTERS: Final = 40
 
 
@@ -72,21 +81,56 @@ def number_problem(name: str, text: str) -> str:
     return f"{name} {text[:_SHOWN_CHARACTERS]!r} gives no physical values"
 
 
-def pam_problems(files: Sequence[Location]) -> list[str]:
-    """Look into the PAM files among those that lie beside a raster.
+def excess(text: bytes) -> str:
+    """Say of what the XML text of GDAL's tag, or of a file beside a raster, has too much; empty if GDAL may read it.
+
+    GDAL looks through all items of a list for each that it adds, and keeps kilobytes for a control point.
+    """
+    counts = {
+        "items": (len(_ITEM.findall(text)), MOST_ITEMS),
+        "control points": (len(_POINT.findall(text)), MOST_POINTS),
+        "elements and attributes": (text.count(b"<") + text.count(b"="), options.get().max_elements),
+    }
+    return next((f"{count} {name}" for name, (count, most) in counts.items() if count > most), "")
+
+
+def read_beside(files: Sequence[Location]) -> tuple[dict[str, bytes], list[str]]:
+    """Read the files beside a raster that describe it, for GDAL; those that are too large are left out.
+
+    Returns
+    -------
+    tuple of dict and list
+        Their content by name, and what is wrong.
 
     Raises
     ------
     SourceError
         If one cannot be read.
     """
-    found = []
+    found: dict[str, bytes] = {}
+    problems: list[str] = []
+    room = MOST_BYTES
     for file in files:
-        if not file.name.lower().endswith(".aux.xml"):
+        ending = file.name.lower()
+        if ending.endswith((".msk", ".ovr")):  # pixels
             continue
-        source = file.open()
-        size = source.fingerprint.size
-        text = bytes(source.read_ranges([0], [size])[0]) if size <= _LONGEST else b""
-        source.close()
-        found += [f"{file.name}: {problem}" for problem in metadata_problems(text)] if text.strip() else []
-    return found
+        with contextlib.closing(file.open()) as source:
+            size = source.fingerprint.size
+            text = bytes(source.read_ranges([0], [size])[0]) if size <= room else b""
+        much = f"{size} bytes" if size > room else _excess_beside(ending, text)
+        if much:
+            problems.append(f"{file.name} has {much}")
+            continue
+        room -= size
+        found[file.name] = text
+        if ending.endswith(".aux.xml") and text.strip():
+            problems += [f"{file.name}: {problem}" for problem in metadata_problems(text)]
+    return found, problems
+
+
+def _excess_beside(ending: str, text: bytes) -> str:
+    """As :func:`excess`, of any file; other lists than PAM's have items of any name."""
+    if ending.endswith(".aux.xml"):
+        return excess(text)
+    items = text.count(b"<") - text.count(b"</") if ending.endswith(".xml") else text.count(b"=")
+    return f"{items} items" if items > MOST_ITEMS else ""

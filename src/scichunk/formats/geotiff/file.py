@@ -186,11 +186,8 @@ class GeoTIFFFile(FileBase):
         """Return what GDAL says of a page."""
         with self._lock:
             if page not in self._metadata:
-                path = self.location.local_path
-                # GDAL is given the path only where files lie beside it: a stub in memory is cheaper, and needs no second open.
-                whole = path if page == 0 and path and self._beside_it() else None
-                image = self.find_image(page)
-                self._metadata[page] = read_metadata(image, whole, self._beside_it() if whole else ())
+                name = os.path.basename(self.location.local_path or "")
+                self._metadata[page] = read_metadata(self.find_image(page), name, () if page else self._beside_it())
                 check_placed(self._metadata[page], self.source.url)
             return self._metadata[page]
 

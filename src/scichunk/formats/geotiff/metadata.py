@@ -11,12 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from scichunk.errors import MetadataWarning
-from scichunk.formats.geotiff.ifd import LAYOUT
 from scichunk.formats.geotiff.structure import TIFFImage
-from scichunk.formats.geotiff.stub import MAX_TAG_BYTES, TELLING, make_stub
+from scichunk.formats.geotiff.stub import TELLING, choose_tags, make_stub
 from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
-from scichunk.raster.texts import metadata_problems, number_problem, pam_problems
+from scichunk.raster.texts import metadata_problems, number_problem, read_beside
 from scichunk.sources import Location
 from scichunk.warned import warn_caller
 
@@ -40,36 +39,32 @@ _problems: LRU[tuple[str, ...]] = LRU(
 )
 
 
-def read_metadata(image: TIFFImage, path: str | None, beside: Sequence[Location] = ()) -> RasterMetadata:
+def read_metadata(image: TIFFImage, name: str = "", beside: Sequence[Location] = ()) -> RasterMetadata:
     """Let GDAL interpret the tags of a directory.
 
     Parameters
     ----------
     image
         The directory.
-    path
-        A local file that has files beside it: opened itself, so that they count.
+    name
+        Of the file, by which GDAL finds what lies beside it.
     beside
-        These files.
+        Files beside it (PAM, world files, ...) that count.
 
     Warns
     -----
     MetadataWarning
         For tags whose values lie outside the file, or are too long, and for texts that GDAL leaves out without a word.
     """
-    _check_tags(image, beside)
-    # A local file may have files beside it (PAM, world files), which GDAL reads only if it is given the path.
-    if path is not None:
-        found = ask_gdal("GTiff", path)
-        if found is not None:
-            return _with_exact_nodata(found, image)
-    if not TELLING.intersection(image.directory.tags):
+    texts, problems = read_beside(beside)
+    _check_tags(image, problems)
+    if not texts and not TELLING.intersection(image.directory.tags):
         return empty_metadata(image.samples)
     stub = make_stub(image)
-    key = (stub,)
+    key = (stub, name if texts else "", *texts.items())
     known = _known.get(key)
     if known is None:
-        known = _known.put(key, ask_gdal("GTiff", stub) or empty_metadata(image.samples))
+        known = _known.put(key, ask_gdal("GTiff", stub, name, texts) or empty_metadata(image.samples))
     return _with_exact_nodata(known, image)
 
 
@@ -101,16 +96,13 @@ def _long_integer(text: str, dtype: np.dtype[Any]) -> int:
     return int(min(max(-number if found[1] == "-" else number, limits.min), limits.max))
 
 
-def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:
-    """Warn of what is left out, here or by GDAL."""
+def _check_tags(image: TIFFImage, beside: Sequence[str]) -> None:
+    """Warn of what is left out, here or by GDAL, and of what is wrong with the files beside."""
     directory = image.directory
     found = [f"{_tag_name(code)} lies outside the file" for code in directory.lost]
-    found += [
-        f"{_tag_name(code)} has {tag.nbytes} bytes"
-        for code, tag in directory.tags.items()
-        if tag.nbytes > MAX_TAG_BYTES and code not in LAYOUT
-    ]
-    if 42112 in directory.tags and directory.tags[42112].nbytes <= MAX_TAG_BYTES:
+    chosen, left_out = choose_tags(directory)
+    found += [f"{_tag_name(code)} {why}" for code, why in left_out.items()]
+    if 42112 in chosen:
         text = directory.raw_bytes(42112)
         problems = _problems.get(text)
         if problems is None:  # files of a series have the same text, and it is XML
@@ -118,7 +110,7 @@ def _check_tags(image: TIFFImage, beside: Sequence[Location]) -> None:
         found += problems
     if 42113 in directory.tags and (nodata := number_problem("nodatavalue", directory.get_text(42113))):
         found.append(nodata)
-    found += pam_problems(beside)
+    found += beside
     if found:
         msg = f"metadata that are left out or make no sense: {'; '.join(found)} [{directory.reader.source.url}]"
         warn_caller(msg, MetadataWarning)

@@ -9,29 +9,55 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from scichunk.formats.geotiff.ifd import LAYOUT, Directory
+from scichunk.formats.geotiff.ifd import Directory
 from scichunk.formats.geotiff.structure import TIFFImage
+from scichunk.raster.texts import MOST_BYTES, MOST_POINTS, excess
 
-__all__ = ["MAX_TAG_BYTES", "TELLING", "make_stub"]
+__all__ = ["TELLING", "choose_tags", "make_stub"]
 
 TELLING: Final = frozenset(
     {33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 320, 338}
-    | {269, 270, 280, 281, 282, 283, 296, 305, 306, 315, 316, 33432}  # GDAL's items TIFFTAG_...
+    | {269, 270, 280, 281, 282, 283, 296, 305, 306, 315, 316, 33432, 50908, 50909}  # GDAL's items TIFFTAG_...
 )
-"""Tags without which GDAL has nothing to say."""
-
-MAX_TAG_BYTES: Final = 1 << 24
-"""Longer values are left out."""
+"""Tags without which GDAL has nothing to say: of others it makes nothing that is asked for."""
+_POINT_VALUES: Final = 6
+"""Of a control point (ModelTiepoint, OGC 19-008)."""
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+
+
+def choose_tags(d: Directory) -> tuple[list[int], dict[int, str]]:
+    """Choose the tags that GDAL is given; of too many bytes together, the shorter ones, as values of several tags may share a place.
+
+    Returns
+    -------
+    tuple of list and dict
+        Codes of these tags, and why others are left out.
+    """
+    chosen: list[int] = []
+    left_out: dict[int, str] = {}
+    room = MOST_BYTES
+    for tag in sorted((d.tags[code] for code in TELLING & d.tags.keys()), key=lambda t: (t.nbytes, t.code)):
+        if tag.type not in _SIZES or not tag.nbytes:
+            continue
+        why = ""
+        if tag.nbytes > room:
+            why = f"has {tag.nbytes} bytes"
+        elif tag.code == 33922 and tag.count > MOST_POINTS * _POINT_VALUES:
+            why = f"has {tag.count // _POINT_VALUES} control points"
+        elif tag.code == 42112 and (found := excess(d.raw_bytes(42112))):
+            why = f"has {found}"
+        if why:
+            left_out[tag.code] = why
+        else:
+            chosen.append(tag.code)
+            room -= tag.nbytes
+    return chosen, left_out
 
 
 def make_stub(image: TIFFImage) -> bytes:
     """Write a BigTIFF of 1 x 1 pixels without data, with the descriptive tags of a directory."""
     d, order = image.directory, image.directory.order
-    entries: dict[int, tuple[int, int, bytes]] = {}
-    for code, tag in d.tags.items():
-        if code not in LAYOUT and tag.type in _SIZES and 0 < tag.nbytes <= MAX_TAG_BYTES:
-            entries[code] = (tag.type, tag.count, d.raw_bytes(code))
+    entries = {code: (d.tags[code].type, d.tags[code].count, d.raw_bytes(code)) for code in choose_tags(d)[0]}
 
     def put(code: int, *values: int) -> None:
         entries[code] = (3, len(values), struct.pack(f"{order}{len(values)}H", *values))

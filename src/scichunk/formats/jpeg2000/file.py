@@ -121,7 +121,7 @@ class JPEG2000File(FileBase):
             if self._metadata is None:
                 path = self.location.local_path
                 found = self.location.existing(names_beside(os.path.basename(path))) if path and not self.alone else []
-                self._metadata = read_metadata(self.structure, path if found else None, found)
+                self._metadata = read_metadata(self.structure, os.path.basename(path or ""), found)
                 check_placed(self._metadata, self.source.url)
             return self._metadata
 

@@ -13,7 +13,7 @@ from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
 from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
-from scichunk.raster.texts import pam_problems
+from scichunk.raster.texts import MOST_BYTES, MOST_POINTS, excess, read_beside
 from scichunk.sources import Location
 from scichunk.warned import warn_caller
 
@@ -21,7 +21,8 @@ __all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick_componen
 
 GEOJP2: Final = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-_LONGEST_BYTES: Final = 1 << 24
+_POINT_BYTES: Final = 48
+"""Of a control point in GeoJP2."""
 _MOST_BANDS: Final = 1024
 
 _known: LRU[RasterMetadata] = LRU(
@@ -29,17 +30,17 @@ _known: LRU[RasterMetadata] = LRU(
 )
 
 
-def read_metadata(structure: JPEG2000Structure, path: str | None, files: Sequence[Location] = ()) -> RasterMetadata:
+def read_metadata(structure: JPEG2000Structure, name: str = "", files: Sequence[Location] = ()) -> RasterMetadata:
     """Let GDAL interpret boxes and files beside a local one, in its order: PAM, GeoJP2, GMLJP2, world file.
 
     Parameters
     ----------
     structure
         Of the file.
-    path
-        A local file that has files beside it: opened itself, so that they count.
+    name
+        Of the file, by which GDAL finds what lies beside it.
     files
-        These files.
+        Files beside it that count.
 
     Returns
     -------
@@ -49,14 +50,17 @@ def read_metadata(structure: JPEG2000Structure, path: str | None, files: Sequenc
     Warns
     -----
     MetadataWarning
-        If two of these place the image differently, or a PAM file is damaged.
+        If two of these place the image differently, or a PAM file is damaged, or boxes or files are too large.
     """
-    if problems := pam_problems(files):
+    texts, problems = read_beside(files)
+    boxes = [b for b in structure.all_boxes if b.kind != b"jp2c"]
+    problems += _choose_boxes(structure, boxes)[1]
+    if problems:
         msg = f"metadata that are left out or make no sense: {'; '.join(problems)} [{structure.reader.source.url}]"
         warn_caller(msg, MetadataWarning)
     bands = len(structure.header.size.components)
     found = _metadata_inside(structure) if structure.boxes else None
-    beside = ask_gdal("JP2OpenJPEG", path) if path is not None else None
+    beside = ask_gdal("JP2OpenJPEG", _write_stub(structure, boxes), name, texts) if texts else None
     if beside is not None:
         if found is not None and found.crs_wkt and _placements_differ(found, beside):
             msg = f"{structure.reader.source.url}: a file beside it places the image differently than its boxes do; it wins, as in GDAL"
@@ -107,14 +111,38 @@ def _ask_cached(structure: JPEG2000Structure, boxes: list[Box]) -> RasterMetadat
     return known
 
 
+def _choose_boxes(structure: JPEG2000Structure, boxes: list[Box]) -> tuple[set[int], list[str]]:
+    """Choose the boxes that GDAL is given with their content; of too many bytes together, the shorter ones.
+
+    Returns
+    -------
+    tuple of set and list
+        Where these begin, and what is left out of those that may describe the image.
+    """
+    chosen: set[int] = set()
+    left_out: list[str] = []
+    room = MOST_BYTES
+    for box in sorted(boxes, key=lambda b: (b.stop - b.first, b.start)):
+        size = box.stop - box.first
+        much = f"{size} bytes" if size > room else ""
+        if not much and box.kind == b"uuid" and size > MOST_POINTS * _POINT_BYTES:
+            much = f"{size} bytes"
+        elif not much and box.kind in {b"xml ", b"asoc"}:
+            much = excess(bytes(structure.reader.get(box.first, box.stop)))
+        if not much:
+            room -= size
+            chosen.add(box.start)
+        elif box.kind in {b"xml ", b"asoc", b"uuid"}:
+            left_out.append(f"box {box.kind.decode().strip()} at {box.start} has {much}")
+    return chosen, left_out
+
+
 def _write_stub(structure: JPEG2000Structure, boxes: list[Box]) -> bytes:
     """Write a JP2 file of the same boxes and size without any pixels, which GDAL interprets as it would the file."""
-    reader, parts = structure.reader, []
+    chosen, parts = _choose_boxes(structure, boxes)[0], list[bytes]()
     for box in boxes:
-        body = bytes(reader.get(box.first, box.stop)) if box.stop - box.first <= _LONGEST_BYTES else b""
+        body = bytes(structure.reader.get(box.first, box.stop)) if box.start in chosen else b""
         parts.append(struct.pack(">I4s", 8 + len(body), box.kind) + body)
-    if not parts or not parts[0].startswith(SIGNATURE[:8]):
-        parts.insert(0, SIGNATURE)
     _, rows, columns = structure.group_shape(structure.groups[0], 0)
     components = structure.header.size.components
     shown = components if len(components) <= _MOST_BANDS else components[:1]
@@ -124,6 +152,10 @@ def _write_stub(structure: JPEG2000Structure, boxes: list[Box]) -> bytes:
     tile = struct.pack(">HHBB", 0xFF5C, 4, 0x40, 0x40) + struct.pack(">HHHIBBH", 0xFF90, 10, 0, 14, 0, 1, 0xFF93)
     # A codestream of one empty tile: GDAL reads the boxes as it opens a file, and opens none without a codestream.
     code = b"\xff\x4f" + siz + depths + cod + tile + b"\xff\xd9"
+    if not boxes:  # a bare codestream
+        return code
+    if not parts[0].startswith(SIGNATURE[:8]):
+        parts.insert(0, SIGNATURE)
     return b"".join([*parts, struct.pack(">I4s", 8 + len(code), b"jp2c"), code])
 
 
@@ -173,10 +205,12 @@ def component_attrs(structure: JPEG2000Structure, group: Group) -> dict[str, Any
 def box_texts(structure: JPEG2000Structure) -> Mapping[str, Any]:
     """Texts of the file: XML boxes, XMP, GMLJP2, comments of the codestream; as they are."""
     found: dict[str, list[str]] = {"comment": [c.rstrip("\0") for c in structure.header.comments]}
+    room = MOST_BYTES
     for outer in structure.all_boxes:
         for box in outer.iterate_boxes():
             name = "xml" if box.kind == b"xml " else "xmp" if _read_uuid(structure, box) == _XMP else ""
-            if name and box.stop - box.first <= _LONGEST_BYTES:
+            if name and box.stop - box.first <= room:
+                room -= box.stop - box.first
                 body = bytes(structure.reader.get(box.first + (16 if name == "xmp" else 0), box.stop))
                 name = "gml" if outer.kind == b"asoc" else name
                 found.setdefault(name, []).append(body.rstrip(b"\0").decode("utf-8", "replace"))
