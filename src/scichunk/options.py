@@ -45,7 +45,7 @@ class Options:
     head_bytes: int = 1 << 16
     """What one read at the start of a file fetches; a well-formed COG opens with this alone."""
     max_header_bytes: int = 1 << 28
-    """Most bytes of headers (tags, offset tables) that are read from one file."""
+    """Most bytes of headers (tags, offset tables) that are read from one file, and most memory of the tables that are made of them."""
     paged_index_bytes: int = 1 << 20
     """Longest table of the places of a file's chunks that is read at once; of longer ones a read fetches the pages that it needs."""
     max_chunk_bytes: int = 1 << 31

@@ -284,3 +284,57 @@ def test_tags_that_share_one_place(tmp_path, codes):
     shared = {code: (7 if code >= 40_000 else 2, size, 4096) for code in codes}
     path = pointing(tmp_path / "a.tif", BASE | {282: (4, [1])} | shared, size=4096 + (1 << 24))
     assert grows(path, "scichunk.info", "scichunk.open") == "little"
+
+
+READS = ("scichunk.info", "scichunk.open", "lambda p: scichunk.from_geotiff(p).compute()")
+REFERENCE = "lambda p: scichunk.from_geotiff(p, reader='reference').compute()"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "count"), [(258, 3, 1 << 27), (339, 3, 1 << 27), (273, 4, 1 << 26), (330, 4, 1 << 26), (42113, 2, 1 << 28), (347, 7, 1 << 28)]
+)  # fmt: skip
+def test_tags_of_far_more_values_than_there_can_be(tmp_path, code, kind, count):
+    compressed = {259: (3, [7])} if code == 347 else {}
+    size = 4096 + (1 << 28)
+    path = pointing(tmp_path / "a.tif", BASE | compressed | {code: (kind, count, 4096)}, size=size)
+    assert grows(path, *READS) == "little"
+
+
+def test_tags_that_share_one_place_in_the_reference_reader(tmp_path):
+    shared = dict.fromkeys(range(40000, 40060), (7, (1 << 24) - 8, 4096))
+    path = pointing(tmp_path / "a.tif", BASE | shared, size=4096 + (1 << 24))
+    assert grows(path, REFERENCE) == "little"
+    with pytest.raises(LimitExceeded, match=r"GDAL would read tags of 100663\d+ bytes"):
+        scichunk.from_geotiff(path, reader="reference")
+
+
+@pytest.mark.parametrize("more", [{258: (3, 1_000_000, 65536), 339: (3, 1_000_000, 65536)}, {}])
+def test_pages_that_share_their_tables(tmp_path, more):
+    """Numbers of bits beyond the samples, or places of strips of one row."""
+    rows = 1_000_000
+    strips = {257: (4, [rows]), 278: (4, [1]), 273: (4, rows, 65536), 279: (4, rows, 65536)}
+    pages = [BASE | (more or strips | {259: (3, [8])})] * 100
+    path = pointing(tmp_path / "a.tif", *pages, size=65536 + 4 * rows)
+    assert grows(path, "scichunk.info", most=256 if more else 450) == "little"
+    if not more:
+        arrays = scichunk.info(path).arrays
+        assert arrays[0].reader == "indexed"
+        assert "max_header_bytes" in arrays[-1].reader
+
+
+def test_more_strips_than_are_read_at_once(tmp_path):
+    rows = 5_000_000
+    strips = {257: (4, [rows]), 278: (4, [1]), 273: (4, rows, 4096), 279: (4, rows, 4096)}
+    path = pointing(tmp_path / "a.tif", BASE | strips, size=4096 + 4 * rows)
+    with pytest.raises(LimitExceeded, match="paged_index_bytes"):
+        scichunk.from_geotiff(path)
+    with scichunk.options.set(paged_index_bytes=8 * rows):
+        assert scichunk.from_geotiff(path).shape == (1, rows, 8)
+
+
+@pytest.mark.parametrize("count", [4, 1000])
+def test_numbers_of_bits_beyond_the_samples_count_for_nothing(count):
+    data = tiff(BASE | {258: (3, [8] + [16] * count)})
+    with rasterio.open(io.BytesIO(data)) as dataset:
+        want = dataset.read()
+    np.testing.assert_array_equal(scichunk.from_geotiff(data, reader="indexed").compute(), want)

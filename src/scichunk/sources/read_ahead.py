@@ -40,7 +40,7 @@ class HeaderReader:
         self._kept = 0
         self.parsed_bytes = 0
         """What was made of them and is kept: counted by those who keep it."""
-        self._left = options.get().max_header_bytes
+        self._left = self._room = options.get().max_header_bytes
         self._lock = threading.Lock()
 
     @property
@@ -85,6 +85,20 @@ class HeaderReader:
             self._insert_window(start, data)
         self._recent = start, ahead, data
         return data[: stop - start]
+
+    def charge(self, nbytes: int) -> None:
+        """Count what is about to be made of header bytes and kept: places that are read again and again give any amount.
+
+        Raises
+        ------
+        LimitExceeded
+            If it is more than ``options.max_header_bytes`` together.
+        """
+        with self._lock:
+            if nbytes > self._room:
+                msg = f"what headers say takes more than {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+                raise LimitExceeded(msg, url=self.source.url)
+            self._room -= nbytes
 
     def _insert_window(self, start: int, data: memoryview) -> None:
         """Keep a window instead of those that lie within it, and only the latest ones."""

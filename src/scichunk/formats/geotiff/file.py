@@ -14,7 +14,7 @@ import numpy as np
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, FileBase, Node, close_arrays
 from scichunk.core.layout import Layout
-from scichunk.errors import FormatError, GroupNotFound, UnsupportedFeature, located
+from scichunk.errors import FormatError, GroupNotFound, LimitExceeded, UnsupportedFeature, located
 from scichunk.formats.geotiff import names_beside, nodes
 from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, MaskId, PageId
 from scichunk.formats.geotiff.isolated import ISOLATED
@@ -23,6 +23,7 @@ from scichunk.formats.geotiff.masks import Mask, MaskFile, find_internal
 from scichunk.formats.geotiff.metadata import fill_value, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
 from scichunk.formats.geotiff.structure import Page, TIFFImage, read_structure
+from scichunk.formats.geotiff.stub import choose_tags
 from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import BandMasksArray, PlaneArray
 from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
@@ -35,6 +36,8 @@ _ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 """ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA, RPCs."""
 _WHOLE: Final = frozenset({33003, 33005, 34712, 34887, 50001, 50002})
 """Compressions by codecs of whole images: JPEG 2000 (three numbers), LERC, WEBP, JPEG XL."""
+_MOST_VALUE_BYTES: Final = 1 << 26
+"""Of the tags of a directory that GDAL is to open: values of several tags may share a place."""
 _SCALING: Final = re.compile(rb"<Item\s(?=[^>]*\brole\s*=\s*[\"'](?:scale|offset|unittype))[^>]*>[^<]*")
 
 
@@ -234,9 +237,10 @@ class GeoTIFFFile(FileBase):
         image = self.find_image(which.page, which.overview)
         d = self.find_image(which.page).directory
         found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
-        found += [bytes(d.raw_bytes(code)) if code in d.tags else None for code in _ALIGNED]
+        given = choose_tags(d)[0]
+        found += [d.raw_bytes(code) if code in given else None for code in _ALIGNED]
         # Of GDAL's XML only what changes values: statistics and dates differ between files that belong together.
-        found.append(_SCALING.findall(d.raw_bytes(42112)) if 42112 in d.tags else None)
+        found.append(_SCALING.findall(d.raw_bytes(42112)) if 42112 in given else None)
         if self._beside_it():
             found.append(self.page_metadata(which.page))
         return found
@@ -302,6 +306,9 @@ class GeoTIFFFile(FileBase):
                 why = error.message
             else:
                 return IndexedArray(index, source, name)
+        if image.directory.value_bytes > _MOST_VALUE_BYTES:
+            msg = f"GDAL would read tags of {image.directory.value_bytes} bytes, more than {_MOST_VALUE_BYTES}"
+            raise LimitExceeded(msg, url=source.url)
         # GDAL finds other directories by their offset, since it counts them otherwise (masks, overviews, sub-directories).
         offset = None if image is self.structure.first else image.directory.offset
         apart = image.compression in ISOLATED

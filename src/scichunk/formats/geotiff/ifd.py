@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -31,6 +31,9 @@ LAYOUT: Final = frozenset({
 })  # fmt: skip
 """Tags that say how pixels are stored, and where other directories lie. All others describe."""
 _ASCII: Final = 2
+_TABLES: Final = frozenset({273, 279, 324, 325})
+_TEXT_BYTES: Final = 4096
+"""Of a text, what is looked at: a number is all that is expected."""
 _RATIONAL: Final = (5, 10)
 _SIZES: Final = {code: int(kind[1]) * (2 if code in _RATIONAL else 1) for code, kind in _TYPES.items()}
 _UNSIGNED: Final = {code: _SIZES[code] for code in (1, 3, 4, 13, 16, 18)}
@@ -73,7 +76,11 @@ class Directory:
     """Bytes of values that fit into an entry: 4, or 8 in BigTIFF."""
     lost: tuple[int, ...] = ()
     """Tags that describe, whose values lie outside the file: left out of ``tags``, as libtiff does."""
-    _cached_values: dict[int, npt.NDArray[Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of all values that libtiff reads as it opens the directory: all but the places of strips and tiles."""
+        return sum(tag.nbytes for code, tag in self.tags.items() if code not in _TABLES)
 
     def raw_bytes(self, code: int) -> bytes:
         """Return the bytes of a tag's values as they lie in the file; empty where there is no such tag."""
@@ -82,29 +89,33 @@ class Directory:
             return b""
         return bytes(self.reader.get(tag.start, tag.start + tag.nbytes))
 
-    def get_array(self, code: int) -> npt.NDArray[Any]:
-        """Return a tag's values in native byte order; empty where there is no such tag, or a text. Rationals become floats.
+    def get_array(self, code: int, most: int) -> npt.NDArray[Any]:
+        """Return a tag's first values in native byte order; empty where there is no such tag, or a text. Rationals become floats.
+
+        Parameters
+        ----------
+        code
+            Of the tag.
+        most
+            How many values are wanted at most: the tag may say that it has any number of them.
 
         Raises
         ------
         FormatError
             If the values lie outside the file.
         """
-        if code not in self._cached_values:
-            tag = self.tags.get(code)
-            kind = _TYPES.get(tag.type) if tag else None
-            if tag is None or kind is None or not tag.count or tag.type == _ASCII:
-                return np.zeros(0, np.int64)
-            data = self.reader.get(tag.start, tag.start + tag.nbytes)
-            stored, native = _dtypes(kind, self.order)
-            found = np.frombuffer(data, stored).astype(native)
-            # Two LONGs: numerator and denominator, of which the latter may be 0.
-            if tag.type in _RATIONAL:
-                with np.errstate(all="ignore"):
-                    found = found[::2] / found[1::2]
-            self._cached_values[code] = found
-            self.reader.parsed_bytes += found.nbytes
-        return self._cached_values[code]
+        tag = self.tags.get(code)
+        kind = _TYPES.get(tag.type) if tag else None
+        if tag is None or kind is None or not tag.count or tag.type == _ASCII:
+            return np.zeros(0, np.int64)
+        data = self.reader.get(tag.start, tag.start + min(tag.count, most) * _SIZES[tag.type])
+        stored, native = _dtypes(kind, self.order)
+        found = np.frombuffer(data, stored).astype(native)
+        # Two LONGs: numerator and denominator, of which the latter may be 0.
+        if tag.type in _RATIONAL:
+            with np.errstate(all="ignore"):
+                found = found[::2] / found[1::2]
+        return found
 
     def paged_table(self, code: int) -> PagedTable | None:
         """Return a tag's values as a table that stays in the file; None where they are no unsigned integers.
@@ -130,7 +141,7 @@ class Directory:
                 return tag.entry & _MASKS[size] if self.order == "<" else tag.entry >> 8 * (self.room - size)
             data = self.reader.get(tag.start, tag.start + size)
             return int.from_bytes(data, "little" if self.order == "<" else "big")
-        found = self.get_array(code)
+        found = self.get_array(code, 1)
         return int(found[0]) if found.size and found.dtype.kind in "if" and np.isfinite(found[0]) else default
 
     def get_integers(self, wanted: Sequence[tuple[int, int]]) -> list[int]:
@@ -150,8 +161,12 @@ class Directory:
         return found
 
     def get_text(self, code: int) -> str:
-        """Return an ASCII tag up to its first NUL, undecodable bytes replaced."""
-        return self.raw_bytes(code).split(b"\0", 1)[0].decode("utf-8", "replace")
+        """Return the beginning of an ASCII tag up to its first NUL, undecodable bytes replaced."""
+        tag = self.tags.get(code)
+        if tag is None:
+            return ""
+        data = bytes(self.reader.get(tag.start, tag.start + min(tag.nbytes, _TEXT_BYTES)))
+        return data.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from scichunk.codecs.raw import RawCodec
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest, Codec
 from scichunk.core.paged import PagedTable
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.geotiff.structure import TIFFImage
 
 __all__ = ["build_index", "native_grid", "pixel_dtype"]
@@ -24,6 +24,10 @@ __all__ = ["build_index", "native_grid", "pixel_dtype"]
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
 _MERGED_STRIP_BYTES: Final = 1 << 18
+_TABLES_BYTES: Final = 1 << 16
+"""Of the tables that JPEG blocks share, where all that there can be have three thousand."""
+_MOST_STRIPS: Final = 1 << 22
+"""Whose places are read at once."""
 _WHOLE_BYTES: Final = (8, 16, 32, 64)
 _KINDS: Final = {
     1: ("u", _WHOLE_BYTES),
@@ -170,6 +174,11 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
         if colour is None or dtype != np.uint8:
             msg = f"JPEG of {samples} samples, {dtype}, photometric interpretation {image.photometric}"
             raise UnsupportedFeature(msg)
+        tables = d.tags.get(347)
+        if tables is not None and tables.nbytes > _TABLES_BYTES:
+            msg = f"JPEG tables of {tables.nbytes} bytes"
+            raise FormatError(msg)
+        d.reader.charge(tables.nbytes if tables else 0)
         arguments = {
             "colorspace": colour,
             "outcolorspace": "RGB" if colour == "YCBCR" else colour,
@@ -182,7 +191,7 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
         arguments = {"hasalpha": samples == 4}
     elif codec == "lerc":
         # LercParameters: version, and how the blobs are compressed again.
-        parameters = d.get_array(50674)
+        parameters = d.get_array(50674, 2)
         outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
         if outer == "?" or image.predictor not in {0, 1}:
             msg = "LERC with unknown parameters"
@@ -190,7 +199,7 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
         if d.order == ">" and dtype.itemsize > 1:  # libtiff swaps the bytes of what it decodes, and of what it encodes
             msg = "LERC in a big-endian file"
             raise UnsupportedFeature(msg)
-        extra = d.get_array(338)  # ExtraSamples: 2 is alpha that is not multiplied into the colours
+        extra = d.get_array(338, image.samples)  # ExtraSamples: 2 is alpha that is not multiplied into the colours
         arguments = {"alpha": bool(samples > 1 and dtype == np.uint8 and extra.size and extra[-1] == 2)}
     return ImageCodec(codec, dtype, image.tile, outer, arguments)
 
@@ -218,13 +227,20 @@ def _page_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[PagedTable, PagedTa
 
 def _read_tables(image: TIFFImage, grid: ChunkGrid) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     """Offsets and byte counts of all tiles or strips."""
-    starts, lengths = (image.directory.get_array(code) for code in _table_codes(image))
     count = grid.size
-    if starts.size < count or lengths.size < count or starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
-        msg = f"{starts.size} offsets and {lengths.size} byte counts for {count} tiles or strips"
+    there = [tag.count if (tag := image.directory.tags.get(code)) else 0 for code in _table_codes(image)]
+    if min(there) < count:
+        msg = f"{there[0]} offsets and {there[1]} byte counts for {count} tiles or strips"
         raise UnsupportedFeature(msg)
-    lengths = lengths[:count].astype(np.uint64)
-    starts = starts[:count].astype(np.uint64)
+    if count > max(_MOST_STRIPS, options.get().paged_index_bytes // 8):
+        msg = f"{count} tiles or strips, of which the places of {_MOST_STRIPS} are read at once (options.paged_index_bytes)"
+        raise LimitExceeded(msg)
+    image.directory.reader.charge(2 * 8 * count)
+    starts, lengths = (image.directory.get_array(code, count) for code in _table_codes(image))
+    if starts.size < count or lengths.size < count or starts.dtype.kind not in "iu" or lengths.dtype.kind not in "iu":
+        msg = "offsets or byte counts that are no integers"
+        raise UnsupportedFeature(msg)
+    lengths, starts = lengths.astype(np.uint64), starts.astype(np.uint64)
     if not image.tile and np.count_nonzero(lengths) < count and ((lengths == 0) & (starts > 0)).any():
         msg = "strips of 0 bytes at places in the file"  # libtiff estimates how long the only strip is
         raise UnsupportedFeature(msg)

@@ -185,7 +185,7 @@ class TIFFStructure:
         if 330 not in directory.tags:
             return []
         try:
-            return [int(o) for o in directory.get_array(330)[:limit].tolist()]
+            return [int(o) for o in directory.get_array(330, limit).tolist()]
         except FormatError as error:
             self.problem = error
             return []
@@ -229,16 +229,17 @@ def read_image(directory: Directory) -> TIFFImage:
     rows = d.get_integer(278, height)
     return TIFFImage(
         d, width, height, samples,
-        _read_numbers(d, 258, 1), _read_numbers(d, 339, 1),
+        _read_numbers(d, 258, 1, samples), _read_numbers(d, 339, 1, samples),
         compression, photometric, planar, predictor, fill_order,
         tile, min(rows, height) if rows > 0 else 0, subfile,
     )  # fmt: skip
 
 
-def _read_numbers(directory: Directory, code: int, default: int) -> tuple[int, ...]:
+def _read_numbers(directory: Directory, code: int, default: int, samples: int) -> tuple[int, ...]:
+    """The different numbers that samples have; those beyond the samples count for nothing, as in libtiff."""
     tag = directory.tags.get(code)
     if tag is None or tag.count == 1:
         return (directory.get_integer(code, default),)
-    found = directory.get_array(code)
+    found = directory.get_array(code, samples)
     whole = found[np.isfinite(found)] if found.dtype.kind in "iuf" else found[:0]
     return tuple(sorted({int(n) for n in whole.tolist()})) or (default,)  # what matters is whether the samples differ

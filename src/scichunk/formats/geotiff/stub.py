@@ -81,7 +81,7 @@ def make_stub(image: TIFFImage) -> bytes:
 
 
 def _layout_tag(d: Directory, code: int, default: int, samples: int) -> tuple[int, int, bytes]:
-    found = d.get_array(code)
+    found = d.get_array(code, samples)
     whole = found.size == samples and found.dtype.kind in "iu"
     values = [int(v) & 0xFFFF for v in found] if whole else [default & 0xFFFF] * samples
     return 3, samples, struct.pack(f"{d.order}{samples}H", *values)
