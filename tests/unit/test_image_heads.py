@@ -1,5 +1,8 @@
 """Images within blocks say how large they are; that is read before a decoder makes room for it."""
 
+import itertools
+import struct
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -71,6 +74,57 @@ def test_frames_that_end_early(tail, count, cut):
         check_sampling(head + tail)
     except FormatError as error:
         assert "sampled differently" in error.message
+
+
+@pytest.mark.parametrize("extra", [0, 1, 2, 17, 18, 40])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4"])
+@pytest.mark.parametrize("options", [{}, {"usecontainer": True}, {"lossless": False, "distance": 1.0}])
+def test_extra_channels_of_jpegxl(extra, dtype, options):
+    bands = np.zeros((1 + extra, 16, 24), dtype)
+    data = bytes(imagecodecs.jpegxl_encode(bands, planar=True, photometric="gray", **({"lossless": True} | options)))
+    assert imagecodecs.jpegxl_decode(data, index=0).size == bands.size
+    assert read_size("jpegxl", data) == ImageSize(16, 24, (1 + extra) * np.dtype(dtype).itemsize)
+    check_size("jpegxl", data, 24, bands[:, 0, 0].nbytes)
+    if extra:
+        with pytest.raises(FormatError, match=f"pixels of {bands[:, 0, 0].nbytes} bytes"):
+            check_size("jpegxl", data, 24, np.dtype(dtype).itemsize)
+
+
+def in_parts(stream, *places):
+    """A container of JPEG XL whose codestream is cut at some places."""
+    signature = bytes.fromhex("0000000c4a584c200d0a870a") + b"\0\0\0\x14ftypjxl \0\0\0\0jxl "
+    parts = [stream[a:b] for a, b in itertools.pairwise((0, *places, len(stream)))]
+    last = len(parts) - 1
+    boxes = [struct.pack(">I4sI", 12 + len(p), b"jxlp", i | (i == last) << 31) + p for i, p in enumerate(parts)]
+    return signature + b"".join(boxes)
+
+
+@pytest.mark.parametrize("places", [(), (3,), (2, 4, 5)])
+def test_codestreams_of_jpegxl_in_parts(places):
+    data = bytes(imagecodecs.jpegxl_encode(np.zeros((9, 37, 52), "u2"), planar=True, lossless=True))
+    stream = data[data.index(b"\xff\x0a") :]  # in its last box, if it is in any
+    data = in_parts(stream, *places)
+    assert imagecodecs.jpegxl_decode(data, index=0).shape[-2:] in {(37, 52), (52, 9)}
+    assert read_size("jpegxl", data) == read_size("jpegxl", stream)
+
+
+def test_animations_of_jpegxl():
+    frames = np.zeros((3, 37, 52, 3), "u1")
+    data = bytes(imagecodecs.jpegxl_encode(frames, photometric="rgb", lossless=True))
+    assert read_size("jpegxl", data) == ImageSize(37, 52, 1)
+
+
+def of_scans(count):
+    """A JPEG of 8 x 8 pixels that has its scan so many times."""
+    data = bytes(imagecodecs.jpeg8_encode(pixels(8, 8, 1)[..., 0]))
+    at = data.index(b"\xff\xda")
+    return data[:at] + data[at:-2] * count + data[-2:]
+
+
+def test_jpegs_of_very_many_scans():
+    check_size("jpeg", of_scans(100), 8, 1)
+    with pytest.raises(LimitExceeded, match="101 scans, more than 100"):
+        check_size("jpeg", of_scans(101), 8, 1)
 
 
 def test_what_is_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
@@ -13,6 +14,12 @@ __all__ = ["ImageSize", "check_sampling", "check_size", "read_size"]
 
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers that begin a frame header (ITU-T T.81, table B.1)."""
+_MOST_SCANS: Final = 100
+"""Of a JPEG image, as in libtiff and GDAL: each goes through all coefficients, and may have a hundred bytes."""
+_SCAN: Final = re.compile(rb"\xff\xda")
+"""The marker SOS; within the data of a scan a zero follows each byte of ones (ITU-T T.81, section B.1.1.5)."""
+_JXL_HEAD_BYTES: Final = 64
+"""Of a JPEG XL codestream, more than everything takes that is read here."""
 _LERC_SIZES: Final = (1, 1, 2, 2, 4, 4, 4, 8)
 """Bytes of a value of each type of LERC 2."""
 _JXL_RATIOS: Final = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -66,9 +73,9 @@ def check_size(codec: str, data: bytes | memoryview, columns: int, pixel_bytes: 
     Raises
     ------
     FormatError
-        If it has another number of columns.
+        If it has another number of columns, or JPEG XL data have more extra channels than there are samples.
     LimitExceeded
-        If it is larger than ``options.max_chunk_bytes``.
+        If it is larger than ``options.max_chunk_bytes``, or JPEG data have more scans than anyone needs.
     """
     size = read_size(codec, data)
     if size is None:
@@ -77,6 +84,12 @@ def check_size(codec: str, data: bytes | memoryview, columns: int, pixel_bytes: 
     if size.columns != columns:
         msg = f"{name} data hold an image of {size.rows} x {size.columns} pixels, not of {columns} columns"
         raise FormatError(msg)
+    if codec == "jpegxl" and size.pixel_bytes > pixel_bytes:
+        msg = f"JPEGXL data hold pixels of {size.pixel_bytes} bytes or more, not of {pixel_bytes}"
+        raise FormatError(msg)
+    if codec == "jpeg" and (scans := sum(1 for _ in _SCAN.finditer(data))) > _MOST_SCANS:
+        msg = f"JPEG data hold {scans} scans, more than {_MOST_SCANS}"
+        raise LimitExceeded(msg)
     limit = options.get().max_chunk_bytes
     if size.rows * size.columns * max(size.pixel_bytes, pixel_bytes) > limit:
         msg = f"{name} data hold an image of {size.rows} x {size.columns} pixels, more than {limit} bytes (options.max_chunk_bytes)"
@@ -172,43 +185,93 @@ def _lerc_blobs(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
 class _BitReader:
     """Bits of the first bytes, the lowest first."""
 
-    def __init__(self, data: bytes | memoryview) -> None:
-        self._value = int.from_bytes(data[:16], "little")
+    def __init__(self, data: bytes) -> None:
+        self._value = int.from_bytes(data, "little")
 
     def take(self, count: int) -> int:
         found = self._value & ((1 << count) - 1)
         self._value >>= count
         return found
 
+    def take_one_of(self, *ways: tuple[int, int]) -> int:
+        """Take a number of one of four ways, by two bits: so many bits, and what is added to them (ISO/IEC 18181-1, B.2)."""
+        bits, offset = ways[self.take(2)]
+        return self.take(bits) + offset
+
 
 def _read_jpegxl_size(data: bytes | memoryview) -> ImageSize | None:
-    """Read the size header (ISO/IEC 18181-1, D.2) of a bare codestream, or of the first codestream box of a container."""
-    stream = data
-    if bytes(data[4:8]) == b"JXL ":
-        at = 0
-        while bytes(data[at + 4 : at + 8]) not in {b"jxlc", b"jxlp"}:
-            length = struct.unpack_from(">I", data, at)[0]
-            if length < 8:  # to the end of the file, or an extended length, which no box before the codestream needs
-                return None
-            at += length
-        stream = data[at + (8 if data[at + 7] == ord("c") else 12) :]  # a part begins with its number
-    if bytes(stream[:2]) != b"\xff\x0a":
+    """Read the headers of size and metadata (ISO/IEC 18181-1, D.2 and D.3) up to the number of extra channels."""
+    stream = _jxl_codestream(data)
+    if stream[:2] != b"\xff\x0a":
         return None
-    # One bit tells whether sides are multiples of 8 up to 256, then the height; three bits give the width by a ratio, or not.
     bits = _BitReader(stream[2:])
+    rows, columns = _jxl_sides(bits)
+    if bits.take(1):  # all of the metadata are the defaults: 8 bits, no extra channels
+        return ImageSize(rows, columns, 1)
+    if bits.take(1):  # orientation and what else few images have
+        bits.take(3)
+        if bits.take(1):  # the size at which it is to be shown
+            _jxl_sides(bits)
+        if bits.take(1):
+            _skip_jxl_preview(bits)
+        if bits.take(1):  # an animation: ticks of a second, loops, time codes
+            bits.take_one_of((0, 100), (0, 1000), (10, 1), (30, 1))
+            bits.take_one_of((0, 1), (0, 1001), (8, 1), (10, 1))
+            bits.take_one_of((0, 0), (3, 0), (16, 0), (32, 0))
+            bits.take(1)
+    if bits.take(1):  # floating-point samples
+        sample_bits = bits.take_one_of((0, 32), (0, 16), (0, 24), (6, 1))
+        bits.take(4)
+    else:
+        sample_bits = bits.take_one_of((0, 8), (0, 10), (0, 12), (6, 1))
+    bits.take(1)  # whether 16 bits suffice for what modular images have in between
+    extra = bits.take_one_of((0, 0), (0, 1), (4, 2), (12, 1))
+    return ImageSize(rows, columns, (1 + extra) * -(-sample_bits // 8))
+
+
+def _jxl_codestream(data: bytes | memoryview) -> bytes:
+    """The beginning of a bare codestream, or of that in the boxes of a container, which may be in parts."""
+    if bytes(data[4:8]) != b"JXL ":
+        return bytes(data[:_JXL_HEAD_BYTES])
+    stream, at = b"", 0
+    while len(stream) < _JXL_HEAD_BYTES and at + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        first = at + 8
+        if length == 1:  # an extended length
+            length = struct.unpack_from(">Q", data, first)[0]
+            first += 8
+        end = at + length if length else len(data)  # 0: to the end of the file
+        if end < first:
+            return b""
+        if kind in {b"jxlc", b"jxlp"}:
+            first += 4 if kind == b"jxlp" else 0  # a part begins with its number
+            stream += bytes(data[first : min(end, first + _JXL_HEAD_BYTES)])
+        at = end
+    return stream
+
+
+def _jxl_sides(bits: _BitReader) -> tuple[int, int]:
+    """Rows and columns: one bit tells whether they are multiples of 8 up to 256; three bits give the width by a ratio, or not."""
     small = bits.take(1)
     rows = _jxl_side(bits, small)
     ratio = bits.take(3)
     if ratio:
         times, by = _JXL_RATIOS[ratio - 1]
-        return ImageSize(rows, rows * times // by, 1)
-    return ImageSize(rows, _jxl_side(bits, small), 1)
+        return rows, rows * times // by
+    return rows, _jxl_side(bits, small)
 
 
 def _jxl_side(bits: _BitReader, small: int) -> int:
     if small:
         return (bits.take(5) + 1) * 8
-    return bits.take((9, 13, 18, 30)[bits.take(2)]) + 1
+    return bits.take_one_of((9, 1), (13, 1), (18, 1), (30, 1))
+
+
+def _skip_jxl_preview(bits: _BitReader) -> None:
+    ways = ((0, 16), (0, 32), (5, 1), (9, 33)) if bits.take(1) else ((6, 1), (8, 65), (10, 321), (12, 1345))
+    bits.take_one_of(*ways)
+    if not bits.take(3):
+        bits.take_one_of(*ways)
 
 
 _READERS: Final[dict[str, Callable[[bytes | memoryview], ImageSize | None]]] = {
