@@ -11,6 +11,8 @@ import xarray as xr
 import scichunk
 from scichunk.adapters.cli import main
 from scichunk.testing import RangeServer
+from tests.children import outcomes
+from tests.formats.test_geotiff_layouts import tiff
 from tests.formats.test_reduce import write_tiff
 
 
@@ -158,3 +160,25 @@ def test_on_the_command_line(scene, capsys):
     assert "suggested: --chunks 2,70,90" in said
     assert main(["plan", scene, "--chunks", "nonsense"]) == 2
     assert main(["plan", scene + ".missing"]) == 1
+
+
+def test_absent_tiles_of_any_size(tmp_path):
+    """They are filled as far as they are asked for, which of a trial is no more than a chunk may have."""
+    edge = 16_384
+    tags = {256: edge, 257: edge, 258: 8, 259: 8, 322: edge, 323: edge, 277: 1, 42113: (2, 2, b"7\0")}
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff([b""], tags))
+    small = tiff([bytes(64)], {256: 8, 257: 8, 258: 8, 278: 8})
+    code = f"""
+import pathlib, re, scichunk
+def peak():  # of this program; getrusage begins with that of the process that started it
+    return int(re.search(r"VmHWM:\\s*(\\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+array = scichunk.from_geotiff({str(path)!r}, chunks=-1)
+scichunk.options.set(max_chunk_bytes=1 << 22)
+scichunk.plan(scichunk.from_geotiff({small!r}))  # imports what planning needs
+before = peak()
+plan = scichunk.plan(array)
+chunks = scichunk.suggest_chunks(array)
+print(plan.tasks, plan.readings[0].decoded, peak() - before < 1 << 16)
+"""
+    assert outcomes(code) == [f"1 {edge * edge} True"]

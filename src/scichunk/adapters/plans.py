@@ -241,7 +241,7 @@ class _Trial:
 
 
 def _measure(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> _Trial:
-    """Read some chunks of dask now: whole ones, or one native chunk of large ones."""
+    """Read some chunks of dask now: whole ones, one native chunk of large ones, or a part of what is absent and has any size."""
     grid, found, values = reader.grid, _Trial(), 0
     mine = threading.get_ident()
 
@@ -250,10 +250,14 @@ def _measure(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> _Trial:
             found.requests += sample.requests
             found.bytes += sample.fetched
 
+    most = options.get().max_chunk_bytes // reader.dtype.itemsize
     blocks = [
-        tuple(
-            slice(s.start, min(s.stop, grid.bounds(a, grid.find(a, s.start))[1])) if s.stop > s.start else s
-            for a, s in enumerate(block)
+        _cut_block(
+            tuple(
+                slice(s.start, min(s.stop, grid.bounds(a, grid.find(a, s.start))[1])) if s.stop > s.start else s
+                for a, s in enumerate(block)
+            ),
+            most,
         )
         for block in _some_blocks(chunks, _SAMPLES)
     ]
@@ -271,6 +275,17 @@ def _measure(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> _Trial:
         counters.remove_listener(note)
     scale = math.prod(sum(c) / max(1, len(c)) for c in chunks) / values if values else 0.0
     return _Trial(found.seconds * scale, found.requests * scale, found.bytes * scale)
+
+
+def _cut_block(block: tuple[slice, ...], most: int) -> tuple[slice, ...]:
+    """Cut a block to some number of values at most, its first axes first."""
+    found = list(block)
+    for axis, s in enumerate(block):
+        size = math.prod(c.stop - c.start for c in found)
+        if size <= most:
+            break
+        found[axis] = slice(s.start, s.start + max(1, most * (s.stop - s.start) // size))
+    return tuple(found)
 
 
 def suggest_chunks(
