@@ -51,7 +51,7 @@ class Options:
     max_chunk_bytes: int = 1 << 31
     """Largest decoded native chunk (tile, strip)."""
     max_pages: int = 65_536
-    """Most image directories that are followed in one file."""
+    """Most image directories that are followed in one file; together they may have 16 times as many bands, or a million."""
     max_elements: int = 1_000_000
     """Most XML elements of one document outside the bodies of its tables, and most attributes of all tables opened at once."""
     max_expanded_bytes: int = 1 << 37

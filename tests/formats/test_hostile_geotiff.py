@@ -8,6 +8,7 @@ import imagecodecs
 import numpy as np
 import pytest
 import rasterio
+import xarray as xr
 
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
@@ -338,3 +339,29 @@ def test_numbers_of_bits_beyond_the_samples_count_for_nothing(count):
     with rasterio.open(io.BytesIO(data)) as dataset:
         want = dataset.read()
     np.testing.assert_array_equal(scichunk.from_geotiff(data, reader="indexed").compute(), want)
+
+
+def test_directories_of_very_many_bands(tmp_path):
+    most = 65_535
+    page = BASE | {256: (4, [1]), 257: (4, [1]), 277: (4, [most]), 279: (4, [most]), 278: (4, [1])}
+    path = pointing(tmp_path / "a.tif", *[page] * 20, size=1 << 17)
+    with pytest.warns(MetadataWarning, match="directories of more than 1048576 bands together"):
+        assert len(scichunk.info(path).arrays) == 16
+    scichunk.clear_caches()
+    with scichunk.options.set(max_pages=1 << 17):
+        assert len(scichunk.info(path).arrays) == 20
+
+
+def test_items_of_very_many_bands():
+    def file(bands, names):
+        items = "".join(f'<Item name="n{i}" sample="{i % 2}">{i}</Item>' for i in range(names))
+        text = f"<GDALMetadata>{items}</GDALMetadata>\0".encode()
+        tags = BASE | {256: (4, [1]), 257: (4, [1]), 277: (4, [bands]), 279: (4, [bands]), 42112: (1, list(text))}
+        return tiff(tags, bytes(bands))
+
+    with pytest.warns(MetadataWarning, match="items of 16384 bands left out: of 90 names the first 64 are kept"):
+        found = xr.open_dataset(file(16_384, 90), engine="geotiff").band_data.attrs
+    assert "n0" in found
+    assert len([name for name in found if name[0] == "n" and name[1:].isdigit()]) == 64
+    found = xr.open_dataset(file(300, 90), engine="geotiff").band_data.attrs
+    assert found["n89"][1] in {89, "89"}

@@ -154,7 +154,7 @@ def _collect_metadata(ds: Any) -> RasterMetadata:  # rasterio has no types
         crs_wkt=_get_or_warn("coordinate system", crs.to_wkt, "") if crs else "",
         transform=_get_or_warn("transform", lambda: tuple(float(v) for v in tuple(ds.transform)[:6]), _IDENTITY),
         tags=_get_or_warn("tags", lambda: dict(ds.tags()), {}),
-        band_tags=_get_or_warn("band tags", lambda: tuple(dict(ds.tags(b)) for b in range(1, n + 1)), ()),
+        band_tags=_get_or_warn("band tags", lambda: _band_tags(ds), ()),
         colormaps=colormaps,
         dtype=str(ds.dtypes[0]) if n else "",
         gcps=_gcps_to_geojson(gcps) if gcps else "",
@@ -163,6 +163,11 @@ def _collect_metadata(ds: Any) -> RasterMetadata:  # rasterio has no types
         else "",
         rpcs=_get_or_warn("rpcs", lambda: json.dumps(rpcs.to_dict()), "") if rpcs else "",
     )
+
+
+def _band_tags(ds: Any) -> tuple[dict[str, str], ...]:
+    nothing: dict[str, str] = {}  # of most bands, of which there may be 65,535
+    return tuple(dict(ds.tags(band)) or nothing for band in range(1, ds.count + 1))
 
 
 def _get_or_warn(name: str, get: Callable[[], Any], default: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from scichunk.errors import MetadataWarning
 from scichunk.raster.gdal import RasterMetadata
+from scichunk.warned import warn_caller
 
 __all__ = ["tag_attrs"]
 
@@ -17,6 +19,8 @@ _RESERVED: Final = frozenset({
     "_Netcdf4Coordinates", "_nc3_strict", "CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST",
 })  # fmt: skip
 """Names by which xarray, netCDF or Zarr mean something else, or which the variable says itself."""
+_MOST_VALUES: Final = 1 << 20
+"""Of items of bands: each name has a value for each band, be it empty."""
 _LARGEST: Final = (1 << 63) - 1
 
 
@@ -34,12 +38,22 @@ def tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
     -------
     dict
         Numbers, texts, arrays of numbers, or tuples of numbers or of texts; under names that netCDF and Zarr take.
+
+    Warns
+    -----
+    MetadataWarning
+        If names times bands are too many.
     """
     attrs: dict[str, Any] = {}
     for name, text in metadata.tags.items():
         if name not in _RESERVED:
             attrs.setdefault(_attribute_name(name), _parse_tag(text))
-    for name in dict.fromkeys(n for tags in metadata.band_tags for n in tags):
+    names = list(dict.fromkeys(n for tags in metadata.band_tags for n in tags))
+    kept = max(1, _MOST_VALUES // max(1, bands))
+    if len(names) > kept:
+        msg = f"items of {bands} bands left out: of {len(names)} names the first {kept} are kept, which have {_MOST_VALUES} values"
+        warn_caller(msg, MetadataWarning)
+    for name in names[:kept]:
         values = _make_alike([_parse_tag(tags[name]) if name in tags else "" for tags in metadata.band_tags])
         if name not in _RESERVED:
             attrs[_attribute_name(name)] = (

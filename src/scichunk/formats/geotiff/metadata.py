@@ -31,6 +31,8 @@ _NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?in
 """What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
 _INTEGER: Final = re.compile(r"([+-]?)0*(\d{0,21})", re.ASCII)
 """What it takes of integers of 64 bits (strtoll): 20 digits are all that may count."""
+_MANY_BANDS: Final = 4096
+"""Metadata of more bands are not kept: weighing them takes longer than asking GDAL."""
 _known: LRU[RasterMetadata] = LRU(
     lambda: 1 << 24, memory_of, weigh_key=memory_of, most=lambda: 256, name="metadata of GeoTIFF"
 )
@@ -61,6 +63,8 @@ def read_metadata(image: TIFFImage, name: str = "", beside: Sequence[Location] =
     if not texts and not TELLING.intersection(image.directory.tags):
         return empty_metadata(image.samples)
     stub = make_stub(image)
+    if image.samples > _MANY_BANDS:
+        return _with_exact_nodata(ask_gdal("GTiff", stub, name, texts) or empty_metadata(image.samples), image)
     key = (stub, name if texts else "", *texts.items())
     known = _known.get(key)
     if known is None:
