@@ -74,7 +74,7 @@ def _parse_number(field: TableField, text: str | None, row: int) -> Any:
             return _within(int(text.replace(" ", "")), element_type(field))
         return float(_EXPONENT.sub(r"\1E\2", text.upper().replace("D", "E")))
     except (ValueError, OverflowError):
-        msg = f"{text[:40]!r} is no number of form {field.form}, or beyond {element_type(field)}"
+        msg = f"{text[:40]!r} is no number of form {field.form} that {element_type(field)} holds"
         raise FormatError(msg, part=f"column {field.name!r}, row {row}") from None
 
 
