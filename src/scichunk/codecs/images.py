@@ -101,13 +101,12 @@ def _decode_lerc(data: memoryview, shape: tuple[int, int, int], *, alpha: bool =
 
     image, masks = imagecodecs.lerc_decode(data, masks=True)
     image = _samples_last(np.asarray(image), shape)
-    if masks is not None:
-        valid = _samples_last(np.asarray(masks, bool), shape)
-        if not valid.all():
-            image[np.broadcast_to(~valid, image.shape)] = np.nan if image.dtype.kind == "f" else 0
+    valid = None if masks is None else _samples_last(np.asarray(masks, bool), shape)
+    if valid is not None and not valid.all():
+        image[np.broadcast_to(~valid, image.shape)] = np.nan if image.dtype.kind == "f" else 0
     if alpha and image.shape == (*shape[:2], shape[2] - 1):
         opaque = np.full((*shape[:2], 1), 255, image.dtype)
-        if masks is not None:
+        if valid is not None:
             opaque[~valid[..., :1]] = 0
         image = np.concatenate([image, opaque], axis=2)
     return image

@@ -270,7 +270,7 @@ class NodataValuesArray:
     def _make_mask(self, stored: Array, axis: int) -> Array:
         shape = [1] * stored.ndim
         shape[axis] = -1
-        empty = (stored.real == self._values.reshape(shape)).all(axis=axis)
+        empty = (np.real(stored) == self._values.reshape(shape)).all(axis=axis)
         return np.where(empty, np.uint8(0), np.uint8(255))
 
 

@@ -82,6 +82,7 @@ class FileObjectSource:
         """Do nothing: the object is the caller's."""
 
     def _find_size(self) -> int:
+        size = 0
         with self._take_turn("the file object cannot seek"):
             if self._descriptor is None:
                 at = self._tell_position()
