@@ -298,7 +298,9 @@ def test_overviews_and_masks_that_come_later_are_seen(tmp_path):
         file.build_overviews([2])
     assert path.with_suffix(".tif.ovr").exists()
     assert "/overview_1" in scichunk.open(path).groups
-    write_tif(tmp_path / "late.tif.msk", 255, 256)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as file:
+        file.write_mask(np.full((256, 256), 255, "u1"))
+    assert path.with_suffix(".tif.msk").exists()
     with xr.open_dataset(path, engine="geotiff", mask_and_scale=False) as ds:
         assert "mask" in ds
 
