@@ -449,8 +449,8 @@ def test_names_of_files_are_fit_to_be_shown(tmp_path):
     assert "\x1b" in found.arrays[0].notes["crs"]
     lines = str(found).split("\n")
     assert all(line.isprintable() for line in lines)
-    assert "crs: site ?[2J? é" in str(found)
-    assert lines[0].endswith("a?.tif")
+    assert r"crs: site \x1b[2J\x07 é" in str(found)
+    assert lines[0].endswith(r"a\n.tif")
 
 
 def test_the_command_is_the_package():

@@ -9,15 +9,15 @@ import pytest
 
 from scichunk.adapters.cli import main
 
+COMMAND = [sys.executable, "-m", "scichunk"]
 CUBE = Path(__file__).parents[2] / "test_data" / "cube.fits"
 
 
 def test_names_that_are_no_text_are_printed_in_escapes(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.fits"
     Path(os.fsdecode(path)).write_bytes(CUBE.read_bytes())
-    command = [sys.executable, "-m", "scichunk.adapters.cli", "info"]
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-    done = subprocess.run([*command, path], capture_output=True, env=strict, check=False)
+    done = subprocess.run([*COMMAND, "info", path], capture_output=True, env=strict, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"/\udcff.fits" in done.stdout
 
@@ -35,3 +35,22 @@ def test_arguments_are_repeated_without_secrets(url, words, capsys):
     told = capsys.readouterr().err
     assert "h/b" in told
     assert "hunter2" not in told
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_where_nothing_can_be_printed():
+    with open("/dev/full", "w") as full:
+        told = subprocess.run(
+            [*COMMAND, "info", CUBE], stdout=full, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    assert (told.returncode, told.stderr) == (1, "scichunk: cannot print: No space left on device\n")
+
+
+def test_who_reads_no_further():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        told = subprocess.run(
+            [*COMMAND, "info", CUBE], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120, check=False
+        )
+    assert (told.returncode, told.stderr) == (0, "")

@@ -33,5 +33,6 @@ def test_kernels_work_where_nothing_can_be_written(tmp_path):
     (tmp_path / "__pycache__").write_text("a file where numba wants a folder")
     nowhere = str(tmp_path / "__pycache__" / "x")
     environment = {**os.environ, "HOME": nowhere, "XDG_CACHE_HOME": nowhere, "NUMBA_CACHE_DIR": ""}
+    environment.pop("SCICHUNK_CACHE_DIR", None)
     environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, timeout=120)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -20,10 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may have bytes that are no text
     given = _parser().parse_args(arguments)
     try:
-        return int(given.run(given))
+        status = int(given.run(given))
+        sys.stdout.flush()
     except scichunk.errors.ScichunkError as error:
         print(f"scichunk: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return 1
+    except OSError as error:  # files have errors of the tree: this one is of what is printed to
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # Python would try again as it ends
+        if isinstance(error, BrokenPipeError):  # as of "| head", which has what it wanted
+            return 0
+        print(f"scichunk: cannot print: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return status
 
 
 class _Parser(argparse.ArgumentParser):

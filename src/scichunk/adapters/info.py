@@ -41,7 +41,7 @@ class FileInfo:
                 else:
                     lines.append(f"{'':<16} {key}: {value}")
         # Names and texts of files may hold what a terminal takes for orders.
-        return "\n".join("".join(c if c.isprintable() else "?" for c in line) for line in lines)
+        return "\n".join("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line) for line in lines)
 
     def __repr__(self) -> str:
         return str(self)

@@ -56,7 +56,7 @@ def read_table(
         decoder as well.
     filters
         Rows wanted: ``[("mag", "<", 15), ("flag", "in", [1, 2])]``, all of which must hold; or a list of such lists, of which one
-        must, as in :func:`pyarrow.parquet.read_table`. A null compares as False.
+        must, as in :func:`pyarrow.parquet.read_table`. A null compares as False, but is ``not in`` any list.
     blocksize
         Bytes of the file that make one partition, as a number or a text (``"64 MiB"``); None for one partition a file.
     storage_options
