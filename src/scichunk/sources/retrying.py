@@ -128,6 +128,8 @@ async def _contain(attempt: Callable[[], Awaitable[T]]) -> T:
     """Make an attempt; what it raises is an exception, unless somebody else ends this task."""
     try:
         return await attempt()
+    except Exception:
+        raise
     except BaseException as error:
         task = asyncio.current_task()
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
