@@ -1,5 +1,6 @@
 """JPEG 2000 files whose boxes and markers lie: listed and read within bounds."""
 
+import contextlib
 import struct
 import tracemalloc
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 import scichunk
 from scichunk.codecs.jpeg2000.packet_walk import PacketWalk
+from scichunk.codecs.jpeg2000.picked_packets import CachedRanges
 from scichunk.errors import FormatError, LimitExceeded
 from tests.children import outcomes
 
@@ -175,3 +177,19 @@ def test_packets_of_windows_lie_where_openjpeg_finds_them_in_the_whole(name, wal
     assert not walked
     np.testing.assert_array_equal(array[:, :20, :20].compute(scheduler="synchronous"), whole[:, :20, :20])
     assert walked
+
+
+@pytest.mark.parametrize("parts", [255, 300])
+def test_a_tile_of_more_parts_than_can_be_numbered_is_read_whole(parts, monkeypatch):
+    """Each part is looked for among all that was read: of 40,000 parts, of 14 bytes each, the header alone took minutes."""
+    asked = []
+    get = CachedRanges.get
+    monkeypatch.setattr(CachedRanges, "get", lambda self, *place: asked.append(place) or get(self, *place))
+    data = codestream(64, 64, NOT_YET * 20_000)
+    at = data.index(b"\xff\x90")
+    empty = b"".join(struct.pack(">HHHIBB", 0xFF90, 10, 0, 14, i % 255, 0) + b"\xff\x93" for i in range(1, parts))
+    data = data[:-2] + empty + data[-2:]
+    assert data.count(b"\xff\x90", at) == parts
+    with contextlib.suppress(FormatError):  # what OpenJPEG makes of so odd a tile
+        scichunk.from_jpeg2000(data, reduce=1)[..., :4, :4].compute(scheduler="synchronous")
+    assert bool(asked) == (parts <= 255)

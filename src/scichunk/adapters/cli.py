@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except scichunk.errors.ScichunkError as error:
         print(f"scichunk: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return 1
-    except OSError as error:  # files have errors of the tree: this one is of what is printed to
+    except OSError as error:
+        if error.filename is not None:  # not of what is printed to, which has none
+            raise
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # Python would try again as it ends
         if isinstance(error, BrokenPipeError):  # as of "| head", which has what it wanted
             return 0

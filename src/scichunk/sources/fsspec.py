@@ -35,6 +35,7 @@ _VERSIONS: Final = (
 )  # fmt: skip
 """What file systems call that by which versions of a file differ; the first that is there counts."""
 
+_MOST_VERSIONS: Final = 1 << 16
 _cached_versions: Final[dict[tuple[str, str], str]] = {}
 """Which version of a file a cache of fsspec was first asked for by this process, by its folder and the name there."""
 
@@ -221,6 +222,10 @@ def _refuse_mixed_blocks(fs: CachingFileSystem, path: str, tag: str) -> None:
     """Refuse a cache of blocks, some of which may be of the version that this process has read through it before."""
     if isinstance(fs, WholeFileCacheFileSystem):  # which gives all of one version, be it an old one
         return
+    if (
+        len(_cached_versions) >= _MOST_VERSIONS
+    ):  # the oldest goes; no cache of ours, as to clear those leaves the blocks where they are
+        _cached_versions.pop(next(iter(_cached_versions)), None)
     if _cached_versions.setdefault((fs.storage[-1], fs.hash_name(path)), tag) != tag:
         msg = "the file has changed since the cache has kept blocks of it; clear the cache, or use simplecache::"
         raise SourceError(msg)

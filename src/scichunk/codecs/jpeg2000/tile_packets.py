@@ -35,6 +35,8 @@ BoolArray = npt.NDArray[np.bool_]
 _HEAD_BYTES: Final = 1 << 12
 """Bytes at the start of a tile-part that hold its header, and PLT of some hundred packets."""
 _MOST_TRIES: Final = 24
+_MOST_PARTS: Final = 255
+"""Tile-parts of a tile: their number (TPsot) has 8 bits, and 255 is reserved (A.4.2). Each is looked for among all that was read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,8 @@ def find_packets(
     TilePackets, LowPackets or None
         None where reading the whole tile is better, or the only way.
     """
+    if len(ranges) > _MOST_PARTS:
+        return None
     header, total = request.header, sum(b - a for a, b in ranges)
     tile = header.size.tile_bounds(request.tile)
     low = count_prefix(header, tile, request.reduce) if request.whole and len(ranges) == 1 else None
