@@ -15,6 +15,7 @@ from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file
 from scichunk.core.selection import Span, parse_key
 from scichunk.core.staged import StagedArray
+from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.sources import locate
 from tests.jpeg2000_files import ORDERS, decode, encode, reorder, repack, texture
@@ -260,3 +261,17 @@ def test_without_openjpeg(tmp_path):
     np.save(tmp_path / "a.npy", plane)
     command = [sys.executable, "-c", WITHOUT, str(tmp_path / "a.j2k"), str(tmp_path / "a.npy")]
     subprocess.run(command, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("reduce", [0, 1])
+def test_windows_of_tiles_that_lack_tile_parts(reduce, thresholds):
+    """What is left of a tile in a truncated file is no image, whichever of its packets a window needs."""
+    data = encode([texture((64, 64))], tile=(32, 32), order="RLCP", parts="R")
+    cut = data[: data.rindex(b"\xff\x90\0\x0a\0\3")]
+    kept = slice(0, 32 >> reduce)
+    window = slice(32 >> reduce, 40 >> reduce)
+    np.testing.assert_array_equal(
+        values(opened(cut, thresholds, reduce=reduce), 0, kept, kept), decode(data, reduce)[0][kept, kept]
+    )
+    with pytest.raises(FormatError, match="1 of 4 tile-parts are missing"):
+        values(opened(cut, thresholds, reduce=reduce), 0, window, window)

@@ -440,6 +440,22 @@ def test_tile_parts_up_to_the_end_hide_no_tiles(last):
             array.compute()
 
 
+def test_a_tile_that_lacks_tile_parts_is_no_whole_tile():
+    """TNsot says how many there are: in a file that breaks off before the others they are lost, not a coarser image."""
+    image = texture((64, 64))
+    head, parts, end = tile_parts(encode([image], tile=(32, 32), order="RLCP", parts="R"))
+    whole = scichunk.from_jpeg2000(head + b"".join(parts) + end, chunks="native")[0]
+    np.testing.assert_array_equal(whole.compute(), image)
+    broken = scichunk.from_jpeg2000(head + b"".join(parts[:-1]) + b"\xff\x90", chunks="native")[0]
+    np.testing.assert_array_equal(broken[:, :32].compute(), image[:, :32])
+    with pytest.raises(FormatError, match=r"1 of 4 tile-parts are missing.*truncated"):
+        broken[32:, 32:].compute()
+    ended = head + b"".join(parts[:-1]) + end
+    with pytest.warns(DataWarning, match="1 of 4 tile-parts of a tile are not in the codestream"):
+        array = scichunk.from_jpeg2000(ended, chunks="native")[0].compute(scheduler="synchronous")
+    np.testing.assert_array_equal(array, decode(ended)[0])
+
+
 HOSTILE = {
     "empty": b"",
     "signature only": b"\0\0\0\x0cjP  \r\n\x87\n",

@@ -15,7 +15,15 @@ from scichunk.codecs.jpeg2000.codec import JPEG2000Codec
 from scichunk.codecs.jpeg2000.picked_packets import CachedRanges, TilePackets, TileRequest
 from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
 from scichunk.codecs.jpeg2000.tile_packets import USUAL, Thresholds, find_packets
-from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, Codestream, TileParts, are_all_parts, find_parts, parse_sot
+from scichunk.codecs.jpeg2000.tile_parts import (
+    SOT_BYTES,
+    Codestream,
+    TileParts,
+    are_all_parts,
+    count_lacking,
+    find_parts,
+    parse_sot,
+)
 from scichunk.core.cache import FileKey, tiles
 from scichunk.core.staged import ChunkSteps
 from scichunk.core.steps import Steps
@@ -27,6 +35,7 @@ from scichunk.warned import warn_caller
 __all__ = ["PartTable", "TileCollector"]
 
 _LARGE_TILE_BYTES: Final = 1 << 20
+_TRUNCATED: Final = "the file is truncated, or lengths in it are corrupt"
 
 
 class PartTable:
@@ -79,11 +88,33 @@ class PartTable:
             If it does not: then they are lost.
         """
         if not parts.complete:
-            msg = "is missing: the file is truncated, or lengths in it are corrupt"
+            msg = f"is missing: {_TRUNCATED}"
             raise FormatError(msg)
         tiles = self._codestream.tiles
         msg = f"{parts.absent} of {tiles} tiles are not in the codestream; they are 0 [{public_url(self._source.url)}]"
         warn_caller(msg, DataWarning)
+
+    def check_lacking(self, parts: TileParts, heads: list[memoryview]) -> None:
+        """Let the tile-parts that there are make the tile, as OpenJPEG has it, where the codestream ends properly.
+
+        Warns
+        -----
+        DataWarning
+            If they are fewer than they say themselves (TNsot, A.4.2).
+
+        Raises
+        ------
+        FormatError
+            If they are, and the codestream does not end properly: then the others are lost.
+        """
+        lacking = count_lacking(heads)
+        if not lacking:
+            return
+        if not parts.complete:
+            msg = f"{lacking} of {lacking + len(heads)} tile-parts are missing: {_TRUNCATED}"
+            raise FormatError(msg)
+        msg = f"{lacking} of {lacking + len(heads)} tile-parts of a tile are not in the codestream; it is decoded without them"
+        warn_caller(f"{msg} [{public_url(self._source.url)}]", DataWarning)
 
     def _find_parts(self, *, trust: bool) -> TileParts:
         with located(url=self._source.url):
@@ -135,6 +166,7 @@ class TileCollector:
                 raise FormatError(msg)
             parts = self.table.distrust()
             rows = parts.rows_of(tile)
+        self.table.check_lacking(parts, views)
         chosen: list[bytes] = []
         if header.packed:
             serials = parts.serials[rows].tolist()

@@ -23,7 +23,7 @@ from scichunk.codecs.jpeg2000.picked_packets import (
     TilePackets,
     TileRequest,
 )
-from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, are_all_parts, parse_sot
+from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, are_all_parts, count_lacking, parse_sot
 from scichunk.core.steps import Ranges, Steps
 from scichunk.errors import FormatError
 
@@ -225,8 +225,9 @@ def _read_tile_headers(
         heads.append(head)
         bodies.append((first, stop))
         lengths.append(plt)
-    # Where some are missing, TLM is wrong, which is noticed where the whole tile is read.
-    return None if request.by_tlm and not are_all_parts(heads) else (header, kept, bodies, lengths)
+    # Where some are missing, TLM is wrong or the file is damaged, which is told where the whole tile is read.
+    lost = count_lacking(heads) or (request.by_tlm and not are_all_parts(heads))
+    return None if lost else (header, kept, bodies, lengths)
 
 
 def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[list[bytes]]) -> TilePackets | None:

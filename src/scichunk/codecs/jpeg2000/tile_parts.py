@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -14,7 +14,7 @@ from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources import ByteSource
 
-__all__ = ["SOT_BYTES", "Codestream", "TileParts", "are_all_parts", "find_parts", "parse_sot"]
+__all__ = ["SOT_BYTES", "Codestream", "TileParts", "are_all_parts", "count_lacking", "find_parts", "parse_sot"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -78,6 +78,12 @@ def are_all_parts(heads: Iterable[bytes | memoryview]) -> bool:
     """Whether tile-parts are as many as their SOT segments say that the tile has (TNsot, A.4.2), as far as they say it."""
     counts = [bytes(head[SOT_BYTES - 1 : SOT_BYTES]) for head in heads]
     return set(counts) <= {b"\x00", bytes([min(len(counts), 255)])}
+
+
+def count_lacking(heads: Sequence[bytes | memoryview]) -> int:
+    """Count the tile-parts that the SOT segments of a tile speak of (TNsot, A.4.2) and that are not there."""
+    said = max((head[SOT_BYTES - 1] for head in heads), default=0)
+    return max(0, said - len(heads))
 
 
 def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True) -> TileParts:
