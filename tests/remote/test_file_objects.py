@@ -205,6 +205,73 @@ def test_open_files_with_few_bytes_at_a_time():
         scichunk.from_fits(cut).compute(scheduler="synchronous")
 
 
+class Holder(io.RawIOBase):
+    """Gives other bytes than the file that it holds, as one that decrypts does."""
+
+    def __init__(self, path, data):
+        self.file, self.data = path.open("rb"), io.BytesIO(data)
+
+    def readable(self):
+        return True
+
+    def seekable(self):
+        return True
+
+    def seek(self, *where):
+        return self.data.seek(*where)
+
+    def tell(self):
+        return self.data.tell()
+
+    def read(self, size=-1):
+        return self.data.read(size)
+
+
+class Later(io.BufferedReader):
+    """Shows what lies behind a byte of a file."""
+
+    def __init__(self, path, first):
+        super().__init__(io.FileIO(path))
+        self.first = first
+        super().seek(first)
+
+    def seek(self, offset, whence=0):
+        return super().seek(offset + self.first * (whence == 0), whence) - self.first
+
+    def tell(self):
+        return super().tell() - self.first
+
+
+class Turned(io.FileIO):
+    """A file whose bytes are stored turned."""
+
+    def read(self, size=-1):
+        return bytes(255 - b for b in super().read(size))
+
+
+class TurnedBytes(io.BytesIO):
+    def read(self, size=-1):
+        return bytes(255 - b for b in super().read(size))
+
+
+def test_what_stands_between_an_object_and_its_file_is_not_passed_by(tmp_path):
+    other, turned = fits_bytes(PIXELS + 1), bytes(255 - b for b in FIRST)
+    path, hidden = tmp_path / "a.fits", tmp_path / "hidden"
+    path.write_bytes(other + FIRST)
+    hidden.write_bytes(turned)
+    objects = [Holder(path, FIRST), Later(path, len(other)), Turned(hidden), TurnedBytes(turned)]
+    for file in objects:
+        np.testing.assert_array_equal(scichunk.from_fits(file).compute(scheduler="synchronous"), PIXELS)
+
+
+def test_a_detached_file_is_a_source_error(tmp_path):
+    path = tmp_path / "a.fits"
+    path.write_bytes(FIRST)
+    file = path.open("rb")
+    with file.detach(), pytest.raises(SourceError, match="is closed"):
+        scichunk.from_fits(file)
+
+
 @pytest.mark.parametrize("kind", ["buffered", "raw", "memory", "gzip"])
 def test_a_closed_file_is_a_source_error(tmp_path, kind):
     path = tmp_path / "a.fits"

@@ -136,3 +136,8 @@ def test_locations_are_small_and_equal_after_travelling(path):
         assert isinstance(again, Location)
         assert (again, again.key) == (found, found.key)
         assert len(pickle.dumps(found)) < 200 + len(str(path))
+
+
+def test_names_that_are_bytes(path):
+    [entry] = [e for e in os.scandir(os.fsencode(path.parent)) if os.fsdecode(e.name) == path.name]
+    assert locate(entry) == locate(path)

@@ -16,7 +16,7 @@ from scichunk import counters, options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
 from scichunk.sources.identity import is_of_this_process
-from scichunk.sources.local import changed_message, stat_descriptor, version_tag
+from scichunk.sources.local import changed_message, plain_raw, stat_descriptor, version_tag
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
 
@@ -171,8 +171,9 @@ class FileObjectSource:
 
 def _raw_file(file: Any, url: str) -> io.FileIO | None:
     """Return the unbuffered file of this machine that an object reads, if nothing stands between that changes what is read."""
-    file = getattr(file, "file", file)  # what tempfile gives is a wrapper
-    raw = file.raw if isinstance(file, io.BufferedReader | io.BufferedRandom) else file
-    if not isinstance(raw, io.FileIO) or raw.closed or not raw.readable():
+    if (type(file).__module__, type(file).__name__) == ("tempfile", "_TemporaryFileWrapper"):
+        file = file.file
+    raw = plain_raw(file)
+    if raw is None or raw.closed or not raw.readable():
         return None
     return raw if stat.S_ISREG(stat_descriptor(raw.fileno(), url).st_mode) else None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 import re
 import stat
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ __all__ = [
     "changed_message",
     "close_idle_files",
     "has_ctime",
+    "plain_raw",
     "stat_descriptor",
     "stat_file",
     "version_tag",
@@ -74,6 +76,16 @@ def stat_descriptor(number: int, url: str) -> os.stat_result:
     except OSError as error:
         msg = f"cannot be read: {error.strerror}"
         raise SourceError(msg, url=url) from error
+
+
+def plain_raw(file: Any) -> io.FileIO | None:
+    """Return the unbuffered file that an open file of Python reads; None where anything stands between.
+
+    Classes that are derived from those of Python, or hold a file of theirs, may decrypt it, or show a part of it: what they read is not
+    what the descriptor gives.
+    """
+    raw = file.raw if type(file) in {io.BufferedReader, io.BufferedRandom} else file
+    return raw if type(raw) is io.FileIO else None
 
 
 def _make_fingerprint(found: os.stat_result, path: str) -> Fingerprint:

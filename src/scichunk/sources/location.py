@@ -277,7 +277,7 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         return target
     given = checked_options(storage_options) or None
     if isinstance(target, os.PathLike):
-        target = os.fspath(target)
+        target = os.fsdecode(target)  # names may be bytes, which are no content then
     if isinstance(target, str):
         target = strip_file_url(target)
         if "://" in target or (given and "store" in given):
@@ -285,12 +285,23 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
     if isinstance(target, bytes | bytearray | memoryview):
         return Location(bytes(target))
-    if getattr(target, "closed", False) is True:
-        msg = "the file object is closed"
-        raise SourceError(msg, url=public_url(str(getattr(target, "name", type(target).__name__))))
-    if isinstance(target, io.BytesIO):
+    if _is_closed(target):
+        msg, name = "the file object is closed", type(target).__name__
+        with contextlib.suppress(ValueError):  # one that was detached does not even know its name
+            name = str(getattr(target, "name", name))
+        raise SourceError(msg, url=public_url(name))
+    if (
+        isinstance(target, io.BytesIO) and type(target).read is io.BytesIO.read
+    ):  # others may give what is not in their buffer
         return Location(target.getvalue())
     return _locate_object(target)
+
+
+def _is_closed(target: Any) -> bool:
+    try:
+        return getattr(target, "closed", False) is True
+    except ValueError:  # what it read from was taken away from it (``detach``)
+        return True
 
 
 def strip_file_url(name: str) -> str:
@@ -359,10 +370,12 @@ def file_of(target: Any) -> str | None:
     name of a file that holds other bytes. What is compared is the file that the descriptor stands for.
     """
     inner = getattr(target, "f", target) if type(target).__module__ == "fsspec.implementations.local" else target
-    raw = inner.raw if isinstance(inner, io.BufferedReader) else inner
-    if not isinstance(raw, io.FileIO) or not isinstance(raw.name, str) or raw.writable():
-        return None
+    from scichunk.sources.local import plain_raw
+
     with contextlib.suppress(OSError, ValueError):
+        raw = plain_raw(inner)
+        if raw is None or not isinstance(raw.name, str) or raw.writable():
+            return None
         path = os.path.abspath(raw.name)
         # The name may lead to another file by now, or the object be a member of an archive of that name.
         if os.path.samestat(os.fstat(raw.fileno()), os.stat(path)):
