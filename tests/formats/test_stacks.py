@@ -702,6 +702,66 @@ def test_patterns_in_archives(tmp_path):
         memory.rm("/x.zip")
 
 
+def test_patterns_lead_to_the_host_that_they_name(tmp_path):
+    """Paths of file systems such as those of SFTP and HDFS lack the host."""
+    import fsspec
+    from fsspec.utils import infer_storage_options
+
+    files = {("mine", f"/d/{Path(path).name}"): Path(path).read_bytes() for path in rasters(tmp_path)}
+    files |= {("another", f"/d/f{i}.tif"): files["mine", "/d/f0.tif"] for i in range(9)}
+
+    class Hosted(fsspec.AbstractFileSystem):
+        protocol = "hosted"
+
+        def __init__(self, host="another", **options):
+            super().__init__(**options)
+            self.host = host
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return infer_storage_options(path)["path"]
+
+        @staticmethod
+        def _get_kwargs_from_urls(url):
+            return {"host": host} if (host := infer_storage_options(url).get("host")) else {}
+
+        def ls(self, path, detail=True, **options):
+            return [self.info(name) for host, name in files if host == self.host and name.startswith(path)]
+
+        def info(self, path, **options):
+            if path in {"/d", "/d/"}:
+                return {"name": "/d", "size": 0, "type": "directory"}
+            path = self._strip_protocol(path)
+            return {"name": path, "size": len(files[self.host, path]), "type": "file", "mtime": 1}
+
+        def cat_file(self, path, start=None, end=None, **options):
+            return files[self.host, self._strip_protocol(path)][start:end]
+
+        def _open(self, path, mode="rb", **options):
+            return io.BytesIO(self.cat_file(path))
+
+    fsspec.register_implementation("hosted", Hosted, clobber=True)
+    check_pattern("hosted://mine/d/f*.tif")
+    check_pattern("hosted://me:pass*word@mine/d/f*.tif")
+    check_pattern("simplecache::hosted://mine/d/f*.tif")
+
+
+@pytest.mark.parametrize("cache", ["simplecache", "filecache", "blockcache"])
+def test_patterns_behind_caches(tmp_path, cache):
+    for path in rasters(tmp_path):
+        (tmp_path / "x").mkdir(exist_ok=True)
+        Path(path).rename(tmp_path / "x" / Path(path).name)
+    with RangeServer({Path(p).name: p.read_bytes() for p in (tmp_path / "x").glob("*.tif")}) as server:
+        links = "".join(f'<a href="{name}">{name}</a>' for name in server.files)
+        server.files[""] = f"<html>{links}</html>".encode()
+        check_pattern(
+            f"{cache}::{server.url('f*.tif')}", storage_options={cache: {"cache_storage": str(tmp_path / "c")}}
+        )
+    check_pattern(
+        f"{cache}::file://{tmp_path}/x/f*.tif", storage_options={cache: {"cache_storage": str(tmp_path / "d")}}
+    )
+
+
 def test_patterns_in_obstore(tmp_path):
     obstore = pytest.importorskip("obstore")
     store = obstore.store.MemoryStore()
@@ -709,6 +769,7 @@ def test_patterns_in_obstore(tmp_path):
         obstore.put(store, f"a/{Path(path).name}", Path(path).read_bytes())
     obstore.put(store, "a/b/f9.tif", b"deeper")
     check_pattern("a/f*.tif", storage_options={"store": store})
+    check_pattern("s3://a/f*.tif", storage_options={"store": store})
 
 
 def test_patterns_in_s3(tmp_path):

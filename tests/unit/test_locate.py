@@ -141,3 +141,11 @@ def test_locations_are_small_and_equal_after_travelling(path):
 def test_names_that_are_bytes(path):
     [entry] = [e for e in os.scandir(os.fsencode(path.parent)) if os.fsdecode(e.name) == path.name]
     assert locate(entry) == locate(path)
+
+
+@pytest.mark.parametrize("caches", ["", "simplecache::", "blockcache::simplecache::"])
+@pytest.mark.parametrize("rest", ["https://h/d/{}?sig=1", "zip://d/{}::s3://bucket/x.zip", "memory://d/{}"])
+def test_caches_stand_before_the_name(caches, rest):
+    location = Location(caches + rest.format("a.tif"))
+    assert location.name == "a.tif"
+    assert location.sibling("b.tif").target == caches + rest.format("b.tif")

@@ -206,12 +206,21 @@ def _expand_pattern(pattern: str, options: Mapping[str, Any]) -> Sequence[str]:
         return sorted(glob.glob(_escape(os.path.expanduser(pattern)), recursive=True))
     import fsspec
 
-    first, chain, rest = pattern.partition("::")
+    links = [pattern] if pattern.startswith(_HTTP) else pattern.split("::")
+    at = next((i for i, link in enumerate(links) if "://" in link), 0)  # caches before it have no path of their own
     fs, path = fsspec.core.url_to_fs(pattern, **options)
-    protocol = first.partition("://")[0]
     names = sorted(str(n) for n in fs.glob(_escape(path)))
-    plain = [n if "://" in n else f"{protocol}://{n.lstrip('/') if chain else n}" for n in names]
-    return [n + chain + rest for n in plain]
+    return ["::".join([*links[:at], _as_link(n, path, links[at]), *links[at + 1 :]]) for n in names]
+
+
+def _as_link(name: str, path: str, link: str) -> str:
+    """Write a path that a file system has found as the link in which the pattern stood: paths lack what names the host."""
+    folder, wanted = (text.partition("*")[0].rpartition("/") for text in (path, link))
+    known = "".join(folder[:2])
+    if name.startswith(known):
+        # the link ends as the path does, but of file systems that take an account out of the middle, or find a home folder
+        return link.removesuffix(path) + name if link.endswith(path) else "".join(wanted[:2]) + name[len(known) :]
+    return name if "://" in name else f"{link.partition('://')[0]}://{name}"
 
 
 def _in_store(store: Any, pattern: str) -> list[str]:
@@ -219,6 +228,7 @@ def _in_store(store: Any, pattern: str) -> list[str]:
 
     import obstore
 
+    pattern = pattern.partition("://")[2] or pattern  # as of one object
     prefix = pattern.partition("*")[0].rpartition("/")[0] or None
     shape = _escape(pattern)
     names = [str(meta["path"]) for batch in obstore.list(store, prefix) for meta in batch]

@@ -84,7 +84,7 @@ class Location:
         target = str(self.target if named else getattr(self.target, "name", "") or "")
         if self.local_path is not None or (not named and "://" not in target):
             return os.path.basename(target)
-        path = target.partition("::")[0].partition("?")[0]
+        path = _split_chain(target)[1].partition("?")[0]
         if path.startswith(("http://", "https://")):  # keys of object stores may hold a "#"
             path = path.partition("#")[0]
         return path.rstrip("/").rpartition("/")[2]
@@ -117,11 +117,11 @@ class Location:
             return None
         if self.local_path is not None:
             return Location(os.path.join(os.path.dirname(target), name))
-        first, chain, rest = target.partition("::")
+        caches, first, rest = _split_chain(target)
         path, mark, query = first.partition("?") if first.startswith(("http://", "https://")) else (first, "", "")
         # The query stays: it often holds the signature that opens the whole folder.
         folder = path.rpartition("/")[0]
-        whole = (f"{folder}/" if folder or "/" in path else "") + name + mark + query + chain + rest
+        whole = caches + (f"{folder}/" if folder or "/" in path else "") + name + mark + query + rest
         return Location(whole, self.options, same_host=self.same_host)
 
     def existing(self, names: Sequence[str]) -> list[Location]:
@@ -213,6 +213,18 @@ class Location:
         if self.key == target:
             return Location, (target,)
         return Location, (target, self.options, self.key, *((True,) if self.same_host else ()))
+
+
+def _split_chain(target: str) -> tuple[str, str, str]:
+    """Split a name into the caches before the link that names the file, that link, and the links behind it."""
+    found = _CHAIN.fullmatch(target)
+    if found is None:
+        first, chain, rest = target.partition("::")
+        return "", first, chain + rest
+    return found[1], found[2], found[3]
+
+
+_CHAIN: Final = re.compile(r"((?:[\w+.\-]+::)*)([\w+.\-]*://.*?)((?:::.*)?)", re.DOTALL)
 
 
 def _from_content(data: Any, options: Mapping[str, Any] | None, key: str) -> Location:
