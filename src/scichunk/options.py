@@ -32,7 +32,7 @@ from typing import Any, Final, cast
 
 from scichunk.errors import OptionError
 
-__all__ = ["Options", "Snapshot", "frozen", "get", "set", "take_snapshot"]
+__all__ = ["Options", "Snapshot", "frozen", "get", "opening_limits", "set", "take_snapshot"]
 
 Snapshot = tuple[tuple[str, Any], ...]
 """Names and values of options that differ from the defaults."""
@@ -113,6 +113,11 @@ _OF_THE_PROCESS: Final = frozenset({
     "parallel_headers", "shared_heads",
 })  # fmt: skip
 """Options that do not travel with readers."""
+_OF_OPENING: Final = frozenset({
+    "head_bytes", "max_header_bytes", "paged_index_bytes", "max_chunk_bytes", "max_pages", "max_elements", "max_expanded_bytes",
+    "scan_bytes", "follow_hrefs",
+})  # fmt: skip
+"""Options that decide what an opened file is: how much of it is found, what is refused, and what is known of it."""
 _WORDS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
@@ -321,6 +326,16 @@ def take_snapshot() -> Snapshot:
 
 _latest: tuple[Options | None, Snapshot] = (None, ())
 """The options that were asked for last, and what a reader carries of them."""
+
+
+def opening_limits() -> Snapshot:
+    """Return those of the options in force that decide what an opened file is, where they differ from the defaults."""
+    return _pick_limits(take_snapshot())
+
+
+@lru_cache(maxsize=64)
+def _pick_limits(changes: Snapshot) -> Snapshot:
+    return tuple(change for change in changes if change[0] in _OF_OPENING)
 
 
 @lru_cache(maxsize=64)

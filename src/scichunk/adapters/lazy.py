@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from scichunk import counters, options
 from scichunk.core.arrays import ArraySource
-from scichunk.core.files import ArrayId
+from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import Handle
 from scichunk.core.selection import Axis, Positions, Region, Span, parse_key
@@ -60,6 +60,11 @@ class LazyArray:
             with options.frozen(self.limits):
                 self._source, self._generation = self.handle.resolve(), generation()
         return self._source
+
+    def open_file(self) -> OpenFile:
+        """Return the file, as it was opened for this array."""
+        with options.frozen(self.limits):
+            return self.handle.open()
 
     @property
     def shape(self) -> tuple[int, ...]:

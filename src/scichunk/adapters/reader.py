@@ -116,8 +116,7 @@ class WindowReader:
         ValueError
             If the axes have no names.
         """
-        handle = self._lazy.handle
-        return dims_of(handle.open(), handle.array_id)
+        return dims_of(self._lazy.open_file(), self._lazy.handle.array_id)
 
     @property
     def backend(self) -> str:

@@ -55,7 +55,7 @@ files: LRU[object] = LRU(
     most=lambda: options.get().cached_files,
     grows=True,
 )
-"""Opened files (source, structure, indexes) by :class:`FileKey` and format."""
+"""Opened files (source, structure, indexes) by :class:`FileKey`, format, and the limits that they were opened with."""
 
 tiles: LRU[object] = LRU(
     lambda: options.get().cached_tile_bytes, lambda a: int(getattr(a, "nbytes", 1 << 10)), name="decoded chunks"

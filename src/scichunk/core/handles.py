@@ -16,6 +16,7 @@ from scichunk.core.files import ArrayId, OpenFile, TableFile
 from scichunk.core.guard import Guarded
 from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError, guarded
+from scichunk.options import opening_limits
 from scichunk.sources import ByteSource, Fingerprint, Location
 from scichunk.sources.local import changed_message
 from scichunk.sources.whole_file import expand_source, find_compression
@@ -54,14 +55,16 @@ def open_file(
     SourceError
         If it is missing, or no longer the version that is expected.
     """
+    # A file that was opened with other limits may lack pages, or give what is refused here.
+    limits = opening_limits()
     # In a worker the version is known: what is cached is found without asking the storage.
     if expected is not None:
-        key = (FileKey(location.key, expected), format_name)
+        key = (FileKey(location.key, expected), format_name, limits)
         return cast("OpenFile", files.get_or_make(key, lambda: _open_version(format_name, location, expected, source)))
     spec = registry.get_format(format_name)
     source = source or location.open()
     version = spec.version(location, source.fingerprint)
-    key = (FileKey(location.key, version), format_name)
+    key = (FileKey(location.key, version), format_name, limits)
     if not keep:
         return cast("OpenFile | None", files.get(key)) or _make_file(format_name, location, version, source)
     return cast("OpenFile", files.get_or_make(key, lambda: _make_file(format_name, location, version, source)))

@@ -40,7 +40,8 @@ class HeaderReader:
         self._kept = 0
         self.parsed_bytes = 0
         """What was made of them and is kept: counted by those who keep it."""
-        self._left = self._room = options.get().max_header_bytes
+        self._asked = self._charged = 0
+        """Bytes that were asked for, and that were made of them: counted upwards, so that a limit that is raised later holds at once."""
         self._lock = threading.Lock()
 
     @property
@@ -74,10 +75,10 @@ class HeaderReader:
             if start < 0 or stop > self.size:
                 msg = f"header bytes {start} to {stop} lie outside the file of {self.size} bytes"
                 raise FormatError(msg, url=self.source.url)
-            if stop - start > self._left:
-                msg = f"headers hold more than {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+            if self._asked + stop - start > (limit := options.get().max_header_bytes):
+                msg = f"headers hold more than {limit} bytes (options.max_header_bytes)"
                 raise LimitExceeded(msg, url=self.source.url)
-            self._left -= stop - start
+            self._asked += stop - start
             if i < len(self._starts) and stop <= self._starts[i]:
                 ahead = min(ahead, self._starts[i])
         data = memoryview(bytes(self.source.read_ranges([start], [ahead])[0]))
@@ -95,10 +96,10 @@ class HeaderReader:
             If it is more than ``options.max_header_bytes`` together.
         """
         with self._lock:
-            if nbytes > self._room:
-                msg = f"what headers say takes more than {options.get().max_header_bytes} bytes (options.max_header_bytes)"
+            if self._charged + nbytes > (limit := options.get().max_header_bytes):
+                msg = f"what headers say takes more than {limit} bytes (options.max_header_bytes)"
                 raise LimitExceeded(msg, url=self.source.url)
-            self._room -= nbytes
+            self._charged += nbytes
 
     def _insert_window(self, start: int, data: memoryview) -> None:
         """Keep a window instead of those that lie within it, and only the latest ones."""

@@ -260,7 +260,7 @@ def as_array(
 
 def _of_file(lazy: LazyArray, file: Any, *, mask_and_scale: bool) -> PatchArray:
     handle = lazy.handle
-    file = handle.open() if file is None else file
+    file = lazy.open_file() if file is None else file
     try:
         dims = dims_of(file, handle.array_id)
     except ValueError:  # axes without names: the last two are those of an image
@@ -290,7 +290,7 @@ def _open_labelled(lazy: LazyArray, dims: Sequence[str], *, decode: bool = False
 
     handle = lazy.handle
     plain = xr.Variable(dims, LazilyIndexedArray(LazyVariable(lazy)))
-    file = handle.open()
+    file = lazy.open_file()
     found = _find_variable(file, handle.array_id)
     if found is None:
         return xr.DataArray(plain)
@@ -341,7 +341,7 @@ def _unwrap(data: Any) -> FileArray | None:
         return None
     dims = tuple(str(d) for d in data.dims)
     raw = LazyArray(lazy.handle, lazy.bands, None, lazy.limits)
-    whole = _transform_of(lazy.handle.open(), lazy.handle.array_id)
+    whole = _transform_of(lazy.open_file(), lazy.handle.array_id)
     return FileArray(raw, parts, dims, _picked_steps(lazy.decoding, parts), data, whole)
 
 
