@@ -11,7 +11,9 @@ import rasterio
 import xarray as xr
 
 import scichunk
+from scichunk.core.paged import PagedTable
 from scichunk.errors import FormatError, SourceError
+from scichunk.sources.memory import BytesSource
 from scichunk.testing import RangeServer
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -247,3 +249,13 @@ def test_a_plan_looks_at_pages(mosaic, paged):
     array = scichunk.from_geotiff(mosaic[0])
     found = scichunk.plan(array, measure=False).readings[0]
     assert 0.9 * mosaic[0].stat().st_size < found.bytes + 10 * TILES * TILES < 1.1 * mosaic[0].stat().st_size
+
+
+def test_tables_that_begin_at_one_byte():
+    """Two directories may share a table, of which one has only the first rows of tiles; or take its bytes for other numbers."""
+    scichunk.clear_caches()
+    source = BytesSource(np.arange(40_000, dtype="<u4").tobytes())
+    for kind, count in (("<u4", 100), ("<u4", 20_000), ("<u8", 20_000)):
+        table = PagedTable(source, 0, np.dtype(kind), count)
+        for number in (0, count - 1):
+            assert table[number] == np.frombuffer(source.read_ranges([0], [160_000])[0], kind)[number]

@@ -50,6 +50,11 @@ class PagedTable:
         return self.count * self.stored.itemsize
 
     @property
+    def name(self) -> tuple[int, str, int]:
+        """What tells it from other tables of the file: they may begin at one byte, and be of other types and lengths."""
+        return self.start, self.stored.str, self.count
+
+    @property
     def page_size(self) -> int:
         """How many numbers a page has."""
         return _PAGE_BYTES // self.stored.itemsize
@@ -92,7 +97,7 @@ def _read_pages(tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]) ->
     key = key_of(tables[0].source)
     for i in range(0, len(todo), _MOST_PAGES):
         group = todo[i : i + _MOST_PAGES]
-        pages: dict[Page, Any] = {(t, p): tiles.get((key, "page", tables[t].start, p)) for t, p, _, _ in group}
+        pages: dict[Page, Any] = {(t, p): tiles.get((key, "page", *tables[t].name, p)) for t, p, _, _ in group}
         runs = list(_join_neighbours([page for page, values in pages.items() if values is None]))
         if runs:
             bounds = [_run_bounds(tables[t], first, last) for t, first, last in runs]
@@ -102,7 +107,7 @@ def _read_pages(tables: Sequence[PagedTable], numbers: npt.NDArray[np.int64]) ->
                     at = (page - first) * _PAGE_BYTES
                     # Copied, since views end with the next read, and a cached page must not hold its neighbours.
                     values = np.frombuffer(bytes(view[at : at + _PAGE_BYTES]), tables[t].stored)
-                    pages[t, page] = tiles.put((key, "page", tables[t].start, page), values)
+                    pages[t, page] = tiles.put((key, "page", *tables[t].name, page), values)
         for t, page, low, high in group:
             found[t][order[low:high]] = pages[t, page][ascending[low:high] - page * tables[t].page_size]
     return found
