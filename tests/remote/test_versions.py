@@ -88,7 +88,18 @@ class Swapped(Distant):
         return super().info(path, **kwargs)
 
 
-for system in (Distant, Bare, Slow, Swapped):
+class Named(Distant):
+    """One that names versions in a word of its own."""
+
+    protocol = "named"
+    word, version = "", ""
+
+    def info(self, path, **kwargs):
+        found = super().info(path, **kwargs)
+        return {name: found[name] for name in ("name", "size", "type")} | {self.word: self.version}
+
+
+for system in (Distant, Bare, Slow, Swapped, Named):
     fsspec.register_implementation(system.protocol, system, clobber=True)
 
 
@@ -230,6 +241,30 @@ def test_members_of_archives_with_equal_dates_and_lengths(tmp_path):
         np.testing.assert_array_equal(array, PIXELS + (data is SECOND))
         names.append(array.name)
     assert names[0] != names[1]
+
+
+@pytest.mark.parametrize(
+    "word", ["modify", "modificationTime", "sha", "hex", "blob_id", "md5Checksum", "modified", "mtime", "created"]
+)
+def test_what_storages_call_a_version(monkeypatch, word):
+    """Those of FTP, WebHDFS, GitHub, git, Hugging Face, Google Drive, WebDAV, SFTP and memory."""
+    monkeypatch.setattr(Named, "word", word)
+    monkeypatch.setattr(Named, "version", "1")
+    system, pixels = fsspec.filesystem("named"), np.zeros((300, 300), "f4")
+
+    def content(value):
+        out = io.BytesIO()
+        fits.PrimaryHDU(pixels + value).writeto(out)
+        return out.getvalue()
+
+    system.pipe("/a.fits", content(1))
+    opened = scichunk.reader("named://a.fits")
+    assert opened[0, 0] == 1
+    system.pipe("/a.fits", content(2))
+    monkeypatch.setattr(Named, "version", "2")
+    with pytest.raises(SourceError, match="has changed"):
+        opened[...]
+    assert scichunk.reader("named://a.fits")[299, 299] == 2
 
 
 def test_what_names_no_version_is_told_apart_by_its_first_bytes():

@@ -31,9 +31,11 @@ __all__ = ["FsspecSource"]
 
 _VERSIONS: Final = (
     "ETag", "etag", "e_tag", "generation", "md5Hash", "checksum", "Content-MD5", "Digest", "CRC", "mtime", "LastModified",
-    "last_modified", "Last-Modified", "created", "date_time",
+    "last_modified", "Last-Modified", "eTag", "sha", "hex", "blob_id", "content_hash", "md5Checksum", "modify", "modificationTime",
+    "modifiedTime", "lastModified", "server_modified", "modified", "created", "date_time",
 )  # fmt: skip
-"""What file systems call that by which versions of a file differ; the first that is there counts."""
+"""What file systems call that by which versions of a file differ; the first that is there counts. The date of its making comes late: a
+file that is written anew may keep it."""
 
 _MOST_VERSIONS: Final = 1 << 16
 _cached_versions: Final[dict[tuple[str, str], str]] = {}
