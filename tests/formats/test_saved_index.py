@@ -1,5 +1,6 @@
 """``scichunk.save_index``: stacks open from what was written down, and notice what has changed since."""
 
+import json
 import os
 import pickle
 import subprocess
@@ -162,3 +163,58 @@ def test_what_is_no_index(files, tmp_path):
         fits.PrimaryHDU(np.ones((3, 3))).writeto(tmp_path / "a.fits")
         scichunk.save_index(files, tmp_path / "i.parquet")
         scichunk.save_index([str(tmp_path / "a.fits")], tmp_path / "i.parquet", append=True)
+
+
+def damaged(index, damage):
+    """Write an index anew, with a column that is replaced, a part of its head that is, or without any row."""
+    table = pq.read_table(index)
+    head = json.loads(table.schema.metadata[b"scichunk-index"])
+    if isinstance(damage, bytes | list):
+        head = damage
+    elif damage is None:
+        table = table.slice(0, 0)
+    else:
+        for name, value in damage.items():
+            if name in table.column_names:
+                column = table.column_names.index(name)
+                table = (
+                    table.remove_column(column)
+                    if value is None
+                    else table.set_column(column, name, pa.array([value] * 6))
+                )
+            else:
+                head[name] = value
+    data = head if isinstance(head, bytes) else json.dumps(head).encode()
+    pq.write_table(table.replace_schema_metadata({b"scichunk-index": data}), index)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        None, b"\xff", b"[" * 100_000, [1], {"form": [1]}, {"format": None}, {"format": 3}, {"version": None}, {"version": [1]},
+        *({name: None} for name in ("url", "size", "tag", "layout")), {"url": 1}, {"url": b"\xff"}, {"size": "a"}, {"size": -2},
+        {"size": 1.5}, {"tag": 1}, {"tag": b"\xff"}, {"layout": "{"}, {"layout": "[]"}, {"layout": "3"}, {"layout": "{}"},
+        {"layout": '{"group": 1, "arrays": {}, "optional": []}'}, {"layout": '{"group": "", "arrays": [], "optional": []}'},
+        {"layout": '{"group": "", "arrays": {}, "optional": [[]]}'}, {"layout": b"{}"},
+    ],
+    ids=lambda damage: repr(damage)[:60],
+)  # fmt: skip
+def test_a_damaged_index(files, index, damage):
+    damaged(index, damage)
+    for work in (
+        lambda: scichunk.from_files(index),
+        lambda: scichunk.open_stack(index),
+        lambda: scichunk.save_index(files, index, append=True),
+    ):
+        with pytest.raises(FormatError, match="index"):
+            work()
+
+
+def test_an_index_that_is_cut(index):
+    with open(index, "rb") as file:
+        data = file.read()
+    for stop in range(4, len(data), 97):
+        with open(index, "wb") as file:
+            file.write(data[:stop] + data[-8:])
+        with pytest.raises(FormatError, match="no index"):
+            scichunk.from_files(index)

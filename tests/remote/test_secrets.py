@@ -18,6 +18,7 @@ from astropy.io import fits
 
 import scichunk
 from scichunk.adapters.cli import main
+from scichunk.adapters.dask.native import readers_of
 from scichunk.errors import ScichunkError, SourceError
 from scichunk.sources import locate
 from scichunk.sources.base import without_secrets
@@ -452,3 +453,13 @@ def test_a_wrong_name_of_an_index(path):
     with pytest.raises(ValueError, match="an index ends with") as caught:
         scichunk.save_index([DATA], path)
     assert not shown(*everything(caught.value))
+
+
+def test_the_names_of_a_stack_show_nothing(server, tmp_path):
+    options = {"headers": {"X-Key": "hunter2"}}
+    url = secret_url(server, user=True)
+    scichunk.save_index([url], tmp_path / "i.parquet", storage_options=options)
+    for names in ([url, url], tmp_path / "i.parquet"):
+        stack = scichunk.from_files(names, storage_options=options)
+        reader = next(iter(readers_of(stack)))[1]
+        assert not shown(repr(reader), repr(reader.files), repr(reader.rules), repr(reader.files.unpack()))

@@ -7,7 +7,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, overload
 
 import numpy as np
@@ -56,13 +56,13 @@ class Files:
     """Names and versions of many files, packed for the graph."""
 
     count: int
-    first: str
-    """Name of the first file."""
-    names: bytes
+    first: str = field(repr=False)
+    """Name of the first file, with its secrets."""
+    names: bytes = field(repr=False)
     sizes: bytes
     """Of each file; -1 where the header was not read."""
     tags: bytes
-    options: Mapping[str, Any] | None
+    options: Mapping[str, Any] | None = field(repr=False)
     key: str
     """Of the first file: stands for the storage options in the token."""
     digest: str

@@ -8,7 +8,7 @@ import os
 import pickle
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -39,7 +39,7 @@ _indexes: LRU[SavedIndex] = LRU(lambda: _MOST_INDEXES)
 class SavedIndex:
     """The files of an index, with their versions and what their headers say."""
 
-    path: str
+    path: str = field(repr=False)
     format: str
     version: str
     """Made anew each time that the index is written."""
@@ -82,11 +82,11 @@ class SavedIndex:
 class StoredFiles:
     """Names and versions of the files of an index, which stay in it: each process reads them there."""
 
-    path: str
+    path: str = field(repr=False)
     version: str
     count: int
-    first: str
-    options: Mapping[str, Any] | None
+    first: str = field(repr=False)
+    options: Mapping[str, Any] | None = field(repr=False)
     key: str
     """Of the first file: stands for the storage options in the token."""
 
@@ -161,13 +161,18 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
         # read_table would load the part of pyarrow for data sets of many files, in longer than all the rest takes.
         table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(bytes(content)))).read()
         head = json.loads((table.schema.metadata or {})[_KEY])
-    except (pa.ArrowException, KeyError, ValueError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
         msg = "it is no index of scichunk.save_index"
         raise FormatError(msg, url=location.url) from error
-    if head.get("form") != _FORM:
-        msg = f"an index of form {head.get('form')}, where this release reads form {_FORM}; write it anew"
+    form = head.get("form") if isinstance(head, dict) else None
+    if form != _FORM:
+        msg = f"an index of form {form}, where this release reads form {_FORM}; write it anew"
         raise FormatError(msg, url=location.url)
-    urls, sizes, tags, layouts = (_in_one(table[name]) for name in ("url", "size", "tag", "layout"))
+    wrong = _find_damage(table, head)
+    if wrong:
+        msg = f"the index is damaged: {wrong}; write it anew"
+        raise FormatError(msg, url=location.url)
+    urls, sizes, tags, layouts = (_in_one(table[name]) for name in _COLUMNS)
     layouts = layouts.dictionary_encode()
     return SavedIndex(
         str(location.target),
@@ -177,6 +182,53 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
         LazySequence(len(urls), lambda n: Fingerprint(sizes[n].as_py(), _text_at(tags, n))),
         layouts.dictionary.to_pylist(),
         layouts.indices.to_numpy().astype(np.int64),
+    )
+
+
+def _find_damage(table: Any, head: Mapping[str, Any]) -> str:
+    """Say what an index lacks; empty if it has all that is asked of it later."""
+    import pyarrow as pa
+
+    if not all(isinstance(head.get(name), str) for name in ("format", "version")):
+        return "its format or version is not named"
+    for name, kinds in _COLUMNS.items():
+        found = table.schema.get_all_field_indices(name)
+        if len(found) != 1 or str(table.schema.field(found[0]).type) not in kinds or table.column(found[0]).null_count:
+            return f"it has no column {name!r} of {' or '.join(kinds)}"
+    if not table.num_rows:
+        return "it names no files"
+    if min(chunk.to_numpy().min(initial=0) for chunk in table["size"].chunks) < 0:
+        return "a file has a negative length"
+    for name in ("url", "tag"):
+        if pa.types.is_binary(table.schema.field(name).type) and not all(map(_is_text, table[name].to_pylist())):
+            return f"what is in the column {name!r} is no text"
+    texts = table["layout"].unique().to_pylist()
+    return "" if all(map(_is_layout, texts)) else "it does not say what the files hold"
+
+
+_COLUMNS: Final = {"url": ("string", "binary"), "size": ("int64",), "tag": ("string", "binary"), "layout": ("string",)}
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_layout(text: str) -> bool:
+    """Whether a text says of a file what :func:`layout_of` does."""
+    try:
+        found = json.loads(text)
+        group, arrays, optional = found["group"], found["arrays"], found["optional"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return False
+    return (
+        isinstance(group, str)
+        and isinstance(arrays, dict)
+        and isinstance(optional, list)
+        and all(isinstance(name, str) for name in optional)
     )
 
 
@@ -223,11 +275,11 @@ class RowLook:
     """Makes the row of one file by its position: opens it, unless its version is the one that an index has."""
 
     format: str
-    names: list[str]
-    storage_options: Mapping[str, Any] | None
+    names: list[str] = field(repr=False)
+    storage_options: Mapping[str, Any] | None = field(repr=False)
     array_ids: list[ArrayId]
     group: str
-    known: dict[str, Row]
+    known: dict[str, Row] = field(repr=False)
     """Rows of an index, by name."""
     limits: options.Snapshot
 
