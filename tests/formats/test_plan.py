@@ -162,6 +162,31 @@ def test_on_the_command_line(scene, capsys):
     assert main(["plan", scene + ".missing"]) == 1
 
 
+def test_a_stack_whose_first_file_is_bad(files):
+    Path(files[0]).write_bytes(b"II*\0")
+    stack = scichunk.from_files(files, errors="ignore", fill=0)
+    planned = scichunk.plan(stack)
+    assert (planned.readings[0].requests, planned.readings[0].native) != (0, ())
+    assert scichunk.plan(stack, measure=False).readings[0].bytes > 0
+
+
+@pytest.mark.parametrize("words", [{"workers": 0}, {"threads": 0}, {"workers": -3}])
+def test_no_workers_and_no_threads(scene, words):
+    for function in (scichunk.plan, scichunk.suggest_chunks):
+        with pytest.raises(ValueError, match="at least 1"):
+            function(scichunk.from_geotiff(scene), **words)
+
+
+@pytest.mark.parametrize(
+    "words", [["--workers", "0"], ["--threads", "0"], ["--memory", "0"], ["--memory", "much"], ["--threads=-1"]]
+)
+def test_what_the_command_line_cannot_plan(scene, capsys, words):
+    assert main(["plan", scene, *words]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("scichunk: ")
+    assert not told.out
+
+
 def test_absent_tiles_of_any_size(tmp_path):
     """They are filled as far as they are asked for, which of a trial is no more than a chunk may have."""
     edge = 16_384

@@ -91,6 +91,11 @@ def test_points(opened):
     np.testing.assert_array_equal(reader.points(keys), values[tuple(keys)])
 
 
+def test_points_without_any(opened):
+    with pytest.raises(IndexError, match="at least one"):
+        opened[0].points([slice(None)] * opened[0].ndim)
+
+
 def test_pickles_and_reads_on_after_close(opened):
     reader, values = opened
     text = pickle.dumps(reader)

@@ -87,13 +87,13 @@ def _plan(given: argparse.Namespace) -> int:
     chunks = tuple(int(part) for part in parts) if all(p.strip("- ").isdigit() for p in parts) else given.chunks
     try:
         array = scichunk.from_file(given.url, chunks=chunks)
+        better = scichunk.suggest_chunks(array, workers=given.workers, threads=given.threads, memory=given.memory)
+        print(scichunk.plan(array, workers=given.workers, threads=given.threads))  # noqa: T201
     except ValueError as error:
         if isinstance(error, scichunk.errors.ScichunkError):
             raise
         print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    print(scichunk.plan(array, workers=given.workers, threads=given.threads))  # noqa: T201
-    better = scichunk.suggest_chunks(array, workers=given.workers, threads=given.threads, memory=given.memory)
     print(f"suggested: --chunks {','.join(map(str, better))}")  # noqa: T201
     return 0
 

@@ -151,6 +151,9 @@ class LazyArray:
             The axes of the arrays first, then those of the slices, as in xarray's vectorised indexers.
         """
         arrays = {a: np.asarray(k) for a, k in enumerate(keys) if not isinstance(k, slice)}
+        if not arrays:
+            msg = "points are named by index arrays: at least one of the keys must be an integer or an array"
+            raise IndexError(msg)
         together = np.broadcast_arrays(*arrays.values())
         region = parse_key(tuple(slice(None) if a in arrays else k for a, k in enumerate(keys)), self.shape)
         points: dict[int, Positions] = {}

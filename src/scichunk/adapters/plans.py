@@ -108,6 +108,8 @@ def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) 
     ------
     TypeError
         If nothing in it reads an array of scichunk.
+    ValueError
+        If there are no workers, or no threads.
 
     Examples
     --------
@@ -119,6 +121,7 @@ def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) 
     if not is_dask_collection(obj):
         msg = f"plan takes what dask computes, got {type(obj).__name__}; open it with chunks="
         raise TypeError(msg)
+    _check_counts(workers, threads)
     graph = cast("Any", obj).__dask_graph__()
     found = readers_of(obj)
     if not found:
@@ -134,6 +137,12 @@ def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) 
     return Plan(
         tasks, readings, int(biggest * _COPIES * threads), seconds, workers, threads, tuple(_advise(readings, tasks))
     )
+
+
+def _check_counts(workers: int, threads: int) -> None:
+    if workers < 1 or threads < 1:
+        msg = f"workers and threads must be at least 1, got {workers} and {threads}"
+        raise ValueError(msg)
 
 
 def _advise(readings: Sequence[Reading], tasks: int) -> Iterator[str]:
@@ -207,9 +216,9 @@ def _is_partial(reader: Native) -> bool:
 def _sample_requests(reader: Native, chunks: tuple[tuple[int, ...], ...]) -> tuple[float, float] | None:
     """Requests and bytes of a chunk of dask on average, where an index says; of a stack, what its first file says holds for all."""
     source = _find_source(reader)
-    stacked = len(reader.shape) > len(source.shape)
     if not isinstance(source, IndexedArray) or isinstance(source, StagedArray):
         return None  # a library reads it, which does as it likes, or what is needed is known in steps
+    stacked = len(reader.shape) > len(source.shape)
     index = source.index
     limits, requests, nbytes = options.get(), 0, 0
     gap, known = (limits.range_gap, limits.head_bytes) if reader.is_remote else (0, 0)
@@ -313,6 +322,8 @@ def suggest_chunks(
     ------
     TypeError
         If it is not an array as scichunk has opened it.
+    ValueError
+        If there are no workers, no threads, or no memory; or a size cannot be understood.
 
     Examples
     --------
@@ -322,6 +333,11 @@ def suggest_chunks(
     """
     from dask.utils import parse_bytes
 
+    _check_counts(workers, threads)
+    room = parse_bytes(memory)
+    if room < 1:
+        msg = f"memory must be positive, got {memory!r}"
+        raise ValueError(msg)
     if hasattr(obj, "variable") and hasattr(obj, "dims"):  # a DataArray
         data = obj.data if obj.chunks is not None else obj.chunk().data
         sizes = suggest_chunks(data, workers=workers, threads=threads, memory=memory, task_seconds=task_seconds)
@@ -343,7 +359,7 @@ def suggest_chunks(
     total = math.prod(grid.shape) * itemsize
     target = min(
         task_seconds * rate,
-        parse_bytes(memory) / threads / _COPIES / 2,  # half of it for what later steps hold
+        room / threads / _COPIES / 2,  # half of it for what later steps hold
         # three tasks for each thread, so that all end at about the same time; but no tiny ones
         max(_LEAST_BYTES, total / max(1, 3 * workers * threads)),
     )

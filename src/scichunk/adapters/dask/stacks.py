@@ -87,11 +87,16 @@ class StackArray:
         """Whether the files lie elsewhere than on this machine."""
         return self.files.are_remote
 
-    def first_source(self) -> ArraySource:
-        """Return the array of the first file, without bands picked and decoding."""
-        location, mark = self.files.unpack()[0]
-        found: ArraySource = self._open_source(location, mark)
-        return found
+    def first_source(self) -> ArraySource | None:
+        """Return the array of the first file that has it, without bands picked and decoding; None where none can be read."""
+        with options.frozen(self.rules.limits):
+            for location, mark in self.files.unpack():
+                if mark == BAD:
+                    continue
+                found: ArraySource | None = self._open_source(location, mark)
+                if found is not None:
+                    return found
+        return None
 
     def __getitem__(self, key: Any) -> Array:
         region = parse_key(key, self.shape)
