@@ -19,7 +19,7 @@ from fsspec.core import OpenFile
 from fsspec.implementations.memory import MemoryFileSystem
 
 import scichunk
-from scichunk.errors import MissingFile, ScichunkError, SourceError
+from scichunk.errors import LimitExceeded, MissingFile, ScichunkError, SourceError
 from scichunk.sources import locate
 from scichunk.testing import RangeServer
 
@@ -425,7 +425,7 @@ LONG = np.arange(1500 * 1000, dtype="i4").reshape(1500, 1000)
 def zip_bytes(data, compression=zipfile.ZIP_STORED):
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as archive:
-        archive.writestr(zipfile.ZipInfo("a.fits", (2020, 1, 1, 0, 0, 0)), data)
+        archive.writestr(zipfile.ZipInfo("a.fits", (2020, 1, 1, 0, 0, 0)), data, compression)
     return out.getvalue()
 
 
@@ -528,6 +528,65 @@ def test_members_of_archives_are_read_by_many_threads(kind, concurrency):
     with RangeServer({name: made()}) as server, scichunk.options.set(concurrency=concurrency, timeout=20.0):
         array = read_lazily(chain + server.url(name))
         np.testing.assert_array_equal(array.compute(scheduler="threads", num_workers=8), LONG)
+
+
+def count_bytes(monkeypatch, kind, method):
+    """Have the bytes summed up that a method gives."""
+    counted, own = [0], getattr(kind, method)
+
+    def counting(self, *args):
+        found = own(self, *args)
+        counted[0] += len(found)
+        return found
+
+    monkeypatch.setattr(kind, method, counting)
+    return counted
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+@pytest.mark.parametrize("spilled", [False, True])
+def test_a_compressed_member_is_decompressed_once(monkeypatch, kind, spilled):
+    """Not anew up to each range that is read."""
+    monkeypatch.setattr("scichunk.sources.spill._IN_MEMORY_BYTES", 1 << 20 if spilled else 1 << 26)
+    data = fits_bytes(LONG)
+    make = {
+        "zip": lambda: ("a.zip", zip_bytes(data, zipfile.ZIP_DEFLATED)),
+        "tar": lambda: ("a.tar.gz", gzip.compress(tar_bytes(data), 1)),
+    }
+    name, archive = make[kind]()
+    counted = count_bytes(
+        monkeypatch, *((zipfile.ZipExtFile, "_read1") if kind == "zip" else (gzip._GzipReader, "read"))
+    )
+    with RangeServer({name: archive}) as server:
+        opened = scichunk.reader(f"{kind}://a.fits::{server.url(name)}")
+        scans = counted[0] if kind == "zip" else 2 * len(data)  # the archive is gone through once to find its members
+        assert counted[0] <= scans
+        counted[0] = 0
+        for row in reversed(range(0, len(LONG), 500)):
+            np.testing.assert_array_equal(opened[row : row + 100], LONG[row : row + 100])
+        assert counted[0] < 1.1 * len(data) + (3 << 20)
+        opened.close()
+        np.testing.assert_array_equal(opened[7], LONG[7])
+        again = pickle.loads(pickle.dumps(opened))
+        np.testing.assert_array_equal(again[...], LONG)
+
+
+def test_a_compressed_member_is_decompressed_as_far_as_it_is_read(monkeypatch):
+    pixels = np.random.default_rng(0).integers(
+        0, 1 << 31, LONG.shape, "i4"
+    )  # more of them than is read at once of an archive
+    data = fits_bytes(pixels)
+    counted = count_bytes(monkeypatch, zipfile.ZipExtFile, "_read1")
+    with RangeServer({"a.zip": zip_bytes(data, zipfile.ZIP_DEFLATED)}) as server:
+        opened = scichunk.reader(f"zip://a.fits::{server.url('a.zip')}")
+        np.testing.assert_array_equal(opened[20], pixels[20])
+        assert counted[0] < len(data) // 4
+        with scichunk.options.set(max_expanded_bytes=1 << 21), pytest.raises(LimitExceeded, match="max_expanded_bytes"):
+            scichunk.reader(f"zip://a.fits::{server.url('a.zip')}")[len(LONG) - 1]
+        opened[len(LONG) - 1]
+        server.files["a.zip"] = zip_bytes(fits_bytes(pixels // 2), zipfile.ZIP_DEFLATED)
+        with pytest.raises(SourceError, match="changed"):
+            opened[30:40]
 
 
 def test_options_of_each_link_of_an_archive():

@@ -9,7 +9,8 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import fsspec
@@ -18,6 +19,7 @@ from fsspec.implementations.zip import ZipFileSystem
 
 from scichunk.sources.as_file import SourceFile
 from scichunk.sources.base import ByteSource
+from scichunk.sources.spill import Growing
 
 __all__ = ["Archive", "Opener", "count_archives", "find_archive", "reopen_archive"]
 
@@ -27,6 +29,7 @@ _KINDS: Final = {"zip": ZipFileSystem, "tar": TarFileSystem}
 _NEAR_BYTES: Final = 1 << 16
 _FAR_BYTES: Final = 1 << 22
 """What is read at once of headers and of compressed members, which are asked for in small pieces."""
+_STEP_BYTES: Final = 1 << 20
 
 
 class Archive:
@@ -50,13 +53,54 @@ class Archive:
         # tarfile moves the position of its file and reads there in two steps, and so does zipfile, relative to where another thread
         # has left it (Python 3.13.0): they gave wrong bytes.
         self._turn = threading.Lock()
-        buffered = io.BufferedReader(self._file, _NEAR_BYTES if self.content.is_cheap else _FAR_BYTES)
-        self.fs: Any = self._tell_failures(kind, fo=buffered, **given)
+        self._buffered = io.BufferedReader(self._file, _NEAR_BYTES if self.content.is_cheap else _FAR_BYTES)
+        self.fs: Any = self._tell_failures(kind, fo=self._buffered, **given)
+        self._grown: Growing | None = None
 
     def call(self, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of the file system."""
         with self._turn:
             return self._tell_failures(getattr(self.fs, method), *args, **kwargs)
+
+    def is_packed(self, path: str) -> bool:
+        """Whether a member is compressed, by itself or with all others: then each read of it would begin at its beginning."""
+        if isinstance(self.fs, ZipFileSystem):
+            found = self.fs.zip.NameToInfo.get(path)
+            return found is not None and found.compress_type != zipfile.ZIP_STORED
+        return self.fs.tar.fileobj is not self._buffered
+
+    def read_packed(self, path: str, start: int, stop: int, limit: int) -> bytes:
+        """Read a range of a compressed member, of which nothing is decompressed twice; always of the same one."""
+        with self._turn:
+            self._grown = self._grown or Growing(self._iterate_pieces(path), self.content.url)
+            try:
+                found: bytes = self._tell_failures(self._grown.read, start, stop, limit)
+            except BaseException:  # nobody knows where the stream stands
+                self._grown = None
+                raise
+            return found
+
+    def _iterate_pieces(self, path: str) -> Iterator[bytes]:
+        with self.fs.open(path, "rb") as file:
+            while piece := file.read(_STEP_BYTES):
+                yield piece
+
+    def check(self) -> None:
+        """Raise SourceError if the archive has changed since it was opened: what was decompressed does not say."""
+        size = self.content.fingerprint.size
+        self.content.read_ranges([size - 1], [size])
+
+    @property
+    def cached_bytes(self) -> int:
+        """What is kept in memory of a compressed member."""
+        grown = self._grown
+        return 0 if grown is None else grown.cached_bytes
+
+    def close(self) -> None:
+        """Give up what was decompressed, unless it is being read; it is made again if it is needed again."""
+        if self._turn.acquire(blocking=False):
+            self._grown = None
+            self._turn.release()
 
     def _tell_failures(self, work: Any, *args: Any, **kwargs: Any) -> Any:
         """Raise what went wrong with the file, and not what a library makes of that: that it is no archive."""

@@ -76,6 +76,8 @@ class FsspecSource(RemoteSource):
         self.level = count_archives(url, storage_options)
         self._make = make
         self._archive: Archive | None = None
+        self._packed: Archive | None = None
+        """The archive, where the file is a compressed member of it."""
         self._fs: Any = None
         self._path = ""
         self._async = False
@@ -104,6 +106,7 @@ class FsspecSource(RemoteSource):
         made, self._path = await in_thread(self._make)
         self._archive = made if isinstance(made, Archive) else None
         self._fs = made if self._archive is None else self._archive.fs
+        self._packed = self._archive if self._archive is not None and self._archive.is_packed(self._path) else None
         if generation() and self._archive is None:
             self._fs = await in_thread(_made_again, self._fs)
         self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
@@ -133,8 +136,10 @@ class FsspecSource(RemoteSource):
             raise TryAgain(msg)
         return Head(data, size, tag)
 
-    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # a file system reads what it is told
+    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
         """One ``cat_file``."""
+        if self._packed is not None:
+            return await in_thread(self._packed.read_packed, self._path, start, stop, limits.max_expanded_bytes)
         try:
             body = await self._call_method("cat_file", self._path, start=start, end=stop)
         except FileNotFoundError:  # caches of fsspec tell every failure of the storage behind them so
@@ -146,11 +151,23 @@ class FsspecSource(RemoteSource):
 
     async def check(self) -> None:
         """Compare size and version."""
+        if self._packed is not None:
+            await in_thread(self._packed.check)
         self._fs.invalidate_cache(self._path)
         found, tag = await self._ask_version()
         size = found.get("size")
         if not self.accepts(None if size is None else int(size), tag):
             raise changed_error()
+
+    @property
+    def cached_bytes(self) -> int:
+        """What is known of the file, and what was decompressed of it."""
+        return super().cached_bytes + (0 if self._packed is None else self._packed.cached_bytes)
+
+    def close(self) -> None:
+        """Give up what was decompressed; a later read makes it again."""
+        if self._packed is not None:
+            self._packed.close()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges in one batch: concurrent and coalesced, or here and now where the bytes are on this machine."""

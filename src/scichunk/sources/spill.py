@@ -13,15 +13,17 @@ import threading
 from collections.abc import Iterator
 from typing import Final
 
-from scichunk.errors import PerformanceWarning, SourceError
+from scichunk.errors import LimitExceeded, PerformanceWarning, SourceError
 from scichunk.sources.base import ByteSource
 from scichunk.sources.local import LocalSource, UnnamedSource
 from scichunk.warned import warn_caller
 
-__all__ = ["LocalCopy", "Spill", "telling_disk_errors"]
+__all__ = ["Growing", "LocalCopy", "Spill", "telling_disk_errors"]
 
 _STEP_BYTES: Final = 1 << 24
 _WHAT: Final = "its content cannot be kept"
+_IN_MEMORY_BYTES: Final = 1 << 26
+"""More of what is made as it is asked for goes to a temporary file."""
 
 
 @contextlib.contextmanager
@@ -64,6 +66,14 @@ class Spill:
             self._file.write(data)
         self.size += len(data)
 
+    def read(self, start: int, stop: int) -> bytes:
+        """Read what was written; not while another thread writes."""
+        with telling_disk_errors(self._url, _WHAT):
+            self._file.seek(start)
+            found = self._file.read(stop - start)
+            self._file.seek(0, 2)
+        return found
+
     def finish(self, tag: str) -> UnnamedSource:
         """Return what was written as a source, which holds the only reference to the file."""
         with telling_disk_errors(self._url, _WHAT):
@@ -76,6 +86,56 @@ class Spill:
         """Give the space back."""
         with contextlib.suppress(OSError):  # of what could not be written, and is not wanted any more
             self._file.close()
+
+
+class Growing:
+    """Content that is made from its beginning on, as far as somebody asks for it, and kept. One thread at a time.
+
+    Parameters
+    ----------
+    pieces
+        Gives the content in pieces.
+    url
+        Name of the file, for messages.
+    """
+
+    def __init__(self, pieces: Iterator[bytes], url: str) -> None:
+        self._spill: Spill | None = None
+        self._pieces, self._url = pieces, url
+        self._kept = bytearray()
+        self._size = 0
+
+    def __del__(self) -> None:
+        if self._spill is not None:
+            self._spill.close()
+
+    @property
+    def cached_bytes(self) -> int:
+        """What of it lies in memory."""
+        return len(self._kept)
+
+    def read(self, start: int, stop: int, limit: int) -> bytes:
+        """Return a range, or less where the content ends.
+
+        Raises
+        ------
+        LimitExceeded
+            If there is more than ``limit`` before the end of the range.
+        """
+        while self._size < stop and (piece := next(self._pieces, b"")):
+            self._size += len(piece)
+            if self._size > limit:
+                msg = f"more than {limit} bytes when decompressed (options.max_expanded_bytes)"
+                raise LimitExceeded(msg, url=self._url)
+            if self._spill is None and self._size > _IN_MEMORY_BYTES:
+                self._spill = Spill(self._url)
+                self._spill.write(self._kept)
+                self._kept = bytearray()
+            if self._spill is None:
+                self._kept += piece
+            else:
+                self._spill.write(piece)
+        return bytes(memoryview(self._kept)[start:stop]) if self._spill is None else self._spill.read(start, stop)
 
 
 class LocalCopy:
