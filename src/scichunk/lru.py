@@ -186,7 +186,7 @@ class LRU(Generic[T]):
             self._release_values(gone)
             return cast("T", known)
         if flight is not mine:
-            return self._await_flight(flight, make)
+            return self._await_flight(flight, key, make)
         try:
             mine.value = self.put(key, make())
         except BaseException as error:
@@ -201,13 +201,15 @@ class LRU(Generic[T]):
                 mine.error = None  # other frames of the traceback hold, until the garbage collector comes
         return cast("T", mine.value)
 
-    def _await_flight(self, flight: _Flight, make: Callable[[], T]) -> T:
+    def _await_flight(self, flight: _Flight, key: Hashable, make: Callable[[], T]) -> T:
         # Making a value asks for itself (a document that refers to itself): waiting would be for ever.
         if flight.owner == threading.get_ident():
             return make()
         cast("threading.Event", flight.done).wait()
-        if flight.error is not None:
+        if isinstance(flight.error, Exception):
             raise _copy_error(flight.error)
+        if flight.error is not None:  # that thread was asked to end, and not this one
+            return self.get_or_make(key, make)
         return cast("T", flight.value)
 
     def drop(self, is_meant: Callable[[Hashable], bool]) -> None:

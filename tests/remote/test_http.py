@@ -170,3 +170,24 @@ def test_a_star_in_a_query_is_no_pattern(tmp_path):
 def test_no_server():
     with scichunk.options.set(retries=1), pytest.raises(errors.SourceError):
         scichunk.from_geotiff("http://127.0.0.1:9/none.tif")
+
+
+def test_a_whole_file_comes_once_where_ranges_are_served_no_more(cog, server, monkeypatch):
+    """The many requests of a batch would hold as many copies of it."""
+    from scichunk.sources import http
+
+    own, sizes = http._read_body, []
+
+    async def read_body(answer, most):
+        found = await own(answer, most)
+        sizes.append(len(found))
+        return found
+
+    monkeypatch.setattr(http, "_read_body", read_body)
+    data, pixels = cog
+    with scichunk.options.set(range_gap=0, range_max=1):
+        array = scichunk.from_geotiff(server.url("cog.tif"), chunks=(1, SIDE, SIDE))
+        sizes.clear()
+        server.ignore_ranges = True
+        np.testing.assert_array_equal(array.compute(scheduler="synchronous"), pixels)
+    assert sizes == [len(data)]

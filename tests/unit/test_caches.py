@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import threading
 import weakref
 
 import numpy as np
@@ -295,3 +296,31 @@ def test_more_chunks_than_dask_can_list():
         ) as caught:
             scichunk.from_geotiff(data, chunks=chunks)
         assert caught.value.url
+
+
+@pytest.mark.parametrize("wish", [KeyboardInterrupt, SystemExit])
+def test_a_thread_that_is_asked_to_end_takes_no_other_with_it(wish):
+    cache, begun, waits, found = LRU(lambda: 2), threading.Event(), threading.Event(), []
+
+    def interrupted():
+        begun.set()
+        waits.wait(10)
+        raise wish
+
+    def first():
+        with pytest.raises(wish):
+            cache.get_or_make("a", interrupted)
+
+    threads = [
+        threading.Thread(target=first),
+        threading.Thread(target=lambda: found.append(cache.get_or_make("a", lambda: 7))),
+    ]
+    threads[0].start()
+    begun.wait(10)
+    threads[1].start()
+    while cache._flights["a"].done is None:  # the second waits for the first
+        pass
+    waits.set()
+    for thread in threads:
+        thread.join()
+    assert found == [7]

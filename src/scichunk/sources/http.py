@@ -5,6 +5,7 @@ fsspec's own ``cat_ranges`` shows neither status nor headers, so the requests go
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from dataclasses import dataclass
@@ -79,6 +80,9 @@ class HttpSource(RemoteSource):
         self._options = dict(storage_options)
         self._fs: Any = None
         self._etag = ""
+        self._whole = b""
+        """All of the file, where the server has given that instead of a range."""
+        self._turn = asyncio.Lock()
         self._is_open = False
         self.open_now(known)
         self._is_open = True
@@ -86,6 +90,7 @@ class HttpSource(RemoteSource):
     async def connect(self) -> None:
         """Take fsspec's file system of these options, whose session all files of this process share."""
         self._fs = HTTPFileSystem(**self._options)
+        self._turn = asyncio.Lock()
         keep_over_fork(self._fs)
 
     async def fetch_head(self, limits: Options) -> Head:
@@ -218,15 +223,22 @@ class HttpSource(RemoteSource):
             raise changed_error()
         if size is not None and size > limits.max_header_bytes:
             raise SourceError(_NO_RANGES)
-        try:
-            data = await _read_body(answer, limits.max_header_bytes if size is None else size)
-        except TryAgain:
-            if size is not None:
-                raise
-            raise SourceError(_NO_RANGES) from None
-        if self._is_open and not self.accepts(len(data), tag):
-            raise changed_error()
-        return data
+        # One after another: of the many ranges of a batch each would bring the whole file at the same time.
+        async with self._turn:
+            if self._whole and self.accepts(len(self._whole), tag):
+                return self._whole
+            try:
+                data = await _read_body(answer, limits.max_header_bytes if size is None else size)
+            except TryAgain:
+                if size is not None:
+                    raise
+                raise SourceError(_NO_RANGES) from None
+            if self._is_open and not self.accepts(len(data), tag):
+                raise changed_error()
+            if self._is_open:
+                self._whole = data
+                self.keep(data)
+            return data
 
 
 def _follow_redirect(url: URL, target: str) -> URL:
