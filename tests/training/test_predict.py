@@ -313,3 +313,103 @@ def test_what_cannot_be_predicted_is_an_error(tmp_path, scene):
         scichunk.predict(scichunk.patches([scene, scene], 32), brightness)
     with pytest.raises(ValueError, match="two dimensions"):
         scichunk.predict(scichunk.patches(scene, {"band": 1, "y": 32, "x": 32}), brightness)
+
+
+@pytest.mark.parametrize("chunks", [(70, 64), (64, 70)])
+def test_a_run_does_not_go_on_with_chunks_of_another_length(scene, tmp_path, chunks):
+    p, out, calls = scichunk.patches(scene, 32), tmp_path / "out.zarr", []
+
+    def breaks(batch):
+        calls.append(1)
+        if len(calls) > 12:
+            raise KeyboardInterrupt
+        return brightness(batch)
+
+    with pytest.raises(KeyboardInterrupt):
+        scichunk.predict(p, breaks, out, chunks=(64, 64), batch_size=1)
+    assert zarr.open_group(str(out), mode="r")["prediction_done"][...].any()
+    # There are as many of them, so that the marks fit; what is done of the old ones is another part of the scene.
+    with pytest.raises(ValueError, match=r"chunks of \(64, 64\) instead of"):
+        scichunk.predict(p, brightness, out, chunks=chunks)
+
+
+def test_what_no_patch_reaches_is_nan_in_memory_as_in_a_group(scene, tmp_path):
+    p = scichunk.patches(scene, 64)
+    with pytest.warns(scichunk.errors.DataWarning, match="no patch covers"):
+        kept = scichunk.predict(p, brightness, chunks=(16, 16)).prediction.values
+    with pytest.warns(scichunk.errors.DataWarning, match="no patch covers"):
+        written = scichunk.predict(p, brightness, tmp_path / "out.zarr", chunks=(16, 16)).prediction.values
+    np.testing.assert_array_equal(kept, written)
+    assert np.isnan(kept[128:]).all() and np.isnan(kept[:, 192:]).all()
+    with pytest.warns(scichunk.errors.DataWarning, match="no patch covers"):
+        counted = scichunk.predict(p, lambda b: b["image"][:, 0], chunks=(16, 16)).prediction.values
+    assert (counted[128:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"drop_last": True}, {"shards": 2}, {"crops": True}, {"augment": True}, {"shuffle": True}, {"words": 1}]
+)
+def test_options_that_move_or_leave_out_patches_are_refused(scene, options):
+    with pytest.raises(TypeError, match="predict has no keyword"):
+        scichunk.predict(scichunk.patches(scene, 32), brightness, **options)
+
+
+@pytest.mark.parametrize("chunks", [(0, 64), (64,), (64, 2.5), ("a", 64)])
+def test_chunks_of_predictions_are_rows_and_columns(scene, chunks):
+    with pytest.raises(ValueError, match="chunks are rows and columns"):
+        scichunk.predict(scichunk.patches(scene, 32), brightness, chunks=chunks)
+
+
+@pytest.mark.parametrize(
+    "part", [{"y": slice(20, 120), "x": slice(33, None)}, {"y": slice(None, None, 2), "x": slice(1, None, 3)}, {"y": slice(None, None, -1)}]
+)  # fmt: skip
+def test_predictions_of_a_part_lie_where_the_part_does(scene, tmp_path, part):
+    picked = xr.open_dataset(scene, engine="geotiff").band_data.isel(part)
+    p = scichunk.patches(picked, 16, edges="shift")
+    scichunk.predict(p, brightness, tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        x, y = file.xy(0, 0)
+        assert (x, y) == (float(picked.x[0]), float(picked.y[0]))
+        assert file.transform.a == float(picked.x[1] - picked.x[0]) and file.transform.e == float(
+            picked.y[1] - picked.y[0]
+        )
+    kept = scichunk.predict(p, brightness)
+    assert kept.rio.transform() == rasterio.open(tmp_path / "out.tif").transform
+
+
+def test_pixels_at_uneven_distances_make_no_raster(scene, tmp_path):
+    picked = xr.open_dataset(scene, engine="geotiff").band_data.isel(x=[*range(40), *range(50, 90)])
+    p = scichunk.patches(picked, 16, edges="shift")
+    with pytest.raises(ValueError, match="not evenly spaced"):
+        scichunk.predict(p, brightness, tmp_path / "out.tif")
+    assert "GeoTransform" not in scichunk.predict(p, brightness).spatial_ref.attrs
+
+
+def test_predictions_of_a_part_of_a_rotated_raster_lie_where_the_part_does(tmp_path):
+    path, turned = tmp_path / "turned.tif", rasterio.Affine(8, 6, 300000, 6, -8, 5000000)
+    data = values((1, 90, 70))
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=90, width=70, dtype=data.dtype, crs="EPSG:32633", transform=turned) as file:  # fmt: skip
+        file.write(data)
+    for part, expected in (
+        ({}, turned),
+        ({"y": slice(10, None), "x": slice(20, None)}, turned @ rasterio.Affine.translation(20, 10)),
+        ({"y": slice(None, None, 2)}, turned @ rasterio.Affine.translation(0, -0.5) @ rasterio.Affine.scale(1, 2)),
+    ):
+        picked = xr.open_dataset(path, engine="geotiff").band_data.isel(part)
+        scichunk.predict(scichunk.patches(picked, 16, edges="shift"), brightness, tmp_path / "out.tif", overwrite=True)
+        with rasterio.open(tmp_path / "out.tif") as file:
+            assert file.transform.almost_equals(expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+    "model", [lambda b: b["image"][:, 0].astype(str), lambda b: np.full(b["image"][:, 0].shape, 2**60 + 1)]
+)
+def test_predictions_that_cannot_be_added_up_are_refused(scene, model):
+    with pytest.raises(ValueError, match="the model gives"):
+        scichunk.predict(scichunk.patches(scene, 32), model)
+
+
+def test_complex_predictions_are_blended(scene):
+    p = scichunk.patches(scene, 32, stride=16, edges="shift")
+    found = scichunk.predict(p, lambda b: (brightness(b) * 1j).astype("c8")).prediction.values
+    np.testing.assert_allclose(found, expected_of(scene) * 1j, rtol=1e-5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ __all__ = ["Canvas", "Tiling", "window_weights"]
 Array = npt.NDArray[Any]
 Ints = npt.NDArray[np.int64]
 Cell = tuple[int, int]
+_MOST_INTEGER: Final = 1 << 53
+"""Up to it doubles hold all integers."""
 
 
 def window_weights(size: Sequence[int], blend: str | None) -> Array:
@@ -82,6 +84,26 @@ class Tiling:
         return found
 
 
+def _sum_type(values: Array) -> np.dtype[Any]:
+    """Return the type in which predictions are added up.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers, or integers that floats cannot hold.
+    """
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind not in "biufc":
+        msg = f"predictions are numbers, and the model gives values of type {values.dtype}"
+        raise ValueError(msg)
+    if kind in "iu" and size == 8 and values.size and max(int(values.max()), -int(values.min())) > _MOST_INTEGER:
+        msg = f"the model gives integers beyond {_MOST_INTEGER}, which are not exact where predictions are blended"
+        raise ValueError(msg)
+    if kind == "c":
+        return np.dtype(np.complex64 if size <= 8 else np.complex128)
+    return np.dtype(np.float64 if kind in "iu" or size >= 8 else np.float32)
+
+
 class Canvas:
     """Sums of weighted predictions of the chunks that are not done yet.
 
@@ -103,7 +125,7 @@ class Canvas:
 
     def add(self, corner: Sequence[int], values: Array) -> Iterator[tuple[Cell, Array]]:
         """Add the prediction of a patch, whose last two axes are rows and columns; yield the chunks that are done with it."""
-        kind = np.float64 if values.dtype == np.float64 or values.dtype.kind in "iu" else np.float32
+        kind = _sum_type(values)
         for cell in self._tiling.cells_of(corner):
             if cell not in self._left:  # it was written by an earlier run
                 continue

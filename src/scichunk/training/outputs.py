@@ -59,9 +59,10 @@ class MemoryOutput:
         return np.zeros(self._counts, bool)
 
     def prepare(self, template: Any, chunks: Sequence[int]) -> None:
-        """Make room."""
+        """Make room: what no patch reaches is NaN, or 0 of integers, as in a Zarr group."""
         del chunks
-        self._made = template.copy(data=np.zeros(template.shape, template.dtype))
+        nothing = np.nan if template.dtype.kind in "fc" else 0
+        self._made = template.copy(data=np.full(template.shape, nothing, template.dtype))
 
     def write(self, cell: Cell, box: Box, values: Array) -> None:
         """Put a chunk into its place."""
@@ -156,10 +157,12 @@ class ZarrOutput:
 
         if self.done().any():
             existing = self._run(lambda: self._open()[self._name])
-            if existing.shape != template.shape or existing.dtype != template.dtype:
+            # Of chunks of another length there may be as many, but what is done of them is another part of the scene.
+            there, here = ((a.shape, a.dtype, tuple(c)) for a, c in ((existing, existing.chunks), (template, chunks)))
+            if there != here:
                 msg = (
-                    f"{public_url(self._url) or 'the store'} holds a part of other predictions, {existing.dtype}{existing.shape} "
-                    f"instead of {template.dtype}{template.shape}: remove it, or give another out"
+                    f"{public_url(self._url) or 'the store'} holds a part of other predictions, {there[1]}{there[0]} in chunks of "
+                    f"{there[2]} instead of {here[1]}{here[0]} in chunks of {here[2]}: remove it, or give another out"
                 )
                 raise ValueError(msg)
             return

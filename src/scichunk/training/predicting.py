@@ -6,9 +6,9 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,14 @@ from scichunk.errors import DataWarning
 from scichunk.training.blending import Canvas, Tiling, window_weights
 from scichunk.training.outputs import MemoryOutput, Output, ZarrOutput, open_raster
 from scichunk.training.patches import Patches
+from scichunk.training.placing import find_crs, find_transform, is_georeferenced, with_transform
 
 __all__ = ["predict"]
 
 Array = npt.NDArray[Any]
 Batch = Mapping[str, Array]
+_OPTIONS: Final = ("dtype", "normalize", "fill", "threads", "ahead", "mix", "buffers", "keep_bytes")
+"""Of batches, those that leave each patch in its place: others would put predictions where they do not belong, or leave some out."""
 
 
 def predict(
@@ -71,7 +74,8 @@ def predict(
     cog_options
         Of GDAL's driver COG: ``{"compress": "zstd"}``.
     **options
-        As for :meth:`scichunk.Patches.batches`: ``dtype``, ``normalize``, ``fill``, ``threads``, ``ahead``.
+        As for :meth:`scichunk.Patches.batches`: ``dtype``, ``normalize``, ``fill``, ``threads``, ``ahead``, ``mix``, ``buffers``,
+        ``keep_bytes``; not those that move, turn or leave out patches.
 
     Returns
     -------
@@ -80,6 +84,8 @@ def predict(
 
     Raises
     ------
+    TypeError
+        If an option is not one of those.
     ValueError
         If there are several scenes or other than two dimensions, if the model gives another shape, or if ``out`` holds a part of other
         predictions.
@@ -99,7 +105,7 @@ def predict(
     >>> p = scichunk.patches("scene.tif", 256, stride=128, edges="shift")  # doctest: +SKIP
     >>> scichunk.predict(p, lambda batch: model(batch["image"]), "classes.tif")  # doctest: +SKIP
     """
-    scene = _check(patches)
+    scene = _check(patches, chunks, options)
     first = patches.layers[0]
     height, width = (first.arrays[scene].shape[a] for a in first.axes if a is not None)
     size = (patches.size[0], patches.size[1])
@@ -130,8 +136,15 @@ def predict(
     return xr.open_dataset(path, engine=ScichunkBackend, chunks={})
 
 
-def _check(patches: Patches) -> int:
-    """Return the number of the only scene."""
+def _check(patches: Patches, chunks: Sequence[int], options: Mapping[str, Any]) -> int:
+    """Look whether predictions can be made so; return the number of the only scene."""
+    unknown = [name for name in options if name not in _OPTIONS]
+    if unknown:
+        msg = f"predict has no keyword {', '.join(unknown)}; of the options of batches it takes {', '.join(_OPTIONS)}"
+        raise TypeError(msg)
+    if len(chunks) != 2 or any(isinstance(n, str) or n != int(n) or n < 1 for n in chunks):
+        msg = f"chunks are rows and columns, whole numbers of at least 1, got {chunks!r}"
+        raise ValueError(msg)
     scenes = np.unique(patches.samples.scenes)
     if len(scenes) != 1:
         msg = f"predictions are of one scene, and these are patches of {len(scenes)}: patches.isel(scene=0) has those of the first"
@@ -146,12 +159,12 @@ def _georeference(patches: Patches, scene: int) -> dict[str, Any]:
     """CRS and transform of the scene, as rasterio takes them."""
     from rasterio import Affine
 
-    labelled = patches.layers[0].arrays[scene].labelled()
-    attrs = labelled.coords["spatial_ref"].attrs if "spatial_ref" in labelled.coords else {}
-    crs = attrs.get("crs_wkt")
-    if "GeoTransform" in attrs:
-        return {"crs": crs, "transform": Affine.from_gdal(*map(float, str(attrs["GeoTransform"]).split()))}
-    return {"crs": crs, "transform": Affine.identity()}
+    array = patches.layers[0].arrays[scene]
+    transform = find_transform(array, patches.dims)
+    if transform is None and is_georeferenced(array):
+        msg = "the pixels of the scene are not evenly spaced, so that a raster cannot say where they lie: write a Zarr group"
+        raise ValueError(msg)
+    return {"crs": find_crs(array), "transform": Affine.identity() if transform is None else Affine(*transform)}
 
 
 @dataclass
@@ -211,13 +224,15 @@ class _Run:
         """Make room for what the first patch shows the predictions to be like."""
         import xarray as xr
 
-        labelled = self.patches.layers[0].arrays[int(self.patches.samples.scenes[0])].labelled()
+        array = self.patches.layers[0].arrays[int(self.patches.samples.scenes[0])]
+        labelled = array.labelled()
         probe = self._finished(
             np.zeros((*values.shape[:-2], 1, 1), np.float64 if values.dtype.kind in "iu" else values.dtype),
             values.dtype,
         )
         dims = (*("band", "axis_1")[: probe.ndim - 2], *self.patches.dims)
         coords = {n: c for n, c in labelled.coords.items() if set(c.dims) <= set(self.patches.dims)}
+        coords = with_transform(coords, find_transform(array, self.patches.dims))
         empty = np.broadcast_to(np.zeros((), probe.dtype), (*probe.shape[:-2], *self.tiling.shape))
         template = xr.DataArray(empty, coords, dims, self.name)
         if "spatial_ref" in coords:
