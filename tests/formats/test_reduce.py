@@ -1,5 +1,6 @@
 """``scichunk.reduce`` and ``scichunk.map_chunks``: the values of dask and xarray, in few tasks."""
 
+import os
 import pickle
 
 import cloudpickle
@@ -270,3 +271,60 @@ def test_as_numpy(tmp_path, shape, dtype, how, axes, tasks, seed):
         expected = getattr(frame, how)([frame.dims[a] for a in axes]).values
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found.dtype == expected.dtype
+
+
+@pytest.fixture
+def catalogue(tmp_path):
+    """A table with times, which are decoded as they are read, and texts."""
+    from astropy.io import fits
+
+    columns = [
+        fits.Column("t", "D", unit="s since 2020-01-01", array=np.arange(10) * 3600.0),
+        fits.Column("mag", "E", array=np.linspace(10, 20, 10)),
+        fits.Column("name", "4A", array=[f"s{n}" for n in range(10)]),
+    ]
+    fits.BinTableHDU.from_columns(columns).writeto(tmp_path / "stars.fits")
+    return str(tmp_path / "stars.fits")
+
+
+@pytest.mark.parametrize("chunks", [{}, {"row": 3}, None])
+def test_times_are_reduced_as_times(catalogue, chunks):
+    ds = xr.open_dataset(catalogue, engine="fits", chunks=chunks)
+    for how in ("min", "max"):
+        found = scichunk.reduce(ds.t, how)
+        assert found.dtype == ds.t.dtype
+        assert found.compute().values == getattr(ds.t, how)().values
+    with pytest.raises(TypeError, match="as scichunk has opened it"):
+        scichunk.map_chunks(lambda v: v, ds.t)
+    if chunks == {}:  # what is read is what the decoded values are made of
+        assert scichunk.plan(ds.t).readings[0].decoded == 80
+
+
+def test_times_of_a_stack_are_reduced_as_times(catalogue):
+    ds = scichunk.open_stack([catalogue, catalogue], hdu=1)
+    assert scichunk.reduce(ds.t, "max").compute().values == ds.t.max().values
+    assert scichunk.plan(ds.t).readings
+
+
+def test_names_of_times_tell_versions_apart(catalogue, tmp_path):
+    before = xr.open_dataset(catalogue, engine="fits", chunks={}).t.data.name
+    times = os.stat(catalogue)
+    with open(catalogue, "r+b") as file:
+        file.seek(-2880, os.SEEK_END)
+        file.write(b"\0")
+    os.utime(catalogue, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert xr.open_dataset(catalogue, engine="fits", chunks={}).t.data.name != before
+
+
+def test_texts_of_a_dataset_have_no_mean(catalogue):
+    ds = xr.open_dataset(catalogue, engine="fits", chunks={})[["mag", "name"]]
+    for how in ("mean", "sum", "std", "var"):
+        xr.testing.assert_allclose(scichunk.reduce(ds, how).compute(), getattr(ds, how)().compute(), rtol=1e-6)
+
+
+@pytest.mark.parametrize("how", [np.subtract, np.divide, np.power])
+def test_functions_whose_order_matters_do_not_reduce_parts(scene, how):
+    array = scichunk.from_file(scene[0])
+    with pytest.raises(ValueError, match="combine="):
+        scichunk.reduce(array, how, 1)
+    assert scichunk.reduce(array, np.subtract, 1, combine=lambda a, b: a - b).compute().shape == (3, 90)

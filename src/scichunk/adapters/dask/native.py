@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol, cast
 
@@ -60,31 +61,35 @@ def find_reader(array: Any) -> Native | None:
 
     if not isinstance(array, DaskArray):
         return None
-    found = _reader_of_layer(array.dask.layers, array.name)
-    return found if found is not None and found.shape == array.shape else None
+    found = _unwrap(_object_of_layer(array.dask.layers, array.name))
+    return found if found is not None and (found.shape, found.dtype) == (array.shape, array.dtype) else None
 
 
 def readers_of(collection: Any) -> list[tuple[str, Native, tuple[tuple[int, ...], ...]]]:
-    """Return all readers in the graph of a collection: name of the layer, reader, and chunks of dask."""
+    """Return all readers in the graph of a collection, those of decoded times too: name of the layer, reader, and chunks of dask."""
     from dask.layers import ArraySliceDep
 
     layers: Mapping[str, Any] = getattr(collection.__dask_graph__(), "layers", {})  # other packages' graphs have none
     found = []
     for name, layer in layers.items():
-        reader = _reader_of_layer(layers, name)
+        reader = _unwrap(_object_of_layer(layers, name), decoded=True)
         if reader is not None:
             dep = next(d for d in layer.io_deps.values() if isinstance(d, ArraySliceDep))
             found.append((name, reader, dep.chunks))
     return found
 
 
-def _reader_of_layer(layers: Mapping[str, Any], name: str) -> Native | None:
+def _object_of_layer(layers: Mapping[str, Any], name: str) -> Any:
+    """Return what the tasks of a layer index, as it was handed to :func:`dask.array.from_array`; None if they do something else."""
     from dask.array.core import getter, getter_nofancy
     from dask.blockwise import Blockwise
     from dask.layers import ArraySliceDep
 
     layer = layers.get(name)
-    if not isinstance(layer, Blockwise) or getattr(layer.task, "func", None) not in {getter, getter_nofancy}:
+    if not isinstance(layer, Blockwise):
+        return None
+    function = getattr(layer.task, "func", None)
+    if function is not getter and function is not getter_nofancy:  # one of somebody else need not have a hash
         return None
     given = [thing for thing, indices in layer.indices if indices is None]
     if len(given) != 1 or not any(isinstance(dep, ArraySliceDep) for dep in layer.io_deps.values()):
@@ -93,23 +98,41 @@ def _reader_of_layer(layers: Mapping[str, Any], name: str) -> Native | None:
     other = layers.get(str(getattr(inner, "key", inner)))
     if other is not None and len(other) == 1:  # inline_array=False: the reader is a node of its own
         inner = next(iter(other.values()))
-    return _unwrap(getattr(inner, "value", inner))
+    return getattr(inner, "value", inner)
 
 
-def _unwrap(thing: Any) -> Native | None:
-    """Take off what xarray has put around a reader; None if a selection is among it, or no reader of ours."""
-    for _ in range(20):  # xarray has four wrappers
+def _unwrap(thing: Any, *, decoded: bool = False) -> Native | None:
+    """Take off what xarray has put around a reader; None if a selection is among it, or no reader of ours.
+
+    With ``decoded`` functions are taken off, too, so that the reader has other values than what is around it.
+    """
+    wrappers = (object,) if decoded else _wrappers()
+    for _ in range(20):  # xarray has five wrappers
         if isinstance(thing, LazyArray | StackArray | MappedArray):
             return cast("Native", thing)
+        inner = getattr(thing, "array", None) if isinstance(thing, wrappers) else None
+        if inner is None:
+            return None
         key = getattr(getattr(thing, "key", None), "tuple", ())
-        inner = getattr(thing, "array", None)
-        if inner is None or not all(isinstance(k, slice) for k in key):
+        if not all(isinstance(k, slice) for k in key):
             return None
         lengths = zip(key, getattr(inner, "shape", ()), strict=False)
         if any(k.indices(n) != (0, n, 1) for k, n in lengths):
             return None
         thing = inner
     return None
+
+
+def _wrappers() -> tuple[type, ...]:
+    """What hands out the values of an array as they are; others, which decode times as they are read, have an array in them too."""
+    if "xarray" not in sys.modules:
+        return ()
+    from xarray.core.indexing import ImplicitToExplicitIndexingAdapter
+
+    from scichunk.adapters.xarray.lazy import LazyVariable
+    from scichunk.adapters.xarray.tokens import WRAPPERS
+
+    return ImplicitToExplicitIndexingAdapter, *WRAPPERS, LazyVariable
 
 
 def cut_axis(grid: ChunkGrid, axis: int, parts: int) -> list[tuple[int, int]]:

@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 Run = tuple[int, int]
 _FAN: Final = 8
 """Partial results that one task joins."""
+_OF_NUMBERS: Final = ("mean", "sum", "std", "var")
 _BLOCK_BYTES: Final = 64 << 20
 """Largest partial result of a task; larger ones are cut along the axes that are kept."""
 
@@ -51,9 +52,9 @@ def reduce(
         A dask array, ``xarray.DataArray`` or ``Dataset`` as scichunk has opened it. Of anything else, such as what was computed or cut
         from one, dask's own reduction is returned.
     how
-        ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"std"``, ``"var"``, ``"count"`` (of values that are not NaN); a binary ufunc such as
-        ``np.logical_or``; or a function ``f(values, axis=axis)``. Without ``combine`` that gets all values along ``dim`` at once, so that a
-        median is right; these have to fit into memory.
+        ``"mean"``, ``"sum"``, ``"min"``, ``"max"``, ``"std"``, ``"var"``, ``"count"`` (of values that are not NaN); a binary ufunc whose
+        order does not matter, such as ``np.logical_or``; or a function ``f(values, axis=axis)``. Without ``combine`` that gets all values
+        along ``dim`` at once, so that a median is right; these have to fit into memory.
     dim
         Names of dimensions, or for dask arrays numbers of axes; one or several. By default all.
     combine
@@ -94,7 +95,8 @@ def reduce(
         if dim is not None and not {*([dim] if isinstance(dim, str) else dim)} <= {*obj.dims}:
             msg = f"dim={dim!r} is not among the dimensions {tuple(obj.dims)}"
             raise ValueError(msg)
-        return obj.map(
+        texts = [n for n, v in obj.data_vars.items() if how in _OF_NUMBERS and v.dtype.kind in "OSTUV"]
+        return obj.drop_vars(texts).map(  # as xarray leaves them out
             lambda v: reduce(v, how, _dims_in(v, dim), combine=combine, skipna=skipna, ddof=ddof, tasks=tasks)
         )
     if hasattr(obj, "variable") and hasattr(obj, "dims"):  # a DataArray
@@ -125,8 +127,20 @@ def _make(how: Any, combine: Any, skipna: bool, ddof: int) -> Reduction:
         if how.nin != 2 or how.nout != 1:
             msg = f"{how} takes {how.nin} arguments; ufuncs of two can reduce"
             raise ValueError(msg)
+        if combine is None and not _can_join(how):
+            msg = f"{how} of parts is not that of the whole: give what joins two parts by combine="
+            raise ValueError(msg)
         combine = combine or how
     return Reduction("call", (), nothing, False, ddof, how, combine)
+
+
+def _can_join(how: np.ufunc) -> bool:
+    """Whether a ufunc makes of what it made of parts what it makes of all values: NumPy knows of which the order does not matter."""
+    try:
+        how.reduce(np.ones((1, 1), how.types[0][0]), axis=(0, 1))
+    except (ValueError, TypeError, RuntimeError):  # "not reorderable"; or it reduces nothing
+        return False
+    return True
 
 
 def _reduce(array: Any, axis: Any, kind: Reduction, tasks: int) -> da.Array:

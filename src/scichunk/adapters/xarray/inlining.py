@@ -18,20 +18,20 @@ from dask.base import tokenize
 from xarray.core import indexing
 from xarray.namedarray.daskmanager import DaskManager
 
+from scichunk.adapters.xarray import tokens  # noqa: F401  # with this come the tokens of our arrays, of which names are made
 from scichunk.adapters.xarray.lazy import LazyVariable
-from scichunk.adapters.xarray.tokens import WRAPPERS
 
 __all__: list[str] = []
 
 
 def _find_reader(data: Any) -> LazyVariable | None:
-    """Find an array of ours in what xarray hands to dask."""
+    """Find an array of ours in what xarray hands to dask, also behind a function that decodes times."""
     if not isinstance(data, indexing.ImplicitToExplicitIndexingAdapter):
         return None
     inner: Any = data.array
-    while isinstance(inner, WRAPPERS):
-        inner = inner.array
-    return inner if isinstance(inner, LazyVariable) else None
+    while inner is not None and not isinstance(inner, LazyVariable):
+        inner = getattr(inner, "array", None)
+    return inner
 
 
 def _with_readers_inlined(original: Callable[..., Any]) -> Callable[..., Any]:
