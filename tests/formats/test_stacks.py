@@ -594,6 +594,34 @@ def test_coordinates(tmp_path):
         scichunk.open_stack(paths, dim="t", coordinate=[1, 2])
 
 
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("1235", "1234"),
+        ("20240102", "20231231"),
+        ("b", "a"),
+        ("today", "now"),
+        ("7", "12"),
+        ("2024-02-30", "2024-02-01"),
+    ],
+)
+def test_keywords_that_are_no_dates_stay_texts(tmp_path, texts):
+    paths = [sky_image(tmp_path / f"k{n}.fits", n, OBSID=text) for n, text in enumerate(texts)]
+    assert scichunk.open_stack(paths, coordinate="OBSID").file.values.tolist() == sorted(texts)
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_dates_beyond_what_nanoseconds_reach(tmp_path, bad):
+    paths = [
+        sky_image(tmp_path / f"k{n}.fits", n, DATE=text) for n, text in enumerate(["2024-01-01", "1610-01-07T18:00:00"])
+    ]
+    if bad:
+        paths.append(str(tmp_path / "missing.fits"))
+    labels = scichunk.open_stack(paths, coordinate="DATE", errors="ignore").file.values
+    assert labels.astype("M8[s]").astype(str).tolist()[:2] == ["1610-01-07T18:00:00", "2024-01-01T00:00:00"]
+    assert np.isnat(labels[2:]).all()
+
+
 @pytest.mark.parametrize("headers", ["all", "first"])
 @pytest.mark.parametrize("where", [0, 1, 2])
 def test_a_keyword_that_a_file_does_not_have(tmp_path, where, headers):

@@ -283,6 +283,93 @@ def test_cut_outs_around_a_catalogue_equal_those_of_astropy(tmp_path, kind):
         np.testing.assert_array_equal(p[number]["image"], expected)
 
 
+@pytest.fixture
+def sky(tmp_path):
+    """An image of the sky, each pixel with a value of its own; and its header."""
+    cards = {
+        "CTYPE1": "RA---TAN",
+        "CTYPE2": "DEC--TAN",
+        "CRVAL1": 10,
+        "CRVAL2": 20,
+        "CRPIX1": 50,
+        "CRPIX2": 60,
+        "CDELT1": -0.01,
+        "CDELT2": 0.01,
+    }
+    fits.PrimaryHDU(np.arange(100 * 120, dtype="f4").reshape(100, 120), fits.Header(cards)).writeto(
+        tmp_path / "sky.fits"
+    )
+    return xr.open_dataset(tmp_path / "sky.fits", engine="fits").data
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"y": slice(20, None), "x": slice(10, 90)},
+        {"y": slice(None, None, 2), "x": slice(None, None, 2)},
+        {"y": slice(3, None, 2), "x": slice(1, None, 3)},
+        {"y": slice(None, None, -1), "x": slice(None, None, -2)},
+        {"x": [*range(0, 60, 2), *range(60, 120)]},
+    ],
+)
+def test_positions_on_a_part_of_an_image(sky, part):
+    picked = sky.isel(part)
+    ra, dec = (sky.sky.sel(ra=10.05, dec=20.1).coords[n].item() for n in ("ra", "dec"))
+    expected = picked.sky.sel(ra=ra, dec=dec).item()
+    x, y = (int(picked.sky.sel(ra=ra, dec=dec)[n]) for n in ("x", "y"))
+    for at in ({"ra": [ra], "dec": [dec]}, {"x": [x], "y": [y]}):
+        found = scichunk.patches(picked, 3, at=at)
+        assert len(found) == 1
+        assert found[0]["image"][1, 1] == expected
+
+
+def test_coordinates_at_uneven_distances():
+    image = xr.DataArray(
+        np.arange(100.0).reshape(10, 10), dims=("y", "x"), coords={"x": np.arange(10.0) ** 2, "y": np.arange(10.0)}
+    )
+    found = scichunk.patches(image, 1, at={"x": [16, 35.5, 81, 49.5], "y": [0, 1, 2, 3]})
+    assert found.read(range(4))["image"].reshape(-1).tolist() == [4, 16, 29, 37]
+    with pytest.warns(scichunk.errors.DataWarning, match="2 of 2 positions"):
+        assert len(scichunk.patches(image, 1, at={"x": [-1, 95], "y": [0, 0]})) == 0
+    # each pixel reaches to the middle between its centre and the next
+    assert scichunk.patches(image, 1).isel(patch=slice(0, 4)).bounds[:, [0, 2]].tolist() == [
+        [-0.5, 0.5],
+        [0.5, 2.5],
+        [2.5, 6.5],
+        [6.5, 12.5],
+    ]
+    folded = image.assign_coords(x=[0, 1, 2, 1, 0, 1, 2, 3, 4, 5])
+    with pytest.raises(ValueError, match="neither rises nor falls"):
+        scichunk.patches(folded, 1, at={"x": [1], "y": [0]})
+
+
+def test_scenes_whose_missing_value_is_nan(tmp_path):
+    data = values((1, 64, 64), "f4")
+    data[0, :5] = np.nan
+    paths = [write_geotiff(tmp_path / f"s{n}.tif", data, nodata=np.nan) for n in range(2)]
+    for scenes in (paths, [xr.open_dataset(p, engine="geotiff").band_data for p in paths]):
+        p = scichunk.patches(scenes, 64, mask_and_scale=True)
+        np.testing.assert_array_equal(p.read([0, 1])["image"], np.stack([data, data]))
+
+
+def test_patches_are_kept_for_a_reason(scene):
+    p = scichunk.patches(scene, 32)
+    for nothing in (lambda patch: None, lambda patch: np.nan, np.full(len(p), np.nan)):
+        with pytest.raises(ValueError, match="where must be true or false"):
+            p.where(nothing)
+    for options in ({"ahead": -1}, {"buffers": -1}):
+        with pytest.raises(ValueError, match="must be at least 0"):
+            p.batches(4, **options)
+    with pytest.raises(TypeError):
+        p.batches(2.5)
+
+
+def test_names_of_scenes_tell_no_secrets():
+    image = xr.DataArray(np.zeros((8, 8)), dims=("y", "x"))
+    image.encoding["source"] = "https://user:password@host/image.nc?token=abcdefgh"
+    assert scichunk.patches(image, 4).scenes == ("https://host/image.nc?token=...",)
+
+
 @pytest.mark.parametrize("stride", [32, 20])
 def test_parts_of_a_split_have_no_pixel_in_common(scene, stride):
     p = scichunk.patches(scene, 32, stride=stride, block_bytes=3 * 2 * 64 * 64)

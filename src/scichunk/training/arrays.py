@@ -15,6 +15,7 @@ from scichunk.adapters.reader import WindowReader, lazy_of
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.raster.affine import Affine6, shift_transform
 from scichunk.raster.cf import Decoding
+from scichunk.sources.base import public_url
 
 __all__ = ["FileArray", "PatchArray", "XarrayArray", "as_array", "is_dataset", "is_labelled"]
 
@@ -215,7 +216,8 @@ class XarrayArray:
     @property
     def name(self) -> str:
         """Name of the variable, or the file that it is from."""
-        return str(self.data.encoding.get("source") or self.data.name or "array")
+        source = self.data.encoding.get("source")  # other engines write down the whole URL
+        return public_url(str(source)) if source else str(self.data.name or "array")
 
     def read_into(self, out: Array, window: Window) -> None:
         """Read a window into an array of its shape."""

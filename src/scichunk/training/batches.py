@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -92,9 +93,11 @@ class Batches:
     """
 
     def __init__(self, patches: PatchSource, batch_size: int, plan: PlanOptions, options: BatchOptions) -> None:
-        if batch_size < 1:
-            msg = f"batch_size must be at least 1, got {batch_size}"
-            raise ValueError(msg)
+        least = {"batch_size": (batch_size, 1), "ahead": (options.ahead, 0), "buffers": (options.buffers, 0)}
+        for name, (value, lowest) in least.items():
+            if operator.index(value) < lowest:
+                msg = f"{name} must be at least {lowest}, got {value}"
+                raise ValueError(msg)
         self.patches, self.batch_size, self.plan_options, self.options = patches, batch_size, plan, options
         self.epoch = plan.epoch
         self.position = 0

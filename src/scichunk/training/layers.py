@@ -211,9 +211,10 @@ def make_layers(arrays: Mapping[str, Sequence[PatchArray]], size: Mapping[str, i
 
 def _check_alike(name: str, scenes: Sequence[PatchArray], size: Mapping[str, int]) -> None:
     first = scenes[0]
-    kind = (first.dtype, first.decoding, first.dims, _fixed(first, size))
+    # A missing value that is NaN equals no other one, but is written alike.
+    kind = (first.dtype, repr(first.decoding), first.dims, _fixed(first, size))
     for other in scenes[1:]:
-        found = (other.dtype, other.decoding, other.dims, _fixed(other, size))
+        found = (other.dtype, repr(other.decoding), other.dims, _fixed(other, size))
         if found != kind:
             msg = (
                 f"the scenes of {name!r} differ: {other.name} is {other.dtype} {dict(zip(other.dims, other.shape, strict=True))}, "

@@ -225,8 +225,13 @@ class Patches:
 
     def where(self, keep: Any) -> Patches:
         """Return the patches that a mask or a function keeps; see :func:`scichunk.patches`."""
-        found = self._values_of(keep, "where").astype(bool)
-        return self.take(found)
+        found = self._values_of(keep, "where")
+        if (
+            found.dtype.kind == "f" and np.isnan(found).any()
+        ):  # of a function that returns nothing, or means of no pixels
+            msg = f"where must be true or false, and is NaN for {int(np.isnan(found).sum())} of {len(found)} patches"
+            raise ValueError(msg)
+        return self.take(found.astype(bool))
 
     def weighted(self, weights: Any) -> Patches:
         """Return the same patches with weights; see :func:`scichunk.patches`."""

@@ -18,6 +18,8 @@ __all__ = ["edges_along", "position_samples", "values_along"]
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+_NEARLY = 1e-6
+"""Share of a step by which evenly spaced values may miss it."""
 
 
 def values_along(array: PatchArray, dim: str) -> npt.NDArray[Any] | None:
@@ -39,8 +41,20 @@ def edges_along(array: PatchArray, dim: str) -> tuple[Floats, Floats]:
         msg = f"{array.name} has no coordinate along {dim!r} that bounds could be compared with"
         raise ValueError(msg)
     centres = values.astype(np.float64)
-    half = abs(centres[-1] - centres[0]) / max(1, len(centres) - 1) / 2
-    return centres - half, centres + half
+    if len(centres) < 2:
+        return centres, centres
+    if _is_even(centres):
+        half = abs(centres[-1] - centres[0]) / (len(centres) - 1) / 2
+        return centres - half, centres + half
+    middles = (centres[1:] + centres[:-1]) / 2  # pixels reach to the middle between their centres
+    borders = np.concatenate([[2 * centres[0] - middles[0]], middles, [2 * centres[-1] - middles[-1]]])
+    return np.minimum(borders[:-1], borders[1:]), np.maximum(borders[:-1], borders[1:])
+
+
+def _is_even(values: Floats) -> bool:
+    """Whether values are evenly spaced."""
+    step = (values[-1] - values[0]) / (len(values) - 1)
+    return bool((abs(np.diff(values) - step) <= _NEARLY * abs(step)).all())
 
 
 def position_samples(
@@ -120,11 +134,34 @@ def _pixels_of(array: PatchArray, dims: Sequence[str], table: Any, names: Sequen
 
 
 def _along(array: PatchArray, dim: str, wanted: Floats) -> Floats:
+    """Positions of values of a coordinate, in pixels of the array; NaN of those beyond an uneven one."""
     values = values_along(array, dim)
     if values is None or values.dtype.kind not in "iuf" or len(values) < 2:
         return wanted
-    first, last = float(values[0]), float(values[-1])
-    found: Floats = (wanted - first) / (last - first) * (len(values) - 1)
+    return _place_among(values.astype(np.float64), wanted)
+
+
+def _place_among(values: Floats, wanted: Floats) -> Floats:
+    """Fractional positions among values that rise or fall; evenly spaced ones go on beyond their ends.
+
+    Raises
+    ------
+    ValueError
+        If they do neither.
+    """
+    steps, (first, last) = np.diff(values), (values[0], values[-1])
+    found: Floats
+    if _is_even(values) and first != last:
+        found = (wanted - first) / (last - first) * (len(values) - 1)
+        return found
+    if not ((steps > 0).all() or (steps < 0).all()):
+        msg = "positions cannot be found along a coordinate that neither rises nor falls"
+        raise ValueError(msg)
+    sign = 1.0 if steps[0] > 0 else -1.0
+    places = np.arange(len(values), dtype=np.float64)
+    low, high = values[0] - steps[0] / 2, values[-1] + steps[-1] / 2
+    inside = (sign * wanted >= sign * low) & (sign * wanted <= sign * high)
+    found = np.where(inside, np.interp(sign * wanted, sign * values, places), np.nan)
     return found
 
 
@@ -149,6 +186,11 @@ def _sky_pixels(array: PatchArray, dims: Sequence[str], table: Any, names: Seque
     found = []
     for dim in dims:
         number = len(image.shape) - image.axes.dims.index(dim)
-        left = image.pixels(number)
-        found.append(along[dim] - (0 if left is None else left[0]))
+        left = image.pixels(
+            number
+        )  # pixels of the file: of a part of it, or of every second one, others than those of the array
+        if left is None or (np.diff(left) == 1).all():
+            found.append(along[dim] - (0 if left is None else left[0]))
+        else:
+            found.append(_place_among(left, along[dim]))
     return np.stack(found, axis=1)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,11 @@ __all__ = ["open_stack"]
 Array = npt.NDArray[Any]
 Labels = Sequence[Any] | Callable[[str], Any] | str | None
 """Values, a function of a url, or a header's keyword."""
+_DATE: Final = re.compile(r"(\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d*)?)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?")
+"""A date as headers have it (FITS 4.0, section 9.1.1), or nothing."""
+_FIRST: Final = np.datetime64("1678-01-01", "us")
+_LAST: Final = np.datetime64("2262-01-01", "us")
+"""What nanoseconds in 64 bits reach, in whole years."""
 _DECODERS = tuple(f for f in Decoders.__dataclass_fields__)
 
 
@@ -234,7 +240,7 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     values = _parse_datetimes([found.labels[n] for n in good])
     sorting = np.argsort(values, kind="stable")
     order = [*(good[i] for i in sorting.tolist()), *bad]
-    missing: Any = {"U": "", "M": np.datetime64("NaT", "ns")}.get(values.dtype.kind, np.nan)
+    missing: Any = {"U": "", "M": np.datetime64("NaT")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
     ordered = replace(
         stack, index=None, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number)
@@ -244,13 +250,21 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
 
 
 def _parse_datetimes(values: list[Any]) -> Array:
+    """Return dates as datetimes, in nanoseconds if these reach as far; texts that are no dates stay, and sort as texts.
+
+    NumPy would take any number in a text for a year (``"20240101"``), and words such as ``"today"``; what is beyond its nanoseconds would
+    become another date without a word.
+    """
     found = np.asarray(values)
-    if found.dtype.kind == "U":
-        try:
-            return found.astype("M8[ns]")
-        except ValueError:  # texts that are no dates sort as texts
-            return found
-    return found
+    if found.dtype.kind != "U" or not found.size or not all(_DATE.fullmatch(text) for text in found.tolist()):
+        return found
+    try:
+        times = found.astype("M8[us]")
+    except ValueError:  # the 30th of February
+        return found
+    known = times[~np.isnat(times)]
+    reached = not known.size or (known.min() >= _FIRST and known.max() < _LAST)
+    return found.astype("M8[ns]") if reached else times
 
 
 def _label_files(locations: Sequence[Location], coordinate: Labels) -> Any:
