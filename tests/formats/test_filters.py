@@ -104,3 +104,17 @@ def test_values_that_a_column_cannot_be_compared_with(wrong):
     data = in_fits(fits.Column("n", "J", array=[1, 2]), fits.Column("s", "3A", array=["a", "b"]))
     with pytest.raises(TypeError, match="cannot be compared"):
         scichunk.read_table(data, filters=[wrong])
+
+
+def test_values_that_are_given_once_choose_rows_of_each_partition():
+    stars = in_fits(fits.Column("i", "J", array=np.arange(1000)))
+    wanted = [3, 500, 999, 1001]
+    for values in (iter(wanted), (v for v in wanted), map(int, wanted), range(3, 1000, 498), set(wanted)):
+        found = scichunk.read_table(stars, filters=[("i", "in", values)], blocksize=400)
+        assert found.npartitions > 5
+        assert found.compute().i.tolist() in ([3, 500, 999], [3, 501, 999])
+
+
+def test_a_size_of_partitions_that_is_infinite():
+    with pytest.raises(ValueError, match="blocksize must be"):
+        scichunk.read_table(in_fits(fits.Column("i", "J", array=np.arange(10))), blocksize="1e400")

@@ -54,3 +54,22 @@ def test_who_reads_no_further():
             [*COMMAND, "info", CUBE], stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=120, check=False
         )
     assert (told.returncode, told.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--memory", "foo"], ["--memory", "nan"], ["--memory", "0"], ["--memory=-5"], ["--threads", "0"], ["--workers", "0"], ["--workers=-3"],
+        ["--chunks", "\u00b2"], ["--chunks", "5-"], ["--chunks", "0"], ["--chunks", "1,2,3"], ["--chunks", "1-2"],
+    ],
+)  # fmt: skip
+def test_plans_that_cannot_be_made_are_told_in_a_line(words, capsys):
+    assert main(["plan", str(CUBE), *words]) == 2
+    out, told = capsys.readouterr()
+    assert not out
+    assert told.startswith("scichunk: ") and told.count("\n") == 1
+
+
+def test_chunks_of_a_plan_may_have_spaces(capsys):
+    assert main(["plan", str(CUBE), "--chunks", " -1, -1 ,-1,-1"]) == 0
+    assert "1 reads" in capsys.readouterr().out

@@ -6,11 +6,14 @@ import argparse
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Final, NoReturn
 
 __all__ = ["main"]
+
+_LENGTH: Final = re.compile(r"-?[0-9]+")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,17 +86,21 @@ def _parser() -> argparse.ArgumentParser:
 def _plan(given: argparse.Namespace) -> int:
     import scichunk
 
-    parts = given.chunks.split(",")
-    chunks = tuple(int(part) for part in parts) if all(p.strip("- ").isdigit() for p in parts) else given.chunks
+    parts = [part.strip() for part in given.chunks.split(",")]
+    chunks = tuple(map(int, parts)) if all(_LENGTH.fullmatch(part) for part in parts) else given.chunks
     try:
         array = scichunk.from_file(given.url, chunks=chunks)
+        planned = scichunk.plan(array, workers=given.workers, threads=given.threads)
         better = scichunk.suggest_chunks(array, workers=given.workers, threads=given.threads, memory=given.memory)
-        print(scichunk.plan(array, workers=given.workers, threads=given.threads))  # noqa: T201
-    except ValueError as error:
+    except (
+        ValueError,
+        NotImplementedError,
+    ) as error:  # the latter are of dask, which has no sizes for chunks of objects
         if isinstance(error, scichunk.errors.ScichunkError):
             raise
         print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    print(planned)  # noqa: T201
     print(f"suggested: --chunks {','.join(map(str, better))}")  # noqa: T201
     return 0
 

@@ -109,7 +109,7 @@ def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) 
     TypeError
         If nothing in it reads an array of scichunk.
     ValueError
-        If there are no workers, or no threads.
+        If there are no workers or threads.
 
     Examples
     --------
@@ -118,10 +118,10 @@ def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) 
     """
     from dask.base import is_dask_collection
 
+    _check_workers(workers, threads)
     if not is_dask_collection(obj):
         msg = f"plan takes what dask computes, got {type(obj).__name__}; open it with chunks="
         raise TypeError(msg)
-    _check_counts(workers, threads)
     graph = cast("Any", obj).__dask_graph__()
     found = readers_of(obj)
     if not found:
@@ -139,9 +139,10 @@ def plan(obj: Any, *, workers: int = 1, threads: int = 4, measure: bool = True) 
     )
 
 
-def _check_counts(workers: int, threads: int) -> None:
-    if workers < 1 or threads < 1:
-        msg = f"workers and threads must be at least 1, got {workers} and {threads}"
+def _check_workers(workers: int, threads: int) -> None:
+    """Raise ValueError for numbers of workers or threads with which nothing is computed."""
+    if not (workers >= 1 and threads >= 1):
+        msg = f"workers and threads must be at least 1, got {workers!r} and {threads!r}"
         raise ValueError(msg)
 
 
@@ -323,7 +324,7 @@ def suggest_chunks(
     TypeError
         If it is not an array as scichunk has opened it.
     ValueError
-        If there are no workers, no threads, or no memory; or a size cannot be understood.
+        If there are no workers, threads, memory or seconds.
 
     Examples
     --------
@@ -333,10 +334,10 @@ def suggest_chunks(
     """
     from dask.utils import parse_bytes
 
-    _check_counts(workers, threads)
+    _check_workers(workers, threads)
     room = parse_bytes(memory)
-    if room < 1:
-        msg = f"memory must be positive, got {memory!r}"
+    if not (room > 0 and task_seconds > 0):
+        msg = f"memory and task_seconds must be positive, got {memory!r} and {task_seconds!r}"
         raise ValueError(msg)
     if hasattr(obj, "variable") and hasattr(obj, "dims"):  # a DataArray
         data = obj.data if obj.chunks is not None else obj.chunk().data

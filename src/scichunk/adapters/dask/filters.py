@@ -45,7 +45,7 @@ def nest_filters(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
     found: list[list[tuple[str, str, Any]]]
     try:
         groups: Any = [filters] if isinstance(filters[0], tuple) or isinstance(filters[0][0], str) else filters
-        found = [[(name, word, value) for name, word, value in group] for group in groups]
+        found = [[(name, word, _keep(value)) for name, word, value in group] for group in groups]
     except (TypeError, ValueError, IndexError):
         found = [[("", "", None)]]  # no word of these, hence told below
     if any(not isinstance(name, str) or word not in _OPERATORS for group in found for name, word, _ in group):
@@ -53,6 +53,11 @@ def nest_filters(filters: Filters) -> list[list[tuple[str, str, Any]]] | None:
         msg = f'filters are [(column, operator, value), ...], for example [("mag", "<", 15)], with {words}; got {filters!r}'
         raise ValueError(msg)
     return found
+
+
+def _keep(value: Any) -> Any:
+    """Return a value that can be looked at by each partition: what gives its items once is a list."""
+    return list(value) if hasattr(value, "__next__") else value
 
 
 def check_filters(schema: pa.Schema, filters: Sequence[Sequence[tuple[str, str, Any]]]) -> None:

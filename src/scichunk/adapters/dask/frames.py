@@ -154,7 +154,7 @@ def _checked_size(blocksize: Any) -> int | None:
         raise TypeError(msg)
     try:
         size = float(parse_bytes(blocksize) if isinstance(blocksize, str) else blocksize)
-    except ValueError:
+    except (ValueError, OverflowError):
         msg = f'blocksize must be a number of bytes, a text such as "64 MiB", or None, got {blocksize!r}'
         raise ValueError(msg) from None
     if not 1 <= size < _UNBOUNDED:
