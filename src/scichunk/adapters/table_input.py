@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from scichunk.core.files import STORED_DTYPE, STORED_FILL
 from scichunk.core.tables import Column, TableStream
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, rows_alone, value_type
 from scichunk.tables.nulls import LOGICAL
 
@@ -75,8 +76,9 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
     waiting = [first]
     while not len(waiting[-1]) and (more := next(parts, None)) is not None:
         waiting.append(more)
-    keep = meta.index.name is not None
-    table = pa.Table.from_pandas(waiting[-1], preserve_index=keep)
+    keep = any(name is not None for name in meta.index.names)
+    with _telling():
+        table = pa.Table.from_pandas(_with_texts_for_names(waiting[-1]), preserve_index=keep)
     schema = pa.schema([f if not pa.types.is_null(f.type) else f.with_type(pa.string()) for f in table.schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -84,13 +86,39 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
             if not len(schema):
                 yield rows_alone(len(frame))
                 continue
-            yield from pa.Table.from_pandas(frame, schema=schema, preserve_index=keep).to_batches(1 << 20)
+            with _telling():
+                made = pa.Table.from_pandas(_with_texts_for_names(frame), schema=schema, preserve_index=keep)
+            yield from made.to_batches(1 << 20)
 
     computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions
     known = columns(obj)
-    attributes = {name: attrs or computed.get(name, {}) for name, attrs in known.items()}
+    attributes = {str(name): attrs or computed.get(name, {}) for name, attrs in known.items()}
     others = dict(known.attrs) | {k: v for k, v in meta.attrs.items() if k not in {COLUMNS, TABLE}}
     return TableStream(_arrow_columns(schema, attributes), batches(), others, rows)
+
+
+def _with_texts_for_names(frame: Any) -> Any:
+    """Return a frame whose columns and index have texts for names, as Arrow has them."""
+    if not all(isinstance(name, str) for name in frame.columns):
+        frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    names = [name if name is None else str(name) for name in frame.index.names]
+    return frame if names == list(frame.index.names) else frame.set_axis(frame.index.set_names(names), axis=0)
+
+
+@contextlib.contextmanager
+def _telling(column: str | None = None) -> Iterator[None]:
+    """Tell what Arrow cannot hold as an error of ours, which names the column where it is known."""
+    import pyarrow as pa
+
+    part = None if column is None else f"column {column!r}"
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        msg = f"bytes that are no UTF-8 have no form in a table: {error.object[:20]!r}"
+        raise FormatError(msg, part=part) from error
+    except pa.ArrowException as error:
+        msg = f"values have no form in a table: {'; '.join(map(str, error.args))}"
+        raise UnsupportedFeature(msg, part=part) from error
 
 
 def _from_dataset(ds: xr.Dataset) -> TableStream:
@@ -106,7 +134,7 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
     rows = int(ds.sizes[row])
     cuts = _find_cuts(ds, str(row), rows)
     first = _load_rows(ds, str(row), 0, cuts[1] if len(cuts) > 1 else 0)
-    columns = tuple(_describe_column(name, ds.variables[name], first[name]) for name in names)
+    columns = tuple(_describe_variables(ds, names, first))
 
     def batches() -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -114,7 +142,10 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
         schema = pa.schema([(c.name, c.type) for c in columns])
         for start, stop in itertools.pairwise(cuts):
             values = first if start == 0 else _load_rows(ds, str(row), start, stop)
-            arrays = [_to_arrow(values[c.name], c) for c in columns]
+            arrays = []
+            for c in columns:
+                with _telling(c.name):
+                    arrays.append(_to_arrow(values[c.name], c))
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     return TableStream(columns, batches(), dict(ds.attrs), rows)
@@ -138,6 +169,12 @@ def _load_rows(ds: xr.Dataset, row: str, start: int, stop: int) -> dict[str, npt
     """Values of some rows; chunks of dask are computed together."""
     part = ds.isel({row: slice(start, stop)}).compute()
     return {str(n): np.asarray(v.values) for n, v in part.variables.items()}
+
+
+def _describe_variables(ds: xr.Dataset, names: list[str], first: Mapping[str, npt.NDArray[Any]]) -> Iterator[Column]:
+    for name in names:
+        with _telling(name):
+            yield _describe_column(name, ds.variables[name], first[name])
 
 
 def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Column:
@@ -223,7 +260,14 @@ def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:
         return _without_empty_cells(from_numpy(texts), null)
     if dtype.kind in "mM":
         return pa.array(list(values) if values.ndim > 1 else values, column.type)
-    return from_numpy(values.astype(values.dtype.newbyteorder("="), copy=False))
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    return from_numpy(values.astype(object) if dtype.kind == "U" and _has_inner_nul(values) else values)
+
+
+def _has_inner_nul(texts: npt.NDArray[np.str_]) -> bool:
+    """Whether there is a NUL before the end of a text: Arrow takes it for the end where NumPy does not."""
+    codes = np.ascontiguousarray(texts).reshape(-1, 1).view(np.uint32)
+    return bool(((codes[:, :-1] == 0) & (codes[:, 1:] != 0)).any())
 
 
 def _without_empty_cells(array: pa.Array, null: npt.NDArray[np.bool_]) -> pa.Array:

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
 from scichunk.core.tables import TableStream
+from scichunk.errors import FormatError
 from scichunk.sources.output import open_output, scratch_folder
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ColumnWriter", "append", "write_rows"]
+__all__ = ["ColumnWriter", "append", "check_ends", "write_rows"]
 
 _ROWS: Final = 1 << 16
 """Most rows that are turned into bytes at once."""
@@ -76,6 +77,23 @@ def write_rows(
         aside = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         parts = (batch.slice(first, _ROWS) for batch in batches for first in range(0, batch.num_rows, _ROWS))
         yield file, aside, parts
+
+
+def check_ends(texts: pa.Array, name: str) -> None:
+    """Raise FormatError for a text with a NUL in it: that ends a text in FITS and in VOTable, so that the rest would be lost.
+
+    Parameters
+    ----------
+    texts
+        Array of strings.
+    name
+        Of the column.
+    """
+    import pyarrow.compute as pc
+
+    if pc.any(pc.match_substring(texts, "\0")).as_py():
+        msg = "a text with a NUL in it would end there"
+        raise FormatError(msg, part=f"column {name!r}")
 
 
 def append(file: IO[bytes], aside: IO[bytes]) -> None:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.tables.arrow import dtype_of
+from scichunk.tables.writing import check_ends
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -156,6 +157,7 @@ class FITSColumnWriter:
         import pyarrow as pa
 
         if pa.types.is_string(array.type) or pa.types.is_large_string(array.type):
+            check_ends(array, self.column.name)
             texts = [(t or "").encode() for t in array.to_pylist()]
             counts, data = np.array([len(t) for t in texts], np.int64), b"".join(texts)
             size = 1
@@ -174,6 +176,7 @@ class FITSColumnWriter:
 
     def _encode_texts(self, flat: pa.Array) -> Bytes:
         """Texts of one length, filled up with NUL."""
+        check_ends(flat, self.column.name)
         out = np.zeros((len(flat), self.text), np.uint8)
         encoded = [(t or "").encode() for t in flat.to_pylist()]
         longest = max(map(len, encoded), default=0)

@@ -14,6 +14,7 @@ from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.votable.values.column_part import find_sentinel
 from scichunk.tables.arrow import dtype_of
+from scichunk.tables.writing import check_ends
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -86,6 +87,9 @@ class VOTableColumnWriter:
             msg = f"VOTable has no form for the type {column.type}"
             raise UnsupportedFeature(msg, part=f"column {self.name!r}")
         encoding = dict(column.encoding)
+        if encoding.get("tscal", 1) != 1 or encoding.get("tzero", 0) != 0:  # of stored values that are not scaled yet
+            msg = "VOTable has no form for values that are to be scaled: open the file with mask_and_scale=True, or scale them"
+            raise UnsupportedFeature(msg, part=f"column {self.name!r}")
         before = str(encoding.get("votable_datatype", ""))
         self.datatype = "" if self.text else _DATATYPES[f"{dtype.kind}{dtype.itemsize}"]
         self.null = _stored_null(encoding.get("null", column.null), self.datatype)
@@ -116,6 +120,7 @@ class VOTableColumnWriter:
                 self._look_for_nulls(self._flatten_cells(array))
             return
         texts = self._encode_texts(self._flatten_cells(array))
+        check_ends(texts, self.name)
         sizes = np.diff(texts.offsets.to_numpy()) if hasattr(texts, "offsets") else _text_bytes(texts)
         if len(sizes) and self.ascii:
             self.ascii = len(_join_texts(texts)) == 0 or int(_join_texts(texts).max()) < 128
@@ -229,7 +234,11 @@ class VOTableColumnWriter:
         import pyarrow.compute as pc
 
         if pa.types.is_timestamp(flat.type):
-            flat = pc.strftime(flat, "%Y-%m-%dT%H:%M:%S")
+            zone = (
+                flat.type.tz
+            )  # the field has none: what has one is written as UTC, and says so (DALI 1.1, section 3.3.3)
+            flat = flat.cast(pa.timestamp(flat.type.unit, "UTC")) if zone else flat
+            flat = pc.strftime(flat, "%Y-%m-%dT%H:%M:%SZ" if zone else "%Y-%m-%dT%H:%M:%S")
         flat = flat.cast(pa.large_string())
         return flat.fill_null("") if flat.null_count else flat
 
