@@ -63,6 +63,26 @@ def test_parts_beyond_all_times(make):
         np.testing.assert_array_equal(variable[2:].to_numpy(), np.array(["1970-01-04", "1970-01-03"], "M8[ns]"))
 
 
+@pytest.mark.parametrize("unit", ["s", "sec", "seconds", "h", "ms", "millisec", "d"])
+def test_numbers_beyond_all_times_in_any_unit(unit):
+    """xarray reads short units, and fails to write them."""
+    for variable in opened("image", [1, 1e300, -1e300, 2], f"{unit} since 1970-01-01"):
+        with pytest.warns(DataWarning, match="2 values"):
+            found = variable.to_numpy()
+        assert np.isnat(found[1:3]).all() and not np.isnat(found[[0, 3]]).any()
+
+
+@pytest.mark.parametrize("make", ["image", "votable"])
+def test_infinite_numbers_are_no_time(make):
+    """Of one alone xarray makes the time that is counted from."""
+    for variable in opened(make, [1, np.inf, -np.inf, 2]):
+        for n in (1, 2):
+            with pytest.warns(DataWarning, match="1 values"):
+                assert np.isnat(variable[n : n + 1].to_numpy()).all()
+        with pytest.warns(DataWarning, match="2 values"):
+            assert np.isnat(variable.to_numpy()).tolist() == [False, True, True, False]
+
+
 def test_dates_of_other_ages_keep_their_type():
     """The ends are dates before 1582, which are of cftime; a date of today among them is one too."""
     early = "days since 0500-01-01"

@@ -28,7 +28,8 @@ _UNITS_OF_TIME: Final = {
     **dict.fromkeys(("min", "mins"), "minutes"),
     **dict.fromkeys(("h", "hr", "hrs"), "hours"),
     "d": "days",
-    **dict.fromkeys(("ms", "msec", "msecs"), "milliseconds"),
+    **dict.fromkeys(("ms", "msec", "msecs", "millisec", "millisecs"), "milliseconds"),
+    **dict.fromkeys(("microsec", "microsecs"), "microseconds"),
 }
 """Units of times that xarray decodes, and the words by which it encodes them."""
 _DECODED_BY: Final = ("units", "calendar", "dtype")
@@ -88,9 +89,14 @@ def _decode(variables: dict[str, xr.Variable], attrs: dict[str, Any], flags: Dec
 
 def _spell_out_units(encoding: dict[str, Any]) -> None:
     """Put units of decoded times in the words that xarray writes: of ``s since ...`` it reads the values and fails to write them."""
-    units, since, rest = str(encoding.get("units", "")).partition(" since ")
-    if since:
-        encoding["units"] = _UNITS_OF_TIME.get(units.strip().lower(), units) + since + rest
+    if "units" in encoding:
+        encoding["units"] = _spelt_out(str(encoding["units"]))
+
+
+def _spelt_out(units: str) -> str:
+    """Return units of times in the words that xarray writes; others as they are."""
+    unit, since, rest = units.partition(" since ")
+    return _UNITS_OF_TIME.get(unit.strip().lower(), unit) + since + rest if since else units
 
 
 def _can_decode(name: str, variable: xr.Variable, flags: Decoders, url: str) -> bool:
@@ -128,11 +134,19 @@ class _Times:
     def __call__(self, numbers: npt.NDArray[Any]) -> npt.NDArray[Any]:
         flat = np.asarray(numbers).reshape(-1)
         out = np.full(flat.shape, np.nan if self.dtype.kind == "O" else np.array("NaT", self.dtype), self.dtype)
-        known = np.flatnonzero(~np.isnan(flat))  # beside a NaN xarray does not look at the others
+        # beside a NaN xarray does not look at the others, and of an infinite number alone it makes the time that is counted from
+        known = np.flatnonzero(np.isfinite(flat))
+        beyond = flat.size - known.size - int(np.isnan(flat).sum())
         found = self._decode(flat[known])
         if found is None:
-            known = self._find_sound(flat, known)
+            sound = self._find_sound(flat, known)
+            beyond, known = beyond + known.size - sound.size, sound
             found = self._decode(flat[known])
+        if beyond:
+            what = (
+                f"{beyond} values of {self.name!r} are beyond {'all times' if self.dtype.kind == 'O' else self.dtype}"
+            )
+            warn_caller(f"{what} (units {self.attrs.get('units')!r}): they are NaT [{self.url}]", DataWarning)
         out[known] = found
         return out.reshape(np.shape(numbers))
 
@@ -159,9 +173,6 @@ class _Times:
 
         first = bisect.bisect_left(range(middle), True, key=lambda i: not refuses(i))
         last = middle + bisect.bisect_left(range(middle, known.size), True, key=refuses)
-        beyond = "all times" if self.dtype.kind == "O" else self.dtype
-        what = f"{known.size - (last - first)} values of {self.name!r} are beyond {beyond}"
-        warn_caller(f"{what} (units {self.attrs.get('units')!r}): they are NaT [{self.url}]", DataWarning)
         return known[first:last]
 
     def _find_sound_number(self) -> Any:
@@ -169,4 +180,8 @@ class _Times:
         units = self.attrs.get("units")
         if self.dtype.kind == "m" or not isinstance(units, str):
             return 0
-        return encode_cf_datetime(np.array(["2000-01-01"], "M8[ns]"), units, self.attrs.get("calendar"))[0][0]
+        today = np.array(["2000-01-01"], "M8[ns]")
+        try:
+            return encode_cf_datetime(today, _spelt_out(units), self.attrs.get("calendar"))[0][0]
+        except (KeyError, *_REFUSED):  # units that are decoded, and cannot be written
+            return 0
