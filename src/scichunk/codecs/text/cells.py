@@ -34,7 +34,7 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
     -------
     rows : int
     unusual : bool
-        Comments, CDATA sections, processing instructions or the end of the table may be in it.
+        Comments, CDATA sections, processing instructions, the end of the table or rows of another prefix may be in it.
     """
     rows, unusual = 0, False
     skip = prefix.size
@@ -44,10 +44,14 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
         for i in range(size):  # no branches: several bytes at a time
             tag = data[i] == 60
             after = data[i + 3]
-            found += tag & (data[i + 1] == 84) & (data[i + 2] == 82) & ((after == 62) | (after <= 32) | (after == 47))
-            # "<!" and "<?" begin what may hide rows; "EDAT" is in the end tag of TABLEDATA, and in few other words.
-            odd |= (tag & ((data[i + 1] == 33) | (data[i + 1] == 63))) | (
-                (data[i] == 69) & (data[i + 1] == 68) & (data[i + 2] == 65) & (after == 84)
+            named = (data[i + 1] == 84) & (data[i + 2] == 82)
+            found += tag & named & ((after == 62) | (after <= 32) | (after == 47))
+            # "<!" and "<?" begin what may hide rows; "EDAT" is in the end tag of TABLEDATA, and in few other words; ":TR" in rows with a
+            # prefix, which a table without one may have.
+            odd |= (
+                (tag & ((data[i + 1] == 33) | (data[i + 1] == 63)))
+                | ((data[i] == 69) & (data[i + 1] == 68) & (data[i + 2] == 65) & (after == 84))
+                | ((data[i] == 58) & named)
             )
         return found, odd != 0
     for i in range(size):
@@ -60,30 +64,33 @@ def count_rows(data: Bytes, prefix: Bytes) -> tuple[Int, Flag]:
             ):
                 unusual = True
             continue
-        if _is_row(data, i, prefix):
+        letter = _start_letter(data, i, prefix)
+        if letter == 82:
             rows += 1
+        elif letter != 68:
+            unusual = True
     return rows, unusual
 
 
 @inner_kernel
-def _is_row(data: Bytes, at: Int, prefix: Bytes) -> Flag:
-    """Whether a row starts here."""
+def _start_letter(data: Bytes, at: Int, prefix: Bytes) -> Int:
+    """Second letter of the start tag that begins here: R of a row, D of a cell; 0 if it is no ``T`` and a letter."""
     skip = prefix.size
     if at + skip + 3 >= data.size or data[at] != 60:
-        return False
+        return 0
     for k in range(skip):
         if data[at + 1 + k] != prefix[k]:
-            return False
+            return 0
     at += skip
     after = data[at + 3]
-    return data[at + 1] == 84 and data[at + 2] == 82 and (after == 62 or after <= 32 or after == 47)
+    return np.int64(data[at + 2]) if data[at + 1] == 84 and (after == 62 or after <= 32 or after == 47) else 0
 
 
 @kernel
 def find_row(data: Bytes, at: Int, skip: Int, prefix: Bytes) -> Int:
     """Find where the row starts that comes after ``skip`` others from a place on; -1 if it is not in the data."""
     for i in range(at, data.size):
-        if data[i] == 60 and _is_row(data, i, prefix):
+        if data[i] == 60 and _start_letter(data, i, prefix) == 82:
             if skip == 0:
                 return i
             skip -= 1

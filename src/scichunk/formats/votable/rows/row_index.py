@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bisect
+import itertools
+import re
 import threading
 from typing import Final
 
@@ -25,6 +27,10 @@ __all__ = ["RowIndex"]
 
 _BLOCK_BYTES: Final = 1 << 18
 _AHEAD_BYTES: Final = 1 << 24
+_ANY_ROW: Final = re.compile(rb"<(?:[^\x00-\x20<>/:!?]+:)?TR(?=[\x00-\x20/>])")
+"""A row with whatever prefix: that of its table may differ, if both stand for one namespace."""
+_LONG_PREFIX_BYTES: Final = SLACK_BYTES - 8
+"""Beyond this a start tag is longer than what kernels see of a row that begins at the end of a block."""
 
 
 class RowIndex:
@@ -43,6 +49,8 @@ class RowIndex:
         self.prefix = np.frombuffer(body.prefix, np.uint8)
         self.odd: list[Span] = []
         """Comments, CDATA sections and processing instructions so far."""
+        self._mixed = len(body.prefix) > _LONG_PREFIX_BYTES
+        """Whether rows were met that kernels do not find, since they have another prefix."""
         self._ahead = 0, np.empty(0, np.uint8)
         self._starts = [body.start]
         self._rows = [0]
@@ -109,6 +117,27 @@ class RowIndex:
         inside = [(max(0, first - start), last - start) for first, last in spans if first < start + data.size]
         return blanked(data, [(first, last) for first, last in inside if last > 0])
 
+    def find_row(self, data: npt.NDArray[np.uint8], skip: int) -> int:
+        """Find where the row starts that comes after ``skip`` others; -1 if it is not in the data."""
+        # Of a file that is far away nobody has looked through all rows: there, only the first one is looked for, which is near.
+        if self._mixed or not (skip or self.near):
+            rows = _ANY_ROW.finditer(data.tobytes())
+            found = next(itertools.islice(rows, skip, None), None)
+            return -1 if found is None else found.start()
+        return int(ways.choose("text.cells").find_row(data, 0, skip, self.prefix))
+
+    def rows_within(self, data: npt.NDArray[np.uint8], size: int) -> int:
+        """Count the rows that begin within the first ``size`` bytes; of what follows the beginning at least is there, or the file ends."""
+        if self._mixed:
+            return sum(found.start() < size for found in _ANY_ROW.finditer(data.tobytes()))
+        return int(ways.choose("text.cells").count_rows(pad_bytes(data, size)[: size + SLACK_BYTES], self.prefix)[0])
+
+    def _look_for_others(self, data: npt.NDArray[np.uint8]) -> None:
+        """Look for rows of another prefix than that of the table."""
+        text, own = data.tobytes(), b"<" + self.body.prefix + b"TR"
+        if self.body.prefix or b":TR" in text:
+            self._mixed = self._mixed or any(found[0] != own for found in _ANY_ROW.finditer(text))
+
     def _count_block(self) -> None:
         """Count the rows of the next block; what is unusual in it is found, and left out."""
         count_rows = ways.choose("text.cells").count_rows
@@ -116,7 +145,7 @@ class RowIndex:
         end = min(at + _BLOCK_BYTES, body.stop)
         rows, unusual = count_rows(pad_bytes(self._fetch_bytes(at, end + SLACK_BYTES), end - at), self.prefix)
         after = end
-        if unusual:
+        if unusual or self._mixed:
             spans: list[Span] = []
             closed, resume = find_oddities(source, body, (at, end), source.fingerprint.size, spans)
             # The end tag of the body was met earlier than the end of the document had promised: other tables follow.
@@ -127,8 +156,10 @@ class RowIndex:
             after = max(after, resume)
             self.odd += spans
             # The block is counted again without what looks like rows within comments.
-            data = self.blank_oddities(read_bytes(source, at, min(after + SLACK_BYTES, source.fingerprint.size)), at)
-            rows, _ = count_rows(pad_bytes(data, after - at), self.prefix)
+            stop = min(after + 8 * SLACK_BYTES, source.fingerprint.size)
+            data = self.blank_oddities(read_bytes(source, at, stop), at)
+            self._look_for_others(data)
+            rows = self.rows_within(data, after - at)
         # the place first: others look without the lock
         self._rows.append(self._rows[-1] + rows)
         self._starts.append(after)

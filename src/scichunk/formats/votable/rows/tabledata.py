@@ -15,7 +15,7 @@ from scichunk.codecs import ways
 from scichunk.codecs.text import states
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
-from scichunk.formats.votable.document.markup import Body, read_bytes, without_oddities
+from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, read_bytes, without_oddities
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.rows.expat_rows import decode_cell, pad_cells, read_rows
@@ -109,6 +109,8 @@ class TableData:
         count = min(rows.stop, index.n_rows) - rows.start
         ways.announce("tabledata", (self.body.stop - offset) * max(0, count) // max(1, index.n_rows - before))
         run = _SpanReader(self, offset, self.body.stop, wanted, policy, first=rows.start, count=max(0, count))
+        if offset > self.body.start:  # blocks end anywhere, mostly within a row
+            run.seek_row()
         return run.decode_all(rows.start - before)
 
     def _read_span(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
@@ -169,22 +171,22 @@ class _SpanReader:
             before = 0 if index.near else min(_BEFORE_BYTES, self.offset - self.body.start)
             data = read_bytes(self.source, self.offset - before, min(self.body.stop, self.offset + self.piece))
             data = index.blank_oddities(data, self.offset) if index.near else without_oddities(data)[before:]
-            found = _cells().find_row(data, 0, 0, self.prefix)
+            found = index.find_row(data, 0)
             if found >= 0:
                 self.offset += found
                 return
+            if self.offset + data.size >= self.body.stop:
+                self.offset = self.body.stop
+                return
             # A start tag may lie across the border of two pieces.
-            self.offset += max(1, data.size - 32)
+            self.offset += max(1, data.size - 8 * SLACK_BYTES)
 
     def find_row_number(self) -> None:
         """Find out which row the next one is."""
         at, rows = self.table.index.place_before_offset(self.offset)
         if self.offset > at:
-            data = read_bytes(self.source, at, min(self.offset + 32, self.source.fingerprint.size))
-            data = self.table.index.blank_oddities(data, at)
-            size = self.offset - at + 32
-            data = data if data.size >= size else np.concatenate([data, np.zeros(size - data.size, np.uint8)])
-            rows += _cells().count_rows(data, self.prefix)[0]
+            data = read_bytes(self.source, at, min(self.offset + 8 * SLACK_BYTES, self.source.fingerprint.size))
+            rows += self.table.index.rows_within(self.table.index.blank_oddities(data, at), self.offset - at)
         self.first, self._relative = rows, False
 
     def decode_all(self, skip: int) -> Parts:
@@ -196,7 +198,7 @@ class _SpanReader:
             before = self.offset
             if skip:
                 rows = self.table.index.blank_oddities(data, self.offset)
-                at = _cells().find_row(rows, 0, skip, self.prefix)
+                at = self.table.index.find_row(rows, skip)
                 if at < 0:
                     size = self._enlarge_piece(size, end)
                     continue
