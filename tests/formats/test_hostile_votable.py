@@ -2,6 +2,7 @@
 
 import io
 import struct
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -205,3 +206,23 @@ def test_sound_parquet_with_a_long_footer():
     fields = "".join(f'<FIELD name="{name}" datatype="long"/>' for name in names)
     found = scichunk.read_votable(binary(file.getvalue(), fields, "PARQUET").encode()).compute()
     assert found["c499"].tolist()[:2] == [499, 500]
+
+
+@pytest.mark.parametrize("mark", ["<!--", "<?", "<![CDATA["])
+def test_beginnings_of_markup_within_a_stream_are_read_in_linear_time(mark):
+    """None of them has an end: to look for one from each on took minutes for a megabyte."""
+    text = f"<![CDATA[{mark * 100_000}]]>"
+    begun = time.perf_counter()
+    with pytest.raises(FormatError, match="markup within base64"):
+        scichunk.read_votable(binary(b"", text=text).encode()).compute()
+    assert time.perf_counter() - begun < 10
+
+
+def test_references_of_thousands_of_digits_within_a_stream():
+    with pytest.raises(FormatError, match="impossible reference"):
+        scichunk.read_votable(binary(b"", text=f"AAAA&#{'0' * 5000}65;AAA").encode()).compute()
+
+
+@pytest.mark.parametrize("text", ["<![CDATA[AAAA]]>BQ<!-- <? -->==", "AA<?x <!-- ?>AA<![CDATA[BQ==]]>", "&#65;AAABQ=="])
+def test_markup_that_is_sound_within_a_stream(text):
+    assert scichunk.read_votable(binary(b"", text=text).encode()).compute()["a"].tolist() == [5]

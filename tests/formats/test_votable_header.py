@@ -135,3 +135,31 @@ def test_attributes_that_are_no_systems_are_parameters(tmp_path):
     scichunk.write_votable(data, tmp_path / "out.vot")
     params = {p.name: p.value for p in astropy.io.votable.parse(tmp_path / "out.vot").get_first_table().params}
     assert params == {"coosys_x": "an own text", "mixed": "[1, 'b']", "empty": "[]"}
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        "rights='a > b' href='http://example.org/x.fits?token=hush-hush'",
+        "x:href='a' href='http://example.org/x.fits?token=hush-hush'",
+        "href='http://user:hush-hush@example.org/x.fits'",
+        "href='//user:hush-hush@example.org/x.fits'",
+        'href = " //user:hush-hush@example.org/x.fits?a=1"',
+    ],
+)
+def test_secrets_of_references_stay_out_of_headers_and_messages(stream, tmp_path):
+    other = '<TABLE><FIELD name="a" datatype="int"/><DATA><TABLEDATA><TR><TD>1</TD></TR></TABLEDATA></DATA></TABLE>'
+    text = (
+        f'<VOTABLE version="1.4" xmlns:x="x"><RESOURCE>{other}<TABLE><FIELD name="a" datatype="int"/><DATA><FITS><STREAM {stream}/>'
+        "</FITS></DATA></TABLE></RESOURCE></VOTABLE>"
+    )
+    path = tmp_path / "a.vot"
+    path.write_text(text)
+    header = xr.open_dataset(path, engine="votable").attrs["votable_header"]
+    assert "STREAM" in header
+    assert "hush-hush" not in header
+    for document in (path, text.encode()):
+        with pytest.raises(scichunk.errors.UnsupportedFeature) as caught:
+            scichunk.read_votable(document, table=1)
+        assert "hush-hush" not in str(caught.value)
+        assert "example.org" in str(caught.value)

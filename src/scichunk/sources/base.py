@@ -169,6 +169,8 @@ def public_reference(reference: str) -> str:
     """Return what a document refers to, a URL or a path relative to it, with everything masked that may be secret."""
     if "://" in reference:
         return public_url(reference)
+    if reference.lstrip().startswith("//"):  # a host, by the scheme of the document (RFC 3986, section 4.2)
+        return _public_link(f":{reference.lstrip()}")[1:]
     path, mark, tail = _cut_query(reference)
     return path + _public_tail(mark, tail)
 

@@ -28,7 +28,8 @@ _STEP_BYTES: Final = 1 << 20
 _PARSED_WEIGHT: Final = 40
 """Memory for each byte of the text around the rows, measured with fields of 40 bytes."""
 
-_STREAM: Final = re.compile(r"""(<(?:[\w.-]+:)?STREAM\b[^<>]*?\bhref\s*=\s*)("[^"<]*"|'[^'<]*')""")
+_STREAM: Final = re.compile(r"""<(?:[\w.-]+:)?STREAM\b(?:[^<>"']|"[^"<]*"|'[^'<]*')*""")
+_HREF: Final = re.compile(r"""(\bhref\s*=\s*)("[^"<]*"|'[^'<]*')""")
 
 Pieces = list[tuple[int, int]]
 
@@ -122,7 +123,8 @@ class Document:
         """Return the document without the bodies of its tables, and without what may be secret of where they lie."""
         with self.lock:
             if self._header is None:  # one text for all tables, in each of whose attributes it stands
-                self._header = _STREAM.sub(_mask_secret, "".join(text for _, text in self._texts_between()))
+                text = "".join(text for _, text in self._texts_between())
+                self._header = _STREAM.sub(lambda tag: _HREF.sub(_mask_secret, tag[0]), text)
             return self._header
 
     def _open_document(self) -> None:

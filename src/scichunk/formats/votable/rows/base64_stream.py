@@ -27,7 +27,8 @@ __all__ = ["Base64Stream", "ByteStream", "RawStream"]
 Bytes = npt.NDArray[np.uint8]
 _BLOCK_BYTES: Final = 1 << 18
 _ODD: Final = re.compile(rb"[<&]")
-_MARKUP: Final = re.compile(rb"<!--.*?-->|<\?.*?\?>|<!\[CDATA\[|\]\]>", re.DOTALL)
+_MARKUP: Final = re.compile(rb"<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|<!\[CDATA\[(?P<text>.*?)(?:\]\]>|\Z)", re.DOTALL)
+"""What has no end takes all of the rest: to look for an end from each beginning on would take quadratic time."""
 
 
 def _base64() -> ModuleType:
@@ -130,12 +131,18 @@ class Base64Stream:
         if size > limit:
             msg = f"base64 text of {size} bytes with markup in it (options.max_chunk_bytes)"
             raise LimitExceeded(msg, url=self._source.url)
-        plain = _MARKUP.sub(b"", read_bytes(self._source, self.start, self.stop).tobytes())
+        where = f"bytes {self.start} to {self.stop}"
+        text = read_bytes(self._source, self.start, self.stop).tobytes()
+        plain = _MARKUP.sub(lambda found: found["text"] or b"", text)
         if b"&" in plain:
-            plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
+            try:
+                plain = html.unescape(plain.decode("latin-1")).encode("latin-1", "replace")
+            except ValueError:  # Python refuses numbers of thousands of digits
+                msg = "an impossible reference within base64 text"
+                raise FormatError(msg, url=self._source.url, part=where) from None
         if b"<" in plain:
             msg = "markup within base64 text"
-            raise FormatError(msg, url=self._source.url, part=f"bytes {self.start} to {self.stop}")
+            raise FormatError(msg, url=self._source.url, part=where)
         self._source = BytesSource(
             plain.replace(b"&", b"!"), self._source.url
         )  # "!" is no letter: an error where it is read
