@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.files import STORED_DTYPE, STORED_FILL
 from scichunk.core.tables import Column, TableStream
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, ScichunkError, UnsupportedFeature, located
 from scichunk.tables.arrow import arrow_type, dtype_of, from_numpy, make_lists, rows_alone, value_type
 from scichunk.tables.nulls import LOGICAL
 
@@ -24,6 +24,7 @@ __all__ = ["table_stream"]
 
 _BATCH_BYTES: Final = 1 << 25  # bytes of rows that are in memory at once
 _FILL = "_FillValue"
+_Made = TypeVar("_Made")
 
 
 def table_stream(obj: Any) -> TableStream:
@@ -73,22 +74,19 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
     from scichunk.adapters.columns import COLUMNS, TABLE, columns
 
     first = next(parts)
-    waiting = [first]
-    while not len(waiting[-1]) and (more := next(parts, None)) is not None:
-        waiting.append(more)
+    filled = first
+    while not len(filled) and (more := next(parts, None)) is not None:
+        filled = more
     keep = any(name is not None for name in meta.index.names)
-    with _telling():
-        table = pa.Table.from_pandas(_with_texts_for_names(waiting[-1]), preserve_index=keep)
+    table = _arrow_table(filled, keep)
     schema = pa.schema([f if not pa.types.is_null(f.type) else f.with_type(pa.string()) for f in table.schema])
 
     def batches() -> Iterator[pa.RecordBatch]:
-        for frame in itertools.chain([waiting[-1]], parts):
+        for frame in itertools.chain([filled], parts):
             if not len(schema):
                 yield rows_alone(len(frame))
                 continue
-            with _telling():
-                made = pa.Table.from_pandas(_with_texts_for_names(frame), schema=schema, preserve_index=keep)
-            yield from made.to_batches(1 << 20)
+            yield from _arrow_table(frame, keep, schema).to_batches(1 << 20)
 
     computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions
     known = columns(obj)
@@ -105,20 +103,28 @@ def _with_texts_for_names(frame: Any) -> Any:
     return frame if names == list(frame.index.names) else frame.set_axis(frame.index.set_names(names), axis=0)
 
 
-@contextlib.contextmanager
-def _telling(column: str | None = None) -> Iterator[None]:
-    """Tell what Arrow cannot hold as an error of ours, which names the column where it is known."""
+def _arrow_table(frame: Any, keep: bool, schema: pa.Schema | None = None) -> pa.Table:
+    """Make a table of Arrow of a frame of pandas; with the types of another one, if these are given.
+
+    Raises
+    ------
+    FormatError
+        If the frame does not have these columns and types.
+    UnsupportedFeature
+        If Arrow has no type for a column.
+    """
     import pyarrow as pa
 
-    part = None if column is None else f"column {column!r}"
     try:
-        yield
-    except UnicodeDecodeError as error:
-        msg = f"bytes that are no UTF-8 have no form in a table: {error.object[:20]!r}"
-        raise FormatError(msg, part=part) from error
-    except pa.ArrowException as error:
-        msg = f"values have no form in a table: {'; '.join(map(str, error.args))}"
-        raise UnsupportedFeature(msg, part=part) from error
+        return pa.Table.from_pandas(_with_texts_for_names(frame), schema=schema, preserve_index=keep)
+    except MemoryError:
+        raise
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        if schema is None:
+            msg = f"the frame has a column for which Arrow has no type: {error}"
+            raise UnsupportedFeature(msg) from error
+        msg = f"a partition of the frame does not have the columns and types of the first one: {error}"
+        raise FormatError(msg) from error
 
 
 def _from_dataset(ds: xr.Dataset) -> TableStream:
@@ -134,7 +140,7 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
     rows = int(ds.sizes[row])
     cuts = _find_cuts(ds, str(row), rows)
     first = _load_rows(ds, str(row), 0, cuts[1] if len(cuts) > 1 else 0)
-    columns = tuple(_describe_variables(ds, names, first))
+    columns = tuple(_converted(n, _describe_column, n, ds.variables[n], first[n]) for n in names)
 
     def batches() -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -142,13 +148,24 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
         schema = pa.schema([(c.name, c.type) for c in columns])
         for start, stop in itertools.pairwise(cuts):
             values = first if start == 0 else _load_rows(ds, str(row), start, stop)
-            arrays = []
-            for c in columns:
-                with _telling(c.name):
-                    arrays.append(_to_arrow(values[c.name], c))
+            arrays = [_converted(c.name, _to_arrow, values[c.name], c) for c in columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
     return TableStream(columns, batches(), dict(ds.attrs), rows)
+
+
+def _converted(name: str, convert: Callable[..., _Made], *given: Any) -> _Made:
+    """Call what converts a variable; errors of libraries about its values become ours, with its name."""
+    import pyarrow as pa
+
+    with located(part=f"column {name!r}"):
+        try:
+            return convert(*given)
+        except (ScichunkError, MemoryError):
+            raise
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            msg = f"values that have no form in a table: {error}"
+            raise FormatError(msg) from error
 
 
 def _find_cuts(ds: xr.Dataset, row: str, rows: int) -> list[int]:
@@ -169,12 +186,6 @@ def _load_rows(ds: xr.Dataset, row: str, start: int, stop: int) -> dict[str, npt
     """Values of some rows; chunks of dask are computed together."""
     part = ds.isel({row: slice(start, stop)}).compute()
     return {str(n): np.asarray(v.values) for n, v in part.variables.items()}
-
-
-def _describe_variables(ds: xr.Dataset, names: list[str], first: Mapping[str, npt.NDArray[Any]]) -> Iterator[Column]:
-    for name in names:
-        with _telling(name):
-            yield _describe_column(name, ds.variables[name], first[name])
 
 
 def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Column:
@@ -202,9 +213,20 @@ def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any])
         encoding.pop(label, None)  # of the file that the values came from; they are scaled unless the attributes say so
         if key in attrs:
             encoding[label] = attrs.pop(key)
-    fill = None if fill is None or dtype.kind not in "iu" else dtype.type(fill)
+    fill = _as_integer(fill, dtype) if dtype.kind in "iu" else None
     kind = arrow_type(np.dtype(object), cell) if dtype.kind in "ST" else _time_or(dtype, cell)
     return Column(name, kind, dtype, cell, attrs, encoding, fill)
+
+
+def _as_integer(fill: Any, dtype: np.dtype[Any]) -> Any:
+    """Return a fill value as an integer of a type; None if it is none, so that no value equals it."""
+    if fill is None or np.size(fill) != 1:
+        return None
+    one = np.asarray(fill).reshape(-1)[0]
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        found = dtype.type(one)
+        return found if found == one else None
+    return None
 
 
 def _time_or(dtype: np.dtype[Any], cell: tuple[int, ...]) -> pa.DataType:
@@ -224,9 +246,9 @@ def _object_type(sample: npt.NDArray[Any], cell: tuple[int, ...]) -> pa.DataType
 
     found = next((v for v in sample.reshape(-1) if v is not None), "")
     if isinstance(found, np.ndarray | list | tuple):
-        filled = next((v for v in sample.reshape(-1) if v is not None and len(v)), found)
-        values = np.asarray(filled)
-        kind = values.dtype
+        filled = [np.asarray(v) for v in sample.reshape(-1) if v is not None and len(v)] or [np.asarray(found)]
+        values, kinds = filled[0], {v.dtype for v in filled}
+        kind = np.result_type(*kinds) if all(k.kind in "biufc" for k in kinds) else values.dtype
         if kind.kind == "O":  # with nulls among them, or texts
             known = [v for v in values.reshape(-1) if v is not None]
             kind = np.asarray(known).dtype if known else np.dtype(object)
@@ -308,6 +330,19 @@ def _make_lists(values: npt.NDArray[Any], kind: pa.DataType) -> pa.Array:
         return pa.array([None if v is None else np.asarray(v, object).tolist() for v in values], kind)
     counts = np.array([0 if v is None else len(v) for v in values], np.int64)
     dtype = dtype_of(inner)
-    flat = np.concatenate([np.empty((0, *cell), dtype), *(v.astype(dtype).reshape(-1, *cell) for v in listed)])
+    flat = np.concatenate([np.empty((0, *cell), dtype), *(_as_items(v, dtype, tuple(cell)) for v in listed)])
     offsets = np.append(0, np.cumsum(counts)).astype(np.int32)
     return make_lists(offsets, from_numpy(flat), mask if mask.any() else None)
+
+
+def _as_items(values: npt.NDArray[Any], dtype: np.dtype[Any], cell: tuple[int, ...]) -> npt.NDArray[Any]:
+    """Give the array of one row the type and the items of the first rows; what would become other values is refused."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        found = values.astype(dtype)
+    if values.size and values.shape[1:] != cell:
+        msg = f"a cell of shape {values.shape}, where items of the first rows have the shape {cell}"
+        raise FormatError(msg)
+    if not np.can_cast(values.dtype, dtype) and not np.array_equal(found, values, equal_nan=dtype.kind in "fc"):
+        msg = f"a cell of {values.dtype} with values that are no {dtype}, which the first rows hold"
+        raise FormatError(msg)
+    return found.reshape(-1, *cell)

@@ -65,8 +65,9 @@ def dtype_of(kind: pa.DataType) -> np.dtype[Any]:
     import pyarrow as pa
 
     if pa.types.is_struct(kind):
-        pair = [f.name for f in kind] == ["real", "imag"]
-        return np.dtype(("c8" if pa.types.is_float32(kind[0].type) else "c16") if pair else object)
+        pair = [f.name for f in kind] == ["real", "imag"] and kind[0].type == kind[1].type
+        halves = {pa.float32(): "c8", pa.float64(): "c16"}
+        return np.dtype(halves.get(kind[0].type, object) if pair else object)
     if pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind):
         found: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
         return found

@@ -151,6 +151,8 @@ def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report
     # A copy, since Arrow keeps the bytes: those of fixed size still lie in the scratch memory of a thread or the source's own.
     flat = np.array(raw, order="C") if counts is None else np.ascontiguousarray(raw)
     single = not shape.item and not shape.variable
+    if not single and not shape.empty:
+        return _convert_arrays_of_texts(field, flat, counts, report)
     if counts is None:
         rows = flat.shape[0]
         sizes = np.full(rows, flat.shape[1] if flat.ndim == 2 else 0, np.int64)
@@ -158,13 +160,8 @@ def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report
             flat, sizes = _before_nul(flat, width)
     else:
         rows = counts.size
-        sizes = counts * (width * max(1, shape.text or 1) * shape.size if shape.variable else width)
-    offsets = offsets_of(sizes)
-    data = flat.reshape(-1)
-    if width == 2:
-        data, offsets = _from_utf16(data, offsets)
-    elif data.size and int(data.max()) > 127:
-        data, offsets = to_utf8(data, offsets, "binary", report)
+        sizes = counts * width
+    data, offsets = _decode_texts(flat.reshape(-1), offsets_of(sizes), width, report)
     if not single:
         return split_texts(field, data, offsets, report)
     if shape.text or report.policy.astropy_compat:
@@ -172,14 +169,44 @@ def _convert_texts(field: Field, raw: Bytes, counts: Ints | None, report: Report
     return ColumnPart(rows, data, None, None, offsets)
 
 
-def _before_nul(cells: Bytes, width: int) -> tuple[Bytes, Ints]:
-    """What stands before the first NUL of each cell, one behind the other, and its bytes."""
+def _decode_texts(
+    data: Bytes, offsets: npt.NDArray[np.int32], width: int, report: Report
+) -> tuple[Bytes, npt.NDArray[np.int32]]:
+    """Make UTF-8 of texts of characters of one or two bytes."""
+    if width == 2:
+        return _from_utf16(data, offsets)
+    if data.size and int(data.max()) > 127:
+        return to_utf8(data, offsets, "binary", report)
+    return data, offsets
+
+
+def _convert_arrays_of_texts(field: Field, flat: Bytes, counts: Ints | None, report: Report) -> ColumnPart:
+    """Cut cells into texts, which NULs and blanks end.
+
+    This is done before anything is decoded: in a stream the declared length counts bytes, or pairs of them, of which a character may
+    take several.
+    """
+    shape, width = field.shape, field.bits // 8
+    cells = flat.reshape(-1, width * max(1, shape.text or 1))
+    data, sizes = _before_nul(cells, width, trimmed=True)
+    rows, items = (flat.shape[0], None) if counts is None else (counts.size, offsets_of(counts))
+    of_texts = replace(report, where=lambda i: report.where(_row_of(i, field, items)))
+    values, texts = _decode_texts(data, offsets_of(sizes), width, of_texts)
+    return ColumnPart(rows, values, None, None, texts, items)
+
+
+def _before_nul(cells: Bytes, width: int, *, trimmed: bool = False) -> tuple[Bytes, Ints]:
+    """What stands before the first NUL of each cell, one behind the other, and its bytes; ``trimmed``: without blanks at its end."""
     rows, size = cells.shape
     if not size:
         return cells.reshape(-1), np.zeros(rows, np.int64)
     # A NUL ends a text before its declared length.
     zero = cells == 0 if width == 1 else (cells[:, ::2] == 0) & (cells[:, 1::2] == 0)
     ends = np.where(zero.any(axis=1), zero.argmax(axis=1), size // width).astype(np.int64) * width
+    if trimmed:
+        blank = cells == 32 if width == 1 else (cells[:, ::2] == 0) & (cells[:, 1::2] == 32)
+        kept = ~blank & (np.arange(0, size, width) < ends[:, None])
+        ends = np.where(kept.any(axis=1), size // width - kept[:, ::-1].argmax(axis=1), 0).astype(np.int64) * width
     if rows and int(ends.min()) == size:
         return cells.reshape(-1), ends
     return cells[np.arange(size) < ends[:, None]], ends

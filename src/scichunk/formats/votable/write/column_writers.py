@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.limits import check_decoded
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.votable.values.column_part import find_sentinel
+from scichunk.formats.votable.write.xml_text import escape_text, quote_value
 from scichunk.tables.arrow import dtype_of
 from scichunk.tables.writing import check_ends
 
@@ -43,6 +45,8 @@ _DATATYPES: Final = {
     "c16": "doubleComplex",
 }
 _INTEGERS: Final = {"unsignedByte", "short", "int", "long"}
+_KEPT_LENGTH: Final = 256
+"""Texts of a declared length up to this keep it; longer ones that are far shorter than declared would take up what is not there."""
 _STORED: Final = {"short": "i2", "int": "i4", "long": "i8", "unsignedByte": "u1", "float": "f4", "double": "f8"}
 
 
@@ -80,8 +84,8 @@ class VOTableColumnWriter:
             self.cell.append(kind.list_size)
             kind = kind.value_type
         self.kind = kind
-        self.text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_temporal(kind)
-        self.text = self.text or pa.types.is_null(kind)
+        times = pa.types.is_timestamp(kind) or pa.types.is_date(kind) or pa.types.is_time(kind)
+        self.text = pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind) or times
         dtype = dtype_of(kind)
         if not self.text and (dtype.kind == "O" or (pa.types.is_temporal(kind) and self.cell)):
             msg = f"VOTable has no form for the type {column.type}"
@@ -98,7 +102,7 @@ class VOTableColumnWriter:
         if self.text:
             self.datatype = before if before in {"char", "unicodeChar"} else "char"
             arraysize = str(encoding.get("arraysize", "*"))
-            self.fixed = int(arraysize) if before and arraysize.isdigit() else 0
+            self.fixed = int(arraysize) if before and re.fullmatch(r"[0-9]{1,9}", arraysize) else 0
         elif before == "bit" and self.datatype == "boolean":
             self.datatype = "bit"
 
@@ -125,7 +129,8 @@ class VOTableColumnWriter:
         if len(sizes) and self.ascii:
             self.ascii = len(_join_texts(texts)) == 0 or int(_join_texts(texts).max()) < 128
         if not self.ascii:
-            sizes = np.array([len(t or "") for t in texts.to_pylist()])
+            # Characters of UTF-16, of which those beyond 16 bits take two.
+            sizes = np.array([len(t.encode("utf-16-le", "surrogatepass")) // 2 for t in texts.to_pylist()], np.int64)
         self.longest = max(self.longest, int(sizes.max(initial=0)))
 
     def _look_for_nulls(self, flat: pa.Array) -> None:
@@ -153,7 +158,7 @@ class VOTableColumnWriter:
             self.datatype = "unicodeChar"
         if self.cell or self.variable:
             self.fixed = max(1, self.longest, self.fixed)
-        elif self.longest > self.fixed:
+        elif not self.longest <= self.fixed <= max(_KEPT_LENGTH, 4 * self.longest):
             self.fixed = 0
 
     @property
@@ -176,26 +181,26 @@ class VOTableColumnWriter:
         given = {"ID": attrs.get("id"), "name": self.name, "datatype": self.datatype, "arraysize": self.arraysize}
         given |= {"unit": attrs.get("units")} | {k: attrs.get(k) for k in ("ucd", "utype", "xtype", "ref")}
         given |= {k: encoding.get(k) for k in ("precision", "width")}
-        text = "".join(f" {k}={quoteattr(str(v))}" for k, v in given.items() if v not in {None, ""} or k == "name")
+        text = "".join(f" {k}={quote_value(v)}" for k, v in given.items() if str("" if v is None else v) or k == "name")
         inside = "".join(self._field_children(attrs))
         return f"<FIELD{text}>{inside}</FIELD>" if inside else f"<FIELD{text}/>"
 
     def _field_children(self, attrs: dict[str, Any]) -> Iterator[str]:
         if attrs.get("description"):
-            yield f"<DESCRIPTION>{escape(str(attrs['description']))}</DESCRIPTION>"
-        null = "" if self.null is None else f" null={quoteattr(str(self.null))}"
+            yield f"<DESCRIPTION>{escape_text(attrs['description'])}</DESCRIPTION>"
+        null = "" if self.null is None else f" null={quote_value(self.null)}"
         limits = "".join(
-            f"<{tag} value={quoteattr(str(attrs[name]))}/>"
+            f"<{tag} value={quote_value(attrs[name])}/>"
             for tag, name in (("MIN", "minimum"), ("MAX", "maximum"))
             if attrs.get(name) is not None
         )
         for option in _list_values(attrs.get("options")):
             value, _, name = option.partition("=")
-            limits += f"<OPTION{f' name={quoteattr(name)}' if name else ''} value={quoteattr(value)}/>"
+            limits += f"<OPTION{f' name={quote_value(name)}' if name else ''} value={quote_value(value)}/>"
         if null or limits:
             yield f"<VALUES{null}>{limits}</VALUES>"
         for link in _list_values(attrs.get("links")):
-            yield f"<LINK href={quoteattr(link)}/>"
+            yield f"<LINK href={quote_value(link)}/>"
 
     def encode_cells(self, array: pa.Array) -> list[Piece]:
         """Bytes of the cells of some rows."""
@@ -234,9 +239,8 @@ class VOTableColumnWriter:
         import pyarrow.compute as pc
 
         if pa.types.is_timestamp(flat.type):
-            zone = (
-                flat.type.tz
-            )  # the field has none: what has one is written as UTC, and says so (DALI 1.1, section 3.3.3)
+            # the field has none: what has one is written as UTC, and says so (DALI 1.1, section 3.3.3)
+            zone = flat.type.tz
             flat = flat.cast(pa.timestamp(flat.type.unit, "UTC")) if zone else flat
             flat = pc.strftime(flat, "%Y-%m-%dT%H:%M:%SZ" if zone else "%Y-%m-%dT%H:%M:%S")
         flat = flat.cast(pa.large_string())
@@ -307,6 +311,7 @@ class VOTableColumnWriter:
         """Texts of one length, filled with NUL."""
         code, width = ("ascii", 1) if self.datatype == "char" else ("utf-16-be", 2)
         size = max(1, self.fixed) * width
+        check_decoded("texts of one length", size * len(flat), part=lambda: f"column {self.name!r}")
         texts = self._encode_texts(flat).to_pylist()
         return np.frombuffer(b"".join(t.encode(code)[:size].ljust(size, b"\0") for t in texts), np.uint8)
 

@@ -6,7 +6,6 @@ import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
-from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from scichunk.errors import ScichunkError
 from scichunk.formats.votable.document.metadata import Attributes, column_attributes, column_encoding
 from scichunk.formats.votable.document.structure import Field, Table, find_tables
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
+from scichunk.formats.votable.write.xml_text import escape_text, quote_value
 
 __all__ = ["serialise", "write_header"]
 
@@ -40,9 +40,6 @@ _SYSTEM: Final = re.compile(r"(coosys|timesys)_([A-Za-z_][\w.-]*)")
 _SETTINGS: Final = re.compile(r"[A-Za-z]\w*=.*", re.DOTALL)
 _BETWEEN_SETTINGS: Final = re.compile(r" (?=[A-Za-z]\w*=)")
 """How a COOSYS or TIMESYS element is read as an attribute: its ID is in the name, its settings are the text."""
-_UNWRITABLE: Final = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""What XML has no form for (XML 1.0, section 2.2)."""
-
 _RAW: Final = "\0"
 """Tag of elements whose text is written as it is: no document has this name, while the name ``a:`` has nothing behind its prefix."""
 _HERE: Final = "\0"
@@ -81,10 +78,10 @@ def write_header(
         f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n'
         + _system_elements(attrs)
         + f"{tag}>\n"
-        + (f"<DESCRIPTION>{_text_of(description)}</DESCRIPTION>\n" if description else "")
+        + (f"<DESCRIPTION>{escape_text(description)}</DESCRIPTION>\n" if description else "")
         + "".join(f.field_element() + "\n" for f in fields)
         + _param_elements({k: v for k, v in attrs.items() if k not in _WRITTEN_ELSEWHERE and not _system_of(k, v)})
-        + "".join(f"<LINK href={quoteattr(str(v))}/>\n" for v in np.atleast_1d(attrs.get("links", [])))
+        + "".join(f"<LINK href={quote_value(v)}/>\n" for v in np.atleast_1d(attrs.get("links", [])))
     )
     return before, "\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n"
 
@@ -180,7 +177,7 @@ def serialise(element: Element) -> Iterator[str]:
         yield element.text
         return
     name, attributes = element.as_written
-    start, text = _start_tag(name, attributes), _text_of(element.text)
+    start, text = _start_tag(name, attributes), escape_text(element.text)
     if element.children:
         yield start + ">" + (text if text.strip() else "") + "\n"
         for child in element.children:
@@ -191,11 +188,7 @@ def serialise(element: Element) -> Iterator[str]:
 
 
 def _start_tag(name: str, attributes: Mapping[str, str]) -> str:
-    return f"<{name}" + "".join(f" {k}={quoteattr(_UNWRITABLE.sub('?', v))}" for k, v in attributes.items())
-
-
-def _text_of(value: Any) -> str:
-    return escape(_UNWRITABLE.sub("?", str(value)))
+    return f"<{name}" + "".join(f" {k}={quote_value(v)}" for k, v in attributes.items())
 
 
 def _system_of(key: str, value: Any) -> re.Match[str] | None:
@@ -214,7 +207,7 @@ def _system_elements(attrs: Mapping[str, Any]) -> str:
         content = settings.pop("text", "")
         tag = system[1].upper()
         text += f"{_start_tag(tag, {'ID': system[2]} | settings)}" + (
-            f">{_text_of(content)}</{tag}>\n" if content else "/>\n"
+            f">{escape_text(content)}</{tag}>\n" if content else "/>\n"
         )
     return text
 
@@ -229,7 +222,7 @@ def _param_elements(attrs: Mapping[str, Any]) -> str:
             continue
         kind, written = _param_value(value)
         named = {"name": str(key)} | ({"unit": units[key]} if key in units else {})
-        text += f"{_start_tag('PARAM', named | kind)} value={quoteattr(_UNWRITABLE.sub('?', written))}/>\n"
+        text += f"{_start_tag('PARAM', named | kind)} value={quote_value(written)}/>\n"
     return text
 
 
