@@ -185,6 +185,14 @@ def test_texts_within_lists_of_parquet_that_are_no_texts():
     assert "column 'a'" in caught.value.part
 
 
+def test_columns_of_parquet_in_another_order_than_the_fields():
+    content, _ = parquet(pa.table({"a": [1, 2], "s": ["x", "y"]}))
+    fields = '<FIELD name="s" datatype="char" arraysize="*" unit="m"/><FIELD name="a" datatype="long"/>'
+    frame = scichunk.read_votable(binary(content, fields, "PARQUET").encode())
+    assert scichunk.columns(frame).units == {"s": "m"}
+    assert frame.compute().to_dict("list") == {"a": [1, 2], "s": ["x", "y"]}
+
+
 def test_names_of_parquet_that_are_no_texts():
     content, fields = parquet(pa.table({"name": ["x"]}))
     with pytest.raises(FormatError, match="not readable"):

@@ -88,17 +88,17 @@ class Overlay:
     document, table
         What is said of it.
     inner
-        The table itself; fields and its columns belong together by position if there are as many, else by name.
+        The table itself; fields and its columns belong together by name, or by position if there are as many of other names.
     """
 
     def __init__(self, document: Document, table: Table, inner: TableSource) -> None:
         self.document, self.table, self.inner = document, table, inner
         self.reader, self.codec = inner.reader, f"{table.serialization}, {inner.codec}"
         fields = table.fields
-        if len(fields) == len(inner.columns):
+        by_name = {f.name: f for f in fields}
+        if len(fields) == len(inner.columns) and by_name.keys() != {c.name for c in inner.columns}:
             self._fields: list[Field | None] = list(fields)
         else:
-            by_name = {f.name: f for f in fields}
             self._fields = [by_name.get(c.name) for c in inner.columns]
         found = ((c, _null_of(c, f)) for c, f in zip(self.columns, self._fields, strict=True))
         self._nulls = {c.name: null for c, null in found if null is not None}

@@ -240,10 +240,21 @@ def single_value(field: Field, data: bytes) -> str:
         msg = "a binary value ends too early"
         raise FormatError(msg)
     cells = raw[:need] if counts is not None else raw[:need].reshape(1, -1)
-    part = convert_bytes(field, cells, counts, 1, Report(field.name, Policy(), Diagnostics("", ""), str))
+    # The declared null is a text like any other here: cells in the form of text are compared with it afterwards.
+    plain = replace(field, null=None)
+    part = convert_bytes(plain, cells, counts, 1, Report(field.name, Policy(), Diagnostics("", ""), str))
+    if field.is_text and (field.shape.item or field.shape.variable):
+        part = replace(part, offsets=None, rows=part.texts.size - 1 if part.texts is not None else 0)
     values = part.to_arrow(()).to_pylist() if part.offsets is None else part.to_arrow(())[0].as_py()
-    if field.is_text:
-        return "".join(values)
-    return " ".join(
-        f"{v['real']} {v['imag']}" if isinstance(v, dict) else str(int(v) if isinstance(v, bool) else v) for v in values
-    )
+    if field.is_text:  # those of arrays have one length, so that they can be told apart
+        return "".join(value.ljust(field.shape.text or 1) for value in values) if part.rows > 1 else "".join(values)
+    return " ".join(map(_element_text, values))
+
+
+def _element_text(value: Any) -> str:
+    """Text of an element; what is neither true nor false is a question mark."""
+    if value is None:
+        return "?"
+    if isinstance(value, dict):
+        return f"{value['real']} {value['imag']}"
+    return str(int(value) if isinstance(value, bool) else value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import ModuleType
 from typing import Final
 
@@ -22,6 +23,7 @@ __all__ = ["CellTexts", "convert_text"]
 
 Spans = npt.NDArray[np.int32]
 _MANY_ELEMENTS: Final = 1 << 23
+_BITS: Final = re.compile(r"[01,\x00-\x20]*")
 _INTEGER: Final = re.compile(r"[+-]?\d+")
 _FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
@@ -103,7 +105,8 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
     size = pair * shape.size
     row_null = counts == 0
     if shape.variable:
-        total = _check_items(context, given, counts, size)
+        row_null = _check_items(context, given, counts, size)
+        total = int(counts.sum(dtype=np.int64))
     elif pair == 2 and not shape.item:
         _check_pairs(context, given, counts)
     elif ((counts != size) & ~row_null).any():
@@ -121,7 +124,7 @@ def convert_text(field: Field, given: CellTexts, policy: Policy, diagnostics: Di
     if shape.variable:
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // np.int64(max(1, size)), out=offsets[1:])
-        return ColumnPart(rows, values, null, None, None, offsets)
+        return ColumnPart(rows, values, null, row_null if row_null.any() else None, None, offsets)
     return ColumnPart(rows, values, null, row_null if row_null.any() else None)
 
 
@@ -138,10 +141,14 @@ class _Inner:
     def __init__(self, given: CellTexts, counts: Spans | None, size: int) -> None:
         self._given, self._counts, self._size = given, counts, size
 
+    @cached_property
+    def _ends(self) -> npt.NDArray[np.int64]:
+        return np.cumsum(np.asarray(self._counts), dtype=np.int64)
+
     def where(self, element: int) -> str:
         if self._counts is None:
             return self._given.where(element // self._size)
-        return self._given.where(int(np.searchsorted(np.cumsum(self._counts), element, "right")))
+        return self._given.where(int(np.searchsorted(self._ends, element, "right")))
 
 
 def _refuse_length(context: _Context, given: CellTexts, row: int, found: int, wanted: str) -> None:
@@ -149,16 +156,14 @@ def _refuse_length(context: _Context, given: CellTexts, row: int, found: int, wa
     context.diagnostics.refuse(context.policy, "array length", context.field.name, given.where(row), what)
 
 
-def _check_items(context: _Context, given: CellTexts, counts: Spans, size: int) -> int:
-    """Refuse, or empty, rows that are no whole items of ``size`` elements, which may be none; returns the elements that are left."""
-    rows = np.flatnonzero(counts % np.int64(size) != 0 if size else counts != 0)
+def _check_items(context: _Context, given: CellTexts, counts: Spans, size: int) -> Mask:
+    """Refuse, or empty, rows that are no whole items of ``size`` elements, which may be none; returns which they are."""
+    wrong: Mask = counts % np.int64(size) != 0 if size else counts != 0
+    rows = np.flatnonzero(wrong)
     for row in rows.tolist():
         _refuse_length(context, given, row, int(counts[row]), f"a multiple of {size}")
-    if rows.size:
-        given.stops = given.stops.copy()
-        given.stops[rows] = given.starts[rows]
-        counts[rows] = 0
-    return int(counts.sum(dtype=np.int64))
+    _empty_rows(given, counts, rows)
+    return wrong
 
 
 def _check_pairs(context: _Context, given: CellTexts, counts: Spans) -> None:
@@ -168,6 +173,15 @@ def _check_pairs(context: _Context, given: CellTexts, counts: Spans) -> None:
     ]
     for row in wrong:
         _refuse_length(context, given, row, int(counts[row]), "2")
+    _empty_rows(given, counts, np.array(wrong, np.int64))
+
+
+def _empty_rows(given: CellTexts, counts: Spans, rows: npt.NDArray[np.int64]) -> None:
+    """Take away the texts of rows that were refused, and their elements: where errors become null, nothing is left of them."""
+    if rows.size:
+        given.stops = given.stops.copy()
+        given.stops[rows] = given.starts[rows]
+        counts[rows] = 0
 
 
 def _check_printable(context: _Context, given: CellTexts) -> CellTexts:
@@ -303,15 +317,14 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
     shape, rows = context.field.shape, given.starts.size
     counts = np.empty(rows, np.int32)
     total, bad = _texts().count_digits(given.data, given.starts, given.stops, counts)
-    if bad >= 0:
-        context.refuse(given.where(bad), given.cell_text(bad))
+    refused = _refuse_digits(context, given, counts, bad)
     if shape.variable:
-        total = _check_items(context, given, counts, shape.size)
-        out = np.empty(total, np.bool_)
+        refused |= _check_items(context, given, counts, shape.size)
+        out = np.empty(int(counts.sum(dtype=np.int64)), np.bool_)
         _texts().parse_bits(given.data, given.starts, given.stops, -1, out)
         offsets = np.zeros(rows + 1, np.int32)
         np.cumsum(counts // max(1, shape.size), out=offsets[1:])
-        return ColumnPart(rows, out, None, None, None, offsets)
+        return ColumnPart(rows, out, None, refused if refused.any() else None, None, offsets)
     # An empty cell of an array of fixed length is null.
     empty = counts == 0
     wrong = np.flatnonzero((counts != shape.size) & ~empty)
@@ -321,6 +334,17 @@ def _convert_bits(context: _Context, given: CellTexts) -> ColumnPart:
     out = np.empty(rows * shape.size, np.bool_)
     _texts().parse_bits(given.data, given.starts, given.stops, shape.size, out)
     return ColumnPart(rows, out, None, empty if empty.any() else None)
+
+
+def _refuse_digits(context: _Context, given: CellTexts, counts: Spans, first: int) -> Mask:
+    """Refuse, or empty, rows from the ``first`` on (-1: none) that hold anything but digits; returns which they are."""
+    wrong = np.zeros(counts.size, np.bool_)
+    for row in range(first, counts.size) if first >= 0 else ():
+        if not _BITS.fullmatch(text := given.cell_text(row)):
+            context.refuse(given.where(row), text)
+            wrong[row] = True
+    _empty_rows(given, counts, np.flatnonzero(wrong))
+    return wrong
 
 
 def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:

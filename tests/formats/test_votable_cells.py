@@ -1,0 +1,77 @@
+"""Cells of TABLEDATA that cannot be read, and those in base64."""
+
+import base64
+import struct
+import time
+
+import numpy as np
+import pytest
+
+import scichunk
+from scichunk.errors import FormatError
+from tests.votable_docs import doc, one
+
+pytestmark = pytest.mark.filterwarnings("ignore::scichunk.errors.DataWarning")
+
+
+def plain(value):
+    return [plain(v) for v in value] if isinstance(value, list | tuple | np.ndarray) else value
+
+
+def cells(document, **more):
+    found = scichunk.read_votable(document.encode(), **more).compute().iloc[:, 0]
+    return plain(found.array.__arrow_array__().to_pylist())
+
+
+# ---- what becomes null
+
+
+@pytest.mark.parametrize("kernel_bytes", [0, 1 << 40])
+@pytest.mark.parametrize(
+    ("datatype", "arraysize", "bad", "good", "value"),
+    [
+        ("bit", "4", "01x1", "0101", [False, True, False, True]),
+        ("bit", "*", "1 0 z", "10", [True, False]),
+        ("bit", "2x*", "101", "10", [[True, False]]),
+        ("int", "2x*", "1 2 3", "1 2", [[1, 2]]),
+        ("floatComplex", None, "1 2 3", "1 2", {"real": 1.0, "imag": 2.0}),
+        ("doubleComplex", "*", "1 2 3", "1 2", [{"real": 1.0, "imag": 2.0}]),
+    ],
+)
+def test_cells_that_cannot_be_read_are_null_on_demand(datatype, arraysize, bad, good, value, kernel_bytes):
+    document = one(datatype, good, bad, good, arraysize=arraysize)
+    with scichunk.options.set(kernel_bytes=kernel_bytes):
+        with pytest.raises(FormatError, match=r"on_error='null' reads it as null.*row 1\b"):
+            cells(document)
+        assert cells(document, on_error="null") == [value, None, value]
+
+
+def test_many_elements_that_cannot_be_read_take_linear_time():
+    document = one("int", *["x x x x"] * 50_000, arraysize="*")
+    begun = time.perf_counter()
+    assert cells(document, on_error="null")[:2] == [[None] * 4] * 2
+    assert time.perf_counter() - begun < 30
+
+
+# ---- base64
+
+
+@pytest.mark.parametrize(
+    ("datatype", "arraysize", "data", "value"),
+    [
+        ("int", None, struct.pack(">i", -9), None),
+        ("int", "2", struct.pack(">2i", -9, 5), [None, 5]),
+        ("boolean", "3", b"T?F", [True, None, False]),
+        ("boolean", None, b" ", None),
+        ("char", "3x2", b"ab cd ", ["ab", "cd"]),
+        ("char", "3x*", struct.pack(">i", 2) + b"a\0\0cd ", ["a", "cd"]),
+        ("unicodeChar", "3x2", "a".ljust(3, "\0").encode("utf-16-be") + "cd ".encode("utf-16-be"), ["a", "cd"]),
+        ("char", "*", struct.pack(">i", 3) + b"a b", "a b"),
+        ("floatComplex", None, struct.pack(">2f", 1, 2), {"real": 1.0, "imag": 2.0}),
+    ],
+)
+def test_cells_in_base64(datatype, arraysize, data, value):
+    size = f' arraysize="{arraysize}"' if arraysize else ""
+    field = f'<FIELD name="a" datatype="{datatype}"{size}><VALUES null="-9"/></FIELD>'
+    row = f'<TR><TD encoding="base64">{base64.b64encode(data).decode()}</TD></TR>'
+    assert cells(doc(row * 2, field)) == [value, value]
