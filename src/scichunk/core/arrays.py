@@ -215,7 +215,7 @@ class IndexedArray:
         for piece, number in zip(pieces, numbers, strict=True):
             length = int(lengths[number])
             if not length:
-                assign_selection(out, piece.target, index.fill)
+                assign_selection(out, piece.target, index.fill_of(piece, points))
                 continue
             shape = piece.shape
             window, complete = window_of(piece)

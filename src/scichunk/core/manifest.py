@@ -140,8 +140,8 @@ class ChunkManifest:
     """First byte of each chunk."""
     lengths: Table
     """Encoded bytes of each chunk; 0 = absent, filled with ``fill``. Both tables are in memory, or both stay in the file."""
-    fill: int | float | complex = 0
-    """Value of absent chunks."""
+    fill: int | float | complex | npt.NDArray[Any] = 0
+    """Value of absent chunks; or a value for each position along the first axis."""
     part: str = ""
     """What the array is within the file, for errors: ``"page 0"``."""
     label: str = "chunk"
@@ -197,6 +197,17 @@ class ChunkManifest:
             if length:
                 found.append((start + first, start + min(last, length)))
         return found
+
+    def fill_of(self, piece: Piece, points: tuple[int, ...] = ()) -> Any:
+        """Return what goes into the output for a piece of an absent chunk, whose selection is pointwise on some axes."""
+        if not isinstance(self.fill, np.ndarray):
+            return self.fill
+        picked, first = piece.source[0], self.grid.bounds(0, piece.chunk[0])[0]
+        inside = np.arange(picked.start, picked.stop, picked.step) if isinstance(picked, slice) else picked
+        # Points come first in the output, as one axis, and the other axes follow.
+        before = 1 if points and 0 not in points else 0
+        after = len(piece.source) - len(points) + bool(points) - before - 1
+        return self.fill[first + inside].reshape((1,) * before + (-1,) + (1,) * after)
 
     async def load_async(self, numbers: Sequence[int]) -> None:
         """Fetch what :meth:`places` will want of tables that stay in the file, without blocking the event loop."""

@@ -18,11 +18,8 @@ _BEHIND: Final = (".aux.xml", ".AUX.XML", ".msk", ".ovr", ".msk.ovr")
 """What follows the whole name."""
 _INSTEAD: Final = (
     ".aux.xml",
-    ".tfw",
-    ".TFW",
-    ".tifw",
-    ".tiffw",
     ".wld",
+    ".WLD",
     ".tab",
     ".TAB",
     ".rpb",
@@ -40,12 +37,20 @@ _INSTEAD: Final = (
 """What takes the place of the suffix."""
 
 
+def _world_files(suffix: str) -> list[str]:
+    """Suffixes of world files: the first and the last letter of that of the raster, and a w; or all of it, and a w."""
+    letters = [suffix[:1] + suffix[-1:], suffix]
+    return [f".{made}" for n in letters for made in (f"{n}w".lower(), f"{n}w".upper(), f"{n}w".capitalize())]
+
+
 def names_beside(name: str) -> list[str]:
     """What GDAL reads with a TIFF file: PAM, masks, overviews, world files, RPCs, coordinate systems of ESRI."""
-    stem = name.rpartition(".")[0]
+    stem, _, suffix = name.rpartition(".")
     if not stem.strip("."):  # dots at the start of a name begin no suffix
-        stem = name
+        stem, suffix = name, ""
     found = [name + end for end in _BEHIND] + [stem + end for end in _INSTEAD]
+    if suffix:
+        found += [stem + end for end in _world_files(suffix)]
     if stem.startswith(
         "IMG_"
     ):  # as Pléiades and SPOT name them: RPC_x.XML is of IMG_x.TIF, or of all of its tiles IMG_x_R1C1.TIF

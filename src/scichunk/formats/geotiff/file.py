@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final, cast
 
 import numpy as np
+import numpy.typing as npt
 
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayInfo, ArrayVar, FileBase, Node, close_arrays
@@ -20,10 +21,10 @@ from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, 
 from scichunk.formats.geotiff.isolated import ISOLATED
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
 from scichunk.formats.geotiff.masks import Mask, MaskFile, find_internal
-from scichunk.formats.geotiff.metadata import fill_value, read_metadata
+from scichunk.formats.geotiff.metadata import fill_value, filled_with, read_metadata
 from scichunk.formats.geotiff.reference import RasterioArray, open_reference
+from scichunk.formats.geotiff.signatures import sign_image
 from scichunk.formats.geotiff.structure import Page, TIFFImage, read_structure
-from scichunk.formats.geotiff.stub import choose_tags
 from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import BandMasksArray, PlaneArray
 from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
@@ -32,13 +33,10 @@ from scichunk.sources.base import public_url
 
 __all__ = ["GeoTIFFFile", "open_file"]
 
-_ALIGNED: Final = (33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
-"""ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA, RPCs."""
 _WHOLE: Final = frozenset({33003, 33005, 34712, 34887, 50001, 50002})
 """Compressions by codecs of whole images: JPEG 2000 (three numbers), LERC, WEBP, JPEG XL."""
 _MOST_VALUE_BYTES: Final = 1 << 26
 """Of the tags of a directory that GDAL is to open: values of several tags may share a place."""
-_SCALING: Final = re.compile(rb"<Item\s(?=[^>]*\brole\s*=\s*[\"'](?:scale|offset|unittype))[^>]*>[^<]*")
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> GeoTIFFFile:
@@ -234,13 +232,7 @@ class GeoTIFFFile(FileBase):
         if isinstance(which, MaskId):
             image = self.find_image(which.page)
             return self.dims(which), image.samples, image.height, image.width
-        image = self.find_image(which.page, which.overview)
-        d = self.find_image(which.page).directory
-        found: list[object] = [image.samples, image.height, image.width, image.bits, image.sample_format, d.order]
-        given = choose_tags(d)[0]
-        found += [d.raw_bytes(code) if code in given else None for code in _ALIGNED]
-        # Of GDAL's XML only what changes values: statistics and dates differ between files that belong together.
-        found.append(_SCALING.findall(d.raw_bytes(42112)) if 42112 in given else None)
+        found = sign_image(self.find_image(which.page, which.overview), self.find_image(which.page))
         if self._beside_it():
             found.append(self.page_metadata(which.page))
         return found
@@ -291,34 +283,38 @@ class GeoTIFFFile(FileBase):
         image = self.find_image(which.page, which.overview)
         external = image.directory.reader is not self.structure.reader
         source = self._overviews_beside()[0] if external else self.source
-        return self._open_image(source, image, which.reader, ("geotiff", which.page, which.overview))
+        return self._open_image(source, image, which)
 
-    def _open_image(self, source: ByteSource, image: TIFFImage, reader: str, name: tuple[Hashable, ...]) -> ArraySource:
-        """Open the pixels of a directory by the own decoders, else through the reference library."""
-        part = str(PageId(*cast("tuple[int, int]", name[1:]))) if len(name) == 3 else "mask"
+    def _open_image(self, source: ByteSource, image: TIFFImage, which: PageId | None = None) -> ArraySource:
+        """Open the pixels of a directory, of a mask without an id, by the own decoders, else through the reference library."""
+        part = "mask" if which is None else str(which)
         why = "asked for"
-        if reader != "reference":
+        if which is None or which.reader != "reference":
             try:
-                index = build_index(image, self._fill_value(image, name), part)
+                index = build_index(image, 0 if which is None else self._fill_value(image, which.page), part)
             except UnsupportedFeature as error:
-                if reader == "indexed":
+                if which is not None and which.reader == "indexed":
                     raise
                 why = error.message
             else:
-                return IndexedArray(index, source, name)
+                # By its place: a directory of an .ovr file has one number there, and another among the overviews of the file beside it.
+                name = "geotiff mask" if which is None else "geotiff"
+                return IndexedArray(index, source, (name, image.directory.offset))
         if image.directory.value_bytes > _MOST_VALUE_BYTES:
             msg = f"GDAL would read tags of {image.directory.value_bytes} bytes, more than {_MOST_VALUE_BYTES}"
             raise LimitExceeded(msg, url=source.url)
         # GDAL finds other directories by their offset, since it counts them otherwise (masks, overviews, sub-directories).
         offset = None if image is self.structure.first else image.directory.offset
         apart = image.compression in ISOLATED
-        return open_reference(source, offset, why, part, least=_undivided_bytes(image), apart=apart)
+        times = 255 if image.is_mask and image.bits == (1,) else 1
+        return open_reference(source, offset, why, part, least=_undivided_bytes(image), apart=apart, times=times)
 
-    def _fill_value(self, image: TIFFImage, name: tuple[Hashable, ...]) -> complex:
-        """Value of absent tiles: the nodata of the page, also in its reduced images; 0 of masks and of single bits."""
-        if len(name) != 3 or image.bits == (1,):
-            return 0
-        return fill_value(self.find_image(cast("int", name[1])), pixel_dtype(image))
+    def _fill_value(self, image: TIFFImage, page: int) -> complex | npt.NDArray[Any]:
+        """Value of absent tiles: the nodata of the page, also in its reduced images; that of a PAM file goes before that of the tag."""
+        dtype = np.dtype("u1") if image.bits == (1,) else pixel_dtype(image)
+        if page == 0 and any(s.name.lower().endswith(".aux.xml") for s in self._beside_it()):
+            return filled_with(self.page_metadata(0).nodata, dtype)
+        return fill_value(self.find_image(page), dtype)
 
     def _masked_array(self, page: int, level: int) -> ArraySource:
         """Decoded pixels with NaN where a mask or an alpha band says so; only decoded where nothing does."""
@@ -362,7 +358,7 @@ class GeoTIFFFile(FileBase):
         if found is None:
             msg = "this image has no mask"
             raise FormatError(msg)
-        planes = self._open_image(found.source, found.image, "auto", ("geotiff mask", found.image.directory.offset))
+        planes = self._open_image(found.source, found.image)
         return PlaneArray(planes) if found.is_shared else BandMasksArray(planes, found.planes)
 
     def _beside_it(self, end: str = "") -> list[Location]:

@@ -23,6 +23,8 @@ __all__ = ["build_index", "native_grid", "pixel_dtype"]
 # Compression (TIFF 6.0, section 8, and tags that libtiff registered later): 32946 is an older number of deflate.
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
+_CONVERTED: Final = frozenset({5, 6, 8})
+"""Photometric interpretations of which GDAL makes RGBA, whatever the codec: CMYK, YCbCr, CIELab."""
 _MERGED_STRIP_BYTES: Final = 1 << 18
 _TABLES_BYTES: Final = 1 << 16
 """Of the tables that JPEG blocks share, where all that there can be have three thousand."""
@@ -78,7 +80,7 @@ def native_grid(image: TIFFImage) -> ChunkGrid:
     return ChunkGrid((image.samples, image.height, image.width), (bands, rows, columns))
 
 
-def build_index(image: TIFFImage, fill: complex, part: str) -> ChunkManifest:
+def build_index(image: TIFFImage, fill: complex | npt.NDArray[Any], part: str) -> ChunkManifest:
     """Index a directory's tiles or strips.
 
     Parameters
@@ -86,7 +88,7 @@ def build_index(image: TIFFImage, fill: complex, part: str) -> ChunkManifest:
     image
         The directory.
     fill
-        Value of absent tiles.
+        Value of absent tiles, or one for each band.
     part
         Name for errors.
 
@@ -167,6 +169,9 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
     samples = image.samples if image.planar == 1 else 1
     arguments: dict[str, Any] = {}
     outer = ""
+    if codec != "jpeg" and image.photometric in _CONVERTED:
+        msg = f"{codec.upper()} of photometric interpretation {image.photometric}"
+        raise UnsupportedFeature(msg)
     if codec == "jpeg":
         colour = {(6, 3): "YCBCR", (2, 3): "RGB", (0, 1): "GRAYSCALE", (1, 1): "GRAYSCALE"}.get(
             (image.photometric, samples)

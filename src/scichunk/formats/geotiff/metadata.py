@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from scichunk.errors import MetadataWarning
 from scichunk.formats.geotiff.structure import TIFFImage
@@ -19,7 +20,7 @@ from scichunk.raster.texts import metadata_problems, number_problem, read_beside
 from scichunk.sources import Location
 from scichunk.warned import warn_caller
 
-__all__ = ["fill_value", "read_metadata"]
+__all__ = ["fill_value", "filled_with", "read_metadata"]
 
 _NAMES: Final = {
     269: "DocumentName", 270: "ImageDescription", 282: "XResolution", 283: "YResolution", 305: "Software", 306: "DateTime",
@@ -27,8 +28,10 @@ _NAMES: Final = {
     "ModelTiepoint", 34264: "ModelTransformation", 34735: "GeoKeyDirectory", 34736: "GeoDoubleParams", 34737:
     "GeoAsciiParams", 42112: "GDAL_METADATA", 42113: "GDAL_NODATA", 50844: "RPCCoefficient",
 }  # fmt: skip
-_NUMBER: Final = re.compile(r"[+-]?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
+_NUMBER: Final = re.compile(r"(?:\+?-|\+)?(\d{1,400}(\.\d*)?|\.\d+)(e[+-]?\d+)?|[+-]?inf|nan", re.ASCII | re.IGNORECASE)
 """What GDAL takes of the text of nodata: the number that it begins with (CPLAtof)."""
+_MICROSOFT: Final = re.compile(r"(-?1\.#INF)|1\.#(?:QNAN|SNAN)|-1\.#(?:QNAN|IND)", re.ASCII | re.IGNORECASE)
+"""How older libraries of Microsoft write infinity and NaN."""
 _INTEGER: Final = re.compile(r"([+-]?)0*(\d{0,21})", re.ASCII)
 """What it takes of integers of 64 bits (strtoll): 20 digits are all that may count."""
 _MANY_BANDS: Final = 4096
@@ -132,10 +135,28 @@ def fill_value(image: TIFFImage, dtype: np.dtype[Any]) -> int | float | complex:
     text = image.directory.get_text(42113)
     if dtype.kind in "iu" and dtype.itemsize == 8:
         return _long_integer(text, dtype)
-    found = _NUMBER.match(text.strip().replace(",", "."))
-    if found is None:
-        return 0
-    number = float(found[0])
+    return _clamp_number(_parse_number(text), dtype)
+
+
+def filled_with(nodata: Sequence[float | None], dtype: np.dtype[Any]) -> int | float | complex | npt.NDArray[Any]:
+    """Value of absent tiles, or of those of each band, where GDAL says what nodata is, as where a PAM file does."""
+    numbers = [0 if n is None else _clamp_number(n, dtype) for n in nodata]
+    alike = len({repr(n) for n in numbers}) <= 1  # NaN is
+    return (numbers or [0])[0] if alike else np.array(numbers, dtype)
+
+
+def _parse_number(text: str) -> float:
+    """The number that the text of nodata begins with; 0 without one."""
+    text = text.strip()
+    odd = _MICROSOFT.match(text)
+    if odd is not None:
+        return math.nan if odd[1] is None else math.copysign(math.inf, -1 if text[0] == "-" else 1)
+    found = _NUMBER.match(text.replace(",", "."))
+    return 0.0 if found is None else float(found[0].replace("+-", "-"))
+
+
+def _clamp_number(number: float, dtype: np.dtype[Any]) -> int | float | complex:
+    """A number as GDAL converts it to a type."""
     if dtype.kind in "fc":
         return number
     if number != number:  # noqa: PLR0124  # NaN in integers
@@ -143,5 +164,6 @@ def fill_value(image: TIFFImage, dtype: np.dtype[Any]) -> int | float | complex:
     limits = np.iinfo(dtype)
     if abs(number) == math.inf:
         return int(limits.max if number > 0 else limits.min)
-    nearest = math.trunc(number + math.copysign(0.5, number))  # halves away from 0
+    whole = isinstance(number, int)  # of 64 bits, which a double would round
+    nearest = number if whole else math.trunc(number + math.copysign(0.5, number))  # halves away from 0
     return int(min(max(nearest, limits.min), limits.max))

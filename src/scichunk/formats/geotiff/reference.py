@@ -61,12 +61,14 @@ class RasterioWindows:
         codecs of whole images decode as a whole nevertheless.
     apart
         Whether GDAL decodes in another process, see :mod:`scichunk.formats.geotiff.isolated`.
+    times
+        What values are multiplied by: of a mask of single bits GDAL gives 0 and 1 where its directory is opened by itself.
     """
 
     def __init__(
-        self, source: ByteSource, offset: int | None, why: str, *, least: int = 0, apart: bool = False
+        self, source: ByteSource, offset: int | None, why: str, *, least: int = 0, apart: bool = False, times: int = 1
     ) -> None:
-        self._url, self._offset, self._least, self._apart = source.url, offset, least, apart
+        self._url, self._offset, self._least, self._apart, self._times = source.url, offset, least, apart, times
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
@@ -169,7 +171,7 @@ class RasterioWindows:
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
             raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
-        return found
+        return found if self._times == 1 else found * found.dtype.type(self._times)
 
     def _read_bands(self, dataset: Any, bands: list[int], area: Any, kind: np.dtype[Any] | None) -> Array:
         if not self._apart:
@@ -217,7 +219,7 @@ class RasterioArray(ReferenceArray):
 
 
 def open_reference(
-    source: ByteSource, offset: int | None, why: str, part: str, *, least: int = 0, apart: bool = False
+    source: ByteSource, offset: int | None, why: str, part: str, *, least: int = 0, apart: bool = False, times: int = 1
 ) -> RasterioArray:
     """Serve a directory's pixels through rasterio.
 
@@ -227,7 +229,7 @@ def open_reference(
         As in :class:`RasterioWindows`.
     part
         What the directory is, for errors.
-    least, apart
+    least, apart, times
         As there.
 
     Raises
@@ -236,7 +238,7 @@ def open_reference(
         If rasterio cannot open it.
     """
     with located(part=part):
-        windows = RasterioWindows(source, offset, why, least=least, apart=apart)
+        windows = RasterioWindows(source, offset, why, least=least, apart=apart, times=times)
         with windows.lend_dataset() as dataset:
             dtype, grid, colours = _read_facts(dataset, source.url)
     found = RasterioArray(grid, dtype, why, windows)

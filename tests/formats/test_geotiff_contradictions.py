@@ -1,0 +1,199 @@
+"""GeoTIFF files that are sound and odd: other files beside them, texts and tags that say things in two ways, what was read before."""
+
+import zlib
+
+import numpy as np
+import pytest
+import rasterio
+import xarray as xr
+
+import scichunk
+from tests.tiff_files import ASCII, DOUBLE, LONG, SHORT, image, items, page, tiff, tiles
+
+RNG = np.random.default_rng(7)
+PIXELS = RNG.integers(1, 200, (1, 64, 64), dtype="u1")
+HALVED, QUARTERED = PIXELS[:, ::2, ::2].copy(), PIXELS[:, ::4, ::4].copy()
+REDUCED = (LONG, [1])
+
+
+def deflated(values, **tags):
+    blocks = [zlib.compress(block) for block in tiles(values)]
+    return page(values.shape, values.dtype, blocks=blocks, tile=(16, 16), t259=(SHORT, [8]), **tags)
+
+
+def sparse(shape=(1, 32, 64), dtype="f4", **tags):
+    """A page of tiles of which only the first is there, with ones."""
+    first = np.ones((16, 16, shape[0]), dtype).tobytes()
+    return page(shape, dtype, blocks=[first, *[None] * (shape[1] * shape[2] // 256 - 1)], tile=(16, 16), **tags)
+
+
+def write_beside(path, *nodata):
+    bands = [
+        f'<PAMRasterBand band="{i}"><NoDataValue>{n}</NoDataValue></PAMRasterBand>' for i, n in enumerate(nodata, 1)
+    ]
+    path.with_name(path.name + ".aux.xml").write_text(f"<PAMDataset>{''.join(bands)}</PAMDataset>")
+
+
+def values_of(path):
+    with rasterio.open(path) as ds:
+        return ds.read()
+
+
+def test_overviews_beside_a_file_that_are_opened_by_themselves_too(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(deflated(PIXELS)))
+    (tmp_path / "a.tif.ovr").write_bytes(tiff(deflated(HALVED, t254=REDUCED), deflated(QUARTERED, t254=REDUCED)))
+    window = (slice(None), slice(3, 10), slice(3, 10))
+    np.testing.assert_array_equal(scichunk.reader(path, overview=0)[window], HALVED[window])
+    np.testing.assert_array_equal(scichunk.reader(tmp_path / "a.tif.ovr", overview=0)[window], QUARTERED[window])
+
+
+@pytest.mark.parametrize("nodata", [(9,), (9, 8), (9, "nan"), (7.6, 7)])
+@pytest.mark.parametrize("tag", [None, b"7\0"])
+@pytest.mark.parametrize("dtype", ["f4", "u1", "i8"])
+def test_absent_tiles_have_the_nodata_of_a_pam_file(tmp_path, nodata, tag, dtype):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(sparse((len(nodata), 32, 64), dtype, **({} if tag is None else {"t42113": (ASCII, tag)}))))
+    write_beside(path, *nodata)
+    expected = values_of(path)
+    np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), expected)
+    np.testing.assert_array_equal(scichunk.reader(path)[::-1, 20, [3, 1]], expected[::-1, 20, [3, 1]])
+    stored = xr.open_dataset(path, engine="geotiff", mask_and_scale=False).band_data
+    rows, columns = xr.DataArray([0, 20, 31], dims="p"), xr.DataArray([0, 1, 63], dims="p")
+    np.testing.assert_array_equal(stored.isel(y=rows, x=columns).values, expected[:, rows, columns])
+    last = xr.DataArray([len(nodata) - 1, 0, 0], dims="p")
+    np.testing.assert_array_equal(stored.isel(band=last, x=columns).values, expected[last, :, columns])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "c8", "i2"])
+@pytest.mark.parametrize(
+    "text", ["1.#QNAN", "1.#QNB", "-1.#IND", "1.#INF", "-1.#INF00", "1.#SNAN", "+-5", "-nan", "1,5", "5."]
+)
+def test_absent_tiles_where_nodata_is_spelt_as_few_do(tmp_path, text, dtype):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(sparse(dtype=dtype, t42113=(ASCII, text.encode() + b"\0"))))
+    np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), values_of(path))
+
+
+@pytest.mark.parametrize("nodata", [b"1\0", b"0\0", b"255\0", b"-1\0"])
+def test_absent_tiles_of_single_bits(tmp_path, nodata):
+    path = tmp_path / "a.tif"
+    bits = page(
+        (1, 32, 64), blocks=[b"\xaa" * 32, *[None] * 7], tile=(16, 16), t258=(SHORT, [1]), t42113=(ASCII, nodata)
+    )
+    path.write_bytes(tiff(bits))
+    np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), values_of(path))
+
+
+@pytest.mark.parametrize("name", ["/FillValue", " scale_factor", "/Unsigned", " add_offset", " CLASS", " units"])
+@pytest.mark.parametrize("sample", ["", ' sample="0"'])
+def test_items_whose_names_become_those_that_change_values(tmp_path, name, sample):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(image(PIXELS, t42112=items(f'<Item name="{name}"{sample}>2</Item>'))))
+    found = xr.open_dataset(path, engine="geotiff").band_data
+    assert found.dtype == np.uint8
+    assert not found.attrs.keys() - {"colorinterp"}
+    np.testing.assert_array_equal(found.values, PIXELS)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        '<Item name="x>" sample="0" role="scale">{}</Item>',
+        '<Item name="a" sample="0" role="scale"><![CDATA[{}]]></Item>',
+        '<ITEM NAME="a" SAMPLE="0" ROLE="SCALE">{}</ITEM>',
+        '<Item name="a" sample="0" role="sc&#97;le">{}</Item>',
+        '<Item role="offset" sample="0" name="a">{}</Item>',
+    ],
+)
+def test_stacks_of_scales_however_they_are_written(tmp_path, item):
+    paths = [tmp_path / f"{n}.tif" for n in (2, 3)]
+    for path in paths:
+        path.write_bytes(tiff(image(PIXELS, t42112=items(item.format(path.stem)))))
+    with pytest.raises(scichunk.errors.FormatError, match="scale and offset"):
+        scichunk.open_stack(paths, "time")
+
+
+def test_stacks_of_items_that_change_nothing_are_compared_by_their_tags(tmp_path, monkeypatch):
+    paths = [tmp_path / f"{n}.tif" for n in range(3)]
+    for path in paths:
+        text = (
+            f'<Item name="DATE">{path.stem}</Item>\n  <Item name="D" sample="0" role="description">{path.stem}</Item>'
+        )
+        path.write_bytes(tiff(image(PIXELS, t42112=items(text + '<Item name="a" sample="0" role="scale">2</Item>'))))
+    asked = []
+    layout = scichunk.core.layout.Layout.difference
+    monkeypatch.setattr(scichunk.core.layout.Layout, "difference", lambda *of: asked.append(of) or layout(*of))
+    scichunk.open_stack(paths, "time")
+    assert not asked
+
+
+GEOGRAPHIC = (SHORT, [1, 1, 0, 3, 1024, 0, 1, 2, 1025, 0, 1, 1, 2048, 0, 1, 4326])
+
+
+@pytest.mark.parametrize("scale", [[float("nan"), 0.2, 0], [float("inf"), 0.2, 0], [1e300, 1e300, 0]])
+def test_stacks_of_grids_that_are_no_numbers(tmp_path, scale):
+    places = {"t33922": (DOUBLE, [0, 0, 0, 10, 50, 0]), "t34735": GEOGRAPHIC}
+    paths = [tmp_path / f"{n}.tif" for n in "abc"]
+    for path, size in zip(paths, ([0.1, 0.2, 0], scale, scale), strict=True):
+        path.write_bytes(tiff(image(PIXELS, t33550=(DOUBLE, size), **places)))
+    for pair in (paths[:2], paths[1::-1]):
+        with pytest.raises(scichunk.errors.FormatError, match="grid is off"):
+            scichunk.open_stack(pair, "time")
+    assert scichunk.open_stack(paths[1:], "time").sizes["time"] == 2
+
+
+def test_stacks_of_overviews_of_images_of_unlike_size(tmp_path):
+    paths = [tmp_path / f"{n}.tif" for n in (64, 63)]
+    for path in paths:
+        full = np.zeros((1, int(path.stem), 64), "u1")
+        tags = {"t33550": (DOUBLE, [0.1, 0.1, 0]), "t33922": (DOUBLE, [0, 0, 0, 10, 50, 0]), "t34735": GEOGRAPHIC}
+        path.write_bytes(tiff(image(full, **tags), image(HALVED, t254=REDUCED)))
+    with pytest.raises(scichunk.errors.FormatError, match="grid is off"):
+        scichunk.open_stack(paths, "time", overview=0)
+
+
+@pytest.mark.parametrize(("photometric", "samples"), [("CMYK", 4), ("CIELAB", 3)])
+@pytest.mark.parametrize("compress", ["LERC", "LERC_ZSTD", "WEBP"])
+def test_colours_that_gdal_converts_in_any_codec(tmp_path, photometric, samples, compress):
+    path = tmp_path / "a.tif"
+    values = RNG.integers(0, 200, (samples, 24, 40), dtype="u1")
+    profile = {"photometric": photometric, "compress": compress, "interleave": "pixel"}
+    with rasterio.open(path, "w", driver="GTiff", width=40, height=24, count=samples, dtype="uint8", **profile) as ds:
+        ds.write(values)
+    np.testing.assert_array_equal(scichunk.from_geotiff(path).compute(), values_of(path))
+
+
+def test_masks_of_single_bits_that_the_reference_library_reads(tmp_path):
+    path, mask = tmp_path / "a.tif", RNG.random((64, 64)) > 0.5
+    bits = np.packbits(mask, axis=1, bitorder="little").tobytes()  # fill order 2: the lowest bit first
+    kind = {"t254": (LONG, [4]), "t258": (SHORT, [1]), "t262": (SHORT, [4]), "t266": (SHORT, [2])}
+    path.write_bytes(tiff(image(PIXELS), page((1, 64, 64), blocks=[bits], **kind)))
+    found = xr.open_dataset(path, engine="geotiff", mask_and_scale=False)["mask"]
+    np.testing.assert_array_equal(found.values, np.where(mask, 255, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("a.tif", "a.WLD"), ("a.tif", "a.tfw"), ("a.TIF", "a.TFW"), ("a.Tif", "a.Tfw"), ("a.tif", "a.TIFW"), ("a.tiff", "a.TIFFW"),
+        ("a.btf", "a.bfw"), ("a.btf", "a.btfw"), ("a.tf8", "a.t8w"), ("a.gtiff", "a.gfw"), ("a.geotiff", "a.geotiffw"), ("a", "a.wld"),
+    ],
+)  # fmt: skip
+def test_world_files_by_the_suffix_of_the_raster(tmp_path, name, beside):
+    (tmp_path / name).write_bytes(tiff(image(PIXELS)))
+    (tmp_path / beside).write_text("0.5\n0\n0\n-0.5\n100.25\n200.25\n")
+    with rasterio.open(tmp_path / name) as ds:
+        expected = ds.transform.to_gdal()
+    assert expected[1] == 0.5
+    found = xr.open_dataset(tmp_path / name, engine="geotiff").spatial_ref.attrs["GeoTransform"]
+    assert tuple(float(n) for n in found.split()) == expected
+
+
+def test_what_was_left_out_under_other_limits_is_there_again(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(*[image(PIXELS + n) for n in range(5)]))
+    with scichunk.options.set(max_pages=2), pytest.warns(scichunk.errors.MetadataWarning, match="max_pages"):
+        assert len(scichunk.info(path).arrays) == 2
+    assert len(scichunk.info(path).arrays) == 5
+    np.testing.assert_array_equal(scichunk.from_geotiff(path, page=4).compute(), PIXELS + 4)
