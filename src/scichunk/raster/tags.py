@@ -45,20 +45,18 @@ def tag_attrs(metadata: RasterMetadata, bands: int) -> dict[str, Any]:
         If names times bands are too many.
     """
     attrs: dict[str, Any] = {}
-    for name, text in metadata.tags.items():
-        if name not in _RESERVED:
-            attrs.setdefault(_attribute_name(name), _parse_tag(text))
+    for item, text in metadata.tags.items():
+        if (name := _attribute_name(item)) not in _RESERVED:
+            attrs.setdefault(name, _parse_tag(text))
     names = list(dict.fromkeys(n for tags in metadata.band_tags for n in tags))
     kept = max(1, _MOST_VALUES // max(1, bands))
     if len(names) > kept:
         msg = f"items of {bands} bands left out: of {len(names)} names the first {kept} are kept, which have {_MOST_VALUES} values"
         warn_caller(msg, MetadataWarning)
-    for name in names[:kept]:
-        values = _make_alike([_parse_tag(tags[name]) if name in tags else "" for tags in metadata.band_tags])
-        if name not in _RESERVED:
-            attrs[_attribute_name(name)] = (
-                values[0] if bands == 1 else values
-            )  # what a band says of itself counts, as for rioxarray
+    for item in names[:kept]:
+        values = _make_alike([_parse_tag(tags[item]) if item in tags else "" for tags in metadata.band_tags])
+        if (name := _attribute_name(item)) not in _RESERVED:
+            attrs[name] = values[0] if bands == 1 else values  # what a band says of itself counts, as for rioxarray
     return attrs
 
 
