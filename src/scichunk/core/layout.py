@@ -27,7 +27,9 @@ class Grid:
     height: int
 
     def shift(self, other: Grid) -> float:
-        """Return the largest distance between corners of two grids, in pixels of this one."""
+        """Return the largest distance between corners of two grids, in pixels of this one; infinite where that is no number."""
+        if repr(self.transform) == repr(other.transform) and (self.width, self.height) == (other.width, other.height):
+            return 0.0  # also of numbers that make no sense, of which nothing below can be computed
         a, b, c, d, e, f = self.transform
         determinant = a * e - b * d
         worst = 0.0
@@ -41,6 +43,8 @@ class Grid:
                 back_column = (e * (x - c) - b * (y - f)) / determinant
                 back_row = (a * (y - f) - d * (x - c)) / determinant
                 worst = max(worst, abs(back_column - column), abs(back_row - row))
+                if math.isnan(back_column) or math.isnan(back_row):  # which is larger than nothing
+                    return math.inf
         return worst
 
 

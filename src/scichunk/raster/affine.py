@@ -67,7 +67,8 @@ def _first_centre(transform: Affine6) -> tuple[float, float]:
 def _pixel_centres(first: float, step: float, size: int) -> Centres:
     if size > LAZY_AXIS:
         return LinearAxis(first, step * (size - 1) + first, size)
-    return step * np.arange(size, dtype=np.float64) + first
+    with np.errstate(invalid="ignore", over="ignore"):  # steps that are infinite
+        return step * np.arange(size, dtype=np.float64) + first
 
 
 def scale_transform(transform: Affine6, by_x: float, by_y: float) -> Affine6:
