@@ -113,16 +113,26 @@ def test_tile_parts_that_do_not_add_up(runs, monkeypatch, part):
     assert found == outcome(bytes(data))
 
 
-@pytest.mark.parametrize("marker", [b"\xff\x92", b"\xff\x30", b"\xff\x91"])
+@pytest.mark.parametrize("marker", [b"\xff\x92", b"\xff\x91", b"\xff\x6f"])
 def test_unknown_segments_of_the_main_header(runs, monkeypatch, marker):
-    """OpenJPEG goes on at what it takes for the next marker, and may come out behind the first tile."""
+    """OpenJPEG would go on at what it takes for the next marker, and may come out behind the first tile: it is not shown them."""
     sound = encode([texture((32, 96))], tile=(32, 32))
     at = sound.index(b"\xff\x90\0\x0a")
     data = sound[:at] + marker + b"\0\x08\xff\x90\0\x0a\0\1" + sound[at:]
     found = outcome(data)
+    assert runs[True]
+    assert found == outcome(sound)
     one_by_one(monkeypatch)
     assert found == outcome(data)
-    assert not runs[True]
+
+
+def test_markers_without_parameters_in_the_main_header():
+    """What follows one must be a marker (T.800, A.1)."""
+    sound = encode([texture((32, 96))], tile=(32, 32))
+    at = sound.index(b"\xff\x90\0\x0a")
+    assert outcome(sound[:at] + b"\xff\x30" + sound[at:]) == outcome(sound)
+    found = outcome(sound[:at] + b"\xff\x30\0\x08\xff\x90\0\x0a\0\1" + sound[at:])
+    assert found[0] is FormatError
 
 
 def test_tiles_that_are_lost_are_counted():

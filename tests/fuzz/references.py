@@ -66,10 +66,12 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
     import tempfile
 
     from scichunk.formats.jpeg2000.reference import lend_glymur
+    from tests.fuzz.ordered import ordered
     from tests.fuzz.packed import is_packed, unpacked
 
     if is_packed(data):
         data = unpacked(data) or data
+    data = ordered(data)
     handle, path = tempfile.mkstemp(suffix=".jp2" if data[4:6] == b"jP" else ".j2k")
     try:
         with os.fdopen(handle, "wb") as file:

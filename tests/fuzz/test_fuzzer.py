@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from tests.formats.test_hostile_geotiff import BASE, tiff
-from tests.fuzz import differences, packed, plants, references
+from tests.fuzz import differences, ordered, packed, plants, references
 from tests.fuzz.finds import Find, Finds, minimised
 from tests.fuzz.kernels import run_kernels
 from tests.fuzz.mutate import MUTATORS, mutant
 from tests.fuzz.processes import Worker
 from tests.fuzz.run import Pair, Round, run
 from tests.fuzz.seeds import KINDS, seeds
-from tests.jpeg2000_files import encode, texture
+from tests.jpeg2000_files import encode, jp2, texture
 
 QUICK = 150
 
@@ -240,6 +240,30 @@ def test_packed_headers_that_run_on_into_the_next_tile():
     halved = data[:43] + b"\2" + data[44:]  # one column for two of the image: the first tile has 16
     assert differences.excuse("jpeg2000", halved, {}, array[..., 20:], behind[..., 20:]) == "packed"
     assert differences.excuse("jpeg2000", halved, {}, array[..., 21:], behind[..., 21:]) is None
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_headers_that_are_put_in_order_say_the_same(wrapped):
+    """QCC before QCD, and a segment that nobody knows, in which OpenJPEG finds another QCD."""
+    import scichunk
+
+    def whole(code):
+        return jp2(code, size=(40, 40)) if wrapped else code
+
+    sound = encode([texture((40, 40))], levels=2)
+    assert ordered.ordered(whole(sound)) == whole(sound)
+    at = sound.index(b"\xff\x5c")
+    stop = at + 2 + int.from_bytes(sound[at + 2 : at + 4], "big")
+    right, wrong = sound[at + 4 : stop], sound[at : at + 5] + bytes(b ^ 8 for b in sound[at + 5 : stop])
+    special = struct.pack(">HHB", 0xFF5D, len(right) + 3, 0) + right
+    unknown = struct.pack(">HH", 0xFF6F, 2 + len(wrong)) + wrong
+    data = whole(sound[:at] + special + wrong + unknown + sound[stop:])
+    moved = ordered.ordered(data)
+    assert len(moved) == len(data)
+    assert ordered.ordered(moved) == moved
+    want = scichunk.from_jpeg2000(sound).compute()
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data).compute(), want)
+    np.testing.assert_array_equal(references.read("jpeg2000", data)["pixels"], want)
 
 
 def test_lengths_of_tile_parts_that_contradict_each_other():

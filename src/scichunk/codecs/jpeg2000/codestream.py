@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from scichunk.codecs.jpeg2000.parameters import HT_BLOCKS, Coding, Component, MainHeader, Progression, Size
-from scichunk.errors import FormatError, LimitExceeded
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 
-__all__ = ["CODING_MARKERS", "EOC", "SOC", "SOD", "SOT", "iterate_segments", "main_header", "tile_header"]
+__all__ = [
+    "CODING_MARKERS",
+    "EOC",
+    "SOC",
+    "SOD",
+    "SOT",
+    "iterate_segments",
+    "main_header",
+    "order_segments",
+    "tile_header",
+]
 
 SOC: Final = b"\xff\x4f"
 EOC: Final = b"\xff\xd9"
@@ -21,12 +34,23 @@ _TLM, _PLM, _PLT, _PPM, _PPT = 0xFF55, 0xFF57, 0xFF58, 0xFF60, 0xFF61
 _COM: Final = 0xFF64
 CODING_MARKERS: Final = frozenset({_COD, _COC, _RGN, _QCD, _QCC, _POC})
 """Markers of segments that say how tiles are coded (A.6)."""
-_DROPPED: Final = frozenset({_TLM, _PLM, _PPM, _COM})
+_KEPT: Final = CODING_MARKERS | {_CAP}
+"""Of a main header, in the codestream of each tile: lengths and packed headers of all tiles would be wrong there, and of what says
+nothing of the coding, unknown segments among it, OpenJPEG reads some otherwise than by their lengths."""
+_PLACES: Final = {_COC: 1, _QCC: 1, _POC: 2}
+_MOST_KEPT_BYTES: Final = 1 << 16
+_MOST_KEPT_OF_COMPONENT: Final = 1 << 9
+"""COC, QCC and RGN of a component have 245 bytes at most (A.6.2, A.6.3, A.6.5)."""
+_PART_2: Final = range(0xFF70, 0xFF7A)
+"""From DCO to ATK (T.801, A.3): other offsets, decompositions, wavelets, transforms of components, and non-linear ones."""
+_MOST_LENGTHS: Final = 1 << 20
+"""Of tile-parts, in TLM: as many as are looked for without it."""
 _MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
 _MOST_PROGRESSIONS: Final = 31
 """Of one tile, in all POC together: OpenJPEG takes more for an error."""
 _ORDERS: Final = ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL")
 
+Piece = TypeVar("Piece", bytes, memoryview)
 Get = Callable[[int, int], memoryview]
 """Bytes ``[start, stop)`` of a codestream; a FormatError where there are none."""
 
@@ -74,7 +98,7 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
     if bytes(get(start, start + 2)) != SOC:
         msg = f"no codestream at byte {start}: it begins with {bytes(get(start, start + 2)).hex()}"
         raise FormatError(msg)
-    kept: list[bytes] = []
+    kept: list[tuple[int, bytes]] = []
     tlm: dict[int, bytes] = {}
     ppm: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
@@ -96,17 +120,33 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
             tlm.setdefault(body[0], body[1:])
         elif marker == _PPM and body:
             ppm.setdefault(body[0], body[1:])
-        # What is kept goes into codestreams of one tile. Lengths and packed headers of all tiles would be wrong there.
-        if marker not in _DROPPED:
-            kept.append(whole)
+        if marker in _KEPT:
+            kept.append((marker, whole))
         header = _apply_segment(header, marker, body, overrides)
     if header is None or marker != SOT:
         msg = f"the main header ends at byte {at} without a tile"
         raise FormatError(msg)
+    _check_kept(sum(len(whole) for _, whole in kept), len(header.size.components))
     return replace(
-        header, length=at - start, siz=siz, overrides=overrides, kept=b"".join(kept),
+        header, length=at - start, siz=siz, overrides=overrides, kept=b"".join(order_segments(kept)),
         lengths=_tile_lengths(tlm), packed=_join_packed_headers(ppm), relocated=bool(ppm),
     )  # fmt: skip
+
+
+def order_segments(segments: Iterable[tuple[int, Piece]]) -> list[Piece]:
+    """Put the segments of one header, with their markers, in an order in which OpenJPEG understands them.
+
+    They may come in any order (A.3), and what is said of one component is stronger than what is said of all (A.6). OpenJPEG
+    forgets COC where COD comes behind it, QCC where QCD does, and counts the layers of POC by the COD that it has seen.
+    """
+    return [whole for _, whole in sorted(segments, key=lambda segment: _PLACES.get(segment[0], 0))]
+
+
+def _check_kept(nbytes: int, components: int) -> None:
+    """Refuse coding parameters of more bytes than there can be: each tile is decoded with all of them."""
+    if nbytes > _MOST_KEPT_BYTES + _MOST_KEPT_OF_COMPONENT * components:
+        msg = f"coding parameters of {nbytes} bytes for {components} components"
+        raise LimitExceeded(msg)
 
 
 def tile_header(
@@ -119,14 +159,14 @@ def tile_header(
     tuple
         The header with what this one says, the first byte of data, the segments to keep, and the PLT segments' parameters.
     """
-    kept: list[bytes] = []
+    kept: list[tuple[int, bytes]] = []
     plt: dict[int, bytes] = {}
     overrides: dict[int, Coding] = {}
     for marker, first, end in iterate_segments(get, start, stop):
         if marker == SOD:
             if overrides:
                 header = replace(header, overrides={**header.overrides, **overrides})
-            return header, end, kept, [plt[i] for i in sorted(plt)]
+            return header, end, order_segments(kept), [plt[i] for i in sorted(plt)]
         if marker in {SOT, 0xFFD9}:
             break
         body = bytes(get(first, end))
@@ -134,22 +174,31 @@ def tile_header(
             plt[body[0] if body[0] not in plt else len(plt)] = body[1:]
         if marker in {_PLT, _COM}:
             continue
+        if marker == _COD and header.overrides:  # COD of a tile is stronger than COC of the main header (A.6.1)
+            header = replace(header, overrides={})
         header = _apply_segment(header, marker, body, overrides)
         if marker == _PPT:
             header = replace(header, relocated=True)
-        kept.append(struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker))
+        whole = struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker)
+        kept.append((marker, whole))
     msg = "a tile-part header without data"
     raise FormatError(msg)
 
 
 def _apply_segment(header: MainHeader, marker: int, body: bytes, overrides: dict[int, Coding]) -> MainHeader:
     """Take over what one marker segment says; COC goes to ``overrides``, of which there may be thousands."""
+    if marker in _PART_2:
+        msg = f"marker {marker:04X}: an extension of Part 2 that changes how samples are decoded"
+        raise UnsupportedFeature(msg)
     try:
         if marker == _COD:
             layers, style = struct.unpack(">H", body[2:4])[0], body[0]
             if not layers:
                 msg = "a coding style of 0 layers"
                 raise FormatError(msg)
+            if body[4] > 1:  # a transform of Part 2 (T.801), which OpenJPEG refuses and OpenJPH leaves out
+                msg = f"a component transform of kind {body[4]}"
+                raise UnsupportedFeature(msg)
             order = _ORDERS[body[1]]
             coding = _parse_coding(body[5:], user=bool(style & 1))
             return replace(
@@ -233,22 +282,25 @@ def _add_progressions(header: MainHeader, body: bytes) -> tuple[Progression, ...
     return tuple(found)
 
 
-def _tile_lengths(bodies: Mapping[int, bytes]) -> tuple[tuple[int, int], ...]:
+def _tile_lengths(bodies: Mapping[int, bytes]) -> npt.NDArray[np.int64]:
     """Tile-parts in file order; a segment that makes no sense voids all, since nothing after it can be placed."""
-    found: list[tuple[int, int]] = []
+    none, found, total = np.zeros((0, 2), np.int64), list[npt.NDArray[np.int64]](), 0
     for number in sorted(bodies):
         body = bodies[number]
         kind = body[0] if body else 0xFF
-        index, wide = (kind >> 4) & 3, bool(kind & 0x40)
-        step = index + (4 if wide else 2)
-        if kind == 0xFF or index == 3 or (len(body) - 1) % step:
-            return ()
-        for at in range(1, len(body), step):
-            tile = int.from_bytes(body[at : at + index], "big") if index else -1
-            found.append((tile, int.from_bytes(body[at + index : at + step], "big")))
-    if found and all(t < 0 for t, _ in found):  # one tile-part for each tile, in order
-        return tuple((i, length) for i, (_, length) in enumerate(found))
-    return tuple(found)
+        index, wide = (kind >> 4) & 3, 4 if kind & 0x40 else 2
+        step = index + wide
+        total += (len(body) - 1) // step
+        if kind == 0xFF or index == 3 or (len(body) - 1) % step or total > _MOST_LENGTHS:
+            return none
+        entries = np.frombuffer(body[1:], np.uint8).reshape(-1, step).astype(np.int64)
+        powers = 1 << 8 * np.arange(3, -1, -1)
+        tiles = entries[:, :index] @ powers[4 - index :] if index else np.full(len(entries), -1)
+        found.append(np.stack([tiles, entries[:, index:] @ powers[4 - wide :]], axis=1))
+    lengths = np.concatenate([none, *found])
+    if (lengths[:, 0] < 0).all():  # one tile-part for each tile, in order
+        lengths[:, 0] = np.arange(len(lengths))
+    return lengths
 
 
 def _join_packed_headers(bodies: Mapping[int, bytes]) -> tuple[bytes, ...]:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scichunk.codecs.jpeg2000 import openjpeg
 from scichunk.codecs.jpeg2000.codec import JPEG2000Codec
 from scichunk.codecs.jpeg2000.picked_packets import CachedRanges, TilePackets, TileRequest
-from scichunk.codecs.jpeg2000.tile_codestream import tile_codestream
+from scichunk.codecs.jpeg2000.tile_codestream import order_part, tile_codestream
 from scichunk.codecs.jpeg2000.tile_packets import USUAL, Thresholds, find_packets
 from scichunk.codecs.jpeg2000.tile_parts import (
     SOT_BYTES,
@@ -230,10 +230,10 @@ def _are_parts_of(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_
 
 
 def _renumber_parts(views: list[memoryview]) -> list[bytes | memoryview]:
-    """Tile-parts with tile number 0 and their length written out."""
+    """Tile-parts with tile number 0, their length written out, and the segments of the first, which says how all are coded, in order."""
     body: list[bytes | memoryview] = []
-    for view in views:
+    for i, view in enumerate(views):
         if len(view) > SOT_BYTES:
             head = struct.pack(">HHHI", 0xFF90, 10, 0, len(view)) + bytes(view[10:SOT_BYTES])
-            body += [head, view[SOT_BYTES:]]
+            body += [head, *([view[SOT_BYTES:]] if i else order_part(view))]
     return body

@@ -135,7 +135,9 @@ class MainHeader:
     """Marker segments that every tile needs, those after SIZ."""
     siz: bytes = b""
     """The marker segment SIZ."""
-    lengths: tuple[tuple[int, int], ...] = ()
+    lengths: npt.NDArray[np.int64] = field(
+        default_factory=lambda: np.zeros((0, 2), np.int64), repr=False, compare=False
+    )
     """TLM (A.7.1): tile and length of each tile-part, tile -1 where it is not said."""
     packed: tuple[bytes, ...] = ()
     """PPM (A.7.4): packet headers of each tile-part, in file order."""

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from scichunk.codecs.jpeg2000.codestream import CODING_MARKERS, EOC, SOC, SOD, SOT, iterate_segments, tile_header
+from scichunk.codecs.jpeg2000.codestream import (
+    CODING_MARKERS,
+    EOC,
+    SOC,
+    SOD,
+    SOT,
+    iterate_segments,
+    order_segments,
+    tile_header,
+)
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError
 
-__all__ = ["cut_size", "has_only_coding", "has_own_segments", "header_of_tile", "tile_codestream"]
+__all__ = ["cut_size", "has_only_coding", "has_own_segments", "header_of_tile", "order_part", "tile_codestream"]
 
 _PPM: Final = 0xFF60
 _SOT_BYTES: Final = 12
+_EOC: Final = 0xFFD9
 
 
 def cut_size(header: MainHeader, area: tuple[int, int, int, int], tile_x: int, tile_x0: int = 0) -> bytes:
@@ -51,6 +61,43 @@ def tile_codestream(
     return [*parts, *body, EOC]
 
 
+def order_part(part: memoryview) -> list[memoryview]:
+    """Return what follows the SOT segment of a tile-part, in pieces, its segments in an order that OpenJPEG understands.
+
+    Parameters
+    ----------
+    part
+        From SOT on.
+
+    Raises
+    ------
+    FormatError
+        If its header is impossible.
+    """
+    if int.from_bytes(part[_SOT_BYTES : _SOT_BYTES + 2], "big") == SOD:
+        return [part[_SOT_BYTES:]]
+    found: list[tuple[int, memoryview]] = []
+    at = _SOT_BYTES
+    for marker, _, end in iterate_segments(_getter(part), at, len(part)):
+        if marker in {SOT, SOD, _EOC}:
+            break
+        found.append((marker, part[at:end]))
+        at = end
+    return [*order_segments(found), part[at:]]
+
+
+def _getter(data: memoryview) -> Callable[[int, int], memoryview]:
+    """Return a function for bytes of a tile, which knows that these end."""
+
+    def get(start: int, stop: int) -> memoryview:
+        if stop > len(data):
+            msg = "the tile ends within its header"
+            raise FormatError(msg)
+        return data[start:stop]
+
+    return get
+
+
 def header_of_tile(header: MainHeader, data: memoryview) -> MainHeader:
     """Return the header with what that of the tile changes: the same object where it changes nothing.
 
@@ -66,19 +113,12 @@ def header_of_tile(header: MainHeader, data: memoryview) -> MainHeader:
     FormatError
         If it has no tile, or its header is impossible.
     """
-
-    def get(start: int, stop: int) -> memoryview:
-        if stop > len(data):
-            msg = "the tile ends within its header"
-            raise FormatError(msg)
-        return data[start:stop]
-
     at = len(SOC) + len(header.siz) + len(header.kept)
     if header.packed:
-        at = next((end - 2 for marker, _, end in iterate_segments(get, at, len(data)) if marker == SOT), at)
+        at = next((end - 2 for marker, _, end in iterate_segments(_getter(data), at, len(data)) if marker == SOT), at)
     if bytes(data[at + _SOT_BYTES : at + _SOT_BYTES + 2]) == b"\xff\x93":
         return header
-    return tile_header(header, get, at + _SOT_BYTES, len(data))[0]
+    return tile_header(header, _getter(data), at + _SOT_BYTES, len(data))[0]
 
 
 def has_only_coding(header: MainHeader) -> bool:

@@ -104,13 +104,12 @@ def find_parts(codestream: Codestream, source: ByteSource, *, trust: bool = True
         If there is no tile-part at all.
     """
     first = codestream.start + codestream.header.length
-    lengths = codestream.header.lengths
-    if trust and lengths and _ends_well(codestream, source, first + sum(n for _, n in lengths)):
-        tiles = [t for t, _ in lengths]
-        # Every tile has a tile-part (A.4.2): a TLM that leaves one out may have another in its place, and nobody would look there.
-        if min(tiles) >= 0 and max(tiles) < codestream.tiles and len(set(tiles)) == codestream.tiles:
-            bounds = first + np.cumsum([0, *(n for _, n in lengths)], dtype=np.int64)
-            return _make_table(codestream, np.array(tiles), bounds[:-1], bounds[1:], complete=True, found="TLM")
+    tiles, lengths = codestream.header.lengths.T
+    # Every tile has a tile-part (A.4.2): a TLM that leaves one out may have another in its place, and nobody would look there.
+    all_there = np.array_equal(np.unique(tiles), np.arange(codestream.tiles))
+    if trust and all_there and _ends_well(codestream, source, first + int(lengths.sum())):
+        stops = first + np.cumsum(lengths)
+        return _make_table(codestream, tiles, stops - lengths, stops, complete=True, found="TLM")
     known = {} if source.is_cheap or codestream.tiles <= _MOST_CHAINS else _follow_chains(codestream, source, first)
     return _hop_parts(codestream, source, first, known)
 

@@ -68,7 +68,8 @@ class JPEG2000File(FileBase):
         """Memory of the source, of headers, of the places of tile-parts, and of the indexes of arrays."""
         header = self.header
         packed = sum(map(len, header.packed)) if header.packed else 0
-        return super().cached_bytes + self.structure.reader.cached_bytes + self.parts.cached_bytes + packed
+        found = packed + header.lengths.nbytes
+        return super().cached_bytes + self.structure.reader.cached_bytes + self.parts.cached_bytes + found
 
     @property
     def header(self) -> MainHeader:

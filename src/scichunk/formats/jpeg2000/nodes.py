@@ -115,7 +115,7 @@ def notes_of(structure: JPEG2000Structure, metadata: RasterMetadata, tile_index:
     notes: dict[str, Any] = {
         "tiles": f"{size.down} x {size.across} of {size.tile_y} x {size.tile_x}, {len(size.components)} components",
         "coding": f"{header.levels} levels, {header.layers} layers, {header.order}",
-        "tile index": tile_index or ("TLM" if header.lengths else "by tile-parts, on first read"),
+        "tile index": tile_index or ("TLM" if len(header.lengths) else "by tile-parts, on first read"),
         "decoder": openjpeg.describe_library(),
         "crs": crs_name(metadata),
         "transform": list(metadata.transform),

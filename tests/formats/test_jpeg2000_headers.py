@@ -1,0 +1,165 @@
+"""Headers of JPEG 2000 that are valid but unusual: what is stronger than what, in any order, and how much of it there may be."""
+
+import struct
+
+import numpy as np
+import pytest
+
+import scichunk
+from scichunk.codecs.jpeg2000.codestream import iterate_segments
+from scichunk.codecs.jpeg2000.parameters import Progression
+from scichunk.core.handles import open_file
+from scichunk.errors import LimitExceeded, UnsupportedFeature
+from scichunk.sources import locate
+from tests.jpeg2000_files import decode, encode, reorder, texture
+
+SOT, COD, COC, QCD, QCC, POC = 0xFF90, 0xFF52, 0xFF53, 0xFF5C, 0xFF5D, 0xFF5F
+
+
+def main_segments(data):
+    """Segments of the main header behind SIZ, with their markers, and where the first tile-part begins."""
+    found, at = [], 2
+    for marker, _, end in iterate_segments(lambda start, stop: memoryview(data)[start:stop], 2, len(data)):
+        if marker == SOT:
+            return found[1:], end - 2
+        found.append((marker, data[at:end]))
+        at = end
+    raise AssertionError
+
+
+def with_main(data, segments):
+    """The same codestream with other segments behind SIZ."""
+    old, end = main_segments(data)
+    return data[: end - sum(len(s) for _, s in old)] + b"".join(segments) + data[end:]
+
+
+def in_tile(data, segments):
+    """The same codestream with segments in the header of its first tile-part."""
+    more, at = b"".join(segments), data.index(b"\xff\x90\0\x0a")
+    length = int.from_bytes(data[at + 6 : at + 10], "big") + len(more)
+    return data[: at + 6] + struct.pack(">I", length) + data[at + 10 : at + 12] + more + data[at + 12 :]
+
+
+def of_component(marker, component, body):
+    return struct.pack(">HHB", marker, len(body) + 3, component) + body
+
+
+def box(kind, body):
+    return struct.pack(">I4s", 8 + len(body), kind) + body
+
+
+@pytest.mark.parametrize("plt", [True, False])
+def test_the_coding_of_a_tile_is_stronger_than_that_of_a_component_in_the_main_header(plt):
+    """T.800, A.6.1. There COC turns the precincts of one component round: as many packets, of other places."""
+    planes = [texture((400, 400), seed=i) for i in range(2)]
+    sound = encode(planes, levels=2, plt=plt, precincts=((64, 32),) * 3)
+    old, _ = main_segments(sound)
+    coding = dict(old)[COD]
+    turned = b"\1" + coding[9:14] + bytes((b & 15) << 4 | b >> 4 for b in coding[14:])
+    data = in_tile(with_main(sound, [*(s for _, s in old), of_component(COC, 1, turned)]), [coding])
+    array = scichunk.from_jpeg2000(data)
+    for rows, columns in ((slice(20, 50), slice(30, 60)), (slice(200, 300), slice(30, 60)), (slice(0, 400),) * 2):
+        for band in range(2):
+            np.testing.assert_array_equal(array[band, rows, columns].compute(), planes[band][rows, columns])
+
+
+@pytest.mark.parametrize("where", ["main", "tile"])
+@pytest.mark.parametrize("what", ["coding", "quantisation"])
+@pytest.mark.parametrize("general_first", [True, False])
+def test_what_is_said_of_a_component_is_stronger_in_any_order(general_first, what, where):
+    planes = [texture((90, 120), seed=i) for i in range(2)]
+    sound = encode(planes, irreversible=True)
+    general, special = (COD, COC) if what == "coding" else (QCD, QCC)
+    old, _ = main_segments(sound)
+    right = dict(old)[general]
+    if what == "coding":
+        wrong = right[:10] + bytes((right[10] + 1, right[11] + 1)) + right[12:]  # larger code-blocks
+        each = [of_component(special, c, b"\0" + right[9:]) for c in range(2)]
+    else:
+        wrong = right[:5] + bytes(b ^ (16 * (i % 2 == 0)) for i, b in enumerate(right[5:]))
+        each = [of_component(special, c, right[4:]) for c in range(2)]
+    ordered = [wrong, *each] if general_first else [*each, wrong]
+    others = [s for m, s in old if m != general]
+    data = with_main(sound, [*others, *(ordered if where == "main" else [wrong])])
+    data = data if where == "main" else in_tile(data, ordered)
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data).compute(), np.stack(decode(sound)))
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data, reduce=1).compute(), np.stack(decode(sound, 1)))
+
+
+def test_progressions_before_the_coding_style():
+    """OpenJPEG cuts the layers of POC to those of the COD that it has seen."""
+    planes = [texture((90, 120), seed=i) for i in range(3)]
+    volumes = (Progression("RLCP", 0, 0, 1, 2, 3), Progression("CPRL", 0, 0, 3, 4, 3))
+    data = reorder(encode(planes, layers=3), volumes)
+    segments = sorted(main_segments(data)[0], key=lambda s: s[0] != POC)
+    assert segments[0][0] == POC
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(with_main(data, [s for _, s in segments])).compute(), planes)
+
+
+@pytest.mark.parametrize("marker", range(0xFF70, 0xFF7A))
+@pytest.mark.parametrize("where", ["main", "tile"])
+def test_extensions_that_change_values_are_refused(marker, where):
+    """Part 2: a non-linear transform (NLT), in which OpenJPH keeps floats, an offset (DCO), ... OpenJPEG steps over them."""
+    sound = encode([texture((20, 30))])
+    segment = struct.pack(">HHHBB", marker, 6, 0xFFFF, 7, 3)
+    old, _ = main_segments(sound)
+    data = with_main(sound, [segment, *(s for _, s in old)]) if where == "main" else in_tile(sound, [segment])
+    with pytest.raises(UnsupportedFeature, match=f"{marker:04X}"):
+        scichunk.from_jpeg2000(data).compute()
+
+
+def test_component_transforms_of_other_kinds_are_refused():
+    import imagecodecs
+
+    image = np.stack([texture((20, 30), seed=i) for i in range(3)], -1).astype("u1")
+    for data in (imagecodecs.htj2k_encode(image, planar=False, reversible=True), encode([*np.moveaxis(image, -1, 0)])):
+        at = data.index(b"\xff\x52")
+        with pytest.raises(UnsupportedFeature, match="component transform"):
+            scichunk.from_jpeg2000(bytes(data[: at + 8]) + b"\2" + bytes(data[at + 9 :])).compute()
+
+
+def test_segments_that_say_nothing_of_the_coding_do_not_go_into_each_tile():
+    """13 MB of them took minutes with a few thousand tiles."""
+    plane = texture((16, 320))
+    sound = encode([plane], tile=(16, 16), levels=1)
+    old = [s for _, s in main_segments(sound)[0]]
+    data = with_main(sound, [*old, *[b"\xff\x6f\xff\xff" + bytes(65533)] * 20])
+    assert len(open_file("jpeg2000", locate(data)).header.kept) < 200
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data)[0].compute(), plane)
+    quantisation = struct.pack(">HH", QCD, 0xFFFF) + bytes(65533)
+    with pytest.raises(LimitExceeded, match="coding parameters"):
+        scichunk.from_jpeg2000(with_main(sound, [*old, quantisation, quantisation]))
+
+
+def test_a_tlm_of_millions_takes_as_much_memory_as_its_bytes():
+    plane = texture((20, 30))
+    sound = encode([plane])
+    old = [s for _, s in main_segments(sound)[0]]
+    table = [struct.pack(">HHBB", 0xFF55, 4 + 65530, i, 0) + b"\0\x0e" * 32765 for i in range(40)]
+    few = open_file("jpeg2000", locate(with_main(sound, [*old, *table[:20]])))
+    assert few.header.lengths.nbytes == 20 * 32765 * 16
+    assert few.cached_bytes > few.header.lengths.nbytes
+    many = with_main(sound, [*old, *table])  # more than the tile-parts that are looked for
+    assert not len(open_file("jpeg2000", locate(many)).header.lengths)
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(many)[0].compute(), plane)
+
+
+@pytest.mark.parametrize("index", [0, 1, 2])
+@pytest.mark.parametrize("wide", [0, 4])
+def test_forms_of_tlm(index, wide):
+    planes = texture((48, 64))
+    sound = encode([planes], tile=(16, 16))
+    parts = open_file("jpeg2000", locate(sound)).parts.get()
+    lengths = (parts.stops - parts.starts).tolist()
+    body = b"".join(
+        (i if index else 0).to_bytes(index, "big") + n.to_bytes(wide or 2, "big") for i, n in enumerate(lengths)
+    )
+    segments = [
+        struct.pack(">HHBB", 0xFF55, 4 + len(part), number, index << 4 | (wide and 0x40)) + part
+        for number, part in enumerate((body[: len(body) // 2], body[len(body) // 2 :]))
+    ]
+    data = with_main(sound, [s for _, s in main_segments(sound)[0]] + segments[::-1])
+    found = open_file("jpeg2000", locate(data))
+    np.testing.assert_array_equal(found.header.lengths, np.stack([np.arange(12), lengths], axis=1))
+    assert found.parts.get().found == "TLM"
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data)[0].compute(), planes)
