@@ -20,6 +20,7 @@ SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 _SUPERBOXES: Final = frozenset({b"jp2h", b"asoc", b"jpch", b"jplh", b"res ", b"uinf", b"ftbl"})
 _MOST_LEVELS: Final = 8
 _MOST_BOXES: Final = 1 << 16
+_MOST_CHANNELS: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +188,10 @@ def _read_palette(reader: HeaderReader, box: Box) -> Palette | None:
     entries, columns = struct.unpack(">HB", body[:3]) if len(body) >= 3 else (0, 0)
     bits = tuple((b & 0x7F) + 1 for b in body[3 : 3 + columns])
     widths = [-(-b // 8) for b in bits]
-    mapping = tuple(struct.iter_unpack(">HBB", _whole_items(bytes(reader.get(maps[0].first, maps[0].stop)), 4)))
+    first, stop = maps[0].first, maps[0].stop
+    # No component and no definition of channels (I.5.3.6) speaks of more channels than 16 bits can number.
+    body_of_map = bytes(reader.get(first, stop)) if stop - first <= 4 * _MOST_CHANNELS else b""
+    mapping = tuple(struct.iter_unpack(">HBB", _whole_items(body_of_map, 4)))
     if not 1 <= entries <= 1024 or len(bits) != columns or len(body) < 3 + columns + entries * sum(widths):
         return None
     if not mapping or not bits or max(bits) > 32 or any(column >= columns for _, used, column in mapping if used):

@@ -77,12 +77,12 @@ def read_metadata(structure: JPEG2000Structure, name: str = "", files: Sequence[
 def _metadata_inside(structure: JPEG2000Structure) -> RasterMetadata | None:
     """Ask GDAL what the boxes say; where two of them place the image, whether they agree."""
     boxes = [b for b in structure.all_boxes if b.kind != b"jp2c"]
-    geojp2 = [b for b in boxes if _read_uuid(structure, b) == GEOJP2]
-    gml = [b for b in boxes if b.kind == b"asoc"]
+    geojp2 = {b.start for b in boxes if _read_uuid(structure, b) == GEOJP2}  # by place: there may be thousands of boxes
+    gml = {b.start for b in boxes if b.kind == b"asoc"}
     found = _ask_cached(structure, boxes)
     if geojp2 and gml:
-        one = _ask_cached(structure, [b for b in boxes if b not in gml])
-        other = _ask_cached(structure, [b for b in boxes if b not in geojp2])
+        one = _ask_cached(structure, [b for b in boxes if b.start not in gml])
+        other = _ask_cached(structure, [b for b in boxes if b.start not in geojp2])
         if one and other and other.crs_wkt and _placements_differ(one, other):
             msg = f"{structure.reader.source.url}: its boxes GeoJP2 and GMLJP2 place the image differently; GeoJP2 wins, as in GDAL"
             warn_caller(msg, MetadataWarning)
