@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import scichunk
+from scichunk import options
+from scichunk.codecs.jpeg2000 import codec, openjpeg
 from scichunk.codecs.jpeg2000.codestream import iterate_segments
 from scichunk.codecs.jpeg2000.parameters import Progression
 from scichunk.core.handles import open_file
@@ -193,3 +195,49 @@ def test_a_mapping_of_more_channels_than_can_be_numbered():
         found.append(open_file("jpeg2000", locate(data)).structure.image.palette)
     assert len(found[0].mapping) == 1 << 16
     assert found[1] is None
+
+
+@pytest.mark.parametrize("distance", [2, 8, 16, 200])
+def test_windows_without_samples_of_a_component_that_must_be_decoded(distance):
+    """With a component transform all are decoded, an alpha channel of a lower resolution too."""
+    planes = [texture((150, 200), seed=i) for i in range(3)]
+    planes.append(texture((-(-150 // distance), -(-200 // distance)), seed=9))
+    data = encode(planes, distances=[(1, 1)] * 3 + [(distance, distance)], mct=1, levels=3)
+    for reduce in range(4):
+        want = decode(data, reduce)
+        array = scichunk.from_jpeg2000(data, bands=[0, 1, 2], reduce=reduce)
+        _, rows, columns = array.shape
+        for y, x in (
+            (slice(rows - 1, rows), slice(columns - 1, columns)),
+            (slice(3, 5), slice(5, 24, 3)),
+            (slice(0, 1),) * 2,
+        ):
+            np.testing.assert_array_equal(array[:, y, x].compute(), np.stack(want[:3])[:, y, x])
+
+
+def test_components_that_are_decoded_for_others_count(monkeypatch):
+    """One band of 4000 with a component transform took gigabytes, for a file of 16 kB."""
+    count, side = 40, 64
+    siz = (
+        struct.pack(">HHH8IH", 0xFF51, 38 + 3 * count, 0, side, side, 0, 0, side, side, 0, 0, count) + b"\7\1\1" * count
+    )
+    cod = struct.pack(">HHBBHBBBBBB", COD, 12, 0, 0, 1, 1, 0, 4, 4, 0, 1)
+    qcd = struct.pack(">HHBB", QCD, 4, 0x40, 0x40)
+    part = struct.pack(">HHHIBB", SOT, 10, 0, 14 + count, 0, 1) + b"\xff\x93" + bytes(count)
+    array = scichunk.from_jpeg2000(b"\xff\x4f" + siz + cod + qcd + part + b"\xff\xd9")
+    heights = []
+    original = openjpeg.decode_codestream
+
+    def note(data, sizes, n, **given):
+        heights.append(sizes(0)[0])
+        return original(data, sizes, n, **given)
+
+    monkeypatch.setattr(codec.openjpeg, "decode_codestream", note)
+    with options.set(max_chunk_bytes=8 * count * side * 16):
+        assert (array[0].compute() == 128).all()
+    assert heights == [16] * 4
+    with (
+        options.set(max_chunk_bytes=8 * count * side - 1),
+        pytest.raises(LimitExceeded),
+    ):
+        array[0].compute()

@@ -26,12 +26,15 @@ __all__ = ["JPEG2000Codec", "check_structures", "sample_type"]
 Array = npt.NDArray[Any]
 IntArray = npt.NDArray[np.int64]
 Window = tuple[slice, ...]
+Area = tuple[int, int, int, int]
 
 _PACKET_BYTES: Final = 2
 """Of OpenJPEG's table of the packets that have come, of all layers, components, resolutions and precincts."""
 _AT_ONCE_BYTES: Final = 1 << 26
 """Samples of one call: OpenJPEG holds 4 bytes of each, twice."""
 _STEP: Final = 1024
+_SAMPLE_BYTES: Final = 8
+"""Of a sample in OpenJPEG, however many bits it has: 4, held twice."""
 
 
 def sample_type(bits: int, *, signed: bool) -> np.dtype[Any]:
@@ -77,11 +80,11 @@ class JPEG2000Codec:
         """Whether a window costs only that window: not in HTJ2K, whose windows OpenJPEG decodes to grey."""
         return not self.header.high_throughput and openjpeg.shared_path() is not None
 
-    def chunk_bounds(self, number: int, component: int) -> tuple[int, int, int, int]:
+    def chunk_bounds(self, number: int, component: int) -> Area:
         """(x0, y0, x1, y1) of a chunk's samples of a component, halved (B.3, B.5)."""
         return self._sample_bounds(self.header.size.tile_bounds(int(self.tiles[number])), component)
 
-    def _sample_bounds(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int, int, int]:
+    def _sample_bounds(self, area: Area, component: int) -> Area:
         part, scale = self.header.size.components[component], 1 << self.reduce
         x0, y0, x1, y1 = area
         return (
@@ -89,7 +92,7 @@ class JPEG2000Codec:
             ceil_div(ceil_div(x1, part.dx), scale), ceil_div(ceil_div(y1, part.dy), scale),
         )  # fmt: skip
 
-    def window_area(self, number: int, window: Window) -> tuple[int, int, int, int]:
+    def window_area(self, number: int, window: Window) -> Area:
         """(x0, y0, x1, y1) on the reference grid of a window of a chunk's samples."""
         part = self.header.size.components[self.components[0]]
         x, y, _, _ = self.chunk_bounds(number, self.components[0])
@@ -119,11 +122,7 @@ class JPEG2000Codec:
             self._decode_by_imagecodecs(chunk, out, window)
             return
         # Large tiles are decoded some rows at a time: OpenJPEG would hold the samples of all of them twice.
-        rows = window[1]
-        height = (
-            max(1, _AT_ONCE_BYTES // max(1, chunk.shape[2] * len(self._wanted_components(window)))) // _STEP * _STEP
-            or _STEP
-        )
+        rows, height = window[1], self._rows_at_once(chunk.shape[2], window, header)
         if rows.stop - rows.start <= height or not self.partial or header.high_throughput:
             self._decode_by_openjpeg(chunk, out, window, header)
             return
@@ -135,6 +134,18 @@ class JPEG2000Codec:
             self._decode_by_openjpeg(chunk, lines, (window[0], part, window[2]), header)
             done += count
 
+    def _rows_at_once(self, columns: int, window: Window, header: MainHeader) -> int:
+        """How many rows are decoded at a time, of all components that must be decoded for the wanted ones."""
+        wanted = self._wanted_components(window)
+        count = len(wanted) if _is_separable(header, wanted) else len(header.size.components)
+        width = int(window[2].stop - window[2].start)
+        most = options.get().max_chunk_bytes // (_SAMPLE_BYTES * max(1, count * width))
+        if not most:
+            msg = f"samples of {count} components, decoded together, are beyond the limit (options.max_chunk_bytes) in each row"
+            raise LimitExceeded(msg)
+        usual = max(1, _AT_ONCE_BYTES // max(1, columns * count)) // _STEP * _STEP or _STEP
+        return min(usual, most)
+
     def _wanted_components(self, window: Window) -> list[int]:
         return [self.components[i] for i in range(len(self.components))[window[0]]]
 
@@ -144,17 +155,21 @@ class JPEG2000Codec:
         rows, columns = window[1:]
         complete = (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == shape[1:]
         by_area = self.partial and not complete and not header.high_throughput
-        area = self.window_area(number, window) if by_area else self.header.size.tile_bounds(int(self.tiles[number]))
+        tile = self.header.size.tile_bounds(int(self.tiles[number]))
         wanted = self._wanted_components(window)
         count = len(self.header.size.components)
-        # The component transform (G.2, G.3) mixes the first three components: none of them can be decoded without the others.
-        separable = not header.transform or min(wanted) >= 3
+        separable = _is_separable(header, wanted)
+        area = self.window_area(number, window) if by_area else tile
+        if by_area and not separable:
+            area = self._cover_components(area, tile)
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
         fewer = len(set(wanted)) < count or any(0 in self._size(area, c) for c in range(count))
         picked = sorted(set(wanted)) if separable and fewer else ()
-        inside: tuple[slice, ...] = (slice(None, None, rows.step), slice(None, None, columns.step))
-        if not by_area:
-            inside = window[1:]
+        inside = window[1:]
+        if by_area:
+            x, y, *_ = self.chunk_bounds(number, wanted[0])
+            left, top, *_ = self._sample_bounds(area, wanted[0])
+            inside = (_shift_slice(rows, y - top), _shift_slice(columns, x - left))
         with openjpeg.decode_codestream(
             data, lambda c: self._size(area, c), count, reduce=self.reduce, area=area if by_area else None, components=picked,
         ) as planes:  # fmt: skip
@@ -162,6 +177,17 @@ class JPEG2000Codec:
                 plane = planes[component]
                 if plane is not None:
                     np.copyto(out[band], plane[inside], casting="unsafe")
+
+    def _cover_components(self, area: Area, tile: Area) -> Area:
+        """Let an area grow within its tile until each component has a sample there: all are decoded, and none is an error."""
+        parts = self.header.size.components
+        if all(0 not in self._size(area, c) for c in range(len(parts))):
+            return area
+        across, down = (max(steps) << self.reduce for steps in ({p.dx for p in parts}, {p.dy for p in parts}))
+        return (
+            max(tile[0], area[0] - across), max(tile[1], area[1] - down),
+            min(tile[2], area[2] + across), min(tile[3], area[3] + down),
+        )  # fmt: skip
 
     def decode_run(self, numbers: Sequence[int], data: Sequence[Pieces], out: Array) -> bool:
         """Decode tiles that lie side by side, all of each, by one call.
@@ -212,7 +238,7 @@ class JPEG2000Codec:
             return False
         return len(set(self.components)) == len(header.size.components) and has_only_coding(header)
 
-    def _size(self, area: tuple[int, int, int, int], component: int) -> tuple[int, int]:
+    def _size(self, area: Area, component: int) -> tuple[int, int]:
         """Rows and columns of an area on the reference grid."""
         x0, y0, x1, y1 = self._sample_bounds(area, component)
         return y1 - y0, x1 - x0
@@ -278,6 +304,15 @@ class JPEG2000Codec:
     @cached_property
     def _counts(self) -> tuple[int, int]:
         return _count_structures(self.header)
+
+
+def _is_separable(header: MainHeader, wanted: Sequence[int]) -> bool:
+    """Whether components can be decoded without the others: the component transform (G.2, G.3) mixes the first three."""
+    return not header.transform or min(wanted) >= 3
+
+
+def _shift_slice(window: slice, by: int) -> slice:
+    return slice(window.start + by, window.stop + by, window.step)
 
 
 def _refuse_tile(why: str) -> UnsupportedFeature:
