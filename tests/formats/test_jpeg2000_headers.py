@@ -1,5 +1,6 @@
 """Headers of JPEG 2000 that are valid but unusual: what is stronger than what, in any order, and how much of it there may be."""
 
+import dataclasses
 import struct
 import warnings
 
@@ -10,9 +11,16 @@ import scichunk
 from scichunk import options
 from scichunk.codecs.jpeg2000 import codec, openjpeg
 from scichunk.codecs.jpeg2000.codestream import iterate_segments
+from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, tabulate_walk
+from scichunk.codecs.jpeg2000.packets import order_packets
 from scichunk.codecs.jpeg2000.parameters import Progression
+from scichunk.codecs.jpeg2000.tile_packets import Thresholds
+from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file
+from scichunk.core.selection import Span
+from scichunk.core.staged import StagedArray
 from scichunk.errors import LimitExceeded, UnsupportedFeature
+from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.formats.jpeg2000.boxes import Box
 from scichunk.sources import locate
 from tests.jpeg2000_files import decode, encode, jp2, reorder, texture
@@ -241,3 +249,40 @@ def test_components_that_are_decoded_for_others_count(monkeypatch):
         pytest.raises(LimitExceeded),
     ):
         array[0].compute()
+
+
+@pytest.mark.parametrize("long_headers", [False, True])
+def test_as_many_tile_parts_as_can_be_numbered(long_headers):
+    """Each took a round of reading, and there are no more rounds than that."""
+    data = encode([texture((300, 300), seed=i) for i in range(3)], layers=4, precincts=((32, 32),) * 4)
+    file = open_file("jpeg2000", locate(data))
+    packets = order_packets(file.header, file.header.size.tile_bounds(0))
+    first, stop = data.index(b"\xff\x93") + 2, len(data) - 2
+    walk = PacketWalk(tabulate_walk(packets))
+    assert walk.walk_bytes(data[first:stop], 0) == (len(packets), 0, stop - first)
+    cuts = [len(packets) * i // 255 for i in range(256)]
+    ends = first + np.concatenate([[0], np.cumsum(walk.sizes)])
+    comment = struct.pack(">HHH", 0xFF64, 9004, 0) + bytes(9000) if long_headers else b""
+    parts = []
+    for i in range(255):
+        body = comment + b"\xff\x93" + data[ends[cuts[i]] : ends[cuts[i + 1]]]
+        parts.append(struct.pack(">HHHIBB", SOT, 10, 0, 12 + len(body), i, 255) + body)
+    split = data[: file.header.length] + b"".join(parts) + b"\xff\xd9"
+    source = open_file("jpeg2000", locate(split))
+    array = source.array(ImageId(reader="indexed"))
+    collector = dataclasses.replace(array.collector, thresholds=Thresholds(small_tile=0, large_tile=0))
+    tiles.clear()
+    array = StagedArray(array.index, source.source, ("test",), collector, array.grid)
+    found = array.read((Span(0, 3), Span(0, 150), Span(0, 150)))
+    np.testing.assert_array_equal(found, np.stack(decode(data))[:, :150, :150])
+    assert tiles.get((collector.key, "packets", 0)) is not None
+
+
+def test_components_of_several_distances_and_one_size_by_glymur():
+    planes = [texture((9, 1), seed=i) for i in range(3)]
+    data = encode(planes, distances=[(1, 1), (2, 1), (2, 1)], offset=(64, 33), levels=1)
+    for bands in ([0], [1, 2]):
+        for reduce in (0, 1):
+            want = scichunk.from_jpeg2000(data, bands=bands, reduce=reduce).compute()
+            got = scichunk.from_jpeg2000(data, bands=bands, reduce=reduce, reader="reference").compute()
+            np.testing.assert_array_equal(got, want)

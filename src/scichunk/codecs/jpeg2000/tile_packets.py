@@ -5,6 +5,7 @@ Their lengths come from PLT where those of each tile-part add up, else from the 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -200,34 +201,36 @@ def _read_tile_headers(
     request: TileRequest, ranges: Ranges, cached: CachedRanges
 ) -> Steps[tuple[MainHeader, bytes, Ranges, list[list[bytes]]] | None]:
     """Read the headers of all tile-parts: what they say together, their segments, where the packets lie, their PLT segments."""
-    header, kept = request.header, b""
-    heads: list[bytes | memoryview] = []
-    bodies: Ranges = []
-    lengths: list[list[bytes]] = []
-    for start, stop in ranges:
-        reach = _HEAD_BYTES
-        for _ in range(_MOST_TRIES):
+    reach = _HEAD_BYTES
+    for _ in range(_MOST_TRIES):
+        header, kept = request.header, b""
+        heads: list[bytes | memoryview] = []
+        bodies: Ranges = []
+        lengths: list[list[bytes]] = []
+        missing: Ranges = []
+        reach *= 4
+        for start, stop in ranges:
             try:
                 head = cached.get(start, start + SOT_BYTES)
                 found = parse_sot(head)
                 if found is None or found[0] != request.tile or found[1] not in {0, stop - start}:
                     return None
-                mine, first, segments, plt = tile_header(header, cached.get, start + SOT_BYTES, stop)
-                break
-            except MissingBytes:
-                reach *= 4
-                yield from _read_into_cache(cached, [(start, min(stop, start + reach))])
+                header, first, segments, plt = tile_header(header, cached.get, start + SOT_BYTES, stop)
+            except MissingBytes:  # of all tile-parts together: of hundreds, each would take a round of reading
+                missing.append((start, min(stop, start + reach)))
+                continue
             except FormatError:
                 return None  # read as a whole it may be clearer what is wrong
-        else:
-            return None
-        header, kept = mine, kept + b"".join(segments)
-        heads.append(head)
-        bodies.append((first, stop))
-        lengths.append(plt)
-    # Where some are missing, TLM is wrong or the file is damaged, which is told where the whole tile is read.
-    lost = count_lacking(heads) or (request.by_tlm and not are_all_parts(heads))
-    return None if lost else (header, kept, bodies, lengths)
+            kept += b"".join(segments)
+            heads.append(head)
+            bodies.append((first, stop))
+            lengths.append(plt)
+        if not missing:
+            # Where some are missing, TLM is wrong or the file is damaged, which is told where the whole tile is read.
+            lost = count_lacking(heads) or (request.by_tlm and not are_all_parts(heads))
+            return None if lost else (header, kept, bodies, lengths)
+        yield from _read_into_cache(cached, missing)
+    return None
 
 
 def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[list[bytes]]) -> TilePackets | None:
@@ -251,21 +254,38 @@ def _by_whole_walk(packets: Packets, kept: bytes, bodies: Ranges, thresholds: Th
     if tables is None:
         return None
     walk, starts, done = PacketWalk(tables), np.zeros(len(packets), np.int64), 0
-    for first, stop in bodies:
-        at, begun = first, done
-        while at < stop:
-            end = min(stop, at + thresholds.walk_window)
-            view = (yield [(at, end)])[0]
-            done, status, used = walk.walk_bytes(view, done, 0 if end == stop else thresholds.packet_header)
-            if status or not used:
+    for group in _group_bodies(bodies, thresholds.walk_window):
+        views = yield [(first, min(stop, first + thresholds.walk_window)) for first, stop in group]
+        for (first, stop), window in zip(group, views, strict=True):
+            at, begun, view = first, done, window
+            while True:
+                end = at + len(view)
+                done, status, used = walk.walk_bytes(view, done, 0 if end == stop else thresholds.packet_header)
+                at += used
+                if status or not used:
+                    return None
+                if at >= stop:
+                    break
+                view = (yield [(at, min(stop, at + thresholds.walk_window))])[0]
+            if at != stop:
                 return None
-            at += used
-        if at != stop:
-            return None
-        starts[begun:done] = first + np.cumsum(walk.sizes[begun:done]) - walk.sizes[begun:done]
+            starts[begun:done] = first + np.cumsum(walk.sizes[begun:done]) - walk.sizes[begun:done]
     if done < len(packets):
         return None
     return TilePackets(packets, starts, walk.sizes, kept, complete=True)
+
+
+def _group_bodies(bodies: Ranges, most: int) -> Iterator[Ranges]:
+    """Put tile-parts together that are read in one round, up to so many bytes; larger ones, which are read on, come alone."""
+    group: Ranges = []
+    for first, stop in bodies:
+        if group and sum(b - a for a, b in group) + stop - first > most:
+            yield group
+            group = []
+        if stop > first:
+            group.append((first, stop))
+    if group:
+        yield group
 
 
 def _by_walk(

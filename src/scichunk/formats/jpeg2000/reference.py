@@ -129,7 +129,9 @@ class GlymurWindows:
         """All components, at full size of what is asked: areas of images with an offset are not glymur's strength."""
         image.ignore_pclr_cmap_cdef = True
         if len(self._structure.groups) > 1:
-            return [np.asarray(p) for p in image.read_bands(rlevel=self._reduce)]
+            bands = image.read_bands(rlevel=self._reduce)
+            # where all are of one size after all, as halving makes them, it is one array, with the components last
+            return list(np.moveaxis(bands, -1, 0)) if isinstance(bands, np.ndarray) else [np.asarray(p) for p in bands]
         found = np.asarray(image._read(rlevel=self._reduce))  # noqa: SLF001  # the only way to name a level
         if found.ndim == 2:
             return [found]
