@@ -120,14 +120,16 @@ def test_extensions_that_change_values_are_refused(marker, where):
         scichunk.from_jpeg2000(data).compute()
 
 
-def test_component_transforms_of_other_kinds_are_refused():
+@pytest.mark.parametrize("place, value", [(8, 2), (8, 255), (4, 8), (4, 16), (4, 128)])
+def test_transforms_and_styles_of_other_kinds_are_refused(place, value):
     import imagecodecs
 
     image = np.stack([texture((20, 30), seed=i) for i in range(3)], -1).astype("u1")
     for data in (imagecodecs.htj2k_encode(image, planar=False, reversible=True), encode([*np.moveaxis(image, -1, 0)])):
         at = data.index(b"\xff\x52")
-        with pytest.raises(UnsupportedFeature, match="component transform"):
-            scichunk.from_jpeg2000(bytes(data[: at + 8]) + b"\2" + bytes(data[at + 9 :])).compute()
+        changed = bytes(data[: at + place]) + bytes([value]) + bytes(data[at + place + 1 :])
+        with pytest.raises(UnsupportedFeature, match="component transform" if place == 8 else "coding style"):
+            scichunk.from_jpeg2000(changed).compute()
 
 
 def test_segments_that_say_nothing_of_the_coding_do_not_go_into_each_tile():

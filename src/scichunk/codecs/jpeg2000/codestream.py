@@ -196,8 +196,9 @@ def _apply_segment(header: MainHeader, marker: int, body: bytes, overrides: dict
             if not layers:
                 msg = "a coding style of 0 layers"
                 raise FormatError(msg)
-            if body[4] > 1:  # a transform of Part 2 (T.801), which OpenJPEG refuses and OpenJPH leaves out
-                msg = f"a component transform of kind {body[4]}"
+            # Of Part 2 (T.801): other transforms, and code-blocks that begin elsewhere. OpenJPEG refuses them, OpenJPH leaves them out.
+            if body[4] > 1 or style & ~0x07:
+                msg = f"a component transform of kind {body[4]}" if body[4] > 1 else f"a coding style of 0x{style:02X}"
                 raise UnsupportedFeature(msg)
             order = _ORDERS[body[1]]
             coding = _parse_coding(body[5:], user=bool(style & 1))
