@@ -8,6 +8,7 @@ from typing import Any, Final
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.lru import LRU, memory_of
 from scichunk.quiet import library_lock, quiet
+from scichunk.sky.distortions import checked_distortions
 from scichunk.sky.tables import needs_tables, unpack_tables
 
 __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
@@ -56,7 +57,7 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     try:
         with library_lock(), quiet():  # astropy mends headers, and says so at each of them
             # wcslib takes printable characters only, and the others never matter to it
-            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", header))
+            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", checked_distortions(header)))
             hdus = fits.open(unpack_tables(tables), memmap=False) if tables else None
             made = WCS(cards, fobj=hdus)
             made.wcs.set()

@@ -1,0 +1,118 @@
+"""Distortions that a header speaks of, looked at before wcslib: it trusts their indexes and lengths, and writes where they lead."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from scichunk.errors import FormatError
+
+__all__ = ["checked_distortions"]
+
+_CARD: Final = 80
+_MOST_TERMS: Final = 10_000
+"""Of a surface of IRAF; those of real images have some ten."""
+_PLATE_TERMS: Final = 13
+"""Of a plate solution, those that are functions of the place. The others are of magnitude and colour, which wcslib does not know."""
+_PLATE: Final = re.compile(r"AMD[XY](\d+) *= ")
+_RECORD: Final = re.compile(r"D[PQ](\d+)([A-Z]?) *= *'([^']*)'?")
+_RECORD_NAME: Final = re.compile(r"D[PQ](\d+)([A-Z]?)\.([^\s=]+) *= *(\S*)")
+_INDEXED: Final = re.compile(r"(?:.*\.)?(AXIS|OFFSET|SCALE)\.([^.]*)")
+_PLATE_TERM: Final = re.compile(r"(?:.*\.)?DSS\.AMD\.([^.]*)")
+_SURFACE: Final = re.compile(r"WAT(\d+)_(\d+) *= *'((?:[^']|'')*)'?")
+_ORDERS: Final = re.compile(r"(?:lng|lat)cor\s*=\s*\"?\s*([^\"]*)", re.IGNORECASE)
+_NUMBER_OF_AXES: Final = re.compile(r"(?:NAXIS|WCSAXES([A-Z]?)) *= *(\d+)")
+_LARGEST: Final = 1 << 31
+
+
+def checked_distortions(header: str) -> str:
+    """Return a header whose distortions wcslib can be given.
+
+    Parameters
+    ----------
+    header
+        Cards of 80 characters, without line ends.
+
+    Returns
+    -------
+    str
+        The header without terms of plate solutions that say nothing of places: with one that is not 0, wcslib ends the process.
+
+    Raises
+    ------
+    FormatError
+        If a record of a distortion (DPja, DQia) names an axis that there is not, or a surface of IRAF (TNX, ZPX) has terms without end.
+    """
+    if not any(word in header for word in ("AMDX", "AMDY", "DP", "DQ", "WAT")):
+        return header
+    cards = [header[at : at + _CARD] for at in range(0, len(header), _CARD)]
+    _check_records(cards)
+    _check_surfaces(cards)
+    return "".join(card for card in cards if not _is_of_brightness(card))
+
+
+def _is_of_brightness(card: str) -> bool:
+    found = _PLATE.match(card)
+    return found is not None and _integer(found[1]) > _PLATE_TERMS
+
+
+def _check_records(cards: list[str]) -> None:
+    """Check that records name axes that there are, and terms of plate solutions that are functions of the place."""
+    known: dict[str | None, int] = {}
+    for card in cards:
+        if (said := _NUMBER_OF_AXES.match(card)) is not None:
+            known[said[1]] = _integer(said[2])
+    for card in cards:
+        if card[:2] not in {"DP", "DQ"}:
+            continue
+        found = _RECORD.match(card)
+        if found is not None:
+            name, _, value = found[3].partition(":")
+        elif (found := _RECORD_NAME.match(card)) is not None:
+            name, value = found[3], found[4]
+        else:
+            continue
+        axes = known.get(found[2], known.get(None, 0))
+        if not 1 <= _integer(found[1]) <= axes or not _is_sound(name.strip(), value, axes):
+            msg = f"a record of a distortion names what there is not: {card.split('/')[0].strip()!r} of {axes} axes"
+            raise FormatError(msg)
+
+
+def _is_sound(name: str, value: str, axes: int) -> bool:
+    """Whether the field of a record leads to what there is."""
+    if name.rsplit(".", maxsplit=1)[-1] == "NAXES":
+        return 0 <= _integer(value) <= axes
+    found = _PLATE_TERM.fullmatch(name)
+    if found is not None:
+        return 1 <= _integer(found[1]) <= _PLATE_TERMS
+    found = _INDEXED.fullmatch(name)
+    if found is None:
+        return True
+    return 1 <= _integer(found[2]) <= axes and (found[1] != "AXIS" or 1 <= _integer(value) <= axes)
+
+
+def _check_surfaces(cards: list[str]) -> None:
+    """Check how many terms the surfaces of TNX and ZPX have, which wcslib makes room for and goes through."""
+    pieces: dict[int, list[tuple[int, str]]] = {}
+    for card in cards:
+        found = _SURFACE.match(card)
+        if found is not None:
+            pieces.setdefault(_integer(found[1]), []).append((_integer(found[2]), found[3].ljust(68)))
+    for parts in pieces.values():
+        text = "".join(part for _, part in sorted(parts))
+        for found in _ORDERS.finditer(text):
+            numbers = [_integer(word) for word in found[1].split()[1:3]]
+            if any(not 0 <= n <= _MOST_TERMS for n in numbers) or (
+                len(numbers) == 2 and numbers[0] * numbers[1] > _MOST_TERMS
+            ):
+                msg = f"a surface of {numbers} terms, more than {_MOST_TERMS}: {found[0][:40]!r}"
+                raise FormatError(msg)
+
+
+def _integer(text: str) -> int:
+    """Return the integer that C finds at the beginning of a text, as wcslib does; a large one for what it cannot hold."""
+    try:
+        found = float(text.strip().upper().replace("D", "E").rstrip("."))
+    except ValueError:
+        return -1
+    return int(found) if abs(found) < _LARGEST else _LARGEST

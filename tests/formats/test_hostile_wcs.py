@@ -1,0 +1,99 @@
+"""Headers whose world coordinates wcslib cannot be given: it ends the process, or does not come back."""
+
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+from astropy.io import fits
+
+import scichunk
+from scichunk.errors import FormatError, MetadataWarning
+from scichunk.sky.distortions import checked_distortions
+from scichunk.sky.wcs import find_wcs
+
+PLATE = {
+    "PLTRAH": 23, "PLTRAM": 19, "PLTRAS": 21.49, "PLTDECSN": "+", "PLTDECD": 6, "PLTDECM": 47, "PLTDECS": 32.2, "CNPIX1": 7152, "CNPIX2": 4123,
+    "PLTSCALE": 67.2, "XPIXELSZ": 25.2845, "YPIXELSZ": 25.2845, "PPO1": 0.0, "PPO2": 0.0, "PPO3": 177500.0, "PPO4": 0.0, "PPO5": 0.0,
+    "PPO6": 177500.0, "AMDX1": 67.25, "AMDX2": 0.02, "AMDX3": -51.2, "AMDX4": 6e-6, "AMDX13": 0.0, "AMDY1": 67.27, "AMDY2": -0.02, "AMDY3": -186.8,
+    "AMDY13": 0.0,
+}  # fmt: skip
+
+
+def header(*records, **cards):
+    found = fits.Header({"SIMPLE": True, "BITPIX": 8, "NAXIS": 2, "NAXIS1": 10, "NAXIS2": 10})
+    found.update(
+        {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 5.0, "CRPIX2": 5.0, "CRVAL1": 10.0, "CRVAL2": 20.0}
+    )
+    found.update({"CDELT1": 0.1, "CDELT2": 0.1} | cards)
+    lines = [f"{name:8}= '{value}'" for name, value in records]
+    return found.tostring(endcard=False, padding=False) + "".join(line.ljust(80) for line in lines)
+
+
+def distorted(kind, *records):
+    return header((f"C{kind}DIS1", "TPD"), (f"C{kind}DIS2", "TPD"), (f"D{kind}1", "NAXES: 2"), *records)
+
+
+@pytest.mark.parametrize("kind", "PQ")
+@pytest.mark.parametrize(
+    "record",
+    [
+        "SCALE.0: 1", "SCALE.3: 1", "OFFSET.99: 1", "OFFSET.-1: 1", "TPD.SCALE.99: 1", "AXIS.0: 1", "AXIS.1: 99", "AXIS.1: -1", "AXIS.99: 1",
+        "NAXES: 99", "NAXES: -1", "AXIS.4294967297: 1", "DSS.AMD.14: 1", "DSS.AMD.0: 1", "AXIS.x: 1",
+    ],
+)  # fmt: skip
+def test_records_of_what_there_is_not(kind, record):
+    with pytest.raises(FormatError, match="a record of a distortion"):
+        find_wcs(distorted(kind, (f"D{kind}1", record)))
+    with pytest.raises(FormatError, match="of 0 axes"):
+        checked_distortions(f"D{kind}1.{record.replace(':', ' =')}".ljust(80))
+
+
+def test_records_of_axes_beyond_those_of_their_description():
+    records = [("WCSAXESB", "x"), ("DP2B", "AXIS.1: 2")]
+    sound = header(*records)
+    assert checked_distortions(sound) == sound
+    with pytest.raises(FormatError):
+        checked_distortions(header(records[1], WCSAXESB=1))
+    with pytest.raises(FormatError):
+        checked_distortions(header(("DP3", "NAXES: 2")))
+
+
+def test_sound_records_count():
+    sound = distorted(
+        "Q", ("DQ1", "AXIS.1: 1"), ("DQ1", "AXIS.2: 2"), ("DQ1", "OFFSET.2: 1.5"), ("DQ1", "TPD.FWD.1: 1.0"), ("DQ1", "TPD.FWD.3: 0.25"),
+        ("DQ2", "NAXES: 2"), ("DQ2", "TPD.FWD.1: 1.0"),
+    )  # fmt: skip
+    assert checked_distortions(sound) == sound
+    plain, found = (find_wcs(text).wcs_pix2world([[3.0, 4.0]], 1) for text in (header(), sound))
+    assert 0 < np.abs(plain - found).max() < 1
+
+
+@pytest.mark.parametrize("term", ["AMDX14", "AMDY18", "AMDX20", "AMDY99"])
+def test_terms_of_brightness_of_plates(term):
+    """GASP has terms of magnitude and colour: none of the place, and nothing that wcslib can be given."""
+    plain, found = (find_wcs(header(**PLATE, **more)).wcs_pix2world([[3.0, 4.0]], 1) for more in ({}, {term: 1e-3}))
+    np.testing.assert_array_equal(found, plain)
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(
+    "surface", ["1. 2147483647. 2. 0.", "1. 3000. 3000. 0. 1 1 1 1", "2. 1e300 2. 0.", "1. -5. 2. 0.", "3. x 2."]
+)
+@pytest.mark.parametrize("kind", ["TNX", "ZPX"])
+def test_surfaces_of_very_many_terms(kind, surface):
+    text = f'wtype={kind.lower()} axtype=ra lngcor = "{surface} -1. 1. -1. 1. 0. 1. 1. 1." latcor = "1. 2. 2. 0."'
+    cards = [(f"WAT1_{i + 1:03d}", text[at : at + 68]) for i, at in enumerate(range(0, len(text), 68))]
+    wrong = header(*cards, CTYPE1=f"RA---{kind}", CTYPE2=f"DEC--{kind}", WAT0_001="system=image")
+    with pytest.raises(FormatError, match="a surface of"):
+        find_wcs(wrong)
+
+
+def test_images_stay_readable():
+    data = (header(("CQDIS1", "TPD"), ("DQ1", "SCALE.0: 1")) + "END".ljust(80)).encode()
+    data = data.ljust(-(-len(data) // 2880) * 2880) + bytes(range(100)).ljust(2880, b"\0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", MetadataWarning)
+        found = xr.open_dataset(data, engine="fits")
+        assert found["data"].values.reshape(-1).tolist() == list(range(100))
+        assert scichunk.from_fits(data)[1, 2].compute() == 12
