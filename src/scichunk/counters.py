@@ -133,23 +133,30 @@ def add(name: str, amount: int) -> None:
         setattr(sample, name, getattr(sample, name) + amount)
 
 
+_fetches: Final[ContextVar[bool]] = ContextVar("scichunk_fetches", default=False)
+"""Whether bytes are being fetched: what is asked of an archive for a member of it is no more that is asked for."""
+
+
 class _Fetching:
-    __slots__ = ("_begun", "_sample")
+    __slots__ = ("_begun", "_sample", "_token")
 
     def __init__(self, sample: Sample) -> None:
         self._sample, self._begun = sample, time.perf_counter()
+        self._token: Token[bool] | None = None
 
     def __enter__(self) -> None:
-        return None
+        self._token = _fetches.set(True)
 
     def __exit__(self, *_exception: object) -> None:
+        if self._token is not None:
+            _fetches.reset(self._token)
         self._sample.fetch_seconds += time.perf_counter() - self._begun
 
 
 def fetching(starts: Sequence[int], stops: Sequence[int]) -> _Nothing | _Fetching:
     """Count bytes that are asked for, and the seconds until they are there."""
     sample = _current.get()
-    if sample is None:
+    if sample is None or _fetches.get():
         return _NOTHING
     sample.asked += sum(stops) - sum(starts)
     return _Fetching(sample)

@@ -589,6 +589,38 @@ def test_a_compressed_member_is_decompressed_as_far_as_it_is_read(monkeypatch):
             opened[30:40]
 
 
+def test_what_members_of_archives_take_is_counted():
+    with RangeServer({"a.zip": zip_bytes(fits_bytes(LONG))}) as server:
+        array = read_lazily(f"zip://a.fits::{server.url('a.zip')}")
+        asked = server.requests
+        with scichunk.profile(show=False) as found:
+            array.compute(scheduler="synchronous")
+    assert found.total["requests"] == server.requests - asked > 0
+    assert found.total["asked"] == LONG.nbytes
+    assert found.total["fetched"] >= LONG.nbytes
+
+
+def tar_of_many(count):
+    out = io.BytesIO()
+    with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=1) as file:
+        for number in range(count):
+            file.write(tarfile.TarInfo(f"{number}.fits").tobuf(tarfile.USTAR_FORMAT))
+        file.write(bytes(1024))
+    return out.getvalue()
+
+
+def test_members_of_a_compressed_archive_are_counted(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(tar_of_many(3000))
+    (tmp_path / "a.tar").write_bytes(gzip.decompress(tar_of_many(3000)))
+    with scichunk.options.set(max_header_bytes=1 << 20):
+        with pytest.raises(LimitExceeded, match="819 members of a compressed archive"):
+            scichunk.from_fits(f"tar://7.fits::{tmp_path}/a.tar.gz")
+        with pytest.raises(scichunk.errors.FormatError, match=r"empty|not a FITS"):
+            scichunk.from_fits(f"tar://7.fits::{tmp_path}/a.tar")
+    with pytest.raises(scichunk.errors.FormatError, match=r"empty|not a FITS"):
+        scichunk.from_fits(f"tar://7.fits::{tmp_path}/a.tar.gz")
+
+
 def test_options_of_each_link_of_an_archive():
     with RangeServer({"a.zip": zip_bytes(FIRST)}) as server:
         options = {"http": {"headers": {"X-Test": "yes"}}}

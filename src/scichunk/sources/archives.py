@@ -17,6 +17,8 @@ import fsspec
 from fsspec.implementations.tar import TarFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
+from scichunk import options
+from scichunk.errors import LimitExceeded
 from scichunk.sources.as_file import SourceFile
 from scichunk.sources.base import ByteSource
 from scichunk.sources.spill import Growing
@@ -25,11 +27,28 @@ __all__ = ["Archive", "Opener", "count_archives", "find_archive", "reopen_archiv
 
 Opener = Callable[[Any], ByteSource]
 """Opens what an archive lies in: a file system of fsspec with a path, or an open file."""
-_KINDS: Final = {"zip": ZipFileSystem, "tar": TarFileSystem}
+_MEMBER_MEMORY: Final = 1280
+"""What is kept of a member of a tar archive, measured."""
 _NEAR_BYTES: Final = 1 << 16
 _FAR_BYTES: Final = 1 << 22
 """What is read at once of headers and of compressed members, which are asked for in small pieces."""
 _STEP_BYTES: Final = 1 << 20
+
+
+class _Tar(TarFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A tar archive whose members are counted as they are found: a compressed one of a megabyte may have a million."""
+
+    def _index(self) -> None:
+        if not isinstance(self.tar.fileobj, io.BufferedReader):  # else a member takes 512 bytes of the file, too
+            limit = options.get().max_header_bytes
+            for count, _ in enumerate(self.tar, 1):
+                if count * _MEMBER_MEMORY > limit:
+                    msg = f"more than {count - 1} members of a compressed archive take more memory than {limit} (options.max_header_bytes)"
+                    raise LimitExceeded(msg)
+        super()._index()
+
+
+_KINDS: Final = {"zip": ZipFileSystem, "tar": _Tar}
 
 
 class Archive:
@@ -132,13 +151,14 @@ def find_archive(url: str, options: Mapping[str, Any], opener: Opener) -> tuple[
 
 def reopen_archive(fs: Any, opener: Opener) -> Archive | None:
     """Open the archive of a file system that the user has made once more; None if it is none, or is being written."""
-    if type(fs) not in _KINDS.values() or getattr(fs, "mode", "r") != "r":
+    kind = {ZipFileSystem: ZipFileSystem, TarFileSystem: _Tar}.get(type(fs))
+    if kind is None or getattr(fs, "mode", "r") != "r":
         return None
     given = dict(zip(("fo",), fs.storage_args, strict=False)) | fs.storage_options
     if "fo" not in given or len(fs.storage_args) > 1:
         return None
     place = _take_place(given)
-    return Archive(type(fs), given, opener(place), _name_of(place))
+    return Archive(kind, given, opener(place), _name_of(place))
 
 
 def count_archives(url: str, options: Mapping[str, Any] | None) -> int:

@@ -111,8 +111,10 @@ class RemoteSource(ABC):
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, for any event loop."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        work = asyncio.run_coroutine_threadsafe(self._read_batch(starts, stops, options.get()), fsspec.asyn.get_loop())
         with counters.fetching(starts, stops):
+            work = asyncio.run_coroutine_threadsafe(
+                self._read_batch(starts, stops, options.get()), fsspec.asyn.get_loop()
+            )
             return await asyncio.wrap_future(work)
 
     def close(self) -> None:  # noqa: B027  # sources that hold something of their own may say how to let it go

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextvars
 import email.utils
 import random
 import re
@@ -151,12 +152,13 @@ def _start_thread(work: Callable[..., T], *args: Any, **kwargs: Any) -> concurre
     from ending, and as many hung requests as the pool has threads would stop all others.
     """
     found: concurrent.futures.Future[T] = concurrent.futures.Future()
+    context = contextvars.copy_context()  # the options of the reader, and who counts what it takes
 
     def run() -> None:
         if not found.set_running_or_notify_cancel():
             return
         try:
-            result = work(*args, **kwargs)
+            result = context.run(work, *args, **kwargs)
         except BaseException as error:  # noqa: BLE001  # raised again where the result is asked for
             found.set_exception(_as_exception(error))
         else:
