@@ -76,6 +76,22 @@ def test_a_process_that_cannot_be_started(names, shared, monkeypatch):
     assert scichunk.from_files(names).shape == (40, 1, 32, 32)
 
 
+@pytest.mark.parametrize("what", ["packed", "embedded"])
+def test_a_program_that_is_no_python_is_not_started_again(names, shared, monkeypatch, what):
+    started = []
+
+    def start(arguments, **_keywords):
+        started.append(arguments)
+        raise OSError
+
+    monkeypatch.setattr("subprocess.run", start)
+    monkeypatch.setattr("sys.frozen", what == "packed", raising=False)
+    if what == "embedded":
+        monkeypatch.setattr("sys.executable", None)
+    np.testing.assert_array_equal(scichunk.from_files(names)[:, 0, 3, 4].compute(), np.arange(40))
+    assert not started
+
+
 def test_stacks_of_other_formats_and_names(tmp_path, shared):
     paths = [tmp_path / f"a file {n}.fits" for n in range(20)]
     for path in paths:

@@ -111,6 +111,9 @@ def look_by_all_cores(look: Look, numbers: Sequence[int]) -> list[Any]:
 
 
 def _count_cores() -> int:
+    # Of a program with Python in it, or one that was packed, the executable is that program: it would be started anew.
+    if not sys.executable or getattr(sys, "frozen", False):
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
