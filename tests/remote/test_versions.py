@@ -1,6 +1,7 @@
 """A file that is replaced is another version: on every storage, at any length, right after it was opened."""
 
 import asyncio
+import base64
 import gzip
 import io
 import pickle
@@ -22,6 +23,7 @@ import scichunk
 from scichunk.errors import LimitExceeded, MissingFile, ScichunkError, SourceError
 from scichunk.sources import locate
 from scichunk.testing import RangeServer
+from tests.votable_docs import ROW, doc
 
 PIXELS = np.arange(300 * 300, dtype="i4").reshape(300, 300)
 CHANGED = "changed since it was opened; open it again"
@@ -635,6 +637,24 @@ def test_options_of_each_link_of_an_archive():
         }
         np.testing.assert_array_equal(scichunk.from_fits("zip://a.fits", storage_options=options), PIXELS)
         assert all(request.headers.get("x-test") == "yes" for request in server.log)
+
+
+@pytest.mark.parametrize("form", ["base64", "text"])
+def test_files_within_references(form):
+    """Their length is not that of the text that holds them."""
+    small = PIXELS[:9, :9]
+    data = fits_bytes(small) if form == "base64" else doc(2 * ROW).encode()
+
+    def refer(data):
+        text = "base64:" + base64.b64encode(data).decode() if form == "base64" else data.decode()
+        return {"fo": {"a": text}}
+
+    if form == "base64":
+        array = scichunk.from_fits("reference://a", storage_options=refer(data))
+        np.testing.assert_array_equal(array, small)
+        assert scichunk.from_fits("reference://a", storage_options=refer(fits_bytes(small + 1))).name != array.name
+    else:
+        assert scichunk.read_table("reference://a", storage_options=refer(data)).a.compute().tolist() == [1, 1]
 
 
 def test_references_to_a_file_that_is_replaced():
