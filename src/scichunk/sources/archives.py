@@ -45,6 +45,9 @@ class _Tar(TarFileSystem):  # type: ignore[misc]  # fsspec has no types
                 if count * _MEMBER_MEMORY > limit:
                     msg = f"more than {count - 1} members of a compressed archive take more memory than {limit} (options.max_header_bytes)"
                     raise LimitExceeded(msg)
+            # All of it has been decompressed by now; gzip says behind the end of the archive whether that was right.
+            while self.tar.fileobj.read(_STEP_BYTES):
+                pass
         super()._index()
 
 
