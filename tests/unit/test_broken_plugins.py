@@ -11,6 +11,10 @@ nothing = lambda: None
 sniffs = FormatSpec("sniffs", "a bad sniff", (".bad",), raises, "nowhere")
 taken = FormatSpec("geotiff", "a name that is taken", (".tif",), lambda head: True, "nowhere", priority=9)
 listed = FormatSpec("listed", "suffixes of the wrong type", [".bad"], raises, "nowhere")
+ranked = FormatSpec("ranked", "a priority of the wrong type", (".bad",), raises, "nowhere", priority="high")
+chosen = FormatSpec("chosen", "selectors of the wrong type", (".bad",), raises, "nowhere", selectors=None)
+magical = FormatSpec("magical", "first bytes of the wrong type", (".bad",), raises, "nowhere", magic="GOOD")
+driven = FormatSpec("driven", "an engine of the wrong type", (".bad",), raises, "nowhere", engine=object)
 good = twice = lambda: FormatSpec("good", "a good one", (".good",), lambda head: head[:4] == b"GOOD", "nowhere")
 """
 PROGRAM = """
@@ -35,6 +39,10 @@ BROKEN = {
     "absent": "bad_formats:not_there",
     "nothing": "bad_formats:nothing",
     "listed": "bad_formats:listed",
+    "ranked": "bad_formats:ranked",
+    "chosen": "bad_formats:chosen",
+    "magical": "bad_formats:magical",
+    "driven": "bad_formats:driven",
     "sniffs": "bad_formats:sniffs",
     "leaves": "a_script",
     "taken": "bad_formats:taken",

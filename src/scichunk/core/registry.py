@@ -32,6 +32,15 @@ _BUILT_IN: Final = (
 """Packages with a ``SPEC``: one line a format."""
 
 
+_TEXTS: Final = ("name", "description", "module", "writer", "engine")
+_TUPLES: Final = (
+    (("suffixes", "yields_to", "mime_types", "kernels"), str, "texts"),
+    (("selectors",), Selector, "Selector"),
+    (("magic",), bytes, "bytes"),
+)
+"""Fields of a :class:`FormatSpec`, and what must be in them."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class FormatSpec:
     """How a format is found, picked from and opened. Making one imports nothing.
@@ -175,11 +184,29 @@ def _load_plugin(entry: EntryPoint) -> FormatSpec:
     if not isinstance(spec, FormatSpec):
         msg = f"it gives {type(spec).__name__}, not a FormatSpec"
         raise TypeError(msg)
-    texts = (spec.name, spec.description, spec.module, *spec.suffixes)
-    if not all(isinstance(t, str) for t in texts) or not isinstance(spec.suffixes, tuple) or not callable(spec.sniff):
-        msg = "name, description, module and suffixes (a tuple) must be texts, and sniff a function"
-        raise TypeError(msg)
+    _check_types(spec)
     return replace(spec, sniff=_Sniffer(entry, spec.sniff))
+
+
+def _check_types(spec: FormatSpec) -> None:
+    """Raise TypeError for a field of another type: all formats are asked together, so that one would break the others."""
+    for names, kind, what in _TUPLES:
+        for name in names:
+            value = getattr(spec, name)
+            if not isinstance(value, tuple) or not all(isinstance(item, kind) for item in value):
+                msg = f"{name} must be a tuple of {what}, got {value!r}"
+                raise TypeError(msg)
+    wrong = [name for name in _TEXTS if not isinstance(getattr(spec, name), str)]
+    if wrong:
+        msg = f"{', '.join(wrong)} must be texts"
+        raise TypeError(msg)
+    if (
+        not callable(spec.sniff)
+        or not (spec.siblings is None or callable(spec.siblings))
+        or not isinstance(spec.priority, int)
+    ):
+        msg = "sniff and siblings must be functions, and priority an integer"
+        raise TypeError(msg)
 
 
 def _warn_of_plugin(entry: EntryPoint, what: str) -> None:
