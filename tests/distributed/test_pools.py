@@ -309,3 +309,14 @@ def test_limits_that_cannot_be(cluster):
         cluster.job_script()
     logging.getLogger("scichunk").debug("no job was started")
     assert len(cluster.scheduler.workers) == 2
+
+
+def test_jobs_of_a_pool_whose_name_begins_like_that_of_another():
+    from distributed import LocalCluster
+
+    with Pools(LocalCluster, common=COMMON, **{"io": {}, "io-big": {}}) as own:
+        for pool in ("io", "io-big", "io-big"):
+            own.add_job(pool)
+        assert len(own.job_names("io")) == 1
+        assert len(own.job_names("io-big")) == 2
+        own.worker_spec.clear()

@@ -143,7 +143,8 @@ class PoolCluster:
 
     def job_names(self, pool: str) -> list[str]:
         """Names of the jobs of a pool that are wanted, the oldest first."""
-        return [n for n in self.worker_spec if str(n).startswith(f"{self.prefix_of(pool)}")]
+        first = self.prefix_of(pool)  # with which those of a pool "io-big" begin, too, where there is one "io"
+        return [n for n in self.worker_spec if str(n).startswith(first) and str(n).removeprefix(first).isdigit()]
 
     def prefix_of(self, pool: str) -> str:
         """How the names of the jobs of a pool begin: ``SLURMCluster-io-``."""
