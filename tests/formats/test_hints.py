@@ -167,3 +167,13 @@ def test_a_system_without_a_place_warns_and_a_picture_does_not(tmp_path, recwarn
         with pytest.warns(NotGeoreferencedWarning, match="count pixels"):
             xr.open_dataset(tmp_path / f"unplaced.{suffix}", engine="scichunk")
     assert told or driver == "JP2OpenJPEG"
+
+
+@pytest.mark.parametrize(
+    "name", ["/vsicurl/?token=abcdefgh&url=https://127.0.0.1:1/a.tif", "/vsicurl?pw=abcdefgh&url=http://u:abcdefgh@h/a"]
+)
+def test_a_url_within_a_query_tells_no_secrets(name):
+    with pytest.raises(SourceError) as caught:
+        scichunk.info(name)
+    assert "/vsicurl" in str(caught.value)
+    assert "abcdefgh" not in str(caught.value)

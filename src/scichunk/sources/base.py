@@ -147,6 +147,9 @@ def public_url(url: str) -> str:
 
 def _public_link(link: str) -> str:
     scheme, _, rest = link.partition("://")
+    if _TAIL.search(scheme):  # the URL is in a query: "/vsicurl?header.Authorization=...&url=https://..."
+        path, sign, tail = _cut_query(link)
+        return path + _public_tail(sign, tail)
     user, rest = _split_user(rest)
     mark = _TAIL.search(user)
     if mark is not None and not _PASSWORD.search(user[: mark.start()]):
