@@ -118,3 +118,10 @@ def test_values_that_are_given_once_choose_rows_of_each_partition():
 def test_a_size_of_partitions_that_is_infinite():
     with pytest.raises(ValueError, match="blocksize must be"):
         scichunk.read_table(in_fits(fits.Column("i", "J", array=np.arange(10))), blocksize="1e400")
+
+
+@pytest.mark.parametrize("columns", [[], (), ["i", "i"], ["i", "I"], ["f", "i", "f"]])
+def test_columns_are_named_once(columns):
+    stars = in_fits(fits.Column("i", "J", array=np.arange(10)), fits.Column("f", "E", array=np.arange(10)))
+    with pytest.raises(ValueError, match="each column that is wanted once"):
+        scichunk.read_table(stars, columns=columns)

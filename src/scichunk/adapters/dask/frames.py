@@ -52,7 +52,7 @@ def read_table(
     format
         Name of the format, see :func:`scichunk.list_formats`; by default found by the first bytes of the file, then by its name.
     columns
-        Names of the columns wanted, in that order; None for all. A selection made later (``df[["ra", "dec"]]``) reaches the
+        Names of the columns wanted, each once, in that order; None for all. A selection made later (``df[["ra", "dec"]]``) reaches the
         decoder as well.
     filters
         Rows wanted: ``[("mag", "<", 15), ("flag", "in", [1, 2])]``, all of which must hold; or a list of such lists, of which one
@@ -81,7 +81,8 @@ def read_table(
     UnsupportedFeature
         If a filter is by a column of complex numbers, or of several values in a cell.
     TypeError, ValueError
-        If a selector is not one of the format, or has an impossible value; if a column cannot be compared with the value of a filter.
+        If a selector is not one of the format, or has an impossible value; if no column is named, or one twice; if a column cannot be
+        compared with the value of a filter.
 
     Examples
     --------
@@ -110,14 +111,22 @@ class _Wanted:
 
     def __init__(self, columns: Sequence[str] | None, filters: Filters, selectors: Mapping[str, Any]) -> None:
         self.columns = names_of("columns", columns)
+        self._check_names()
         self.filters = nest_filters(filters)
         self.selectors = selectors
+
+    def _check_names(self) -> None:
+        """Raise ValueError for no name, where dask asks a reader for all columns, and for one twice, of which a frame has one."""
+        if self.columns is not None and (not self.columns or len({*self.columns}) < len(self.columns)):
+            msg = f"columns must name each column that is wanted once, or be None for all, got {self.columns}"
+            raise ValueError(msg)
 
     def check(self, table: TableSource, url: str) -> None:
         """Raise FormatError for names that the table does not have."""
         there = [c.name for c in table.columns]
         if getattr(table, "ignores_case", False):
             self._spell_names(there)
+            self._check_names()
         names = [*(self.columns or ()), *(name for group in self.filters or () for name, *_ in group)]
         missing = [n for n in dict.fromkeys(names) if n not in there]
         if missing:
