@@ -413,3 +413,15 @@ def test_complex_predictions_are_blended(scene):
     p = scichunk.patches(scene, 32, stride=16, edges="shift")
     found = scichunk.predict(p, lambda b: (brightness(b) * 1j).astype("c8")).prediction.values
     np.testing.assert_allclose(found, expected_of(scene) * 1j, rtol=1e-5)
+
+
+def test_coordinates_place_what_has_only_a_crs(tmp_path):
+    """As rioxarray has it where the user gives an array coordinates and a CRS."""
+    image = xr.DataArray(
+        np.ones((40, 30), "f4"), dims=("y", "x"), coords={"y": 80 - 2.0 * np.arange(40), "x": 5 + 3.0 * np.arange(30)}
+    )
+    image = image.rio.write_crs("EPSG:4326")
+    scichunk.predict(scichunk.patches(image, 10), lambda b: b["image"], tmp_path / "out.tif")
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.transform == rasterio.Affine(3, 0, 3.5, 0, -2, 81) == image.rio.transform()
+        assert file.crs == image.rio.crs

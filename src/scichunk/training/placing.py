@@ -46,15 +46,16 @@ def find_transform(array: PatchArray, dims: Sequence[str]) -> Affine6 | None:
     dims
         Names of the dimensions of rows and columns.
     """
-    if not is_georeferenced(array):
-        return None
     labelled = array.labelled()
-    c, a, b, f, d, e = map(float, str(labelled.coords[_GRID].attrs[_TRANSFORM]).split())
-    whole = (a, b, c, d, e, f)
+    if _GRID not in labelled.coords:
+        return None
+    whole = _parse_transform(labelled.coords[_GRID].attrs.get(_TRANSFORM))
     rows, columns = (_values_along(labelled, dim) for dim in dims)
     if rows is not None and columns is not None:
         lines = _find_line(rows), _find_line(columns)
         return None if lines[0] is None or lines[1] is None else _from_lines(lines[0], lines[1], whole)
+    if whole is None:
+        return None
     if {"xc", "yc"} <= {*labelled.coords} and labelled.coords["xc"].dims == tuple(dims):
         return _from_corners(labelled.coords["xc"], labelled.coords["yc"], whole)
     return array.transform or whole
@@ -70,6 +71,14 @@ def with_transform(coords: dict[Any, Any], transform: Affine6 | None) -> dict[An
         a, b, c, d, e, f = transform
         grid.attrs[_TRANSFORM] = " ".join(map(str, (c, a, b, f, d, e)))
     return {**coords, _GRID: grid}
+
+
+def _parse_transform(text: Any) -> Affine6 | None:
+    """Parse the attribute of a grid mapping, which has the order of GDAL."""
+    if text is None:
+        return None
+    c, a, b, f, d, e = map(float, str(text).split())
+    return (a, b, c, d, e, f)
 
 
 def _values_along(labelled: Any, dim: str) -> npt.NDArray[np.float64] | None:
@@ -89,9 +98,11 @@ def _find_line(values: npt.NDArray[np.float64]) -> _Line | None:
     return (float(values[0]), step) if even else None
 
 
-def _from_lines(rows: _Line, columns: _Line, whole: Affine6) -> Affine6:
+def _from_lines(rows: _Line, columns: _Line, whole: Affine6 | None) -> Affine6 | None:
     """Make the transform of evenly spaced rows and columns; of a part of the whole to the last bit as it is made from that."""
     (y, down), (x, across) = rows, columns
+    if whole is None:
+        return None if not across or not down else (across, 0.0, x - across / 2, 0.0, down, y - down / 2)
     a, _, c, _, e, f = whole
     across, down = across or a, down or e
     if abs(across - a) <= _NEARLY * abs(a) and abs(down - e) <= _NEARLY * abs(e):
