@@ -502,3 +502,18 @@ def test_headers_of_many_scenes_are_waited_for_together(tmp_path):
         p = scichunk.patches([server.url(f"s{i}.tif") for i in range(12)], 32)
         assert len(p) == 48
         assert server.max_concurrent > 6
+
+
+def test_headers_that_promise_very_many_patches(tmp_path):
+    path = tmp_path / "wide.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, dtype="uint8", width=2**31 - 1, height=2**15, blockxsize=2**15, blockysize=2**15,
+        tiled=True, SPARSE_OK=True, BIGTIFF="YES", compress="deflate",
+    ):  # fmt: skip
+        pass
+    for size, options in ((1, {}), (32, {}), (256, {"stride": 16, "edges": "shift"}), ({"x": 1}, {})):
+        with pytest.raises(scichunk.errors.LimitExceeded, match=r"a table of \d+ patches"):
+            scichunk.patches(path, size, **options)
+    assert len(scichunk.patches(path, 2**14)) == 2 * (2**17 - 1)
+    few = scichunk.patches(path, 16, at={"row": [50, 90], "col": [2**30, 70]})
+    assert few.read([0, 1])["image"].shape == (2, 1, 16, 16)

@@ -73,6 +73,8 @@ def patches(
     ------
     FormatError, SourceError
         If a file cannot be read.
+    LimitExceeded
+        If there are so many patches that their table is beyond :mod:`scichunk.options`.
     ValueError
         If scenes or layers do not fit together, or an argument has an impossible value.
 

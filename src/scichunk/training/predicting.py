@@ -183,8 +183,6 @@ class _Run:
         done, by_cell = self.output.done(), self.tiling.patches_by_cell()
         left = {cell: len(which) for cell, which in by_cell.items() if not done[cell]}
         numbers = np.unique([n for cell in left for n in by_cell[cell]]).astype(np.int64)
-        rows, columns = self.tiling.counts
-        bare = [(r, c) for r in range(rows) for c in range(columns) if (r, c) not in by_cell]
         canvas, prepared = Canvas(self.tiling, weights, left), False
         for corner, values in self._predictions(numbers, batch_size, options):
             if not prepared:
@@ -192,9 +190,9 @@ class _Run:
                 prepared = True
             for cell, whole in canvas.add(corner, values):
                 self.output.write(cell, self.tiling.box(cell), self._finished(whole, values.dtype))
-        boxes = [self.tiling.box(cell) for cell in bare]
-        beyond: int = sum((b.stop - b.start) * (c.stop - c.start) for b, c in boxes)
-        return canvas.missing + beyond
+        boxes = map(self.tiling.box, by_cell)  # of others there may be any number
+        reached: int = sum((b.stop - b.start) * (c.stop - c.start) for b, c in boxes)
+        return canvas.missing + self.tiling.shape[0] * self.tiling.shape[1] - reached
 
     def _predictions(self, numbers: Array, batch_size: int, options: Mapping[str, Any]) -> Iterator[tuple[Any, Array]]:
         some = replace(self.patches.take(numbers), sample_weights=None)  # each once

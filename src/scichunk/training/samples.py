@@ -6,16 +6,19 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.limits import check_decoded
 from scichunk.training.layers import Layer
 
 __all__ = ["Blocks", "Samples", "grid_samples", "limits", "make_blocks", "touched_blocks", "with_blocks"]
 
 Ints = npt.NDArray[np.int64]
+_MORE_COLUMNS: Final = 3
+"""Of the table, beside the corners."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,19 @@ def grid_samples(
         Positions are those of the first layer.
     edges
         ``"drop"`` leaves out what would reach beyond the edge; ``"shift"`` has one more patch there that ends with the scene.
+
+    Raises
+    ------
+    LimitExceeded
+        If there are so many that their table is beyond the limits: a header of some bytes may promise any number of pixels.
     """
-    scenes, corners = [], []
-    for scene in range(len(layers[0].arrays)):
+    scenes, corners, count = [], [], 0
+    for scene, array in enumerate(layers[0].arrays):
+        along_each = (
+            max(0, last + step) // step for last, step in zip(limits(layers, scene, size), stride, strict=True)
+        )
+        count += math.prod(along_each)
+        check_decoded(f"a table of {count} patches", count * 8 * (len(size) + _MORE_COLUMNS), url=array.name)
         axes = []
         for last, step, fine in zip(limits(layers, scene, size), stride, grain, strict=True):
             along = np.arange(0, last + 1, step, dtype=np.int64)
