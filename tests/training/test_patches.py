@@ -514,6 +514,10 @@ def test_headers_that_promise_very_many_patches(tmp_path):
     for size, options in ((1, {}), (32, {}), (256, {"stride": 16, "edges": "shift"}), ({"x": 1}, {})):
         with pytest.raises(scichunk.errors.LimitExceeded, match=r"a table of \d+ patches"):
             scichunk.patches(path, size, **options)
-    assert len(scichunk.patches(path, 2**14)) == 2 * (2**17 - 1)
+    large = scichunk.patches(path, 2**14)
+    assert len(large) == 2 * (2**17 - 1)
+    for ask in (lambda: large.bounds, lambda: large.sel(bounds=(0, 0, 9, 9))):
+        with pytest.raises(scichunk.errors.LimitExceeded, match="the coordinate 'x'"):
+            ask()
     few = scichunk.patches(path, 16, at={"row": [50, 90], "col": [2**30, 70]})
     assert few.read([0, 1])["image"].shape == (2, 1, 16, 16)

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from scichunk.raster.affine import Affine6, shift_transform
+from scichunk.raster.affine import LAZY_AXIS, Affine6, shift_transform
 from scichunk.training.arrays import PatchArray
 
 __all__ = ["find_crs", "find_transform", "is_georeferenced", "with_transform"]
@@ -85,7 +85,11 @@ def _values_along(labelled: Any, dim: str) -> npt.NDArray[np.float64] | None:
     """Return the coordinate of a dimension; None if it has none of numbers."""
     if dim not in labelled.coords or labelled.coords[dim].dims != (dim,):
         return None
-    values = np.asarray(labelled.coords[dim].values)
+    from xarray.indexes import RangeIndex
+
+    # Of those of long axes, which are computed and evenly spaced, the first values say all.
+    most = LAZY_AXIS if isinstance(labelled.xindexes.get(dim), RangeIndex) else None
+    values = np.asarray(labelled.coords[dim][:most].values)
     return values.astype(np.float64) if values.dtype.kind in "iuf" and values.size else None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.limits import check_decoded
 from scichunk.errors import DataWarning
 from scichunk.training.arrays import PatchArray
 from scichunk.training.layers import Layer
@@ -23,9 +24,18 @@ _NEARLY = 1e-6
 
 
 def values_along(array: PatchArray, dim: str) -> npt.NDArray[Any] | None:
-    """Return the coordinate of a dimension, or None if it has none."""
+    """Return the coordinate of a dimension, or None if it has none.
+
+    Raises
+    ------
+    LimitExceeded
+        If it is beyond the limits: those of long axes take no memory before they are asked for.
+    """
     labelled = array.labelled()
-    return np.asarray(labelled.coords[dim].values) if dim in labelled.coords else None
+    if dim not in labelled.coords:
+        return None
+    check_decoded(f"the coordinate {dim!r}", labelled.coords[dim].nbytes, url=array.name)
+    return np.asarray(labelled.coords[dim].values)
 
 
 def edges_along(array: PatchArray, dim: str) -> tuple[Floats, Floats]:
