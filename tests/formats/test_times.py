@@ -123,3 +123,17 @@ def test_stacks_of_images_of_times(tmp_path):
     with pytest.warns(DataWarning, match="2 values of 'data'"):
         found = stack["data"].to_numpy()
     np.testing.assert_array_equal(found, np.array([["1970-01-02", "NaT", "1970-01-03"]] * 2, "M8[ns]"))
+
+
+@pytest.mark.parametrize(
+    "unit, options",
+    [("days since 0500-01-01", {}), (DAYS, {"use_cftime": True}), ("days", {"decode_timedelta": True}), (DAYS, {})],
+)
+def test_times_of_a_stack_are_of_the_type_of_one_file(tmp_path, unit, options):
+    paths = [tmp_path / f"{n}.fits" for n in range(2)]
+    for n, path in enumerate(paths):
+        path.write_bytes(fits_table([n, 5, 9], unit))
+    each = [xr.open_dataset(path, engine="fits", **options).c1 for path in paths]
+    stack = scichunk.open_stack(paths, hdu=1, **options).c1
+    assert stack.dtype == each[0].dtype
+    np.testing.assert_array_equal(stack.values, np.stack([v.values for v in each]))

@@ -149,7 +149,10 @@ def open_stack(
         if found.elsewhere:  # they place the pixels of one file only
             for attribute in ("fits_header", TABLES):
                 variables[name].attrs.pop(attribute, None)
-    times = {n: v for n, v in variables.items() if n in first and first[n].dtype.kind in "mM"}
+    # Numbers that are times in one file; objects are dates of cftime.
+    times = {
+        n: v for n, v in variables.items() if v.dtype.kind in "iuf" and n in first and first[n].dtype.kind in "mMO"
+    }
     if times:
         variables |= with_times(times, {}, flags, stack.first.location.url)[0]
     # A column with the name of the dimension of rows labels them in one file; in a stack it has two dimensions.
