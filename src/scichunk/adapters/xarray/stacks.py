@@ -149,16 +149,20 @@ def open_stack(
         if found.elsewhere:  # they place the pixels of one file only
             for attribute in ("fits_header", TABLES):
                 variables[name].attrs.pop(attribute, None)
-    # Numbers that are times in one file; objects are dates of cftime.
-    times = {
-        n: v for n, v in variables.items() if v.dtype.kind in "iuf" and n in first and first[n].dtype.kind in "mMO"
-    }
-    if times:
-        variables |= with_times(times, {}, flags, stack.first.location.url)[0]
+    variables |= _decode_times(variables, first, flags, stack.first.location.url)
     # A column with the name of the dimension of rows labels them in one file; in a stack it has two dimensions.
     ds = xr.Dataset(variables, coords=first.drop_vars(variables, errors="ignore").coords, attrs=first.attrs)
     ds = with_skies(ds, dim, found.skies) if found.skies else ds
     return ds.assign_coords({dim: (dim, _label_files(stack.locations, labels))})
+
+
+def _decode_times(
+    variables: Mapping[str, xr.Variable], first: xr.Dataset, flags: Decoders, url: str
+) -> dict[str, xr.Variable]:
+    """Decode numbers that are times in one file; there objects are dates of cftime."""
+    of_time = {name for name, v in first.variables.items() if v.dtype.kind in "mMO"}
+    times = {name: v for name, v in variables.items() if name in of_time and v.dtype.kind in "iuf"}
+    return with_times(times, {}, flags, url)[0] if times else {}
 
 
 def _check_dim(dim: Any, first: xr.Dataset) -> None:
