@@ -288,3 +288,22 @@ def test_components_of_several_distances_and_one_size_by_glymur():
             want = scichunk.from_jpeg2000(data, bands=bands, reduce=reduce).compute()
             got = scichunk.from_jpeg2000(data, bands=bands, reduce=reduce, reader="reference").compute()
             np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_components_without_samples_in_most_tiles(refused):
+    """OpenJPEG sets up each of thousands in each tile: a file of a megabyte took six hours."""
+    count, side = (3000, 64) if refused else (3, 64)
+    siz = struct.pack(">HHH8IH", 0xFF51, 38 + 3 * count, 0, side, side, 0, 0, 1, 1, 0, 0, count)
+    siz += b"\7\1\1" + b"\7\xff\xff" * (count - 1)
+    cod = struct.pack(">HHBBHBBBBBB", COD, 12, 0, 0, 1, 0, 0, 4, 4, 0, 1)
+    parts = [
+        struct.pack(">HHHIBB", SOT, 10, tile, 14 + len(body), 0, 1) + b"\xff\x93" + body
+        for tile, body in enumerate([bytes(count), *[b"\0"] * (side * side - 1)])
+    ]
+    data = b"".join([b"\xff\x4f", siz, cod, struct.pack(">HHBB", QCD, 4, 0x40, 0x40), *parts, b"\xff\xd9"])
+    if refused:
+        with pytest.raises(LimitExceeded, match="no samples in most of 4096 tiles"):
+            scichunk.from_jpeg2000(data, bands=[0])
+    else:
+        assert (scichunk.from_jpeg2000(data, bands=[0])[:, :9, :9].compute() == 128).all()

@@ -20,7 +20,7 @@ from scichunk.errors import GroupNotFound, UnsupportedFeature, located
 from scichunk.formats.jpeg2000 import names_beside, nodes
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.channels import ChannelArray, find_channels
-from scichunk.formats.jpeg2000.manifest import build_index, planning_grid
+from scichunk.formats.jpeg2000.manifest import build_index, check_tiles, planning_grid
 from scichunk.formats.jpeg2000.metadata import pick_components, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
@@ -58,6 +58,7 @@ class JPEG2000File(FileBase):
         with located(url=source.url):
             self.structure = read_structure(source)
             self.levels = self.header.levels
+            check_tiles(self.structure)
             self.structure.groups  # noqa: B018  # an impossible number of them is an error of the file
         self.parts = PartTable(self.structure.codestream, source)
         self._metadata: RasterMetadata | None = None

@@ -11,14 +11,17 @@ from scichunk.codecs.jpeg2000.codec import JPEG2000Codec, sample_type
 from scichunk.codecs.jpeg2000.parameters import ceil_div
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 
-__all__ = ["build_index", "group_type", "planning_grid"]
+__all__ = ["build_index", "check_tiles", "group_type", "planning_grid"]
 
 _LARGE_TILE_SAMPLES: Final = 1 << 24
 """Samples of a tile that is planned in parts."""
 _PART_SAMPLES: Final = 2048
+_FREE_RESOLUTIONS: Final = 1 << 20
+"""Resolutions of components of all tiles together, of which OpenJPEG sets up each, in some microseconds: about ten seconds."""
+_MOST_EMPTY: Final = 4
 
 
 def group_type(group: Group) -> np.dtype[Any]:
@@ -35,6 +38,29 @@ def group_type(group: Group) -> np.dtype[Any]:
         msg = f"components of {max(group.bits)} bits"
         raise UnsupportedFeature(msg)
     return sample_type(deepest, signed=mixed)
+
+
+def check_tiles(structure: JPEG2000Structure) -> None:
+    """Refuse components that have samples in few of very many tiles: OpenJPEG sets up all in each, and no byte of the file stands for that.
+
+    Raises
+    ------
+    LimitExceeded
+        If nearly all that would have to be set up is empty.
+    """
+    header, s = structure.header, structure.header.size
+    if s.across * s.down * len(s.components) * 33 <= _FREE_RESOLUTIONS:  # as in nearly all files
+        return
+    everything = filled = 0
+    for group in structure.groups:
+        resolutions = sum(header.coding_of(c).levels + 1 for c in group.components)
+        columns = _find_borders((s.tile_x0, s.tile_x, s.across), (s.x0, s.x1), group.dx, 0)[1]
+        rows = _find_borders((s.tile_y0, s.tile_y, s.down), (s.y0, s.y1), group.dy, 0)[1]
+        everything += s.across * s.down * resolutions
+        filled += len(columns) * len(rows) * resolutions
+    if everything > _FREE_RESOLUTIONS and everything > _MOST_EMPTY * filled:
+        msg = f"{len(s.components)} components, most of which have no samples in most of {s.across * s.down} tiles"
+        raise LimitExceeded(msg)
 
 
 def build_index(structure: JPEG2000Structure, group: Group, reduce: int) -> tuple[ChunkManifest, JPEG2000Codec]:
