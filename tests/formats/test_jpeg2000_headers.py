@@ -145,6 +145,17 @@ def test_segments_that_say_nothing_of_the_coding_do_not_go_into_each_tile():
         scichunk.from_jpeg2000(with_main(sound, [*old, quantisation, quantisation]))
 
 
+@pytest.mark.parametrize("segment", [b"\xff\x6f\0\x0a" + bytes(8), b"\xff\x6f\0\x06\xff\x93\xff\x52", b"\xff\x30"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_unknown_segments_of_a_tile_are_stepped_over(segment, tile):
+    """OpenJPEG refuses them."""
+    plane = texture((200, 300))
+    data = in_tile(encode([plane], tile=tile, levels=2), [segment])
+    array = scichunk.from_jpeg2000(data)
+    np.testing.assert_array_equal(array[0].compute(), plane)
+    np.testing.assert_array_equal(array[0, 3:9, 4:8].compute(), plane[3:9, 4:8])
+
+
 def test_a_tlm_of_millions_takes_as_much_memory_as_its_bytes():
     plane = texture((20, 30))
     sound = encode([plane])

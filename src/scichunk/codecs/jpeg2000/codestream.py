@@ -19,6 +19,7 @@ __all__ = [
     "SOC",
     "SOD",
     "SOT",
+    "TILE_MARKERS",
     "iterate_segments",
     "main_header",
     "order_segments",
@@ -43,6 +44,8 @@ _MOST_KEPT_OF_COMPONENT: Final = 1 << 9
 """COC, QCC and RGN of a component have 245 bytes at most (A.6.2, A.6.3, A.6.5)."""
 _PART_2: Final = range(0xFF70, 0xFF7A)
 """From DCO to ATK (T.801, A.3): other offsets, decompositions, wavelets, transforms of components, and non-linear ones."""
+TILE_MARKERS: Final = CODING_MARKERS | {_PLT, _PPT, _COM} | frozenset(_PART_2)
+"""Markers of segments that say something of a tile-part (A.2), or are refused; decoders are to step over others, which OpenJPEG refuses."""
 _MOST_LENGTHS: Final = 1 << 20
 """Of tile-parts, in TLM: as many as are looked for without it."""
 _MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is
@@ -179,8 +182,8 @@ def tile_header(
         header = _apply_segment(header, marker, body, overrides)
         if marker == _PPT:
             header = replace(header, relocated=True)
-        whole = struct.pack(">HH", marker, len(body) + 2) + body if end > first else struct.pack(">H", marker)
-        kept.append((marker, whole))
+        if marker in TILE_MARKERS:
+            kept.append((marker, struct.pack(">HH", marker, len(body) + 2) + body))
     msg = "a tile-part header without data"
     raise FormatError(msg)
 

@@ -234,6 +234,7 @@ def _renumber_parts(views: list[memoryview]) -> list[bytes | memoryview]:
     body: list[bytes | memoryview] = []
     for i, view in enumerate(views):
         if len(view) > SOT_BYTES:
-            head = struct.pack(">HHHI", 0xFF90, 10, 0, len(view)) + bytes(view[10:SOT_BYTES])
-            body += [head, *([view[SOT_BYTES:]] if i else order_part(view))]
+            rest = [view[SOT_BYTES:]] if i else order_part(view)
+            length = SOT_BYTES + sum(map(len, rest))
+            body += [struct.pack(">HHHI", 0xFF90, 10, 0, length) + bytes(view[10:SOT_BYTES]), *rest]
     return body

@@ -12,6 +12,7 @@ from scichunk.codecs.jpeg2000.codestream import (
     SOC,
     SOD,
     SOT,
+    TILE_MARKERS,
     iterate_segments,
     order_segments,
     tile_header,
@@ -62,7 +63,7 @@ def tile_codestream(
 
 
 def order_part(part: memoryview) -> list[memoryview]:
-    """Return what follows the SOT segment of a tile-part, in pieces, its segments in an order that OpenJPEG understands.
+    """Return what follows the SOT segment of a tile-part, in pieces: its segments that OpenJPEG knows, in an order that it understands.
 
     Parameters
     ----------
@@ -81,7 +82,8 @@ def order_part(part: memoryview) -> list[memoryview]:
     for marker, _, end in iterate_segments(_getter(part), at, len(part)):
         if marker in {SOT, SOD, _EOC}:
             break
-        found.append((marker, part[at:end]))
+        if marker in TILE_MARKERS:
+            found.append((marker, part[at:end]))
         at = end
     return [*order_segments(found), part[at:]]
 
