@@ -1,6 +1,7 @@
 """Headers of JPEG 2000 that are valid but unusual: what is stronger than what, in any order, and how much of it there may be."""
 
 import dataclasses
+import re
 import struct
 import warnings
 
@@ -154,6 +155,19 @@ def test_unknown_segments_of_a_tile_are_stepped_over(segment, tile):
     array = scichunk.from_jpeg2000(data)
     np.testing.assert_array_equal(array[0].compute(), plane)
     np.testing.assert_array_equal(array[0, 3:9, 4:8].compute(), plane[3:9, 4:8])
+
+
+@pytest.mark.parametrize("parts", [None, "R"])
+def test_lengths_of_packets_that_make_no_sense(parts):
+    """A PLT that ends within a number: OpenJPEG, which does not need it, refuses the tile."""
+    plane = texture((200, 300))
+    data = encode([plane], levels=2, plt=True, parts=parts, order="RPCL")
+    found = [m.start() + 12 for m in re.finditer(b"(?s)\xff\x90\0\x0a.{8}\xff\x58", data)]
+    assert len(found) == (3 if parts else 1)
+    for at in found:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        data = data[: end - 1] + bytes([data[end - 1] | 0x80]) + data[end:]
+    np.testing.assert_array_equal(scichunk.from_jpeg2000(data)[0].compute(), plane)
 
 
 def test_a_tlm_of_millions_takes_as_much_memory_as_its_bytes():

@@ -44,8 +44,9 @@ _MOST_KEPT_OF_COMPONENT: Final = 1 << 9
 """COC, QCC and RGN of a component have 245 bytes at most (A.6.2, A.6.3, A.6.5)."""
 _PART_2: Final = range(0xFF70, 0xFF7A)
 """From DCO to ATK (T.801, A.3): other offsets, decompositions, wavelets, transforms of components, and non-linear ones."""
-TILE_MARKERS: Final = CODING_MARKERS | {_PLT, _PPT, _COM} | frozenset(_PART_2)
-"""Markers of segments that say something of a tile-part (A.2), or are refused; decoders are to step over others, which OpenJPEG refuses."""
+TILE_MARKERS: Final = CODING_MARKERS | {_PPT} | frozenset(_PART_2)
+"""Markers of segments that say how a tile-part is decoded (A.2), or are refused. Decoders are to step over unknown ones, which OpenJPEG
+refuses, as it does the whole tile for a PLT that makes no sense."""
 _MOST_LENGTHS: Final = 1 << 20
 """Of tile-parts, in TLM: as many as are looked for without it."""
 _MOST_SEGMENTS: Final = 40_000  # COC and QCC of 16384 components, and what else there is

@@ -230,11 +230,11 @@ def _are_parts_of(views: list[memoryview], tile: int, last: npt.NDArray[np.bool_
 
 
 def _renumber_parts(views: list[memoryview]) -> list[bytes | memoryview]:
-    """Tile-parts with tile number 0, their length written out, and the segments of the first, which says how all are coded, in order."""
+    """Tile-parts with tile number 0, their length written out, and of their segments those that say how they are decoded."""
     body: list[bytes | memoryview] = []
-    for i, view in enumerate(views):
+    for view in views:
         if len(view) > SOT_BYTES:
-            rest = [view[SOT_BYTES:]] if i else order_part(view)
+            rest = order_part(view)
             length = SOT_BYTES + sum(map(len, rest))
             body += [struct.pack(">HHHI", 0xFF90, 10, 0, length) + bytes(view[10:SOT_BYTES]), *rest]
     return body

@@ -63,7 +63,7 @@ def tile_codestream(
 
 
 def order_part(part: memoryview) -> list[memoryview]:
-    """Return what follows the SOT segment of a tile-part, in pieces: its segments that OpenJPEG knows, in an order that it understands.
+    """Return what follows the SOT segment of a tile-part, in pieces: segments that say how it is decoded, as OpenJPEG understands them.
 
     Parameters
     ----------
