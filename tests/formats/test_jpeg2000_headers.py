@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import scichunk
 from scichunk import options
@@ -206,7 +207,6 @@ def test_forms_of_tlm(index, wide):
 
 def test_boxes_are_not_compared_with_each_other(monkeypatch):
     """Of 16,000 boxes among GeoJP2 and GMLJP2 this took 18 s."""
-    import xarray as xr
 
     def fail(*_):
         raise AssertionError
@@ -332,3 +332,20 @@ def test_components_without_samples_in_most_tiles(refused):
             scichunk.from_jpeg2000(data, bands=[0])
     else:
         assert (scichunk.from_jpeg2000(data, bands=[0])[:, :9, :9].compute() == 128).all()
+
+
+@pytest.mark.parametrize("distances", [[(1, 1), (2, 2)], [(2, 2), (1, 1)], [(2, 1), (1, 2)]])
+def test_components_lie_on_one_grid_in_any_order(distances, tmp_path):
+    """What places the image places its finest pixels (T.800, I.5.3.1: the image area), also where the first are coarser."""
+    planes = [texture((-(-61 // dy), -(-81 // dx)), seed=i) for i, (dx, dy) in enumerate(distances)]
+    code = encode(planes, distances=distances, levels=1)
+    size = open_file("jpeg2000", locate(code)).header.size
+    (tmp_path / "a.jp2").write_bytes(jp2(code, size=(size.y1, size.x1), count=2))
+    (tmp_path / "a.wld").write_text("10\n0\n0\n-10\n5005\n8995\n")  # the centre of the first pixel
+    for reduce in (0, 1):
+        with xr.open_dataset(tmp_path / "a.jp2", engine="jpeg2000", reduce=reduce) as found:
+            for end, (dx, dy) in zip(("", "_2"), distances, strict=True):
+                x, y = found["x" + end].values, found["y" + end].values
+                step_x, step_y = 10 * (dx << reduce), 10 * (dy << reduce)
+                np.testing.assert_allclose(x, 5000 + (np.arange(x.size) + 0.5) * step_x)
+                np.testing.assert_allclose(y, 9000 - (np.arange(y.size) + 0.5) * step_y)

@@ -68,19 +68,19 @@ def _with_attrs(var: ArrayVar, attrs: dict[str, Any], *, expand: bool) -> ArrayV
 
 
 def place_on_grid(structure: JPEG2000Structure, group: Group, transform: Affine6, reduce: int) -> Affine6:
-    """Transform of a group's pixels, halved some times, from that of the full first group (B.2, B.5).
+    """Transform of a group's pixels, halved some times, from that of the finest pixels, which need not be those of the first (B.2, B.5).
 
     The grid of a reduced image begins at a multiple of its step, which need not be where the image begins.
     """
-    s, first = structure.header.size, structure.groups[0]
+    s, dx, dy = structure.header.size, min(g.dx for g in structure.groups), min(g.dy for g in structure.groups)
     moves = []
-    for low, step, unit in ((s.x0, group.dx, first.dx), (s.y0, group.dy, first.dy)):
+    for low, step, unit in ((s.x0, group.dx, dx), (s.y0, group.dy, dy)):
         start = ceil_div(ceil_div(low, step), 1 << reduce) * (step << reduce)
         moves.append(start / unit - ceil_div(low, unit))
     if moves != [0, 0]:
         transform = shift_transform(transform, *moves)
-    if reduce or (group.dx, group.dy) != (first.dx, first.dy):
-        transform = scale_transform(transform, (group.dx << reduce) / first.dx, (group.dy << reduce) / first.dy)
+    if reduce or (group.dx, group.dy) != (dx, dy):
+        transform = scale_transform(transform, (group.dx << reduce) / dx, (group.dy << reduce) / dy)
     return transform
 
 
