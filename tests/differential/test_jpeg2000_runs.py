@@ -1,6 +1,7 @@
 """Small tiles that are decoded together: the same values, and the same errors, as of each by itself (T.800, B.3)."""
 
 import random
+import weakref
 from collections import Counter
 
 import numpy as np
@@ -182,3 +183,12 @@ def test_damaged_tiles(monkeypatch):
             assert found == outcome(bytes(data), reduce)
         outcomes[type(found)] += 1
     assert min(outcomes[list], outcomes[tuple]) > 10
+
+
+def test_a_thread_does_not_keep_what_it_has_decoded():
+    data = np.frombuffer(encode([texture((32, 32))]), np.uint8).copy()
+    kept = weakref.ref(data)
+    with openjpeg.decode_codestream([memoryview(data)], lambda _: (32, 32), 1):
+        assert kept() is not None
+    del data
+    assert kept() is None

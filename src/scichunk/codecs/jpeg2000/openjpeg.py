@@ -170,6 +170,11 @@ class _Stream:
         lib.opj_stream_set_user_data_length(handle, self._size)
         return handle
 
+    def close(self) -> None:
+        """Let go of the data, which may be hundreds of megabytes: the thread may decode nothing more for as long as it lives."""
+        self._pieces, self._stops = [], []
+        self._at = self._size = 0
+
     def listen(self, lib: Any, codec: c_void_p, *, count: bool) -> None:
         """Take up what a decoder says: errors, and of which tiles it has decoded if they are to be counted."""
         lib.opj_set_error_handler(codec, self._error, None)
@@ -277,6 +282,7 @@ def decode_codestream(
             lib.opj_image_destroy(image)
         lib.opj_destroy_codec(codec)
         lib.opj_stream_destroy(handle)
+        stream.close()
         _local.stream = stream
 
 
