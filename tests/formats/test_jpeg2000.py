@@ -122,6 +122,27 @@ def test_palette():
     )
 
 
+def test_what_is_said_of_indices_is_not_said_of_colours(tmp_path):
+    """A PAM file gives the index that stands for nothing, and a scale."""
+    index = texture((20, 30)) % 7
+    colours = np.array([[3, 10], [10, 3], [20, 4], [30, 3], [40, 3], [50, 5], [60, 6]], "u1")
+    header = [*palette_boxes((7, 7), [bytes(row) for row in colours], ((0, 1, 0), (1, 0, 0), (0, 1, 1)))]
+    boxes = b"".join(struct.pack(">I4s", 8 + len(body), kind) + body for kind, body in header)
+    other = texture((20, 30), seed=1)
+    (tmp_path / "a.jp2").write_bytes(jp2(encode([index, other], levels=1), header=boxes, count=2, size=(20, 30)))
+    (tmp_path / "a.jp2.aux.xml").write_text(
+        "<PAMDataset><PAMRasterBand band='1'><NoDataValue>3</NoDataValue><Scale>2</Scale></PAMRasterBand>"
+        "<PAMRasterBand band='2'><NoDataValue>100</NoDataValue></PAMRasterBand></PAMDataset>"
+    )
+    with xr.open_dataset(tmp_path / "a.jp2", engine="jpeg2000", expand=True) as found:
+        values = found.band_data.values
+        assert "colormap_1" not in found.band_data.attrs
+        np.testing.assert_array_equal(values[[0, 2]], np.moveaxis(colours[index], -1, 0))
+        np.testing.assert_array_equal(values[1], np.where(other == 100, np.nan, other))
+    with xr.open_dataset(tmp_path / "a.jp2", engine="jpeg2000") as found:
+        np.testing.assert_array_equal(found.band_data.values[0], np.where(index == 3, np.nan, index * 2.0))
+
+
 def with_boxes(*found, count=1):
     """A file of some components, each of one value and noise, with more boxes in its header."""
     code = encode([texture((40, 50), seed=i) // 8 + 40 * i for i in range(count)], levels=1)

@@ -21,7 +21,7 @@ from scichunk.formats.jpeg2000 import names_beside, nodes
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
 from scichunk.formats.jpeg2000.channels import ChannelArray, find_channels
 from scichunk.formats.jpeg2000.manifest import build_index, check_tiles, planning_grid
-from scichunk.formats.jpeg2000.metadata import pick_components, read_metadata
+from scichunk.formats.jpeg2000.metadata import pick_metadata, read_metadata
 from scichunk.formats.jpeg2000.reference import open_reference
 from scichunk.formats.jpeg2000.structure import read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
@@ -182,7 +182,8 @@ class JPEG2000File(FileBase):
     def _masked_array(self, which: ImageId) -> ArraySource:
         """Decoded pixels with NaN where the alpha channel says that there is no data."""
         pixels = self.array(ImageId(which.group, which.reduce, which.reader, which.expand))
-        metadata = pick_components(self.metadata(), self.structure.groups[which.group].components)
+        group = self.structure.groups[which.group]
+        metadata = pick_metadata(self.structure, self.metadata(), group, expand=which.expand)
         return masked_source(pixels, metadata)
 
     def _open_array(self, which: ImageId) -> ArraySource:
@@ -219,7 +220,8 @@ class JPEG2000File(FileBase):
         group, metadata = self.structure.groups[which.group], self.metadata()
         source = self.array(array_id)
         transform = nodes.place_on_grid(self.structure, group, metadata.transform, which.reduce)
-        found = raster_layout(source, pick_components(metadata, group.components), transform)
+        mine = pick_metadata(self.structure, metadata, group, expand=which.expand)
+        found = raster_layout(source, mine, transform)
         return replace(found, meaning={**found.meaning, "bits": group.bits, "signed": group.signed})
 
     def close(self) -> None:

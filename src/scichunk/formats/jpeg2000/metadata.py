@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from scichunk.errors import FormatError, MetadataWarning
 from scichunk.formats.jpeg2000.boxes import SIGNATURE, Box
+from scichunk.formats.jpeg2000.channels import find_channels
 from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 from scichunk.lru import LRU, memory_of
 from scichunk.raster.gdal import RasterMetadata, ask_gdal, empty_metadata
@@ -17,7 +18,7 @@ from scichunk.raster.texts import MOST_BYTES, MOST_POINTS, excess, read_beside
 from scichunk.sources import Location
 from scichunk.warned import warn_caller
 
-__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick_components", "read_metadata"]
+__all__ = ["GEOJP2", "box_names", "box_texts", "component_attrs", "pick_metadata", "read_metadata"]
 
 GEOJP2: Final = bytes.fromhex("b14bf8bd083d4b43a5ae8cd7d5a6ce03")
 _XMP: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -159,7 +160,25 @@ def _write_stub(structure: JPEG2000Structure, boxes: list[Box]) -> bytes:
     return b"".join([*parts, struct.pack(">I4s", 8 + len(code), b"jp2c"), code])
 
 
-def pick_components(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadata:
+def pick_metadata(
+    structure: JPEG2000Structure, metadata: RasterMetadata, group: Group, *, expand: bool
+) -> RasterMetadata:
+    """Metadata of a group's components, or of channels that are made of them: what is said of indices is not said of colours."""
+    mine = _pick_components(metadata, group.components)
+    if not expand or structure.image.palette is None:
+        return mine
+    channels = find_channels(structure.image, len(group.components))
+
+    def some(values: Sequence[Any], otherwise: Any) -> tuple[Any, ...]:
+        return tuple(values[c.component] if c.column is None else otherwise for c in channels)
+
+    return replace(
+        mine, nodata=some(mine.nodata, None), scales=some(mine.scales, 1.0), offsets=some(mine.offsets, 0.0),
+        units=some(mine.units, None), descriptions=some(mine.descriptions, None), colorinterp=(), band_tags=(), colormaps={},
+    )  # fmt: skip
+
+
+def _pick_components(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadata:
     """Metadata of some of the components."""
     if len(components) == len(metadata.nodata):
         return metadata

@@ -13,7 +13,7 @@ from scichunk.core.files import ArrayInfo, ArrayVar, Coordinate, Node
 from scichunk.core.staged import StagedArray
 from scichunk.errors import ScichunkError
 from scichunk.formats.jpeg2000.array_ids import DecodedId, ImageId
-from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick_components
+from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_attrs, pick_metadata
 from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 from scichunk.raster.affine import Affine6, scale_transform, shift_transform
 from scichunk.raster.gdal import RasterMetadata
@@ -37,7 +37,7 @@ def build_node(
         names = name_group(number)
         array_id = ImageId(number, reduce, expand=expand)
         source = array(array_id)
-        mine = pick_components(metadata, group.components)
+        mine = pick_metadata(structure, metadata, group, expand=expand)
         masked = None
         if is_masked(mine, source.shape[0], source.dtype):
             where = DecodedId(number, reduce, expand=expand)
