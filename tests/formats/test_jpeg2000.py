@@ -143,6 +143,23 @@ def test_what_is_said_of_indices_is_not_said_of_colours(tmp_path):
         np.testing.assert_array_equal(found.band_data.values[0], np.where(index == 3, np.nan, index * 2.0))
 
 
+def test_what_is_said_of_components_goes_with_them(tmp_path):
+    planes = [texture((20, 30), seed=i) for i in range(3)]
+    channels = struct.pack(">H9H", 3, *(0, 0, 3), *(1, 0, 2), *(2, 0, 1))  # blue, green, red
+    header = struct.pack(">I4s", 8 + len(channels), b"cdef") + channels
+    (tmp_path / "a.jp2").write_bytes(jp2(encode(planes, levels=1), header=header, count=3, size=(20, 30)))
+    bands = "".join(
+        f"<PAMRasterBand band='{i + 1}'><NoDataValue>{99 + i}</NoDataValue><Scale>{i + 2}</Scale></PAMRasterBand>"
+        for i in range(3)
+    )
+    (tmp_path / "a.jp2.aux.xml").write_text(f"<PAMDataset>{bands}</PAMDataset>")
+    want = np.stack([np.where(p == 99 + i, np.nan, p * (i + 2.0)) for i, p in enumerate(planes)])
+    with xr.open_dataset(tmp_path / "a.jp2", engine="jpeg2000", expand=True) as found:
+        np.testing.assert_array_equal(found.band_data.values, want[::-1])
+    with xr.open_dataset(tmp_path / "a.jp2", engine="jpeg2000") as found:
+        np.testing.assert_array_equal(found.band_data.values, want)
+
+
 def with_boxes(*found, count=1):
     """A file of some components, each of one value and noise, with more boxes in its header."""
     code = encode([texture((40, 50), seed=i) // 8 + 40 * i for i in range(count)], levels=1)

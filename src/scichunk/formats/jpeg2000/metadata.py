@@ -165,17 +165,18 @@ def pick_metadata(
 ) -> RasterMetadata:
     """Metadata of a group's components, or of channels that are made of them: what is said of indices is not said of colours."""
     mine = _pick_components(metadata, group.components)
-    if not expand or structure.image.palette is None:
+    if not expand:
         return mine
     channels = find_channels(structure.image, len(group.components))
 
     def some(values: Sequence[Any], otherwise: Any) -> tuple[Any, ...]:
         return tuple(values[c.component] if c.column is None else otherwise for c in channels)
 
-    return replace(
+    found = replace(
         mine, nodata=some(mine.nodata, None), scales=some(mine.scales, 1.0), offsets=some(mine.offsets, 0.0),
-        units=some(mine.units, None), descriptions=some(mine.descriptions, None), colorinterp=(), band_tags=(), colormaps={},
+        units=some(mine.units, None), descriptions=some(mine.descriptions, None),
     )  # fmt: skip
+    return found if structure.image.palette is None else replace(found, colorinterp=(), band_tags=(), colormaps={})
 
 
 def _pick_components(metadata: RasterMetadata, components: tuple[int, ...]) -> RasterMetadata:
