@@ -1,11 +1,14 @@
 """GeoTIFF files that are sound and odd: other files beside them, texts and tags that say things in two ways, what was read before."""
 
+import json
 import zlib
 
 import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from rasterio.control import GroundControlPoint
+from rasterio.rpc import RPC
 
 import scichunk
 from tests.tiff_files import ASCII, DOUBLE, LONG, SHORT, image, items, page, tiff, tiles
@@ -197,3 +200,118 @@ def test_what_was_left_out_under_other_limits_is_there_again(tmp_path):
         assert len(scichunk.info(path).arrays) == 2
     assert len(scichunk.info(path).arrays) == 5
     np.testing.assert_array_equal(scichunk.from_geotiff(path, page=4).compute(), PIXELS + 4)
+
+
+def twelve_bits(width, value):
+    """A page of pixels of 12 bits, which GDAL decodes."""
+    row = int("".join(f"{value:03x}" for _ in range(width)), 16).to_bytes(-(-12 * width // 8), "big")
+    return page((1, 2, width), "u2", blocks=[row * 2], t258=(SHORT, [12]))
+
+
+def test_pages_that_are_alike_are_opened_once_to_say_what_they_are(tmp_path, monkeypatch):
+    path, opened = tmp_path / "a.tif", []
+    path.write_bytes(tiff(*[twelve_bits(8, n) for n in range(60)]))
+    monkeypatch.setattr(
+        rasterio, "open", lambda *of, _open=rasterio.open, **more: opened.append(of) or _open(*of, **more)
+    )
+    found = scichunk.info(path).arrays
+    assert {(a.shape, a.dtype, a.reader) for a in found} == {((1, 2, 8), "uint16", found[0].reader)}
+    assert found[0].reader.startswith("reference")
+    assert len(opened) <= 2
+    for number in (0, 7, 59):
+        np.testing.assert_array_equal(scichunk.from_geotiff(path, page=number).compute(), np.full((1, 2, 8), number))
+
+
+def test_pages_of_which_none_is_alike_are_not_all_opened(tmp_path, monkeypatch):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(*[twelve_bits(2 * n, n) for n in range(1, 21)]))
+    monkeypatch.setattr("scichunk.formats.geotiff.reference._MOST_STEPS", 100)
+    readers = [a.reader for a in scichunk.info(path).arrays]
+    assert sum("GDAL would have to go through 20 directories" in reader for reader in readers) == 15
+    np.testing.assert_array_equal(scichunk.from_geotiff(path, page=0).compute(), np.full((1, 2, 2), 1))
+
+
+def write_placed(path, *, points):
+    """A raster of 64 x 48 pixels with an overview, placed by control points or by polynomials."""
+    term = [0.0, 1.0, *[0.0] * 18]
+    with rasterio.open(path, "w", driver="GTiff", width=64, height=48, count=1, dtype="uint8") as ds:
+        ds.write(np.ones((1, 48, 64), "u1"))
+        if points:
+            corners = [(0, 0, 10, 50), (0, 64, 11, 50), (48, 0, 10, 49), (48.5, 63.25, 11, 49)]
+            ds.gcps = [GroundControlPoint(*corner) for corner in corners], rasterio.CRS.from_epsg(4326)
+        else:
+            ds.rpcs = RPC(
+                0.0,
+                1.0,
+                50.0,
+                1.0,
+                [1.0, *[0.0] * 19],
+                term,
+                24.0,
+                25.0,
+                10.0,
+                1.0,
+                [1.0, *[0.0] * 19],
+                term,
+                32.5,
+                33.0,
+            )
+        ds.build_overviews([2])
+
+
+@pytest.mark.parametrize("points", [True, False])
+def test_points_and_polynomials_count_the_pixels_of_an_overview(tmp_path, points):
+    path = tmp_path / "a.tif"
+    write_placed(path, points=points)
+    for kept, level in (({}, None), ({"overview_level": 0}, 0)):
+        with rasterio.open(path, **kept) as ds:
+            placed, terms, transform = [(p.row, p.col) for p in ds.gcps[0]], ds.rpcs, ds.transform.to_gdal()
+        found = xr.open_dataset(path, engine="geotiff", overview=level).spatial_ref.attrs
+        assert tuple(float(n) for n in found["GeoTransform"].split()) == transform
+        if points:
+            mine = [feature["properties"] for feature in json.loads(found["gcps"])["features"]]
+            assert [(p["row"], p["col"]) for p in mine] == placed
+        else:
+            mine = json.loads(found["rpcs"])
+            assert {n: mine[n] for n in mine if n.startswith(("line", "samp"))} == {
+                n: v for n, v in terms.to_dict().items() if n.startswith(("line", "samp"))
+            }
+
+
+def with_alpha(values, extra, **tags):
+    return image(values, t262=(SHORT, [2]), t338=(SHORT, [extra]), **tags)
+
+
+VALUES_OF_BANDS = items('<Item name="NODATA_VALUES">1 2 3 4</Item>')
+MASK = image(np.where(PIXELS[:, :8, :8] > 99, 255, 0).astype("u1"), t254=(LONG, [4]), t262=(SHORT, [4]))
+
+
+@pytest.mark.parametrize("headers", ["all", "index"])
+@pytest.mark.parametrize(
+    "kinds", ["plain alpha", "plain values", "plain alpha mask", "mask alpha", "alpha plain", "plain plain"]
+)
+def test_stacks_of_which_only_later_files_say_where_data_are(tmp_path, kinds, headers):
+    values = RNG.integers(1, 5, (4, 8, 8), dtype="u1")
+    values[3] = np.where(RNG.random((8, 8)) > 0.5, 255, 0)
+    values[:, 2, 3] = [1, 2, 3, 4]
+    pages = {
+        "plain": [with_alpha(values, 0)],
+        "alpha": [with_alpha(values, 2)],
+        "values": [with_alpha(values, 0, t42112=VALUES_OF_BANDS)],
+        "mask": [with_alpha(values, 0), MASK],
+    }
+    paths = [tmp_path / f"{n}.tif" for n in range(len(kinds.split()))]
+    for path, kind in zip(paths, kinds.split(), strict=True):
+        path.write_bytes(tiff(*pages[kind]))
+    found = paths
+    if headers == "index":
+        found = tmp_path / "index.parquet"
+        scichunk.save_index(paths, found)
+    ds = scichunk.open_stack(found, "time")
+    for number, path in enumerate(paths):
+        one = xr.open_dataset(path, engine="geotiff").band_data
+        np.testing.assert_array_equal(ds.band_data.isel(time=number).values, one.values)
+    raw = scichunk.open_stack(found, "time", mask_and_scale=False)
+    assert ("mask" in raw) == ("mask" in kinds)
+    assert raw.band_data.dtype == np.uint8
+    np.testing.assert_array_equal(raw.band_data.values, [values] * len(paths))

@@ -153,7 +153,7 @@ class OpenFile(Protocol):
         ...
 
     def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
-        """Return those arrays of a group, by name, that other files of a stack may lack: masks. Cheap."""
+        """Return those arrays of a group, by name, that other files of a stack may lack: masks, or decoded forms of arrays. Cheap."""
         ...
 
     def root(self) -> Mapping[str, Any]:

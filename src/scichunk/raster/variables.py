@@ -12,11 +12,12 @@ import numpy as np
 from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId, ArrayVar, Coordinate
 from scichunk.core.layout import Grid, Layout
-from scichunk.raster.affine import Affine6, RotatedAxis, is_georeferenced, is_rotated, pixel_centres
+from scichunk.raster.affine import Affine6, RotatedAxis, is_rotated, pixel_centres
 from scichunk.raster.cf import Decoding, decoded_dtype, step_from
 from scichunk.raster.crs import CRSValue, axis_attrs, grid_mapping
 from scichunk.raster.gdal import RasterMetadata
 from scichunk.raster.masked import BandMasksArray, MaskedArray, NodataValuesArray
+from scichunk.raster.points import is_placed_by_points
 from scichunk.raster.tags import tag_attrs
 
 __all__ = [
@@ -208,7 +209,7 @@ def coordinates(
     coords: dict[str, Coordinate] = {band: Coordinate((band,), np.arange(1, bands + 1))}
     wkt = metadata.crs_wkt or metadata.gcps_crs_wkt
     x_attrs, y_attrs = axis_attrs(wkt)
-    if (metadata.gcps or metadata.rpcs) and not is_georeferenced(metadata.transform):
+    if is_placed_by_points(metadata):
         pass  # pixels lie where the control points say: numbers of columns and rows would look like coordinates
     elif is_rotated(transform):
         coords["xc"] = Coordinate((y_name, x_name), RotatedAxis(transform, (height, width), "x"), x_attrs)

@@ -179,9 +179,13 @@ def _kept_arrays(file: OpenFile, group: str, dropped: Container[str], flags: Dec
 
 
 def _find_fullest(stack: Stack, found: Found, group: str, dropped: Container[str]) -> OpenFile:
-    """Return a file that has all arrays of the stack: the first, or one with a mask if that has none."""
-    names = {v.name for v in stack.first.file.node(group).arrays}
-    number = next((n for name, n in found.optional.items() if name not in names and name not in dropped), None)
+    """Return a file that has all arrays of the stack: the first, or one with a mask or an alpha band if that has none."""
+    arrays, own = stack.first.file.node(group).arrays, stack.first.file.optional(group)
+    decoded = {v.name for v in arrays if v.raw is not None}
+    lacking = [name for name in found.optional if name not in own and name not in decoded and name not in dropped]
+    # Those that are variables of their own go first: a mask decodes the pixels, too.
+    there = {v.name for v in arrays}
+    number = min(((name in there, found.optional[name]) for name in lacking), default=(False, None))[1]
     if number is None:
         return stack.first.file
     return open_file(stack.format, stack.locations[number], found.marks[number])

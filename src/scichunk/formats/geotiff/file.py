@@ -18,23 +18,28 @@ from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, LimitExceeded, UnsupportedFeature, located
 from scichunk.formats.geotiff import names_beside, nodes
 from scichunk.formats.geotiff.array_ids import NO_OVERVIEW, DecodedId, ImageId, MaskId, PageId
-from scichunk.formats.geotiff.isolated import ISOLATED
 from scichunk.formats.geotiff.manifest import build_index, pixel_dtype
-from scichunk.formats.geotiff.masks import Mask, MaskFile, find_internal
+from scichunk.formats.geotiff.masks import Mask, MaskFile, alpha_dtype, find_internal, may_have_alpha
 from scichunk.formats.geotiff.metadata import fill_value, filled_with, read_metadata
-from scichunk.formats.geotiff.reference import RasterioArray, open_reference
-from scichunk.formats.geotiff.signatures import sign_image
+from scichunk.formats.geotiff.reference import OpenedImages, open_reference, open_windows, with_colours
+from scichunk.formats.geotiff.signatures import sign_decoding, sign_image
 from scichunk.formats.geotiff.structure import Page, TIFFImage, read_structure
 from scichunk.raster.gdal import RasterMetadata, check_placed
 from scichunk.raster.masked import BandMasksArray, PlaneArray
-from scichunk.raster.variables import Masked, band_data, crs_name, is_masked, masked_source, raster_layout
+from scichunk.raster.variables import (
+    DEFAULT_NAMING,
+    Masked,
+    band_data,
+    crs_name,
+    is_masked,
+    masked_source,
+    raster_layout,
+)
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.base import public_url
 
 __all__ = ["GeoTIFFFile", "open_file"]
 
-_WHOLE: Final = frozenset({33003, 33005, 34712, 34887, 50001, 50002})
-"""Compressions by codecs of whole images: JPEG 2000 (three numbers), LERC, WEBP, JPEG XL."""
 _MOST_VALUE_BYTES: Final = 1 << 26
 """Of the tags of a directory that GDAL is to open: values of several tags may share a place."""
 
@@ -69,6 +74,7 @@ class GeoTIFFFile(FileBase):
         self._external: tuple[ByteSource, list[TIFFImage]] | None = None
         self._siblings: list[Location] | None = None
         self._mask_file: MaskFile | None = None
+        self._opened = OpenedImages()
         self._lock = threading.RLock()
 
     @property
@@ -151,7 +157,7 @@ class GeoTIFFFile(FileBase):
     def _make_variable(self, page: int, level: int, metadata: RasterMetadata) -> ArrayVar:
         array_id = PageId(page, level)
         source = self.array(array_id)
-        metadata = _with_colours(metadata, source)
+        metadata = with_colours(metadata, source)
         masked = None
         if self.find_mask(page, level) is not None or is_masked(metadata, source.shape[0], source.dtype):
             where = DecodedId(page, level)
@@ -222,9 +228,13 @@ class GeoTIFFFile(FileBase):
         return ("band", "y", "x") if mask is None else mask.dims
 
     def optional(self, group: str = "/") -> Mapping[str, ArrayId]:
-        """Return the mask, if the image has one."""
+        """Return the mask, if the image has one; else the decoded pixels, if an alpha band or NODATA_VALUES say where there are none."""
         page, level = self.locate_group(group)
-        return {} if self.find_mask(page, level) is None else {"mask": MaskId(page, level)}
+        if self.find_mask(page, level) is not None:
+            return {"mask": MaskId(page, level)}
+        full, told = self.find_image(page), page == 0 and self._has_pam
+        found = (told or may_have_alpha(full)) and is_masked(self.page_metadata(page), full.samples, alpha_dtype(full))
+        return {DEFAULT_NAMING.variable: DecodedId(page, level)} if found else {}
 
     def signature(self, array_id: ArrayId) -> object:
         """Return the tags that say where pixels lie and what they mean; what GDAL makes of them where files lie beside this one."""
@@ -248,7 +258,7 @@ class GeoTIFFFile(FileBase):
             self.find_image(which.page, which.overview),
             self.find_image(which.page),
         )
-        found = raster_layout(source, metadata, nodes.transform_of(metadata, image, full))
+        found = raster_layout(source, *nodes.place_image(metadata, image, full))
         return replace(found, fill=np.nan) if isinstance(which, DecodedId) else found
 
     def close(self) -> None:
@@ -305,14 +315,15 @@ class GeoTIFFFile(FileBase):
             raise LimitExceeded(msg, url=source.url)
         # GDAL finds other directories by their offset, since it counts them otherwise (masks, overviews, sub-directories).
         offset = None if image is self.structure.first else image.directory.offset
-        apart = image.compression in ISOLATED
-        times = 255 if image.is_mask and image.bits == (1,) else 1
-        return open_reference(source, offset, why, part, least=_undivided_bytes(image), apart=apart, times=times)
+        with located(part=part):
+            windows = open_windows(source, image, offset, why)
+            like = None if offset is None else sign_decoding(image)
+            return open_reference(windows, self._opened.ask(windows, like, self.structure.directories))
 
     def _fill_value(self, image: TIFFImage, page: int) -> complex | npt.NDArray[Any]:
         """Value of absent tiles: the nodata of the page, also in its reduced images; that of a PAM file goes before that of the tag."""
         dtype = np.dtype("u1") if image.bits == (1,) else pixel_dtype(image)
-        if page == 0 and any(s.name.lower().endswith(".aux.xml") for s in self._beside_it()):
+        if page == 0 and self._has_pam:
             return filled_with(self.page_metadata(0).nodata, dtype)
         return fill_value(self.find_image(page), dtype)
 
@@ -321,7 +332,7 @@ class GeoTIFFFile(FileBase):
         pixels = self.array(PageId(page, level))
         metadata = self.page_metadata(page)
         mask = None if self.find_mask(page, level) is None else self.array(MaskId(page, level))
-        return masked_source(pixels, _with_colours(metadata, pixels), mask)
+        return masked_source(pixels, with_colours(metadata, pixels), mask)
 
     def find_mask(self, page: int, level: int) -> Mask | None:
         """The mask of an image: one within the file, else, where its page has none there, one in an ``.msk`` file beside it."""
@@ -368,6 +379,11 @@ class GeoTIFFFile(FileBase):
             self._siblings = self.location.existing(names_beside(name)) if name and not self.alone else []
         return [s for s in self._siblings if s.name.endswith(end)]
 
+    @property
+    def _has_pam(self) -> bool:
+        """Whether there is a file of GDAL's metadata beside it."""
+        return any(s.name.lower().endswith(".aux.xml") for s in self._beside_it())
+
     def _overviews_beside(self) -> tuple[ByteSource, list[TIFFImage]]:
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
         with self._lock:
@@ -380,17 +396,3 @@ class GeoTIFFFile(FileBase):
                     pages: list[Page] = read_structure(source).pages
                     self._external = (source, [i for p in pages for i in (p.image, *p.overviews) if not i.is_mask])
             return self._external
-
-
-def _undivided_bytes(image: TIFFImage) -> int:
-    """Bytes of a block that its codec decodes as a whole; 0 where rows can be decoded one by one, or nobody knows."""
-    if image.compression not in _WHOLE:
-        return 0
-    rows, columns = image.block
-    return rows * columns * (image.samples if image.planar == 1 else 1) * -(-max(image.bits, default=8) // 8)
-
-
-def _with_colours(metadata: RasterMetadata, source: ArraySource) -> RasterMetadata:
-    """Metadata with the colours that the reference library makes of an image: of CMYK red, green, blue and alpha."""
-    colours = source.colorinterp if isinstance(source, RasterioArray) else ()
-    return replace(metadata, colorinterp=colours) if colours and not metadata.colorinterp else metadata

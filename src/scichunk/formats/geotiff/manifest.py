@@ -18,11 +18,13 @@ from scichunk.core.paged import PagedTable
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.geotiff.structure import TIFFImage
 
-__all__ = ["build_index", "native_grid", "pixel_dtype"]
+__all__ = ["build_index", "native_grid", "pixel_dtype", "undivided_bytes"]
 
 # Compression (TIFF 6.0, section 8, and tags that libtiff registered later): 32946 is an older number of deflate.
 _LOSSLESS: Final = {5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits", 34925: "lzma", 50000: "zstd"}
 _IMAGES: Final = {7: "jpeg", 34887: "lerc", 50001: "webp", 50002: "jpegxl", 52546: "jpegxl"}
+_WHOLE: Final = frozenset({33003, 33005, 34712, 34887, 50001, 50002})
+"""Compressions by codecs of whole images: JPEG 2000 (three numbers), LERC, WEBP, JPEG XL."""
 _CONVERTED: Final = frozenset({5, 6, 8})
 """Photometric interpretations of which GDAL makes RGBA, whatever the codec: CMYK, YCbCr, CIELab."""
 _MERGED_STRIP_BYTES: Final = 1 << 18
@@ -61,6 +63,14 @@ def pixel_dtype(image: TIFFImage) -> np.dtype[Any]:
         msg = f"samples of {bits} bits, sample format {form}"
         raise UnsupportedFeature(msg)
     return found
+
+
+def undivided_bytes(image: TIFFImage) -> int:
+    """Bytes of a block that its codec decodes as a whole; 0 where rows can be decoded one by one, or nobody knows."""
+    if image.compression not in _WHOLE:
+        return 0
+    rows, columns = image.block
+    return rows * columns * (image.samples if image.planar == 1 else 1) * -(-max(image.bits, default=8) // 8)
 
 
 def native_grid(image: TIFFImage) -> ChunkGrid:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from scichunk.formats.geotiff.structure import REDUCED, TIFFImage
 from scichunk.sources import ByteSource
 
-__all__ = ["Mask", "MaskFile", "find_internal"]
+__all__ = ["Mask", "MaskFile", "alpha_dtype", "find_internal", "may_have_alpha"]
 
 _PER_DATASET: Final = 2
 """``GMF_PER_DATASET``: one mask serves all bands."""
@@ -36,6 +38,18 @@ class Mask:
     def dims(self) -> tuple[str, ...]:
         """Names of the dimensions of its array."""
         return ("y", "x") if self.is_shared else ("band", "y", "x")
+
+
+def may_have_alpha(image: TIFFImage) -> bool:
+    """Whether tags may speak of an alpha band or of NODATA_VALUES, which say where there are data: cheap, and often wrong."""
+    tags = image.directory.tags
+    return (image.samples in {2, 4} and 338 in tags) or b"NODATA_VALUES" in image.directory.raw_bytes(42112)
+
+
+def alpha_dtype(image: TIFFImage) -> np.dtype[Any]:
+    """Type of the samples where an alpha band of them counts, which has unsigned integers of 8 or 16 bits; else some other type."""
+    unsigned = image.sample_format in {(1,), (4,)} and image.bits in {(8,), (16,)}
+    return np.dtype(f"u{image.bits[0] // 8}" if unsigned else "f8")
 
 
 def find_internal(source: ByteSource, masks: Iterable[TIFFImage], image: TIFFImage, *, reduced: bool) -> Mask | None:

@@ -11,24 +11,28 @@ from scichunk.errors import ScichunkError
 from scichunk.formats.geotiff.structure import TIFFImage
 from scichunk.raster.affine import Affine6, scale_transform
 from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.points import count_other_pixels, is_placed_by_points
 from scichunk.raster.variables import coordinates
 
-__all__ = ["build_node", "codec_name", "describe_array", "describe_mask", "transform_of"]
+__all__ = ["build_node", "codec_name", "describe_array", "describe_mask", "place_image"]
 
 
 def build_node(
     variables: Sequence[ArrayVar], metadata: RasterMetadata, image: TIFFImage, full: TIFFImage, shape: tuple[int, ...]
 ) -> Node:
     """Add the coordinates."""
-    transform = transform_of(metadata, image, full)
-    return Node(tuple(variables), coordinates(metadata, transform, (shape[0], image.height, image.width)))
+    mine, transform = place_image(metadata, image, full)
+    return Node(tuple(variables), coordinates(mine, transform, (shape[0], image.height, image.width)))
 
 
-def transform_of(metadata: RasterMetadata, image: TIFFImage, full: TIFFImage) -> Affine6:
-    """Transform of a page, or of a reduced image of it."""
+def place_image(metadata: RasterMetadata, image: TIFFImage, full: TIFFImage) -> tuple[RasterMetadata, Affine6]:
+    """Metadata and transform of a page, or of a reduced image of it."""
     if image is full:
-        return metadata.transform
-    return scale_transform(metadata.transform, full.width / image.width, full.height / image.height)
+        return metadata, metadata.transform
+    by_x, by_y = full.width / image.width, full.height / image.height
+    mine = count_other_pixels(metadata, (by_x, 0.0, 0.0, 0.0, by_y, 0.0))
+    placed = is_placed_by_points(metadata)
+    return mine, metadata.transform if placed else scale_transform(metadata.transform, by_x, by_y)
 
 
 def codec_name(source: ArraySource, image: TIFFImage) -> str:

@@ -9,22 +9,34 @@ from __future__ import annotations
 import contextlib
 import math
 import weakref
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
-from scichunk.core.arrays import ReferenceArray
+from scichunk.core.arrays import ArraySource, ReferenceArray
 from scichunk.core.grid import ChunkGrid
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError, located
-from scichunk.formats.geotiff.isolated import read_isolated
+from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.formats.geotiff.isolated import ISOLATED, read_isolated
+from scichunk.formats.geotiff.manifest import undivided_bytes
+from scichunk.formats.geotiff.structure import TIFFImage
+from scichunk.raster.gdal import RasterMetadata
 from scichunk.sources.base import ByteSource
 from scichunk.sources.pool import HandlePool
 from scichunk.sources.spill import LocalCopy
 
-__all__ = ["RasterioArray", "RasterioWindows", "dataset_dtype", "open_reference"]
+__all__ = [
+    "OpenedImages",
+    "RasterioArray",
+    "RasterioWindows",
+    "dataset_dtype",
+    "open_reference",
+    "open_windows",
+    "with_colours",
+]
 
 Array = npt.NDArray[Any]
 _MOST_BLOCKS: Final = 1 << 16
@@ -33,6 +45,9 @@ _BANDS_AT_ONCE: Final = 256
 """Of a block that cannot be decoded GDAL tries each band of a call anew, a millisecond each; so calls are bounded."""
 _MOST_BAND_PAIRS: Final = 1 << 27
 """Bands that are read times bands that there are, where a block holds all of them: GDAL goes through all for each, 47 ns a pair."""
+_MOST_STEPS: Final = 1 << 25
+"""Directories that GDAL may go through, image by image, for what they are: 1.4 microseconds each."""
+_Facts = tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]
 _handles: Final = HandlePool(lambda dataset: dataset.close())
 
 
@@ -68,7 +83,8 @@ class RasterioWindows:
     def __init__(
         self, source: ByteSource, offset: int | None, why: str, *, least: int = 0, apart: bool = False, times: int = 1
     ) -> None:
-        self._url, self._offset, self._least, self._apart, self._times = source.url, offset, least, apart, times
+        self.url, self.why = source.url, why
+        self._offset, self._least, self._apart, self._times = offset, least, apart, times
         self._copy = LocalCopy(source, ".tif", f"the reference reader (rasterio) is needed for {why}")
         self._owner = object()
         weakref.finalize(self, _handles.leave, self._owner)
@@ -108,7 +124,7 @@ class RasterioWindows:
                     return rasterio.open(name, driver="GTiff")
             except Exception as error:  # rasterio raises what GDAL's plug-ins raise
                 msg = f"rasterio cannot open it: {error}"
-                raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
+                raise FormatError(msg, url=self.url, tried="reference (rasterio)") from error
 
     def _fits_limits(self, dataset: Any, window: tuple[slice, ...]) -> bool:
         """Compare a block, which GDAL decodes whole, and the window with the limit before GDAL allocates either.
@@ -131,7 +147,7 @@ class RasterioWindows:
             msg = (
                 f"GDAL would have to decode {size} bytes at once, beyond the limit of {limit} (options.max_chunk_bytes)"
             )
-            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+            raise LimitExceeded(msg, url=self.url, tried="reference (rasterio)")
         return fits
 
     def _check_bands(self, dataset: Any, wanted: int) -> None:
@@ -142,7 +158,7 @@ class RasterioWindows:
                 f"GDAL would have to go through {dataset.count} bands for each of {wanted}, {pairs} in all, more than "
                 f"{_MOST_BAND_PAIRS}; pick some by bands="
             )
-            raise LimitExceeded(msg, url=self._url, tried="reference (rasterio)")
+            raise LimitExceeded(msg, url=self.url, tried="reference (rasterio)")
 
     def __call__(self, window: tuple[slice, ...]) -> Array:
         """Read a window of (band, y, x)."""
@@ -170,7 +186,7 @@ class RasterioWindows:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
-            raise FormatError(msg, url=self._url, tried="reference (rasterio)") from error
+            raise FormatError(msg, url=self.url, tried="reference (rasterio)") from error
         return found if self._times == 1 else found * found.dtype.type(self._times)
 
     def _read_bands(self, dataset: Any, bands: list[int], area: Any, kind: np.dtype[Any] | None) -> Array:
@@ -212,41 +228,82 @@ def _all_absent(dataset: Any, window: tuple[slice, ...], edges: tuple[int, int])
     )
 
 
+def open_windows(source: ByteSource, image: TIFFImage, offset: int | None, why: str) -> RasterioWindows:
+    """Read windows of an image as its codec wants it; parameters as in :class:`RasterioWindows`."""
+    times = 255 if image.is_mask and image.bits == (1,) else 1
+    least, apart = undivided_bytes(image), image.compression in ISOLATED
+    return RasterioWindows(source, offset, why, least=least, apart=apart, times=times)
+
+
 class RasterioArray(ReferenceArray):
     """An array read through rasterio, which may make other colours of an image than are stored."""
 
     colorinterp: tuple[str, ...] = ()
 
 
-def open_reference(
-    source: ByteSource, offset: int | None, why: str, part: str, *, least: int = 0, apart: bool = False, times: int = 1
-) -> RasterioArray:
+class OpenedImages:
+    """What GDAL has said of the images of a file: of very many alike it is asked once, as it goes through all directories for each."""
+
+    def __init__(self) -> None:
+        self._facts: dict[Hashable, _Facts] = {}
+        self._steps = 0
+
+    def ask(self, windows: RasterioWindows, like: Hashable, directories: int) -> _Facts:
+        """Return type, grid and colours of an image.
+
+        Parameters
+        ----------
+        windows
+            Of the image.
+        like
+            What it has in common with those that have the same; None: nothing.
+        directories
+            How many the file has.
+
+        Raises
+        ------
+        FormatError
+            If rasterio cannot open it.
+        LimitExceeded
+            If that would be one image too many of too many.
+        """
+        known = None if like is None else self._facts.get(like)
+        if known is not None:
+            return known
+        self._steps += directories
+        if self._steps > _MOST_STEPS and directories < self._steps:
+            msg = f"GDAL would have to go through {directories} directories for each image that is unlike the others, {_MOST_STEPS} in all"
+            raise LimitExceeded(msg)
+        with windows.lend_dataset() as dataset:
+            found = _read_facts(dataset, windows.url)
+        if like is not None:
+            self._facts[like] = found
+        return found
+
+
+def open_reference(windows: RasterioWindows, facts: _Facts) -> RasterioArray:
     """Serve a directory's pixels through rasterio.
 
     Parameters
     ----------
-    source, offset, why
-        As in :class:`RasterioWindows`.
-    part
-        What the directory is, for errors.
-    least, apart, times
-        As there.
-
-    Raises
-    ------
-    FormatError
-        If rasterio cannot open it.
+    windows
+        Reads them.
+    facts
+        Their type, grid and colours.
     """
-    with located(part=part):
-        windows = RasterioWindows(source, offset, why, least=least, apart=apart, times=times)
-        with windows.lend_dataset() as dataset:
-            dtype, grid, colours = _read_facts(dataset, source.url)
-    found = RasterioArray(grid, dtype, why, windows)
+    dtype, grid, colours = facts
+    found = RasterioArray(grid, dtype, windows.why, windows)
     found.colorinterp = colours
     return found
 
 
-def _read_facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
+def with_colours(metadata: RasterMetadata, source: ArraySource) -> RasterMetadata:
+    """Metadata with the colours that the reference library makes of an image: of CMYK red, green, blue and alpha."""
+    colours = source.colorinterp if isinstance(source, RasterioArray) else ()
+    return replace(metadata, colorinterp=colours) if colours and not metadata.colorinterp else metadata
+
+
+def _read_facts(dataset: Any, url: str) -> _Facts:
     """Type, grid and colours of a dataset.
 
     rasterio raises what GDAL has complained of with whatever is asked next, though it is about something else, such as GeoKeys. Then the
@@ -267,7 +324,7 @@ def _read_facts(dataset: Any, url: str) -> tuple[np.dtype[Any], ChunkGrid, tuple
         raise FormatError(msg, url=url, tried="reference (rasterio)") from error
 
 
-def _ask_facts(dataset: Any) -> tuple[np.dtype[Any], ChunkGrid, tuple[str, ...]]:
+def _ask_facts(dataset: Any) -> _Facts:
     rows, columns = dataset.block_shapes[0]
     shape = (dataset.count, dataset.height, dataset.width)
     interleaved = dataset.profile.get("interleave") == "pixel"

@@ -1,14 +1,17 @@
-"""What tells files of a stack apart at little cost: bytes of the tags that say where pixels lie and what they mean."""
+"""What tells images apart at little cost: bytes of the tags that say where pixels lie, what they mean, and how they are decoded."""
 
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from typing import Final
 
+from scichunk.errors import FormatError
+from scichunk.formats.geotiff.ifd import LAYOUT
 from scichunk.formats.geotiff.structure import TIFFImage
 from scichunk.formats.geotiff.stub import choose_tags
 
-__all__ = ["sign_image"]
+__all__ = ["sign_decoding", "sign_image"]
 
 _ALIGNED: Final = (338, 33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 """ExtraSamples, ModelPixelScale, ModelTiepoint, ModelTransformation, GeoKeyDirectory, GeoDoubleParams, GeoAsciiParams, GDAL_NODATA,
@@ -18,6 +21,31 @@ _PLAIN_ITEM: Final = re.compile(
     rb"(?: domain=\"[^\"<>&]*\")?>[^<>]*</Item>\s*"
 )
 """An item of GDAL's XML that is written as GDAL writes it and has no role but that of a description: it changes no value."""
+_DECODING: Final = (
+    338,
+    42112,
+    *sorted(LAYOUT - {254, 255, 273, 279, 288, 289, 297, 324, 325, 330, 513, 514, 34665, 34853, 40965}),
+)
+"""Tags by which GDAL chooses type, shape and colours: places and numbers of pages are not among them."""
+_MOST_BYTES: Final = 1 << 20
+"""Of the values of such a tag; images with longer ones equal none."""
+
+
+def sign_decoding(image: TIFFImage) -> tuple[object, ...] | None:
+    """Collect what images have in common that GDAL decodes to one type, shape and set of colours; None where that is unknown."""
+    d, found = image.directory, list[object]([image.directory.order])
+    for code in _DECODING:
+        tag = d.tags.get(code)
+        if tag is None:
+            continue
+        if tag.nbytes > _MOST_BYTES:
+            return None
+        try:
+            value = tag.entry if tag.nbytes <= d.room else blake2b(d.raw_bytes(code), digest_size=16).digest()
+        except FormatError:  # the values lie outside of the file: GDAL says what it makes of that
+            return None
+        found.append((code, tag.type, tag.count, value))
+    return tuple(found)
 
 
 def sign_image(image: TIFFImage, full: TIFFImage) -> list[object]:

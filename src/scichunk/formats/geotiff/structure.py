@@ -94,6 +94,8 @@ class TIFFStructure:
         self._bad_children: list[ScichunkError] = []
         """Why sub-directories could not be read: the chain goes on behind them."""
         self._pages: list[Page] | None = None
+        self.directories = 1
+        """How many were found so far."""
 
     @property
     def pages(self) -> list[Page]:
@@ -132,7 +134,8 @@ class TIFFStructure:
                 page.overviews.append(image)
             else:
                 (pages if parent is None else late).append(Page(image))
-        self._warn_of_left_out(sum(1 + len(p.overviews) + len(p.masks) for p in pages + late))
+        self.directories = sum(1 + len(p.overviews) + len(p.masks) for p in pages + late)
+        self._warn_of_left_out(self.directories)
         return pages + late
 
     def _warn_of_left_out(self, found: int) -> None:

@@ -219,9 +219,8 @@ class JPEG2000File(FileBase):
         which = cast("ImageId", array_id)
         group, metadata = self.structure.groups[which.group], self.metadata()
         source = self.array(array_id)
-        transform = nodes.place_on_grid(self.structure, group, metadata.transform, which.reduce)
         mine = pick_metadata(self.structure, metadata, group, expand=which.expand)
-        found = raster_layout(source, mine, transform)
+        found = raster_layout(source, *nodes.place_group(self.structure, group, mine, which.reduce))
         return replace(found, meaning={**found.meaning, "bits": group.bits, "signed": group.signed})
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from scichunk.formats.jpeg2000.metadata import box_names, box_texts, component_a
 from scichunk.formats.jpeg2000.structure import Group, JPEG2000Structure
 from scichunk.raster.affine import Affine6, scale_transform, shift_transform
 from scichunk.raster.gdal import RasterMetadata
+from scichunk.raster.points import count_other_pixels, is_placed_by_points
 from scichunk.raster.variables import Masked, Naming, band_data, coordinates, crs_name, is_masked
 
 __all__ = ["build_node", "describe_group", "name_group", "notes_of"]
@@ -44,8 +45,7 @@ def build_node(
             masked = Masked(where, array(where))
         var = band_data(source, array_id, mine, codec_name(source), names, masked=masked)
         arrays.append(_with_attrs(var, component_attrs(structure, group), expand=expand))
-        transform = place_on_grid(structure, group, metadata.transform, reduce)
-        found = coordinates(mine, transform, source.shape, names)
+        found = coordinates(*place_group(structure, group, mine, reduce), source.shape, names)
         coords = {**found, **coords}  # the first group's spatial_ref stays
     return Node(tuple(arrays), coords, box_texts(structure))
 
@@ -65,6 +65,15 @@ def _with_attrs(var: ArrayVar, attrs: dict[str, Any], *, expand: bool) -> ArrayV
         }
     raw = None if var.raw is None else replace(var.raw, attrs={**var.raw.attrs, **attrs})
     return replace(var, attrs={**var.attrs, **attrs}, raw=raw)
+
+
+def place_group(
+    structure: JPEG2000Structure, group: Group, metadata: RasterMetadata, reduce: int
+) -> tuple[RasterMetadata, Affine6]:
+    """Metadata and transform of a group's pixels, halved some times, from those of the full first group."""
+    mine = count_other_pixels(metadata, place_on_grid(structure, group, (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), reduce))
+    placed = is_placed_by_points(metadata)
+    return mine, metadata.transform if placed else place_on_grid(structure, group, metadata.transform, reduce)
 
 
 def place_on_grid(structure: JPEG2000Structure, group: Group, transform: Affine6, reduce: int) -> Affine6:
