@@ -323,8 +323,9 @@ class GeoTIFFFile(FileBase):
     def _fill_value(self, image: TIFFImage, page: int) -> complex | npt.NDArray[Any]:
         """Value of absent tiles: the nodata of the page, also in its reduced images; that of a PAM file goes before that of the tag."""
         dtype = np.dtype("u1") if image.bits == (1,) else pixel_dtype(image)
-        if page == 0 and self._has_pam:
-            return filled_with(self.page_metadata(0).nodata, dtype)
+        nodata = self.page_metadata(0).nodata if page == 0 and self._has_pam else ()
+        if any(n is not None for n in nodata):
+            return filled_with(nodata, dtype)
         return fill_value(self.find_image(page), dtype)
 
     def _masked_array(self, page: int, level: int) -> ArraySource:
