@@ -193,6 +193,19 @@ def test_world_files_by_the_suffix_of_the_raster(tmp_path, name, beside):
     assert tuple(float(n) for n in found.split()) == expected
 
 
+@pytest.mark.parametrize("name", ["a.tif.MSK", "a.tif.msk", "a.tif.OVR", "a.tif.ovr"])
+def test_masks_and_overviews_beside_in_capitals(tmp_path, name):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(image(PIXELS)))
+    flags = items('<Item name="INTERNAL_MASK_FLAGS_1">2</Item>')
+    mask = image(np.where(PIXELS > 99, 255, 0).astype("u1"), t42112=flags)
+    (tmp_path / name).write_bytes(tiff(mask if name.lower().endswith("msk") else image(HALVED)))
+    with rasterio.open(path) as ds:
+        expected, levels = np.where(ds.read_masks() == 0, np.nan, ds.read()), len(ds.overviews(1))
+    np.testing.assert_array_equal(xr.open_dataset(path, engine="geotiff").band_data.values, expected)
+    assert len(scichunk.info(path).arrays) == 1 + levels
+
+
 def test_what_was_left_out_under_other_limits_is_there_again(tmp_path):
     path = tmp_path / "a.tif"
     path.write_bytes(tiff(*[image(PIXELS + n) for n in range(5)]))

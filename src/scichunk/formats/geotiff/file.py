@@ -378,18 +378,18 @@ class GeoTIFFFile(FileBase):
         if self._siblings is None:
             name = os.path.basename(self.location.local_path or "")
             self._siblings = self.location.existing(names_beside(name)) if name and not self.alone else []
-        return [s for s in self._siblings if s.name.endswith(end)]
+        return [s for s in self._siblings if s.name.lower().endswith(end)]
 
     @property
     def _has_pam(self) -> bool:
         """Whether there is a file of GDAL's metadata beside it."""
-        return any(s.name.lower().endswith(".aux.xml") for s in self._beside_it())
+        return bool(self._beside_it(".aux.xml"))
 
     def _overviews_beside(self) -> tuple[ByteSource, list[TIFFImage]]:
         """Overviews in an ``.ovr`` file: every directory of it that is no mask."""
         with self._lock:
             if self._external is None:
-                found = [s for s in self._beside_it(".ovr") if not s.name.endswith(".msk.ovr")]
+                found = [s for s in self._beside_it(".ovr") if not s.name.lower().endswith(".msk.ovr")]
                 if not found:
                     self._external = (self.source, [])
                 else:
