@@ -104,6 +104,17 @@ def test_types_without_a_form(values, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", [pa.list_(pa.int16(), 1), pa.list_(pa.list_(pa.int16(), 2), 1)], ids=str)
+def test_cells_of_nulls_alone_are_no_null_cells(returned, kind):
+    """An element that is null has no flag: a value stands for it, where it is all of its cell, too."""
+    values = [[None], [0], None, [5]] if kind.value_type == pa.int16() else [[[None, None]], [[0, 1]], None, [None]]
+    want = values if kind.value_type == pa.int16() else [[[None, None]], [[0, 1]], None, [[None, None]]]
+    found = returned(pa.table({"a": pa.array(values, kind)}))["a"]
+    assert [
+        None if row is pd.NA else [v.tolist() if isinstance(v, np.ndarray) else v for v in row] for row in found
+    ] == want
+
+
 # ---- frames
 
 
@@ -143,6 +154,13 @@ def ragged(*rows):
 
 def test_arrays_of_several_types_have_one_that_holds_all(returned):
     assert returned(ragged([1, 2], [1.5], None, []))["a"] == [[1.0, 2.0], [1.5], pd.NA, []]
+
+
+def test_arrays_that_begin_with_nulls(returned):
+    rows = [np.array([None], object), None, np.array([True, None], object)]
+    cells = np.empty(3, object)
+    cells[:] = rows
+    assert returned(xr.Dataset({"a": ("row", cells)}))["a"] == [[None], pd.NA, [True, None]]
 
 
 def test_arrays_of_other_shapes_than_the_first(tmp_path):

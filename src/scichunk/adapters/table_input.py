@@ -247,14 +247,20 @@ def _object_type(sample: npt.NDArray[Any], cell: tuple[int, ...]) -> pa.DataType
     found = next((v for v in sample.reshape(-1) if v is not None), "")
     if isinstance(found, np.ndarray | list | tuple):
         filled = [np.asarray(v) for v in sample.reshape(-1) if v is not None and len(v)] or [np.asarray(found)]
-        values, kinds = filled[0], {v.dtype for v in filled}
-        kind = np.result_type(*kinds) if all(k.kind in "biufc" for k in kinds) else values.dtype
-        if kind.kind == "O":  # with nulls among them, or texts
-            known = [v for v in values.reshape(-1) if v is not None]
-            kind = np.asarray(known).dtype if known else np.dtype(object)
+        kinds = dict.fromkeys(map(_element_dtype, filled))
+        known = [k for k in kinds if k.kind != "O"] or [np.dtype(object)]
+        kind, values = np.result_type(*known) if all(k.kind in "biufc" for k in known) else known[0], filled[0]
         one = np.dtype(object) if kind.kind in "OUS" else kind.newbyteorder("=")
         return pa.list_(arrow_type(one, values.shape[1:]))
     return arrow_type(np.dtype(object), cell)
+
+
+def _element_dtype(values: npt.NDArray[Any]) -> np.dtype[Any]:
+    """Type of the elements of an array; of those of objects, as there are with nulls among them, of all that are there."""
+    if values.dtype.kind != "O":
+        return values.dtype
+    known = [v for v in values.reshape(-1) if v is not None]
+    return np.asarray(known).dtype if known else values.dtype
 
 
 def _to_arrow(values: npt.NDArray[Any], column: Column) -> pa.Array:

@@ -121,7 +121,7 @@ class VOTableColumnWriter:
         """Learn how long texts are, whether they are ASCII, and whether elements of arrays are null."""
         if not self.text:
             if not self.settled:
-                self._look_for_nulls(self._flatten_cells(array))
+                self._look_for_nulls(self._flatten_cells(array), array)
             return
         texts = self._encode_texts(self._flatten_cells(array))
         check_ends(texts, self.name)
@@ -133,8 +133,8 @@ class VOTableColumnWriter:
             sizes = np.array([len(t.encode("utf-16-le", "surrogatepass")) // 2 for t in texts.to_pylist()], np.int64)
         self.longest = max(self.longest, int(sizes.max(initial=0)))
 
-    def _look_for_nulls(self, flat: pa.Array) -> None:
-        if flat.null_count and not self._whole_rows(flat):
+    def _look_for_nulls(self, flat: pa.Array, cells: pa.Array) -> None:
+        if flat.null_count and not self._whole_rows(flat, cells):
             self._wants_null = True
         values = np.asarray(flat.drop_null())
         self._clash |= bool((values == find_sentinel(np.dtype(_STORED[self.datatype]))).any())
@@ -208,12 +208,12 @@ class VOTableColumnWriter:
         if self.text and not self.cell and not self.variable:
             return self._text_pieces(self._encode_texts(self._flatten_cells(array)))
         if not self.variable:
-            data = self._encode_elements(self._flatten_cells(array), rows * self.size)
+            data = self._encode_elements(array, rows * self.size)
             return [(data, data.size // max(1, rows))]
         array = array.combine_chunks() if hasattr(array, "combine_chunks") else array
         counts = np.asarray(array.value_lengths().fill_null(0)).astype(np.int64)
         total = int(counts.sum())
-        data = self._encode_elements(self._flatten_cells(array), total * self.size)
+        data = self._encode_elements(array, total * self.size)
         if self.datatype == "bit" and not self.cell:
             data, sizes = _packed_ranges(data, counts)
         else:
@@ -246,8 +246,9 @@ class VOTableColumnWriter:
         flat = flat.cast(pa.large_string())
         return flat.fill_null("") if flat.null_count else flat
 
-    def _encode_elements(self, flat: pa.Array, count: int) -> Bytes:
-        """Big-endian bytes of elements."""
+    def _encode_elements(self, cells: pa.Array, count: int) -> Bytes:
+        """Big-endian bytes of the elements of cells."""
+        flat = self._flatten_cells(cells)
         if len(flat) != count:
             msg = f"{len(flat)} elements where {count} belong"
             raise FormatError(msg, part=f"column {self.name!r}")
@@ -260,7 +261,7 @@ class VOTableColumnWriter:
                 if flat.null_count:
                     letters[np.asarray(flat.is_null())] = ord("?")
                 return letters
-            if flat.null_count and (self.variable or not self._whole_rows(flat)):
+            if flat.null_count and (self.variable or not self._whole_rows(flat, cells)):
                 msg = "a null among the bits of a cell has no form: delete 'votable_datatype' from the encoding to write booleans"
                 raise FormatError(msg, part=f"column {self.name!r}")
             if self.variable and not self.cell:
@@ -288,12 +289,12 @@ class VOTableColumnWriter:
         values = np.asarray(flat)
         return values.astype(stored.newbyteorder(">")).view(np.uint8)
 
-    def _whole_rows(self, flat: pa.Array) -> bool:
-        """Whether elements are null only where their whole cell is: those have a flag."""
+    def _whole_rows(self, flat: pa.Array, cells: pa.Array) -> bool:
+        """Whether elements are null only where their whole cell is null: those have a flag."""
         if self.variable:
             return False
         null = np.asarray(flat.is_null()).reshape(-1, self.size)
-        return bool((null.all(axis=1) == null.any(axis=1)).all())
+        return not null[np.asarray(cells.is_valid())].any()
 
     def _text_pieces(self, texts: pa.Array) -> list[Piece]:
         if self.fixed:
