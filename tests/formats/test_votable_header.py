@@ -163,3 +163,37 @@ def test_secrets_of_references_stay_out_of_headers_and_messages(stream, tmp_path
             scichunk.read_votable(document, table=1)
         assert "hush-hush" not in str(caught.value)
         assert "example.org" in str(caught.value)
+
+
+def test_attributes_that_were_changed_win(tmp_path):
+    document = PREFIXED.replace("ISO-8859-1", "utf-8").replace(
+        "<v:LINK",
+        '<v:PARAM name="n" datatype="double" unit="m" value="NaN"/><v:PARAM name="k" datatype="int" unit="s" value="3"/>'
+        '<v:COOSYS ID="c" system="FK5"/><v:LINK',
+        1,
+    )
+    ds = xr.open_dataset(document.encode(), engine="votable", table=1).load()
+    before = dict(ds.attrs)
+    scichunk.write_votable(ds, tmp_path / "same.vot")
+    written = (tmp_path / "same.vot").read_text()
+    assert written.count("PARAM") == document.count("PARAM")
+    changes = {
+        "p": "z",
+        "k": 4,
+        "k_units": "ms",
+        "name": "suns",
+        "description": "of suns",
+        "last": "no",
+        "QUERY_STATUS": "ERROR",
+    }
+    ds.attrs |= changes
+    del changes["QUERY_STATUS"], ds.attrs["QUERY_STATUS"]
+    scichunk.write_votable(ds, tmp_path / "changed.vot")
+    found = xr.open_dataset(tmp_path / "changed.vot", engine="votable", table="suns").attrs
+    assert {k: found[k] for k in changes} == changes
+    assert {k for k in before if str(found[k]) != str(before[k])} == {*changes, "votable_header", "votable_version"}
+    names = [p.name for p in astropy.io.votable.parse(tmp_path / "changed.vot").get_table_by_index(1).params]
+    assert sorted(names) == ["k", "last", "n", "p"]
+    ds.attrs["coosys_c"] = "system=ICRS"
+    with pytest.warns(scichunk.errors.MetadataWarning, match="coosys_c"):
+        scichunk.write_votable(ds, tmp_path / "system.vot")

@@ -10,11 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from scichunk.codecs.text.xml_tree import Element, parse_document
-from scichunk.errors import ScichunkError
+from scichunk.errors import MetadataWarning, ScichunkError
 from scichunk.formats.votable.document.metadata import Attributes, column_attributes, column_encoding
 from scichunk.formats.votable.document.structure import Field, Table, find_tables
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 from scichunk.formats.votable.write.xml_text import escape_text, quote_value
+from scichunk.warned import warn_caller
 
 __all__ = ["serialise", "write_header"]
 
@@ -36,6 +37,11 @@ _WRITTEN_ELSEWHERE: Final = (
     "links",
 )
 """Attributes of a table that are no PARAM."""
+_OF_TABLE: Final = ("name", "ID", "ucd", "utype")
+"""Attributes that are those of the TABLE element."""
+_KEPT: Final = ("coosys_", "timesys_", "group_")
+"""What attributes begin with that are neither these nor PARAM elements."""
+_PLAIN: Final = (str, int, float)
 _SYSTEM: Final = re.compile(r"(coosys|timesys)_([A-Za-z_][\w.-]*)")
 _SETTINGS: Final = re.compile(r"[A-Za-z]\w*=.*", re.DOTALL)
 _BETWEEN_SETTINGS: Final = re.compile(r" (?=[A-Za-z]\w*=)")
@@ -115,7 +121,11 @@ def _from_tree(
         written.append("".join(serialise(element)) if kept and element is not None else out.field_element() + "\n")
     original = Attributes(root, "votable_header").of_table(table)
     fresh = {k: v for k, v in attrs.items() if k not in original and not k.startswith("votable_")}
-    block = Element(_RAW, {}, text="".join(written) + _param_elements(fresh))
+    changes = _find_changes(attrs, original)
+    description = changes.pop("description", None)
+    params = {k: v for k, v in changes.items() if k not in _OF_TABLE}
+    block = Element(_RAW, {}, text="".join(written) + _param_elements(fresh | params))
+    given = {k: str(v) for k, v in changes.items() if k in _OF_TABLE} | {k: v for k, v in given.items() if v}
 
     def changed(element: Element) -> Element:
         name, attributes = element.as_written
@@ -123,12 +133,45 @@ def _from_tree(
         if element is root:
             attributes = _raise_version(attributes)
         if element is table.element:
-            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | {k: v for k, v in given.items() if v}
-            children = _with_block(element, block)
+            attributes = {k: v for k, v in attributes.items() if k != "nrows"} | given
+            children = [c for c in _with_block(element, block) if c.tag != "PARAM" or _name_of(c) not in params]
+            if description is not None:
+                prefixed = f"{name.rpartition(':')[0]}:DESCRIPTION" if ":" in name else ""
+                children = [c for c in children if c.tag != "DESCRIPTION"]
+                children.insert(0, Element("DESCRIPTION", {}, text=str(description), prefixed=prefixed))
         return Element(element.tag, attributes, [changed(c) for c in children], element.text, name)
 
     before, _, after = "".join(serialise(changed(root))).partition(_HERE)
     return _DECLARATION + before, "\n" + after
+
+
+def _name_of(element: Element) -> str:
+    return element.get("name") or element.get("ID")
+
+
+def _find_changes(attrs: Mapping[str, Any], original: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes that no longer are what the header says, each with its unit.
+
+    Only texts and numbers are compared: others are kept in other forms by datasets and files.
+
+    Warns
+    -----
+    MetadataWarning
+        If elements other than PARAM would have to change, which stay as they are.
+    """
+    found: dict[str, Any] = {}
+    for key, value in attrs.items():
+        new, old = (v.item() if isinstance(v, np.generic) else v for v in (value, original.get(key)))
+        plain = isinstance(new, _PLAIN) and isinstance(old, _PLAIN) and not key.startswith("votable_")
+        if plain and new != old and str(new) != str(old):
+            found[key] = value
+    kept = [k for k in found if k.startswith(_KEPT)]
+    if kept:
+        msg = f"changes of the attributes {kept} are left out: the header says them by elements of other kinds"
+        warn_caller(msg, MetadataWarning)
+    numbers = {k.removesuffix("_units") for k in found if k not in kept}
+    pairs = {k: attrs[k] for n in numbers for k in (n, f"{n}_units") if k in attrs and k in original}
+    return {k: v for k, v in found.items() if k not in kept} | pairs
 
 
 def _with_block(table: Element, block: Element) -> list[Element]:
