@@ -10,6 +10,7 @@ import numpy as np
 
 from scichunk.adapters.table_input import table_stream
 from scichunk.core import registry
+from scichunk.core.limits import is_computable_unit
 from scichunk.core.tables import Column
 from scichunk.tables.arrow import dtype_of, to_numpy, value_type
 from scichunk.tables.display import python_format
@@ -87,7 +88,8 @@ def _make_column(column: Column, array: pa.Array) -> Any:
     display = python_format(values.dtype.kind, column.attrs, column.encoding)
     given: dict[str, Any] = {"description": description, "meta": attrs, "format": display}
     if unit:
-        given["unit"] = units.Unit(str(unit), parse_strict="silent")
+        known = is_computable_unit(str(unit))
+        given["unit"] = units.Unit(str(unit), parse_strict="silent") if known else units.UnrecognizedUnit(str(unit))
     if mask is not None and mask.any():
         return MaskedColumn(values, mask=mask, **given)
     return Plain(values, **given)

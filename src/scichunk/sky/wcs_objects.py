@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+from scichunk.core.limits import is_computable_unit
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.lru import LRU, memory_of
 from scichunk.quiet import library_lock, quiet
@@ -14,6 +15,7 @@ from scichunk.sky.tables import needs_tables, unpack_tables
 __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
+_UNIT_CARD: Final = re.compile(r"CUNIT\d{1,2}[A-Z]? *=(.{70})", re.DOTALL)
 
 _WCS_BYTES: Final = 1 << 15
 """Memory of a WCS without tables, measured; what it makes of its header is about as long as that."""
@@ -50,6 +52,9 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
         msg = (
             "the world coordinates need tables of the file, which are not in the attributes (wcs_tables): open it again"
         )
+        raise FormatError(msg)
+    if not all(is_computable_unit(card) for card in _UNIT_CARD.findall(header)):
+        msg = "the unit of an axis (CUNIT) is a power of so many digits that it cannot be computed"
         raise FormatError(msg)
     from astropy.io import fits
     from astropy.wcs import WCS

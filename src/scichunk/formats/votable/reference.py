@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from scichunk.codecs.text.xml_tree import Element
-from scichunk.core.limits import check_decoded
-from scichunk.errors import FormatError, LimitExceeded, ScichunkError
+from scichunk.core.limits import check_decoded, is_computable_unit
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.write.header import serialise
 from scichunk.quiet import library_lock, quiet
+from scichunk.warned import warn_caller
 
 __all__ = ["astropy_header"]
 
@@ -73,6 +74,10 @@ def astropy_header(document: Document) -> Any:
 def _check_sizes(document: Document) -> None:
     """Compare what astropy makes of fields and params with their text and the limits, before it makes it."""
     url = document.source.url
+    units = [u for element in _walk_elements(document.root) if not is_computable_unit(u := element.get("unit"))]
+    if units:
+        msg = f"units that are powers of too many digits are left out: {', '.join(repr(u[:40]) for u in units[:3])} [{url}]"
+        warn_caller(msg, MetadataWarning)
     for element in _walk_elements(document.root):
         if element.tag == "PARAM":
             count, text = _count_elements(element), element.get("value")
@@ -116,6 +121,8 @@ def _without_data(element: Element) -> Element:
     astropy opens whatever a STREAM refers to, a file of this machine too, and makes room for as many rows as there are said to be.
     """
     attributes = element.as_written[1]
+    if not is_computable_unit(element.get("unit")):
+        attributes = {name: value for name, value in attributes.items() if name.rpartition(":")[2] != "unit"}
     if element.tag == "TABLE":
         attributes = {name: value for name, value in attributes.items() if name.rpartition(":")[2] != "nrows"}
     children = [_NO_DATA if child.tag == "DATA" else _without_data(child) for child in element.children]
