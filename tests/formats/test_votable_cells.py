@@ -1,14 +1,17 @@
 """Cells of TABLEDATA that cannot be read, and those in base64."""
 
 import base64
+import io
 import struct
 import time
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import scichunk
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, LimitExceeded
+from scichunk.formats.votable.rows import tabledata
 from tests.votable_docs import doc, one
 
 pytestmark = pytest.mark.filterwarnings("ignore::scichunk.errors.DataWarning")
@@ -51,6 +54,22 @@ def test_many_elements_that_cannot_be_read_take_linear_time():
     begun = time.perf_counter()
     assert cells(document, on_error="null")[:2] == [[None] * 4] * 2
     assert time.perf_counter() - begun < 30
+
+
+def test_empty_cells_of_long_arrays_are_refused_before_they_are_made(monkeypatch):
+    """To open a document as a dataset means to look for nulls, which took gigabytes for a few kB."""
+    fields = '<FIELD name="a" datatype="int" arraysize="100000"/><FIELD name="b" datatype="int"/>'
+    document = doc("<TR><TD/><TD>1</TD></TR>" * 1000, fields).encode()
+    converted = []
+    convert = tabledata.convert_text
+    monkeypatch.setattr(tabledata, "convert_text", lambda *given: converted.append(given[0].name) or convert(*given))
+    with scichunk.options.set(max_chunk_bytes=1 << 26):
+        ds = xr.open_dataset(io.BytesIO(document), engine="votable")
+        assert ds.sizes == {"row": 1000, "a_1": 100_000}
+        with pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+            scichunk.read_votable(document).compute()
+        assert set(converted) == {"b"}
+        assert ds["b"].values.sum() == 1000
 
 
 # ---- base64

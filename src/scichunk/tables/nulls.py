@@ -81,14 +81,14 @@ def find_fills(table: TableSource, names: list[str]) -> dict[str, Fill]:
     names
         The columns wanted, of integers or booleans.
     """
-    try:
+    with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
         return _look_for_nulls(table, names)
-    except (FormatError, LimitExceeded, UnsupportedFeature):
-        found: dict[str, Fill] = {}
-        for name in names:
-            with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
-                found |= _look_for_nulls(table, [name])
-        return found
+    # Not while the error is at hand, whose traceback holds all that was decoded before.
+    found: dict[str, Fill] = {}
+    for name in names:
+        with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
+            found |= _look_for_nulls(table, [name])
+    return found
 
 
 def _look_for_nulls(table: TableSource, names: list[str]) -> dict[str, Fill]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.codecs import ways
 from scichunk.codecs.text import states
+from scichunk.core.limits import check_decoded
 from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, read_bytes, without_oddities
@@ -101,6 +102,7 @@ class TableData:
 
     def read(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
         """Decode a partition, or any rows by number; for each wanted field its parts."""
+        self._check_decoded(min(rows.stop, self.index.n_rows if self.index.done else 0) - rows.start, wanted)
         if rows.last_byte > rows.first_byte or rows.start < 0:
             return self._read_span(rows, wanted, policy)
         index = self.index
@@ -112,6 +114,13 @@ class TableData:
         if offset > self.body.start:  # blocks end anywhere, mostly within a row
             run.seek_row()
         return run.decode_all(rows.start - before)
+
+    def _check_decoded(self, rows: int, wanted: Sequence[int]) -> None:
+        """Refuse rows before they are decoded: empty cells of arrays that are declared long take up what is declared."""
+        kinds = [f for f in (self.fields[k] for k in wanted) if not f.is_text and not f.shape.variable]
+        size = sum(f.shape.size * np.dtype(f.kind).itemsize for f in kinds)
+        part = self.diagnostics.part
+        check_decoded(f"the values of {rows} rows", rows * size, url=self.document.source.url, part=lambda: part)
 
     def _read_span(self, rows: Rows, wanted: Sequence[int], policy: Policy) -> Parts:
         index, body = self.index, self.body
