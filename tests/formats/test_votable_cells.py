@@ -94,3 +94,31 @@ def test_cells_in_base64(datatype, arraysize, data, value):
     field = f'<FIELD name="a" datatype="{datatype}"{size}><VALUES null="-9"/></FIELD>'
     row = f'<TR><TD encoding="base64">{base64.b64encode(data).decode()}</TD></TR>'
     assert cells(doc(row * 2, field)) == [value, value]
+
+
+# ---- arrays of texts
+
+
+@pytest.mark.parametrize(
+    ("arraysize", "cells_", "values"),
+    [
+        (
+            "2x3",
+            ["abcdef", "abc", "", "a b ", "abcdefgh"],
+            [["ab", "cd", "ef"], ["ab", "c", ""], None, ["a", "b", ""], ["ab", "cd", "ef"]],
+        ),
+        ("2x*", ["abc", ""], [["ab", "c"], []]),
+        ("1x2x*", ["\u00e9bc", "", "a"], [[["\u00e9", "b"], ["c", ""]], [], [["a", ""]]]),
+    ],
+)
+def test_arrays_of_texts(arraysize, cells_, values):
+    assert cells(one("char", *cells_, arraysize=arraysize)) == values
+
+
+def test_many_texts_that_are_not_there_take_no_time_of_their_own():
+    document = one("char", *[""] * 2000, arraysize="1x4000")
+    begun = time.perf_counter()
+    assert cells(document)[:2] == [None, None]
+    assert time.perf_counter() - begun < 10
+    with scichunk.options.set(max_chunk_bytes=1 << 20), pytest.raises(LimitExceeded, match="max_chunk_bytes"):
+        cells(document)

@@ -32,6 +32,7 @@ _PIECE_BYTES: Final = 1 << 20
 _BEFORE_BYTES: Final = 1 << 16
 """Markup before a place far away that is looked at, so that one within a comment is known as such."""
 _MOST_CELLS: Final = 1 << 16
+_PLACE_BYTES: Final = 4
 
 Bytes = npt.NDArray[np.uint8]
 Parts = list[list[ColumnPart]]
@@ -117,8 +118,9 @@ class TableData:
 
     def _check_decoded(self, rows: int, wanted: Sequence[int]) -> None:
         """Refuse rows before they are decoded: empty cells of arrays that are declared long take up what is declared."""
-        kinds = [f for f in (self.fields[k] for k in wanted) if not f.is_text and not f.shape.variable]
-        size = sum(f.shape.size * np.dtype(f.kind).itemsize for f in kinds)
+        kinds = [f for f in (self.fields[k] for k in wanted) if not f.shape.variable]
+        # Of texts, where each begins.
+        size = sum(f.shape.size * (_PLACE_BYTES if f.is_text else np.dtype(f.kind).itemsize) for f in kinds)
         part = self.diagnostics.part
         check_decoded(f"the values of {rows} rows", rows * size, url=self.document.source.url, part=lambda: part)
 
@@ -287,7 +289,7 @@ class _SpanReader:
         with located(url=self.source.url, part=self.table.diagnostics.part):
             part = convert_text(self.table.fields[column], texts, self.policy, self.table.diagnostics)
             self.parts[slot].append(part)
-            self.decoded += part.values.nbytes
+            self.decoded += part.values.nbytes + (part.texts.nbytes if part.texts is not None else 0)
             if self.decoded > options.get().max_chunk_bytes:
                 msg = f"more than {options.get().max_chunk_bytes} bytes of values in one partition (options.max_chunk_bytes)"
                 raise LimitExceeded(msg)

@@ -52,29 +52,34 @@ def split_texts(field: Field, data: Bytes, offsets: Offsets, report: Report) -> 
     """Cut texts into arrays of texts of declared length (VOTable 1.5, section 2.2); blanks and NULs end each."""
     shape = field.shape
     length, size, rows = shape.text or 1, shape.size, offsets.size - 1
-    if not shape.variable and rows * size > 1 << 22 and rows * size > 64 * data.size:
-        msg = f"{rows * size} texts are declared where {data.size} characters are"
-        raise LimitExceeded(msg, part=report.where(0))
-    pieces: list[str] = []
-    counts = np.zeros(rows, np.int64)
-    empty = np.zeros(rows, np.bool_)
+    pieces: list[bytes] = []
+    counts = np.full(rows, 0 if shape.variable else 1, np.int64)
+    lengths: list[list[int]] = []
     long, first = 0, -1
     for row, text in enumerate(_unpack_texts(data, offsets)):
         found = [text[i : i + length] for i in range(0, len(text), length)]
-        empty[row] = not text
         if shape.variable:
-            found += [""] * (-len(found) % size)
-        else:
-            if len(found) > size:
-                long, first = long + 1, row if first < 0 else first
-            found = found[:size] + [""] * (size - len(found))
-        pieces += [f.split("\0", 1)[0].rstrip(" ") for f in found]
-        counts[row] = len(found) // size
+            counts[row] = -(-len(found) // max(1, size))
+        elif len(found) > size:
+            long, first = long + 1, row if first < 0 else first
+            found = found[:size]
+        encoded = [f.split("\0", 1)[0].rstrip(" ").encode("utf-8", "replace") for f in found]
+        pieces += encoded
+        lengths.append([len(e) for e in encoded])
     if long:
         report.add("array length", long, first)
-    values, texts = pack_texts(pieces)
+    total = int(counts.sum()) * size
+    if total > 1 << 22 and total > 64 * data.size:
+        msg = f"{total} texts are declared where {data.size} characters are"
+        raise LimitExceeded(msg, part=report.where(0))
+    # What is missing of a cell has no length, and costs no time beside what is there.
+    sizes = np.zeros(total, np.int64)
+    for begin, some in zip((np.cumsum(counts) - counts) * size, lengths, strict=True):
+        sizes[begin : begin + len(some)] = some
+    values = np.frombuffer(b"".join(pieces), np.uint8)
+    empty = offsets[1:] == offsets[:-1]
     row_null = empty if empty.any() and not shape.variable else None
-    return ColumnPart(rows, values, None, row_null, texts, offsets_of(counts) if shape.variable else None)
+    return ColumnPart(rows, values, None, row_null, offsets_of(sizes), offsets_of(counts) if shape.variable else None)
 
 
 def to_utf8(data: Bytes, offsets: Offsets, encoding: str, report: Report) -> tuple[Bytes, Offsets]:
