@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from scichunk.buffers import KEPT_BYTES, borrow_buffer
 from scichunk.codecs import ways
+from scichunk.codecs.gzip_members import gunzip_into
 from scichunk.codecs.hcompress_codes import huffman_table
 from scichunk.codecs.scaling import Scaling
 from scichunk.codecs.tile_scratch import hcompress_scratch, pad_words
@@ -293,15 +294,8 @@ class TiledImageCodec:
 
 def _gunzip_tile(encoded: npt.NDArray[np.uint8], most: int) -> npt.NDArray[np.uint8]:
     """Inflate a gzip stream of at most ``most`` bytes into scratch memory."""
-    import imagecodecs
-
     out = borrow_buffer("inflated", most)
-    try:
-        found = imagecodecs.gzip_decode(encoded, out=memoryview(out))
-    except Exception as error:  # imagecodecs raises classes of its own
-        msg = f"gzip data are corrupt: {error}"
-        raise FormatError(msg) from error
-    return out[: len(found)]
+    return out[: gunzip_into(encoded, out)]
 
 
 def _two_dimensional(shapes: IntArray) -> tuple[IntArray, IntArray]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.codecs import ways
+from scichunk.codecs.gzip_members import gunzip_into
 from scichunk.codecs.tile_scratch import pad_words
 from scichunk.errors import FormatError, UnsupportedFeature
 
@@ -17,11 +18,12 @@ Bytes = npt.NDArray[np.uint8]
 
 COLUMN_CODECS: Final = ("GZIP_1", "GZIP_2", "RICE_1", "NOCOMPRESS")
 """Values of ZCTYP that are read."""
+_GZIP: Final = ("GZIP_1", "GZIP_2")
 _SHUFFLED: Final = {"I": 2, "J": 4, "K": 8, "E": 4, "D": 8}
 _RICE: Final = {"B": 1, "I": 2, "J": 4}
 
 
-def decode_column(codec: str, code: str, encoded: Bytes, nbytes: int) -> Bytes:
+def decode_column(codec: str, code: str, encoded: Bytes, nbytes: int, *, variable: bool = False) -> Bytes:
     """Decode the elements of a tile, or of one array of variable length.
 
     Parameters
@@ -34,6 +36,8 @@ def decode_column(codec: str, code: str, encoded: Bytes, nbytes: int) -> Bytes:
         The compressed bytes.
     nbytes
         Bytes expected.
+    variable
+        Whether they are one array of variable length, which is stored as it is where compressing it would have gained nothing.
 
     Returns
     -------
@@ -47,14 +51,17 @@ def decode_column(codec: str, code: str, encoded: Bytes, nbytes: int) -> Bytes:
     UnsupportedFeature
         If the codec is not known, or not for this type.
     """
-    if codec == "NOCOMPRESS" or (encoded.size == nbytes and bytes(encoded[:2]) != b"\x1f\x8b"):
+    # Tiles of columns are always compressed (cfitsio, fits_compress_table): a stream of RICE_1 may be as long as its values by chance. Of
+    # gzip it is let pass, since a stream is known by its first bytes.
+    stored = variable or (codec in _GZIP and bytes(encoded[:2]) != b"\x1f\x8b")
+    if codec == "NOCOMPRESS" or (stored and encoded.size == nbytes):
         if encoded.size != nbytes:
             msg = f"{encoded.size} bytes instead of {nbytes}"
             raise FormatError(msg)
         return encoded
     if codec == "RICE_1" and code in _RICE:
         return _decode_rice(encoded, nbytes, _RICE[code])
-    if codec not in {"GZIP_1", "GZIP_2"}:
+    if codec not in _GZIP:
         msg = f"compression {codec!r} of a column of type {code}"
         raise UnsupportedFeature(msg)
     plain = gunzip_exactly(encoded, nbytes)
@@ -70,18 +77,10 @@ def gunzip_exactly(encoded: Bytes, nbytes: int) -> Bytes:
     FormatError
         If it is corrupt, or of another length.
     """
-    import imagecodecs
-
     out = np.empty(nbytes, np.uint8)
-    found: Any = b""
-    try:
-        if encoded.size:
-            found = imagecodecs.gzip_decode(encoded, out=memoryview(out))
-    except Exception as error:  # imagecodecs raises classes of its own
-        msg = f"gzip data are corrupt: {error}"
-        raise FormatError(msg) from error
-    if len(found) != nbytes:
-        msg = f"gzip data of {len(found)} bytes instead of {nbytes}"
+    found = gunzip_into(encoded, out) if encoded.size else 0
+    if found != nbytes:
+        msg = f"gzip data of {found} bytes instead of {nbytes}"
         raise FormatError(msg)
     return out
 

@@ -126,5 +126,6 @@ def _decode_arrays(
         starts.tolist(), sizes.tolist(), cells.starts.tolist(), cells.counts.tolist(), strict=True
     ):
         if size:
-            out[begin : begin + size] = decode_column(field.codec, field.code, data[first : first + length], size)
+            cell = data[first : first + length]
+            out[begin : begin + size] = decode_column(field.codec, field.code, cell, size, variable=True)
     return HeapCells(out, starts, counts)
