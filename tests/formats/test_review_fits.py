@@ -2,15 +2,19 @@
 """Faults of FITS files that a review by hand has found: files that are sound but odd, where no mutant of sound files gets."""
 
 import gzip
+import io
+import time
 
 import imagecodecs
 import numpy as np
 import pytest
+import xarray as xr
+from astropy.io import fits
 
 import scichunk
 from scichunk.codecs.gzip_members import gunzip_into
 from scichunk.errors import FormatError
-from tests.fits_tables import compress, table
+from tests.fits_tables import card, compress, padded, table
 
 FIRST = (("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 1), ("NAXIS1", 4))
 
@@ -67,3 +71,31 @@ def test_members_of_gzip_are_bounded():
     ):
         with pytest.raises(FormatError, match="gzip"):
             gunzip_into(np.frombuffer(data, np.uint8), np.zeros(100, np.uint8))
+
+
+# ---- headers
+
+
+def long_text(count):
+    """A keyword whose text goes on for many cards."""
+    more = "".join(("CONTINUE  '" + "b" * 67 + "&'").ljust(80) for _ in range(count))
+    text = "".join(card(*c) for c in (*FIRST, ("CTYPE1", "FREQ"), ("LONGS", "a&"))) + more + "CONTINUE  'c'".ljust(80)
+    text += "END".ljust(80)
+    return padded(text.ljust(-(-len(text) // 2880) * 2880).encode() + bytes(4))
+
+
+def test_texts_of_very_many_cards_take_linear_time():
+    xr.open_dataset(io.BytesIO(long_text(3)), engine="fits")
+    start = time.process_time()
+    ds = xr.open_dataset(io.BytesIO(long_text(60_000)), engine="fits")
+    assert time.process_time() - start < 10
+    assert ds.attrs["LONGS"] == "a" + "b" * 67 * 60_000 + "c"
+
+
+@pytest.mark.parametrize(("cards", "wanted"), [(["a&"], "a&"), (["a&", "b&"], "ab"), (["a&", ""], "a"), (["a&", "b&", "c"], "abc")])  # fmt: skip
+def test_ends_of_long_texts(cards, wanted):
+    text = "".join(card(*c) for c in FIRST) + card("LONGS", cards[0])
+    text += "".join(f"CONTINUE  '{c}'".ljust(80) for c in cards[1:]) + "END".ljust(80)
+    data = padded(text.ljust(2880).encode() + bytes(4))
+    assert scichunk.open(data, chunks=None).attrs["LONGS"] == wanted
+    assert fits.getheader(io.BytesIO(data))["LONGS"] == wanted

@@ -16,6 +16,8 @@ __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _UNIT_CARD: Final = re.compile(r"CUNIT\d{1,2}[A-Z]? *=(.{70})", re.DOTALL)
+_CARD: Final = 80
+_PROSE: Final = frozenset(name.ljust(8) for name in ("", "COMMENT", "HISTORY", "CONTINUE"))
 
 _WCS_BYTES: Final = 1 << 15
 """Memory of a WCS without tables, measured; what it makes of its header is about as long as that."""
@@ -62,7 +64,7 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     try:
         with library_lock(), quiet():  # astropy mends headers, and says so at each of them
             # wcslib takes printable characters only, and the others never matter to it
-            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", checked_distortions(header)))
+            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", _leave_out_prose(checked_distortions(header))))
             hdus = fits.open(unpack_tables(tables), memmap=False) if tables else None
             made = WCS(cards, fobj=hdus)
             made.wcs.set()
@@ -72,6 +74,12 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
         msg = f"astropy cannot build the world coordinates: {type(error).__name__}: {str(error).strip()}"
         raise FormatError(msg) from error
     return _KNOWN.put(key, made)
+
+
+def _leave_out_prose(header: str) -> str:
+    """Return a header without cards that say nothing of coordinates: for texts of many cards astropy takes quadratic time."""
+    cards = (header[at : at + _CARD] for at in range(0, len(header), _CARD))
+    return "".join(card for card in cards if card[:8] not in _PROSE)
 
 
 def celestial_of(header: str, tables: str) -> Any:

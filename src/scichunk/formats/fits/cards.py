@@ -78,16 +78,17 @@ class Cards:
         if not self.text.startswith(b"= " if start == 8 else b"=", at + start):
             return None
         value = _parse_value(decode_text(self.text[at + start + 1 : at + CARD_BYTES]).strip())
-        first = at
-        while isinstance(value, str) and value.endswith("&"):  # long texts (section 4.2.1.2)
+        if not isinstance(value, str) or not value.endswith("&"):
+            return value
+        parts = [value]  # joined once: a text may go on for hundreds of thousands of cards
+        while parts[-1].endswith("&"):  # long texts (section 4.2.1.2)
             at += CARD_BYTES
             more = _parse_value(decode_text(self.text[at + 8 : at + CARD_BYTES]).strip())
             if self.text[at : at + 8] != b"CONTINUE" or not isinstance(more, str):
-                return (
-                    value if at == first + CARD_BYTES else value[:-1]
-                )  # the last of a long text may end like the others
-            value = value[:-1] + more
-        return value
+                # A text that is not continued may end like one that is.
+                return value if len(parts) == 1 else "".join(part[:-1] for part in parts)
+            parts.append(more)
+        return "".join(part[:-1] for part in parts[:-1]) + parts[-1]
 
     def get_integer(self, name: str, default: int | None = None) -> int:
         """Integer value of a keyword.
