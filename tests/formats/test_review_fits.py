@@ -3,6 +3,8 @@
 
 import gzip
 import io
+import subprocess
+import sys
 import time
 
 import imagecodecs
@@ -14,6 +16,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.codecs.gzip_members import gunzip_into
 from scichunk.errors import FormatError
+from scichunk.sky import times
 from tests.fits_tables import card, compress, padded, table
 
 FIRST = (("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 1), ("NAXIS1", 4))
@@ -99,3 +102,66 @@ def test_ends_of_long_texts(cards, wanted):
     data = padded(text.ljust(2880).encode() + bytes(4))
     assert scichunk.open(data, chunks=None).attrs["LONGS"] == wanted
     assert fits.getheader(io.BytesIO(data))["LONGS"] == wanted
+
+
+# ---- world coordinates
+
+
+def image_with(shape=(4,), **cards):
+    hdu = fits.PrimaryHDU(np.zeros(shape, np.uint8))
+    hdu.header.update(cards)
+    out = io.BytesIO()
+    hdu.writeto(out)
+    return out.getvalue()
+
+
+TIME = {"CTYPE1": "TIME", "CUNIT1": "s", "CRPIX1": 1.0, "CRVAL1": 0.0, "CDELT1": 1.0}
+
+
+@pytest.mark.parametrize("reference", ["today", "now", "99999-01-01", "2000-13-01", "2000-01-01T00:00:00+03:00"])
+def test_dates_that_are_none_are_no_reference(reference):
+    times = scichunk.open(image_with(**TIME, DATEREF=reference), chunks=None)["time"]
+    assert times.dtype == np.float64
+    assert times.values.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("reference", ["2000-01-01", "2000-01-01T00:00:00", "2000-01-01T00:00:00.0", "2000-01-01T00:00:00Z", "2000-01-01T00:00"])  # fmt: skip
+def test_dates_that_are_a_reference(reference):
+    times = scichunk.open(image_with(**TIME, DATEREF=reference), chunks=None)["time"]
+    assert times.values[1] == np.datetime64("2000-01-01T00:00:01", "ns")
+
+
+@pytest.mark.filterwarnings("ignore::scichunk.errors.MetadataWarning")
+@pytest.mark.parametrize("reference", [{"MJDREF": 1e300}, {"DATEREF": "1600-01-01"}, {"MJDREF": "nan"}])
+def test_a_reference_that_is_impossible_leaves_the_other_axes(reference):
+    frequency = {"CTYPE2": "FREQ", "CRPIX2": 1.0, "CRVAL2": 5.0, "CDELT2": 1.0}
+    ds = scichunk.open(image_with((2, 4), **TIME, **frequency, **reference), chunks=None)
+    assert ds["frequency"].values.tolist() == [5, 6]
+    assert ds["time"].values.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore::scichunk.errors.MetadataWarning")
+@pytest.mark.parametrize(("day", "step"), [(57753, 1.0), (57753, -7.0), (41000, 86400.0), (40000, 3600.0), (50000, 0.001)])  # fmt: skip
+def test_long_axes_of_times_equal_short_ones(monkeypatch, day, step):
+    head = {**TIME, "CDELT1": step, "MJDREF": float(day), "TIMESYS": "UTC"}
+    wanted = scichunk.open(image_with((2000,), **head), chunks=None)["time"].values
+    monkeypatch.setattr(times, "_AT_ONCE_TIMES", 100)
+    found = scichunk.open(image_with((2001,), **head), chunks=None)["time"].values[:2000]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_long_axes_of_times_take_little_memory():
+    code = (
+        "import resource, scichunk, sys, warnings\n"
+        "warnings.simplefilter('ignore')\n"
+        "data = sys.stdin.buffer.read()\n"
+        "scichunk.open(data.replace(b'4194304', b'      4'), chunks=None)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "scichunk.open(data, chunks=None)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    data = image_with(**TIME, MJDREF=50000.0).replace(
+        b"NAXIS1  =                    4", b"NAXIS1  =              4194304"
+    )
+    grown = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True).stdout
+    assert int(grown) < 40 * 4 * 1024  # kB: forty bytes a time

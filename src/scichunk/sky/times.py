@@ -31,6 +31,14 @@ _DAY: Final = Decimal(86400) * 10**9
 _UNIX_DAYS: Final = 40587
 """Modified Julian date of 1970-01-01, from which datetime64 counts."""
 _EPOCH: Final = np.datetime64("1858-11-17", "ns")
+_DATE: Final = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{0,30}))?Z?|(\d{4}(?:-\d\d(?:-\d\d(?:[T ]\d\d:\d\d)?)?)?)Z?", re.ASCII
+)
+_MOST_DAYS: Final = 10**9
+"""Days of a reference time, which is far beyond what ``datetime64[ns]`` holds."""
+_LEAP_SECONDS_DAY: Final = 41317
+"""Modified Julian date of 1972-01-01: before it UTC ran at another rate."""
+_AT_ONCE_TIMES: Final = 1 << 16
 _RANGE: Final = float(np.iinfo(np.int64).max)
 
 
@@ -68,14 +76,14 @@ def time_coordinate(header: str, dim: str, values: npt.NDArray[np.float64], attr
         return Coordinate((dim,), values, attrs)
     scale = _time_scale(str(attrs.get("ctype", "")), cards.get("TIMESYS", ""))
     attrs["time_scale"] = scale
-    day, rest = divmod(reference * _DAY, _DAY)
     nanoseconds = values * float(factor) * 1e9
-    start = float((day - _UNIX_DAYS) * _DAY)
-    if np.abs(nanoseconds).max(initial=0) + abs(start) >= _RANGE * 0.999:
+    start = float(reference - _UNIX_DAYS) * float(_DAY)
+    if abs(reference) > _MOST_DAYS or np.abs(nanoseconds).max(initial=0) + abs(start) >= _RANGE * 0.999:
         msg = f"times along {dim!r} are left as numbers: they reach beyond what datetime64[ns] holds"
         warn_caller(msg, MetadataWarning)
         attrs["time_reference_mjd"] = float(reference)
         return Coordinate((dim,), values, attrs)
+    day, rest = divmod(reference * _DAY, _DAY)
     del attrs["units"]
     since = np.round(nanoseconds).astype(np.int64)
     first = _EPOCH + np.timedelta64(int(day), "D") + np.timedelta64(round(rest), "ns")
@@ -100,20 +108,31 @@ def _reference_time(cards: dict[str, str]) -> Decimal | None:
         parts = [_parse_decimal(cards[name]) for name in names if name in cards]
         if parts and None not in parts:
             return sum((p for p in parts if p is not None), Decimal(0)) - offset
-    if "DATEREF" in cards:
-        try:
-            since = np.datetime64(cards["DATEREF"], "ns") - _EPOCH
-        except ValueError:
-            return None
-        return None if np.isnat(since) else Decimal(int(since.astype(np.int64))) / _DAY
-    return None
+    return _parse_date(cards.get("DATEREF", ""))
+
+
+def _parse_date(text: str) -> Decimal | None:
+    """A date as a modified Julian date (section 9.1.1); None if it is none.
+
+    Words (``today``) and time zones, which NumPy knows, are no dates of FITS; whole seconds are within what it counts in.
+    """
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        whole = (found[1] or found[3]).replace(" ", "T")
+        seconds = int((np.datetime64(whole, "s") - _EPOCH.astype("M8[s]")).astype(np.int64))
+    except ValueError:  # a month or an hour that there is not
+        return None
+    return (Decimal(seconds) + Decimal(f"0.{found[2] or 0}")) / 86400
 
 
 def _parse_decimal(text: str) -> Decimal | None:
     try:
-        return Decimal(text.upper().replace("D", "E"))
+        found = Decimal(text.upper().replace("D", "E"))
     except InvalidOperation:
         return None
+    return found if found.is_finite() else None
 
 
 def _time_scale(ctype: str, timesys: str) -> str:
@@ -127,6 +146,37 @@ def _time_scale(ctype: str, timesys: str) -> str:
 
 def _to_utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float64]) -> npt.NDArray[np.datetime64]:
     """Datetimes of UTC: between them and the reference lie leap seconds, which an axis counts as it counts all others."""
+    first = _EPOCH + np.timedelta64(day, "D") + np.timedelta64(round(rest), "ns")
+    times = np.empty(nanoseconds.shape, "M8[ns]")
+    inside, long = 0, nanoseconds.size > _AT_ONCE_TIMES
+    for at in range(0, nanoseconds.size, _AT_ONCE_TIMES):  # astropy takes some hundred bytes a time
+        part = nanoseconds[at : at + _AT_ONCE_TIMES]
+        shift = _find_shift(day, rest, first, part) if long else None
+        if shift is not None:
+            times[at : at + part.size] = np.round(part).astype(np.int64).astype("m8[ns]") + (first + shift)
+            continue
+        times[at : at + part.size] = found = _convert_utc(day, rest, part)
+        inside += int(np.isnat(found).sum())
+    if inside:
+        msg = f"{inside} times along {dim!r} lie within a leap second, which datetime64 does not have: they are NaT"
+        warn_caller(msg, MetadataWarning)
+    return times
+
+
+def _find_shift(
+    day: int, rest: Decimal, first: np.datetime64, nanoseconds: npt.NDArray[np.float64]
+) -> np.timedelta64 | None:
+    """By how much all times are off if leap seconds are not counted; None if that is not one number."""
+    ends = np.array([nanoseconds.min(), nanoseconds.max()])
+    plain = np.round(ends).astype(np.int64).astype("m8[ns]") + first
+    shifts = _convert_utc(day, rest, ends) - plain
+    # Leap seconds have all been added: where both ends are off by as many, all between them are.
+    known = plain.min() > _EPOCH + np.timedelta64(_LEAP_SECONDS_DAY, "D") and shifts[0] == shifts[1]
+    return np.timedelta64(shifts[0]) if known else None
+
+
+def _convert_utc(day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float64]) -> npt.NDArray[np.datetime64]:
+    """Convert as astropy does; NaT within a leap second."""
     from astropy.time import Time, TimeDelta
 
     with quiet():  # "dubious year", of times before UTC and after the known leap seconds
@@ -142,9 +192,5 @@ def _to_utc(dim: str, day: int, rest: Decimal, nanoseconds: npt.NDArray[np.float
     minutes = np.asarray(parts["hour"]).astype(np.int64) * 60 + np.asarray(parts["minute"])
     offset = minutes * 60_000_000_000 + np.round(seconds * 1e9).astype(np.int64)
     times: npt.NDArray[np.datetime64] = midnight.astype("M8[ns]") + offset.astype("m8[ns]")
-    inside = seconds >= 60
-    if inside.any():
-        msg = f"{int(inside.sum())} times along {dim!r} lie within a leap second, which datetime64 does not have: they are NaT"
-        warn_caller(msg, MetadataWarning)
-        times[inside] = np.datetime64("NaT", "ns")
+    times[seconds >= 60] = np.datetime64("NaT", "ns")
     return times
