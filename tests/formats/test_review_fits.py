@@ -15,8 +15,10 @@ from astropy.io import fits
 
 import scichunk
 from scichunk.codecs.gzip_members import gunzip_into
-from scichunk.errors import FormatError
-from scichunk.sky import times
+from scichunk.errors import FormatError, MetadataWarning
+from scichunk.formats.fits import world_tables
+from scichunk.sky import times, wcs
+from scichunk.sky.tables import pack_tables
 from tests.fits_tables import card, compress, padded, table
 
 FIRST = (("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 1), ("NAXIS1", 4))
@@ -165,3 +167,51 @@ def test_long_axes_of_times_take_little_memory():
     )
     grown = subprocess.run([sys.executable, "-c", code], input=data, capture_output=True, check=True).stdout
     assert int(grown) < 40 * 4 * 1024  # kB: forty bytes a time
+
+
+def tabular(images, rows, pixels=4):
+    """Images that refer to one table of wavelengths."""
+    wavelengths = np.linspace(1e-7, 9e-7, rows)
+    coordinates = fits.Column("C", f"{rows}D", dim=f"(1,{rows})", array=wavelengths.reshape(1, rows, 1))
+    index = fits.Column("I", f"{rows}D", array=np.arange(1.0, rows + 1).reshape(1, rows))
+    hdus = [fits.PrimaryHDU(), fits.BinTableHDU.from_columns([coordinates, index], name="WTAB")]
+    for i in range(images):
+        hdu = fits.ImageHDU(np.zeros(pixels, np.uint8), name=f"S{i}")
+        hdu.header.update(
+            CTYPE1="WAVE-TAB", CUNIT1="m", CRPIX1=1.0, CRVAL1=1.0 + i, CDELT1=1.0, PS1_0="WTAB", PS1_1="C", PS1_2="I"
+        )
+        hdus.append(hdu)
+    out = io.BytesIO()
+    fits.HDUList(hdus).writeto(out)
+    return out.getvalue(), wavelengths
+
+
+def test_images_share_the_text_of_their_tables(monkeypatch):
+    data, wavelengths = tabular(3, 20)
+    packed = []
+    monkeypatch.setattr(world_tables, "pack_tables", lambda hdus: packed.append(1) or pack_tables(hdus))
+    tree = scichunk.open(data, chunks=None)
+    for i in range(3):
+        np.testing.assert_allclose(tree[f"S{i}"]["wavelength"].values, wavelengths[i : i + 4])
+    assert len(packed) == 1
+    assert len({id(tree[f"S{i}"][f"s{i}"].attrs["wcs_tables"]) for i in range(3)}) == 1
+
+
+@pytest.mark.filterwarnings("ignore::scichunk.errors.MetadataWarning")
+def test_tables_of_very_many_images_are_left_out(monkeypatch):
+    data, _ = tabular(3, 20)
+    monkeypatch.setattr(world_tables, "_MOST_TOGETHER", 17_000)
+    with pytest.warns(MetadataWarning, match="tables, more than 17000: they are left out"):
+        tree = scichunk.open(data, chunks=None)
+    assert all("wcs_tables" not in tree[f"S{i}"][f"s{i}"].attrs for i in range(3))
+    assert tree["S0"]["s0"].values.tolist() == [0, 0, 0, 0]
+
+
+def test_axes_that_are_too_long_for_their_tables(monkeypatch):
+    data, wavelengths = tabular(1, 20)
+    monkeypatch.setattr(wcs, "_MOST_STEPS", 79)
+    with pytest.warns(MetadataWarning, match="4 pixels are too many for the tables"):
+        ds = scichunk.open(data, chunks=None)["S0"]
+    assert ds["x"].values.tolist() == [0, 1, 2, 3] if "x" in ds.dims else ds["wavelength"].dtype == np.int64
+    monkeypatch.setattr(wcs, "_MOST_STEPS", 80)
+    np.testing.assert_allclose(scichunk.open(data, chunks=None)["S0"]["wavelength"].values, wavelengths[:4])

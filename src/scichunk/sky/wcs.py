@@ -37,6 +37,8 @@ __all__ = [
 
 _AT_ONCE_PIXELS: Final = 1 << 16
 _MOST_PIXELS: Final = 1 << 24  # longer axes get no coordinates in memory
+_MOST_STEPS: Final = 1 << 34
+"""Steps in tables for the coordinates of an axis; some seconds."""
 
 
 def axes_in_memory(shape: tuple[int, ...], axes: Axes) -> list[int]:
@@ -79,9 +81,14 @@ def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes)
     """Compute the coordinates of those pixel axes that are tied to one world axis each."""
     found: dict[str, Coordinate] = {}
     tied = np.asarray(wcs.axis_correlation_matrix)
+    steps = _steps_of_tables(wcs)
     for number in axes_in_memory(shape, axes):
         pixel, size = number - 1, shape[len(shape) - number]
         if pixel >= tied.shape[1]:
+            continue
+        if size * steps > _MOST_STEPS:
+            msg = f"no coordinates along {axes.dims[len(shape) - number]!r}: {size} pixels are too many for the tables of the coordinates"
+            warn_caller(msg, MetadataWarning)
             continue
         worlds = np.flatnonzero(tied[:, pixel])
         if len(worlds) != 1 or tied[worlds[0]].sum() != 1:
@@ -100,6 +107,11 @@ def _make_coordinates(wcs: Any, header: str, shape: tuple[int, ...], axes: Axes)
         made = _make_coordinate(wcs, header, dim, world, along)
         found[dim] = Coordinate(made.dims, made.values, {**made.attrs, "wcs_axis": number})
     return found
+
+
+def _steps_of_tables(wcs: Any) -> int:
+    """Steps that one position takes in tables of -TAB, at most: wcslib goes through their indexes one after another."""
+    return sum(sum(int(length) for length in table.K) for table in wcs.wcs.tab)
 
 
 def _make_coordinate(wcs: Any, header: str, dim: str, world: int, values: npt.NDArray[np.float64]) -> Coordinate:

@@ -18,6 +18,7 @@ from scichunk.formats.fits.image.reference import open_reference
 from scichunk.formats.fits.metadata import header_text, name_axes, placing_cards, with_world, world_of
 from scichunk.formats.fits.structure import HDU, FITSStructure
 from scichunk.formats.fits.table.source import FITSTable
+from scichunk.formats.fits.world_tables import WorldTables
 from scichunk.sky.tables import needs_tables
 from scichunk.sources import ByteSource, Location
 from scichunk.sources.whole_file import expand_source
@@ -52,14 +53,15 @@ class FITSFile(FileBase):
         super().__init__(location, source)
         self.source = expand_source(source)
         self.structure = FITSStructure(self.source)
+        self._world_tables = WorldTables(self.structure)
         self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
         self._lock = threading.RLock()
 
     @property
     def cached_bytes(self) -> int:
-        """Memory of the source, of headers, and of the indexes of arrays."""
-        return super().cached_bytes + self.structure.cached_bytes
+        """Memory of the source, of headers, of tables of world coordinates, and of the indexes of arrays."""
+        return super().cached_bytes + self.structure.cached_bytes + self._world_tables.cached_bytes
 
     def groups(self) -> list[str]:
         """Return ``/NAME`` of every image and table; only ``/`` where there is one HDU."""
@@ -125,7 +127,7 @@ class FITSFile(FileBase):
         plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
         other = (array_id, source) if plain else (raw, self.array(raw))
         return nodes.build_node(
-            hdu, (array_id, source), other, world_of(hdu, self.structure), self._inherited_attributes(hdu)
+            hdu, (array_id, source), other, world_of(hdu, self._world_tables), self._inherited_attributes(hdu)
         )
 
     def _inherited_attributes(self, hdu: HDU) -> Mapping[str, Any]:
@@ -229,7 +231,7 @@ class FITSFile(FileBase):
         scaling = image_scaling(hdu)  # of stored values too: what is said of them is to hold for all files of a stack
         meaning = {"scale": scaling.scale, "zero": scaling.zero, "blank": scaling.blank, "unit": hdu.cards.get("BUNIT")}
         found = Layout(source.shape, str(source.dtype), None, meaning, fill=scaling.blank if which.raw else None)
-        return with_world(found, hdu, self.structure)
+        return with_world(found, hdu, self._world_tables)
 
     def close(self) -> None:
         """Let go of descriptors and of what is kept in temporary files."""

@@ -12,13 +12,12 @@ import numpy as np
 
 from scichunk.core.files import Coordinate
 from scichunk.core.layout import Layout
-from scichunk.errors import FormatError, MetadataWarning
+from scichunk.errors import FormatError
 from scichunk.formats.fits.cards import CARD_BYTES, Cards, decode_text
-from scichunk.formats.fits.structure import BLOCK_BYTES, HDU, FITSStructure
+from scichunk.formats.fits.structure import BLOCK_BYTES, HDU
+from scichunk.formats.fits.world_tables import WorldTables
 from scichunk.quiet import library_lock, quiet
-from scichunk.sky.tables import MOST_BYTES, pack_tables, table_names
 from scichunk.sky.wcs import Axes, axes_in_memory, axes_of, coordinates, sky_values
-from scichunk.warned import warn_caller
 
 __all__ = [
     "World",
@@ -28,7 +27,6 @@ __all__ = [
     "placing_cards",
     "with_world",
     "world_of",
-    "world_tables",
 ]
 
 _PLACING: Final = re.compile(
@@ -89,34 +87,10 @@ def name_axes(hdu: HDU) -> Axes:
     return axes_of(header_text(hdu), hdu.shape)
 
 
-def world_tables(structure: FITSStructure, header: str) -> str:
-    """Tables of a file that a header refers to, as a text; empty where it refers to none, or they are not there.
-
-    Warns
-    -----
-    MetadataWarning
-        If they are too large to travel with the header.
-    """
-    names = table_names(header)
-    if not names:
-        return ""
-    wanted = [h for h in structure.all_hdus() if h.name in names]
-    size = sum(h.end - h.start for h in wanted)
-    if size > MOST_BYTES:
-        msg = f"the tables of the world coordinates have {size} bytes, more than {MOST_BYTES}: they are left out [{structure.source.url}]"
-        warn_caller(msg, MetadataWarning)
-        return ""
-    if not wanted:
-        return ""
-    ends = [min(h.end, structure.size) for h in wanted]
-    found = structure.source.read_ranges([h.start for h in wanted], ends)
-    return pack_tables([bytes(v).ljust(h.end - h.start, b"\0") for v, h in zip(found, wanted, strict=True)])
-
-
-def world_of(hdu: HDU, structure: FITSStructure) -> World:
+def world_of(hdu: HDU, world_tables: WorldTables) -> World:
     """Header, tables and coordinates of an image."""
     header = image_header(hdu)
-    tables = world_tables(structure, header)
+    tables = world_tables.find(header)
     named = name_axes(hdu)
     found = coordinates(header, hdu.shape, named, tables)
     # Axes that are tied to several world axes have pixel numbers, by which slices are known.
@@ -138,14 +112,14 @@ def placing_cards(cards: Cards) -> dict[str, str]:
     return found
 
 
-def with_world(layout: Layout, hdu: HDU, structure: FITSStructure) -> Layout:
+def with_world(layout: Layout, hdu: HDU, world_tables: WorldTables) -> Layout:
     """Add what the coordinates of axes say, and where on the sky the corners of an image lie.
 
     Images of one shape that point elsewhere can be stacked, with a warning: dithered exposures are. Axes of frequency, time or
     polarisation that differ cannot.
     """
     header, named = header_text(hdu), name_axes(hdu)
-    tables = world_tables(structure, header)
+    tables = world_tables.find(header)
     found = coordinates(header, hdu.shape, named, tables)
     meaning = {f"axis {name}": coordinate.values for name, coordinate in found.items()}
     meaning["axes"] = named.dims
