@@ -750,12 +750,17 @@ def test_large_tiles_of_high_throughput(tmp_path):
 # ---------------------------------------------------------------- every row
 
 HEADERS, GRIDS = "tests/formats/test_fits_headers.py", "tests/formats/test_sub_grids.py"
+REVIEW = "tests/formats/test_review_fits.py"
 ELSEWHERE = {
     ("votable", "two VALUES in a FIELD"): "tests/fuzz/test_finds.py::test_two_domains_of_a_column",
     ("fits", "bytes beyond ASCII in headers"): f"{HEADERS}::test_any_byte_leaves_the_sky_alone",
     ("fits", "TDIM of one axis, shorter than the text"): f"{HEADERS}::test_shapes_of_texts",
     ("fits", "P descriptors beyond 2 GB"): f"{HEADERS}::test_heaps_beyond_two_gigabytes",
     ("fits", "forms `E`, `D`, `F`, `I` without a width in ASCII tables"): f"{HEADERS}::test_fields_without_a_width",
+    (
+        "fits",
+        "BZERO and BLANK of random groups",
+    ): f"{REVIEW}::test_stored_values_of_images_that_astropy_reads",
     ("fits", "reference point, CUNIT = arcsec, mas, rad, ..."): f"{HEADERS}::test_units_of_the_reference_point",
     ("fits", "time axes with CUNIT = d, h, min, or TIMEUNIT"): f"{HEADERS}::test_units_of_times",
     ("fits", "MJDREF in two parts"): f"{HEADERS}::test_references_of_times",

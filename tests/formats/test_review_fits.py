@@ -215,3 +215,41 @@ def test_axes_that_are_too_long_for_their_tables(monkeypatch):
     assert ds["x"].values.tolist() == [0, 1, 2, 3] if "x" in ds.dims else ds["wavelength"].dtype == np.int64
     monkeypatch.setattr(wcs, "_MOST_STEPS", 80)
     np.testing.assert_allclose(scichunk.open(data, chunks=None)["S0"]["wavelength"].values, wavelengths[:4])
+
+
+# ---- stored values of images that astropy reads
+
+
+def smooth_image(**cards):
+    values = np.random.default_rng(0).integers(-100, 100, (16, 16)).astype("i2")
+    packed = fits.CompImageHDU(values, compression_type="HCOMPRESS_1", hcomp_smooth=1, hcomp_scale=2, tile_shape=(8, 8))
+    out, edited = io.BytesIO(), io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), packed]).writeto(out)
+    with fits.open(io.BytesIO(out.getvalue()), disable_image_compression=True) as file:
+        file[1].header.update(cards)
+        file.writeto(edited)
+    return edited.getvalue()
+
+
+def groups_image(tmp_path, **cards):
+    values = np.arange(42, dtype="i2").reshape(7, 1, 2, 3)
+    hdu = fits.GroupsHDU(fits.GroupData(values, bitpix=16, parnames=["UU"], pardata=[np.arange(7)]))
+    hdu.header.update(cards)
+    fits.HDUList([hdu]).writeto(tmp_path / "groups.fits")
+    return (tmp_path / "groups.fits").read_bytes()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", ["smooth", "groups"])
+@pytest.mark.parametrize("cards", [{"BSCALE": 0.5, "BZERO": 3.0}, {"BLANK": 7}, {"BZERO": 32768}], ids=str)
+def test_stored_values_of_images_that_astropy_reads(tmp_path, kind, cards):
+    data = smooth_image(**cards) if kind == "smooth" else groups_image(tmp_path, **cards)
+    stored = scichunk.from_fits(data, raw=True).compute()
+    assert stored.dtype == np.int16
+    names = {"engine": "fits"}
+    values = next(iter(xr.open_dataset(io.BytesIO(data), **names).data_vars.values()))
+    raw = next(iter(xr.open_dataset(io.BytesIO(data), **names, mask_and_scale=False).data_vars.values()))
+    np.testing.assert_array_equal(raw.values, stored)
+    scaled = stored.astype(float) * raw.attrs.get("scale_factor", 1) + raw.attrs.get("add_offset", 0)
+    wanted = np.where(stored == raw.attrs["_FillValue"], np.nan, scaled) if "_FillValue" in raw.attrs else scaled
+    np.testing.assert_array_equal(values.values, wanted)

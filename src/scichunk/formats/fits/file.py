@@ -123,9 +123,8 @@ class FITSFile(FileBase):
             )
         array_id, raw = HDUId(hdu.index), HDUId(hdu.index, raw=True)
         source = self.array(array_id)
-        # Without scaling, and where astropy reads, stored values and values are one array.
-        plain = image_scaling(hdu).plain or not isinstance(source, IndexedArray)
-        other = (array_id, source) if plain else (raw, self.array(raw))
+        # Without scaling stored values and values are one array.
+        other = (array_id, source) if image_scaling(hdu).plain else (raw, self.array(raw))
         return nodes.build_node(
             hdu, (array_id, source), other, world_of(hdu, self._world_tables), self._inherited_attributes(hdu)
         )

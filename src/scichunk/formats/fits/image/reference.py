@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -12,7 +13,7 @@ from scichunk import options
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
-from scichunk.formats.fits.image.manifest import tile_shape
+from scichunk.formats.fits.image.manifest import image_scaling, tile_shape
 from scichunk.formats.fits.image.parameters import check_compression, is_dithered
 from scichunk.formats.fits.image.tile_heads import TileHeads
 from scichunk.formats.fits.structure import HDU, FITSStructure
@@ -68,13 +69,27 @@ class AstropyWindows:
             try:
                 with self._copy.path() as path, quiet(), self._open_file(path) as file:
                     hdu = file[self._hdu.index]
-                    found = hdu.data.data[window] if self._hdu.kind == "groups" else hdu.section[window]
-                    return np.asarray(found)
+                    if self._hdu.kind == "groups":
+                        return self._read_groups(hdu, window)
+                    return np.asarray(hdu.section[window])
             except ScichunkError:
                 raise
             except Exception as error:  # astropy raises whatever it meets
                 msg = f"astropy cannot read it: {type(error).__name__}: {error}"
                 raise FormatError(msg) from error
+
+    def _read_groups(self, hdu: Any, window: tuple[slice, ...]) -> npt.NDArray[Any]:
+        """Read arrays of random groups: astropy scales them also where it is told not to, and looks for BZEROS instead of BZERO."""
+        records = hdu.data.view(np.ndarray)
+        stored = records[records.dtype.names[-1]].reshape(self._hdu.shape)[window]
+        scaling = image_scaling(self._hdu, raw=self._raw)
+        if scaling.plain:
+            return np.asarray(stored)
+        if not scaling.flip:  # the type that astropy gives them
+            scaling = replace(scaling, dtype=np.dtype(np.float64), cast=True)
+        out = np.empty(stored.shape, scaling.dtype)
+        scaling.apply(stored, out)
+        return out
 
     def find_dtype(self) -> np.dtype[Any]:
         """Type of the values that astropy gives; asked of one of them."""
