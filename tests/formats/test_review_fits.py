@@ -253,3 +253,18 @@ def test_stored_values_of_images_that_astropy_reads(tmp_path, kind, cards):
     scaled = stored.astype(float) * raw.attrs.get("scale_factor", 1) + raw.attrs.get("add_offset", 0)
     wanted = np.where(stored == raw.attrs["_FillValue"], np.nan, scaled) if "_FillValue" in raw.attrs else scaled
     np.testing.assert_array_equal(values.values, wanted)
+
+
+# ---- writing
+
+
+@pytest.mark.parametrize("name", ["TSCAL", "TZERO", "TNULL", "TDIM", "TFORM", "TTYPE", "ZFORM", "ZCTYP"])
+def test_attributes_named_like_storage_change_no_values(tmp_path, name):
+    value = {"TDIM": "(1)", "TFORM": "1J", "TTYPE": "b", "ZFORM": "1J", "ZCTYP": "RICE_1"}.get(name, 2)
+    others = {"ZIMAGE": True, "CONTINUE": "a", "GROUPS": True, "ZTABLE": True}
+    ds = xr.Dataset({"a": ("row", np.array([1, 2, 3], "i2"), {name: value})}, attrs={f"{name}1": value, "OK": 1, **others})  # fmt: skip
+    scichunk.write_fits_table(ds, tmp_path / "a.fits")
+    assert scichunk.read_fits_table(tmp_path / "a.fits").compute()["a"].tolist() == [1, 2, 3]
+    with fits.open(tmp_path / "a.fits") as file:
+        assert file[1].data["a"].tolist() == [1, 2, 3]
+        assert file[1].header["OK"] == 1

@@ -16,7 +16,7 @@ from scichunk.errors import MetadataWarning
 from scichunk.formats.fits.structure import BLOCK_BYTES
 from scichunk.formats.fits.table.column_writers import FITSColumnWriter, field_for
 from scichunk.formats.fits.table.columns import NAMES
-from scichunk.formats.fits.table.keywords import is_column_keyword, keyword_of
+from scichunk.formats.fits.table.keywords import STRUCTURAL, is_column_keyword, keyword_of
 from scichunk.quiet import quiet
 from scichunk.tables.writing import append, write_rows
 from scichunk.warned import warn_caller
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 __all__ = ["write_table"]
 
 _STRUCTURAL: Final = re.compile(
-    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|TFIELDS|THEAP|CHECKSUM|DATASUM|END|"
-    r"Z(?:TABLE|NAXIS\d+|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
+    r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|END|CONTINUE|"
+    r"Z(?:TABLE|IMAGE|NAXIS\d*|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
 )
+_STORAGE: Final = re.compile(rf"(?:{'|'.join(sorted(STRUCTURAL))})\d+")
+"""Keywords that say how a column is stored, which the writer decides: as attributes they would change its values."""
 
 
 def write_table(
@@ -109,7 +111,8 @@ def _base_header(attrs: Mapping[str, Any], extname: str | None) -> Any:
             if not _STRUCTURAL.fullmatch(card.keyword) and not is_column_keyword(card.keyword):
                 header.append(card, end=True)
     for name, value in attrs.items():
-        if name != "fits_header" and not _STRUCTURAL.fullmatch(str(name).upper()):
+        key = str(name).upper()
+        if name != "fits_header" and not _STRUCTURAL.fullmatch(key) and not _STORAGE.fullmatch(key):
             _set_card(header, str(name), value)
     if extname:
         header["EXTNAME"] = extname
@@ -163,7 +166,7 @@ def _table_header(base: Any, fields: Sequence[FITSColumnWriter], width: int, row
             _set_card(header, f"{key}{number}", value)
         for name, value in out.column.attrs.items():
             keyword = keyword_of(codes.get(name, name), number, numbers)
-            if keyword is not None:
+            if keyword is not None and not _STORAGE.fullmatch(keyword):
                 _set_card(header, keyword, value)
     header.extend(base.cards, unique=False, end=True)
     found: str = header.tostring()
