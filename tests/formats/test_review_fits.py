@@ -1,4 +1,4 @@
-# objects of xarray, not of pandas
+# ruff: noqa: PD011  # objects of xarray, not of pandas
 """Faults of FITS files that a review by hand has found: files that are sound but odd, where no mutant of sound files gets."""
 
 import gzip
@@ -9,13 +9,15 @@ import time
 
 import imagecodecs
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 import xarray as xr
 from astropy.io import fits
 
 import scichunk
 from scichunk.codecs.gzip_members import gunzip_into
-from scichunk.errors import FormatError, MetadataWarning
+from scichunk.errors import FormatError, MetadataWarning, UnsupportedFeature
 from scichunk.formats.fits import world_tables
 from scichunk.sky import times, wcs
 from scichunk.sky.tables import pack_tables
@@ -268,3 +270,22 @@ def test_attributes_named_like_storage_change_no_values(tmp_path, name):
     with fits.open(tmp_path / "a.fits") as file:
         assert file[1].data["a"].tolist() == [1, 2, 3]
         assert file[1].header["OK"] == 1
+
+
+def test_tables_of_too_many_columns_are_not_written(tmp_path):
+    columns = {f"c{i}": np.arange(2) for i in range(1000)}
+    scichunk.write_fits_table(pa.table({name: columns[name] for name in [*columns][:999]}), tmp_path / "a.fits")
+    assert scichunk.read_fits_table(tmp_path / "a.fits").compute().shape == (2, 999)
+    before = (tmp_path / "a.fits").read_bytes()
+    with pytest.raises(UnsupportedFeature, match="1000 columns: a table of FITS has 999"):
+        scichunk.write_fits_table(pa.table(columns), tmp_path / "a.fits", overwrite=True)
+    assert (tmp_path / "a.fits").read_bytes() == before
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["a", 1], [("a", "b"), ("a", "c")]], ids=str)
+def test_frames_whose_labels_are_no_texts(tmp_path, labels):
+    frame = pd.DataFrame([[1, 2.5], [3, 4.5]], columns=labels)
+    scichunk.write_fits_table(frame, tmp_path / "a.fits")
+    found = scichunk.read_fits_table(tmp_path / "a.fits").compute()
+    assert list(found.columns) == [str(label) for label in labels]
+    assert found.to_numpy().tolist() == [[1, 2.5], [3, 4.5]]

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, Final
 import numpy as np
 
 from scichunk.core.tables import TableStream
-from scichunk.errors import MetadataWarning
+from scichunk.errors import MetadataWarning, UnsupportedFeature
 from scichunk.formats.fits.structure import BLOCK_BYTES
 from scichunk.formats.fits.table.column_writers import FITSColumnWriter, field_for
 from scichunk.formats.fits.table.columns import NAMES
@@ -30,6 +30,7 @@ _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|END|CONTINUE|"
     r"Z(?:TABLE|IMAGE|NAXIS\d*|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
 )
+_MOST_COLUMNS: Final = 999
 _STORAGE: Final = re.compile(rf"(?:{'|'.join(sorted(STRUCTURAL))})\d+")
 """Keywords that say how a column is stored, which the writer decides: as attributes they would change its values."""
 
@@ -50,12 +51,15 @@ def write_table(
     Raises
     ------
     UnsupportedFeature
-        If FITS has no form for the type of a column.
+        If FITS has no form for the type of a column, or for so many columns.
     FormatError
         If a value would be read back as null.
     SourceError
         If the file exists, or cannot be written.
     """
+    if len(stream.columns) > _MOST_COLUMNS:
+        msg = f"{len(stream.columns)} columns: a table of FITS has {_MOST_COLUMNS} at most (FITS 4.0, section 7.3.1)"
+        raise UnsupportedFeature(msg)
     fields = [field_for(c) for c in stream.columns]
     with write_rows(stream, path, fields, overwrite=overwrite, storage_options=storage_options) as (file, heap, parts):
         _write_rows((file, heap), fields, parts, attrs=stream.attrs, extname=extname)
