@@ -757,6 +757,7 @@ ELSEWHERE = {
     ("fits", "TDIM of one axis, shorter than the text"): f"{HEADERS}::test_shapes_of_texts",
     ("fits", "P descriptors beyond 2 GB"): f"{HEADERS}::test_heaps_beyond_two_gigabytes",
     ("fits", "forms `E`, `D`, `F`, `I` without a width in ASCII tables"): f"{HEADERS}::test_fields_without_a_width",
+    ("fits", "numbers of ASCII tables without a point (`125` of form F6.2)"): f"{REVIEW}::test_implicit_points",
     (
         "fits",
         "BZERO and BLANK of random groups",

@@ -80,6 +80,31 @@ def test_members_of_gzip_are_bounded():
             gunzip_into(np.frombuffer(data, np.uint8), np.zeros(100, np.uint8))
 
 
+# ---- ASCII tables
+
+
+@pytest.mark.parametrize(
+    ("form", "texts", "wanted"),
+    [
+        ("F6.2", ["   125", "  -125", "  1.25", "    5 "], [1.25, -1.25, 1.25, 0.05]),
+        ("E6.1", [" 15E+1", "  15-1", " 1.5E1", "    15"], [15, 0.15, 15, 1.5]),
+        ("F6.0", ["   125"], [125]),
+        ("D6", ["   125"], [125]),
+        ("F6.99999", ["   125"], [0]),
+        ("I6", ["   125"], [125]),
+    ],
+)
+def test_implicit_points(form, texts, wanted):
+    data = table([form], "".join(texts).encode(), len(texts), kind="TABLE", TBCOL1=1)
+    assert scichunk.read_fits_table(data).compute()["c1"].tolist() == wanted
+
+
+def test_implicit_points_are_before_scaling():
+    data = table(["F6.1"], b"   125   NaN      ", 3, kind="TABLE", TBCOL1=1, TSCAL1=2.0, TZERO1=1.0)
+    found = xr.open_dataset(io.BytesIO(data), engine="fits")["c1"].values
+    np.testing.assert_array_equal(found, [26, np.nan, np.nan])
+
+
 # ---- headers
 
 

@@ -20,7 +20,7 @@ SIZES: Final = {"L": 1, "X": 1, "B": 1, "I": 2, "J": 4, "K": 8, "A": 1, "E": 4, 
 """Bytes of an element by letter of TFORM; X: of eight."""
 TEXT: Final = "text"
 _BINARY: Final = re.compile(r"(\d*)([LXBIJKAEDCMPQ])(.*)")
-_ASCII: Final = re.compile(r"([AIJFED])(\d*)(?:\.\d+)?.*")
+_ASCII: Final = re.compile(r"([AIJFED])(\d*)(?:\.(\d+))?.*")
 _MOST_REPEATS: Final = 1 << 48
 _MOST_DIGITS: Final = 19
 _MOST_EMPTY: Final = 1 << 24
@@ -55,6 +55,8 @@ class TableField:
     """TNULL, compared with stored values; a text in ASCII tables."""
     codec: str = ""
     """ZCTYP of a compressed table; :data:`TEXT` in an ASCII table."""
+    decimals: int = 0
+    """Of ASCII tables: digits behind a point that a number does not have."""
 
     @property
     def flip(self) -> int:
@@ -276,9 +278,10 @@ def _ascii_field(cards: Cards, number: int, name: str, at: int) -> TableField:
     width = int(parsed[2]) if parsed[2] else _find_width(cards, number, start)
     null = cards.get(f"TNULL{number}")
     scale, zero = cards.get_number(f"TSCAL{number}", 1), cards.get_number(f"TZERO{number}", 0)
+    decimals = int(parsed[3] or 0) if parsed[1] in "FED" else 0
     return TableField(
         number, name, form, parsed[1], width, start - 1, width, (), width,
-        scale=scale, zero=zero, null=None if null is None else str(null).strip(), codec=TEXT,
+        scale=scale, zero=zero, null=None if null is None else str(null).strip(), codec=TEXT, decimals=decimals,
     )  # fmt: skip
 
 

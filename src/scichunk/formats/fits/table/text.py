@@ -20,7 +20,8 @@ def parse_texts(field: TableField, texts: Any, first_row: int) -> Any:
     """Convert fields to numbers; those that equal TNULL are null.
 
     A blank integer is 0 (FITS 4.0, section 7.2.5), as in astropy and cfitsio; a blank number with a point is null, which astropy
-    gives as NaN.
+    gives as NaN. A real number without a point has one before its last digits, as many as TFORM says (the same section, which
+    deprecates it), as in cfitsio.
 
     Parameters
     ----------
@@ -57,12 +58,25 @@ def parse_texts(field: TableField, texts: Any, first_row: int) -> Any:
         found = pc.cast(plain, kind)
     except pa.ArrowInvalid:
         found = pa.array([_parse_number(field, t, first_row + i) for i, t in enumerate(stripped.to_pylist())], kind)
+    if field.decimals:
+        found = _place_points(field, plain, found)
     if field.scaled:
         if field.scale != 1:
             found = pc.multiply(found, float(field.scale))
         if field.zero != 0:
             found = pc.add(found, float(field.zero))
     return found
+
+
+def _place_points(field: TableField, texts: Any, numbers: Any) -> Any:
+    """Divide numbers that have no point by the power of ten that their form says."""
+    import pyarrow.compute as pc
+
+    points = pc.match_substring(texts, ".")
+    if pc.all(points).as_py() is not False:
+        return numbers
+    without = pc.and_(pc.invert(points), pc.match_substring_regex(texts, "[0-9]"))  # not infinities
+    return pc.if_else(without, pc.divide(numbers, float(f"1e{field.decimals}")), numbers)
 
 
 def _parse_number(field: TableField, text: str | None, row: int) -> Any:
