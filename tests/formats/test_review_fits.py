@@ -244,6 +244,23 @@ def test_axes_that_are_too_long_for_their_tables(monkeypatch):
     np.testing.assert_allclose(scichunk.open(data, chunks=None)["S0"]["wavelength"].values, wavelengths[:4])
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({**TIME, "MJDREF": 50000.0, "TIMESYS": "TT"}, {"TIMESYS": "UTC"}, "time_scale of axis time is 'utc' instead of 'tt'"),
+        ({**TIME, "CTYPE1": "LINEAR", "CUNIT1": "m"}, {"CUNIT1": "K"}, "units of axis x is 'K' instead of 'm'"),
+        ({**TIME, "CTYPE1": "VRAD", "CUNIT1": "m/s"}, {"CTYPE1": "VOPT"}, "physical_type of axis velocity"),
+    ],
+)  # fmt: skip
+def test_stacks_of_axes_that_count_other_things(tmp_path, one, other, message):
+    for name, cards in (("a", one), ("b", one), ("c", one | other)):
+        (tmp_path / f"{name}.fits").write_bytes(image_with(**cards))
+    paths = {name: str(tmp_path / f"{name}.fits") for name in "abc"}
+    assert scichunk.from_fits_files([paths["a"], paths["b"]]).shape == (2, 4)
+    with pytest.raises(FormatError, match=message):
+        scichunk.from_fits_files([paths["a"], paths["c"]])
+
+
 # ---- stored values of images that astropy reads
 
 

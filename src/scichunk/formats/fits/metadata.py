@@ -34,6 +34,8 @@ _PLACING: Final = re.compile(
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|SPECSYS|RESTFRQ|RESTFREQ|RESTWAV|VELREF|WCSAXES|MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|BUNIT"
 )
 """Keywords of the primary description of world coordinates (FITS 4.0, sections 8 and 9), and the unit."""
+_COUNTED: Final = ("units", "physical_type", "time_scale")
+"""Attributes of a coordinate that say what its numbers count."""
 _SIZES: Final = re.compile(r"Z?NAXIS\d*|ZIMAGE")
 
 
@@ -122,6 +124,8 @@ def with_world(layout: Layout, hdu: HDU, world_tables: WorldTables) -> Layout:
     tables = world_tables.find(header)
     found = coordinates(header, hdu.shape, named, tables)
     meaning = {f"axis {name}": coordinate.values for name, coordinate in found.items()}
+    for name, coordinate in found.items():  # equal numbers may count other things
+        meaning |= {f"{key} of axis {name}": coordinate.attrs.get(key) for key in _COUNTED}
     meaning["axes"] = named.dims
     pointing: dict[str, Any] = {}
     sky = None
