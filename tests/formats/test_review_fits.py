@@ -331,3 +331,13 @@ def test_frames_whose_labels_are_no_texts(tmp_path, labels):
     found = scichunk.read_fits_table(tmp_path / "a.fits").compute()
     assert list(found.columns) == [str(label) for label in labels]
     assert found.to_numpy().tolist() == [[1, 2.5], [3, 4.5]]
+
+
+# ---- printing
+
+
+@pytest.mark.parametrize("display", ["I4.2", "B8", "O3", "Z8.8", "F8.1", "E10.3", "G9.2", "A5"])
+@pytest.mark.parametrize("null", [{}, {"TNULL1": 1}], ids=["", "null"])
+def test_quantities_of_integers_can_be_printed(display, null):
+    data = table(["1J"], np.array([1, 2], ">i4").tobytes(), 2, TDISP1=display, TUNIT1="km/s", **null)
+    assert "2" in str(scichunk.to_qtable(scichunk.read_fits_table(data)))

@@ -85,7 +85,9 @@ def _make_column(column: Column, array: pa.Array) -> Any:
     values, mask = _split_nulls(column, array)
     attrs = dict(column.attrs)
     unit, description = attrs.pop("units", None), attrs.pop("description", None)
-    display = python_format(values.dtype.kind, column.attrs, column.encoding)
+    # Quantities are floating point, for which the formats of integers are none.
+    kind = "f" if unit and values.dtype.kind in "iu" else values.dtype.kind
+    display = python_format(kind, column.attrs, column.encoding)
     given: dict[str, Any] = {"description": description, "meta": attrs, "format": display}
     if unit:
         known = is_computable_unit(str(unit))
