@@ -261,6 +261,31 @@ def test_stacks_of_axes_that_count_other_things(tmp_path, one, other, message):
         scichunk.from_fits_files([paths["a"], paths["c"]])
 
 
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (["2020-01-02", "today"], ["2020-01-02", "today"]),
+        (["now", "2020-01-01"], ["2020-01-01", "now"]),
+        (["1234", "0999"], ["0999", "1234"]),
+    ],
+    ids=str,
+)
+def test_labels_of_stacks_that_are_no_dates(tmp_path, texts, wanted):
+    for name, text in zip("ab", texts, strict=True):
+        (tmp_path / f"{name}.fits").write_bytes(image_with(OBSERVED=text))
+    stack = scichunk.open_stack([str(tmp_path / f"{n}.fits") for n in "ab"], dim="time", coordinate="OBSERVED")
+    assert stack["time"].values.tolist() == wanted
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_of_stacks_that_are_dates(tmp_path):
+    for name, text in (("a", "2020-01-02T03:04:05.6Z"), ("b", "2020-01-02"), ("c", "1678-01-01T00:00")):
+        (tmp_path / f"{name}.fits").write_bytes(image_with(OBSERVED=text))
+    stack = scichunk.open_stack([str(tmp_path / f"{n}.fits") for n in "abc"], dim="time", coordinate="OBSERVED")
+    wanted = ["1678-01-01T00:00", "2020-01-02", "2020-01-02T03:04:05.6"]
+    np.testing.assert_array_equal(stack["time"].values, np.array(wanted, "M8[ns]"))
+
+
 # ---- stored values of images that astropy reads
 
 

@@ -30,7 +30,7 @@ __all__ = ["open_stack"]
 Array = npt.NDArray[Any]
 Labels = Sequence[Any] | Callable[[str], Any] | str | None
 """Values, a function of a url, or a header's keyword."""
-_DATE: Final = re.compile(r"(\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d*)?)?)?(Z|[+-]\d\d:?\d\d)?)?)?)?")
+_DATE: Final = re.compile(r"(\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d(\.\d*)?)?)?Z?)?)?)?", re.ASCII)
 """A date as headers have it (FITS 4.0, section 9.1.1), or nothing."""
 _FIRST: Final = np.datetime64("1678-01-01", "us")
 _LAST: Final = np.datetime64("2262-01-01", "us")
@@ -269,13 +269,14 @@ def _parse_datetimes(values: list[Any]) -> Array:
     found = np.asarray(values)
     if found.dtype.kind != "U" or not found.size or not all(_DATE.fullmatch(text) for text in found.tolist()):
         return found
+    texts = np.array([text.removesuffix("Z") for text in found.tolist()], str)
     try:
-        times = found.astype("M8[us]")
+        times = texts.astype("M8[us]")
     except ValueError:  # the 30th of February
         return found
     known = times[~np.isnat(times)]
     reached = not known.size or (known.min() >= _FIRST and known.max() < _LAST)
-    return found.astype("M8[ns]") if reached else times
+    return texts.astype("M8[ns]") if reached else times
 
 
 def _label_files(locations: Sequence[Location], coordinate: Labels) -> Any:
