@@ -19,6 +19,7 @@ import scichunk
 from scichunk.codecs.gzip_members import gunzip_into
 from scichunk.errors import FormatError, MetadataWarning, UnsupportedFeature
 from scichunk.formats.fits import world_tables
+from scichunk.formats.fits.cards import Cards
 from scichunk.sky import times, wcs
 from scichunk.sky.tables import pack_tables
 from tests.fits_tables import card, compress, padded, table
@@ -103,6 +104,16 @@ def test_implicit_points_are_before_scaling():
     data = table(["F6.1"], b"   125   NaN      ", 3, kind="TABLE", TBCOL1=1, TSCAL1=2.0, TZERO1=1.0)
     found = xr.open_dataset(io.BytesIO(data), engine="fits")["c1"].values
     np.testing.assert_array_equal(found, [26, np.nan, np.nan])
+
+
+def test_many_columns_without_a_width_take_linear_time(monkeypatch):
+    starts = {f"TBCOL{i}": 2 * i - 1 for i in range(1, 1000)}
+    data = table(["I"] * 999, b"12" * 999, 1, kind="TABLE", **starts)
+    asked = []
+    get = Cards.get
+    monkeypatch.setattr(Cards, "get", lambda self, name: asked.append(name) or get(self, name))
+    assert scichunk.info(data).arrays[0].shape == (1,)
+    assert len(asked) < 30 * 999
 
 
 # ---- headers
