@@ -22,7 +22,7 @@ from scichunk.formats.fits import world_tables
 from scichunk.formats.fits.cards import Cards
 from scichunk.sky import times, wcs
 from scichunk.sky.tables import pack_tables
-from tests.fits_tables import card, compress, padded, table
+from tests.fits_tables import PRIMARY, card, compress, header, padded, table
 
 FIRST = (("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 1), ("NAXIS1", 4))
 
@@ -142,6 +142,41 @@ def test_ends_of_long_texts(cards, wanted):
     data = padded(text.ljust(2880).encode() + bytes(4))
     assert scichunk.open(data, chunks=None).attrs["LONGS"] == wanted
     assert fits.getheader(io.BytesIO(data))["LONGS"] == wanted
+
+
+def test_long_texts_that_are_there_many_times_take_linear_time():
+    more = "".join(("CONTINUE  '" + "b" * 60 + "&'").ljust(80) for _ in range(6000)) + "CONTINUE  'c'".ljust(80)
+    data = table(["I"], b"\0\1", 1, TUNIT1="a&")
+    head = data[len(PRIMARY) :].split(b"END  ")[0] + more.encode() + card("TUNIT1", "x").encode() * 6000
+    data = PRIMARY + padded_header(head) + padded(b"\0\1")
+    start = time.process_time()
+    assert xr.open_dataset(io.BytesIO(data), engine="fits")["c1"].units == "a" + "b" * 60 * 6000 + "c"
+    assert time.process_time() - start < 10
+
+
+def padded_header(cards):
+    cards += b"END".ljust(80)
+    return cards.ljust(-(-len(cards) // 2880) * 2880)
+
+
+def heirs(keywords, extensions):
+    """Extensions that inherit a primary header."""
+    first = "".join(card(*c) for c in (("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0)))
+    first += "".join(card(f"K{i}", i) for i in range(keywords))
+    image = (("XTENSION", "IMAGE"), ("BITPIX", 8), ("NAXIS", 1), ("NAXIS1", 2), ("PCOUNT", 0), ("GCOUNT", 1), ("INHERIT", True))  # fmt: skip
+    return padded_header(first.encode()) + (header(*image) + padded(b"ab")) * extensions
+
+
+def test_long_primary_headers_are_inherited_within_the_limit_of_headers():
+    tree = scichunk.open(heirs(1000, 3), chunks=None)
+    assert [node.attrs["K999"] for node in tree.children.values()] == [999] * 3
+    with scichunk.options.set(max_header_bytes=3 * 1000 * 512), pytest.warns(MetadataWarning, match="not inherited: 3 copies"):  # fmt: skip
+        tree = scichunk.open(heirs(1000, 3), chunks=None)
+    assert tree.attrs["K999"] == 999
+    assert all("K999" not in node.attrs for node in tree.children.values())
+    with scichunk.options.set(max_header_bytes=1 << 20):  # short ones are bounded by the number of HDUs
+        tree = scichunk.open(heirs(500, 5), chunks=None)
+    assert [node.attrs["K499"] for node in tree.children.values()] == [499] * 5
 
 
 # ---- world coordinates

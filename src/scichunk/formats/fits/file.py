@@ -5,18 +5,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, Final, cast
 
+from scichunk import options
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId, close_arrays
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError, GroupNotFound, MetadataWarning, ScichunkError, UnsupportedFeature, located
 from scichunk.formats.fits.array_ids import HDUId, Selector
+from scichunk.formats.fits.cards import CARD_BYTES
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling, stored_blank
 from scichunk.formats.fits.image.reference import open_reference
 from scichunk.formats.fits.metadata import header_text, name_axes, placing_cards, with_world, world_of
-from scichunk.formats.fits.structure import HDU, FITSStructure
+from scichunk.formats.fits.structure import CARD_MEMORY, HDU, LONG_BYTES, FITSStructure
 from scichunk.formats.fits.table.source import FITSTable
 from scichunk.formats.fits.world_tables import WorldTables
 from scichunk.sky.tables import needs_tables
@@ -130,7 +133,26 @@ class FITSFile(FileBase):
         )
 
     def _inherited_attributes(self, hdu: HDU) -> Mapping[str, Any]:
-        return nodes.inherit_attributes(hdu.cards, self.structure[0].cards) if hdu.index else {}
+        """What an extension takes over from the primary header; nothing where long headers would be copied beyond their limit."""
+        primary = self.structure[0].cards
+        if not hdu.index or not nodes.inherits(hdu.cards):
+            return {}
+        if len(primary.text) > LONG_BYTES:
+            heirs = self._heirs
+            size, limit = heirs * len(primary.text) // CARD_BYTES * CARD_MEMORY, options.get().max_header_bytes
+            if size > limit:
+                msg = (
+                    f"the primary header is not inherited: {heirs} copies of it would take {size} bytes, more than {limit} "
+                    f"(options.max_header_bytes) [{self.source.url}, HDU {hdu.index}]"
+                )
+                warn_caller(msg, MetadataWarning)
+                return {}
+        return nodes.card_attributes(primary)
+
+    @cached_property
+    def _heirs(self) -> int:
+        """Number of HDUs that inherit the primary header."""
+        return sum(nodes.inherits(h.cards) for h in self.structure.all_hdus()[1:])
 
     def _of_group(self, group: str) -> HDU:
         """The HDU of a group; EXTNAME is compared without regard to case (FITS 4.0, section 4.4.2.6), EXTVER may be named or not."""

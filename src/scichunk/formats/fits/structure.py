@@ -15,7 +15,7 @@ from scichunk.formats.fits.cards import CARD_BYTES, Cards
 from scichunk.sources import ByteSource
 from scichunk.warned import warn_caller
 
-__all__ = ["BLOCK_BYTES", "HDU", "FITSStructure"]
+__all__ = ["BLOCK_BYTES", "CARD_MEMORY", "HDU", "LONG_BYTES", "FITSStructure"]
 
 BLOCK_BYTES: Final = 2880
 _LONGEST_AXIS: Final = 1 << 48
@@ -27,9 +27,9 @@ _AHEAD_HEADERS: Final = 48  # headers that are fetched at once where HDUs look a
 _STEP: Final = 4 * BLOCK_BYTES
 _PARSED_WEIGHT: Final = 4
 """Memory of a header for each of its bytes, with the places of its cards, measured."""
-_LONG_BYTES: Final = 1 << 16
+LONG_BYTES: Final = 1 << 16
 """Longer headers are long: 819 cards."""
-_CARD_MEMORY: Final = 512
+CARD_MEMORY: Final = 512
 """Memory of a card of a long header while its HDU becomes a dataset: text, places, attributes, and copies of them, measured."""
 
 
@@ -211,10 +211,10 @@ class FITSStructure:
             end = _find_end(text, searched)
             if (len(text) if end < 0 else end) > room:
                 limit = options.get().max_header_bytes
-                msg = f"long headers, of {_CARD_MEMORY} bytes of memory a card, are beyond {limit} bytes (options.max_header_bytes)"
+                msg = f"long headers, of {CARD_MEMORY} bytes of memory a card, are beyond {limit} bytes (options.max_header_bytes)"
                 raise LimitExceeded(msg)
             if end >= 0:
-                self._long += end if end > _LONG_BYTES else 0
+                self._long += end if end > LONG_BYTES else 0
                 return text[:end]
             # A card that is only partly there is looked at again.
             searched = len(text) // CARD_BYTES * CARD_BYTES
@@ -231,7 +231,7 @@ class FITSStructure:
         millions of cards in a megabyte. Short ones are limited by ``options.max_pages``.
         """
         limit = options.get().max_header_bytes
-        return min(limit, max(_LONG_BYTES, limit // _CARD_MEMORY * CARD_BYTES - self._long))
+        return min(limit, max(LONG_BYTES, limit // CARD_MEMORY * CARD_BYTES - self._long))
 
     def _read_bytes(self, at: int) -> bytes | memoryview:
         """Read some bytes at a position; several headers at once where the last HDUs look alike and a request is dear."""

@@ -18,7 +18,7 @@ from scichunk.formats.fits.metadata import World, name_axes
 from scichunk.formats.fits.structure import HDU
 from scichunk.sky.wcs import Axes
 
-__all__ = ["build_node", "card_attributes", "codec_name", "inherit_attributes", "name_groups", "variable_name"]
+__all__ = ["build_node", "card_attributes", "codec_name", "inherits", "name_groups", "variable_name"]
 
 _STRUCTURAL: Final = re.compile(
     r"SIMPLE|XTENSION|BITPIX|NAXIS\d*|EXTEND|PCOUNT|GCOUNT|GROUPS|TFIELDS|THEAP|CHECKSUM|DATASUM|BSCALE|BZERO|BLANK"
@@ -50,9 +50,9 @@ def card_attributes(cards: Cards) -> dict[str, Any]:
     return {n: value for n, value in cards.items() if value is not None and not _STRUCTURAL.fullmatch(n)}
 
 
-def inherit_attributes(cards: Cards, primary: Cards) -> dict[str, Any]:
-    """What an extension with INHERIT = T takes over from the primary header (FITS 4.0, section 4.4.2.6)."""
-    return card_attributes(primary) if cards.get("INHERIT") is True else {}
+def inherits(cards: Cards) -> bool:
+    """Whether an extension takes over the cards of the primary header (INHERIT = T; FITS 4.0, section 4.4.2.6)."""
+    return cards.get("INHERIT") is True
 
 
 def codec_name(source: ArraySource, hdu: HDU) -> str:

@@ -121,8 +121,9 @@ def header_attrs(cards: Cards, fields: tuple[TableField, ...]) -> list[dict[str,
     """What a header says of each column: unit, description, UCD, display, time and world coordinates, ranges."""
     found: dict[int, dict[str, Any]] = {f.number: {} for f in fields}
     names = {f.number: f.name for f in fields}
-    for at in range(0, len(cards.text), CARD_BYTES):
-        key = cards.text[at : at + 8].decode("latin-1").rstrip()
+    # Each keyword once: its value may be a text that goes on for many cards.
+    texts = (cards.text[at : at + 8].decode("latin-1").rstrip() for at in range(0, len(cards.text), CARD_BYTES))
+    for key in dict.fromkeys(texts):
         number = column_number(key)
         known = None if number is None else found.get(number)
         label = None if known is None else attribute_of(key, names)
