@@ -48,6 +48,17 @@ def test_rice_columns_whose_stream_is_as_long_as_their_values(code, dtype):
     pytest.fail("no such stream")
 
 
+def test_logicals_of_tiles_that_share_their_bytes_are_not_looked_through():
+    packed = gzip.compress(b"T" * 10_000_000)
+    pairs = np.tile(np.array([len(packed), 0], ">i8"), 2000).tobytes()
+    layout = {"ZTABLE": True, "ZTILELEN": 10_000, "ZNAXIS1": 1000, "ZNAXIS2": 20_000_000, "ZFORM1": "1000L", "ZCTYP1": "GZIP_1"}  # fmt: skip
+    data = table(["1QB"], pairs, 2000, packed, **layout)
+    start = time.process_time()
+    ds = xr.open_dataset(io.BytesIO(data), engine="fits")
+    assert time.process_time() - start < 10
+    assert ds["c1"][:2].values.all()
+
+
 def test_arrays_that_are_stored_as_they_are_may_begin_like_gzip():
     cells = [b"\x1f\x8b\x01\x02", b"abcd"]
     pairs = np.array([[4, 0], [4, 0]], ">i8").tobytes() + np.array([[4, 0], [4, 4]], ">i8").tobytes()
@@ -177,6 +188,16 @@ def test_long_primary_headers_are_inherited_within_the_limit_of_headers():
     with scichunk.options.set(max_header_bytes=1 << 20):  # short ones are bounded by the number of HDUs
         tree = scichunk.open(heirs(500, 5), chunks=None)
     assert [node.attrs["K499"] for node in tree.children.values()] == [499] * 5
+
+
+def test_names_of_megabytes_are_no_part_of_attributes():
+    long = "".join(("CONTINUE  '" + "b" * 60 + "&'").ljust(80) for _ in range(50)) + "CONTINUE  'c'".ljust(80)
+    data = table(["B", "B"], b"\0\1", 1, names=[None, "short"], TC1_1=1.5, TC2_2=2.5)
+    start, end = len(PRIMARY), data.index(b"END  ", len(PRIMARY))
+    data = PRIMARY + padded_header(data[start:end] + card("TTYPE1", "a&").encode() + long.encode()) + padded(b"\0\1")
+    first, second = scichunk.info(data).arrays[:1], xr.open_dataset(io.BytesIO(data), engine="fits")
+    assert first
+    assert [list(v.attrs) for v in second.data_vars.values()] == [[], ["TCn_short"]]
 
 
 # ---- world coordinates

@@ -20,6 +20,8 @@ _WORLD: Final = {
     "OBSGX", "OBSGY", "OBSGZ", "MJDOB", "MJDA", "DOBS", "DAVG",
 }  # fmt: skip
 """World coordinates of a column (FITS 4.0, table 22) whose keywords begin like any other."""
+_MOST_NAME: Final = 1 << 10
+"""Characters of the name of a column that become part of an attribute's."""
 _KEYWORD: Final = re.compile(
     r"(?P<stem>\d*[A-Z]+)(?P<number>\d+)(?P<alternate>[A-Z]?)"
     r"|(?P<matrix>T(?:PC?|CD?))(?P<row>\d+)_(?P<column>\d+)(?P<version>[A-Z]?)"
@@ -60,7 +62,10 @@ def attribute_of(key: str, names: Mapping[int, str]) -> str | None:
     if parsed["setting"]:
         return f"{parsed['setting']}n_{parsed['rest']}"
     other = names.get(int(parsed["column"]))
-    return None if other is None else f"{parsed['matrix']}n{parsed['version']}_{_plain(other)}"
+    # Each of thousands of keywords would have a copy of a name of megabytes.
+    return (
+        None if other is None or len(other) > _MOST_NAME else f"{parsed['matrix']}n{parsed['version']}_{_plain(other)}"
+    )
 
 
 def keyword_of(attribute: str, number: int, numbers: Mapping[str, int]) -> str | None:

@@ -36,6 +36,8 @@ _CHUNK_BYTES: Final = 1 << 22
 """Bytes of rows that make a native chunk of a column."""
 _SEARCHED_BYTES: Final = 1 << 25
 """Bytes of a file on this machine whose logicals are looked through for undefined ones when a dataset is made."""
+_MOST_EXPANSION: Final = 16
+"""How many times as many bytes they may be once they are decoded."""
 _MOST_PARTS: Final = 1 << 20
 
 
@@ -113,9 +115,13 @@ class FITSTable:
         with self._searching:
             if self._fills is None:
                 limit = options.get().scan_bytes
-                # by the size of the file, not of the table: opening a tree of many tables must not read them all
-                few = self.source.fingerprint.size <= (max(limit, _SEARCHED_BYTES) if self.source.is_cheap else limit)
-                names = [f.name for f in self.layout.fields if f.code == "L" and f.cell is not None]
+                limit = max(limit, _SEARCHED_BYTES) if self.source.is_cheap else limit
+                fields = [f for f in self.layout.fields if f.code == "L" and f.cell is not None]
+                names = [f.name for f in fields]
+                # by the size of the file, not of the table: opening a tree of many tables must not read them all. Tiles that are
+                # compressed may be far larger, and may share their bytes
+                decoded = self.layout.rows * sum(f.width for f in fields)
+                few = self.source.fingerprint.size <= limit and decoded <= _MOST_EXPANSION * limit
                 self._fills = dict.fromkeys(names, REFUSED)
                 if few:
                     self._fills |= find_fills(cast("TableSource", self), names)
