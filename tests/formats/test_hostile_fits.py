@@ -71,9 +71,9 @@ def test_impossible_numbers_of_fields_before_the_image_that_is_asked_for():
     fits.HDUList([fits.PrimaryHDU(), table, fits.ImageHDU(PIXELS, name="GOOD")]).writeto(file)
     data = changed(file.getvalue(), TFIELDS=2147483647)
     np.testing.assert_array_equal(scichunk.from_fits(data, hdu="GOOD").compute(), PIXELS)
-    assert outcomes(f"scichunk.from_fits({data!r}, hdu='GOOD', reader='reference').compute()") == ["FormatError"]
-    with pytest.raises(FormatError, match="TFIELDS is 2147483647"):
-        scichunk.from_fits(data, hdu="GOOD", reader="reference")
+    # astropy never sees the header before it, over whose fields it would loop
+    assert outcomes(f"scichunk.from_fits({data!r}, hdu='GOOD', reader='reference').compute()") == [""]
+    np.testing.assert_array_equal(scichunk.from_fits(data, hdu="GOOD", reader="reference").compute(), PIXELS)
 
 
 @pytest.mark.parametrize("cards", [{"NAXIS": 1000}, {"PCOUNT": -1}, {"GCOUNT": -1}, {"NAXIS1": -8}], ids=str)

@@ -367,6 +367,18 @@ def smooth_image(**cards):
     return edited.getvalue()
 
 
+def test_many_images_that_astropy_reads_take_linear_time():
+    one = smooth_image()
+    data = one[:2880] + one[2880:] * 80
+    scichunk.info(one)
+    start = time.process_time()
+    found = scichunk.info(data).arrays
+    assert time.process_time() - start < 10
+    assert len(found) == 80
+    wanted = scichunk.from_fits(one, hdu=1).compute()
+    np.testing.assert_array_equal(scichunk.from_fits(data, hdu=79).compute(), wanted)
+
+
 def groups_image(tmp_path, **cards):
     values = np.arange(42, dtype="i2").reshape(7, 1, 2, 3)
     hdu = fits.GroupsHDU(fits.GroupData(values, bitpix=16, parnames=["UU"], pardata=[np.arange(7)]))

@@ -14,6 +14,7 @@ from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 from scichunk.formats.fits.image.manifest import image_scaling, tile_shape
+from scichunk.formats.fits.image.one_hdu import OneHDU
 from scichunk.formats.fits.image.parameters import check_compression, is_dithered
 from scichunk.formats.fits.image.tile_heads import TileHeads
 from scichunk.formats.fits.structure import HDU, FITSStructure
@@ -56,7 +57,12 @@ class AstropyWindows:
     def _open_file(self, path: str) -> Any:  # astropy has no types
         from astropy.io import fits
 
-        return fits.open(path, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
+        part = OneHDU(path, self._hdu.start, self._hdu.end)
+        try:
+            return fits.open(part, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
+        except BaseException:
+            part.close()
+            raise
 
     def __call__(self, window: tuple[slice, ...]) -> npt.NDArray[Any]:
         """Read ascending slices."""
@@ -68,7 +74,7 @@ class AstropyWindows:
         ):  # its HCOMPRESS decoder has static state, and the table of its dither is published before it is filled
             try:
                 with self._copy.path() as path, quiet(), self._open_file(path) as file:
-                    hdu = file[self._hdu.index]
+                    hdu = file[min(1, self._hdu.index)]
                     if self._hdu.kind == "groups":
                         return self._read_groups(hdu, window)
                     return np.asarray(hdu.section[window])
@@ -98,24 +104,23 @@ class AstropyWindows:
 
 
 def _check_headers(structure: FITSStructure, hdu: HDU) -> None:
-    """Check the numbers that astropy takes on trust, in each header that it reads on its way to an HDU.
+    """Check the numbers that astropy takes on trust.
 
-    It loops as often as they say while it holds the lock, or hands them to decoders in C. The headers are parsed by astropy's own
+    It loops as often as they say while it holds the lock, or hands them to decoders in C. The header is parsed by astropy's own
     parser, which knows more spellings of a keyword (HIERARCH, lower case) than ours does.
     """
-    for index in range(hdu.index + 1):
-        with quiet():
-            header = _astropy_header(structure[index])
-            counts = {name: header.get(name, 0) for name in ("NAXIS", "TFIELDS", "ZNAXIS")}
-        if header.get("GROUPS") is True:
-            counts["PCOUNT"] = header.get("PCOUNT", 0)  # parameters, which astropy makes columns of
-        for name, count in counts.items():
-            if not isinstance(count, int | float) or not 0 <= count <= _MOST_NUMBERED:
-                msg = f"{name} is {count!r}, not a number between 0 and {_MOST_NUMBERED}"
-                raise FormatError(msg, part=f"HDU {index}")
+    with quiet():
+        header = _astropy_header(hdu)
+        counts = {name: header.get(name, 0) for name in ("NAXIS", "TFIELDS", "ZNAXIS")}
+    if header.get("GROUPS") is True:
+        counts["PCOUNT"] = header.get("PCOUNT", 0)  # parameters, which astropy makes columns of
+    for name, count in counts.items():
+        if not isinstance(count, int | float) or not 0 <= count <= _MOST_NUMBERED:
+            msg = f"{name} is {count!r}, not a number between 0 and {_MOST_NUMBERED}"
+            raise FormatError(msg, part=f"HDU {hdu.index}")
     if hdu.kind == "compressed":
         with quiet():
-            _check_compressed(structure, hdu, _astropy_header(hdu))
+            _check_compressed(structure, hdu, header)
 
 
 def _astropy_header(hdu: HDU) -> Any:  # astropy has no types
