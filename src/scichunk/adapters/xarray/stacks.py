@@ -266,10 +266,11 @@ def _parse_datetimes(values: list[Any]) -> Array:
     NumPy would take any number in a text for a year (``"20240101"``), and words such as ``"today"``; what is beyond its nanoseconds would
     become another date without a word.
     """
-    found = np.asarray(values)
-    if found.dtype.kind != "U" or not found.size or not all(_DATE.fullmatch(text) for text in found.tolist()):
+    found: Array = np.asarray(values)
+    words: list[Any] = found.tolist()
+    if found.dtype.kind != "U" or not words or not all(_DATE.fullmatch(text) for text in words):
         return found
-    texts = np.array([text.removesuffix("Z") for text in found.tolist()], str)
+    texts = np.array([text.removesuffix("Z") for text in words], str)
     try:
         times = texts.astype("M8[us]")
     except ValueError:  # the 30th of February
