@@ -44,6 +44,7 @@ def _images():
     placed.header.update(CTYPE1="RA---TAN", CTYPE2="DEC--TAN", CRVAL1=10.0, CRVAL2=-5.0, CRPIX1=3.0, CRPIX2=4.0, CDELT1=-0.1, CDELT2=0.1,
                          CUNIT1="deg", CUNIT2="deg", BUNIT="Jy", COMMENT="of the maker", OBJECT="a 'name' that is long " * 5)  # fmt: skip
     yield "image_sky", written(placed)
+    yield from _distorted()
     line = fits.PrimaryHDU(picture((4, 3, 2)).astype("f4"))
     line.header.update(
         CTYPE1="GLON-CAR", CTYPE2="GLAT-CAR", CTYPE3="FREQ", CRVAL3=1e9, CDELT3=1e6, CUNIT3="Hz", PC1_1=0.9, PC1_2=0.1
@@ -53,6 +54,38 @@ def _images():
     groups = header(("SIMPLE", True), ("BITPIX", -32), ("NAXIS", 3), ("NAXIS1", 0), ("NAXIS2", 4), ("NAXIS3", 2), ("GROUPS", True),
                     ("PCOUNT", 2), ("GCOUNT", 3), ("PTYPE1", "UU"), ("PTYPE2", "VV"))  # fmt: skip
     yield "image_groups", groups + padded(np.arange(30, dtype=">f4").tobytes())
+
+
+def _distorted():
+    """Images whose coordinates are bent, in the ways that wcslib knows."""
+    place = {"CRVAL1": 10.0, "CRVAL2": -5.0, "CRPIX1": 3.0, "CRPIX2": 4.0, "CDELT1": -0.1, "CDELT2": 0.1}
+    terms = {f"AMD{axis}{n}": 67.0 if n == 1 else 1e-3 * n for axis in "XY" for n in range(1, 14)}
+    plate = {
+        "PLTRAH": 23, "PLTRAM": 19, "PLTRAS": 21.5, "PLTDECSN": "+", "PLTDECD": 6, "PLTDECM": 47, "PLTDECS": 32.2, "CNPIX1": 7152,
+        "CNPIX2": 4123, "PLTSCALE": 67.2, "XPIXELSZ": 25.3, "YPIXELSZ": 25.3, "PPO3": 177500.0, "PPO6": 177500.0, "AMDX20": 0.0,
+    }  # fmt: skip
+    surface = "1. 2. 2. 0. -20. 20. -20. 20. 0.01 0.02 0.03 "
+    kinds = {
+        "plate": ("TAN", plate | terms, ()),
+        "sip": ("TAN-SIP", {"A_ORDER": 2, "B_ORDER": 2, "A_2_0": 1e-4, "B_0_2": 1e-4, "AP_ORDER": 1, "BP_ORDER": 1}, ()),
+        "tpv": ("TPV", {"PV1_1": 1.0, "PV2_1": 1.0, "PV1_4": 1e-3, "PV2_12": 1e-3}, ()),
+        "zpn": ("ZPN", {"PV2_1": 1.0, "PV2_3": 42.0}, ()),
+        "tnx": ("TNX", {}, [
+            (f"WAT{n}_{k + 1:03d}", text[68 * k : 68 * k + 68])
+            for n, text in ((1, f'wtype=tnx axtype=ra lngcor = "{surface}"'), (2, f'wtype=tnx axtype=dec latcor = "{surface}"'))
+            for k in range(2)
+        ]),
+        "records": ("TAN", {}, [
+            ("CQDIS1", "TPD"), ("CQDIS2", "TPD"), ("DQ1", "NAXES: 2"), ("DQ1", "AXIS.1: 1"), ("DQ1", "AXIS.2: 2"), ("DQ1", "OFFSET.1: 0.5"),
+            ("DQ1", "SCALE.2: 2.0"), ("DQ1", "TPD.FWD.1: 1.0"), ("DQ1", "TPD.FWD.3: 0.25"), ("DQ2", "NAXES: 2"), ("DQ2", "TPD.FWD.1: 1.0"),
+        ]),
+    }  # fmt: skip
+    for name, (kind, values, texts) in kinds.items():
+        image = fits.PrimaryHDU(picture().astype("i2"))
+        image.header.update({"CTYPE1": f"RA---{kind}", "CTYPE2": f"DEC--{kind}", **place, **values})
+        for key, text in texts:
+            image.header.append(fits.Card.fromstring(f"{key:8}= '{text:8}'"), end=True)
+        yield f"image_bent_{name}", written(image)
 
 
 def _tiles():

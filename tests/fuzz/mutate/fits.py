@@ -15,7 +15,7 @@ ZIMAGE ZTABLE ZCMPTYPE ZBITPIX ZNAXIS ZNAXIS1 ZNAXIS2 ZTILE1 ZTILE2 ZTILELEN ZNA
 ZQUANTIZ ZDITHER0 ZBLANK ZSCALE ZZERO ZMASKCMP ZPCOUNT ZFORM1 ZFORM2 ZCTYP1 ZCTYP2 ZSIMPLE ZEXTEND ZTENSION
 TFORM1 TFORM2 TFORM3 TDIM1 TDIM2 TSCAL1 TZERO1 TNULL1 TNULL2 TTYPE1 TTYPE2 TBCOL1 TBCOL2 TUNIT1 TDISP1 EXTNAME
 EXTVER INHERIT CTYPE1 CTYPE2 CRVAL1 CRPIX1 CDELT1 CUNIT1 CD1_1 PC1_1 WCSAXES RADESYS DATAMAX DATE-OBS CONTINUE
-COMMENT HIERARCH END
+COMMENT HIERARCH END AMDX1 AMDX14 AMDY3 PLTRAH DP1 DQ1 DQ2 CPDIS1 CQDIS1 WAT1_001 WAT2_001 A_ORDER A_2_0 AP_0_1 PV1_1 PV2_1 PS1_0
 """.split()  # noqa: SIM905
 NUMBERS = ("0", "1", "-1", "2", "3", "4", "7", "8", "16", "32", "-32", "64", "-64", "255", "65535", "65536", "999", "1000",
            "2147483647", "2147483648", "-2147483648", "4294967296", "9223372036854775807", "9223372036854775808",
@@ -25,7 +25,8 @@ WORDS = ("T", "F", "", "''", "'&'", "'A''B'", "(1,2)", "'", "'unclosed", "1 / c"
          "'I6'", "'E12.5'", "'F8.40'", "'I999999999'", "'A0'", "'(2,3)'", "'(0,1)'", "'(9999999999,9999999999)'", "'(((('", "'()'",
          "'RICE_1'", "'GZIP_1'", "'GZIP_2'", "'PLIO_1'", "'HCOMPRESS_1'", "'NOCOMPRESS'", "'RICE_ONE'", "'BYTEPIX'", "'BLOCKSIZE'",
          "'SMOOTH'", "'SUBTRACTIVE_DITHER_1'", "'SUBTRACTIVE_DITHER_2'", "'NO_DITHER'", "'BINTABLE'", "'IMAGE   '", "'TABLE   '",
-         "'RA---TAN'", "'DEC--SIP'", "'WAVE-TAB'", "'\xe9'")  # fmt: skip
+         "'RA---TAN'", "'DEC--SIP'", "'WAVE-TAB'", "'\xe9'", "'RA---TPV'", "'RA---TNX'", "'RA---ZPN'", "'TPD'", "'Lookup'", "'NAXES: 2'",
+         "'AXIS.1: 1'", "'OFFSET.2: 1'", "'SCALE.1: 1'", "'TPD.FWD.1: 1'", "'DSS.AMD.1: 1'")  # fmt: skip
 
 
 def mutate(data: bytes, rng: random.Random) -> bytes:
@@ -68,7 +69,12 @@ def _value(copy, cards, ends, rng):
         new = str(rng.choice((old + 1, old - 1, -old, old * 2, old * 1000, old // 2, old + (1 << 32), old << 20)))
     elif quoted and kind < 0.4:
         letters = bytearray(quoted[1] or b" ")
-        damage(letters, rng)
+        inside = list(re.finditer(rb"\d+", letters))  # as of records, forms and surfaces
+        if inside and rng.random() < 0.5:
+            where = rng.choice(inside).span()
+            letters[slice(*where)] = rng.choice(NUMBERS).encode()
+        else:
+            damage(letters, rng)
         new = "'" + re.sub(r"[^ -~]", "?", letters.decode("latin-1")) + "'"
     elif number:
         new = rng.choice(NUMBERS)
