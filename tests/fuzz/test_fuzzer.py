@@ -23,7 +23,7 @@ from tests.jpeg2000_files import encode, jp2, texture
 QUICK = 150
 
 SAME = {
-    "fits": "b6e7bc810a7a0e74",
+    "fits": "c3fa1d2b79973027",
     "geotiff": "e362e6d99b82e409",
     "jpeg2000": "bd2f15a5f5428f7c",
     "votable": "ca24078ab356c68a",
