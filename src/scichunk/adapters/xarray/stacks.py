@@ -251,7 +251,7 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     values = _parse_datetimes([found.labels[n] for n in good])
     sorting = np.argsort(values, kind="stable")
     order = [*(good[i] for i in sorting.tolist()), *bad]
-    missing: Any = {"U": "", "M": np.datetime64("NaT")}.get(values.dtype.kind, np.nan)
+    missing: Any = {"U": "", "M": np.datetime64("NaT", "us")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
     ordered = replace(
         stack, index=None, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number)
