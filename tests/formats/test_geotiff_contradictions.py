@@ -278,9 +278,10 @@ def test_points_and_polynomials_count_the_pixels_of_an_overview(tmp_path, points
     write_placed(path, points=points)
     for kept, level in (({}, None), ({"overview_level": 0}, 0)):
         with rasterio.open(path, **kept) as ds:
-            placed, terms, transform = [(p.row, p.col) for p in ds.gcps[0]], ds.rpcs, ds.transform.to_gdal()
+            placed, terms = [(p.row, p.col) for p in ds.gcps[0]], ds.rpcs
         found = xr.open_dataset(path, engine="geotiff", overview=level).spatial_ref.attrs
-        assert tuple(float(n) for n in found["GeoTransform"].split()) == transform
+        # As GDAL has it where pixels have no other place; 3.10 gives what lay in memory for overviews.
+        assert tuple(float(n) for n in found["GeoTransform"].split()) == (0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
         if points:
             mine = [feature["properties"] for feature in json.loads(found["gcps"])["features"]]
             assert [(p["row"], p["col"]) for p in mine] == placed
