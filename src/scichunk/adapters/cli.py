@@ -92,10 +92,8 @@ def _plan(given: argparse.Namespace) -> int:
         array = scichunk.from_file(given.url, chunks=chunks)
         planned = scichunk.plan(array, workers=given.workers, threads=given.threads)
         better = scichunk.suggest_chunks(array, workers=given.workers, threads=given.threads, memory=given.memory)
-    except (
-        ValueError,
-        NotImplementedError,
-    ) as error:  # the latter are of dask, which has no sizes for chunks of objects
+    # Dask has no sizes for chunks of objects, and says so by a NotImplementedError.
+    except (ValueError, NotImplementedError) as error:
         if isinstance(error, scichunk.errors.ScichunkError):
             raise
         print(f"scichunk: {error}", file=sys.stderr)  # noqa: T201

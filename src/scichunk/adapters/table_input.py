@@ -117,7 +117,7 @@ def _arrow_table(frame: Any, keep: bool, schema: pa.Schema | None = None) -> pa.
 
     try:
         return pa.Table.from_pandas(_with_texts_for_names(frame), schema=schema, preserve_index=keep)
-    except MemoryError:
+    except MemoryError:  # that of Arrow is an ArrowException, too
         raise
     except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
         if schema is None:

@@ -245,9 +245,8 @@ def _refuse_mixed_blocks(fs: CachingFileSystem, path: str, tag: str) -> None:
     """Refuse a cache of blocks, some of which may be of the version that this process has read through it before."""
     if isinstance(fs, WholeFileCacheFileSystem):  # which gives all of one version, be it an old one
         return
-    if (
-        len(_cached_versions) >= _MOST_VERSIONS
-    ):  # the oldest goes; no cache of ours, as to clear those leaves the blocks where they are
+    # The oldest goes. It is no cache of ours: to clear those leaves the blocks where they are.
+    if len(_cached_versions) >= _MOST_VERSIONS:
         _cached_versions.pop(next(iter(_cached_versions)), None)
     if _cached_versions.setdefault((fs.storage[-1], fs.hash_name(path)), tag) != tag:
         msg = "the file has changed since the cache has kept blocks of it; clear the cache, or use simplecache::"

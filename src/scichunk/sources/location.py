@@ -302,9 +302,8 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         with contextlib.suppress(ValueError):  # one that was detached does not even know its name
             name = str(getattr(target, "name", name))
         raise SourceError(msg, url=public_url(name))
-    if (
-        isinstance(target, io.BytesIO) and type(target).read is io.BytesIO.read
-    ):  # others may give what is not in their buffer
+    # Classes derived from it may give what is not in their buffer.
+    if isinstance(target, io.BytesIO) and type(target).read is io.BytesIO.read:
         return Location(target.getvalue())
     return _locate_object(target)
 

@@ -180,8 +180,8 @@ class _Times:
         units = self.attrs.get("units")
         if self.dtype.kind == "m" or not isinstance(units, str):
             return 0
-        today = np.array(["2000-01-01"], "M8[ns]")
+        some_day = np.array(["2000-01-01"], "M8[ns]")
         try:
-            return encode_cf_datetime(today, _spelt_out(units), self.attrs.get("calendar"))[0][0]
+            return encode_cf_datetime(some_day, _spelt_out(units), self.attrs.get("calendar"))[0][0]
         except (KeyError, *_REFUSED):  # units that are decoded, and cannot be written
             return 0
