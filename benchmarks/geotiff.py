@@ -140,7 +140,6 @@ def section(given):
     readers = [r for r in PEERS if not given.readers or r in given.readers]
     names = [n for n in CASES if given.only in n]
     paths = {n: settle(make(given.data, n, given.side)) for n in names}
-    subprocess.run([sys.executable, "-c", "import scichunk; scichunk.warmup('geotiff')"], cwd=ROOT, check=True)
     one = {n: compare(n, paths[n], given.side, given.rounds, 1, [*readers, DECODE]) for n in names}
     few = [r for r in readers if r in {"scichunk", "rioxarray", "rioxarray lock=False", "rasterio LIBERTIFF"}]
     some = [n for n in names if n in {"uint16 raw tiles", "uint16 DEFLATE p2", "float32 ZSTD p3", "RGB JPEG YCbCr"}]
