@@ -117,6 +117,11 @@ def test_what_names_no_file(wrong):
         locate(wrong)
 
 
+def test_several_files_are_sent_to_the_function_for_them():
+    with pytest.raises(TypeError, match="got list; scichunk.from_files makes one array of several files"):
+        locate(["a.tif", "b.tif"])
+
+
 @pytest.mark.parametrize("one", [{"anon": True}, {"key": "a"}, None])
 @pytest.mark.parametrize("other", [{"anon": False}, {"key": "b"}])
 def test_other_credentials_are_another_file(one, other):

@@ -1,10 +1,9 @@
-"""Any file system that fsspec knows: object stores, archives, caches, chained URLs."""
+"""Any file system that fsspec knows: object stores, caches, chained URLs."""
 
 from __future__ import annotations
 
 import hashlib
 import inspect
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
@@ -15,7 +14,6 @@ from fsspec.implementations.reference import ReferenceFileSystem
 from scichunk import counters
 from scichunk.errors import LimitExceeded, SourceError
 from scichunk.lru import generation
-from scichunk.sources.archives import Archive, Opener, count_archives, find_archive, reopen_archive
 from scichunk.sources.base import Head, check_ranges
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.remote import RemoteSource, changed_error, keep_over_fork
@@ -52,7 +50,7 @@ class FsspecSource(RemoteSource):
     Parameters
     ----------
     make
-        Gives the file system, or the open archive that it shows, and the path on it.
+        Gives the file system, and the path on it.
     url
         The file as the user named it.
     storage_options
@@ -68,47 +66,25 @@ class FsspecSource(RemoteSource):
 
     def __init__(
         self,
-        make: Callable[[], tuple[AbstractFileSystem | Archive, str]],
+        make: Callable[[], tuple[AbstractFileSystem, str]],
         url: str,
         storage_options: Any = None,
         known: Head | None = None,
     ) -> None:
         super().__init__(url, storage_options)
-        self.level = count_archives(url, storage_options)
         self._make = make
-        self._archive: Archive | None = None
-        self._packed: Archive | None = None
-        """The archive, where the file is a compressed member of it."""
         self._fs: Any = None
         self._path = ""
         self._async = False
         self.open_now(known)
 
-    @classmethod
-    def from_url(
-        cls, url: str, storage_options: Mapping[str, Any], opener: Opener, known: Head | None = None
-    ) -> FsspecSource:
-        """Open an fsspec URL, chained ones included."""
-        options = dict(storage_options)
-        return cls(
-            lambda: find_archive(url, options, opener) or fsspec.core.url_to_fs(url, **options), url, options, known
-        )
-
-    @classmethod
-    def from_fs(cls, fs: AbstractFileSystem, path: str, url: str, opener: Opener) -> FsspecSource:
-        """Open a file of a file system that the user has made."""
-        return cls(lambda: (reopen_archive(fs, opener) or fs, path), url, getattr(fs, "storage_options", None))
-
     async def connect(self) -> None:
-        """Make the file system, in a thread, since archives are opened by that.
+        """Make the file system, in a thread, since that may read files.
 
         In a forked child it is made anew: its connections and open files are shared with the parent.
         """
-        made, self._path = await in_thread(self._make)
-        self._archive = made if isinstance(made, Archive) else None
-        self._fs = made if self._archive is None else self._archive.fs
-        self._packed = self._archive if self._archive is not None and self._archive.is_packed(self._path) else None
-        if generation() and self._archive is None:
+        self._fs, self._path = await in_thread(self._make)
+        if generation():
             self._fs = await in_thread(_made_again, self._fs)
         self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
         kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
@@ -137,10 +113,8 @@ class FsspecSource(RemoteSource):
             raise TryAgain(msg)
         return Head(data, size, tag)
 
-    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
+    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:  # noqa: ARG002  # as the base has it
         """One ``cat_file``."""
-        if self._packed is not None:
-            return await in_thread(self._packed.read_packed, self._path, start, stop, limits.max_expanded_bytes)
         try:
             body = await self._call_method("cat_file", self._path, start=start, end=stop)
         except FileNotFoundError:  # caches of fsspec tell every failure of the storage behind them so
@@ -152,23 +126,11 @@ class FsspecSource(RemoteSource):
 
     async def check(self) -> None:
         """Compare size and version."""
-        if self._packed is not None:
-            await in_thread(self._packed.check)
         self._fs.invalidate_cache(self._path)
         found, tag = await self._ask_version()
         size = found.get("size")
         if not self.accepts(None if size is None else int(size), tag):
             raise changed_error()
-
-    @property
-    def cached_bytes(self) -> int:
-        """What is known of the file, and what was decompressed of it."""
-        return super().cached_bytes + (0 if self._packed is None else self._packed.cached_bytes)
-
-    def close(self) -> None:
-        """Give up what was decompressed; a later read makes it again."""
-        if self._packed is not None:
-            self._packed.close()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges in one batch: concurrent and coalesced, or here and now where the bytes are on this machine."""
@@ -215,9 +177,6 @@ class FsspecSource(RemoteSource):
         """What is known of the file, and the version of it and of what it lies in."""
         found = await self._ask_info()
         tag = _find_version(found)
-        if self._archive is not None:  # each read of which is compared with this version
-            version = self._archive.content.fingerprint
-            return found, f"{tag} in {version.size}:{version.tag}"
         target = _find_target(self._fs, self._path)
         if target is not None:
             fs, path = target
@@ -232,8 +191,7 @@ class FsspecSource(RemoteSource):
     async def _call_method(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
-        call = getattr(self._fs, method) if self._archive is None else partial(self._archive.call, method)
-        return await in_thread(call, *args, **kwargs)
+        return await in_thread(getattr(self._fs, method), *args, **kwargs)
 
 
 def _measure_copy(fs: Any, path: str) -> int:

@@ -175,9 +175,9 @@ class Location:
             fs, path = target
             if _is_plain_http(fs):  # whose own requests show neither which bytes came nor of which version they are
                 return self._open_url(path, dict(fs.storage_options), expected)
-            from scichunk.sources.fsspec import FsspecSource
+            from scichunk.sources.archives import open_path
 
-            return FsspecSource.from_fs(fs, path, str(fs.unstrip_protocol(path)), _open_archive_file)
+            return open_path(fs, path, _open_archive_file)
         if not isinstance(target, str):
             from scichunk.sources.fileobject import FileObjectSource
 
@@ -247,11 +247,11 @@ def _make_source(url: str, given: dict[str, Any], known: Head | None, *, same_ho
             from scichunk.sources.http import HttpSource
 
             return HttpSource(url, given, known, same_host=same_host)
-        from scichunk.sources.fsspec import FsspecSource
+        from scichunk.sources.archives import open_url
     except ImportError as error:
         msg = f"a package is missing that reads this kind of URL: {error}"
         raise SourceError(msg, url=public_url(url)) from error
-    return FsspecSource.from_url(url, given, _open_archive_file, known)
+    return open_url(url, given, _open_archive_file, known)
 
 
 def _open_archive_file(target: Any) -> ByteSource:
@@ -359,7 +359,9 @@ def _locate_object(target: Any) -> Location:
     readable = hasattr(target, "read") and hasattr(target, "seek")
     if not (readable or unopened) or type(target).__module__.startswith("rasterio._"):  # their read() gives pixels
         msg = f"expected a path, URL, bytes or binary file object, got {type(target).__name__}"
-        if isinstance(getattr(target, "name", None), str) and hasattr(target, "profile"):
+        if isinstance(target, list | tuple | set):
+            msg += "; scichunk.from_files makes one array of several files"
+        elif isinstance(getattr(target, "name", None), str) and hasattr(target, "profile"):
             msg += "; of a rasterio dataset give its name, which leads to the file; what a WarpedVRT does, ds.rio.reproject does"
         raise TypeError(msg)
     if unopened and target.compression is not None:
