@@ -118,7 +118,7 @@ def test_what_names_no_file(wrong):
 
 
 def test_several_files_are_sent_to_the_function_for_them():
-    with pytest.raises(TypeError, match="got list; scichunk.from_files makes one array of several files"):
+    with pytest.raises(TypeError, match=r"got list; scichunk\.from_files makes one array of several files"):
         locate(["a.tif", "b.tif"])
 
 
