@@ -165,6 +165,22 @@ def test_the_headers_of_an_archive_are_read_once(make, monkeypatch):
     assert len(listed) == 1
 
 
+def test_a_compressed_archive_is_decompressed_once(tmp_path, monkeypatch):
+    scichunk.clear_caches()
+    expanded = []
+
+    def expand(*args, real=archives.expand_source, **kwargs):
+        expanded.append(1)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(archives, "expand_source", expand)
+    members = [(f"{i}.bin", RANDOM.bytes(70_000)) for i in range(9)]
+    (tmp_path / "x.tar.gz").write_bytes(make_tar(members, "w:gz"))
+    for name, data in members:
+        assert read_all(f"tar://{name}::{tmp_path}/x.tar.gz") == data
+    assert len(expanded) == 1
+
+
 def test_another_archive_under_the_same_name(tmp_path):
     path = tmp_path / "x.zip"
     for content in (b"first", b"second", b"third"):

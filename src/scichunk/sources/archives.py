@@ -7,14 +7,11 @@ opened here as any other file is, whose reads are checked. fsspec is given that,
 from __future__ import annotations
 
 import io
-import os
-import re
 import threading
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-import fsspec
 from fsspec.implementations.tar import TarFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
@@ -22,28 +19,21 @@ from scichunk import options
 from scichunk.errors import LimitExceeded
 from scichunk.lru import LRU
 from scichunk.sources.as_file import SourceFile
-from scichunk.sources.base import ByteSource, Head
-from scichunk.sources.fsspec import FsspecSource
+from scichunk.sources.base import ByteSource, Fingerprint
 from scichunk.sources.members import Member, find_data, inflate, list_tar, list_zip
-from scichunk.sources.remote import RemoteSource, changed_error
-from scichunk.sources.retrying import in_thread
 from scichunk.sources.spill import Growing
+from scichunk.sources.whole_file import WholeFileSource, expand_source, find_compression
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-    from scichunk.options import Options
-
-__all__ = ["MemberSource", "Opener", "open_path", "open_url"]
-
-Opener = Callable[[Any], ByteSource]
-"""Opens what an archive lies in: a file system of fsspec with a path, or an open file."""
+__all__ = ["KINDS", "CountedTar", "OpenMember"]
 _MEMBER_MEMORY: Final = 1280
 """What is kept of a member of a tar archive while its directory is read, measured."""
+_STREAMS: Final = frozenset({"gzip", "bzip2", "xz", "zstd"})
 _NEAR_BYTES: Final = 1 << 16
 _FAR_BYTES: Final = 1 << 22
 """What is read at once of headers and of compressed members, which are asked for in small pieces."""
 _STEP_BYTES: Final = 1 << 20
+_MOST_EXPANDED: Final = 4
+"""Of archives whose content is kept, much of it in temporary files."""
 
 
 def _weigh(directory: Mapping[str, Member]) -> int:
@@ -56,11 +46,20 @@ _directories: LRU[dict[str, Member]] = LRU(
 """Of versions of archives. Each member is opened by itself, and would read the headers of all others anew."""
 
 
-class _Tar(TarFileSystem):  # type: ignore[misc]  # fsspec has no types
+_expanded: LRU[ByteSource] = LRU(
+    lambda: options.get().cached_file_bytes,
+    lambda source: int(getattr(source, "cached_bytes", 0)),
+    name="decompressed archives",
+    most=lambda: _MOST_EXPANDED,
+)
+"""Tar archives that are compressed as a whole."""
+
+
+class CountedTar(TarFileSystem):  # type: ignore[misc]  # fsspec has no types
     """A tar archive whose members are counted as they are found: a compressed one of a megabyte may have a million."""
 
     def _index(self) -> None:
-        if not isinstance(self.tar.fileobj, io.BufferedReader):  # else a member takes 512 bytes of the file, too
+        if not _is_plain(self.tar):  # else a member takes 512 bytes of the file, too
             limit = options.get().max_header_bytes
             for count, _ in enumerate(self.tar, 1):
                 if count * _MEMBER_MEMORY > limit:
@@ -72,7 +71,26 @@ class _Tar(TarFileSystem):  # type: ignore[misc]  # fsspec has no types
         super()._index()
 
 
-_KINDS: Final = {"zip": ZipFileSystem, "tar": _Tar}
+def _is_plain(tar: Any) -> bool:
+    """Whether a tar archive lies in its file as it is."""
+    file = tar.fileobj
+    return isinstance(file, io.BufferedReader) and not isinstance(file.raw.source, WholeFileSource)
+
+
+def _names_version(version: Fingerprint) -> bool:
+    """Whether a storage says which version it gives: another archive of one that does not may have the same head."""
+    return not version.tag.startswith("head:")
+
+
+def _expand_archive(source: ByteSource) -> ByteSource:
+    """What is in a compressed archive, shared by its members."""
+    if not _names_version(source.fingerprint):
+        return expand_source(source, warn=False)
+    key = source.key, source.fingerprint
+    return _expanded.get_or_make(key, lambda: expand_source(source, warn=False))
+
+
+KINDS: Final = {"zip": ZipFileSystem, "tar": CountedTar}
 
 
 class OpenMember:
@@ -100,8 +118,11 @@ class OpenMember:
     """
 
     def __init__(self, kind: type[Any], given: Mapping[str, Any], content: ByteSource, name: str, path: str) -> None:
-        self.content = content
+        self.stored = content
         self._kind, self._given, self._path = kind, given, path
+        if kind is CountedTar and "compression" not in given and find_compression(content.head()) in _STREAMS:
+            content, name = _expand_archive(content), ""  # the suffix of the name says what was done
+        self._content = content
         self._file = SourceFile(content, name)
         # tarfile moves the position of its file and reads there in two steps, and so does zipfile, relative to where another thread
         # has left it (Python 3.13.0): they gave wrong bytes.
@@ -125,16 +146,16 @@ class OpenMember:
             with self._turn:
                 return self._read_in_turn(start, stop, limit)
         first = self._place[0]
-        body = bytes(self.content.read_ranges([first + start], [first + stop])[0])
+        body = bytes(self._content.read_ranges([first + start], [first + stop])[0])
         if stop - start == self.member.size:
             self.member.check_sum(self._path, zlib.crc32(body))
         return body
 
     def check(self) -> None:
         """Raise SourceError if the archive has changed since it was opened: what was decompressed does not say."""
-        if self._place is None or self.member.how == "deflated":
-            size = self.content.fingerprint.size
-            self.content.read_ranges([size - 1], [size])
+        if self._place is None or self.member.how == "deflated" or self._content is not self.stored:
+            size = self.stored.fingerprint.size
+            self.stored.read_ranges([size - 1], [size])
 
     @property
     def cached_bytes(self) -> int:
@@ -150,27 +171,26 @@ class OpenMember:
 
     def _find_directory(self) -> dict[str, Member]:
         """The members by their names, those of this version of the archive if they are known."""
-        version = self.content.fingerprint
-        # Another archive of a storage that names no version may have the same head.
-        key = None if version.tag.startswith("head:") else (self.content.key, version, self._kind, repr(self._given))
-        found = None if key is None else _directories.get(key)
-        if found is None:
-            with self._turn:
-                fs = self._open_fs()
-                found = self._tell_failures(self._list_members, fs)
-            if key is not None:
-                _directories.put(key, found)
-        return found
+        version = self._content.fingerprint
+        if not _names_version(version):
+            return self._list_members()
+        key = self._content.key, version, self._kind, repr(self._given)
+        return _directories.get_or_make(key, self._list_members)
 
-    def _list_members(self, fs: Any) -> dict[str, Member]:
-        if isinstance(fs, ZipFileSystem):
-            return list_zip(fs, self.content.fingerprint.size)
-        return list_tar(fs, is_packed=not isinstance(fs.tar.fileobj, io.BufferedReader))
+    def _list_members(self) -> dict[str, Member]:
+        with self._turn:
+            fs = self._open_fs()
+            if isinstance(fs, ZipFileSystem):
+                found: dict[str, Member] = self._tell_failures(list_zip, fs, self._content.fingerprint.size)
+            else:
+                is_packed = not isinstance(fs.tar.fileobj, io.BufferedReader)
+                found = self._tell_failures(list_tar, fs, is_packed=is_packed)
+            return found
 
     def _open_fs(self) -> Any:
         """The file system, made when it is first needed. It is this thread's turn."""
         if self._fs is None:
-            buffered = io.BufferedReader(self._file, _NEAR_BYTES if self.content.is_cheap else _FAR_BYTES)
+            buffered = io.BufferedReader(self._file, _NEAR_BYTES if self._content.is_cheap else _FAR_BYTES)
             self._fs = self._tell_failures(self._kind, fo=buffered, **self._given)
         return self._fs
 
@@ -180,8 +200,8 @@ class OpenMember:
             return body
         if self._grown is None:  # nothing is decompressed twice
             known = self._place
-            pieces = inflate(self.content, self._path, self.member, known) if known else self._iterate_pieces()
-            self._grown = Growing(pieces, self.content.url)
+            pieces = inflate(self._content, self._path, self.member, known) if known else self._iterate_pieces()
+            self._grown = Growing(pieces, self.stored.url)
         try:
             body = self._tell_failures(self._grown.read, start, stop, limit)
         except BaseException:  # nobody knows where the stream stands
@@ -213,156 +233,3 @@ def _pick_member(directory: Mapping[str, Member], path: str) -> Member:
         msg = "is a directory, not a file"
         raise IsADirectoryError(msg)
     raise FileNotFoundError(path)
-
-
-class MemberSource(RemoteSource):
-    """A member of an archive, each read of which is compared with the version of the archive that was opened.
-
-    Parameters
-    ----------
-    make
-        Opens the member.
-    url
-        The file as the user named it.
-    storage_options
-        Of the archive, whose texts are masked in messages.
-    known
-        The head, if another process has fetched it.
-
-    Raises
-    ------
-    MissingFile, SourceError
-        If there is no such member, or the archive cannot be reached.
-    """
-
-    def __init__(
-        self, make: Callable[[], OpenMember], url: str, storage_options: Any = None, known: Head | None = None
-    ) -> None:
-        super().__init__(url, storage_options)
-        self.level = _count_archives(url, storage_options)
-        self._make = make
-        self._opened: Any = None
-        self.open_now(known)
-
-    async def connect(self) -> None:
-        """Open the archive, in a thread, since other sources are waited for; in a forked child once more."""
-        self._opened = await in_thread(self._make)
-
-    async def fetch_head(self, limits: Options) -> Head:
-        """Look for the member in the directory, then read its first bytes."""
-        size, tag = self._name_version()
-        stop = min(size, limits.head_bytes)
-        return Head(await self.fetch_range(0, stop, limits) if stop else b"", size, tag)
-
-    async def fetch_range(self, start: int, stop: int, limits: Options) -> bytes:
-        """Read one range."""
-        found: bytes = await in_thread(self._opened.read, start, stop, limits.max_expanded_bytes)
-        return found
-
-    async def check(self) -> None:
-        """Compare size and version."""
-        await in_thread(self._opened.check)
-        if not self.accepts(*self._name_version()):
-            raise changed_error()
-
-    @property
-    def cached_bytes(self) -> int:
-        """What is known of the file, and what was decompressed of it."""
-        return super().cached_bytes + (0 if self._opened is None else self._opened.cached_bytes)
-
-    def close(self) -> None:
-        """Give up what was decompressed; a later read makes it again."""
-        if self._opened is not None:
-            self._opened.close()
-
-    def _name_version(self) -> tuple[int, str]:
-        member, version = self._opened.member, self._opened.content.fingerprint
-        return member.size, f"{member.version} in {version.size}:{version.tag}"
-
-
-def open_url(
-    url: str, storage_options: Mapping[str, Any], opener: Opener, known: Head | None = None
-) -> MemberSource | FsspecSource:
-    """Open what an fsspec URL names: a member of an archive, or a file.
-
-    Parameters
-    ----------
-    url, storage_options
-        As the user gave them.
-    opener
-        Opens what an archive lies in.
-    known
-        The head, if another process has fetched it.
-    """
-    given = dict(storage_options)
-    first, chained, _ = url.partition("::")
-    if _protocol_of(first) in _KINDS and (chained or "fo" in given):
-        return MemberSource(lambda: _find_member(url, given, opener), url, given, known)
-    return FsspecSource(lambda: fsspec.core.url_to_fs(url, **given), url, given, known)
-
-
-def open_path(fs: AbstractFileSystem, path: str, opener: Opener) -> MemberSource | FsspecSource:
-    """Open a file of a file system that the user has made; of an archive, anew."""
-    url, given = str(fs.unstrip_protocol(path)), getattr(fs, "storage_options", None)
-    if _shows_archive(fs):
-        return MemberSource(lambda: _reopen_member(fs, path, opener), url, given)
-    return FsspecSource(lambda: (fs, path), url, given)
-
-
-def _find_member(url: str, options: Mapping[str, Any], opener: Opener) -> OpenMember:
-    """Open the member of an archive that a URL names."""
-    first, chained, rest = url.partition("::")
-    kind = _KINDS[_protocol_of(first)]
-    given = dict(options)
-    if chained:
-        others = {_protocol_of(link) for link in rest.split("::")} | {"file"}
-        below = {name: given.pop(name) for name in others & given.keys()}
-        place = fsspec.core.url_to_fs(rest, **below)
-    else:
-        place = _take_place(given)
-    given |= given.pop(_protocol_of(first), {})
-    path = str(kind._strip_protocol(first))  # noqa: SLF001  # the name that the file system wants
-    return OpenMember(kind, given, opener(place), _name_of(place), path)
-
-
-def _shows_archive(fs: Any) -> bool:
-    """Whether a file system that the user has made is that of an archive which is not being written."""
-    known = type(fs) in {ZipFileSystem, TarFileSystem} and getattr(fs, "mode", "r") == "r"
-    return known and len(fs.storage_args) <= 1 and (bool(fs.storage_args) or "fo" in fs.storage_options)
-
-
-def _reopen_member(fs: Any, path: str, opener: Opener) -> OpenMember:
-    """Open a member of an archive that the user has opened as a file system."""
-    kind = _Tar if type(fs) is TarFileSystem else ZipFileSystem
-    given = dict(zip(("fo",), fs.storage_args, strict=False)) | fs.storage_options
-    place = _take_place(given)
-    path = re.sub("/+", "/", path) if kind is _Tar else path
-    return OpenMember(kind, given, opener(place), _name_of(place), path)
-
-
-def _count_archives(url: str, options: Mapping[str, Any] | None) -> int:
-    """Return a number that is larger for an archive than for the one in which it lies; 0 if it is none."""
-    if _protocol_of(url.partition("::")[0]) not in _KINDS:
-        return 0
-    count, inner = 1 + url.count("::"), options
-    while isinstance(inner, Mapping) and "target_options" in inner:
-        count, inner = count + 1, inner["target_options"]
-    return count
-
-
-def _protocol_of(link: str) -> str:
-    return link.partition("://")[0]
-
-
-def _take_place(given: dict[str, Any]) -> Any:
-    """Take out of the options of a file system where its archive lies."""
-    target, protocol, options = given.pop("fo"), given.pop("target_protocol", None), given.pop("target_options", None)
-    if not isinstance(target, str | os.PathLike):
-        return target
-    known = {"protocol": protocol} if protocol else {}
-    return fsspec.core.url_to_fs(target, **known, **(options or {}))
-
-
-def _name_of(place: Any) -> str:
-    path = place[1] if isinstance(place, tuple) else str(getattr(place, "name", ""))
-    return path.partition("?")[0] if "://" in path else path

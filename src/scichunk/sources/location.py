@@ -175,7 +175,7 @@ class Location:
             fs, path = target
             if _is_plain_http(fs):  # whose own requests show neither which bytes came nor of which version they are
                 return self._open_url(path, dict(fs.storage_options), expected)
-            from scichunk.sources.archives import open_path
+            from scichunk.sources.archived import open_path
 
             return open_path(fs, path, _open_archive_file)
         if not isinstance(target, str):
@@ -247,7 +247,7 @@ def _make_source(url: str, given: dict[str, Any], known: Head | None, *, same_ho
             from scichunk.sources.http import HttpSource
 
             return HttpSource(url, given, known, same_host=same_host)
-        from scichunk.sources.archives import open_url
+        from scichunk.sources.archived import open_url
     except ImportError as error:
         msg = f"a package is missing that reads this kind of URL: {error}"
         raise SourceError(msg, url=public_url(url)) from error

@@ -76,8 +76,15 @@ def head_of_content(source: ByteSource) -> bytes:
         return found or next(_iterate_pieces(kind, source), b"")
 
 
-def expand_source(source: ByteSource) -> ByteSource:
+def expand_source(source: ByteSource, *, warn: bool = True) -> ByteSource:
     """Return a source of what is in a compressed file; the source itself if it is not compressed.
+
+    Parameters
+    ----------
+    source
+        The file.
+    warn
+        Whether to say of a large file that this takes long.
 
     Raises
     ------
@@ -97,7 +104,7 @@ def expand_source(source: ByteSource) -> ByteSource:
     if kind is None:
         return source
     size = source.fingerprint.size
-    if size > _WARNING_BYTES:
+    if warn and size > _WARNING_BYTES:
         msg = (
             f"{source.url} is compressed as a whole ({kind}): every process must decompress all of it "
             "before the first value. Store it tile-compressed (fpack) or plain."
