@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -12,10 +13,10 @@ from fsspec.implementations.tar import TarFileSystem
 from fsspec.implementations.zip import ZipFileSystem
 
 from scichunk.sources.archives import KINDS, CountedTar, OpenMember
-from scichunk.sources.base import ByteSource, Head
+from scichunk.sources.base import ByteSource, Head, check_ranges
 from scichunk.sources.fsspec import FsspecSource
 from scichunk.sources.remote import RemoteSource, changed_error
-from scichunk.sources.retrying import in_thread
+from scichunk.sources.retrying import error_of, in_thread
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -60,6 +61,25 @@ class MemberSource(RemoteSource):
     async def connect(self) -> None:
         """Open the archive, in a thread, since other sources are waited for; in a forked child once more."""
         self._opened = await in_thread(self._make)
+        self.is_cheap = self._opened.is_near
+
+    @property
+    def batch_bytes(self) -> int:
+        """As many as suit where the archive lies."""
+        return int(self._opened.batch_bytes) if self.is_cheap else super().batch_bytes
+
+    def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Read ranges in one batch: concurrent and coalesced, or here and now where the bytes are on this machine."""
+        if not self.is_cheap or self.is_forked:
+            return super().read_ranges(starts, stops)
+        check_ranges(starts, stops, self.fingerprint.size, self.url)
+        try:
+            found: list[memoryview] = self._opened.read_near(starts, stops)
+        except zipfile.BadZipFile as error:
+            failure = error_of(error, self._secret_url, "cannot be read", hidden=self._hidden)
+        else:
+            return found
+        raise failure
 
     async def fetch_head(self, limits: Options) -> Head:
         """Look for the member in the directory, then read its first bytes."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import threading
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fsspec.implementations.tar import TarFileSystem
@@ -150,6 +150,28 @@ class OpenMember:
         if stop - start == self.member.size:
             self.member.check_sum(self._path, zlib.crc32(body))
         return body
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the member lies uncompressed on this machine, so that it is better read at once than by another thread."""
+        return (
+            self._place is not None and self.member.how == "plain" and self._content.is_cheap and self.stored.is_cheap
+        )
+
+    @property
+    def batch_bytes(self) -> int:
+        """How many bytes to ask for in one batch."""
+        return self._content.batch_bytes
+
+    def read_near(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
+        """Read ranges of a member that is near; the views are valid until the next read of this thread."""
+        self.check()  # first: what it reads may lie in the same memory
+        first = self._place[0] if self._place else 0
+        views = self._content.read_ranges([first + start for start in starts], [first + stop for stop in stops])
+        for view in views:
+            if len(view) == self.member.size:
+                self.member.check_sum(self._path, zlib.crc32(view))
+        return views
 
     def check(self) -> None:
         """Raise SourceError if the archive has changed since it was opened: what was decompressed does not say."""
