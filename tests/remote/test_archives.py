@@ -44,6 +44,11 @@ def read_all(target):
     return bytes(source.read_ranges([0], [source.fingerprint.size])[0])
 
 
+def read_all_of(kind, data, name):
+    source = locate(f"{kind}://{name}", {"fo": io.BytesIO(data)}).open()
+    return bytes(source.read_ranges([0], [source.fingerprint.size])[0])
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_members_of_each_compression(tmp_path, way):
     members = [("a/b.bin", CONTENT), ("a/ü.bin", CONTENT[::-1]), ("empty", b"")]
@@ -222,6 +227,56 @@ def test_threads_read_members_of_one_archive(tmp_path):
         for thread in threads:
             thread.join()
         assert not wrong
+
+
+def damage(data, rng):
+    """Change, drop or add a few bytes, every other time near a header."""
+    data = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        at = int(rng.integers(len(data)))
+        if rng.random() < 0.5 and (mark := data.find(b"PK", at)) >= 0:
+            at = min(mark + int(rng.integers(50)), len(data) - 1)
+        kind = rng.integers(4)
+        if kind == 0:
+            data[at] = int(rng.choice([0, 1, 8, 0x7F, 0x80, 0xFF]))
+        elif kind == 1:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif kind == 2:
+            del data[at : at + int(rng.integers(1, 8))]
+        else:
+            data[at:at] = bytes(int(rng.integers(1, 5)))
+    return bytes(data)
+
+
+def read_by_library(kind, data, name):
+    try:
+        if kind == "zip":
+            return zipfile.ZipFile(io.BytesIO(data)).read(name)
+        return tarfile.open(fileobj=io.BytesIO(data)).extractfile(name).read()
+    except Exception as error:
+        return error
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_archives(seed):
+    """What is read of a damaged archive is what the libraries read of it, or nothing."""
+    rng = np.random.default_rng(seed)
+    members = [("a.bin", b"0123456789" * 30), ("b/c.bin", rng.bytes(500)), ("d.bin", b"x" * 700)]
+    sound = [("zip", make_zip(members, way)) for way in WAYS] + [
+        ("tar", make_tar(members, f"w{s}")) for s in ("", ":gz", ":xz")
+    ]
+    read = 0
+    with scichunk.options.set(retries=0):
+        for number in range(140):
+            kind, data = sound[number % len(sound)]
+            data, (name, _) = damage(data, rng), members[number % 3]
+            try:
+                found = read_all_of(kind, data, name)
+            except ScichunkError:
+                continue
+            assert found == read_by_library(kind, data, name)
+            read += 1
+    assert read > 20
 
 
 def test_an_archive_that_is_cut(tmp_path):
