@@ -181,7 +181,8 @@ class Overlay:
         """Read rows of one column as NumPy values."""
         inner = self._inner_name(name)
         column, null = self._columns_by_name[name], self._nulls.get(name)
-        if self.table.serialization == "FITS" and column.cell is not None:
+        # A FITS table says false for undefined logicals here, and the nulls that arrays are filled with are found for rows only.
+        if self.table.serialization == "FITS" and column.cell is not None and column.dtype.kind != "b":
             values = self.inner.read_column(inner, start, stop, raw=raw)
             if null is None:
                 return values

@@ -32,6 +32,8 @@ class ExpatRows:
         self._base64 = False
         self._encoded: set[tuple[int, int]] = set()
         self._start = 0
+        self.begun = False
+        """Whether nothing has come since a start tag."""
 
     @property
     def encoded(self) -> set[tuple[int, int]]:
@@ -40,7 +42,7 @@ class ExpatRows:
 
     def start_element(self, name: str, attributes: dict[str, str], offset: int) -> None:
         """Take a start tag."""
-        local = name.rpartition(":")[2]
+        local, self.begun = name.rpartition(":")[2], True
         if local == "TR":
             self._row, self._start = [], offset
         elif local == "TD":
@@ -49,7 +51,7 @@ class ExpatRows:
 
     def end_element(self, name: str, offset: int) -> None:
         """Take an end tag that ends at a place."""
-        local = name.rpartition(":")[2]
+        local, self.begun = name.rpartition(":")[2], False
         if local == "TD" and self._cell is not None:
             if self._row is not None:
                 if self._base64:
@@ -70,6 +72,7 @@ class ExpatRows:
 
     def add_text(self, data: str) -> None:
         """Take characters."""
+        self.begun = False
         if self._cell is not None:
             self._cell.append(data)
 
@@ -106,7 +109,10 @@ def read_rows(
         found.start_element(name, attributes, parser.CurrentByteIndex - len(root))
 
     def end(name: str) -> None:
-        found.end_element(name, parser.CurrentByteIndex - len(root) + len(name) + 3)
+        at = parser.CurrentByteIndex - len(root)
+        # Of an end tag the place is where it begins; of an empty element, whose start has just been told, it is where that ends.
+        empty = text[max(0, at - 2) : at] == b"/>" and found.begun
+        found.end_element(name, at if empty else at + len(name) + 3)
 
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, found.add_text
     text = data.tobytes()

@@ -17,7 +17,7 @@ from scichunk.tables.arrow import arrow_type, from_numpy, make_lists, make_strin
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["ColumnPart", "column_of", "declared_null", "find_sentinel", "join_arrow"]
+__all__ = ["ColumnPart", "column_of", "declared_null", "find_sentinel", "join_arrow", "read_null"]
 
 Array = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -112,12 +112,18 @@ def declared_null(field: Field) -> Any:
     """Value that the file declares to be null, of the field's type; None if there is none, or it is no number."""
     if field.null is None or field.kind not in {"u1", "i2", "i4", "i8", "f4", "f8"}:
         return None
-    dtype = np.dtype(field.kind)
+    return read_null(field.null, np.dtype(field.kind))
+
+
+def read_null(text: str, dtype: np.dtype[Any]) -> Any:
+    """Read what VALUES declares to be null as a value of a type; None if it is no number, or none that the type holds."""
     try:
         if dtype.kind == "f":
-            return dtype.type(float(field.null))
-        value = int(field.null, 16 if field.null.lower().startswith("0x") else 10)
-        return dtype.type(value)
+            number = float(text)
+            with np.errstate(over="ignore"):
+                found = dtype.type(number)
+            return found if np.isinf(found) == math.isinf(number) else None
+        return dtype.type(int(text, 16 if text.lower().startswith("0x") else 10)) if dtype.kind in "iu" else None
     except (ValueError, OverflowError):
         return None
 

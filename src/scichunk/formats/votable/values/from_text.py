@@ -25,7 +25,7 @@ Spans = npt.NDArray[np.int32]
 _MANY_ELEMENTS: Final = 1 << 23
 _BITS: Final = re.compile(r"[01,\x00-\x20]*")
 _INTEGER: Final = re.compile(r"[+-]?\d+")
-_FLOAT: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_FLOAT: Final = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:infinity))", re.ASCII)
 
 
 def _numbers() -> ModuleType:
@@ -204,6 +204,14 @@ def _resolve_references(given: CellTexts) -> CellTexts:
     return replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], seen=given.seen & states.HIGH)
 
 
+def _copy(given: CellTexts) -> tuple[npt.NDArray[np.uint8], Spans]:
+    """Put the texts of the cells one behind the other, as they are."""
+    data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
+    offsets = np.empty(given.starts.size + 1, np.int32)
+    _texts().copy_texts(given.data, given.starts, given.stops, data, offsets)
+    return data, offsets
+
+
 def _unescape(given: CellTexts) -> tuple[npt.NDArray[np.uint8], Spans]:
     out = np.empty(int((given.stops - given.starts).sum()), np.uint8)
     offsets = np.empty(given.starts.size + 1, np.int32)
@@ -260,7 +268,7 @@ def _odd_floats(context: _Context, given: CellTexts, values: Array, state: npt.N
     """Numbers of more digits than the kernel takes, other ways to write infinity, and what is no number."""
     bad, first = 0, ""
     for i, found in _iterate_others(given, state):
-        if _FLOAT.fullmatch(found) or found.lower().lstrip("+-") == "infinity":
+        if _FLOAT.fullmatch(found):
             values[i], state[i] = float(found), states.VALUE
         else:
             state[i] = states.EMPTY
@@ -350,19 +358,20 @@ def _refuse_digits(context: _Context, given: CellTexts, counts: Spans, first: in
 def _convert_texts(context: _Context, given: CellTexts) -> ColumnPart:
     """Convert cells to texts in UTF-8, which the length of the field limits."""
     field, rows = context.field, given.starts.size
-    if given.seen & (states.AMPERSAND | states.RETURN):
-        data, offsets = _unescape(given)
-    else:
-        data = np.empty(int((given.stops - given.starts).sum()), np.uint8)
-        offsets = np.empty(rows + 1, np.int32)
-        _texts().copy_texts(given.data, given.starts, given.stops, data, offsets)
+    report = Report(field.name, context.policy, context.diagnostics, given.where)
+    if given.seen & states.HIGH and given.encoding != "utf-8":
+        from scichunk.formats.votable.values.strings import to_utf8
+
+        # Before references are resolved, which stand for any character and become UTF-8, whatever the document is in.
+        data, offsets = to_utf8(*_copy(given), given.encoding, report)
+        given = replace(given, data=data, starts=offsets[:-1], stops=offsets[1:], encoding="utf-8")
+    data, offsets = _unescape(given) if given.seen & (states.AMPERSAND | states.RETURN) else _copy(given)
     if given.seen & states.GREATER and b"]]>" in given.data.tobytes():
         for row in range(rows):
             if "]]>" in given.cell_text(row):
                 context.diagnostics.refuse(
                     context.policy, "encoding", field.name, given.where(row), "']]>', which XML forbids in text"
                 )
-    report = Report(field.name, context.policy, context.diagnostics, given.where)
     if given.seen & states.HIGH:
         from scichunk.formats.votable.values.strings import to_utf8
 
