@@ -6,8 +6,10 @@ import pytest
 import xarray as xr
 
 import scichunk
+from scichunk.adapters.opening import open_any
 from scichunk.errors import FormatError
 from scichunk.formats.votable import file as votable_file
+from scichunk.formats.votable.rows import tabledata
 from tests.fits_tables import columns, table
 from tests.votable_docs import doc, one
 
@@ -67,3 +69,11 @@ def test_undefined_logicals_of_fits_data(tmp_path, monkeypatch, cause):
         with pytest.raises(FormatError, match="'a' has nulls and declares no value"):
             found[:2].load()
         assert found[:1].to_numpy().tolist() == [True]
+
+
+def test_partitions_are_not_more_than_anybody_can_hold(monkeypatch):
+    monkeypatch.setattr(tabledata, "MOST_PARTITIONS", 100)
+    file = open_any("votable", doc("<TR><TD>1</TD></TR>" * 60, '<FIELD name="a" datatype="int"/>').encode()).file
+    table = file.table(file.find_table())
+    table.rows.index._starts[-1] = 0  # as if nobody had counted, so that partitions are spans of bytes
+    assert len(table.partitions(1)) == 100

@@ -17,7 +17,7 @@ from scichunk.core.tables import Rows
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.rows.base64_stream import ByteStream
-from scichunk.formats.votable.rows.fixed_rows import PIECE_BYTES, BinaryRows, FixedRows, Parts
+from scichunk.formats.votable.rows.fixed_rows import MOST_PARTITIONS, PIECE_BYTES, BinaryRows, FixedRows, Parts
 from scichunk.formats.votable.values.column_part import ColumnPart
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.formats.votable.values.from_bytes import cell_bytes, pad_items
@@ -103,7 +103,7 @@ class VariableRows(BinaryRows):
     def partitions(self, nbytes: int) -> list[Rows]:
         """Spans of bytes; with row numbers once rows have been counted."""
         size = max(1, min(nbytes, 1 << 30))
-        count = max(1, -(-self.stream.stored // size))
+        count = max(1, min(-(-self.stream.stored // size), MOST_PARTITIONS))
         cuts = [self.stream.size * i // count for i in range(count + 1)]
         if self._end < 0:
             return [Rows(-1, -1, a, b) for a, b in itertools.pairwise(cuts)]

@@ -20,9 +20,13 @@ from scichunk.formats.votable.values.column_part import ColumnPart
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy, Report
 from scichunk.formats.votable.values.from_bytes import cell_bytes, convert_bytes
 
-__all__ = ["PIECE_BYTES", "BinaryRows", "FixedRows", "Parts"]
+__all__ = ["MOST_PARTITIONS", "PIECE_BYTES", "BinaryRows", "FixedRows", "Parts"]
 
+MOST_PARTITIONS: Final = 1 << 20
 PIECE_BYTES: Final = 1 << 20
+_MOST_PIECE_BYTES: Final = 1 << 26
+_BYTES_A_FIELD: Final = 512
+"""Of a piece: that of very many fields has as many rows as are worth the calls to decode them."""
 Bytes = npt.NDArray[np.uint8]
 Parts = list[list[ColumnPart]]
 
@@ -45,7 +49,8 @@ class BinaryRows:
         sizes = [cell_bytes(f) for f in self.fields]
         self.bits = np.array([s[0] for s in sizes], np.int64)
         self.numbers = np.array([s[1] for s in sizes], np.int64)
-        self.piece = max(PIECE_BYTES, min(stream.batch_bytes, 1 << 25)) if not stream.near else PIECE_BYTES
+        wide = min(_BYTES_A_FIELD * len(self.fields), _MOST_PIECE_BYTES, options.get().max_chunk_bytes // 4)
+        self.piece = max(PIECE_BYTES, wide, 0 if stream.near else min(stream.batch_bytes, 1 << 25))
 
     @property
     def cached_bytes(self) -> int:
@@ -115,7 +120,7 @@ class FixedRows(BinaryRows):
         """Cut into equal numbers of rows."""
         rows = self.count_rows()
         size = max(1, int(min(nbytes, 1 << 30) * (self.stream.size / max(1, self.stream.stored))) // max(1, self.width))
-        count = max(1, -(-rows // size))
+        count = max(1, min(-(-rows // size), MOST_PARTITIONS))
         cuts = [rows * i // count for i in range(count + 1)]
         return [Rows(a, b) for a, b in itertools.pairwise(cuts)]
 

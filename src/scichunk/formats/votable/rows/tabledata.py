@@ -20,6 +20,7 @@ from scichunk.formats.votable.document.markup import SLACK_BYTES, Body, read_byt
 from scichunk.formats.votable.document.scan import Document
 from scichunk.formats.votable.document.structure import Field
 from scichunk.formats.votable.rows.expat_rows import decode_cell, pad_cells, read_rows
+from scichunk.formats.votable.rows.fixed_rows import MOST_PARTITIONS
 from scichunk.formats.votable.rows.row_index import RowIndex
 from scichunk.formats.votable.values.column_part import ColumnPart
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
@@ -29,9 +30,14 @@ __all__ = ["TableData"]
 
 _PIECE_BYTES: Final = 1 << 20
 """Markup that is read and decoded together: it and its cells stay in the processor's cache."""
+_MOST_PIECE_BYTES: Final = 1 << 26
 _BEFORE_BYTES: Final = 1 << 16
 """Markup before a place far away that is looked at, so that one within a comment is known as such."""
 _MOST_CELLS: Final = 1 << 16
+_LEAST_ROWS: Final = 64
+"""Rows that are worth the calls to decode them, be they ever so wide."""
+_CELL_BYTES: Final = 16
+"""Markup of a cell, about."""
 _PLACE_BYTES: Final = 4
 
 Bytes = npt.NDArray[np.uint8]
@@ -91,7 +97,7 @@ class TableData:
         """Spans of bytes, with row numbers where rows have been counted."""
         size = max(1, min(nbytes, 1 << 30))
         start, stop = self.body.start, self.body.stop
-        count = max(1, -(-(stop - start) // size))
+        count = max(1, min(-(-(stop - start) // size), MOST_PARTITIONS))
         # Cuts fall anywhere: a partition begins with the first row that starts behind its cut, and its last row may reach over the next.
         cuts = [start + (stop - start) * i // count for i in range(count + 1)]
         if not self.index.done:
@@ -168,10 +174,10 @@ class _SpanReader:
         self.rows = self.decoded = 0
         largest = max((table.fields[k].shape.size for k in self.wanted), default=1)
         # So many rows that the tables of their cells stay small, and that arrays within cells do too.
-        self.most = max(1, min(max(16, _MOST_CELLS // max(1, len(self.wanted))), (1 << 22) // max(1, largest)))
-        self.piece = max(
-            _PIECE_BYTES, min(self.source.batch_bytes, stop - start + (1 << 16)) if not table.index.near else 0
-        )
+        self.most = max(1, min(max(_LEAST_ROWS, _MOST_CELLS // max(1, len(self.wanted))), (1 << 22) // max(1, largest)))
+        wide = min(_LEAST_ROWS * _CELL_BYTES * len(self.wanted), _MOST_PIECE_BYTES, options.get().max_chunk_bytes // 4)
+        far = min(self.source.batch_bytes, stop - start + (1 << 16)) if not table.index.near else 0
+        self.piece = max(_PIECE_BYTES, wide, far)
         self._relative = first < 0
         self._whole = start == table.body.start and stop == table.body.stop
 
