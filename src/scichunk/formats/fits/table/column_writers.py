@@ -90,10 +90,11 @@ class FITSColumnWriter:
         if not self.variable and (len(shape) > 1 or shape == (1,)):
             found.append(("TDIM", f"({','.join(str(n) for n in reversed(shape))})"))
         scale, zero = self.column.encoding.get("tscal"), self.column.encoding.get("tzero")
-        if self.zero:
+        if self.dtype.kind in "iufc" and not self.variable and (scale or zero):
+            # of what is stored, which is the values less the zero of their type
+            found += [("TSCAL", float(scale or 1)), ("TZERO", float(zero or 0) + float(scale or 1) * self.zero)]
+        elif self.zero:
             found.append(("TZERO", self.zero))
-        elif self.dtype.kind in "iufc" and not self.variable and (scale or zero):
-            found += [("TSCAL", float(scale or 1)), ("TZERO", float(zero or 0))]
         declared = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
         if self.null is not None or declared is not None:
             found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(declared))))
@@ -282,6 +283,9 @@ def field_for(column: Column) -> FITSColumnWriter:
     if code == "L" and cell and str(column.encoding.get("tform", "")).upper().endswith("X"):
         code = "X"
     found = FITSColumnWriter(column, code, tuple(cell), variable, dtype)
+    if dtype == np.uint64 and not variable and (column.encoding.get("tscal") or column.encoding.get("tzero")):
+        msg = f"column {column.name!r}: unsigned integers of 64 bits that are to be scaled have no form in FITS: scale them"
+        raise UnsupportedFeature(msg)
     if dtype.kind in "iu" and not variable:
         info = np.iinfo(dtype)
         low, high = int(info.min), int(info.max)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from scichunk.core.limits import check_decoded
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
-from scichunk.formats.votable.values.column_part import find_sentinel
+from scichunk.formats.votable.values.column_part import find_sentinel, read_null
 from scichunk.formats.votable.write.xml_text import escape_text, quote_value
 from scichunk.tables.arrow import dtype_of
 from scichunk.tables.writing import check_ends
@@ -47,19 +47,9 @@ _DATATYPES: Final = {
 _INTEGERS: Final = {"unsignedByte", "short", "int", "long"}
 _KEPT_LENGTH: Final = 256
 """Texts of a declared length up to this keep it; longer ones that are far shorter than declared would take up what is not there."""
+_FIRST_TIME, _LAST_TIME = np.datetime64("-9999-01-01", "D"), np.datetime64("10000-01-01", "D")
+"""Between these times have a form (ISO 8601 has years of four digits): Arrow writes other years, if these are far away, as wrong ones."""
 _STORED: Final = {"short": "i2", "int": "i4", "long": "i8", "unsignedByte": "u1", "float": "f4", "double": "f8"}
-
-
-def _stored_null(null: Any, datatype: str) -> int | None:
-    """The value that stands for null, if the datatype is one of integers and holds it: documents declare others too."""
-    if null is None or datatype not in _INTEGERS:
-        return None
-    try:
-        value = int(str(null), 0)
-    except ValueError:
-        return None
-    limits = np.iinfo(_STORED[datatype])
-    return value if limits.min <= value <= limits.max else None
 
 
 class VOTableColumnWriter:
@@ -96,7 +86,13 @@ class VOTableColumnWriter:
             raise UnsupportedFeature(msg, part=f"column {self.name!r}")
         before = str(encoding.get("votable_datatype", ""))
         self.datatype = "" if self.text else _DATATYPES[f"{dtype.kind}{dtype.itemsize}"]
-        self.null = _stored_null(encoding.get("null", column.null), self.datatype)
+        self.declared: Any = read_null(
+            str(encoding.get("null", column.null)), np.dtype(_STORED.get(self.datatype, "O"))
+        )
+        """Value that the file declared to be null, if the type that is written holds it: documents declare others too."""
+        self.null = int(self.declared) if self.declared is not None and self.datatype in _INTEGERS else None
+        self.is_value = self._stands_in = False
+        """Whether that value occurs without being null; whether it stands among the elements of cells that are none."""
         self.ascii, self.longest = True, 0
         self._wants_null = self._clash = False
         if self.text:
@@ -188,7 +184,7 @@ class VOTableColumnWriter:
     def _field_children(self, attrs: dict[str, Any]) -> Iterator[str]:
         if attrs.get("description"):
             yield f"<DESCRIPTION>{escape_text(attrs['description'])}</DESCRIPTION>"
-        null = "" if self.null is None else f" null={quote_value(self.null)}"
+        null = "" if self.null is None or self.is_value else f" null={quote_value(self.null)}"
         limits = "".join(
             f"<{tag} value={quote_value(attrs[name])}/>"
             for tag, name in (("MIN", "minimum"), ("MAX", "maximum"))
@@ -238,6 +234,8 @@ class VOTableColumnWriter:
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        if pa.types.is_temporal(flat.type):
+            _check_times(flat, self.name)
         if pa.types.is_timestamp(flat.type):
             # the field has none: what has one is written as UTC, and says so (DALI 1.1, section 3.3.3)
             zone = flat.type.tz
@@ -273,6 +271,8 @@ class VOTableColumnWriter:
             pair = np.stack(parts, axis=1).astype(half)
             pair[np.asarray(flat.is_null())] = np.nan
             return pair.reshape(-1).view(np.uint8)
+        if flat.null_count and (self.variable or (self.cell and not self._whole_rows(flat, cells))):
+            self._stands_in = True
         return self._encode_numbers(flat)
 
     def _encode_numbers(self, flat: pa.Array) -> Bytes:
@@ -282,12 +282,27 @@ class VOTableColumnWriter:
         if pa.types.is_uint64(flat.type) and int(np.asarray(flat.drop_null()).max(initial=0)) >= 1 << 63:
             msg = "integers beyond 2**63 - 1 have no form in VOTable"
             raise FormatError(msg, part=f"column {self.name!r}")
+        self._look_for_declared(flat)
         if flat.null_count:  # the null need not be a value of the column's own, smaller type
             kind = pa.from_numpy_dtype(stored)
             fill = math.nan if stored.kind == "f" else self.null or 0
             flat = flat.cast(kind).fill_null(pa.scalar(fill, kind))
         values = np.asarray(flat)
         return values.astype(stored.newbyteorder(">")).view(np.uint8)
+
+    def _look_for_declared(self, flat: pa.Array) -> None:
+        """Note whether the value that was declared to be null occurs as a value: then the FIELD must not say that it is null.
+
+        Raises
+        ------
+        FormatError
+            If it also stands for elements of cells, which have no other null.
+        """
+        if self.declared is not None and not self.is_value:
+            self.is_value = bool((np.asarray(flat.drop_null()) == self.declared).any())
+        if self.is_value and self._stands_in and self.null is not None:
+            msg = f"{self.null} would become null"
+            raise FormatError(msg, part=f"column {self.name!r}")
 
     def _whole_rows(self, flat: pa.Array, cells: pa.Array) -> bool:
         """Whether elements are null only where their whole cell is null: those have a flag."""
@@ -315,6 +330,33 @@ class VOTableColumnWriter:
         check_decoded("texts of one length", size * len(flat), part=lambda: f"column {self.name!r}")
         texts = self._encode_texts(flat).to_pylist()
         return np.frombuffer(b"".join(t.encode(code)[:size].ljust(size, b"\0") for t in texts), np.uint8)
+
+
+def _check_times(flat: pa.Array, name: str) -> None:
+    """Refuse dates and times that have no form.
+
+    Raises
+    ------
+    FormatError
+        If there is a date of a year of more than four digits, or a time beyond a day.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = flat.type
+    counts = flat.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    if pa.types.is_time(kind):
+        first, last = 0, 86400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+    else:
+        unit = {pa.date32(): "D", pa.date64(): "ms"}.get(kind) or kind.unit
+        # Nanoseconds reach for 292 years on each side, and count no year that is refused.
+        first, last = (int(t.astype(f"M8[{unit}]").astype(np.int64)) for t in (_FIRST_TIME, _LAST_TIME))
+        if unit == "ns":
+            return
+    ends = pc.min_max(counts)
+    if ends["min"].is_valid and not (first <= ends["min"].as_py() and ends["max"].as_py() < last):
+        msg = "dates of years of more than four digits, or times beyond a day, have no form in VOTable"
+        raise FormatError(msg, part=f"column {name!r}")
 
 
 def _list_values(value: Any) -> list[str]:

@@ -13,6 +13,7 @@ from scichunk.codecs.text.xml_tree import Element, parse_document
 from scichunk.errors import MetadataWarning, ScichunkError
 from scichunk.formats.votable.document.metadata import Attributes, column_attributes, column_encoding
 from scichunk.formats.votable.document.structure import Field, Table, find_tables
+from scichunk.formats.votable.values.column_part import declared_null
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
 from scichunk.formats.votable.write.xml_text import escape_text, quote_value
 from scichunk.warned import warn_caller
@@ -205,13 +206,23 @@ def _still_holds(field: Field, out: VOTableColumnWriter) -> bool:
     mine = {k: v for k, v in out.column.attrs.items() if k not in {"null_value", "_FillValue"}}
     null = None if out.null is None else str(out.null)
     typed = out.datatype == field.datatype == field.attributes.get("datatype")
+    own_name = (field.attributes.get("name") or field.attributes.get("ID", "")).strip()
     return (
         typed
+        # A second column of a name has another one here: read again in another order, the names would change places.
+        and out.name == own_name
         and not field.refers  # the element that it refers to may not be written
         and out.arraysize == str(given.get("arraysize", ""))
         and null in {None, field.null}
+        and _null_still_holds(field, out)
         and {k: str(v) for k, v in mine.items()} == {k: str(v) for k, v in attrs.items()}
     )
+
+
+def _null_still_holds(field: Field, out: VOTableColumnWriter) -> bool:
+    """Whether no value that is written would be read as the null that a FIELD declares."""
+    null = declared_null(field)
+    return null is None or bool(np.isnan(null)) or (null == out.declared and not out.is_value)
 
 
 def serialise(element: Element) -> Iterator[str]:
