@@ -104,17 +104,25 @@ def element_type(field: TableField) -> np.dtype[Any]:
 def _null_value(field: TableField, dtype: np.dtype[Any]) -> Any:
     """Return the value that stands for null among values of a type, if it can occur (TNULL is a stored value)."""
     if field.codec == TEXT:
-        try:
-            null = int(str(field.null)) if field.null is not None else None
-        except ValueError:
-            null = np.iinfo(dtype).min if dtype.kind == "i" else None
-    else:
-        null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
-        if null is not None and field.flip:
-            null += int(field.zero)
+        return _null_of_texts(field, dtype)
+    null = field.null if isinstance(field.null, int) and field.code in "BIJK" else None
+    if null is not None and field.flip:
+        null += int(field.zero)
     if null is None or dtype.kind not in "iu" or not np.iinfo(dtype).min <= null <= np.iinfo(dtype).max:
         return None
     return dtype.type(null)
+
+
+def _null_of_texts(field: TableField, dtype: np.dtype[Any]) -> Any:
+    """Return what stands for the text TNULL of an ASCII table: its number, or the lowest of the type where it is none of that type."""
+    if field.null is None or dtype.kind != "i":
+        return None
+    info = np.iinfo(dtype)
+    try:
+        null = int(str(field.null))
+    except ValueError:
+        null = int(info.min)
+    return dtype.type(null if info.min <= null <= info.max else info.min)
 
 
 def header_attrs(cards: Cards, fields: tuple[TableField, ...]) -> list[dict[str, Any]]:

@@ -273,8 +273,8 @@ def _ascii_field(cards: Cards, number: int, name: str, at: int, *, starts: Seque
     """Parse a column of an ASCII table (FITS 4.0, section 7.2); ``starts``: of all columns, ascending."""
     form = cards.get_string(f"TFORM{number}").strip().upper()
     parsed = _ASCII.fullmatch(form)
-    if parsed is None or len(parsed[2]) > 9:
-        msg = f"TFORM{number} is {form!r}"
+    if parsed is None or max(map(len, parsed.groups(""))) > 9:
+        msg = f"TFORM{number} is {form[:80]!r}"
         raise FormatError(msg)
     start = cards.get_integer(f"TBCOL{number}", at + 1)
     if start < 1:

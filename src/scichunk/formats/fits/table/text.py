@@ -83,10 +83,11 @@ def _parse_number(field: TableField, text: str | None, row: int) -> Any:
     """One number, as lenient as Fortran."""
     if text is None:
         return None
+    plain = text.upper().replace("_", "?")  # Python passes over underscores between digits
     try:
         if field.code in "IJ" and not field.scaled:
-            return _within(int(text.replace(" ", "")), element_type(field))
-        return float(_EXPONENT.sub(r"\1E\2", text.upper().replace("D", "E")))
+            return _within(int(plain.replace(" ", "")), element_type(field))
+        return float(_EXPONENT.sub(r"\1E\2", plain.replace("D", "E")))
     except (ValueError, OverflowError):
         msg = f"{text[:40]!r} is no number of form {field.form} that {element_type(field)} holds"
         raise FormatError(msg, part=f"column {field.name!r}, row {row}") from None
