@@ -14,6 +14,7 @@ from astropy.table import QTable
 
 import scichunk
 from scichunk.errors import DataWarning, FormatError
+from tests.fits_tables import table as fits_table
 
 STARS = """<?xml version="1.0"?><VOTABLE version="1.4"><RESOURCE type="results">{before}<TABLE name="stars">
 <FIELD name="ra" datatype="double" unit="deg" ucd="pos.eq.ra"><DESCRIPTION>right ascension</DESCRIPTION></FIELD>
@@ -329,3 +330,10 @@ def test_formats_that_do_not_suit_the_values_are_left_out(kind, display):
     from scichunk.tables.display import python_format
 
     assert python_format(kind, {"display": display}, {}) is None
+
+
+def test_units_that_differ_between_files_are_told(tmp_path):
+    for name, unit in (("a", "deg"), ("b", "deg"), ("c", "rad")):
+        (tmp_path / f"{name}.fits").write_bytes(fits_table(["1J"], b"\0\0\0\1", 1, TUNIT1=unit))
+    with pytest.warns(DataWarning, match=r"'c1' is in 'rad', in the first file in 'deg'.*c\.fits"):
+        scichunk.read_table(str(tmp_path / "*.fits"))

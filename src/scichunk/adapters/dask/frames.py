@@ -18,7 +18,7 @@ from scichunk.core.files import ArrayId, TableFile
 from scichunk.core.handles import TableHandle, open_file
 from scichunk.core.selectors import names_of
 from scichunk.core.tables import Rows, TableSource
-from scichunk.errors import FormatError, PerformanceWarning, located
+from scichunk.errors import DataWarning, FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
 from scichunk.warned import warn_caller
 
@@ -258,7 +258,7 @@ def _frame_of_files(
     first = cast("TableFile", opened.file).table(array_id)
     wanted.check(first, opened.location.url)
 
-    def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]]]:
+    def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]], str]:
         location = locations[number]
         file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
@@ -266,11 +266,15 @@ def _frame_of_files(
             table = cast("TableFile", file).table(array_id)
             _check_alike(first, table, opened.location.url)
             parts = _cut_table(table, size)
-        return file.fingerprint, [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
+        spans: list[tuple[int, ...]] = [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
+        return file.fingerprint, spans, _find_other_unit(first, table, location.url)
 
     found = work_together(look, range(len(locations)), remote=locations[0].local_path is None)
-    files = Files.pack(locations, [mark for mark, _ in found])
-    parts = [part for _, some in found for part in some]
+    other = next((unit for _, _, unit in found if unit), "")
+    if other:
+        warn_caller(other, DataWarning)
+    files = Files.pack(locations, [mark for mark, _, _ in found])
+    parts = [part for _, some, _ in found for part in some]
     read = ReadManyRows(opened.format, files, array_id, wanted.filters)
     return _from_map(read, parts, opened, first, columns=wanted.columns)
 
@@ -313,6 +317,16 @@ def _check_alike(first: TableSource, other: TableSource, first_url: str) -> None
             kinds = theirs.get(name, "missing"), mine.get(name, "missing")
             msg = f"its table is not like that of the first file, {first_url}: the column {name!r} is {kinds[0]}, there {kinds[1]}"
             raise FormatError(msg)
+
+
+def _find_other_unit(first: TableSource, other: TableSource, url: str) -> str:
+    """Say which column is in another unit than that of the first file; empty if none is, or one of them says nothing of a unit."""
+    units = {c.name: c.attrs.get("units") for c in first.columns}
+    for column in other.columns:
+        unit, wanted = column.attrs.get("units"), units.get(column.name)
+        if unit and wanted and unit != wanted:
+            return f"the column {column.name!r} is in {unit!r}, in the first file in {wanted!r}: its values are left as they are [{url}]"
+    return ""
 
 
 def _find_divisions(parts: Sequence[Rows]) -> tuple[int, ...] | None:
