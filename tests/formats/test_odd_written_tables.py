@@ -52,6 +52,12 @@ def test_a_value_that_also_stands_for_null_elements_is_refused(tmp_path):
     assert [list(v) for v in scichunk.read_votable(tmp_path / "a.vot").compute()["a"]] == [[1, 5], [None, 7, 8]]
 
 
+def test_a_null_among_the_values_of_a_dictionary(tmp_path):
+    texts = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0]), pa.array(["x", None]))
+    scichunk.write_votable(pa.table({"a": texts}), tmp_path / "a.vot")
+    assert scichunk.read_votable(tmp_path / "a.vot").compute()["a"].isna().tolist() == [False, True, False]
+
+
 @pytest.mark.parametrize(
     "times",
     [

@@ -174,8 +174,10 @@ class _SpanReader:
         self.rows = self.decoded = 0
         largest = max((table.fields[k].shape.size for k in self.wanted), default=1)
         # So many rows that the tables of their cells stay small, and that arrays within cells do too.
-        self.most = max(1, min(max(_LEAST_ROWS, _MOST_CELLS // max(1, len(self.wanted))), (1 << 22) // max(1, largest)))
-        wide = min(_LEAST_ROWS * _CELL_BYTES * len(self.wanted), _MOST_PIECE_BYTES, options.get().max_chunk_bytes // 4)
+        count = max(1, len(self.wanted))
+        rows = max(16, min(_LEAST_ROWS, (1 << 23) // count), _MOST_CELLS // count)
+        self.most = max(1, min(rows, (1 << 22) // max(1, largest)))
+        wide = min(_LEAST_ROWS * _CELL_BYTES * count, _MOST_PIECE_BYTES, options.get().max_chunk_bytes // 4)
         far = min(self.source.batch_bytes, stop - start + (1 << 16)) if not table.index.near else 0
         self.piece = max(_PIECE_BYTES, wide, far)
         self._relative = first < 0

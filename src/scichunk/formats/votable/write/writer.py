@@ -81,14 +81,18 @@ def _write_lines(out: IO[bytes], data: bytes) -> None:
 
 def _encode_rows(fields: Sequence[VOTableColumnWriter], batch: pa.RecordBatch) -> bytes:
     """Bytes of some rows: flags of nulls, then the fields (VOTable 1.5, section 5.4)."""
+    import pyarrow as pa
+
     count = batch.num_rows
+    # A null may stand among the values of a dictionary, where an array does not count it.
+    arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
     flags = np.zeros((count, (len(fields) + 7) // 8 * 8), np.bool_)
-    for number, array in enumerate(batch.columns):
+    for number, array in enumerate(arrays):
         if array.null_count:
             flags[:, number] = np.asarray(array.is_null())
     masks = np.packbits(flags, axis=1)
     pieces: list[Any] = [(masks.reshape(-1), masks.shape[1])]
-    for field, array in zip(fields, batch.columns, strict=True):
+    for field, array in zip(fields, arrays, strict=True):
         pieces += field.encode_cells(array)
     sizes = [np.full(count, s, np.int64) if isinstance(s, int) else s for _, s in pieces]
     widths = np.sum(sizes, axis=0, dtype=np.int64) if sizes else np.zeros(count, np.int64)
