@@ -5,9 +5,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 import scichunk
-from scichunk.errors import FormatError, UnsupportedFeature
+from scichunk.errors import FormatError, MetadataWarning, UnsupportedFeature
 from tests.votable_docs import doc, one
 
 
@@ -101,3 +102,49 @@ def test_scaled_integers_of_64_bits_without_sign_have_no_form(tmp_path):
     given = xr.Dataset({"a": ("row", np.array([1, 2], "u8"), {"scale_factor": 0.5})})
     with pytest.raises(UnsupportedFeature, match="scale them"):
         scichunk.write_fits_table(given, tmp_path / "a.fits")
+
+
+# ---- attributes
+
+
+@pytest.mark.parametrize("value", ["text", "", 5, 1.5], ids=repr)
+@pytest.mark.parametrize("length", [65, 66, 68, 100])
+def test_long_names_of_attributes_in_fits(tmp_path, length, value):
+    """Beyond 65 characters they have no card, and those that astropy made left a file in which nobody found a table."""
+    name = "k" * length
+    given = xr.Dataset({"a": ("row", np.array([1, 2], "i4"))}, attrs={name: value})
+    path = tmp_path / "a.fits"
+    if length > 65:
+        with pytest.warns(MetadataWarning, match="has no form in a FITS header"):
+            scichunk.write_fits_table(given, path)
+    else:
+        scichunk.write_fits_table(given, path)
+    assert scichunk.read_fits_table(path).compute()["a"].tolist() == [1, 2]
+    with fits.open(path) as file:
+        assert file[1].header.get(name) == (value if length <= 65 else None)
+
+
+def test_complex_attributes_that_are_not_finite_have_no_card(tmp_path):
+    given = xr.Dataset({"a": ("row", np.array([1], "i4"))}, attrs={"KEY": complex(np.nan, 1)})
+    with pytest.warns(MetadataWarning, match="'KEY' has no form"):
+        scichunk.write_fits_table(given, tmp_path / "a.fits")
+
+
+@pytest.mark.parametrize("write", [scichunk.write_fits_table, scichunk.write_votable], ids=["fits", "votable"])
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        {("a",): 1},
+        {5: "x"},
+        {"description": np.array([1, 2])},
+        {"name": np.array([1, 2])},
+        {"votable_header": "\ud800"},
+    ],
+    ids=["tuple", "number", "description", "name", "half a character"],
+)
+@pytest.mark.filterwarnings("ignore::scichunk.errors.MetadataWarning")
+def test_attributes_of_odd_names_and_kinds(tmp_path, write, attrs):
+    """They were errors of other classes than scichunk's."""
+    given = xr.Dataset({"a": ("row", np.array([1, 2], "i4"), dict(attrs))}, attrs=attrs)
+    write(given, tmp_path / "a")
+    assert scichunk.read_table(tmp_path / "a").compute()["a"].tolist() == [1, 2]

@@ -64,7 +64,12 @@ def table_stream(obj: Any) -> TableStream:
 
 
 def _arrow_columns(schema: pa.Schema, attrs: Mapping[str, Mapping[str, Any]]) -> tuple[Column, ...]:
-    return tuple(Column(f.name, f.type, np.dtype(object), None, attrs.get(f.name, {})) for f in schema)
+    return tuple(Column(f.name, f.type, np.dtype(object), None, _named(attrs.get(f.name, {}))) for f in schema)
+
+
+def _named(attrs: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return attributes by texts: xarray and pandas take names of any kind."""
+    return {str(name): value for name, value in attrs.items()}
 
 
 def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) -> TableStream:
@@ -91,7 +96,7 @@ def _from_frames(obj: Any, meta: Any, parts: Iterator[Any], rows: int | None) ->
     computed: Mapping[str, Any] = first.attrs.get(COLUMNS) or {}  # where a function of the user's made the partitions
     known = columns(obj)
     attributes = {str(name): attrs or computed.get(name, {}) for name, attrs in known.items()}
-    others = dict(known.attrs) | {k: v for k, v in meta.attrs.items() if k not in {COLUMNS, TABLE}}
+    others = _named(known.attrs) | _named({k: v for k, v in meta.attrs.items() if k not in {COLUMNS, TABLE}})
     return TableStream(_arrow_columns(schema, attributes), batches(), others, rows)
 
 
@@ -132,7 +137,7 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
     names = [str(n) for n in ds.variables]
     dims = {v.dims[:1] for v in ds.variables.values()}
     if not names:
-        return TableStream((), iter(()), dict(ds.attrs), 0)
+        return TableStream((), iter(()), _named(ds.attrs), 0)
     if len(dims) != 1 or dims == {()}:
         msg = f"the variables of a table share their first dimension; here they begin with {sorted(map(str, dims))}"
         raise TypeError(msg)
@@ -151,7 +156,7 @@ def _from_dataset(ds: xr.Dataset) -> TableStream:
             arrays = [_converted(c.name, _to_arrow, values[c.name], c) for c in columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-    return TableStream(columns, batches(), dict(ds.attrs), rows)
+    return TableStream(columns, batches(), _named(ds.attrs), rows)
 
 
 def _converted(name: str, convert: Callable[..., _Made], *given: Any) -> _Made:
@@ -190,7 +195,7 @@ def _load_rows(ds: xr.Dataset, row: str, start: int, stop: int) -> dict[str, npt
 
 def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any]) -> Column:
     """The column of a variable; integers that were masked become integers with nulls again."""
-    attrs, encoding = dict(variable.attrs), dict(variable.encoding)
+    attrs, encoding = _named(variable.attrs), dict(variable.encoding)
     fill = attrs.pop(_FILL, None)
     if STORED_FILL in encoding:
         encoding |= {_FILL: encoding.pop(STORED_FILL), "dtype": encoding.pop(STORED_DTYPE)}

@@ -142,7 +142,7 @@ def parse_document(pieces: list[tuple[int, str]], url: str, *, root: str = "", c
         with located(url=url):
             for start, text in pieces:
                 begin = start
-                data = text.encode()
+                data = text.encode("utf-8", "surrogatepass")  # halves of characters, which expat refuses
                 parser.Parse(data, False)
                 done += len(data)
             if not cut:

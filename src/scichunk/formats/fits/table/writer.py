@@ -31,6 +31,8 @@ _STRUCTURAL: Final = re.compile(
     r"Z(?:TABLE|IMAGE|NAXIS\d*|PCOUNT|TILELEN|HEAPPTR|THEAP|FORM\d+|CTYP\d+|HECKSUM|DATASUM)"
 )
 _MOST_COLUMNS: Final = 999
+_MOST_NAME: Final = 65
+"""Characters of a HIERARCH keyword. With longer ones astropy makes cards that are none, behind which nobody finds the end of the header."""
 _STORAGE: Final = re.compile(rf"(?:{'|'.join(sorted(STRUCTURAL))})\d+")
 """Keywords that say how a column is stored, which the writer decides: as attributes they would change its values."""
 
@@ -143,6 +145,7 @@ def _set_card(header: Any, name: str, value: Any) -> None:
         return
     with quiet(VerifyWarning):
         try:
+            _check_card(key, value)
             header[key] = (
                 list(value) if isinstance(value, tuple) else value
             )  # it refuses all but numbers, texts and logicals
@@ -151,6 +154,16 @@ def _set_card(header: Any, name: str, value: Any) -> None:
             with contextlib.suppress(KeyError):
                 del header[key]
             warn_caller(f"attribute {name!r} has no form in a FITS header and is left out", MetadataWarning)
+
+
+def _check_card(key: str, value: Any) -> None:
+    """Raise ValueError for what astropy makes a card of that is none."""
+    if len(key.removeprefix("HIERARCH ")) > _MOST_NAME:
+        msg = f"a keyword of {len(key)} characters"
+        raise ValueError(msg)
+    if isinstance(value, complex) and not (math.isfinite(value.real) and math.isfinite(value.imag)):
+        msg = "a complex number that is not finite"
+        raise ValueError(msg)
 
 
 def _table_header(base: Any, fields: Sequence[FITSColumnWriter], width: int, rows: int, heaped: int) -> bytes:

@@ -14,7 +14,7 @@ from scichunk.core.limits import check_decoded
 from scichunk.core.tables import Column
 from scichunk.errors import FormatError, UnsupportedFeature
 from scichunk.formats.votable.values.column_part import find_sentinel, read_null
-from scichunk.formats.votable.write.xml_text import escape_text, quote_value
+from scichunk.formats.votable.write.xml_text import escape_text, plain_text, quote_value
 from scichunk.tables.arrow import dtype_of
 from scichunk.tables.writing import check_ends
 
@@ -182,8 +182,8 @@ class VOTableColumnWriter:
         return f"<FIELD{text}>{inside}</FIELD>" if inside else f"<FIELD{text}/>"
 
     def _field_children(self, attrs: dict[str, Any]) -> Iterator[str]:
-        if attrs.get("description"):
-            yield f"<DESCRIPTION>{escape_text(attrs['description'])}</DESCRIPTION>"
+        if description := plain_text(attrs.get("description")):
+            yield f"<DESCRIPTION>{escape_text(description)}</DESCRIPTION>"
         null = "" if self.null is None or self.is_value else f" null={quote_value(self.null)}"
         limits = "".join(
             f"<{tag} value={quote_value(attrs[name])}/>"

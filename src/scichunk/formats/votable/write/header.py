@@ -15,7 +15,7 @@ from scichunk.formats.votable.document.metadata import Attributes, column_attrib
 from scichunk.formats.votable.document.structure import Field, Table, find_tables
 from scichunk.formats.votable.values.column_part import declared_null
 from scichunk.formats.votable.write.column_writers import VOTableColumnWriter
-from scichunk.formats.votable.write.xml_text import escape_text, quote_value
+from scichunk.formats.votable.write.xml_text import escape_text, plain_text, quote_value
 from scichunk.warned import warn_caller
 
 __all__ = ["serialise", "write_header"]
@@ -78,9 +78,9 @@ def write_header(
             found = root, _find_best(find_tables(root), fields, attrs)
         if found is not None and found[1] is not None:
             return _from_tree(found[0], found[1], attrs, fields, {"name": name, "nrows": str(rows)})
-    given = {k: attrs.get(k) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
-    tag = _start_tag("TABLE", {k: str(v) for k, v in given.items() if v} | {"nrows": str(rows)})
-    description = attrs.get("description")
+    given = {k: plain_text(attrs.get(k)) for k in ("ID", "name", "ucd", "utype")} | ({"name": name} if name else {})
+    tag = _start_tag("TABLE", {k: v for k, v in given.items() if v} | {"nrows": str(rows)})
+    description = plain_text(attrs.get("description"))
     before = (
         f'{_DECLARATION}<VOTABLE version="{_VERSION}" xmlns="{_NAMESPACE}">\n<RESOURCE type="results">\n'
         + _system_elements(attrs)
