@@ -1,7 +1,10 @@
 """Windows of arrays of very many chunks: dask must not list all of them."""
 
+import asyncio
 import cProfile
 import pstats
+import tracemalloc
+import zlib
 
 import dask
 import numpy as np
@@ -12,6 +15,7 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 
 import scichunk
+from tests.tiff_files import LONG, SHORT, page, tiff
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +66,31 @@ def test_a_window_of_an_engine_costs_what_one_of_an_array_costs(mosaic):
     engine = xr.open_dataset(mosaic, engine="geotiff", chunks={"y": 16, "x": 16}).band_data.data[:, :32, :32]
     with dask.config.set(scheduler="sync"):
         assert calls_of(engine.compute) < 1.5 * calls_of(array.compute)
+
+
+@pytest.mark.parametrize("kind", ["tiles", "strips"])
+@pytest.mark.parametrize("door", ["read", "aget"])
+def test_chunks_of_a_pixel_each_are_not_planned_all_at_once(kind, door):
+    """A piece takes a kilobyte, and a chunk of which only the place is in the file a few bytes."""
+    edge = 240
+    shape = (1, edge, edge) if kind == "tiles" else (1, edge * edge, 1)
+    values = np.arange(edge * edge, dtype="u1").reshape(shape)
+    rows = {322: (LONG, [1]), 323: (LONG, [1])} if kind == "tiles" else {278: (LONG, [1])}
+    encoded = [zlib.compress(bytes([value])) for value in range(256)]
+    blocks = [encoded[value] for value in values.ravel().tolist()]
+    data = tiff(
+        page(shape, blocks=blocks, tile=(1, 1) if kind == "tiles" else None, t259=(SHORT, [8]), **tags_of(rows))
+    )
+    reader = scichunk.reader(data)
+    reader[:, :2, :1]  # all that is loaded once
+    tracemalloc.start()
+    try:
+        found = reader[...] if door == "read" else asyncio.run(reader.aget(...))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 25
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(found, values)
+
+
+def tags_of(rows):
+    return {f"t{code}": value for code, value in rows.items()}

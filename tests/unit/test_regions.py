@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scichunk.codecs.raw import RawCodec
+from scichunk.core import selection
 from scichunk.core.arrays import IndexedArray, ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
@@ -120,3 +121,15 @@ def test_other_things_are_type_errors():
 
 def test_ellipsis():
     assert parse_key((..., 1), (5, 4, 3)).axes == (Span(0, 5), Span(0, 4), Span(1, 2))
+
+
+@given(arrays().flatmap(lambda made: st.tuples(st.just(made), st.tuples(*(axis_key(n) for n in made[0].shape)))))
+def test_groups_hold_the_pieces_of_the_whole(given_region):
+    (array, edges, _), key = given_region
+    grid, axes = ChunkGrid(array.shape, edges), parse_key(key, array.shape).axes
+    want = [repr(piece) for piece in selection.outer_pieces(grid, axes)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "_AT_ONCE", 3)
+        groups = [[repr(piece) for piece in group] for group in selection.piece_groups(grid, axes)]
+    assert [piece for group in groups for piece in group] == want
+    assert all(len(group) <= 3 for group in groups)

@@ -19,7 +19,7 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.limits import check_decoded
 from scichunk.core.manifest import BatchCodec, ChunkManifest, EncodedChunk
 from scichunk.core.placing import assign_selection, bounding_slice, shift_selection, take_selection
-from scichunk.core.selection import Axis, Piece, Positions, Span, outer_pieces, point_pieces
+from scichunk.core.selection import Axis, Piece, Positions, Span, piece_groups, point_pieces
 from scichunk.errors import FormatError, located
 from scichunk.sources.base import ByteSource
 
@@ -136,7 +136,8 @@ class IndexedArray:
                 starts, stops, dense = self._batch_ranges(part)
                 self._decode_batch(part, self._source.read_ranges(starts, stops), dense, out)
         else:
-            self._fetch_jobs(self._plan_jobs(outer_pieces(self.index.grid, axes), out), out)
+            for pieces in piece_groups(self.index.grid, axes):
+                self._fetch_jobs(self._plan_jobs(pieces, out), out)
         return out
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
@@ -160,15 +161,15 @@ class IndexedArray:
                 views = await self._source.read_ranges_async(starts, stops)
                 await asyncio.to_thread(self._decode_batch, batch, views, dense, out)
                 return out
-            pieces = outer_pieces(self.index.grid, axes)
-            if self.index.paged is None:
-                jobs = self._plan_jobs(pieces, out)
-            else:  # in a thread, since what was loaded may have left the cache again
-                await self.index.load_async([self.index.grid.flat(p.chunk) for p in pieces])
-                jobs = await asyncio.to_thread(self._plan_jobs, pieces, out)
-            if jobs:
-                parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
-                await asyncio.to_thread(self._decode_jobs, jobs, parts, out, ())
+            for pieces in piece_groups(self.index.grid, axes):
+                if self.index.paged is None:
+                    jobs = self._plan_jobs(pieces, out)
+                else:  # in a thread, since what was loaded may have left the cache again
+                    await self.index.load_async([self.index.grid.flat(p.chunk) for p in pieces])
+                    jobs = await asyncio.to_thread(self._plan_jobs, pieces, out)
+                if jobs:
+                    parts = await self._source.read_ranges_async([j.start for j in jobs], [j.stop for j in jobs])
+                    await asyncio.to_thread(self._decode_jobs, jobs, parts, out, ())
         return out
 
     def _in_batches(self, axes: Sequence[Axis], out: Array) -> bool:
@@ -206,7 +207,7 @@ class IndexedArray:
         with counters.timed("decode_seconds"), located(self._source.url, self.index.part):
             cast("BatchCodec", self.index.codec).decode_batch(batch, data, offsets, lengths, out)
 
-    def _plan_jobs(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
+    def _plan_jobs(self, pieces: Sequence[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Fill what is absent, copy what is cached, and say what is to be fetched for the rest."""
         index, jobs, codec = self.index, [], self.index.codec
         numbers = [index.grid.flat(piece.chunk) for piece in pieces]
@@ -329,7 +330,8 @@ class WindowArray:
                 return found
             out[...] = found
             return out
-        self._gather_windows(outer_pieces(self.grid, axes), out, ())
+        for pieces in piece_groups(self.grid, axes):
+            self._gather_windows(pieces, out, ())
         return out
 
     def read_points(self, points: dict[int, Positions], spans: dict[int, Axis]) -> Array:
@@ -361,7 +363,7 @@ class WindowArray:
         async with read_gate():
             return await asyncio.to_thread(self.read, axes)
 
-    def _gather_windows(self, pieces: list[Piece], out: Array, points: tuple[int, ...]) -> None:
+    def _gather_windows(self, pieces: Sequence[Piece], out: Array, points: tuple[int, ...]) -> None:
         for piece in pieces:
             window = tuple(bounding_slice(s) for s in piece.source)
             firsts = [self.grid.bounds(axis, i)[0] for axis, i in enumerate(piece.chunk)]

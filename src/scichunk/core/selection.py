@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from scichunk.core.grid import ChunkGrid
 
-__all__ = ["Piece", "Region", "Span", "outer_pieces", "parse_key", "point_pieces"]
+__all__ = ["Piece", "Region", "Span", "outer_pieces", "parse_key", "piece_groups", "point_pieces"]
 
 Positions = npt.NDArray[np.intp]
+_AT_ONCE: Final = 1 << 14
+"""Pieces that are planned together: a piece takes a kilobyte until it is read, and chunks may have a pixel each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,46 @@ def outer_pieces(grid: ChunkGrid, axes: Sequence[Axis]) -> list[Piece]:
     if not axes:
         return [Piece((), (), (), (), plain=True, complete=True)]
     parts = [_split_axis(grid, axis, selection) for axis, selection in enumerate(axes)]
+    return list(_combine_parts(parts, axes))
+
+
+def piece_groups(grid: ChunkGrid, axes: Sequence[Axis]) -> Iterable[Sequence[Piece]]:
+    """Split a region as :func:`outer_pieces` does, into groups of pieces, of which one is made at a time."""
+    if grid.size <= _AT_ONCE:  # nearly always
+        return (outer_pieces(grid, axes),)
+    return _iterate_groups(_iterate_pieces(grid, axes))
+
+
+def _iterate_groups(pieces: Iterator[Piece]) -> Iterator[list[Piece]]:
+    while group := list(itertools.islice(pieces, _AT_ONCE)):
+        yield group
+
+
+def _iterate_pieces(grid: ChunkGrid, axes: Sequence[Axis]) -> Iterator[Piece]:
+    """Make the pieces one by one; along the first axis of several chunks, of which strips may have millions, too."""
+    lead = 0
+    parts: list[list[Part]] = []
+    while lead < len(axes) - 1 and len(first := _first_parts(grid, lead, axes[lead])) < 2:
+        parts.append(first)
+        lead += 1
+    rest = [_split_axis(grid, axis, axes[axis]) for axis in range(lead + 1, len(axes))]
+    selection = axes[lead]
+    along = _split_span(grid, lead, selection) if isinstance(selection, Span) else _split_axis(grid, lead, selection)
+    for part in along:
+        yield from _combine_parts([*parts, [part], *rest], axes)
+
+
+def _first_parts(grid: ChunkGrid, axis: int, selection: Axis) -> list[Part]:
+    """The first two pieces of an axis."""
+    whole = _split_span(grid, axis, selection) if isinstance(selection, Span) else _split_axis(grid, axis, selection)
+    return list(itertools.islice(whole, 2))
+
+
+def _combine_parts(parts: Sequence[Sequence[Part]], axes: Sequence[Axis]) -> Iterator[Piece]:
     plain = all(isinstance(selection, Span) for selection in axes)
-    found = []
     for combination in itertools.product(*parts):
         chunk, source, target, shape, all_of = zip(*combination, strict=True)
-        found.append(Piece(chunk, source, target, shape, plain, False not in all_of))
-    return found
+        yield Piece(chunk, source, target, shape, plain, False not in all_of)
 
 
 def point_pieces(grid: ChunkGrid, points: dict[int, Positions], spans: dict[int, Axis]) -> list[Piece]:

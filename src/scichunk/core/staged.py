@@ -89,7 +89,7 @@ class StagedArray(IndexedArray):
                 await asyncio.to_thread(self._decode_all, batch, data, out, ())
         return out
 
-    def _plan_jobs(self, pieces: list[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
+    def _plan_jobs(self, pieces: Sequence[Piece], out: Array, points: tuple[int, ...] = ()) -> list[Job]:
         """Copy what is cached, and say what is to be collected for the rest."""
         jobs, codec = [], self.index.codec
         for piece in pieces:
