@@ -21,7 +21,7 @@ from scichunk.core.cache import tiles
 from scichunk.core.handles import open_file
 from scichunk.core.selection import Span
 from scichunk.core.staged import StagedArray
-from scichunk.errors import LimitExceeded, UnsupportedFeature
+from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.jpeg2000.array_ids import ImageId
 from scichunk.formats.jpeg2000.boxes import Box
 from scichunk.sources import locate
@@ -349,3 +349,14 @@ def test_components_lie_on_one_grid_in_any_order(distances, tmp_path):
                 step_x, step_y = 10 * (dx << reduce), 10 * (dy << reduce)
                 np.testing.assert_allclose(x, 5000 + (np.arange(x.size) + 0.5) * step_x)
                 np.testing.assert_allclose(y, 9000 - (np.arange(y.size) + 0.5) * step_y)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_a_second_siz_is_refused(bits):
+    """Types were made of the first, and samples by the second, whose depth may be another."""
+    data = encode([texture((40, 50), 12)], bits=12)
+    end = 4 + int.from_bytes(data[4:6], "big")
+    second = bytearray(data[2:end])
+    second[40] = bits - 1
+    with pytest.raises(FormatError, match=f"a second SIZ at byte {end}"):
+        scichunk.from_jpeg2000(data[:end] + second + data[end:])

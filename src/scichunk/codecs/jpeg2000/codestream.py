@@ -115,7 +115,12 @@ def main_header(get: Get, start: int, stop: int) -> MainHeader:
         body = bytes(get(first, end))
         whole = struct.pack(">H", marker) + (struct.pack(">H", len(body) + 2) + body if end > first else b"")
         if marker == _SIZ:
-            header, siz = header or MainHeader(_parse_size(body)), whole
+            if (
+                header is not None
+            ):  # there is one (A.5.1): decoders would go by the second, what is made of the first by the first
+                msg = f"a second SIZ at byte {first - 4}"
+                raise FormatError(msg)
+            header, siz = MainHeader(_parse_size(body)), whole
             continue
         if header is None:
             msg = f"marker {marker:04X} before SIZ"
