@@ -2,6 +2,7 @@
 
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 
@@ -42,10 +43,33 @@ def test_incomplete_codes_that_end_early():
 
 @pytest.mark.parametrize("codec", ["deflate", "zstd", "lzma"])
 def test_more_than_is_wanted(codec):
-    import imagecodecs
-
     want = np.arange(5000, dtype=np.uint16).view(np.uint8)
     data = getattr(imagecodecs, f"{codec}_encode")(want.tobytes())
     out = np.zeros(1001, np.uint8)
     decompress(codec, memoryview(data), out)
     np.testing.assert_array_equal(out, want[:1001])
+
+
+RUNS = imagecodecs.packbits_encode(bytes(range(60)) + bytes(40))
+
+
+@pytest.mark.parametrize(
+    "tail", [b"", b"\0", b"\5", b"\xff", b"\x80", b"\0\0", b"\x81\7", b"\5ab", b"\x80" * 9 + b"\5"], ids=repr
+)
+def test_packed_bits_with_anything_behind(tail):
+    out = np.zeros(100, np.uint8)
+    decompress("packbits", memoryview(RUNS + tail), out)
+    assert bytes(out) == bytes(range(60)) + bytes(40)
+
+
+@pytest.mark.parametrize("last", [bytes([257 - 128, 9]), bytes([9, 9]) + b"abcdefghi", bytes([9, 9]) + b"ab"], ids=repr)
+def test_packed_bits_of_which_the_last_run_goes_on(last):
+    out = np.zeros(101, np.uint8)
+    decompress("packbits", memoryview(RUNS + last), out)
+    assert bytes(out) == bytes(range(60)) + bytes(40) + b"\t"
+
+
+@pytest.mark.parametrize("last", [b"", b"\x81", b"\5", b"\x80\x80", b"\1a"], ids=repr)
+def test_packed_bits_that_end_early(last):
+    with pytest.raises(FormatError):
+        decompress("packbits", memoryview(RUNS + last), np.zeros(103, np.uint8))

@@ -129,6 +129,29 @@ def _first_of_zstd(data: memoryview, size: int) -> bytes | None:
         return None
 
 
+def _first_of_packbits(data: memoryview, size: int) -> bytes | None:
+    """First bytes of runs that go on behind them, or beyond the end of the data: libtiff looks at none of those. None if they are fewer."""
+    import imagecodecs
+
+    at = done = count = 0
+    while done < size:
+        if at >= len(data):
+            return None
+        head = data[at]  # a byte again and again, so many bytes as they are, or nothing (TIFF 6.0, section 9)
+        count = 257 - head if head > 128 else 0 if head == 128 else head + 1
+        if done + count > size:
+            break
+        at += (2 if head > 128 else count + 1) if count else 1
+        done += count
+    rest = size - done
+    last = (
+        b"" if not rest else bytes(data[at + 1 : at + 2]) * rest if head > 128 else bytes(data[at + 1 : at + 1 + rest])
+    )
+    if at > len(data) or len(last) < rest:
+        return None
+    return bytes(imagecodecs.packbits_decode(data[:at])) + last
+
+
 @cache
 def _find_decoder(codec: str) -> Callable[..., Any]:
     import imagecodecs
@@ -156,8 +179,8 @@ def _decode_tolerantly(codec: str, data: memoryview, out: Bytes) -> int | None:
             found = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(data, out.size)
         except lzma.LZMAError:
             return None
-    elif codec == "zstd":
-        first = _first_of_zstd(data, out.size)
+    elif codec in {"zstd", "packbits"}:
+        first = (_first_of_zstd if codec == "zstd" else _first_of_packbits)(data, out.size)
         if first is None:
             return None
         found = first
