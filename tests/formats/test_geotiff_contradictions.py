@@ -1,6 +1,7 @@
 """GeoTIFF files that are sound and odd: other files beside them, texts and tags that say things in two ways, what was read before."""
 
 import json
+import struct
 import zlib
 
 import numpy as np
@@ -11,6 +12,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.rpc import RPC
 
 import scichunk
+from scichunk.errors import MetadataWarning
 from tests.tiff_files import ASCII, DOUBLE, LONG, SHORT, image, items, page, tiff, tiles
 
 RNG = np.random.default_rng(7)
@@ -329,3 +331,39 @@ def test_stacks_of_which_only_later_files_say_where_data_are(tmp_path, kinds, he
     assert ("mask" in raw) == ("mask" in kinds)
     assert raw.band_data.dtype == np.uint8
     np.testing.assert_array_equal(raw.band_data.values, [values] * len(paths))
+
+
+def places_of_directories(data):
+    """Where the directories of the chain begin."""
+    found, at = [], struct.unpack_from("<I", data, 4)[0]
+    while at:
+        found.append(at)
+        at = struct.unpack_from("<I", data, at + 2 + 12 * struct.unpack_from("<H", data, at)[0])[0]
+    return found
+
+
+@pytest.mark.parametrize("listed", [[1], [1, 2], [2, 1]])
+def test_sub_directories_that_the_chain_has_too(recwarn, listed):
+    pages = [deflated(values, t254=kind) for values, kind in ((HALVED, REDUCED), (QUARTERED, REDUCED))]
+    last = deflated(PIXELS + 1)
+    places = [0, 0]
+    for _ in range(2):  # the second time where they are known
+        data = tiff(deflated(PIXELS, t330=(LONG, places[: len(listed)])), *pages, last)
+        places = [places_of_directories(data)[n] for n in listed]
+    tree = scichunk.open(data)
+    assert not recwarn.list
+    assert set(tree.children) == {"page_0", "overview_1", "overview_2", "page_1"}
+    np.testing.assert_array_equal(scichunk.from_geotiff(data, page=1).compute(), PIXELS + 1)
+    shapes = {scichunk.from_geotiff(data, overview=n).shape for n in range(2)}
+    assert shapes == {HALVED.shape, QUARTERED.shape}
+
+
+def test_a_chain_that_comes_back_to_a_sub_directory_ends():
+    pages = [deflated(HALVED, t254=REDUCED), deflated(PIXELS + 1)]
+    data = tiff(deflated(PIXELS, t330=(LONG, [0])), *pages)
+    first, below, last = places_of_directories(data)
+    data = bytearray(tiff(deflated(PIXELS, t330=(LONG, [below])), *pages))
+    struct.pack_into("<I", data, last + 2 + 12 * struct.unpack_from("<H", data, last)[0], below)
+    with pytest.warns(MetadataWarning, match=f"comes back to byte {below}"):
+        assert set(scichunk.open(bytes(data)).children) == {"page_0", "overview_1", "page_1"}
+    assert first

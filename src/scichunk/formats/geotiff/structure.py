@@ -154,6 +154,7 @@ class TIFFStructure:
         seen, tried, bands = {self.header.first}, 1, self.first.samples
         limit = options.get().max_pages
         most_bands = max(_MOST_BANDS, _BANDS_PER_PAGE * limit)
+        below: set[int] = set()  # sub-directories that the chain has not come to: they may be in both
         queue: list[tuple[int, bool]] = []
         current = self.first.directory
         while True:
@@ -164,14 +165,19 @@ class TIFFStructure:
                 if not offset:
                     continue
                 try:
-                    if offset in seen:
+                    known = offset in seen and not sub and offset in below
+                    if offset in seen and not known:
                         msg = f"the chain of directories comes back to byte {offset}"
                         raise FormatError(msg)
                     if tried > limit:
                         msg = f"more than {limit} directories (options.max_pages)"
                         raise FormatError(msg)
                     seen.add(offset)
+                    (below.add if sub else below.discard)(offset)
                     directory = read_directory(self.reader, self.header, offset)
+                    if known:  # it has been given, and the chain goes on behind it
+                        current = directory
+                        continue
                     image = read_image(directory)
                     bands += image.samples
                     if bands > most_bands:
