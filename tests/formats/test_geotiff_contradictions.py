@@ -367,3 +367,46 @@ def test_a_chain_that_comes_back_to_a_sub_directory_ends():
     with pytest.warns(MetadataWarning, match=f"comes back to byte {below}"):
         assert set(scichunk.open(bytes(data)).children) == {"page_0", "overview_1", "page_1"}
     assert first
+
+
+WGS_84 = (
+    'GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298.257223563]],PRIMEM["Greenwich",0],'
+    'UNIT["degree",0.0174532925199433]]'
+)
+
+
+@pytest.mark.parametrize("projection", ["Albers_Conic_Equal_Area", "Transverse_Mercator", "Geostationary_Satellite"])
+@pytest.mark.parametrize("place", ["raster", "points"])
+def test_systems_that_leave_out_parameters(tmp_path, projection, place):
+    """Others take them for 0; CF names them all, so that only the text is there."""
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(image(PIXELS)))
+    text = f'PROJCS["x",{WGS_84},PROJECTION["{projection}"],PARAMETER["central_meridian",9],UNIT["metre",1]]'
+    placed = {
+        "raster": f"<SRS>{text}</SRS><GeoTransform>500, 10, 0, 900, 0, -10</GeoTransform>",
+        "points": f"<GCPList Projection='{text}'><GCP Id='' Pixel='1' Line='2' X='3' Y='4'/></GCPList>",
+    }[place]
+    path.with_name("a.tif.aux.xml").write_text(f"<PAMDataset>{placed}</PAMDataset>")
+    found = xr.open_dataset(path, engine="geotiff")
+    np.testing.assert_array_equal(found.band_data.values, PIXELS)
+    assert projection in found.spatial_ref.attrs["crs_wkt"]
+    scichunk.open_stack([path, path], "time")
+
+
+def rpc_file(**changed):
+    names = ("LINE", "SAMP", "LAT", "LONG", "HEIGHT")
+    terms = {f"{name}_{kind}": "10" for name in names for kind in ("OFF", "SCALE")} | changed
+    many = [f"{of}_{part}_COEFF_{n}: 1" for of in ("LINE", "SAMP") for part in ("NUM", "DEN") for n in range(1, 21)]
+    return "\n".join([*(f"{name}: {value}" for name, value in terms.items()), *many])
+
+
+@pytest.mark.parametrize("changed", [{"ERR_BIAS": ""}, {"LINE_OFF": ""}])
+def test_polynomials_with_a_term_of_no_value(tmp_path, changed):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(image(PIXELS)))
+    (tmp_path / "a_RPC.TXT").write_text(rpc_file())
+    assert "rpcs" in xr.open_dataset(path, engine="geotiff").spatial_ref.attrs
+    (tmp_path / "a_RPC.TXT").write_text(rpc_file(**changed))
+    with pytest.warns(MetadataWarning, match="RPCs left out"):
+        found = xr.open_dataset(path, engine="geotiff")
+    np.testing.assert_array_equal(found.band_data.values, PIXELS)

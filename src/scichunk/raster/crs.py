@@ -83,8 +83,10 @@ def _crs_attributes(wkt: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
         found = pyproj.CRS.from_wkt(wkt).to_cf()
-    except CRSError:
-        found = {}  # GDAL knows systems that PROJ's reader refuses; the text itself is kept
+    except (CRSError, KeyError):
+        # GDAL knows systems that PROJ's reader refuses, and pyproj looks for parameters of projections that a system may leave
+        # out, as those that are 0: the text itself is kept.
+        found = {}
     found["crs_wkt"] = wkt
     found["spatial_ref"] = wkt
     return found

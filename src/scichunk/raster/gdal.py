@@ -177,7 +177,7 @@ def _get_or_warn(name: str, get: Callable[[], Any], default: Any) -> Any:
 
     try:
         return get()
-    except (RasterioError, CPLE_BaseError, ValueError, KeyError, TypeError, OverflowError) as error:
+    except (RasterioError, CPLE_BaseError, ValueError, LookupError, TypeError, OverflowError) as error:
         warn_caller(f"{name} left out, GDAL cannot give it: {error}", MetadataWarning)
         return default
 
