@@ -410,3 +410,20 @@ def test_polynomials_with_a_term_of_no_value(tmp_path, changed):
     with pytest.warns(MetadataWarning, match="RPCs left out"):
         found = xr.open_dataset(path, engine="geotiff")
     np.testing.assert_array_equal(found.band_data.values, PIXELS)
+
+
+@pytest.mark.parametrize("domain", ["RPC", "rpc"])
+def test_stacks_of_other_polynomials_in_the_xml_of_gdal(tmp_path, domain):
+    paths = [tmp_path / f"{n}.tif" for n in (10, 20)]
+    for path in paths:
+        terms = dict(line.split(": ") for line in rpc_file(LINE_OFF=path.stem).splitlines())
+        lists = {name: [] for name in ("LINE_NUM_COEFF", "LINE_DEN_COEFF", "SAMP_NUM_COEFF", "SAMP_DEN_COEFF")}
+        for name, value in [*terms.items()]:
+            if name.rpartition("_")[0] in lists:
+                lists[name.rpartition("_")[0]].append(terms.pop(name) and value)
+        terms |= {name: " ".join(values) for name, values in lists.items()}
+        text = "".join(f'<Item name="{name}" domain="{domain}">{value}</Item>' for name, value in terms.items())
+        path.write_bytes(tiff(image(PIXELS, t42112=items(text))))
+        assert "rpcs" in xr.open_dataset(path, engine="geotiff").spatial_ref.attrs
+    with pytest.raises(scichunk.errors.FormatError, match="RPCs"):
+        scichunk.open_stack(paths, "time")

@@ -18,9 +18,10 @@ _ALIGNED: Final = (338, 33550, 33922, 34264, 34735, 34736, 34737, 42113, 50844)
 RPCs."""
 _PLAIN_ITEM: Final = re.compile(
     rb"<Item name=\"(?!NODATA_VALUES\")[^\"<>&]*\"(?: sample=\"\d{1,9}\")?(?: role=\"description\")?"
-    rb"(?: domain=\"[^\"<>&]*\")?>[^<>]*</Item>\s*"
+    rb"(?: domain=\"(?!(?i:rpc)\")[^\"<>&]*\")?>[^<>]*</Item>\s*"
 )
-"""An item of GDAL's XML that is written as GDAL writes it and has no role but that of a description: it changes no value."""
+"""An item of GDAL's XML that is written as GDAL writes it, has no role but that of a description and is none of RPCs: it changes no
+value, and places no pixel."""
 _DECODING: Final = (
     338,
     42112,
