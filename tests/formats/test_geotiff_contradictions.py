@@ -427,3 +427,22 @@ def test_stacks_of_other_polynomials_in_the_xml_of_gdal(tmp_path, domain):
         assert "rpcs" in xr.open_dataset(path, engine="geotiff").spatial_ref.attrs
     with pytest.raises(scichunk.errors.FormatError, match="RPCs"):
         scichunk.open_stack(paths, "time")
+
+
+@pytest.mark.parametrize("kind", ["items", "points", "bytes"])
+@pytest.mark.parametrize("bits", [12, 1])
+def test_a_pam_file_with_very_much_is_not_read_with_the_pixels_either(tmp_path, kind, bits):
+    """GDAL reads it where it opens the raster itself: in this process, and in another where it decodes CCITT."""
+    much = {
+        "items": "<Metadata>" + "<MDI key='a'>1</MDI>" * 20_001 + "</Metadata>",
+        "points": "<GCPList>" + "<GCP Id='' Pixel='1' Line='2' X='1' Y='3'/>" * 100_001 + "</GCPList>",
+        "bytes": " " * (1 << 24),
+    }[kind]
+    path, tags = tmp_path / "a.tif", {"t258": (SHORT, [bits]), "t259": (SHORT, [4 if bits == 1 else 1])}
+    path.write_bytes(tiff(page((1, 32, 32), blocks=[bytes(384), *[None] * 3], tile=(16, 16), **tags)))
+    for text, value in (("", 1), (much, 0)):
+        pam = f"<PAMDataset>{text}<PAMRasterBand band='1'><NoDataValue>1</NoDataValue></PAMRasterBand></PAMDataset>"
+        path.with_name("a.tif.aux.xml").write_text(pam)
+        reader = scichunk.reader(path)
+        assert reader.backend.startswith("reference")
+        assert (reader[:, 16:, 16:] == value).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -12,7 +13,15 @@ from xml.parsers import expat
 from scichunk import options
 from scichunk.sources import Location
 
-__all__ = ["MOST_BYTES", "MOST_POINTS", "excess", "metadata_problems", "number_problem", "read_beside"]
+__all__ = [
+    "MOST_BYTES",
+    "MOST_POINTS",
+    "excess",
+    "is_pam_readable",
+    "metadata_problems",
+    "number_problem",
+    "read_beside",
+]
 
 MOST_BYTES: Final = 1 << 24
 """Of metadata that GDAL is given with one raster: it holds several copies of them."""
@@ -126,6 +135,19 @@ def read_beside(files: Sequence[Location]) -> tuple[dict[str, bytes], list[str]]
         if ending.endswith(".aux.xml") and text.strip():
             problems += [f"{file.name}: {problem}" for problem in metadata_problems(text)]
     return found, problems
+
+
+def is_pam_readable(path: str) -> bool:
+    """Whether GDAL may read the PAM file beside a raster, where it opens the raster itself; also where there is none."""
+    try:
+        name = f"{path}.aux.xml"
+        if not os.path.isfile(name):
+            return True
+        with open(name, "rb") as file:
+            text = file.read(MOST_BYTES + 1)
+    except OSError:  # GDAL cannot read it either
+        return False
+    return len(text) <= MOST_BYTES and not excess(text)
 
 
 def _excess_beside(ending: str, text: bytes) -> str:

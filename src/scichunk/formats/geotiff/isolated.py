@@ -20,9 +20,10 @@ import numpy.typing as npt
 
 from scichunk import options
 from scichunk.errors import UnsupportedFeature
+from scichunk.raster.texts import is_pam_readable
 from scichunk.sources.pool import HandlePool
 
-__all__ = ["ISOLATED", "IsolatedError", "read_isolated", "serve"]
+__all__ = ["ISOLATED", "IsolatedError", "environment", "read_isolated", "serve"]
 
 ISOLATED: Final = frozenset({2, 3, 4, 32771})
 """Compressions that are decoded in another process: CCITT, with and without ends of lines."""
@@ -109,6 +110,12 @@ class _Process:
 _processes: Final = HandlePool(lambda process: process.close())
 
 
+def environment(name: str) -> dict[str, bool]:
+    """Settings with which GDAL opens a file: metadata are read elsewhere, and a PAM file only counts for what absent tiles hold."""
+    path = name.split(":", 3)[-1] if name.startswith("GTIFF_DIR:off:") else name
+    return {"GDAL_DISABLE_READDIR_ON_OPEN": True, "GDAL_PAM_ENABLED": is_pam_readable(path)}
+
+
 def read_isolated(
     name: str, bands: Sequence[int], area: tuple[int, int, int, int], kind: str | None
 ) -> npt.NDArray[Any]:
@@ -142,7 +149,7 @@ def read_isolated(
         "bands": list(bands),
         "area": area,
         "kind": kind,
-        "cache": options.get().gdal_cache_bytes,
+        "environment": {"GDAL_CACHEMAX": options.get().gdal_cache_bytes, **environment(name)},
     }
     while True:  # until a fresh process was tried: a failed one goes
         served = 0
@@ -168,7 +175,7 @@ def serve() -> None:
         asked = json.loads(line)
         try:
             with (
-                rasterio.Env(GDAL_CACHEMAX=asked["cache"], GDAL_DISABLE_READDIR_ON_OPEN=True),
+                rasterio.Env(**asked["environment"]),
                 rasterio.open(asked["name"], driver="GTiff") as dataset,
             ):
                 found = dataset.read(asked["bands"], window=Window(*asked["area"]), out_dtype=asked["kind"])

@@ -20,7 +20,7 @@ from scichunk import options
 from scichunk.core.arrays import ArraySource, ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError
-from scichunk.formats.geotiff.isolated import ISOLATED, read_isolated
+from scichunk.formats.geotiff.isolated import ISOLATED, environment, read_isolated
 from scichunk.formats.geotiff.manifest import undivided_bytes
 from scichunk.formats.geotiff.structure import TIFFImage
 from scichunk.raster.gdal import RasterMetadata
@@ -119,8 +119,7 @@ class RasterioWindows:
 
         with self._named() as name:
             try:
-                # Files beside it are not looked for: their metadata are read elsewhere, and a copy has none.
-                with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes, GDAL_DISABLE_READDIR_ON_OPEN=True):
+                with rasterio.Env(GDAL_CACHEMAX=options.get().gdal_cache_bytes, **environment(name)):
                     return rasterio.open(name, driver="GTiff")
             except Exception as error:  # rasterio raises what GDAL's plug-ins raise
                 msg = f"rasterio cannot open it: {error}"
