@@ -360,3 +360,25 @@ def test_a_second_siz_is_refused(bits):
     second[40] = bits - 1
     with pytest.raises(FormatError, match=f"a second SIZ at byte {end}"):
         scichunk.from_jpeg2000(data[:end] + second + data[end:])
+
+
+@pytest.mark.parametrize("irreversible", [False, True])
+@pytest.mark.parametrize("bits, signed", [(8, False), (12, True), (5, True), (16, False)])
+@pytest.mark.parametrize("reduce", [0, 1])
+def test_tiles_without_samples_of_a_component_beside_transformed_ones(reduce, bits, signed, irreversible):
+    """Red, green and blue are transformed together, and opacity of half their size has no samples in tiles of a column or a row."""
+    planes = [texture((33, 33) if i < 3 else (16, 16), bits, signed, i) for i in range(4)]
+    tiled = {"offset": (1, 1), "tile": (16, 16), "tile_offset": (1, 1), "distances": [(1, 1)] * 3 + [(2, 2)]}
+    data = encode(planes, bits=bits, signed=signed, levels=1, mct=1, irreversible=irreversible, **tiled)
+    want = np.stack(decode(data, reduce)[:3])
+    array = scichunk.from_jpeg2000(data, bands=[0, 1, 2], reduce=reduce)
+    near = 1 if irreversible else 0
+    found = array.compute(scheduler="synchronous").astype("i8")
+    assert np.abs(found - want).max() <= near
+    for key in (
+        (slice(1, 2), slice(-3, None), slice(None)),
+        (slice(None, None, 2), slice(None, None, 3), slice(-2, None)),
+    ):
+        assert np.abs(array[key].compute(scheduler="synchronous").astype("i8") - want[key]).max() <= near
+    with options.set(max_chunk_bytes=100), pytest.raises(LimitExceeded):
+        array.compute(scheduler="synchronous")

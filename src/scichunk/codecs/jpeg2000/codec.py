@@ -18,6 +18,7 @@ from scichunk.codecs.jpeg2000.packet_walk import most_blocks
 from scichunk.codecs.jpeg2000.parameters import BLOCK_X, BLOCK_Y, DX, DY, LEVELS, PX, PY, STEP, MainHeader, ceil_div
 from scichunk.codecs.jpeg2000.tile_codestream import has_only_coding, header_of_tile
 from scichunk.codecs.jpeg2000.tile_runs import join_tiles, run_bounds
+from scichunk.core.limits import check_decoded
 from scichunk.core.manifest import EncodedChunk, Pieces
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
 
@@ -163,8 +164,13 @@ class JPEG2000Codec:
         if by_area and not separable:
             area = self._cover_components(area, tile)
         # OpenJPEG takes components without samples, as halving leaves them in small tiles, for an error
-        fewer = len(set(wanted)) < count or any(0 in self._size(area, c) for c in range(count))
-        picked = sorted(set(wanted)) if separable and fewer else ()
+        empty = any(0 in self._size(area, c) for c in range(count))
+        picked = sorted(set(wanted)) if separable and (empty or len(set(wanted)) < count) else ()
+        some_empty = empty and not separable
+        if some_empty:  # a tile so narrow is decoded as a whole
+            by_area, area = False, tile
+            sizes = (math.prod(self._size(tile, c)) for c in range(count))
+            check_decoded("samples of a tile", _SAMPLE_BYTES * sum(sizes))
         inside = window[1:]
         if by_area:
             x, y, *_ = self.chunk_bounds(number, wanted[0])
@@ -172,6 +178,7 @@ class JPEG2000Codec:
             inside = (_shift_slice(rows, y - top), _shift_slice(columns, x - left))
         with openjpeg.decode_codestream(
             data, lambda c: self._size(area, c), count, reduce=self.reduce, area=area if by_area else None, components=picked,
+            some_empty=some_empty,
         ) as planes:  # fmt: skip
             for band, component in enumerate(wanted):
                 plane = planes[component]

@@ -85,6 +85,11 @@ _SIGNATURES: Final[dict[str, tuple[Any, tuple[Any, ...]]]] = {
     "opj_set_decoded_components": (c_int, (c_void_p, c_uint32, POINTER(c_uint32), c_int)),
     "opj_set_decode_area": (c_int, (c_void_p, POINTER(_Image), c_int32, c_int32, c_int32, c_int32)),
     "opj_decode": (c_int, (c_void_p, c_void_p, POINTER(_Image))),
+    "opj_read_tile_header": (
+        c_int,
+        (c_void_p, c_void_p, *(POINTER(c_uint32),) * 2, *(POINTER(c_int32),) * 4, POINTER(c_uint32), POINTER(c_int)),
+    ),
+    "opj_decode_tile_data": (c_int, (c_void_p, c_uint32, c_void_p, c_uint32, c_void_p)),
     "opj_image_destroy": (None, (POINTER(_Image),)),
 }
 
@@ -234,6 +239,7 @@ def decode_codestream(
     area: Area | None = None,
     components: Sequence[int] = (),
     tiles: int | None = None,
+    some_empty: bool = False,
 ) -> Iterator[list[Plane | None]]:
     """Decode a codestream.
 
@@ -253,6 +259,9 @@ def decode_codestream(
         Only these, ascending; all if empty. Not with a component transform.
     tiles
         How many tiles must be decoded, by what OpenJPEG says of each: where it loses one, its samples are zeros. None: not looked at.
+    some_empty
+        Whether some components have no samples in the only tile, which is an error to OpenJPEG where it makes an image of it. Neither
+        with an area nor with picked components.
 
     Yields
     ------
@@ -273,6 +282,12 @@ def decode_codestream(
     codec, handle = c_void_p(lib.opj_create_decompress(0)), stream.open(lib, data)
     try:
         stream.listen(lib, codec, count=tiles is not None)
+        if some_empty:
+            planes = _decode_tile(lib, codec, handle, image, reduce=reduce, sizes=[sizes(c) for c in range(count)])
+            if planes is None:
+                raise _explain_failure(stream.messages)
+            yield planes
+            return
         if not _run_decoder(lib, codec, handle, image, levels=(reduce, layers), area=area, components=components):
             raise _explain_failure(stream.messages)
         stream.check_tiles(tiles)
@@ -315,6 +330,33 @@ def _run_decoder(
     if good:  # also where all is wanted: only this call makes the sizes right of a reduced image with an offset
         good = lib.opj_set_decode_area(codec, image, *(area or (0, 0, 0, 0)))
     return bool(good and lib.opj_decode(codec, handle, image))
+
+
+def _decode_tile(
+    lib: Any, codec: c_void_p, handle: int, image: Any, *, reduce: int, sizes: Sequence[tuple[int, int]]
+) -> list[Plane | None] | None:
+    """Decode the first tile by itself, without an image to put it into; None if that fails. ``image`` points to what its header says."""
+    parameters = _Parameters()
+    lib.opj_set_default_decoder_parameters(parameters)
+    parameters.cp_reduce = reduce
+    if not (lib.opj_setup_decoder(codec, parameters) and lib.opj_read_header(handle, codec, ctypes.byref(image))):
+        return None
+    number, nbytes, count, more = c_uint32(), c_uint32(), c_uint32(), c_int()
+    bounds = [c_int32() for _ in range(4)]
+    if not lib.opj_read_tile_header(codec, handle, number, nbytes, *bounds, count, more) or not more:
+        return None
+    # Samples of each component as integers of the fewest bytes, of which there may be 1, 2 or 4.
+    depths = [(c.prec, bool(c.sgnd)) for c in image.contents.comps[: min(image.contents.numcomps, len(sizes))]]
+    kinds = [np.dtype(f"{'i' if s else 'u'}{1 if b <= 8 else 2 if b <= 16 else 4}") for b, s in depths]
+    expected = [rows * columns * kind.itemsize for (rows, columns), kind in zip(sizes, kinds, strict=False)]
+    if len(kinds) != len(sizes) or sum(expected) != nbytes.value:
+        msg = f"a tile decodes to {nbytes.value} bytes, not {sum(expected)}"
+        raise FormatError(msg)
+    data = np.empty(nbytes.value, np.uint8)
+    if not lib.opj_decode_tile_data(codec, number, data.ctypes.data, nbytes, handle):
+        return None
+    parts = np.split(data, np.cumsum(expected)[:-1])
+    return [p.view(k).reshape(size).astype(np.int32) for p, k, size in zip(parts, kinds, sizes, strict=True)]
 
 
 def _take_planes(
