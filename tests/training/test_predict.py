@@ -233,6 +233,26 @@ def test_geotiffs_are_written_as_other_files_are(tmp_path, scene):
     assert os.listdir(tmp_path / "real") == ["x.tif"]
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_what_lies_beside_a_raster_that_is_replaced_goes_with_it(tmp_path, scene, there):
+    """Its mask, scale and overviews would be those of the new one."""
+    p, out = scichunk.patches(scene, 32, edges="shift"), tmp_path / "out.tif"
+    size = {"count": 1, "height": 8, "width": 8, "dtype": "uint8"}
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(out, "w", driver="GTiff", **size) as file:
+        file.write_mask(np.zeros((8, 8), bool))
+    band = '<PAMRasterBand band="1"><Scale>3</Scale><Offset>1</Offset></PAMRasterBand>'
+    (tmp_path / "out.tif.aux.xml").write_text(f"<PAMDataset>{band}</PAMDataset>")
+    (tmp_path / "out.tfw").write_text("1\n0\n0\n-1\n0\n0\n")
+    if not there:
+        out.unlink()
+    assert (tmp_path / "out.tif.msk").exists()
+    with pytest.raises(SourceError, match="exists" if there else "would be read with it"):
+        scichunk.predict(p, brightness, out)
+    with scichunk.predict(p, brightness, out, overwrite=True) as found:
+        np.testing.assert_allclose(found.band_data[0], expected_of(scene), rtol=1e-5)
+    assert sorted(os.listdir(tmp_path)) == ["out.tfw", "out.tif", "scene.tif"]
+
+
 def test_two_runs_do_not_write_the_same_file(tmp_path, scene):
     p, out = scichunk.patches(scene, 32, edges="shift"), tmp_path / "out.tif"
 

@@ -11,10 +11,12 @@ from typing import Any, Final, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.core.registry import sniff_suffix
 from scichunk.errors import SourceError, UnsupportedFeature
 from scichunk.sources.base import public_url
 from scichunk.sources.location import checked_options
 from scichunk.sources.output import local_errors, local_path, look_at_target, open_output, run_work
+from scichunk.sources.siblings import find_existing
 from scichunk.training.resuming import resumable_folder
 
 __all__ = ["MemoryOutput", "Output", "ZarrOutput", "open_raster"]
@@ -245,6 +247,9 @@ class RasterOutput(ZarrOutput):
                 )
             with open_output(self._raster, overwrite=self._replace) as file, open(whole, "rb") as made:
                 shutil.copyfileobj(made, file, _COPY_BYTES)
+            with local_errors(self._raster):
+                for name in _find_beside(self._raster):
+                    os.unlink(name)
         except SourceError as error:
             error.message += f"; the predictions are kept in {os.path.basename(self._folder)!r} for the next run, unless that is removed"
             raise
@@ -274,8 +279,19 @@ def open_raster(
         raise UnsupportedFeature(msg, url=path) from None
     with local_errors(path):
         look_at_target(path, overwrite)
+    beside = _find_beside(path)
+    if beside and not overwrite:
+        msg = f"{os.path.basename(beside[0])!r} is there, which would be read with it; overwrite=True removes it"
+        raise SourceError(msg, url=path)
     with resumable_folder(path) as folder:
         yield RasterOutput(path, folder, name, counts, overwrite=overwrite, profile=profile)
+
+
+def _find_beside(path: str) -> list[str]:
+    """Find masks, overviews and metadata beside a raster of this very name: those of an earlier one would count for the new one."""
+    name, spec = os.path.basename(path), sniff_suffix(path)
+    siblings = spec.siblings(name) if spec is not None and spec.siblings is not None else ()
+    return find_existing(path, [n for n in siblings if n.startswith(name)])
 
 
 def _write_raster(array: Any, folder: str, profile: dict[str, Any]) -> str:

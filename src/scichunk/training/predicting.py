@@ -68,7 +68,8 @@ def predict(
     chunks
         Rows and columns of a chunk of the result.
     overwrite
-        Replace a file or group that is there. A run that was broken off goes on without it.
+        Replace a file or group that is there, and remove masks, overviews and metadata beside a raster, which would count for the new
+        one. A run that was broken off goes on without it.
     storage_options
         For fsspec, where ``out`` is a URL.
     cog_options
