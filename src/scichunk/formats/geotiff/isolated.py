@@ -113,7 +113,8 @@ _processes: Final = HandlePool(lambda process: process.close())
 def environment(name: str) -> dict[str, bool]:
     """Settings with which GDAL opens a file: metadata are read elsewhere, and a PAM file only counts for what absent tiles hold."""
     path = name.split(":", 3)[-1] if name.startswith("GTIFF_DIR:off:") else name
-    return {"GDAL_DISABLE_READDIR_ON_OPEN": True, "GDAL_PAM_ENABLED": is_pam_readable(path)}
+    settings = {"GDAL_DISABLE_READDIR_ON_OPEN": True}
+    return settings if is_pam_readable(path) else settings | {"GDAL_PAM_ENABLED": False}
 
 
 def read_isolated(
