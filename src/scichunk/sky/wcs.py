@@ -152,16 +152,23 @@ def _spell_unit(unit: Any) -> str:
 def sky_values(
     header: str, axes: Axes, lon_pixels: npt.NDArray[Any], lat_pixels: npt.NDArray[Any], tables: str = ""
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Longitude and latitude in degrees of 0-based positions along the dimensions of ``axes.sky``."""
+    """Longitude and latitude in degrees of 0-based positions along the dimensions of ``axes.sky``.
+
+    Raises
+    ------
+    FormatError
+        If astropy cannot compute them.
+    """
     with library_lock(), np.errstate(all="ignore"):
         wcs = celestial_of(header, tables)
         if _is_swapped(axes):
             lon_pixels, lat_pixels = lat_pixels, lon_pixels
-        world = (
-            wcs.wcs_pix2world(lon_pixels, lat_pixels, 0)
-            if not _is_distorted(wcs)
-            else wcs.all_pix2world(lon_pixels, lat_pixels, 0)
-        )
+        to_world = wcs.all_pix2world if _is_distorted(wcs) else wcs.wcs_pix2world
+        try:
+            world = to_world(lon_pixels, lat_pixels, 0)
+        except Exception as error:  # wcslib and astropy raise whatever they meet
+            msg = f"astropy cannot compute positions on the sky: {type(error).__name__}: {str(error).strip()}"
+            raise FormatError(msg) from error
     lon, lat = (world[wcs.wcs.lng], world[wcs.wcs.lat])
     return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 
@@ -232,7 +239,10 @@ class SkyCoordinate:
     def __getitem__(self, key: Any) -> npt.NDArray[np.float64]:
         region = parse_key(key, self.shape)
         rows, columns = (np.asarray(a if isinstance(a, np.ndarray) else a.positions(), np.float64) for a in region.axes)
-        x, y = np.broadcast_arrays(columns[None, :], rows[:, None])
-        found = sky_values(self._header, self._axes, x, y, self._tables)[int(self._latitude)]
+        found = np.empty((rows.size, columns.size))
+        step = max(1, _AT_ONCE_PIXELS // max(1, columns.size))
+        for first in range(0, rows.size, step):  # wcslib takes some hundred bytes a pixel
+            x, y = np.broadcast_arrays(columns[None, :], rows[first : first + step, None])
+            found[first : first + step] = sky_values(self._header, self._axes, x, y, self._tables)[int(self._latitude)]
         values: npt.NDArray[np.float64] = found[region.finish]
         return values

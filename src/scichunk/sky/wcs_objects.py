@@ -83,10 +83,29 @@ def _leave_out_prose(header: str) -> str:
 
 
 def celestial_of(header: str, tables: str) -> Any:
-    """The celestial part of a WCS; kept, since taking it apart costs as much as building it."""
+    """The celestial part of a WCS; kept, since taking it apart costs as much as building it.
+
+    Raises
+    ------
+    FormatError
+        If astropy finds no longitude and latitude, or cannot take them apart from other axes.
+    """
     key = (header, tables, "celestial")
     known = _KNOWN.get(key)
-    return known if known is not None else _KNOWN.put(key, find_wcs(header, tables).celestial)
+    if known is not None:
+        return known
+    whole = find_wcs(header, tables)
+    try:
+        with quiet():
+            made = whole.celestial
+    except Exception as error:  # wcslib and astropy raise whatever they meet
+        msg = f"astropy cannot take the axes of the sky apart from the others: {type(error).__name__}: {str(error).strip()}"
+        raise FormatError(msg) from error
+    # Names without a projection (RA), tables and quad-cubes are not two axes of the sky to wcslib.
+    if made.naxis != 2 or min(made.wcs.lng, made.wcs.lat) < 0:
+        msg = f"astropy finds no two axes of the sky among {', '.join(map(repr, whole.wcs.ctype))}"
+        raise FormatError(msg)
+    return _KNOWN.put(key, made)
 
 
 def frame_of(header: str, tables: str = "") -> Any:  # astropy has no types

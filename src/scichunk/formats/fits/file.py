@@ -18,7 +18,7 @@ from scichunk.formats.fits.cards import CARD_BYTES
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling, stored_blank
 from scichunk.formats.fits.image.reference import open_reference
-from scichunk.formats.fits.metadata import header_text, name_axes, placing_cards, with_world, world_of
+from scichunk.formats.fits.metadata import header_text, name_axes, placing_text, with_world, world_of
 from scichunk.formats.fits.structure import CARD_MEMORY, HDU, LONG_BYTES, FITSStructure
 from scichunk.formats.fits.table.source import FITSTable
 from scichunk.formats.fits.world_tables import WorldTables
@@ -236,10 +236,10 @@ class FITSFile(FileBase):
         if isinstance(array_id, ColumnId):
             return object()
         hdu = self.find(cast("HDUId", array_id).hdu)
-        cards = placing_cards(hdu.cards)
-        if needs_tables(header_text(hdu)):
+        header = header_text(hdu)
+        if needs_tables(header):
             return object()  # equal cards may refer to tables that differ
-        return hdu.shape, hdu.bitpix, image_scaling(hdu), cards
+        return hdu.shape, hdu.bitpix, image_scaling(hdu), placing_text(header)
 
     def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type, scaling and world coordinates of an image, or shape, type and unit of a column."""

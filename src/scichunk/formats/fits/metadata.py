@@ -13,7 +13,7 @@ import numpy as np
 from scichunk.core.files import Coordinate
 from scichunk.core.layout import Layout
 from scichunk.errors import FormatError
-from scichunk.formats.fits.cards import CARD_BYTES, Cards, decode_text
+from scichunk.formats.fits.cards import CARD_BYTES, decode_text
 from scichunk.formats.fits.structure import BLOCK_BYTES, HDU
 from scichunk.formats.fits.world_tables import WorldTables
 from scichunk.quiet import library_lock, quiet
@@ -24,7 +24,7 @@ __all__ = [
     "header_text",
     "image_header",
     "name_axes",
-    "placing_cards",
+    "placing_text",
     "with_world",
     "world_of",
 ]
@@ -32,11 +32,16 @@ __all__ = [
 _PLACING: Final = re.compile(
     r"(?:CTYPE|CRVAL|CRPIX|CDELT|CROTA|CUNIT)\d+|(?:PC|CD)\d+_\d+|(?:PV|PS)\d+_\d+|[AB]P?_(?:ORDER|DMAX|\d+_\d+)|(?:CPDIS|CQDIS|D2IMDIS|DP|DQ|D2IM)\d.*"
     r"|LONPOLE|LATPOLE|RADESYS|RADECSYS|EQUINOX|EPOCH|SPECSYS|RESTFRQ|RESTFREQ|RESTWAV|VELREF|WCSAXES|MJDREF[IF]?|JDREF[IF]?|DATEREF|TIMESYS|TIMEUNIT|BUNIT"
+    r"|(?:PC|CD)\d{6}|PROJP\d+|WAT\d+_\d+|AMD[XY]\d+|PPO\d+|CNPIX\d|[XY]PIXELSZ|PLT\w+|AXISCORR"
 )
-"""Keywords of the primary description of world coordinates (FITS 4.0, sections 8 and 9), and the unit."""
+"""Keywords of the primary description of world coordinates (FITS 4.0, sections 8 and 9), and the unit; and what wcslib knows beside the
+standard: older spellings of matrices and parameters, surfaces of IRAF (TNX, ZPX), plate solutions of the Digitized Sky Survey,
+and corrections of a detector in their first form (AXISCORR)."""
 _COUNTED: Final = ("units", "physical_type", "time_scale")
 """Attributes of a coordinate that say what its numbers count."""
 _SIZES: Final = re.compile(r"Z?NAXIS\d*|ZIMAGE")
+_OF_AXIS: Final = re.compile(r"(NAXIS|CTYPE|CRVAL|CRPIX|CDELT|CROTA|CUNIT|CNAME|PV|PS)([1-9]\d?)((?:_\d+)?[A-Z]?)")
+_OF_TWO_AXES: Final = re.compile(r"(PC|CD)([1-9]\d?)_([1-9]\d?)([A-Z]?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +57,38 @@ class World:
 
 
 def header_text(hdu: HDU) -> str:
-    """The header as astropy's ``Header.fromstring`` takes it: cards of 80 characters without line ends."""
+    """The header as astropy's ``Header.fromstring`` takes it, without line ends; of random groups that of their array."""
     raw = hdu.cards.text
     if raw.isascii():
-        return raw.decode("ascii").replace("\0", " ")
-    cards = (decode_text(raw[at : at + CARD_BYTES]) for at in range(0, len(raw), CARD_BYTES))
-    return "".join(card.ljust(CARD_BYTES) for card in cards).replace("\0", " ")
+        text = raw.decode("ascii")
+    else:
+        cards = (decode_text(raw[at : at + CARD_BYTES]) for at in range(0, len(raw), CARD_BYTES))
+        text = "".join(card.ljust(CARD_BYTES) for card in cards)
+    text = text.replace("\0", " ")
+    return _header_of_groups(text, hdu.shape) if hdu.kind == "groups" else text
+
+
+def _header_of_groups(header: str, shape: tuple[int, ...]) -> str:
+    """Count the axes of random groups as their array has them.
+
+    The first axis of the header has no length (FITS 4.0, section 6.1), so that the second one is the first of the array; the groups are
+    its last.
+    """
+    found: list[str] = []
+    for at in range(0, len(header), CARD_BYTES):
+        card = header[at : at + CARD_BYTES]
+        name = card[:8].rstrip()
+        if (one := _OF_AXIS.fullmatch(name)) is not None:
+            if one[2] == "1":
+                continue
+            name = f"{one[1]}{int(one[2]) - 1}{one[3]}"
+        elif (two := _OF_TWO_AXES.fullmatch(name)) is not None:
+            if "1" in {two[2], two[3]}:
+                continue
+            name = f"{two[1]}{int(two[2]) - 1}_{int(two[3]) - 1}{two[4]}"
+        found.append(name.ljust(8) + card[8:])
+    found.append(f"NAXIS{len(shape):<3}= {shape[0]:>20}".ljust(CARD_BYTES))
+    return "".join(found)
 
 
 def image_header(hdu: HDU) -> str:
@@ -104,14 +135,22 @@ def world_of(hdu: HDU, world_tables: WorldTables) -> World:
     return World(header, tables, found, named)
 
 
-def placing_cards(cards: Cards) -> dict[str, str]:
-    """Texts of the values that say where pixels lie, by keyword."""
-    found: dict[str, str] = {}
-    for at in range(0, len(cards.text), CARD_BYTES):
-        name = decode_text(cards.text[at : at + 8]).rstrip()
-        if name and name not in found and _PLACING.fullmatch(name):
-            found[name] = repr(cards.get(name))
-    return found
+def placing_text(header: str) -> str:
+    """Return the cards that say where pixels lie, all of a keyword: records of distortions share one, and of others the last counts.
+
+    Parameters
+    ----------
+    header
+        Cards of 80 characters, without line ends.
+    """
+    kept, wanted = [], False
+    for at in range(0, len(header), CARD_BYTES):
+        name = header[at : at + 8].rstrip()
+        if name != "CONTINUE":  # which belongs to the card before it
+            wanted = bool(_PLACING.fullmatch(name) or _SIZES.fullmatch(name))
+        if wanted:
+            kept.append(header[at : at + CARD_BYTES])
+    return "".join(kept)
 
 
 def with_world(layout: Layout, hdu: HDU, world_tables: WorldTables) -> Layout:
@@ -133,13 +172,11 @@ def with_world(layout: Layout, hdu: HDU, world_tables: WorldTables) -> Layout:
         sizes = dict(zip(named.dims, hdu.shape, strict=True))
         across, down = sizes[named.sky[0]] - 1, sizes[named.sky[1]] - 1
         corners = np.array([0, across, 0, across], float), np.array([0, 0, down, down], float)
-        lon, lat = sky_values(header, named, *corners, tables)
-        pointing = {"place on the sky": np.round([lon, lat], 9), "frame": named.names}
-        sky = (_placing_text(header), tables)
+        cards = placing_text(header)
+        try:
+            place: Any = np.round(sky_values(header, named, *corners, tables), 9)
+        except FormatError:  # astropy does not know where, so that nothing but the cards can be compared
+            place = cards
+        pointing = {"place on the sky": place, "frame": named.names}
+        sky = (cards, tables)
     return replace(layout, meaning={**layout.meaning, **meaning}, pointing=pointing, sky=sky)
-
-
-def _placing_text(header: str) -> str:
-    """The cards that place the pixels of an image, for what many of them are kept of."""
-    cards = (header[at : at + CARD_BYTES] for at in range(0, len(header), CARD_BYTES))
-    return "".join(c for c in cards if _PLACING.fullmatch(c[:8].rstrip()) or _SIZES.fullmatch(c[:8].rstrip()))
