@@ -185,9 +185,12 @@ def test_long_primary_headers_are_inherited_within_the_limit_of_headers():
         tree = scichunk.open(heirs(1000, 3), chunks=None)
     assert tree.attrs["K999"] == 999
     assert all("K999" not in node.attrs for node in tree.children.values())
-    with scichunk.options.set(max_header_bytes=1 << 20):  # short ones are bounded by the number of HDUs
+    with scichunk.options.set(max_header_bytes=1 << 20):  # short ones share their values
         tree = scichunk.open(heirs(500, 5), chunks=None)
     assert [node.attrs["K499"] for node in tree.children.values()] == [499] * 5
+    with scichunk.options.set(max_header_bytes=1 << 18), pytest.warns(MetadataWarning, match="not inherited: 5 copies"):
+        tree = scichunk.open(heirs(500, 5), chunks=None)  # nor are very many short copies
+    assert [node.attrs.get("K499") for node in tree.children.values()] == [None] * 5
 
 
 def test_names_of_megabytes_are_no_part_of_attributes():

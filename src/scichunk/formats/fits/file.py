@@ -34,6 +34,8 @@ __all__ = ["FITSFile", "open_file"]
 
 _MOST_LISTED: Final = 100
 """HDUs that an error lists."""
+_INHERITED_MEMORY: Final = 128
+"""Memory of a card of a short header in the attributes of each that inherits it, measured: they share its values."""
 
 
 def open_file(location: Location, source: ByteSource | None = None) -> FITSFile:
@@ -59,6 +61,7 @@ class FITSFile(FileBase):
         self._world_tables = WorldTables(self.structure)
         self._tables: dict[int, FITSTable] = {}
         self._names: dict[str, HDU] | None = None
+        self._heirs = 0, 0
         self._lock = threading.RLock()
 
     @property
@@ -133,26 +136,32 @@ class FITSFile(FileBase):
         )
 
     def _inherited_attributes(self, hdu: HDU) -> Mapping[str, Any]:
-        """What an extension takes over from the primary header; nothing where long headers would be copied beyond their limit."""
+        """What an extension takes over from the primary header; nothing where all copies of it would be beyond the limit of headers."""
         primary = self.structure[0].cards
         if not hdu.index or not nodes.inherits(hdu.cards):
             return {}
-        if len(primary.text) > LONG_BYTES:
-            heirs = self._heirs
-            size, limit = heirs * len(primary.text) // CARD_BYTES * CARD_MEMORY, options.get().max_header_bytes
-            if size > limit:
-                msg = (
-                    f"the primary header is not inherited: {heirs} copies of it would take {size} bytes, more than {limit} "
-                    f"(options.max_header_bytes) [{self.source.url}, HDU {hdu.index}]"
-                )
-                warn_caller(msg, MetadataWarning)
-                return {}
-        return nodes.card_attributes(primary)
+        heirs, card = self._count_heirs(), CARD_MEMORY if len(primary.text) > LONG_BYTES else _INHERITED_MEMORY
+        size, limit = heirs * len(primary.text) // CARD_BYTES * card, options.get().max_header_bytes
+        if size > limit:
+            msg = (
+                f"the primary header is not inherited: {heirs} copies of it would take {size} bytes, more than {limit} "
+                f"(options.max_header_bytes) [{self.source.url}, HDU {hdu.index}]"
+            )
+            warn_caller(msg, MetadataWarning)
+            return {}
+        return self._primary_attributes
 
     @cached_property
-    def _heirs(self) -> int:
-        """Number of HDUs that inherit the primary header."""
-        return sum(nodes.inherits(h.cards) for h in self.structure.all_hdus()[1:])
+    def _primary_attributes(self) -> Mapping[str, Any]:
+        """Values of the primary header, which all that inherit them share."""
+        return nodes.card_attributes(self.structure[0].cards)
+
+    def _count_heirs(self) -> int:
+        """Number of HDUs that inherit the primary header, of those that were found so far: for a tree these are all."""
+        known = len(self.structure.known_hdus)
+        if self._heirs[0] != known:
+            self._heirs = known, sum(nodes.inherits(h.cards) for h in self.structure.known_hdus[1:known])
+        return self._heirs[1]
 
     def _of_group(self, group: str) -> HDU:
         """The HDU of a group; EXTNAME is compared without regard to case (FITS 4.0, section 4.4.2.6), EXTVER may be named or not."""

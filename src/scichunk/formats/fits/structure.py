@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -129,6 +130,11 @@ class FITSStructure:
             while len(self._found) <= index and self._find_next():
                 pass
             return self._found[index]
+
+    @property
+    def known_hdus(self) -> Sequence[HDU]:
+        """HDUs that were found so far."""
+        return self._found
 
     def all_hdus(self) -> list[HDU]:
         """All HDUs; what follows the last well-formed one is ignored, as by other readers."""
