@@ -7,8 +7,11 @@ import sys
 MODULE = """
 from scichunk.core.registry import FormatSpec
 def raises(head): raise RuntimeError("sniff of a bad plug-in")
+def quits(head): raise SystemExit(3)
 nothing = lambda: None
 sniffs = FormatSpec("sniffs", "a bad sniff", (".bad",), raises, "nowhere")
+quits = FormatSpec("quits", "a sniff that leaves Python", (".bad",), quits, "nowhere")
+empty = FormatSpec("empty", "an empty suffix", ("",), raises, "nowhere")
 taken = FormatSpec("geotiff", "a name that is taken", (".tif",), lambda head: True, "nowhere", priority=9)
 listed = FormatSpec("listed", "suffixes of the wrong type", [".bad"], raises, "nowhere")
 ranked = FormatSpec("ranked", "a priority of the wrong type", (".bad",), raises, "nowhere", priority="high")
@@ -44,6 +47,8 @@ BROKEN = {
     "magical": "bad_formats:magical",
     "driven": "bad_formats:driven",
     "sniffs": "bad_formats:sniffs",
+    "quits": "bad_formats:quits",
+    "empty": "bad_formats:empty",
     "leaves": "a_script",
     "taken": "bad_formats:taken",
     "twice": "bad_formats:twice",
@@ -72,7 +77,7 @@ def test_broken_plugins_are_named_and_left_out(tmp_path):
         "True",
         "['band', 'x', 'y']",
         "of no format",
-        "['good', 'sniffs']",
+        "['good', 'quits', 'sniffs']",
     ]
     for name, where in BROKEN.items():
         assert sum(f"{name!r} ({where}) of the package bad-formats" in line for line in said) == 1, said

@@ -11,6 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+from scichunk.errors import PluginWarning
+from scichunk.warned import warn_caller
+
 __all__ = ["describe_surroundings", "warmup"]
 
 
@@ -42,10 +45,16 @@ def warmup(*formats: str) -> list[str]:
 
 
 def _families(formats: Iterable[str]) -> list[str]:
+    from scichunk.codecs import ways
     from scichunk.core import registry
 
-    names = list(formats) or list(registry.list_formats())
-    return list(dict.fromkeys(family for name in names for family in registry.get_format(name).kernels))
+    specs = [registry.get_format(name) for name in formats] or list(registry.list_formats().values())
+    for spec in specs:
+        unknown = [family for family in spec.kernels if family not in ways.FAMILIES]
+        if unknown:  # of a format of another package
+            msg = f"the format {spec.name!r} asks for kernels that there are not: {', '.join(unknown)}"
+            warn_caller(msg, PluginWarning)
+    return list(dict.fromkeys(family for spec in specs for family in spec.kernels if family in ways.FAMILIES))
 
 
 def _compile(family: str) -> None:

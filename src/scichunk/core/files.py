@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -254,31 +255,35 @@ class FormatFile(FileBase):
         return "/"
 
     def find_array(
-        self, *, bands: tuple[int, ...] | None = None, **_selectors: Any
+        self, *, bands: tuple[int, ...] | None = None, **selectors: Any
     ) -> tuple[ArrayId, tuple[int, ...] | None]:
-        """Return the first array of the group that the selectors name."""
-        arrays = self.node("/").arrays
+        """Return the first array of the group that the selectors name: those of them that :meth:`select` takes."""
+        known = inspect.signature(self.select).parameters.values()
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in known)
+        names = {parameter.name for parameter in known}
+        group = self.select(**{name: value for name, value in selectors.items() if takes_all or name in names})
+        arrays = self.node(group).arrays
         if not arrays:
             msg = "there is no array in it"
             raise FormatError(msg, url=self.source.url)
         return arrays[0].array_id, bands
 
     def array(self, array_id: ArrayId) -> ArraySource:
-        """Return an array of a node."""
-        for group in self.groups():
-            for var in self.node(group).arrays:
-                if var.array_id == array_id:
-                    return var.source
-        msg = f"there is no array {array_id!r}"
-        raise FormatError(msg, url=self.source.url)
+        """Return an array of a node, of stored values too."""
+        return self._find_variable(array_id)[0].source
 
     def layout(self, array_id: ArrayId) -> Layout:
         """Return shape, type, and what the node says of the array."""
+        return layout_of(*self._find_variable(array_id))
+
+    def _find_variable(self, array_id: ArrayId) -> tuple[ArrayVar, Node]:
+        """Find an array among those of all nodes; FormatError if there is none."""
         for group in self.groups():
             node = self.node(group)
             for var in node.arrays:
-                if var.array_id == array_id:
-                    return layout_of(var, node)
+                for form in (var, var.raw):
+                    if form is not None and form.array_id == array_id:
+                        return form, node
         msg = f"there is no array {array_id!r}"
         raise FormatError(msg, url=self.source.url)
 

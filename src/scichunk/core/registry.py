@@ -12,7 +12,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Final
 
 from scichunk.core.selectors import Selector
-from scichunk.errors import FormatError, PluginWarning
+from scichunk.errors import FormatError, PluginWarning, guarded
 from scichunk.lru import on_clear
 from scichunk.warned import warn_caller
 
@@ -104,7 +104,8 @@ class FormatSpec:
             return fingerprint
         from scichunk.sources.siblings import with_siblings
 
-        return with_siblings(fingerprint, path, self.siblings(os.path.basename(path)))
+        with guarded(location.url):  # it may be the code of another package
+            return with_siblings(fingerprint, path, self.siblings(os.path.basename(path)))
 
     def open_file(self, location: Location, **options: Any) -> OpenFile:
         """Import the format and open a file of it."""
@@ -171,7 +172,7 @@ class _Sniffer:
     def __call__(self, head: bytes) -> bool:
         try:
             return bool(self._sniff(head))
-        except Exception as error:  # noqa: BLE001  # as above
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # as above
             if not self._warned:
                 self._warned = True
                 _warn_of_plugin(self._entry, f"cannot say whether a file is its own: {type(error).__name__}: {error}")
@@ -196,6 +197,14 @@ def _check_types(spec: FormatSpec) -> None:
             if not isinstance(value, tuple) or not all(isinstance(item, kind) for item in value):
                 msg = f"{name} must be a tuple of {what}, got {value!r}"
                 raise TypeError(msg)
+    if "" in spec.suffixes:
+        msg = "suffixes must not be empty: every name ends with an empty one"
+        raise TypeError(msg)
+    for selector in spec.selectors:
+        uses = selector.uses
+        if not (isinstance(selector.name, str) and callable(selector.check)) or not isinstance(uses, tuple | list):
+            msg = f"a selector must have a name, a function that checks, and a tuple of uses, got {selector!r}"
+            raise TypeError(msg)
     wrong = [name for name in _TEXTS if not isinstance(getattr(spec, name), str)]
     if wrong:
         msg = f"{', '.join(wrong)} must be texts"

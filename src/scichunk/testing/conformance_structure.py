@@ -110,7 +110,7 @@ def check_unknown_group(case: Case) -> None:
 def check_other_files(case: Case) -> None:
     """A missing file is a SourceError and a FileNotFoundError; an empty one, and one of another format, an error of the tree."""
     with tempfile.TemporaryDirectory() as folder:
-        suffix = case.format.suffixes[0]
+        suffix = next(iter(case.format.suffixes), "")
         missing = os.path.join(folder, "missing" + suffix)
         try:
             case.dataset(None, missing)
