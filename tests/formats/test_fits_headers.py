@@ -212,6 +212,13 @@ def test_hierarch_and_continue_as_astropy_has_them():
         assert got[name] == want[name], name
 
 
+def test_complex_values_are_attributes():
+    hdu = fits.PrimaryHDU(np.zeros((2, 3), "f4"))
+    hdu.header["GAIN"], hdu.header["HIERARCH ESO GAIN CPLX"], hdu.header["WORDS"] = 1 + 2j, 1.5 - 2j, "(1, 2)"
+    attrs = opened(written(hdu).replace(b"(1.0, 2.0)", b"( 1D0,+2.)")).attrs
+    assert (complex(attrs["GAIN"]), complex(attrs["ESO GAIN CPLX"]), attrs["WORDS"]) == (1 + 2j, 1.5 - 2j, "(1, 2)")
+
+
 def inherit(value):
     primary = fits.PrimaryHDU()
     primary.header["TELESCOP"], primary.header["FILTER"], primary.header["DATE-OBS"] = "HST", "F606W", "2020-01-01"

@@ -13,6 +13,7 @@ __all__ = ["CARD_BYTES", "Cards", "Value", "decode_text"]
 CARD_BYTES: Final = 80
 Value = bool | int | float | str | None
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?")
+_COMPLEX: Final = re.compile(rf"\( *({_NUMBER.pattern}) *, *({_NUMBER.pattern}) *\)")
 
 
 def decode_text(raw: bytes) -> str:
@@ -61,8 +62,8 @@ class Cards:
         at = self._last.get(name.encode(), self._positions.get(name.encode()))
         return None if at is None else self._value_at(at)
 
-    def items(self) -> Iterator[tuple[str, Value]]:
-        """Keywords with their values, the first of each, HIERARCH keywords by the names that astropy gives them."""
+    def items(self) -> Iterator[tuple[str, Value | complex]]:
+        """Keywords with their values, the first of each, HIERARCH keywords by the names that astropy gives them; complex ones too."""
         seen: set[str] = set()
         for at in range(0, len(self.text), CARD_BYTES):
             name, start = decode_text(self.text[at : at + 8]).rstrip(" \0"), at + 8
@@ -70,7 +71,15 @@ class Cards:
                 name, start = decode_text(self.text[at + 9 : equals]).strip().upper(), equals
             if name and name not in seen:
                 seen.add(name)
-                yield name, self._value_at(at, start - at)
+                value = self._value_at(at, start - at)
+                yield name, self._complex_at(start, at + CARD_BYTES) if value is None else value
+
+    def _complex_at(self, start: int, stop: int) -> complex | None:
+        """Complex value (FITS 4.0, sections 4.2.5 and 4.2.6) behind the value indicator at a position; None if it is none."""
+        if self.text[start : start + 1] != b"=":
+            return None
+        found = _COMPLEX.match(decode_text(self.text[start + 1 : stop]).strip())
+        return None if found is None else complex(*(float(part.upper().replace("D", "E")) for part in found.groups()))
 
     def _value_at(self, at: int, start: int = 8) -> Value:
         """Value of the card at a position, whose value indicator is ``start`` bytes further on."""
