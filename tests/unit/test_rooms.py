@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -46,8 +47,16 @@ MOVED = {
     "scichunk.sources": "cache expanded headers",
     "scichunk.tables": "model",
 }
+FOLDERS = ("src", "tests", "docs", "benchmarks", "scripts", "test_data/make")
+"""Where files speak of each other."""
 OLD = [f"{room}.{name}" for room, names in MOVED.items() for name in names.split()]
 """Modules that were moved; see ``git log`` for where."""
+
+
+def test_the_source_distribution_has_all_that_files_speak_of():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    taken = project["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    assert {f"/{folder.partition('/')[0]}" for folder in FOLDERS} <= {*taken}
 
 
 def source_modules():
@@ -70,7 +79,7 @@ def tree_of(path):
 def texts():
     """Everything in the repository that speaks of the code, but for the history in CHANGELOG.md and this file."""
     yield from (ROOT / name for name in ("README.md", "CONTRIBUTING.md", "pyproject.toml", "Makefile"))
-    for folder in ("src", "tests", "docs", "benchmarks", "scripts", "test_data/make"):
+    for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
             built = {"_build", "generated", "__pycache__"} & set(path.parts)
             if path.suffix in {".py", ".md", ".toml", ".txt", ".rst"} and path != Path(__file__) and not built:
