@@ -104,3 +104,17 @@ def test_fields_that_would_break_the_other_formats(fields):
     )
     with pytest.raises(TypeError, match=r"uses|checks|empty"):
         registry._check_types(made)
+
+
+def test_corrupt_metadata_of_any_package(tmp_path, monkeypatch):
+    info = tmp_path / "corrupt-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\n")
+    (info / "entry_points.txt").write_text("[of.anything]\nno name and no value\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry._all_formats.cache_clear()
+    try:
+        with pytest.warns(PluginWarning, match="corrupt"):
+            assert {*registry.list_formats()} >= {"geotiff", "jpeg2000", "fits", "votable"}
+    finally:
+        registry._all_formats.cache_clear()

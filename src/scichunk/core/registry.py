@@ -125,7 +125,7 @@ def _import_module(name: str) -> Any:
 @cache
 def _all_formats() -> dict[str, FormatSpec]:
     found = {spec.name: spec for spec in (import_module(name).SPEC for name in _BUILT_IN)}
-    for entry in entry_points(group="scichunk.formats"):
+    for entry in _entry_points():
         try:
             spec = _load_plugin(entry)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the code of somebody else raises must break no other format
@@ -135,6 +135,15 @@ def _all_formats() -> dict[str, FormatSpec]:
             if found.setdefault(spec.name, spec) is not spec:
                 _warn_of_plugin(entry, f"is left out, there is another format named {spec.name!r}")
     return found
+
+
+def _entry_points() -> Sequence[EntryPoint]:
+    try:
+        return tuple(entry_points(group="scichunk.formats"))
+    except Exception as error:  # noqa: BLE001  # what some installed package says of itself is corrupt, whatever it is
+        msg = f"formats of other packages are left out, the metadata of what is installed are corrupt: {type(error).__name__}: {error}"
+        warn_caller(msg, PluginWarning)
+        return ()
 
 
 on_clear(_all_formats.cache_clear)
@@ -219,7 +228,7 @@ def _check_types(spec: FormatSpec) -> None:
 
 
 def _warn_of_plugin(entry: EntryPoint, what: str) -> None:
-    package = entry.dist.name if entry.dist else "an unknown package"
+    package = (entry.dist.name if entry.dist else None) or "of an unknown name"
     msg = f"the format {entry.name!r} ({entry.value}) of the package {package} {what}"
     warn_caller(msg, PluginWarning)
 
