@@ -13,7 +13,7 @@ from astropy.time import Time, TimeDelta
 from astropy.wcs import WCS
 
 import scichunk
-from scichunk.errors import FormatError, MetadataWarning
+from scichunk.errors import DataWarning, FormatError, MetadataWarning
 
 SKY = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.2, "CRPIX1": 6.0, "CRPIX2": 5.0, "CDELT1": -0.01,
        "CDELT2": 0.01}  # fmt: skip
@@ -210,6 +210,21 @@ def test_hierarch_and_continue_as_astropy_has_them():
     got = opened(data).attrs
     for name in ("ESO DET CHIP NAME", "ESO INS TEMP", "ESO TEL ALT", "PROGRAM", "ONE", "TWO", "ESO LONG TEXT"):
         assert got[name] == want[name], name
+
+
+def test_a_mask_of_null_pixels_is_not_passed_over_in_silence():
+    hdu = fits.CompImageHDU(np.arange(12, dtype="i2").reshape(3, 4))
+    data = written(fits.PrimaryHDU(), hdu)
+    at = data.index(b"ZCMPTYPE")
+    with pytest.warns(DataWarning, match="ZMASKCMP"):
+        ds = opened(data[:at] + b"ZMASKCMP= 'RICE_1  '".ljust(80) + drop_card(data[at:]))
+    assert ds.compressed_image.shape == (3, 4)
+
+
+def drop_card(data):
+    """Take a card of no meaning out of a header, so that its length stays."""
+    at = data.index(b"ZQUANTIZ") if b"ZQUANTIZ" in data else data.index(b"END".ljust(80)) + 80
+    return data[:at] + data[at + 80 :]
 
 
 def test_complex_values_are_attributes():

@@ -12,7 +12,15 @@ from scichunk import options
 from scichunk.core.arrays import ArraySource, IndexedArray
 from scichunk.core.files import ArrayId, ArrayInfo, ColumnId, FileBase, Node, TableId, close_arrays
 from scichunk.core.layout import Layout
-from scichunk.errors import FormatError, GroupNotFound, MetadataWarning, ScichunkError, UnsupportedFeature, located
+from scichunk.errors import (
+    DataWarning,
+    FormatError,
+    GroupNotFound,
+    MetadataWarning,
+    ScichunkError,
+    UnsupportedFeature,
+    located,
+)
 from scichunk.formats.fits.array_ids import HDUId, Selector
 from scichunk.formats.fits.cards import CARD_BYTES
 from scichunk.formats.fits.image import nodes
@@ -302,7 +310,7 @@ class FITSFile(FileBase):
         if not hdu.is_image:
             raise _not_an_image(hdu)
         if not raw:
-            self._warn_of_blank(hdu)
+            self._warn_of_nulls(hdu)
         why = "asked for"
         if reader != "reference":
             try:
@@ -315,12 +323,18 @@ class FITSFile(FileBase):
                 return IndexedArray(index, self.source, ("fits", hdu.index, raw))
         return open_reference(self.structure, hdu, why, raw=raw)
 
-    def _warn_of_blank(self, hdu: HDU) -> None:
-        """Say that a BLANK that is no integer is left out (FITS 4.0, section 4.4.2.5); astropy takes T for 1."""
+    def _warn_of_nulls(self, hdu: HDU) -> None:
+        """Say that a BLANK that is no integer is left out (FITS 4.0, section 4.4.2.5); astropy takes T for 1.
+
+        Nor is the mask of null pixels known, beside tiles of a lossy compression (section 10.2.2), which no library writes.
+        """
         blank = stored_blank(hdu)
         if blank is not None and (isinstance(blank, bool) or not isinstance(blank, int)):
             msg = f"BLANK is {blank!r}, not an integer, and is left out [{self.source.url}, HDU {hdu.index}]"
             warn_caller(msg, MetadataWarning)
+        if hdu.kind == "compressed" and "ZMASKCMP" in hdu.cards:
+            msg = f"null pixels have other values than NaN: the mask of them (ZMASKCMP) is not read [{self.source.url}, HDU {hdu.index}]"
+            warn_caller(msg, DataWarning)
 
     def _find_first(self, kind: str) -> HDU:
         """First HDU of a kind; headers are read only as far as that."""
