@@ -8,11 +8,12 @@ import pytest
 from scichunk.adapters import warmup
 from scichunk.codecs.raw import RawCodec
 from scichunk.core import registry
-from scichunk.core.arrays import IndexedArray
+from scichunk.core.arrays import IndexedArray, WindowArray
 from scichunk.core.files import ArrayId, ArrayVar, FormatFile, Node
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.manifest import ChunkManifest
 from scichunk.core.registry import FormatSpec
+from scichunk.core.selection import Span
 from scichunk.core.selectors import Selector, index
 from scichunk.errors import FormatError, PluginWarning, ScichunkError
 from scichunk.sources import locate
@@ -118,3 +119,15 @@ def test_corrupt_metadata_of_any_package(tmp_path, monkeypatch):
             assert {*registry.list_formats()} >= {"geotiff", "jpeg2000", "fits", "votable"}
     finally:
         registry._all_formats.cache_clear()
+
+
+def test_values_of_a_type_that_loses_them():
+    for dtype, well in (("i4", False), ("f4", True), ("f8", True), ("u1", False), ("c8", True)):
+        array = WindowArray(ChunkGrid((3,), (2,)), np.dtype(dtype), "indexed", lambda window: np.full(3, 1.5)[window])
+        if well:
+            np.testing.assert_array_equal(array.read([Span(0, 3)]), [1.5] * 3)
+            continue
+        with pytest.raises(FormatError, match="type float64"):
+            array.read([Span(0, 3)])
+        with pytest.raises(FormatError, match="type float64"):
+            array.read([Span(0, 3, 2)])

@@ -350,6 +350,9 @@ class WindowArray:
         if found.shape != shape:
             msg = f"{self.reader}: values of shape {found.shape}, where the header promises {shape}"
             raise FormatError(msg)
+        if found.dtype != self.dtype and not np.can_cast(found.dtype, self.dtype, "same_kind"):
+            msg = f"{self.reader}: values of type {found.dtype}, where {self.dtype} is promised"  # their fractions would be lost
+            raise FormatError(msg)
         return found
 
     def close(self) -> None:
