@@ -7,7 +7,7 @@ import glob
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from scichunk import options
 from scichunk.adapters.hints import content_hint, name_hint
@@ -23,7 +23,10 @@ from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of, run_within
 from scichunk.sources.whole_file import head_of_content
 
-__all__ = ["Opened", "dims_of", "expand_names", "find_format", "is_pattern", "lazy_array", "open_any", "sniff_source"]
+__all__ = [
+    "Opened", "dims_of", "expand_names", "find_format", "id_for_all", "is_pattern", "lazy_array", "named_part", "open_any",
+    "sniff_source",
+]  # fmt: skip
 
 _HEAD_BYTES: Final = 4096
 _HTTP: Final = ("http://", "https://")
@@ -116,6 +119,18 @@ def dims_of(file: OpenFile, array_id: ArrayId) -> tuple[str, ...]:
                 return var.dims
     msg = "the dimensions of this array have no names: give chunks by the numbers of axes"
     raise ValueError(msg)
+
+
+def named_part(group: str | None, selectors: Mapping[str, Any]) -> Any:
+    """Return the word by which the user named a part of a file; None where parts are counted, or nothing is picked."""
+    words = (v for v in selectors.values() if isinstance(v, str | tuple | list))
+    return next(words, None) if group is None else group.strip("/") or None
+
+
+def id_for_all(file: OpenFile, array_id: ArrayId, word: Any) -> ArrayId:
+    """Return the id under which each file of a stack has an array: parts of one name need not have one number in all files."""
+    find = getattr(file, "by_name", None)  # files of plug-ins need not know it
+    return array_id if word is None or find is None else cast("ArrayId", find(array_id, word))
 
 
 def find_format(source: ByteSource) -> registry.FormatSpec | None:

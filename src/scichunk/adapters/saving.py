@@ -10,6 +10,7 @@ from scichunk import options
 from scichunk.adapters.files import work_together
 from scichunk.adapters.headers import Rules, open_first
 from scichunk.adapters.indexes import RowLook, SavedIndex, is_index, load_index, rows_of, write_index
+from scichunk.adapters.opening import id_for_all, named_part
 from scichunk.adapters.scanning import look_by_all_cores
 from scichunk.errors import MissingFile
 from scichunk.sources.base import public_url
@@ -80,7 +81,8 @@ def save_index(
         raise TypeError(msg)
     chosen = stack.first.file.select(**words) if words else group or "/"
     arrays = [v for var in stack.first.file.node(chosen).arrays for v in (var, var.raw) if v is not None]
-    array_ids = list(dict.fromkeys(v.array_id for v in arrays))
+    word = named_part(group, words)
+    array_ids = list(dict.fromkeys(id_for_all(stack.first.file, v.array_id, word) for v in arrays))
     before = _load_before(path, stack.format, storage_options) if append else None
     known = {row[0]: row for row in (rows_of(before) if before is not None else ())}
     names, first = [str(location.target) for location in stack.locations], stack.locations[0]

@@ -222,6 +222,10 @@ class FileBase:
         """Return none."""
         return {}
 
+    def by_name(self, array_id: ArrayId, _word: Any) -> ArrayId:
+        """Return the id of an array that the user named, as it serves for other files of a stack: by default the same."""
+        return array_id
+
     def signature(self, _array_id: ArrayId) -> object:
         """Return something that equals nothing else: layouts are compared."""
         return object()

@@ -9,7 +9,7 @@ from typing import Any, cast
 import xarray as xr
 from xarray.indexes import PandasIndex
 
-from scichunk.adapters.opening import Opened, open_any
+from scichunk.adapters.opening import Opened, named_part, open_any
 from scichunk.adapters.xarray.attributes import make_storable
 from scichunk.adapters.xarray.times import may_be_time, with_times
 from scichunk.adapters.xarray.variables import (
@@ -50,6 +50,11 @@ class Which:
             msg = f'coords must be "auto" or "celestial", got {found!r}'
             raise ValueError(msg)
         return found
+
+    @property
+    def word(self) -> Any:
+        """Return the word by which the user named the part; None where parts are counted."""
+        return named_part(self.group, {k: v for k, v in self.options.items() if k not in _EXTRAS})
 
     def open(self) -> tuple[Opened, str | None]:
         """Open the file and find the group; selectors are translated by the format."""

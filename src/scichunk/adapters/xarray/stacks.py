@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +14,7 @@ import xarray as xr
 from scichunk import options
 from scichunk.adapters.dask.stacks import Extra, make_array, stack_to_dask
 from scichunk.adapters.headers import BAD, Errors, Found, Headers, Rules, Stack, open_first, read_headers
+from scichunk.adapters.opening import id_for_all
 from scichunk.adapters.xarray.datasets import Which, build_dataset
 from scichunk.adapters.xarray.sky import TABLES, with_skies
 from scichunk.adapters.xarray.times import with_times
@@ -117,10 +118,10 @@ def open_stack(
     rules.check()
     stack = open_first(urls, format, rules, storage_options)
     which = Which(stack.format, stack.first.location, None, group, kwargs)
-    path = which.group_of(stack.first) or "/"
+    part = _Part(which.group_of(stack.first) or "/", which.word, names_in("drop_variables", drop_variables), flags)
+    path = part.group
     rules = replace(rules, group=path)
-    dropped = names_in("drop_variables", drop_variables)
-    required = {v.name: v.array_id for v in _kept_arrays(stack.first.file, path, dropped, flags) if v.absent is None}
+    required = {v.name: v.array_id for v in part.arrays(stack.first.file) if v.absent is None}
     if not required:
         there = ", ".join(v.name for v in stack.first.file.node(path).arrays)
         if not there:
@@ -130,8 +131,8 @@ def open_stack(
         raise ValueError(msg)
     keyword = _Keyword(coordinate, path) if isinstance(coordinate, str) else None
     found = read_headers(stack, required, headers, rules, keyword)
-    fullest = _find_fullest(stack, found, path, dropped)
-    arrays = {v.name: v for v in _kept_arrays(fullest, path, dropped, flags)}
+    fullest = _find_fullest(stack, found, path, part.dropped)
+    arrays = {v.name: v for v in part.arrays(fullest)}
     first = build_dataset(stack.first, path, drop_variables, flags, "none" if found.elsewhere else which.coords)
     labels: Any = coordinate
     if keyword is not None:
@@ -173,9 +174,25 @@ def _check_dim(dim: Any, first: xr.Dataset) -> None:
         raise ValueError(msg)
 
 
-def _kept_arrays(file: OpenFile, group: str, dropped: Container[str], flags: Decoders) -> list[ArrayVar]:
-    """Arrays of a group that are to be stacked."""
-    return chosen_arrays([v for v in file.node(group).arrays if v.name not in dropped], flags)
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is stacked of each file."""
+
+    group: str
+    """Of the first file."""
+    word: Any
+    """By which the user named it; None where parts were counted."""
+    dropped: Container[str]
+    flags: Decoders
+
+    def arrays(self, file: OpenFile) -> list[ArrayVar]:
+        """Return the arrays that are to be stacked, with ids that serve for all files."""
+        found = chosen_arrays([v for v in file.node(self.group).arrays if v.name not in self.dropped], self.flags)
+        return (
+            found
+            if self.word is None
+            else [replace(v, array_id=id_for_all(file, v.array_id, self.word)) for v in found]
+        )
 
 
 def _find_fullest(stack: Stack, found: Found, group: str, dropped: Container[str]) -> OpenFile:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, cast
 
@@ -107,11 +109,9 @@ class FITSFile(FileBase):
         try:
             if isinstance(hdu, tuple | list):
                 name, version = hdu
-                return next(
-                    h for h in self.structure.all_hdus() if (h.name, h.version) == (name.strip().upper(), version)
-                )
+                return next(h for h in self._iterate_hdus() if (h.name, h.version) == (name.strip().upper(), version))
             if isinstance(hdu, str):
-                return _by_name(self.structure.all_hdus(), hdu.strip().upper())
+                return _find_named(self._iterate_hdus, hdu.strip().upper())
             if hdu is None:
                 return self._find_first(kind)
             return self.structure[hdu] if hdu >= 0 else self.structure.all_hdus()[hdu]
@@ -122,6 +122,20 @@ class FITSFile(FileBase):
                 f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
             )
             raise FormatError(msg, url=self.source.url) from None
+
+    def by_name(self, array_id: ArrayId, word: Any) -> ArrayId:
+        """Return the id of an array that names its HDU as the user did, by which it is found in files where that has another number.
+
+        The same id if the HDU has no name, or none that is its own.
+        """
+        hdu = self.find(array_id.table if isinstance(array_id, ColumnId) else cast("HDUId", array_id).hdu)
+        own = word.strip().upper() if isinstance(word, str) else (word[0].strip().upper(), word[1])
+        for name in (own, (hdu.name, hdu.version)):
+            if hdu.name and next(filter(_called(name), self.structure.all_hdus()), None) is hdu:
+                if isinstance(array_id, ColumnId):
+                    return replace(array_id, table=name)
+                return replace(cast("HDUId", array_id), hdu=name)
+        return array_id
 
     def node(self, group: str = "/") -> Node:
         """Build the node of an image or a table."""
@@ -336,21 +350,26 @@ class FITSFile(FileBase):
             msg = f"null pixels have other values than NaN: the mask of them (ZMASKCMP) is not read [{self.source.url}, HDU {hdu.index}]"
             warn_caller(msg, DataWarning)
 
-    def _find_first(self, kind: str) -> HDU:
-        """First HDU of a kind; headers are read only as far as that."""
-        index, table = 0, None
-        while True:
+    def _iterate_hdus(self) -> Iterator[HDU]:
+        """HDUs one after another; headers are read only as far as somebody asks."""
+        for index in itertools.count():
             try:
                 hdu = self.structure[index]
             except IndexError:
-                if kind == "any" and table is not None:
-                    return table
-                raise
+                return
+            yield hdu
+
+    def _find_first(self, kind: str) -> HDU:
+        """First HDU of a kind; headers are read only as far as that."""
+        table = None
+        for hdu in self._iterate_hdus():
             # "any" prefers images: a table before the first image is only taken where no image follows.
             if hdu.is_table if kind == "table" else hdu.is_image:
                 return hdu
             table = hdu if table is None and hdu.is_table else table
-            index += 1
+        if kind == "any" and table is not None:
+            return table
+        raise StopIteration
 
     def _groups_by_name(self) -> dict[str, HDU]:
         with self._lock:
@@ -361,15 +380,21 @@ class FITSFile(FileBase):
             return self._names
 
 
-def _by_name(hdus: list[HDU], name: str) -> HDU:
+def _find_named(hdus: Callable[[], Iterator[HDU]], name: str) -> HDU:
     """The first HDU of an EXTNAME; or of ``EXTNAME,EXTVER``, as groups are named. StopIteration if there is none."""
-    found = next((h for h in hdus if h.name == name), None)
-    stem, comma, version = name.rpartition(",")
-    if found is None and comma:
-        return next(h for h in hdus if (h.name, str(h.version)) == (stem.strip(), version.strip()))
+    found = next((h for h in hdus() if h.name == name), None)
     if found is None:
-        raise StopIteration
+        return next(filter(_called(name), hdus()))
     return found
+
+
+def _called(name: str | tuple[str, int]) -> Callable[[HDU], bool]:
+    """Whether an HDU has an EXTNAME; or an EXTNAME and an EXTVER, as a pair or as ``EXTNAME,EXTVER``."""
+    if isinstance(name, tuple):
+        return lambda hdu: (hdu.name, hdu.version) == name
+    stem, comma, version = name.rpartition(",")
+    pair = (stem.strip(), version.strip()) if comma else None
+    return lambda hdu: hdu.name == name or (hdu.name, str(hdu.version)) == pair
 
 
 def _list_hdus(hdus: list[HDU]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 from scichunk import options
@@ -139,6 +140,18 @@ class VOTableFile(FileBase):
             msg = f"there is no table {which!r}; the document has {there}"
             raise FormatError(msg, url=self.document.source.url)
         return found[0]
+
+    def by_name(self, array_id: ArrayId, word: Any) -> ArrayId:
+        """Return the id of a column that names its table as the user did, by which it is found in documents where that has another number.
+
+        The same id if the table has no such name or ID, or shares it with one before it.
+        """
+        column = cast("ColumnId", array_id)
+        which = column.table
+        table = self.find(which)
+        if not isinstance(word, str) or word not in {table.name, table.identifier} or self.find(word) is not table:
+            return array_id
+        return replace(column, table=replace(which, table=word) if isinstance(which, DataOf) else word)
 
     def node(self, group: str = "/") -> Node:
         """Build the node of a table; ``/`` is the first."""

@@ -1,0 +1,81 @@
+"""Every way of reading the same thing gives the same thing: each file of a stack is what it is alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+import scichunk
+from scichunk.errors import FormatError
+
+DATA = Path(__file__).parents[2] / "test_data"
+
+
+def extensions(path, **values):
+    """Write a FITS file of images, by the names of their extensions, in that order."""
+    images = [fits.ImageHDU(np.full((2, 3), value, "f4"), name=name) for name, value in values.items()]
+    fits.HDUList([fits.PrimaryHDU(), *images]).writeto(path)
+    return str(path)
+
+
+def tables(path, **values):
+    """Write a FITS file of tables, likewise."""
+    made = [fits.BinTableHDU(Table({"a": np.full(2, value)}), name=name) for name, value in values.items()]
+    fits.HDUList([fits.PrimaryHDU(), *made]).writeto(path)
+    return str(path)
+
+
+def documents(path, **values):
+    """Write a VOTable of tables, likewise."""
+    rows = "<DATA><TABLEDATA><TR><TD>{}</TD></TR></TABLEDATA></DATA>"
+    text = "".join(
+        f'<TABLE name="{name}"><FIELD name="a" datatype="int"/>{rows.format(value)}</TABLE>'
+        for name, value in values.items()
+    )
+    path.write_text(f'<VOTABLE version="1.4"><RESOURCE>{text}</RESOURCE></VOTABLE>')
+    return str(path)
+
+
+# -- parts of files by their names ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [{"hdu": "sci"}, {"hdu": ("SCI", 1)}, {"group": "/SCI"}], ids=str)
+@pytest.mark.parametrize("headers", ["all", "first"])
+def test_images_of_a_name_have_any_number(tmp_path, words, headers):
+    paths = [extensions(tmp_path / "a.fits", SCI=1, ERR=2), extensions(tmp_path / "b.fits", ERR=20, SCI=10)]
+    assert scichunk.open_stack(paths, headers=headers, **words).sci[:, 0, 0].values.tolist() == [1, 10]
+    assert scichunk.open_stack(paths, headers=headers, hdu=1).sci[:, 0, 0].values.tolist() == [1, 20]
+    index = str(tmp_path / "index.parquet")
+    scichunk.save_index(paths, index, **words)
+    assert scichunk.open_stack(index, headers=headers, **words).sci[:, 0, 0].values.tolist() == [1, 10]
+
+
+def test_a_file_without_the_name_is_no_part_of_a_stack(tmp_path):
+    paths = [extensions(tmp_path / "a.fits", SCI=1, ERR=2), extensions(tmp_path / "b.fits", ERR=20, DQ=10)]
+    with pytest.raises(FormatError, match=r"there is no HDU 'SCI'.*b\.fits"):
+        scichunk.open_stack(paths, hdu="SCI")
+    with pytest.warns(scichunk.errors.DataWarning, match="1 of 2"):
+        found = scichunk.open_stack(paths, hdu="SCI", errors="warn")
+    assert found.sci[0, 0, 0] == 1
+    assert np.isnan(found.sci[1]).all()
+
+
+def test_images_of_one_name_are_told_apart_by_their_version(tmp_path):
+    paths = []
+    for name, versions in (("a", (1, 2)), ("b", (2, 1))):
+        images = [fits.ImageHDU(np.full((2, 3), v, "f4"), name="SCI", ver=v) for v in versions]
+        fits.HDUList([fits.PrimaryHDU(), *images]).writeto(tmp_path / f"{name}.fits")
+        paths.append(str(tmp_path / f"{name}.fits"))
+    for version in (1, 2):
+        assert (scichunk.open_stack(paths, hdu=("SCI", version)).sci == version).all()
+        assert (scichunk.open_stack(paths, group=f"/SCI,{version}").sci == version).all()
+
+
+@pytest.mark.parametrize(("write", "end", "word"), [(tables, "fits", "hdu"), (documents, "vot", "table")])
+def test_tables_of_a_name_have_any_number(tmp_path, write, end, word):
+    paths = [write(tmp_path / f"a.{end}", STARS=1, LOST=2), write(tmp_path / f"b.{end}", LOST=20, STARS=10)]
+    assert scichunk.open_stack(paths, **{word: "STARS"}).a[:, 0].values.tolist() == [1, 10]
+    assert scichunk.open_stack(paths, group="/STARS").a[:, 0].values.tolist() == [1, 10]
+    assert scichunk.read_table(paths, **{word: "STARS"}).a.compute().unique().tolist() == [1, 10]
