@@ -79,3 +79,16 @@ def test_tables_of_a_name_have_any_number(tmp_path, write, end, word):
     assert scichunk.open_stack(paths, **{word: "STARS"}).a[:, 0].values.tolist() == [1, 10]
     assert scichunk.open_stack(paths, group="/STARS").a[:, 0].values.tolist() == [1, 10]
     assert scichunk.read_table(paths, **{word: "STARS"}).a.compute().unique().tolist() == [1, 10]
+
+
+# -- columns in another order -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("filters", [None, [("a", ">", -1)]])
+def test_partitions_have_the_columns_of_the_first_file(tmp_path, filters):
+    for name, order in (("a", ["a", "b"]), ("b", ["b", "a"])):
+        Table({column: [1.0 if column == "a" else 2.0] for column in order}).write(tmp_path / f"{name}.fits")
+    found = scichunk.read_table(str(tmp_path / "*.fits"), filters=filters)
+    assert found.map_partitions(lambda part: part.iloc[:, 0], meta=("a", float)).compute().tolist() == [1, 1]
+    assert found.values.compute().tolist() == [[1, 2], [1, 2]]
+    assert found.b.compute().tolist() == [2, 2]

@@ -216,26 +216,41 @@ def _rebuild_reader(
 
 
 class ReadManyRows:
-    """Reads one partition of the tables of many files."""
+    """Reads one partition of the tables of many files; ``names``: all columns, where files have them in several orders."""
 
     def __init__(
-        self, format_name: str, files: Files, array_id: ArrayId, filters: Any, limits: options.Snapshot | None = None
+        self,
+        format_name: str,
+        files: Files,
+        array_id: ArrayId,
+        filters: Any,
+        limits: options.Snapshot | None = None,
+        *,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.format_name, self.files, self.array_id, self.filters = format_name, files, array_id, filters
         self.limits = options.take_snapshot() if limits is None else limits
+        self.names = names
 
     def __call__(self, part: tuple[int, int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read rows; the first number says of which file."""
         location, mark = self.files.unpack()[part[0]]
         with options.frozen(self.limits), counters.reading(self.format_name, location.url):
             table = cast("TableFile", open_file(self.format_name, location, mark)).table(self.array_id)
-            return to_frame(table, Rows(*part[1:]), columns, self.filters)
+            return to_frame(table, Rows(*part[1:]), self.names if columns is None else columns, self.filters)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return ("scichunk", self.format_name, self.files.__dask_tokenize__(), self.array_id, self.filters, self.limits)
+        files, how = self.files.__dask_tokenize__(), (self.filters, self.limits, self.names)
+        return ("scichunk", self.format_name, files, self.array_id, *how)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ReadManyRows, (self.format_name, self.files, self.array_id, self.filters, self.limits)
+        how = self.filters, self.limits, self.names
+        return _rebuild_reader_of_many, (self.format_name, self.files, self.array_id, how)
+
+
+def _rebuild_reader_of_many(format_name: str, files: Files, array_id: ArrayId, how: Any) -> ReadManyRows:
+    filters, limits, names = how
+    return ReadManyRows(format_name, files, array_id, filters, limits, names=names)
 
 
 def _frame_of_file(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
@@ -257,8 +272,9 @@ def _frame_of_files(
         raise TypeError(msg)
     first = cast("TableFile", opened.file).table(array_id)
     wanted.check(first, opened.location.url)
+    names = [c.name for c in first.columns]
 
-    def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]], str]:
+    def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]], bool, str]:
         location = locations[number]
         file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
@@ -267,15 +283,17 @@ def _frame_of_files(
             _check_alike(first, table, opened.location.url)
             parts = _cut_table(table, size)
         spans: list[tuple[int, ...]] = [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
-        return file.fingerprint, spans, _find_other_unit(first, table, location.url)
+        alike = names == [c.name for c in table.columns]
+        return file.fingerprint, spans, alike, _find_other_unit(first, table, location.url)
 
     found = work_together(look, range(len(locations)), remote=locations[0].local_path is None)
-    other = next((unit for _, _, unit in found if unit), "")
+    other = next((unit for *_, unit in found if unit), "")
     if other:
         warn_caller(other, DataWarning)
-    files = Files.pack(locations, [mark for mark, _, _ in found])
-    parts = [part for _, some, _ in found for part in some]
-    read = ReadManyRows(opened.format, files, array_id, wanted.filters)
+    files = Files.pack(locations, [mark for mark, *_ in found])
+    parts = [part for _, some, *_ in found for part in some]
+    alike = all(same for _, _, same, _ in found)
+    read = ReadManyRows(opened.format, files, array_id, wanted.filters, names=None if alike else names)
     return _from_map(read, parts, opened, first, columns=wanted.columns)
 
 
