@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
+import xarray as xr
 from astropy.io import fits
 from astropy.table import Table
 
@@ -92,3 +94,38 @@ def test_partitions_have_the_columns_of_the_first_file(tmp_path, filters):
     assert found.map_partitions(lambda part: part.iloc[:, 0], meta=("a", float)).compute().tolist() == [1, 1]
     assert found.values.compute().tolist() == [[1, 2], [1, 2]]
     assert found.b.compute().tolist() == [2, 2]
+
+
+# -- values for missing data that are nearly equal --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "one", "other"),
+    [
+        ("int32", -2147483648, -2147483647),
+        ("uint32", 4294967295, 4294967294),
+        ("float64", -1e20, -1e20 * (1 + 1e-12)),
+    ],
+)
+def test_nodata_of_a_stack_is_one_value(tmp_path, kind, one, other):
+    paths = []
+    for nodata in (one, other):
+        paths.append(str(tmp_path / f"{len(paths)}.tif"))
+        with rasterio.open(
+            paths[-1], "w", driver="GTiff", width=2, height=1, count=1, dtype=kind, nodata=nodata
+        ) as file:
+            file.write(np.array([[[nodata, 5]]], kind))
+        assert np.isnan(xr.open_dataset(paths[-1], engine="geotiff").band_data.values[0, 0, 0])
+    with pytest.raises(FormatError, match="nodata is"):
+        scichunk.open_stack(paths)
+    assert np.isnan(scichunk.open_stack([paths[0]] * 2).band_data.values[:, 0, 0, 0]).all()
+
+
+def test_nulls_of_a_stack_are_one_value(tmp_path):
+    paths = []
+    for null in (-2147483648, -2147483647):
+        paths.append(str(tmp_path / f"{len(paths)}.fits"))
+        column = fits.Column("a", "J", null=null, array=np.array([null, 5], "i4"))
+        fits.BinTableHDU.from_columns([column]).writeto(paths[-1])
+    with pytest.raises(FormatError, match="null is"):
+        scichunk.open_stack(paths)

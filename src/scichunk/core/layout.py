@@ -15,6 +15,8 @@ _PIXELS: Final = 1e-6
 """Grids that differ by less lie on each other."""
 _RELATIVE: Final = 1e-9
 """Numbers of headers that were computed in two ways differ by a few units in the last place."""
+_EXACT: Final = frozenset({"nodata", "null", "blank", "_FillValue"})
+"""What is compared with stored values: there, the value beside it is a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +66,8 @@ class Layout:
     grid
         Where its pixels lie, if it is a raster.
     meaning
-        What must be equal, by name: coordinate system, nodata, scaling, spectral axes. Numbers agree within a relative 1e-9, NaN
-        agrees with NaN.
+        What must be equal, by name: coordinate system, nodata, scaling, spectral axes. Numbers agree within a relative 1e-9, but those
+        that stand for missing data exactly; NaN agrees with NaN.
     pointing
         What may differ, with a warning: where the image of the sky points.
     fill
@@ -103,7 +105,7 @@ class Layout:
 
 def _first_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     for name in dict.fromkeys([*one, *other]):
-        if not _mean_the_same(one.get(name), other.get(name)):
+        if not _mean_the_same(one.get(name), other.get(name), 0.0 if name in _EXACT else _RELATIVE):
             return f"{name} is {_shorten(other.get(name))} instead of {_shorten(one.get(name))}"
     return ""
 
@@ -113,22 +115,26 @@ def _shorten(value: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def _mean_the_same(one: Any, other: Any) -> bool:
-    """Whether two values mean the same."""
+def _mean_the_same(one: Any, other: Any, relative: float) -> bool:
+    """Whether two values mean the same; numbers of them may differ by some part."""
     if one is other:
         return True
     if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_mean_the_same(one[k], other[k]) for k in one)
+        return one.keys() == other.keys() and all(
+            _mean_the_same(one[k], other[k], 0.0 if k in _EXACT else relative) for k in one
+        )
     if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
         a, b = np.asarray(one), np.asarray(other)
         if a.shape != b.shape:
             return False
         if a.dtype.kind in "fc" and b.dtype.kind in "fc":
-            return bool(np.allclose(a, b, rtol=_RELATIVE, atol=0, equal_nan=True))
+            return bool(np.allclose(a, b, rtol=relative, atol=0, equal_nan=True))
         return bool(np.array_equal(a, b))
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(_mean_the_same(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(_mean_the_same(a, b, relative) for a, b in zip(one, other, strict=True))
     if isinstance(one, int | float | np.number) and isinstance(other, int | float | np.number):
+        if one == other:
+            return True
         x, y = float(one), float(other)
-        return x == y or (math.isnan(x) and math.isnan(y)) or math.isclose(x, y, rel_tol=_RELATIVE)
+        return (math.isnan(x) and math.isnan(y)) or (relative > 0 and math.isclose(x, y, rel_tol=relative))
     return bool(one == other)
