@@ -1,5 +1,6 @@
 """Every way of reading the same thing gives the same thing: each file of a stack is what it is alone."""
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,24 @@ def test_tables_of_a_name_have_any_number(tmp_path, write, end, word):
     assert scichunk.open_stack(paths, **{word: "STARS"}).a[:, 0].values.tolist() == [1, 10]
     assert scichunk.open_stack(paths, group="/STARS").a[:, 0].values.tolist() == [1, 10]
     assert scichunk.read_table(paths, **{word: "STARS"}).a.compute().unique().tolist() == [1, 10]
+
+
+# -- rows in files of their own ---------------------------------------------------------------------------------------------------
+
+
+def test_many_documents_whose_rows_lie_beside_them(tmp_path):
+    paths = []
+    for value in (1, 2):
+        rows = tmp_path / f"rows_{value}"
+        rows.write_bytes(np.full(5, value, ">i4").tobytes())
+        text = f'<FIELD name="a" datatype="int"/><DATA><BINARY><STREAM href="{rows.name}"/></BINARY></DATA>'
+        path = tmp_path / f"{value}.vot"
+        path.write_text(f'<VOTABLE version="1.4"><RESOURCE><TABLE nrows="5">{text}</TABLE></RESOURCE></VOTABLE>')
+        paths.append(str(path))
+    assert scichunk.read_table(paths).a.compute().tolist() == [1] * 5 + [2] * 5
+    for stack in (scichunk.from_files(paths, column="a"), scichunk.open_stack(paths).a.data):
+        scichunk.clear_caches()
+        assert pickle.loads(pickle.dumps(stack)).compute(scheduler="synchronous").tolist() == [[1] * 5, [2] * 5]
 
 
 # -- columns in another order -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ class DataOf:
     table: int | str
     version: Fingerprint
     """Of the file with the rows."""
+    file: str = ""
+    """Which file that is: a digest of its name."""
 
 
 @dataclass(frozen=True, slots=True)

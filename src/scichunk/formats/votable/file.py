@@ -32,6 +32,7 @@ from scichunk.formats.votable.document.structure import Table
 from scichunk.formats.votable.table import EmptyRows, RowReader, VOTable
 from scichunk.formats.votable.values.diagnostics import Diagnostics, Policy
 from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.identity import digest_values
 from scichunk.sources.local import changed_message
 from scichunk.sources.whole_file import expand_source
 from scichunk.tables.columns import ColumnArray, column_layout
@@ -188,7 +189,7 @@ class VOTableFile(FileBase):
         key = (table.index, on_error, compat)
         with self._lock, located(url=self.document.source.url, part=_label_table(table)):
             if isinstance(which, DataOf) and self._versions.get(table.index) != which.version:
-                self._change_version(table, which.version)
+                self._change_version(table, which)
             if key not in self._tables:
                 self._tables[key] = self._open_table(table, on_error, compat)
             return self._tables[key]
@@ -200,7 +201,7 @@ class VOTableFile(FileBase):
         """
         table = self.find(which)
         where = self._find_rows(table)
-        return which if where is None else DataOf(which, where.open().fingerprint)
+        return which if where is None else DataOf(which, where.open().fingerprint, digest_values(where.key))
 
     def _find_rows(self, table: Table) -> Location | None:
         """Find the file of this machine that the rows of a table are in, if they are in one."""
@@ -214,10 +215,13 @@ class VOTableFile(FileBase):
             return None
         return where if where.local_path is not None and os.path.exists(where.local_path) else None
 
-    def _change_version(self, table: Table, version: Fingerprint) -> None:
+    def _change_version(self, table: Table, which: DataOf) -> None:
         """Forget a table that was opened with other rows, if these are the ones that are there."""
-        where = self._find_rows(table)
+        where, version = self._find_rows(table), which.version
         if where is not None:  # else whoever opens the table says what is wrong
+            # One id serves for all documents of a stack: it knows the version of the rows of the first.
+            if digest_values(where.key) != which.file:
+                return
             found = where.open(version).fingerprint
             if found != version:
                 raise SourceError(changed_message(version, found), url=where.url)
