@@ -2,7 +2,9 @@
 
 import pickle
 from pathlib import Path
+from typing import ClassVar
 
+import fsspec
 import numpy as np
 import pytest
 import rasterio
@@ -148,3 +150,47 @@ def test_nulls_of_a_stack_are_one_value(tmp_path):
         fits.BinTableHDU.from_columns([column]).writeto(paths[-1])
     with pytest.raises(FormatError, match="null is"):
         scichunk.open_stack(paths)
+
+
+# -- options of storages ----------------------------------------------------------------------------------------------------------
+
+
+class Locked(fsspec.AbstractFileSystem):
+    """A storage that asks for a key."""
+
+    protocol = "locked"
+    cachable = False
+    files: ClassVar[dict[str, bytes]] = {}
+
+    def __init__(self, key="", **given):
+        super().__init__(**given)
+        self.key = key
+
+    def info(self, path, **_):
+        if self.key != "right":
+            raise PermissionError(path)
+        return {"name": path, "size": len(self.files[path]), "type": "file", "etag": "1"}
+
+    def cat_file(self, path, start=None, end=None, **_):
+        self.info(path)
+        return self.files[path][start:end]
+
+
+@pytest.fixture
+def locked(monkeypatch):
+    fsspec.register_implementation("locked", Locked, clobber=True)
+    monkeypatch.setattr(Locked, "files", {})
+    return Locked.files
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_files_here_and_elsewhere(tmp_path, locked, turn):
+    path = extensions(tmp_path / "a.fits", SCI=1)
+    locked["a.fits"] = Path(path).read_bytes()
+    paths, given = [path, "locked://a.fits"][::turn], {"key": "right"}
+    assert (scichunk.from_files(paths, hdu="SCI", storage_options=given).compute() == 1).all()
+    assert (scichunk.open_stack(paths, hdu="SCI", storage_options=given).sci == 1).all()
+    other = tables(tmp_path / "t.fits", A=1)
+    locked["t.fits"] = Path(other).read_bytes()
+    found = scichunk.read_table([other, "locked://t.fits"][::turn], storage_options=given)
+    assert found.a.compute().tolist() == [1] * 4

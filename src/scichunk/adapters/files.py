@@ -64,7 +64,7 @@ class Files:
     tags: bytes
     options: Mapping[str, Any] | None = field(repr=False)
     key: str
-    """Of the first file: stands for the storage options in the token."""
+    """Of the first file that has them: stands for the storage options in the token."""
     digest: str
     """Of all of this."""
 
@@ -74,10 +74,11 @@ class Files:
         sizes = np.array([-1 if m is None else m.size for m in marks], np.int64)
         tags = pack_texts(["" if m is None else m.tag for m in marks])
         packed = pack_names([loc.target for loc in locations]), zlib.compress(sizes.tobytes(), 6), tags
-        first = locations[0]
-        key = first.key.encode("utf-8", "surrogatepass")
+        # Files of this machine have no options, and may stand before others that do.
+        given = next((location for location in locations if location.options), locations[0])
+        key = given.key.encode("utf-8", "surrogatepass")
         digest = hashlib.blake2b(b"\0".join((*packed, key)), digest_size=16).hexdigest()
-        return cls(len(locations), first.target, *packed, first.options, first.key, digest)
+        return cls(len(locations), locations[0].target, *packed, given.options, given.key, digest)
 
     def unpack(self) -> Unpacked:
         """Return location and version of each file; made once a process, since each task may bring its own copy of this."""
@@ -87,7 +88,7 @@ class Files:
         sizes = np.frombuffer(zlib.decompress(self.sizes), np.int64).tolist()
         tags = unpack_texts(self.tags)
         return [
-            (Location(n, self.options), None if s == -1 else Fingerprint(int(s), t))
+            (_locate_again(n, self.options), None if s == -1 else Fingerprint(int(s), t))
             for n, s, t in zip(unpack_names(self.names), sizes, tags, strict=True)
         ]
 
@@ -106,6 +107,11 @@ class Files:
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
         return "scichunk-files", self.digest
+
+
+def _locate_again(name: str, given: Mapping[str, Any] | None) -> Location:
+    """Return the location of a name; options are for storages, and files of this machine are none unless a store has all names."""
+    return Location(name, given if "://" in name or (given is not None and "store" in given) else None)
 
 
 def keep_unpacked(key: str, make: Callable[[], Unpacked]) -> Unpacked:
