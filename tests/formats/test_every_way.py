@@ -1,5 +1,6 @@
 """Every way of reading the same thing gives the same thing: each file of a stack is what it is alone."""
 
+import gc
 import pickle
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 import scichunk
+from scichunk.core import handles
 from scichunk.errors import FormatError
 
 DATA = Path(__file__).parents[2] / "test_data"
@@ -194,3 +196,26 @@ def test_files_here_and_elsewhere(tmp_path, locked, turn):
     locked["t.fits"] = Path(other).read_bytes()
     found = scichunk.read_table([other, "locked://t.fits"][::turn], storage_options=given)
     assert found.a.compute().tolist() == [1] * 4
+
+
+# -- shares of files --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "make", [lambda p: xr.open_dataset(p, engine="fits", hdu=1), scichunk.open], ids=["dataset", "tree"]
+)
+def test_what_was_pickled_has_a_share_of_its_own(tmp_path, make):
+    path = extensions(tmp_path / "a.fits", SCI=1)
+    first = make(path)
+    count = sum(handles._shares.values())
+    second = pickle.loads(pickle.dumps(first))
+    assert sum(handles._shares.values()) == 2 * count
+    second.close()
+    assert sum(handles._shares.values()) == count
+    third = pickle.loads(pickle.dumps(first))
+    del second, third
+    gc.collect()
+    handles._count_gone_shares()
+    assert sum(handles._shares.values()) == count
+    first.close()
+    assert not handles._shares

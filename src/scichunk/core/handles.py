@@ -6,7 +6,7 @@ import os
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from scichunk import counters
 from scichunk.core import registry
@@ -109,9 +109,14 @@ class Share:
     """
 
     def __init__(self, location: Location, fingerprint: Fingerprint) -> None:
-        self._key: FileKey | None = FileKey(location.key, fingerprint)
+        self._key: FileKey | None = None
+        self._take(FileKey(location.key, fingerprint))
+
+    def _take(self, key: FileKey) -> None:
+        """Count one share more."""
+        self._key = key
         with _lock:
-            _shares[self._key] += 1
+            _shares[key] += 1
         _count_gone_shares()
 
     def close(self) -> None:
@@ -129,6 +134,19 @@ class Share:
         if key is not None:
             _left.append(key)
             _count_gone_shares()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Datasets are pickled with what closes them: what arrives must be counted before it can be given up.
+        return _share_again, (self._key,)
+
+
+def _share_again(key: FileKey | None) -> Share:
+    """Make the share of a dataset that was copied by pickle; none of one that was closed."""
+    found = Share.__new__(Share)
+    found._key = None  # noqa: SLF001  # of this module
+    if key is not None:
+        found._take(key)  # noqa: SLF001
+    return found
 
 
 def _take_from(key: FileKey) -> bool:
