@@ -219,3 +219,38 @@ def test_what_was_pickled_has_a_share_of_its_own(tmp_path, make):
     assert sum(handles._shares.values()) == count
     first.close()
     assert not handles._shares
+
+
+# -- values of columns ------------------------------------------------------------------------------------------------------------
+
+
+def columns(path, kind, *rows):
+    """Write a VOTable of one column."""
+    text = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+    data = f'<TABLE><FIELD name="a" {kind}/><DATA><TABLEDATA>{text}</TABLEDATA></DATA></TABLE>'
+    path.write_text(f'<VOTABLE version="1.4"><RESOURCE>{data}</RESOURCE></VOTABLE>')
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        ('datatype="int"', ("1", "", "3")),
+        ('datatype="boolean"', ("T", "?", "F")),
+        ('datatype="int" arraysize="2"', ("1 2", "3 4", "5 6")),
+        ('datatype="int" arraysize="*"', ("1", "2 3", "4")),
+        ('datatype="double" arraysize="*"', ("1", "2 3", "4")),
+    ],
+)
+def test_values_of_columns_can_be_written_into(tmp_path, kind, rows):
+    path = columns(tmp_path / "a.vot", kind, *rows)
+    ds = xr.open_dataset(path, engine="votable", mask_and_scale=False)
+    for values in (
+        ds.a.values,
+        ds.a[:1].values,
+        scichunk.from_votable(path, "a").compute(),
+        scichunk.reader(path, column="a")[:],
+    ):
+        cells = values if values.dtype.kind == "O" else [values]
+        assert values.flags.writeable
+        assert all(cell.flags.writeable for cell in cells)

@@ -311,6 +311,8 @@ def _make_objects(array: pa.Array, column: Column) -> Array:
         out[:] = _list_values(array, column)
         return out
     values = _take_items(array.flatten(), column)
+    if not values.flags.writeable:
+        values = values.copy()
     counts = np.asarray(array.value_lengths().fill_null(0))
     null = np.asarray(array.is_null())
     stops = np.cumsum(counts)
