@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import fsspec
 import numpy as np
+import pyarrow as pa
 import pytest
 import rasterio
 import xarray as xr
@@ -15,7 +16,9 @@ from astropy.table import Table
 
 import scichunk
 from scichunk.core import handles
+from scichunk.core.tables import Column
 from scichunk.errors import FormatError
+from scichunk.tables.arrow import to_numpy
 
 DATA = Path(__file__).parents[2] / "test_data"
 
@@ -254,3 +257,28 @@ def test_values_of_columns_can_be_written_into(tmp_path, kind, rows):
         cells = values if values.dtype.kind == "O" else [values]
         assert values.flags.writeable
         assert all(cell.flags.writeable for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "types"),
+    [
+        ('datatype="int" arraysize="*"', ("1 2", "3", "", "4 -9"), ["int32", "int32", "int32", "object"]),
+        ('datatype="boolean" arraysize="*"', ("T F", "T", "", "F ?"), ["bool", "bool", "bool", "object"]),
+    ],
+)
+def test_types_of_cells_do_not_depend_on_chunks(tmp_path, kind, rows, types):
+    path = columns(tmp_path / "a.vot", kind, *rows)
+    if "int" in kind:
+        Path(path).write_text(
+            Path(path).read_text().replace('arraysize="*"/>', 'arraysize="*"><VALUES null="-9"/></FIELD>')
+        )
+    for chunks in (1, 2, 4):
+        found = scichunk.from_votable(path, "a", chunks=chunks).compute()
+        assert [str(cell.dtype) for cell in found] == types
+        assert found[3].tolist()[1] is None
+
+
+def test_cells_of_lists_in_lists():
+    rows, kind = [[[1, 2], [3]], [[4]], None, [[5, None]]], pa.list_(pa.list_(pa.int32()))
+    found = to_numpy(pa.array(rows, kind), Column("a", kind, np.dtype(object), None))
+    assert [row if row is None else [list(cell) for cell in row] for row in found] == rows

@@ -306,23 +306,28 @@ def _list_values(array: pa.Array, column: Column) -> list[Any]:
 
 def _make_objects(array: pa.Array, column: Column) -> Array:
     """One array (or text) a row; None where the row is null."""
-    out = np.empty(len(array), object)
+    out = np.full(len(array), None, object)
     if not hasattr(array.type, "value_type"):
         out[:] = _list_values(array, column)
         return out
-    values = _take_items(array.flatten(), column)
+    values, plain = _take_items(array.flatten(), column)
     if not values.flags.writeable:
         values = values.copy()
+    mixed = values.dtype.kind == "O" and plain.kind in "iub"
     counts = np.asarray(array.value_lengths().fill_null(0))
     null = np.asarray(array.is_null())
     stops = np.cumsum(counts)
     for i, (stop, count) in enumerate(zip(stops.tolist(), counts.tolist(), strict=True)):
-        out[i] = None if null[i] else values[stop - count : stop]
+        if null[i]:
+            continue
+        cell = values[stop - count : stop]
+        # A null in another row does not change the type of this one: which rows are read together would.
+        out[i] = cell.astype(plain) if mixed and None not in cell.ravel().tolist() else cell
     return out
 
 
-def _take_items(flat: pa.Array, column: Column) -> Array:
-    """Items of lists as one array: numbers with NaN for null, else objects with None where some are null."""
+def _take_items(flat: pa.Array, column: Column) -> tuple[Array, np.dtype[Any]]:
+    """Items of lists as one array: numbers with NaN for null, else objects with None where some are null; and their type without nulls."""
     import pyarrow as pa
 
     cell: list[int] = []
@@ -339,7 +344,7 @@ def _take_items(flat: pa.Array, column: Column) -> Array:
         found[:] = [np.array(v, object) if isinstance(v, list) else v for v in listed]
     else:
         found = _take_values(flat, Column("", kind, dtype))
-    return found.reshape(count, *cell)
+    return found.reshape(count, *cell), dtype
 
 
 def rows_alone(count: int) -> Any:
