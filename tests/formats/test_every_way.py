@@ -224,6 +224,23 @@ def test_what_was_pickled_has_a_share_of_its_own(tmp_path, make):
     assert not handles._shares
 
 
+# -- masks beside files -----------------------------------------------------------------------------------------------------------
+
+
+def test_flags_of_a_mask_beside_a_file_are_part_of_its_version(tmp_path):
+    path = str(tmp_path / "a.tif")
+    made = {"driver": "GTiff", "width": 4, "height": 4, "count": 1, "dtype": "uint8"}
+    for name, value in ((path, 7), (path + ".msk", 0)):
+        with rasterio.open(name, "w", **made) as file:
+            file.write(np.full((1, 4, 4), value, "u1"))
+    before, array = xr.open_dataset(path, engine="geotiff"), scichunk.from_geotiff(path)
+    assert (before.band_data == 7).all()
+    item = '<MDI key="INTERNAL_MASK_FLAGS_1">2</MDI>'
+    Path(path + ".msk.aux.xml").write_text(f"<PAMDataset><Metadata>{item}</Metadata></PAMDataset>")
+    assert np.isnan(xr.open_dataset(path, engine="geotiff").band_data).all()
+    assert scichunk.from_geotiff(path).name != array.name
+
+
 # -- values of columns ------------------------------------------------------------------------------------------------------------
 
 

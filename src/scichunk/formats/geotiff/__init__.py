@@ -14,7 +14,18 @@ def _sniff(head: bytes) -> bool:
     return head[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 
 
-_BEHIND: Final = (".aux.xml", ".AUX.XML", ".msk", ".MSK", ".ovr", ".OVR", ".msk.ovr", ".MSK.OVR")
+_BEHIND: Final = (
+    ".aux.xml",
+    ".AUX.XML",
+    ".msk",
+    ".MSK",
+    ".msk.aux.xml",
+    ".MSK.aux.xml",
+    ".ovr",
+    ".OVR",
+    ".msk.ovr",
+    ".MSK.OVR",
+)
 """What follows the whole name."""
 _INSTEAD: Final = (
     ".aux.xml",
