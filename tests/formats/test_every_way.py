@@ -299,3 +299,25 @@ def test_cells_of_lists_in_lists():
     rows, kind = [[[1, 2], [3]], [[4]], None, [[5, None]]], pa.list_(pa.list_(pa.int32()))
     found = to_numpy(pa.array(rows, kind), Column("a", kind, np.dtype(object), None))
     assert [row if row is None else [list(cell) for cell in row] for row in found] == rows
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------------------
+
+
+def test_booleans_among_keys(tmp_path):
+    path = tmp_path / "a.fits"
+    values = np.arange(12.0).reshape(3, 4)
+    fits.PrimaryHDU(values).writeto(path)
+    reader = scichunk.reader(path)
+    mask = np.array([True, False, True])
+    assert (reader.points([mask, [1, 2]]) == values[mask, [1, 2]]).all()
+    assert (reader.points([mask, slice(1, 3)]) == values[mask, 1:3]).all()
+    assert (reader.points([mask.tolist(), 1]) == values[mask, 1]).all()
+    with pytest.raises(IndexError, match="boolean index of shape"):
+        reader.points([mask[:2], [1, 2]])
+    with pytest.raises(IndexError, match="boolean index of shape"):
+        reader.points([True, [1, 2]])
+    with pytest.raises(IndexError, match="one ellipsis"):
+        reader[..., ...]
+    with pytest.raises(TypeError, match="not bool"):
+        reader[True]

@@ -13,7 +13,7 @@ from scichunk.core.arrays import ArraySource
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.handles import Handle
-from scichunk.core.selection import Axis, Positions, Region, Span, parse_key
+from scichunk.core.selection import Axis, Positions, Region, Span, parse_key, where_true
 from scichunk.errors import guarded
 from scichunk.lru import generation
 from scichunk.raster.cf import Decoding
@@ -154,8 +154,8 @@ class LazyArray:
         if not arrays:
             msg = "points are named by index arrays: at least one of the keys must be an integer or an array"
             raise IndexError(msg)
-        together = np.broadcast_arrays(*arrays.values())
         region = parse_key(tuple(slice(None) if a in arrays else k for a, k in enumerate(keys)), self.shape)
+        together = np.broadcast_arrays(*(where_true(v, self.shape[a]) for a, v in arrays.items()))
         points: dict[int, Positions] = {}
         for axis, values in zip(arrays, together, strict=True):
             parsed = parse_key(np.ascontiguousarray(values).reshape(-1), (self.shape[axis],)).axes[0]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from scichunk.core.grid import ChunkGrid
 
-__all__ = ["Piece", "Region", "Span", "outer_pieces", "parse_key", "piece_groups", "point_pieces"]
+__all__ = ["Piece", "Region", "Span", "outer_pieces", "parse_key", "piece_groups", "point_pieces", "where_true"]
 
 Positions = npt.NDArray[np.intp]
 _AT_ONCE: Final = 1 << 14
@@ -98,6 +98,9 @@ def parse_key(key: Any, shape: Sequence[int]) -> Region:  # anything that can st
     """
     parts = list(key) if isinstance(key, tuple) else [key]
     given = sum(p is not Ellipsis for p in parts)
+    if len(parts) > given + 1:
+        msg = "an index can only have one ellipsis (...)"
+        raise IndexError(msg)
     if given > len(shape):
         msg = f"too many indices: {given} for {len(shape)} dimensions"
         raise IndexError(msg)
@@ -127,10 +130,12 @@ def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
         return Span(last, start + 1 if size else last, -step), slice(None, None, -1)
     if isinstance(part, list | tuple | np.ndarray):
         return _parse_positions(np.asarray(part), length)
+    msg = f"an index must be an integer, slice, array or ..., not {type(part).__name__}"
+    if isinstance(part, bool):  # would be the integer 0 or 1, where NumPy means another axis by it
+        raise TypeError(msg)
     try:
         index = operator.index(part)
     except TypeError:
-        msg = f"an index must be an integer, slice, array or ..., not {type(part).__name__}"
         raise TypeError(msg) from None
     _check_bounds(index, index, length)
     index %= length
@@ -140,11 +145,7 @@ def _parse_axis(part: Any, length: int) -> tuple[Axis, slice | int]:
 def _parse_positions(array: npt.NDArray[Any], length: int) -> tuple[Axis, slice | int]:
     if array.ndim == 0:
         return _parse_axis(array.item(), length)
-    if array.dtype.kind == "b":
-        if array.shape != (length,):
-            msg = f"boolean index of shape {array.shape} for an axis of {length}"
-            raise IndexError(msg)
-        array = np.flatnonzero(array)
+    array = where_true(array, length)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         msg = f"an index array must hold integers along one dimension, got {array.dtype} {array.shape}"
         raise IndexError(msg)
@@ -153,6 +154,22 @@ def _parse_positions(array: npt.NDArray[Any], length: int) -> tuple[Axis, slice 
         _check_bounds(int(positions.min()), int(positions.max()), length)
         positions[positions < 0] += length
     return positions, slice(None)
+
+
+def where_true(array: npt.NDArray[Any], length: int) -> npt.NDArray[Any]:
+    """Return the positions that a boolean array chooses of an axis; other arrays as they are.
+
+    Raises
+    ------
+    IndexError
+        If a boolean array is not as long as the axis.
+    """
+    if array.dtype.kind != "b":
+        return array
+    if array.shape != (length,):
+        msg = f"boolean index of shape {array.shape} for an axis of {length}"
+        raise IndexError(msg)
+    return np.flatnonzero(array)
 
 
 def _check_bounds(low: int, high: int, length: int) -> None:
