@@ -28,7 +28,12 @@ class SkyAccessor:
     """
 
     def __init__(self, obj: Dataset | DataArray | DataTree) -> None:
-        self._obj = obj.to_dataset() if isinstance(obj, xr.DataTree) else obj
+        self._given = obj
+
+    @property
+    def _obj(self) -> Any:
+        # xarray keeps the accessor of a node, whose data may be replaced meanwhile.
+        return self._given.to_dataset() if isinstance(self._given, xr.DataTree) else self._given
 
     def sel(
         self,

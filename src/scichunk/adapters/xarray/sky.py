@@ -12,6 +12,7 @@ import numpy.typing as npt
 import xarray as xr
 from xarray.core.indexing import LazilyIndexedArray
 
+from scichunk.core.limits import check_decoded
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.sky.subgrid import AxisGrid, sub_grid
 from scichunk.sky.wcs import Axes, SkyCoordinate, axes_of, coordinates, find_wcs, image_shape
@@ -42,6 +43,9 @@ _REFERENCE: Final = f"reference point; {_SELECTS}"
 _CENTRE: Final = f"centre of the pixel; {_SELECTS}"
 _SNAP: Final = 60
 """Positions that were computed from world coordinates are rounded to this fraction of a pixel where they are that close to it."""
+
+_PIXEL_BYTES: Final = 64
+"""What positions along an axis take for each pixel, about: the numbers, their order and their distances."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -195,6 +199,7 @@ class SkyImage:
                 return np.arange(size, dtype=np.float64)
             msg = f"it cannot be told which part of {name} this is: its coordinate is gone"
             raise FormatError(msg)
+        check_decoded(f"the pixels along {name}", _PIXEL_BYTES * coord.size)
         dim = self.axes.dims[len(self.shape) - number]
         full = None if dim in (self.axes.sky or ()) else self._world_axes.get(dim)
         values = np.atleast_1d(coord.values)
