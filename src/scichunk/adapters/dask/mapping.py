@@ -58,7 +58,10 @@ def map_chunks(f: Callable[..., Any], obj: Any, *, dtype: Any = None, chunks: An
         made = map_chunks(
             f, obj.data if obj.chunks is not None else obj.chunk().data, dtype=dtype, chunks=chunks, **kwargs
         )
-        return obj.copy(data=made)
+        found = obj.copy(data=made)
+        # How the file stores its values says nothing of these: they would be scaled and rounded so where they are written.
+        found.encoding = {name: value for name, value in obj.encoding.items() if name == "grid_mapping"}
+        return found
     reader = required_reader(obj, "map_chunks")
     mapped = MappedArray(reader, f, kwargs, np.dtype(dtype) if dtype is not None else _try_dtype(f, reader, kwargs))
     return _to_dask(mapped, chunks)

@@ -101,6 +101,11 @@ def reduce(
         )
     if hasattr(obj, "variable") and hasattr(obj, "dims"):  # a DataArray
         chunked = obj if obj.chunks is not None or not obj.ndim else obj.chunk()
+        if not callable(how) and not _is_for_us(
+            obj.dtype, how
+        ):  # times and texts, of which xarray knows what is missing
+            words = {"count": {}, "std": {"skipna": skipna, "ddof": ddof}, "var": {"skipna": skipna, "ddof": ddof}}
+            return getattr(chunked, how)(dim, **words.get(how, {"skipna": skipna}))
         return chunked.reduce(
             lambda data, axis=None: _reduce(
                 data, axis, _make(how, combine, True if skipna is None else skipna, ddof), tasks
@@ -172,7 +177,7 @@ def _by_dask(array: Any, axes: tuple[int, ...], kind: Reduction) -> da.Array:
 
     floats = array.dtype.kind in "fc"
     if kind.how == "count":
-        there = ~da.isnan(array) if floats else da.ones_like(array, dtype=bool)
+        there = ~da.isnan(array) if floats else da.notnull(array)
         counted: da.Array = there.sum(axis=axes, dtype=np.int64)
         return counted
     function = getattr(da, f"nan{kind.how}" if kind.skipna and floats else kind.how)

@@ -75,7 +75,7 @@ def with_times(
 def _decode(variables: dict[str, xr.Variable], attrs: dict[str, Any], flags: Decoders) -> tuple[Any, Any]:
     """Let xarray decode, as the user wants it."""
     decoded, more, _ = conventions.decode_cf_variables(
-        cast("Any", variables),
+        cast("Any", {name: _with_known_units(variable) for name, variable in variables.items()}),
         cast("Any", attrs),
         mask_and_scale=False,
         concat_characters=bool(flags.concat_characters),
@@ -85,6 +85,14 @@ def _decode(variables: dict[str, xr.Variable], attrs: dict[str, Any], flags: Dec
         decode_timedelta=flags.decode_timedelta,
     )
     return decoded, more
+
+
+def _with_known_units(variable: xr.Variable) -> xr.Variable:
+    """Spell out short units of times: of those (``s since ...``) xarray decodes through cftime, which fails where both ends are missing."""
+    units = variable.attrs.get("units")
+    if not isinstance(units, str) or (known := _spelt_out(units)) == units:
+        return variable
+    return variable._replace(attrs={**variable.attrs, "units": known})  # without reading it
 
 
 def _spell_out_units(encoding: dict[str, Any]) -> None:
