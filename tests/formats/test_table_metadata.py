@@ -335,5 +335,5 @@ def test_formats_that_do_not_suit_the_values_are_left_out(kind, display):
 def test_units_that_differ_between_files_are_told(tmp_path):
     for name, unit in (("a", "deg"), ("b", "deg"), ("c", "rad")):
         (tmp_path / f"{name}.fits").write_bytes(fits_table(["1J"], b"\0\0\0\1", 1, TUNIT1=unit))
-    with pytest.warns(DataWarning, match=r"'c1' is in 'rad', in the first file in 'deg'.*c\.fits"):
+    with pytest.warns(DataWarning, match=r"'c1' is in 'rad' here and in 'deg', in the first file.*c\.fits"):
         scichunk.read_table(str(tmp_path / "*.fits"))

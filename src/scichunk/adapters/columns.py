@@ -9,8 +9,9 @@ from typing import Any, Final
 import numpy as np
 
 from scichunk.core.tables import TableSource
+from scichunk.errors import FormatError
 
-__all__ = ["COLUMNS", "TABLE", "Columns", "columns", "frame_attrs"]
+__all__ = ["COLUMNS", "TABLE", "Columns", "check_alike", "columns", "find_other_unit", "frame_attrs"]
 
 COLUMNS: Final = "columns"
 """Key of ``DataFrame.attrs`` that holds the attributes of columns by name: units, description, ..."""
@@ -153,6 +154,29 @@ def _iterate_sources(frame: Any, meta: Any) -> Iterator[Mapping[str, Any]]:
         attrs = getattr(getattr(part, "_meta", None), "attrs", None)
         if attrs:
             yield attrs
+
+
+def check_alike(first: TableSource, other: TableSource, first_url: str) -> None:
+    """Raise FormatError unless two tables have the same columns, in any order."""
+    mine, theirs = ({c.name: str(c.type) for c in t.columns} for t in (first, other))
+    for name in dict.fromkeys([*mine, *theirs]):
+        if mine.get(name) != theirs.get(name):
+            kinds = theirs.get(name, "missing"), mine.get(name, "missing")
+            msg = f"its table is not like that of the first file, {first_url}: the column {name!r} is {kinds[0]}, there {kinds[1]}"
+            raise FormatError(msg)
+
+
+def find_other_unit(first: TableSource, other: TableSource) -> str:
+    """Say which column of a table has another unit than in the first one, and which; empty if none has.
+
+    A column that says nothing of its unit differs from none: many files name them in some tables only.
+    """
+    known = {c.name: str(c.attrs["units"]) for c in first.columns if "units" in c.attrs}
+    for column in other.columns:
+        unit = str(column.attrs.get("units", ""))
+        if unit and unit != known.get(column.name, unit):
+            return f"the column {column.name!r} is in {unit!r} here and in {known[column.name]!r}"
+    return ""
 
 
 class _Shared(dict[str, Any]):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from scichunk import counters, options
-from scichunk.adapters.columns import frame_attrs
+from scichunk.adapters.columns import check_alike, find_other_unit, frame_attrs
 from scichunk.adapters.dask.filters import Filters, check_filters, filter_rows, nest_filters
 from scichunk.adapters.files import Files, work_together
 from scichunk.adapters.opening import Opened, expand_names, open_any
@@ -216,41 +216,26 @@ def _rebuild_reader(
 
 
 class ReadManyRows:
-    """Reads one partition of the tables of many files; ``names``: all columns, where files have them in several orders."""
+    """Reads one partition of the tables of many files."""
 
     def __init__(
-        self,
-        format_name: str,
-        files: Files,
-        array_id: ArrayId,
-        filters: Any,
-        limits: options.Snapshot | None = None,
-        *,
-        names: Sequence[str] | None = None,
+        self, format_name: str, files: Files, array_id: ArrayId, filters: Any, limits: options.Snapshot | None = None
     ) -> None:
         self.format_name, self.files, self.array_id, self.filters = format_name, files, array_id, filters
         self.limits = options.take_snapshot() if limits is None else limits
-        self.names = names
 
     def __call__(self, part: tuple[int, int, int, int, int], columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Read rows; the first number says of which file."""
         location, mark = self.files.unpack()[part[0]]
         with options.frozen(self.limits), counters.reading(self.format_name, location.url):
             table = cast("TableFile", open_file(self.format_name, location, mark)).table(self.array_id)
-            return to_frame(table, Rows(*part[1:]), self.names if columns is None else columns, self.filters)
+            return to_frame(table, Rows(*part[1:]), columns, self.filters)
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        files, how = self.files.__dask_tokenize__(), (self.filters, self.limits, self.names)
-        return ("scichunk", self.format_name, files, self.array_id, *how)
+        return ("scichunk", self.format_name, self.files.__dask_tokenize__(), self.array_id, self.filters, self.limits)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        how = self.filters, self.limits, self.names
-        return _rebuild_reader_of_many, (self.format_name, self.files, self.array_id, how)
-
-
-def _rebuild_reader_of_many(format_name: str, files: Files, array_id: ArrayId, how: Any) -> ReadManyRows:
-    filters, limits, names = how
-    return ReadManyRows(format_name, files, array_id, filters, limits, names=names)
+        return ReadManyRows, (self.format_name, self.files, self.array_id, self.filters, self.limits)
 
 
 def _frame_of_file(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int | None) -> dd.DataFrame:
@@ -263,6 +248,17 @@ def _frame_of_file(opened: Opened, array_id: ArrayId, wanted: _Wanted, size: int
     return _from_map(read, spans, opened, table, columns=wanted.columns, divisions=divisions)
 
 
+class _Seen(NamedTuple):
+    """What looking at one of many files has shown."""
+
+    version: Fingerprint
+    parts: Sequence[tuple[int, ...]]
+    turned: bool
+    """Whether its columns are in another order than those of the first."""
+    unit: str
+    """The first column in another unit, in words."""
+
+
 def _frame_of_files(
     opened: Opened, locations: list[Location], array_id: ArrayId, wanted: _Wanted, size: int | None
 ) -> dd.DataFrame:
@@ -272,29 +268,32 @@ def _frame_of_files(
         raise TypeError(msg)
     first = cast("TableFile", opened.file).table(array_id)
     wanted.check(first, opened.location.url)
+
     names = [c.name for c in first.columns]
 
-    def look(number: int) -> tuple[Fingerprint, list[tuple[int, ...]], bool, str]:
+    def look(number: int) -> _Seen:
         location = locations[number]
         file = opened.file if number == 0 else open_file(opened.format, location)
         with located(url=location.url):
             cast("TableFile", file).find_table(**wanted.selectors)  # which warns of tables that a service has cut
             table = cast("TableFile", file).table(array_id)
-            _check_alike(first, table, opened.location.url)
+            check_alike(first, table, opened.location.url)
             parts = _cut_table(table, size)
-        spans: list[tuple[int, ...]] = [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
-        alike = names == [c.name for c in table.columns]
-        return file.fingerprint, spans, alike, _find_other_unit(first, table, location.url)
+            turned = [c.name for c in table.columns] != names
+        spans = [(number, p.start, p.stop, p.first_byte, p.last_byte) for p in parts]
+        return _Seen(file.fingerprint, spans, turned, find_other_unit(first, table))
 
     found = work_together(look, range(len(locations)), remote=locations[0].local_path is None)
-    other = next((unit for *_, unit in found if unit), "")
-    if other:
-        warn_caller(other, DataWarning)
-    files = Files.pack(locations, [mark for mark, *_ in found])
-    parts = [part for _, some, *_ in found for part in some]
-    alike = all(same for _, _, same, _ in found)
-    read = ReadManyRows(opened.format, files, array_id, wanted.filters, names=None if alike else names)
-    return _from_map(read, parts, opened, first, columns=wanted.columns)
+    files = Files.pack(locations, [seen.version for seen in found])
+    parts = [part for seen in found for part in seen.parts]
+    other = next(((location, seen.unit) for location, seen in zip(locations, found, strict=True) if seen.unit), None)
+    if other is not None:
+        msg = f"{other[1]}, in the first file, and numbers are put together as they are [{other[0].url}]"
+        warn_caller(msg, DataWarning)
+    read = ReadManyRows(opened.format, files, array_id, wanted.filters)
+    # Without names each file's own order would count, and dask takes columns by their place: for arrays, CSV files and new names.
+    columns = names if wanted.columns is None and any(seen.turned for seen in found) else wanted.columns
+    return _from_map(read, parts, opened, first, columns=columns)
 
 
 def _from_map(
@@ -325,26 +324,6 @@ def _from_map(
         label=f"{opened.format}-{stem}",
         columns=columns,
     )
-
-
-def _check_alike(first: TableSource, other: TableSource, first_url: str) -> None:
-    """Raise FormatError unless two tables have the same columns, in any order."""
-    mine, theirs = ({c.name: str(c.type) for c in t.columns} for t in (first, other))
-    for name in dict.fromkeys([*mine, *theirs]):
-        if mine.get(name) != theirs.get(name):
-            kinds = theirs.get(name, "missing"), mine.get(name, "missing")
-            msg = f"its table is not like that of the first file, {first_url}: the column {name!r} is {kinds[0]}, there {kinds[1]}"
-            raise FormatError(msg)
-
-
-def _find_other_unit(first: TableSource, other: TableSource, url: str) -> str:
-    """Say which column is in another unit than that of the first file; empty if none is, or one of them says nothing of a unit."""
-    units = {c.name: c.attrs.get("units") for c in first.columns}
-    for column in other.columns:
-        unit, wanted = column.attrs.get("units"), units.get(column.name)
-        if unit and wanted and unit != wanted:
-            return f"the column {column.name!r} is in {unit!r}, in the first file in {wanted!r}: its values are left as they are [{url}]"
-    return ""
 
 
 def _find_divisions(parts: Sequence[Rows]) -> tuple[int, ...] | None:
