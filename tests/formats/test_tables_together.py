@@ -39,6 +39,29 @@ def test_columns_in_another_order_are_where_those_of_the_first_file_are(turned, 
     assert scichunk.read_table(turned, columns=["dec", "ra"]).values.compute()[:, ::-1].tolist() == want
 
 
+@pytest.mark.parametrize("kind", ["fits", "votable"])
+def test_sums_and_means_of_columns_with_nan_are_those_of_the_other_rows(tmp_path, kind):
+    """Of a partition with a NaN in a column of Arrow pandas makes NaN, which dask then leaves out with all of the partition."""
+    values = np.arange(1000.0)
+    values[:5] = np.nan
+    Table({"x": values, "g": np.arange(1000) % 3}).write(tmp_path / "x", format=kind)
+    frame = scichunk.read_table(tmp_path / "x", blocksize=4000)
+    assert frame.npartitions > 2 or kind == "votable"
+    assert frame.x.mean().compute() == np.nanmean(values) == frame.x.compute().mean()
+    assert frame.x.sum().compute() == np.nansum(values)
+    assert frame.x.count().compute() == 995 == len(frame.dropna())
+    np.testing.assert_allclose(frame.x.std().compute(), np.nanstd(values, ddof=1))
+    np.testing.assert_allclose(
+        frame.groupby("g").x.mean().compute().sort_index(), [np.nanmean(values[n::3]) for n in range(3)]
+    )
+    np.testing.assert_array_equal(frame.x.compute().to_numpy(float), values)
+    for word, of in (("!=", frame.x != 7), (">", frame.x > 7), ("<=", frame.x <= 7)):
+        found = scichunk.read_table(tmp_path / "x", filters=[("x", word, 7)]).compute()
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), frame[of].compute().reset_index(drop=True))
+    scichunk.write_fits_table(frame, tmp_path / "again.fits")
+    np.testing.assert_array_equal(fits.getdata(tmp_path / "again.fits")["x"], values)
+
+
 def test_columns_in_other_units_are_told(tmp_path):
     for number, unit in enumerate(("deg", "rad", None)):
         table = Table({"ra": [1.0], "dec": [2.0]})

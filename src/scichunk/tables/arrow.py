@@ -27,6 +27,7 @@ __all__ = [
     "rows_alone",
     "to_numpy",
     "value_type",
+    "without_nan",
 ]
 
 Array = npt.NDArray[Any]
@@ -221,6 +222,32 @@ def mask_value(array: pa.Array, value: np.generic) -> pa.Array:
     # Its own buffers, before those of what is below, say where elements are among all of them, wherever the array itself begins.
     buffers = array.buffers()[: len(array.buffers()) - len(array.values.buffers())]
     return pa.Array.from_buffers(kind, len(array), buffers, offset=array.offset, children=[below])
+
+
+def without_nan(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Make NaN null in columns of single floats; the same batch where there is none.
+
+    pandas takes a NaN in a column of Arrow for a value in sums and for a missing one elsewhere, and dask leaves out of the sum of a column
+    whatever partition has one.
+
+    Parameters
+    ----------
+    batch
+        Of any columns; cells of several values stay as they are.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    changed = {}
+    for number, array in enumerate(batch.columns):
+        if pa.types.is_floating(array.type) and len(array):
+            gaps = pc.is_nan(array.cast(pa.float32()) if pa.types.is_float16(array.type) else array)
+            if pc.any(gaps).as_py():
+                changed[number] = pc.if_else(gaps, pa.scalar(None, array.type), array)
+    if not changed:
+        return batch
+    arrays = [changed.get(number, array) for number, array in enumerate(batch.columns)]
+    return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:

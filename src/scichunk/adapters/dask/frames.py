@@ -20,6 +20,7 @@ from scichunk.core.selectors import names_of
 from scichunk.core.tables import Rows, TableSource
 from scichunk.errors import DataWarning, FormatError, PerformanceWarning, located
 from scichunk.sources import Fingerprint, Location, locate
+from scichunk.tables.arrow import without_nan
 from scichunk.warned import warn_caller
 
 if TYPE_CHECKING:
@@ -337,10 +338,10 @@ def to_frame(table: TableSource, rows: Rows, columns: Sequence[str] | None = Non
     """Read rows as a pandas frame; the index counts rows of the table, or of the partition where those are not known."""
     first = max(0, rows.start)
     if not filters:
-        return _make_frame(table.read_rows(rows, columns), table, first)
+        return _make_frame(without_nan(table.read_rows(rows, columns)), table, first)
     names = [c.name for c in table.columns] if columns is None else list(columns)
     needed = dict.fromkeys([*names, *(name for group in filters for name, *_ in group)])
-    batch = table.read_rows(rows, list(needed))
+    batch = without_nan(table.read_rows(rows, list(needed)))
     kept, places = filter_rows(batch, filters)
     return _make_frame(kept.select(names), table, places + first)
 
