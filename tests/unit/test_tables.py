@@ -7,6 +7,7 @@ from scichunk.core.selection import Span
 from scichunk.core.tables import Column, Rows, unique_names
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.tables import arrow
+from scichunk.tables.arrow import without_nan
 from scichunk.tables.columns import ColumnArray
 from scichunk.tables.nodes import cell_dims, table_info, table_node
 
@@ -154,3 +155,15 @@ def test_offsets_beyond_32_bits():
     assert arrow.offsets_of([most]).tolist() == [0, most]
     with pytest.raises(LimitExceeded, match="blocksize"):
         arrow.offsets_of([most, 1])
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_nan_is_null_wherever_an_array_begins(dtype):
+    values = np.array([1, np.nan, 3, np.nan, 5, 6], dtype)
+    whole = pa.array(values, mask=np.array([0, 0, 0, 0, 1, 0], bool))
+    for first in range(len(values) + 1):
+        part = pa.RecordBatch.from_arrays([whole.slice(first), pa.array(range(len(values) - first))], names=["x", "n"])
+        found = without_nan(part).column(0)
+        found.validate(full=True)
+        assert found.to_pylist() == [1, None, 3, None, None, 6][first:]
+        assert whole.slice(first).is_valid().to_pylist() == [True, True, True, True, False, True][first:]

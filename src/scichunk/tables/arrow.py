@@ -236,14 +236,18 @@ def without_nan(batch: pa.RecordBatch) -> pa.RecordBatch:
         Of any columns; cells of several values stay as they are.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     changed = {}
     for number, array in enumerate(batch.columns):
         if pa.types.is_floating(array.type) and len(array):
-            gaps = pc.is_nan(array.cast(pa.float32()) if pa.types.is_float16(array.type) else array)
-            if pc.any(gaps).as_py():
-                changed[number] = pc.if_else(gaps, pa.scalar(None, array.type), array)
+            values = np.frombuffer(array.buffers()[1], array.type.to_pandas_dtype())[
+                array.offset : array.offset + len(array)
+            ]
+            gaps = np.isnan(values)
+            if gaps.any():
+                gaps = gaps | np.asarray(array.is_null()) if array.null_count else gaps
+                buffers = [_make_validity(gaps), pa.py_buffer(values)]  # Arrow's own if_else takes 60 ns a value
+                changed[number] = pa.Array.from_buffers(array.type, len(array), buffers)
     if not changed:
         return batch
     arrays = [changed.get(number, array) for number, array in enumerate(batch.columns)]
