@@ -257,10 +257,11 @@ def test_patches_around_the_positions_of_a_table(scene):
         scichunk.patches(scene, 32, at={"a": rows})
 
 
-@pytest.mark.parametrize("kind", ["table", "frame"])
+@pytest.mark.parametrize("kind", ["table", "frame", "quantities", "radians"])
 def test_cut_outs_around_a_catalogue_equal_those_of_astropy(tmp_path, kind):
+    from astropy import units as u
     from astropy.nddata import Cutout2D
-    from astropy.table import Table
+    from astropy.table import QTable, Table
     from astropy.wcs import WCS
 
     wcs = WCS(naxis=2)
@@ -275,8 +276,13 @@ def test_cut_outs_around_a_catalogue_equal_those_of_astropy(tmp_path, kind):
     rng = np.random.default_rng(2)
     px, py = rng.uniform(20, 90, 12), rng.uniform(20, 75, 12)
     ra, dec = wcs.wcs_pix2world(px, py, 0)
-    table = Table({"ra": ra, "dec": dec})
-    p = scichunk.patches(tmp_path / "sky.fits", (16, 21), at=table.to_pandas() if kind == "frame" else table)
+    at = {
+        "table": lambda: Table({"ra": ra, "dec": dec}),
+        "frame": lambda: Table({"ra": ra, "dec": dec}).to_pandas(),
+        "quantities": lambda: QTable({"ra": (ra * u.deg).to("hourangle"), "dec": dec * u.deg}),
+        "radians": lambda: Table({"ra": np.deg2rad(ra), "dec": np.deg2rad(dec)}, units={"ra": "rad", "dec": "rad"}),
+    }[kind]()
+    p = scichunk.patches(tmp_path / "sky.fits", (16, 21), at=at)
     assert p.table["row"].tolist() == list(range(12))
     for number in range(12):
         expected = Cutout2D(data, (px[number], py[number]), (16, 21)).data

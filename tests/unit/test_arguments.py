@@ -78,6 +78,10 @@ WRONG = {
     "blocksize": (_call("read_table", DATA + "catalogue.fits", blocksize="x"), ValueError, "blocksize must be .*got 'x'"),
     "blocksize of no kind": (_call("read_votable", VOT, blocksize=[1]), TypeError, "blocksize must be"),
     "wcs of a number": (_call("wcs", 5), TypeError, "expected a DataArray, a Dataset or a node of a DataTree, got int"),
+    "a series of dask": (lambda: scichunk.to_qtable(scichunk.read_fits_table(DATA + "catalogue.fits").ra), TypeError, "expected a Dataset, .* got Series"),
+    "an array of dask": (lambda: scichunk.write_fits_table(scichunk.from_geotiff(TIFF), "x.fits"), TypeError, "expected a Dataset, .* got Array"),
+    "memory without end": (_call("suggest_chunks", TIFF, memory=float("inf")), ValueError, "memory and task_seconds must be positive, got inf"),
+    "memory of very many digits": (_call("suggest_chunks", TIFF, memory="1e400"), ValueError, "memory and task_seconds must be positive, got '1e400'"),
     "nothing to stack": (_call("open_stack", [TIFF], drop_variables="band_data"), ValueError, "no variable"),
 }  # fmt: skip
 
@@ -101,6 +105,21 @@ def test_right_ones_in_other_types_are_taken():
 def test_values_along_a_stack_may_be_of_any_kind(values):
     ds = scichunk.open_stack([TIFF] * 2, dim="night", coordinate=values)
     assert ds.night.values.tolist() == [1, 2]
+
+
+def test_indexes_of_rasters_are_for_rasters():
+    pytest.importorskip("rasterix")
+    with pytest.raises(ValueError, match="there are no dimensions x and y, but row"):
+        xr.open_dataset(DATA + "catalogue.fits", engine="fits", raster_index=True)
+    stack = scichunk.open_stack([TIFF] * 2, raster_index=True)
+    assert type(stack.xindexes["x"]).__name__ == "RasterIndex"
+    np.testing.assert_allclose(stack.x, scichunk.open_stack([TIFF] * 2).x)
+
+
+def test_all_dimensions_may_be_named_by_dots():
+    ds = xr.open_dataset(TIFF, engine="geotiff", chunks={})
+    xr.testing.assert_allclose(scichunk.reduce(ds, "max", ...).compute(), ds.max(...).compute())
+    xr.testing.assert_allclose(scichunk.reduce(ds.band_data, "max", ...).compute(), ds.band_data.max(...).compute())
 
 
 def test_chunks_by_axis():

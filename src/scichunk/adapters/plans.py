@@ -335,7 +335,10 @@ def suggest_chunks(
     from dask.utils import parse_bytes
 
     _check_workers(workers, threads)
-    room = parse_bytes(memory)
+    try:
+        room = parse_bytes(memory)
+    except OverflowError:
+        room = 0  # an infinite number is none of bytes
     if not (room > 0 and task_seconds > 0):
         msg = f"memory and task_seconds must be positive, got {memory!r} and {task_seconds!r}"
         raise ValueError(msg)

@@ -54,7 +54,7 @@ def table_stream(obj: Any) -> TableStream:
     if isinstance(obj, pa.Table):
         table = obj
         return TableStream(_arrow_columns(table.schema, {}), iter(table.to_batches(1 << 20)), {}, table.num_rows)
-    if hasattr(obj, "to_delayed") and hasattr(obj, "_meta"):
+    if hasattr(obj, "to_delayed") and isinstance(getattr(obj, "_meta", None), pd.DataFrame):
         # Of a frame of one partition that is filtered by its own column, dask's `partitions[0]` is that column alone.
         whole = obj.npartitions == 1
         parts = (obj.compute() if whole else obj.partitions[i].compute() for i in range(obj.npartitions))

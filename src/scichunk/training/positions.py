@@ -77,8 +77,9 @@ def position_samples(
     layers, dims, size
         Of the patches.
     table
-        Columns by name: ``ra`` and ``dec`` (what the axes of the sky are called) in degrees; ``row`` and ``col``, numbers of pixels; or
-        the names of the dimensions, values of their coordinates. ``scene`` picks the scene of each.
+        Columns by name: ``ra`` and ``dec`` (what the axes of the sky are called) in degrees, or in the unit that those of astropy have;
+        ``row`` and ``col``, numbers of pixels; or the names of the dimensions, values of their coordinates. ``scene`` picks the scene of
+        each.
     grain
         Corners are multiples of it.
 
@@ -132,6 +133,15 @@ def _column_names(table: Any) -> list[str]:
 def _column(table: Any, name: str) -> npt.NDArray[Any]:
     column = table[name]
     return np.asarray(column.compute() if hasattr(column, "compute") else column)
+
+
+def _angles(table: Any, name: str) -> Floats:
+    """Return a column in degrees: of astropy's quantities and columns with a unit, others are taken for degrees."""
+    column = table[name]
+    if getattr(column, "unit", None) is None or not hasattr(column, "to"):
+        return _column(table, name).astype(np.float64)
+    values = column.to("deg").value
+    return np.asarray(values.filled(np.nan) if hasattr(values, "filled") else values, np.float64)
 
 
 def _pixels_of(array: PatchArray, dims: Sequence[str], table: Any, names: Sequence[str]) -> Floats:
@@ -188,7 +198,7 @@ def _sky_pixels(array: PatchArray, dims: Sequence[str], table: Any, names: Seque
     pair = next((p for p in (image.axes.names, ("lon", "lat")) if {*p} <= {*names}), None)
     if pair is None or image.axes.sky is None:
         raise ValueError(wanted)
-    lon, lat = (_column(table, n).astype(np.float64) for n in pair)
+    lon, lat = (_angles(table, n) for n in pair)
     along = dict(zip(image.axes.sky, sky_pixels(image.header, image.axes, lon, lat, image.tables), strict=True))
     if set(dims) != set(along):
         msg = f"positions on the sky are along {list(along)}, and patches are cut along {list(dims)}"

@@ -88,6 +88,7 @@ def reduce(
     if not callable(how) and how not in NAMES:
         msg = f"how must be one of {', '.join(NAMES)}, or a function, got {how!r}"
         raise ValueError(msg)
+    dim = None if dim is ... else dim  # as xarray takes it
     if operator.index(tasks) < 1:
         msg = f"tasks must be 1 or more, got {tasks}"
         raise ValueError(msg)

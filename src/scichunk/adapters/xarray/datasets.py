@@ -25,7 +25,7 @@ from scichunk.core.limits import check_decoded
 from scichunk.core.selectors import names_in, text
 from scichunk.raster.affine import LinearAxis
 
-__all__ = ["Which", "build_dataset", "open_dataset", "open_groups"]
+__all__ = ["Which", "build_dataset", "open_dataset", "open_groups", "with_raster_index"]
 
 _EXTRAS = ("coords", "raster_index")
 """Keywords of the engines that add to what is in a group."""
@@ -113,13 +113,24 @@ def _index_bytes(ds: xr.Dataset) -> int:
 def _finish_dataset(ds: xr.Dataset, which: Which, opened: Opened) -> xr.Dataset:
     """Add what was asked for beside the group, and the dataset's share of the file, which goes with ``close``."""
     if which.options.get("raster_index"):
-        ds = _with_raster_index(ds)
+        ds = with_raster_index(ds)
     ds.set_close(Share(opened.location, opened.file.fingerprint).close)
     return ds
 
 
-def _with_raster_index(ds: xr.Dataset) -> xr.Dataset:
-    """Replace the indexes of x and y by one that computes them from the transform (extra ``raster-index``)."""
+def with_raster_index(ds: xr.Dataset) -> xr.Dataset:
+    """Replace the indexes of x and y by one that computes them from the transform (extra ``raster-index``).
+
+    Raises
+    ------
+    ValueError
+        If there are no such dimensions.
+    ImportError
+        If rasterix is not installed.
+    """
+    if not {"x", "y"} <= {*ds.dims}:
+        msg = f"raster_index=True is for rasters: there are no dimensions x and y, but {', '.join(map(str, ds.dims)) or 'none'}"
+        raise ValueError(msg)
     try:
         import rasterix
     except ImportError:

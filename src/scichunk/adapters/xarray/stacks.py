@@ -15,7 +15,7 @@ from scichunk import options
 from scichunk.adapters.dask.stacks import Extra, make_array, stack_to_dask
 from scichunk.adapters.headers import BAD, Errors, Found, Headers, Rules, Stack, open_first, read_headers
 from scichunk.adapters.opening import id_for_all
-from scichunk.adapters.xarray.datasets import Which, build_dataset
+from scichunk.adapters.xarray.datasets import Which, build_dataset, with_raster_index
 from scichunk.adapters.xarray.sky import TABLES, with_skies
 from scichunk.adapters.xarray.times import with_times
 from scichunk.adapters.xarray.variables import Decoders, chosen_arrays, form_of
@@ -154,6 +154,7 @@ def open_stack(
     # A column with the name of the dimension of rows labels them in one file; in a stack it has two dimensions.
     ds = xr.Dataset(variables, coords=first.drop_vars(variables, errors="ignore").coords, attrs=first.attrs)
     ds = with_skies(ds, dim, found.skies) if found.skies else ds
+    ds = with_raster_index(ds) if which.options.get("raster_index") else ds
     return ds.assign_coords({dim: (dim, _label_files(stack.locations, labels))})
 
 
