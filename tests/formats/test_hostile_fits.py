@@ -3,6 +3,7 @@
 import gzip
 import io
 import re
+import struct
 import warnings
 
 import numpy as np
@@ -372,3 +373,48 @@ def test_groups_of_many_hdus_are_found_by_their_names():
     assert not searched
     assert file.node("hdu_3").arrays
     assert searched
+
+
+def descriptors_beyond(raw, count):
+    """A file with a compressed image whose tiles are all said to have so many bytes, behind which there are as many zeros."""
+    with fits.open(io.BytesIO(raw), disable_image_compression=True) as file:
+        cards, (at, start) = file[1].header.copy(), (file[1].fileinfo()[name] for name in ("datLoc", "hdrLoc"))
+    width, rows, heap = cards["NAXIS1"], cards["NAXIS2"], cards["PCOUNT"]
+    body = bytearray(raw[at : at + width * rows + heap]) + bytes(count)
+    for row in range(rows):
+        struct.pack_into(">I", body, row * width, count)
+    cards["PCOUNT"] = heap + count
+    return raw[:start] + cards.tostring().encode() + bytes(body) + bytes(-len(body) % 2880)
+
+
+@pytest.mark.parametrize("kind", ["image", "table"])
+def test_tiles_that_are_said_to_reach_far_beyond_what_they_need(kind, tmp_path):
+    """A thousand tiles may each be said to take as much as nearly all of the file: read so, they take a thousand times its length."""
+    count, path = 4 << 20, tmp_path / "a.fits"
+    if kind == "image":
+        want, out = np.arange(64 * 50, dtype="i2").reshape(64, 50), io.BytesIO()
+        packed = fits.CompImageHDU(want, compression_type="GZIP_1", tile_shape=(1, 50))
+        fits.HDUList([fits.PrimaryHDU(), packed]).writeto(out)
+        path.write_bytes(descriptors_beyond(out.getvalue(), count))
+    else:
+        want = np.arange(64, dtype=">i4")
+        streams = [gzip.compress(want[n : n + 1].tobytes()) for n in range(64)]
+        places = np.cumsum([0, *map(len, streams)])[:-1]
+        rows = np.stack([np.full(64, count), places], axis=1).astype(">i8").tobytes()
+        cards = {
+            "ZTABLE": True,
+            "ZTILELEN": 1,
+            "ZNAXIS1": 4,
+            "ZNAXIS2": 64,
+            "ZPCOUNT": 0,
+            "ZFORM1": "J",
+            "ZCTYP1": "GZIP_1",
+        }
+        path.write_bytes(table(["1QB"], rows, 64, b"".join(streams) + bytes(count), **cards))
+    with scichunk.profile(show=False) as found:
+        if kind == "image":
+            values = scichunk.reader(path)[...]
+        else:
+            values = scichunk.read_fits_table(path).compute(scheduler="synchronous").iloc[:, 0]
+    np.testing.assert_array_equal(values, want)
+    assert found.total["fetched"] < 80 << 20

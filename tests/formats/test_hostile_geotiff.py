@@ -1,8 +1,10 @@
 """TIFF files whose directories lie: nothing is allocated for what they say before it is compared with the limits."""
 
+import asyncio
 import io
 import lzma
 import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -12,7 +14,10 @@ import xarray as xr
 
 import scichunk
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning
+from scichunk.testing import RangeServer
 from tests.children import outcomes
+from tests.tiff_files import LONG, SHORT, page
+from tests.tiff_files import tiff as written
 
 CODES = {1: "B", 3: "H", 4: "I", 12: "d"}
 PIXELS = np.arange(64, dtype=np.uint8)
@@ -365,3 +370,24 @@ def test_items_of_very_many_bands():
     assert len([name for name in found if name[0] == "n" and name[1:].isdigit()]) == 64
     found = xr.open_dataset(file(300, 90), engine="geotiff").band_data.attrs
     assert found["n89"][1] in {89, "89"}
+
+
+@pytest.mark.parametrize("paged", [1 << 20, 0])
+@pytest.mark.parametrize("where", ["server", "file", "file, asynchronously"])
+def test_tiles_that_are_said_to_reach_far_beyond_what_they_need(where, paged, tmp_path):
+    """A thousand tiles may each be said to take as much as nearly all of the file: read so, they take a thousand times its length."""
+    streams = [zlib.compress(bytes([n]) * 256) for n in range(64)]
+    streams[-1] += bytes(4 << 20)
+    counts = (LONG, [4 << 20] * 64)
+    data = written(page((1, 16, 16 * 64), blocks=streams, tile=(16, 16), t259=(SHORT, [8]), t325=counts))
+    (tmp_path / "a.tif").write_bytes(data)
+    want = np.repeat(np.arange(64, dtype="u1"), 16)[None, None].repeat(16, 1)
+    with rasterio.open(tmp_path / "a.tif") as file:
+        np.testing.assert_array_equal(file.read(), want)
+    with RangeServer({"a.tif": data}) as server, scichunk.options.set(paged_index_bytes=paged, range_max=2 << 20):
+        reader = scichunk.reader(server.url("a.tif") if where == "server" else tmp_path / "a.tif")
+        with scichunk.profile(show=False) as found:
+            values = asyncio.run(reader.aget(...)) if "asynchronously" in where else reader[...]
+    np.testing.assert_array_equal(values, want)
+    assert found.total["fetched"] < (2 * len(data) if where != "file" else 70 << 20)
+    assert server.bytes_sent < 2 * len(data)

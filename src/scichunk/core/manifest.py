@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass
-from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +16,37 @@ from scichunk.core.grid import ChunkGrid
 from scichunk.core.paged import Numbers, PagedTable, load_async, look_up
 from scichunk.core.placing import bounding_slice
 from scichunk.core.selection import Piece
+from scichunk.sources.base import ByteSource
 
-__all__ = ["BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec", "Pieces", "RunCodec"]
+__all__ = [
+    "BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec", "Pieces", "RunCodec", "bound_lengths", "most_encoded",
+]  # fmt: skip
 
 Window = tuple[slice, ...]
 Pieces = Sequence[bytes | memoryview]
 """Encoded bytes that do not lie together."""
 Table = npt.NDArray[np.uint64] | PagedTable
+_LEAST_ENCODED_BYTES: Final = 1 << 20
+"""As many are read of any chunk if the tables say so."""
+
+
+def most_encoded(nbytes: int) -> int:
+    """Return the most encoded bytes that a chunk may need, by its decoded ones: ten times as many, as for libtiff."""
+    return min(max(_LEAST_ENCODED_BYTES, 10 * nbytes + 4096), 1 << 62)
+
+
+def bound_lengths(
+    starts: npt.NDArray[np.uint64], lengths: npt.NDArray[np.uint64], most: int, source: ByteSource
+) -> npt.NDArray[np.uint64]:
+    """Return encoded bytes of chunks without what no chunk of their size needs.
+
+    A stream ends by itself, so that what follows it does no harm but to time and memory: a thousand small chunks may each be said to reach
+    up to the end of a large file. Of chunks that lie outside the file all is returned, since that is an error.
+    """
+    if not lengths.size or int(lengths.max()) <= most:  # nearly always
+        return lengths
+    there = starts + lengths <= source.fingerprint.size
+    return np.where(there, np.minimum(lengths, np.uint64(most)), lengths)
 
 
 class EncodedChunk(NamedTuple):
@@ -148,6 +172,8 @@ class ChunkManifest:
     """What the format calls a chunk: tile, strip."""
     noun: InitVar[str | None] = None
     """The former name of ``label``, which plug-ins may still give."""
+    most: int | None = None
+    """Most encoded bytes of a chunk, see :func:`bound_lengths`, where the tables stay in the file; None: as many as they say."""
 
     def __post_init__(self, noun: str | None) -> None:
         if noun is not None:
@@ -174,7 +200,7 @@ class ChunkManifest:
             starts, lengths = cast("tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]", (self.starts, self.lengths))
             return starts[numbers], lengths[numbers]
         starts, lengths = look_up(paged, numbers)
-        return starts, lengths
+        return starts, lengths if self.most is None else bound_lengths(starts, lengths, self.most, paged[0].source)
 
     def lookups(self, numbers: Sequence[int]) -> tuple[Mapping[int, int], Mapping[int, int]]:
         """Return what gives first byte and length of some chunks by their numbers: the tables themselves where they are in memory."""

@@ -198,6 +198,11 @@ def _borrow_shifted(nbytes: int, position: int) -> npt.NDArray[np.uint8]:
     return room[first : first + nbytes]
 
 
+def _own_memory(nbytes: int, _position: int) -> npt.NDArray[np.uint8]:
+    """Memory that belongs to nobody else: ranges may overlap, so it is as long as what is read and not as their sum."""
+    return np.empty(nbytes, np.uint8)
+
+
 class LocalSource:
     """A file of this machine, or of a file system that is mounted here.
 
@@ -293,27 +298,28 @@ class LocalSource:
         """Read ranges; the views lie in a buffer of this thread and are valid until its next read."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         with counters.fetching(starts, stops):
-            return self._read_ranges(starts, stops, None)
+            return self._read_ranges(starts, stops, _borrow_shifted)
 
     async def read_ranges_async(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Asynchronous twin of :meth:`read_ranges`, in a thread; the views stay valid."""
         check_ranges(starts, stops, self.fingerprint.size, self.url)
-        own = np.empty(sum(stops) - sum(starts), np.uint8)
         with counters.fetching(starts, stops):
-            return await asyncio.to_thread(self._read_ranges, starts, stops, own)
+            return await asyncio.to_thread(self._read_ranges, starts, stops, _own_memory)
 
-    def _read_ranges(self, starts: Sequence[int], stops: Sequence[int], own: np.ndarray | None) -> list[memoryview]:
+    def _read_ranges(
+        self, starts: Sequence[int], stops: Sequence[int], allocate: Callable[[int, int], npt.NDArray[np.uint8]]
+    ) -> list[memoryview]:
         """Read ranges into one buffer, neighbours by one call."""
         file = self._open_descriptor()
         if len(starts) == 1:
-            buffer = memoryview(_borrow_shifted(stops[0] - starts[0], starts[0]) if own is None else own)
+            buffer = memoryview(allocate(stops[0] - starts[0], starts[0]))
             self._fill_view(file, buffer, starts[0])
             self._compare_opened(file)
             return [buffer]
         # Only what touches is read together: a gap would be copied for nothing, and a call costs little.
         fetches = plan_ranges(starts, stops, gap=0, max_size=1 << 62)
         total = sum(f.stop - f.start for f in fetches)
-        buffer = memoryview(_borrow_shifted(total, fetches[0].start if fetches else 0) if own is None else own)
+        buffer = memoryview(allocate(total, fetches[0].start if fetches else 0))
         views = [buffer[:0]] * len(starts)
         at = 0
         for fetch in fetches:

@@ -13,7 +13,7 @@ from scichunk.codecs.images import ImageCodec
 from scichunk.codecs.pixels import PixelCodec
 from scichunk.codecs.raw import RawCodec
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkManifest, Codec
+from scichunk.core.manifest import ChunkManifest, Codec, bound_lengths, most_encoded
 from scichunk.core.paged import PagedTable
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.geotiff.structure import TIFFImage
@@ -67,8 +67,11 @@ def pixel_dtype(image: TIFFImage) -> np.dtype[Any]:
 
 def undivided_bytes(image: TIFFImage) -> int:
     """Bytes of a block that its codec decodes as a whole; 0 where rows can be decoded one by one, or nobody knows."""
-    if image.compression not in _WHOLE:
-        return 0
+    return _block_bytes(image) if image.compression in _WHOLE else 0
+
+
+def _block_bytes(image: TIFFImage) -> int:
+    """Decoded bytes of a block."""
     rows, columns = image.block
     return rows * columns * (image.samples if image.planar == 1 else 1) * -(-max(image.bits, default=8) // 8)
 
@@ -116,12 +119,15 @@ def build_index(image: TIFFImage, fill: complex | npt.NDArray[Any], part: str) -
         dtype = pixel_dtype(image)
         codec = _choose_codec(image, dtype)
     label = "tile" if image.tile else "strip"
+    most = most_encoded(_block_bytes(image))
     paged = _page_tables(image, grid)
     if paged:
-        return ChunkManifest(grid, dtype, codec, *paged, fill, part, label)
+        return ChunkManifest(grid, dtype, codec, *paged, fill, part, label, most=most)
     starts, lengths = _read_tables(image, grid)
     if isinstance(codec, RawCodec):
         starts, lengths, grid = _raw_tables(image, grid, dtype, starts, lengths)
+    else:
+        lengths = bound_lengths(starts, lengths, most, image.directory.reader.source)
     return ChunkManifest(grid, dtype, codec, starts, lengths, fill, part, label)
 
 

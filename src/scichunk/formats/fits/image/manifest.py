@@ -14,7 +14,7 @@ from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
 from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TiledImageCodec
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkManifest
+from scichunk.core.manifest import ChunkManifest, bound_lengths, most_encoded
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards, Value
 from scichunk.formats.fits.image.parameters import check_compression
@@ -30,6 +30,7 @@ _SLAB_BYTES: Final = 1 << 22
 _MOST_SLABS: Final = 1 << 16
 _NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
 """Stored types of numbers by letter of TFORM."""
+_MOST_PIXEL_BYTES: Final = 8
 _MOST_HEAP_BYTES: Final = 1 << 56
 """Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
 _IMPOSSIBLE_OFFSET: Final = 1 << 62
@@ -172,6 +173,8 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
         dither=_read_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.get_integer("ZDITHER0", 1),
     )
+    most = most_encoded(math.prod(grid.chunk_shape) * _MOST_PIXEL_BYTES)
+    lengths = bound_lengths(starts, lengths, most, source)
     return ChunkManifest(grid, scaling.dtype, codec, starts, lengths, part=part, label="tile")
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from scichunk import options
 from scichunk.codecs.tiled_tables import decode_column, gunzip_exactly
 from scichunk.core.limits import check_decoded
+from scichunk.core.manifest import most_encoded
 from scichunk.errors import FormatError, LimitExceeded, located
 from scichunk.formats.fits.table.layout import TableField, TableLayout
 from scichunk.formats.fits.table.rows import Block, HeapCells, decoded_bytes, nbytes_of, read_descriptors, read_heap
@@ -68,6 +69,11 @@ def _fetch_tile(source: ByteSource, layout: TableLayout, fields: Sequence[TableF
         f.number: read_descriptors(stored[f.number], (row.reshape(1, -1), (f.number - 1) * width), tile, layout)
         for f in fields
     }
+    for field in fields:
+        counts, starts = found[field.number]
+        # Of arrays of variable length the tile holds two descriptors each.
+        nbytes = field.descriptor + _DESCRIPTOR_BYTES if field.descriptor and field.cell is None else field.width
+        found[field.number] = np.minimum(counts, most_encoded(layout.tile_rows * nbytes)), starts
     cells = read_heap(source, list(stored.values()), found)
     out = {}
     for number, cell in cells.items():
