@@ -15,7 +15,7 @@ import xarray as xr
 from astropy.io import fits
 
 import scichunk
-from scichunk.errors import FormatError, SourceError
+from scichunk.errors import FormatError, LimitExceeded, SourceError
 from tests.formats.test_reduce import write_tiff
 
 
@@ -218,3 +218,29 @@ def test_an_index_that_is_cut(index):
             file.write(data[:stop] + data[-8:])
         with pytest.raises(FormatError, match="no index"):
             scichunk.from_files(index)
+
+
+@pytest.mark.parametrize("name", ["url", "tag", "layout"])
+def test_texts_of_an_index_that_are_none(files, index, name):
+    """Parquet says that a column is of texts, and nobody looks whether it is."""
+    table = pq.read_table(index)
+    values = [text.encode() + b"\xff" for text in table[name].to_pylist()]
+    offsets = np.cumsum([0, *map(len, values)]).astype("i4")
+    column = pa.StringArray.from_buffers(len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values)))
+    pq.write_table(table.set_column(table.column_names.index(name), name, column), index, write_statistics=False)
+    for work in (lambda: scichunk.from_files(index), lambda: scichunk.open_stack(index, errors="ignore")):
+        with pytest.raises(FormatError, match="index"):
+            work()
+
+
+@pytest.mark.parametrize("name", ["url", "tag", "layout"])
+def test_texts_of_an_index_that_are_stored_once(files, index, name):
+    """A text of some length, which the file holds once, would take gigabytes in each of many rows."""
+    table = pq.read_table(index)
+    text, rows = table[name][0].as_py() + "x" * 1000, 100_000
+    table = table.take([0] * rows).set_column(table.column_names.index(name), name, pa.array([text] * rows))
+    pq.write_table(table, index)
+    assert os.path.getsize(index) < 100_000
+    for work in (lambda: scichunk.from_files(index), lambda: scichunk.open_stack(index, errors="ignore")):
+        with scichunk.options.set(max_chunk_bytes=1 << 24), pytest.raises(LimitExceeded, match="index"):
+            work()

@@ -20,7 +20,7 @@ from scichunk.core import registry
 from scichunk.core.cache import FileKey
 from scichunk.core.files import ArrayId, OpenFile
 from scichunk.core.handles import open_file
-from scichunk.errors import FormatError, SourceError, located
+from scichunk.errors import FormatError, LimitExceeded, SourceError, located
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location, locate
 
@@ -159,8 +159,13 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
 
     try:
         # read_table would load the part of pyarrow for data sets of many files, in longer than all the rest takes.
-        table = pq.ParquetFile(pa.BufferReader(pa.py_buffer(bytes(content)))).read()
+        file = pq.ParquetFile(pa.BufferReader(pa.py_buffer(bytes(content))), read_dictionary=list(_TEXTS))
+        _check_size(file.metadata.num_rows * _ROW_BYTES, location.url)
+        table = _with_plain_texts(file.read(), location.url)
+        table.validate(full=True)  # of texts nobody else looks whether they are any
         head = json.loads((table.schema.metadata or {})[_KEY])
+    except LimitExceeded:  # a ValueError, too
+        raise
     except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
         msg = "it is no index of scichunk.save_index"
         raise FormatError(msg, url=location.url) from error
@@ -185,6 +190,30 @@ def _parse_index(location: Location, content: memoryview) -> SavedIndex:
     )
 
 
+def _with_plain_texts(table: Any, url: str) -> Any:
+    """Return a table in which each text stands in its row; a file may hold one of any length once, for any number of rows."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    size = 0
+    for number, name in enumerate(table.schema.names):
+        column = table.column(number)
+        if name in _TEXTS and pa.types.is_dictionary(column.type):
+            for chunk in column.chunks:
+                lengths = pc.cast(pc.binary_length(chunk.dictionary), pa.int64())
+                size += int(pc.sum(lengths.take(chunk.indices)).as_py() or 0)
+            _check_size(size, url)
+            table = table.set_column(number, name, column.cast(column.type.value_type))
+    return table
+
+
+def _check_size(size: int, url: str) -> None:
+    limit = options.get().max_chunk_bytes
+    if size > limit:
+        msg = f"an index of {size} bytes in memory, more than {limit} (options.max_chunk_bytes)"
+        raise LimitExceeded(msg, url=url)
+
+
 def _find_damage(table: Any, head: Mapping[str, Any]) -> str:
     """Say what an index lacks; empty if it has all that is asked of it later."""
     import pyarrow as pa
@@ -206,6 +235,9 @@ def _find_damage(table: Any, head: Mapping[str, Any]) -> str:
     return "" if all(map(_is_layout, texts)) else "it does not say what the files hold"
 
 
+_TEXTS: Final = ("url", "tag", "layout")
+_ROW_BYTES: Final = 24
+"""Of a file, beside its texts."""
 _COLUMNS: Final = {"url": ("string", "binary"), "size": ("int64",), "tag": ("string", "binary"), "layout": ("string",)}
 
 
