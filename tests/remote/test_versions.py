@@ -728,3 +728,35 @@ def test_the_cache_that_messages_advise_serves(where):
             scichunk.from_fits(url)
         with scichunk.options.set(max_header_bytes=1 << 14):
             np.testing.assert_array_equal(scichunk.from_fits(f"simplecache::{url}"), PIXELS)
+
+
+def test_references_to_a_file_of_no_version_that_is_replaced():
+    """Opened again, the file that a server gives without an ETag and a date is told by its first bytes, as without references."""
+    with RangeServer({"a.fits": fits_bytes(LONG)}, validators="none") as server:
+        options = {"fo": {"a.fits": [server.url("a.fits"), 0, len(fits_bytes(LONG))]}, "remote_protocol": "http"}
+        old = read_lazily("reference://a.fits", storage_options=options)
+        np.testing.assert_array_equal(old, LONG)
+        server.files["a.fits"] = fits_bytes(LONG + 1)
+        new = read_lazily("reference://a.fits", storage_options=options)
+        assert new.name != old.name
+        np.testing.assert_array_equal(new, LONG + 1)
+        server.files["a.fits"] += bytes(2880)
+        with pytest.raises(SourceError, match=CHANGED):
+            new.compute()
+
+
+@pytest.mark.parametrize("how", ["by options", "by an unopened file"])
+def test_an_archive_in_an_archive_that_is_named_in_another_way_than_by_a_chain(how):
+    """What lies around it is read by requests of its own, which must not wait for that of the inner one."""
+    inner, outer = io.BytesIO(), io.BytesIO()
+    for out, name, data in ((inner, "a.fits", FIRST), (outer, "inner.zip", None)):
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr(name, inner.getvalue() if data is None else data)
+    MemoryFileSystem().pipe("/nested.zip", outer.getvalue())
+    if how == "by options":
+        fs = fsspec.filesystem("zip", fo="zip://inner.zip::memory://nested.zip", target_options={})
+    else:
+        around = fsspec.filesystem("zip", fo="memory://nested.zip")
+        fs = fsspec.filesystem("zip", fo=fsspec.core.OpenFile(around, "inner.zip"))
+    with scichunk.options.set(concurrency=1, timeout=5, retries=0):
+        np.testing.assert_array_equal(scichunk.from_fits(fsspec.core.OpenFile(fs, "a.fits")), PIXELS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -27,6 +29,9 @@ __all__ = ["MemberSource", "Opener", "open_path", "open_url"]
 
 Opener = Callable[[Any], ByteSource]
 """Opens what an archive lies in: a file system of fsspec with a path, or an open file."""
+
+_outer: ContextVar[int] = ContextVar("scichunk_archives", default=0)
+"""How many archives are being opened, the one that is opened next within each of them."""
 
 
 class MemberSource(RemoteSource):
@@ -53,14 +58,15 @@ class MemberSource(RemoteSource):
         self, make: Callable[[], OpenMember], url: str, storage_options: Any = None, known: Head | None = None
     ) -> None:
         super().__init__(url, storage_options)
-        self.level = _count_archives(url, storage_options)
+        self.level = 1 + _outer.get()
         self._make = make
         self._opened: Any = None
         self.open_now(known)
 
     async def connect(self) -> None:
         """Open the archive, in a thread, since other sources are waited for; in a forked child once more."""
-        self._opened = await in_thread(self._make)
+        with _opening(self.level):
+            self._opened = await in_thread(self._make)
         self.is_cheap = self._opened.is_near
 
     @property
@@ -111,6 +117,16 @@ class MemberSource(RemoteSource):
     def _name_version(self) -> tuple[int, str]:
         member, version = self._opened.member, self._opened.stored.fingerprint
         return member.size, f"{member.version} in {version.size}:{version.tag}"
+
+
+@contextlib.contextmanager
+def _opening(level: int) -> Iterator[None]:
+    """Within the block, and in threads that are started there, what an archive of some level lies in is opened."""
+    token = _outer.set(level)
+    try:
+        yield
+    finally:
+        _outer.reset(token)
 
 
 def open_url(
@@ -171,16 +187,6 @@ def _reopen_member(fs: Any, path: str, opener: Opener) -> OpenMember:
     place = _take_place(given)
     path = re.sub("/+", "/", path) if kind is CountedTar else path
     return OpenMember(kind, given, opener(place), _name_of(place), path)
-
-
-def _count_archives(url: str, options: Mapping[str, Any] | None) -> int:
-    """Return a number that is larger for an archive than for the one in which it lies; 0 if it is none."""
-    if _protocol_of(url.partition("::")[0]) not in KINDS:
-        return 0
-    count, inner = 1 + url.count("::"), options
-    while isinstance(inner, Mapping) and "target_options" in inner:
-        count, inner = count + 1, inner["target_options"]
-    return count
 
 
 def _protocol_of(link: str) -> str:

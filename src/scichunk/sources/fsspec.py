@@ -75,6 +75,8 @@ class FsspecSource(RemoteSource):
         self._make = make
         self._fs: Any = None
         self._path = ""
+        self._whole: Any = None
+        """Length of the file in which a reference lies."""
         self._async = False
         self.open_now(known)
 
@@ -94,6 +96,7 @@ class FsspecSource(RemoteSource):
     async def fetch_head(self, limits: Options) -> Head:
         """Ask for the facts of the file, then for its first bytes."""
         found, tag = await self._ask_version()
+        self._whole = found.get("whole")
         if found.get("type") == "directory":
             msg = "is a directory, not a file"
             raise SourceError(msg)
@@ -129,7 +132,8 @@ class FsspecSource(RemoteSource):
         self._fs.invalidate_cache(self._path)
         found, tag = await self._ask_version()
         size = found.get("size")
-        if not self.accepts(None if size is None else int(size), tag):
+        self._whole = self._whole or found.get("whole")
+        if not self.accepts(None if size is None else int(size), tag) or found.get("whole") != self._whole:
             raise changed_error()
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
@@ -182,7 +186,10 @@ class FsspecSource(RemoteSource):
             fs, path = target
             fs.invalidate_cache(path)
             below = await in_thread(fs.info, path)
-            return found, f"{tag} in {below.get('size')}:{_find_version(below)}"
+            known = _find_version(below)
+            # Where nothing names a version, the first bytes tell it; and the length of the whole, which reads compare.
+            named = f"{tag} in {below.get('size')}:{known}" if tag or known else ""
+            return {**found, "whole": below.get("size")}, named
         if isinstance(self._fs, ReferenceFileSystem):  # which holds it as a text, and says how long that is
             whole = await self._call_method("cat_file", self._path)
             return {**found, "size": len(whole)}, hashlib.blake2b(whole, digest_size=8).hexdigest()

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from scichunk import counters
@@ -76,15 +76,15 @@ class RetriedRequest:
         What was to be done with it: "opened" or "read".
     """
 
-    url: str
+    url: str = field(repr=False)
     name: str
     part: str | None
     verb: str
-    hidden: Sequence[str] = ()
+    hidden: Sequence[str] = field(default=(), repr=False)
     """Secrets beside those of the URL."""
     level: int = 0
-    """Larger for an archive than for the one in which it lies. What is asked of an archive waits for requests of what it lies in, which
-    are tried again themselves; it must not hold one of their slots, of which there may be one."""
+    """Another one for an archive than for those around it, 0 for none. What is asked of an archive waits for requests of what it lies in,
+    which are tried again themselves; it must not hold one of their slots, of which there may be one."""
 
     async def persist(self, attempt: Callable[[], Awaitable[T]], limits: Options) -> T:
         """Return what an attempt returns, after as many as are allowed.
