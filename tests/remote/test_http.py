@@ -1,8 +1,10 @@
 """Requests, counted on a loopback server with 50 ms latency."""
 
 import asyncio
+import pickle
 from pathlib import Path
 
+import fsspec.asyn
 import numpy as np
 import pytest
 import rasterio
@@ -191,3 +193,37 @@ def test_a_whole_file_comes_once_where_ranges_are_served_no_more(cog, server, mo
         server.ignore_ranges = True
         np.testing.assert_array_equal(array.compute(scheduler="synchronous"), pixels)
     assert sizes == [len(data)]
+
+
+@pytest.mark.parametrize("validators", ["strong", "none"])
+@pytest.mark.parametrize("kept", [0, 3, 5000])
+def test_a_body_without_a_length_that_is_cut_at_the_opening(validators, kept):
+    """Its end looks like that of a whole one; what has come is no head of the file."""
+    data = SCENE.read_bytes()
+
+    def alter(request, reply):
+        if server.requests == 0:
+            told = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+            reply.raw = f"HTTP/1.0 206 x\r\n{told}\r\n".encode() + reply.body[:kept]
+
+    with (
+        RangeServer({"a.tif": data}, validators=validators, alter=alter) as server,
+        scichunk.options.set(retry_wait=0.01),
+    ):
+        array = scichunk.from_geotiff(server.url("a.tif"))
+        travelled = pickle.loads(pickle.dumps(array))
+        files.clear()
+        np.testing.assert_array_equal(travelled, scichunk.from_geotiff(SCENE))
+    assert server.log[0].status == 206
+
+
+def test_a_read_in_the_thread_of_the_event_loop(server):
+    """It would wait for itself, and with it all other reads of the process."""
+
+    async def read():
+        return scichunk.from_geotiff(server.url("cog.tif"))
+
+    future = asyncio.run_coroutine_threadsafe(read(), fsspec.asyn.get_loop())
+    with pytest.raises(errors.SourceError, match="read in another thread"):
+        future.result(20)
+    assert scichunk.from_geotiff(server.url("cog.tif")).shape == (1, SIDE, SIDE)

@@ -143,7 +143,12 @@ class HttpSource(RemoteSource):
             if (first, last) != (start, min(stop, size)):
                 msg = f"bytes {first} to {last} of {size} came instead of {start} to {stop}"
                 raise TryAgain(msg)
-            return _Answer(await _read_body(answer, last - first), first, size, tag, etag)
+            data = await _read_body(answer, last - first)
+            # Where no length of the body is said, a connection that is cut looks like its end.
+            if len(data) != last - first:
+                msg = f"{len(data)} bytes came instead of {last - first}"
+                raise TryAgain(msg)
+            return _Answer(data, first, size, tag, etag)
 
     @contextlib.asynccontextmanager
     async def _send_get(self, headers: dict[str, str], arguments: dict[str, Any]) -> AsyncIterator[ClientResponse]:

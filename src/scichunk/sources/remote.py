@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Coroutine, Sequence
@@ -154,7 +155,12 @@ class RemoteSource(ABC):
         return size in {None, self.fingerprint.size} and (not self._version or tag == self._version)
 
     def _run_work(self, work: Coroutine[Any, Any, T]) -> T:
-        future = asyncio.run_coroutine_threadsafe(work, fsspec.asyn.get_loop())
+        loop = fsspec.asyn.get_loop()
+        if threading.current_thread() is fsspec.asyn.iothread[0]:  # it would wait for itself
+            work.close()
+            msg = "cannot be read in the thread of fsspec's event loop, as by a coroutine that runs there: read in another thread"
+            raise SourceError(msg, url=self.url)
+        future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
         except BaseException:
