@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import xarray as xr
+from astropy.io import fits
 
 import scichunk
 from scichunk.errors import FormatError, UnsupportedFeature
@@ -150,3 +151,20 @@ def test_content_travels_without_copies_where_buffers_do():
     parts = [memoryview(message)[6 : 6 + len(data)] if memoryview(b).nbytes == len(data) else b for b in buffers]
     for given in (buffers, [bytearray(b) for b in buffers], parts):
         xr.testing.assert_identical(pickle.loads(packed, buffers=given), ds)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_second_stream_that_is_cut(kind):
+    """Of a file of two streams the second may be cut before anything comes out of it: what it holds must not be missing in silence."""
+    whole, first = io.BytesIO(), io.BytesIO()
+    hdus = [fits.PrimaryHDU(np.arange(100.0)), fits.ImageHDU(np.ones((9, 9)), name="B")]
+    fits.HDUList(hdus[:1]).writeto(first)
+    fits.HDUList(hdus).writeto(whole)
+    cut = len(first.getvalue())
+    one, two = (KINDS[kind](part) for part in (whole.getvalue()[:cut], whole.getvalue()[cut:]))
+    assert list(scichunk.open(one + two).groups)[1:] == list(scichunk.open(whole.getvalue()).groups)[1:]
+    for kept in (6, 10, 12, len(two) // 2, len(two) - 1):
+        with pytest.raises(FormatError, match="end too early"):
+            scichunk.open(one + two[:kept])
+    for other in (b"\n", b"junk", bytes(3000), bytes(3000) + b"\n"):  # what is none is passed over
+        np.testing.assert_array_equal(scichunk.reader(one + other)[...], hdus[0].data)

@@ -30,6 +30,7 @@ _MAGIC: Final = {
     b"\xfd7zXZ\0": "xz",
 }
 _ALL_MAGIC: Final = tuple(_MAGIC)
+_MAGIC_BYTES: Final = max(map(len, _MAGIC))
 _STEP_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 1 << 26
 _WARNING_BYTES: Final = 1 << 24
@@ -37,7 +38,7 @@ _WARNING_BYTES: Final = 1 << 24
 
 def find_compression(head: bytes | memoryview) -> str | None:
     """Say how a file that begins with these bytes is compressed as a whole, if it is."""
-    start = bytes(head[:8])
+    start = bytes(head[:_MAGIC_BYTES])
     if not start.startswith(_ALL_MAGIC):  # nearly always
         return None
     return next((name for magic, name in _MAGIC.items() if start.startswith(magic)), None)
@@ -131,7 +132,7 @@ def _iterate_pieces(kind: str, source: ByteSource) -> Iterator[bytes]:
 def _iterate_members(kind: str, source: ByteSource, start: Callable[[], Any]) -> Iterator[bytes]:
     """Decompress streams one after another; zeros or other bytes after the last are ignored."""
     size, at, data, stream, done = source.fingerprint.size, 0, b"", start(), 0
-    begun = False
+    begun, first = False, b""
     try:
         while True:
             if not data and not _holds_input(stream):
@@ -139,23 +140,25 @@ def _iterate_members(kind: str, source: ByteSource, start: Callable[[], Any]) ->
                     break
                 data = bytes(source.read_ranges([at], [min(size, at + _STEP_BYTES)])[0])
                 at += len(data)
+            first += data[: _MAGIC_BYTES - len(first)]
             piece, data = _decompress_step(stream, data)
             if piece:
                 begun = True
                 yield piece
             # gzip, bzip2 and xz files may consist of several streams, whose contents follow each other (RFC 1952, section 2.2, for gzip).
             if stream.eof:
-                done, begun = done + 1, False
+                done, begun, first = done + 1, False, b""
                 data = (stream.unused_data or data).lstrip(b"\0")
                 stream = start()
     except ScichunkError:  # the file cannot be read, which says nothing of the data
         raise
     except (zlib.error, OSError, EOFError, ValueError, lzma.LZMAError) as error:
-        if begun or not done:
+        if begun or not done or find_compression(first) == kind:
             msg = f"compressed data ({kind}) are corrupt: {error}"
             raise FormatError(msg) from error
         return
-    if begun or not done:
+    # What has the mark of a stream is one, of which so little may be there that nothing has come out of it.
+    if begun or not done or find_compression(first) == kind:
         msg = f"compressed data ({kind}) end too early"
         raise FormatError(msg)
 
