@@ -4,6 +4,8 @@ import contextlib
 import io
 import re
 import socket
+import subprocess
+import sys
 import threading
 
 import fsspec
@@ -127,3 +129,43 @@ def test_reading_ends(by):
         assert re.search(SAYS.format(1), str(error)), error
         server.fault = ""
         np.testing.assert_array_equal(last.compute(scheduler="synchronous"), pixels[-1])
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import scichunk
+from scichunk.testing import RangeServer
+
+def alter(request, reply):
+    if server.requests:
+        reply.how = "stall"
+
+with open(sys.argv[1], "rb") as file:
+    data = file.read()
+with RangeServer({f"{n}.fits": data for n in range(4)}, alter=alter) as server, scichunk.options.set(timeout=30, retries=0):
+    urls = [server.url(f"{n}.fits") for n in range(4)]
+    opened = scichunk.reader(urls[0])
+    threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
+    began = time.monotonic()
+    try:
+        READ
+    except KeyboardInterrupt:
+        print(time.monotonic() - began < 15)
+"""
+
+
+@pytest.mark.parametrize(
+    "read", ["scichunk.from_files(urls)", "scichunk.patches(opened, 100).read(range(8))", "list(scichunk.patches(opened, 100).batches(2))"]
+)  # fmt: skip
+def test_reads_in_threads_are_left_upon_ctrl_c(read, tmp_path):
+    """They may wait for a server for minutes, until all tries are over."""
+    fits.PrimaryHDU(np.arange(400 * 400, dtype="i4").reshape(400, 400)).writeto(tmp_path / "a.fits")
+    program = INTERRUPTED.replace("READ", read)
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "a.fits"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.stdout == "True\n", done.stderr

@@ -1,5 +1,8 @@
 """Batches: types, scaling, symmetries, crops, resuming, and how much is held in memory."""
 
+import sys
+import threading
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -274,3 +277,32 @@ def test_blocks_that_are_kept_are_read_once(tmp_path, scene, share):
     assert {0: 0.9 < sent < 1.3, 0.4: 0.5 < sent < 0.75, 1: sent == 0}[share], sent
     with pytest.raises(ValueError, match="crops or keep_bytes"):
         p.batches(4, crops=True, keep_bytes="1 MiB")
+
+
+def test_blocks_are_given_back_while_others_are_kept():
+    """Threads that read keep blocks at the time at which the one that cuts patches asks whether a block is kept."""
+    from scichunk.training.reading import KeptBlocks, _Block
+
+    kept, wrong, done = KeptBlocks(1 << 20), [], threading.Event()
+    blocks = [_Block((), (), ()) for _ in range(4000)]
+
+    def ask():
+        try:
+            while not done.is_set():
+                assert not kept.has(_Block((), (), ()))
+        except Exception as error:
+            wrong.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread = threading.Thread(target=ask)
+        thread.start()
+        for number, block in enumerate(blocks):
+            kept.offer((number, (0,), (1,)), block)
+        done.set()
+        thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong
+    assert all(map(kept.has, blocks))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import hashlib
 import zlib
@@ -17,7 +18,7 @@ from scichunk.adapters.names import pack_names, pack_texts, unpack_names, unpack
 from scichunk.lru import LRU
 from scichunk.sources import Fingerprint, Location
 
-__all__ = ["Files", "LazySequence", "Unpacked", "keep_unpacked", "work_together"]
+__all__ = ["Files", "LazySequence", "Unpacked", "keep_unpacked", "thread_pool", "work_together"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -127,5 +128,21 @@ def work_together(work: Callable[[int], T], numbers: Sequence[int], *, remote: b
     if not remote or len(numbers) < 2:
         return [work(n) for n in numbers]
     context = contextvars.copy_context()
-    with ThreadPoolExecutor(min(len(numbers), options.get().concurrency), "scichunk-files") as pool:
+    with thread_pool(min(len(numbers), options.get().concurrency), "scichunk-files") as pool:
         return list(pool.map(lambda n: context.copy().run(work, n), numbers))
+
+
+@contextlib.contextmanager
+def thread_pool(threads: int, name: str) -> Iterator[ThreadPoolExecutor]:
+    """Give a pool whose threads are waited for at the end of the block, unless it is ended by Ctrl-C.
+
+    Then they may be waiting for a server that does not answer, each until all tries are over, for minutes.
+    """
+    pool, wait = ThreadPoolExecutor(threads, name), True
+    try:
+        yield pool
+    except (KeyboardInterrupt, SystemExit):
+        wait = False
+        raise
+    finally:
+        pool.shutdown(wait=wait, cancel_futures=not wait)

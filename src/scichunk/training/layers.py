@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.adapters.files import thread_pool
 from scichunk.adapters.opening import expand_names
 from scichunk.raster.affine import is_georeferenced, scale_transform
 from scichunk.raster.cf import Decoding
@@ -140,7 +140,7 @@ def _open_all(scenes: Sequence[Any], how: Mapping[str, Any]) -> list[PatchArray]
     """Open all scenes of a layer: far away, many headers are waited for at once."""
     if len(scenes) < _FEW:
         return [as_array(s, **how) for s in scenes]
-    with ThreadPoolExecutor(_OPENED_AT_ONCE, "scichunk-patches") as pool:
+    with thread_pool(_OPENED_AT_ONCE, "scichunk-patches") as pool:
         return list(pool.map(lambda s: as_array(s, **how), scenes))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.adapters.files import thread_pool
 from scichunk.training.batches import Batches, BatchOptions
 from scichunk.training.finishing import finish_patch, make_finishes
 from scichunk.training.layers import Layer, grain_of
@@ -129,7 +129,7 @@ class Patches:
 
         count = min(len(which), threads or (16 if remote else 1))
         if count > 1:
-            with ThreadPoolExecutor(count, "scichunk-patches") as pool:
+            with thread_pool(count, "scichunk-patches") as pool:
                 list(pool.map(read_one, range(len(which))))
         else:
             for place in range(len(which)):

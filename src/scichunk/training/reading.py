@@ -6,13 +6,14 @@ import math
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.adapters.files import thread_pool
 from scichunk.training.layers import Layer
 
 __all__ = ["BlockBuffers", "KeptBlocks", "Places", "ReadAhead", "follow"]
@@ -97,6 +98,8 @@ class KeptBlocks:
     def __init__(self, limit: int = 0) -> None:
         self.limit, self.nbytes = limit, 0
         self._blocks: dict[Box, _Block] = {}
+        self._held: set[int] = set()
+        """Numbers of the blocks that are kept: to go through these would fail where another thread keeps one more meanwhile."""
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[type[KeptBlocks], tuple[int]]:
@@ -111,11 +114,12 @@ class KeptBlocks:
         with self._lock:
             if box not in self._blocks and self.nbytes + block.nbytes <= self.limit:
                 self._blocks[box] = block
+                self._held.add(id(block))  # none is ever let go, so that no other object gets its number
                 self.nbytes += block.nbytes
 
     def has(self, block: _Block) -> bool:
         """Whether a block is kept, so that its memory is not free."""
-        return bool(self._blocks) and any(b is block for b in self._blocks.values())
+        return id(block) in self._held
 
 
 def follow(
@@ -161,7 +165,7 @@ def follow(
             kept.offer(box, known)
         return known
 
-    with ThreadPoolExecutor(max(1, reading.threads), "scichunk-patches") as pool:
+    with thread_pool(max(1, reading.threads), "scichunk-patches") as pool:
 
         def launch(name: int) -> None:
             """Have the blocks read up to some visits beyond this one."""
