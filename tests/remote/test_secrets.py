@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import pathlib
 import pickle
 import traceback
 import urllib.parse
@@ -463,3 +464,44 @@ def test_the_names_of_a_stack_show_nothing(server, tmp_path):
         stack = scichunk.from_files(names, storage_options=options)
         reader = next(iter(readers_of(stack)))[1]
         assert not shown(repr(reader), repr(reader.files), repr(reader.rules), repr(reader.files.unpack()))
+
+
+@pytest.mark.parametrize("prefix", ["", "/data/"])
+def test_a_url_of_which_pathlib_has_made_a_path(prefix, tmp_path, monkeypatch):
+    """It loses a slash, and would be looked for on this machine by a name that shows all of it."""
+    path = pathlib.Path(prefix + f"https://me:hunter2@h/a.fits?{QUERY}")
+    for read in (
+        scichunk.reader,
+        scichunk.from_fits,
+        scichunk.read_table,
+        lambda target: xr.open_dataset(target, engine="fits"),
+        lambda target: scichunk.open_stack([target]),
+        lambda target: scichunk.from_files(str(target).replace("a.fits", "*.fits")),
+        lambda target: scichunk.write_votable(TABLE, target),
+        lambda target: scichunk.write_fits_table(TABLE, target),
+    ):
+        with pytest.raises(SourceError, match="lost a slash") as caught:
+            read(path)
+        assert not shown(*everything(caught.value))
+        assert "https://h/" in str(caught.value)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "https:").mkdir()  # a folder of that name is one
+    (tmp_path / "https:" / "a.fits").write_bytes(DATA)
+    np.testing.assert_array_equal(scichunk.from_fits("https:/a.fits"), PIXELS)
+
+
+def test_the_label_of_a_url_without_a_path(server):
+    server.files[""] = DATA
+    url = f"http://me:hunter2@127.0.0.1:{server.port}?a=swordfish"
+    ds = scichunk.open_stack([url, url + "2"])
+    assert ds.file.values.tolist() == ["", ""]
+    assert not shown(repr(ds), locate(url).name)
+
+
+def test_what_is_made_of_a_name_on_the_way_shows_nothing():
+    from scichunk.adapters.xarray.datasets import Which
+    from scichunk.sources.retrying import RetriedRequest
+
+    url, options = "https://me:hunter2@h/a.fits", {"headers": {"Authorization": "Bearer swordfish"}}
+    assert not shown(repr(RetriedRequest(url, locate(url).url, None, "read", ["swordfish"])))
+    assert not shown(repr(Which("fits", url, options)))

@@ -18,7 +18,7 @@ from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
-from scichunk.sources.base import secret_texts
+from scichunk.sources.base import check_slashes, secret_texts
 from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of, run_within
 from scichunk.sources.whole_file import head_of_content
@@ -185,6 +185,8 @@ def expand_names(names: Any, storage_options: Mapping[str, Any] | None = None) -
     given, failure = checked_options(storage_options), None
     found: Sequence[Any] = ()
     is_here = "://" not in pattern and "store" not in given
+    if is_here:
+        check_slashes(pattern)
     try:
         found = (
             _expand_pattern(pattern, given)

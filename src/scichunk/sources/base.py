@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 from urllib.parse import quote, unquote
 
-from scichunk.errors import FormatError
+from scichunk.errors import FormatError, SourceError
 
 __all__ = [
-    "ByteSource", "Fingerprint", "Head", "check_ranges", "public_reference", "public_url", "secret_texts", "tag_with_head",
-    "without_secrets",
+    "ByteSource", "Fingerprint", "Head", "check_ranges", "check_slashes", "public_reference", "public_url", "secret_texts",
+    "tag_with_head", "without_secrets",
 ]  # fmt: skip
 
 _DIGESTED_BYTES: Final = 1 << 16
@@ -143,6 +144,26 @@ def public_url(url: str) -> str:
             links.append(public_reference(link))
             open_query = "?" in link or "#" in link
     return "::".join(links)
+
+
+_LOST_SLASH: Final = re.compile(
+    r"(?:^|/)((?:https?|ftps?|sftp|ssh|s3a?|gs|gcs|az|abfss?|adl|hdfs|webhdfs|oci|hf|github):)/(?!/)", re.IGNORECASE
+)
+
+
+def check_slashes(path: str) -> None:
+    """Refuse a URL of which pathlib has made a path: it would be looked for on this machine, and told with all that is secret in it.
+
+    Raises
+    ------
+    SourceError
+        With the name of the URL, unless there is a folder of the name of its scheme.
+    """
+    found = _LOST_SLASH.search(path) if ":/" in path else None
+    if found is None or os.path.isdir(path[: found.end(1)]):
+        return
+    msg = "is a URL that has lost a slash, which pathlib.Path takes away: give it as text"
+    raise SourceError(msg, url=public_url(f"{found[1]}//{path[found.end() :]}"))
 
 
 def _public_link(link: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from scichunk.errors import SourceError
 from scichunk.options import get
-from scichunk.sources.base import ByteSource, Fingerprint, Head, public_url, tag_with_head
+from scichunk.sources.base import ByteSource, Fingerprint, Head, check_slashes, public_url, tag_with_head
 from scichunk.sources.identity import digest_values, object_number
 
 __all__ = ["Location", "checked_options", "file_of", "locate", "strip_file_url"]
@@ -85,8 +85,10 @@ class Location:
         if self.local_path is not None or (not named and "://" not in target):
             return os.path.basename(target)
         path = _split_chain(target)[1].partition("?")[0]
-        if path.startswith(("http://", "https://")):  # keys of object stores may hold a "#"
-            path = path.partition("#")[0]
+        if path.startswith(
+            ("http://", "https://")
+        ):  # keys of object stores may hold a "#", and have no host before them
+            path = path.partition("#")[0].partition("://")[2].partition("/")[2]
         return path.rstrip("/").rpartition("/")[2]
 
     def sibling(self, name: str) -> Location | None:
@@ -294,6 +296,7 @@ def locate(target: Any, storage_options: Mapping[str, Any] | None = None) -> Loc
         target = strip_file_url(target)
         if "://" in target or (given and "store" in given):
             return Location(target, given)
+        check_slashes(target)
         return Location(os.path.abspath(os.path.expanduser(target)))  # a plain string, 10x faster
     if isinstance(target, bytes | bytearray | memoryview):
         return Location(bytes(target))

@@ -16,7 +16,7 @@ from typing import IO, Any, Final, TypeVar
 
 from scichunk.errors import SourceError
 from scichunk.options import get
-from scichunk.sources.base import public_url, secret_texts
+from scichunk.sources.base import check_slashes, public_url, secret_texts
 from scichunk.sources.location import checked_options, strip_file_url
 from scichunk.sources.retrying import error_of, run_within
 from scichunk.sources.spill import telling_disk_errors
@@ -91,6 +91,7 @@ def local_path(target: str | os.PathLike[str]) -> str | None:
     name = strip_file_url(name)
     if "://" in name:
         return None
+    check_slashes(name)
     try:
         return os.path.realpath(os.path.expanduser(name))
     except (OSError, ValueError) as error:  # a NUL in it

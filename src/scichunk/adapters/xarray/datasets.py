@@ -36,8 +36,8 @@ class Which:
     """A file and a part of it, as the user named them."""
 
     format: str | None
-    target: Any
-    storage_options: Mapping[str, Any] | None = None
+    target: Any = field(repr=False)
+    storage_options: Mapping[str, Any] | None = field(default=None, repr=False)
     group: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     """Selectors of the format, and :data:`_EXTRAS`."""
