@@ -17,6 +17,7 @@ import xarray as xr
 
 import scichunk
 from scichunk.testing import RangeServer
+from tests.children import outcomes
 from tests.formats.test_reduce import write_tiff
 
 
@@ -288,3 +289,35 @@ def test_logging_is_off_until_it_is_set_up(scene, caplog, capfd):
     assert any("opening" in m and "geotiff" in m for m in said)
     assert any("reference library" in m for m in said)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_a_child_that_is_forked_while_a_read_is_counted(scene):
+    """Its reads would wait for a lock that a thread of the parent had."""
+    code = f"""
+import os, signal
+with scichunk.profile(show=False) as found:
+    with found._tally._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(10)
+            scichunk.reader({scene[0]!r})[0, :4, :4]
+            os._exit(0)
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert outcomes(code) == ["0"]
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("started", "abc"), ("started", 1e300), ("finished", b"\xff"), ("tasks", "x"), ("tasks", None), ("peak_memory", "y"), ("fetched", "z"), ("reads", None)],
+)  # fmt: skip
+def test_a_history_of_other_values_is_an_error(scene, history, tmp_path, column, value):
+    """SQLite takes any kind of value into any column."""
+    scichunk.from_geotiff(scene[0]).compute(scheduler="sync")
+    table = "reads" if column in {"fetched", "reads"} else "runs"
+    with contextlib.closing(sqlite3.connect(history)) as file, file:
+        file.execute(f"update {table} set {column} = ?", [value])
+    for tell in (scichunk.history.report, lambda path: scichunk.history.to_html(tmp_path / "a.html", path=path)):
+        with pytest.raises(scichunk.errors.FormatError, match=column):
+            tell(path=history)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
+import weakref
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ __all__ = ["Sums", "Tally", "from_digests", "subtract"]
 Sums = dict[tuple[str, str], dict[str, float]]
 """Of each counter, by format and folder of the files."""
 _values_of = operator.attrgetter(*METRICS)
+_tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
 
 
 class Tally:
@@ -21,6 +24,11 @@ class Tally:
 
     def __init__(self) -> None:
         self._sums: dict[tuple[str, str], list[float]] = {}
+        self.renew_lock()
+        _tallies.add(self)
+
+    def renew_lock(self) -> None:
+        """Make a new lock: another thread of a parent that was forked may have held it, and each read of the child would wait for it."""
         self._lock = threading.Lock()
 
     def __call__(self, format_name: str, dataset: str, sample: Sample) -> None:
@@ -34,6 +42,15 @@ class Tally:
         """Return the sums as they are now."""
         with self._lock:
             return {place: dict(zip(METRICS, sums, strict=True)) for place, sums in self._sums.items()}
+
+
+def _after_fork() -> None:
+    for tally in list(_tallies):
+        tally.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def from_digests(metrics: Mapping[Hashable, float]) -> Sums:

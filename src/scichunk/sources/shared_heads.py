@@ -150,3 +150,12 @@ def drop_oldest(folder: str, most: int) -> None:
         left -= size
         if left <= most // 2:
             return
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # it may have been held by a thread that is not there any more
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -96,3 +96,12 @@ class LocalRecorder:
             threads=os.cpu_count(), tasks=tasks, erred=int(failed), cpu_seconds=time.process_time() - cpu, peak_memory=peak_memory(),
         )  # fmt: skip
         keep_run(self.path, run, subtract(self._tally.copy(), before))
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603  # it may have been held by a thread that is not there any more
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -35,6 +35,11 @@ create index if not exists runs_started on runs(started);
 _RUN: Final = (
     "id", "started", "finished", "user", "host", "scheduler", "name", "workers", "threads", "tasks", "erred", "cpu_seconds", "peak_memory",
 )  # fmt: skip
+_WORDS: Final = frozenset({"id", "user", "host", "scheduler", "name", "format", "dataset"})
+_MAY_LACK: Final = frozenset({"finished", "workers", "threads", "cpu_seconds", "peak_memory"})
+_MOST: Final = 1e18
+_LATEST: Final = 2.5e11
+"""Seconds since 1970 of which there are dates."""
 _UNITS: Final = {"h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -173,4 +178,16 @@ def _read_runs(file: sqlite3.Connection, first: float) -> list[dict[str, Any]]:
     wanted = "select reads.* from reads join runs on runs.id = reads.run where runs.started >= ?"
     for row in map(dict, file.execute(wanted, [first])):
         reads.setdefault(row.pop("run"), []).append(row)
+    for row in (*found, *(read for some in reads.values() for read in some)):
+        _check_numbers(row)
     return [{**run, "reads": reads.get(run["id"], [])} for run in found]
+
+
+def _check_numbers(row: Mapping[str, Any]) -> None:
+    """Raise an error of SQLite for a row of something else: SQLite takes any kind of value into any column."""
+    for name, value in row.items():
+        left_out = value is None and name in _MAY_LACK
+        most = _LATEST if name in {"started", "finished"} else _MOST
+        if name not in _WORDS and not (left_out or (isinstance(value, int | float) and abs(value) < most)):
+            msg = f"{name} is {value!r}"[:80]
+            raise sqlite3.DatabaseError(msg)

@@ -36,7 +36,7 @@ class WorldTables:
     @property
     def cached_bytes(self) -> int:
         """Memory of the texts."""
-        return sum(len(text) for text in self._packed.values())
+        return sum(map(len, list(self._packed.values())))  # a copy: others may put one in meanwhile
 
     def find(self, header: str) -> str:
         """Return the tables that a header refers to; an empty text where it refers to none, or they are not there.
