@@ -479,3 +479,19 @@ def test_rows_without_columns(tmp_path, kind):
     scichunk.write_fits_table(rows, tmp_path / "b.fits")
     assert fits.getheader(tmp_path / "b.fits", 1)["NAXIS2"] == 70_000
     assert len(scichunk.read_fits_table(tmp_path / "b.fits").compute()) == 70_000
+
+
+def test_one_long_text_makes_all_rows_wide_and_not_all_of_them_at_once(tmp_path):
+    import tracemalloc
+
+    n, width = 4000, 20_000
+    table = pa.table({"x": np.arange(n), "text": ["a"] * (n - 1) + ["b" * width]})
+    tracemalloc.start()
+    scichunk.write_fits_table(table, tmp_path / "t.fits")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (tmp_path / "t.fits").stat().st_size > n * width
+    assert peak < n * width
+    found = scichunk.read_fits_table(tmp_path / "t.fits", blocksize="8 MiB")
+    assert found.x.compute().tolist() == list(range(n))
+    assert found.text.str.len().compute().tolist() == [1] * (n - 1) + [width]

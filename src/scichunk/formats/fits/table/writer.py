@@ -33,6 +33,8 @@ _STRUCTURAL: Final = re.compile(
 _MOST_COLUMNS: Final = 999
 _MOST_NAME: Final = 65
 """Characters of a HIERARCH keyword. With longer ones astropy makes cards that are none, behind which nobody finds the end of the header."""
+_BLOCK_BYTES: Final = 1 << 24
+"""Bytes of rows that are made at once."""
 _STORAGE: Final = re.compile(rf"(?:{'|'.join(sorted(STRUCTURAL))})\d+")
 """Keywords that say how a column is stored, which the writer decides: as attributes they would change its values."""
 
@@ -85,7 +87,7 @@ def _write_rows(
     size = len(_table_header(base, fields, width, 1 << 62, 1 << 62))  # as long as it can get
     file.write(_primary_header() + b" " * size)
     rows = heaped = 0
-    for part in parts:
+    for part in _cut_rows(parts, max(1, _BLOCK_BYTES // max(1, width))):
         block = np.zeros((part.num_rows, width), np.uint8)
         for out, array in zip(fields, part.columns, strict=True):
             data = out.put_cells(array, block, heaped)
@@ -97,6 +99,12 @@ def _write_rows(
     file.write(b"\0" * (-(rows * width + heaped) % BLOCK_BYTES))
     file.seek(start)
     file.write(_table_header(base, fields, width, rows, heaped).ljust(size))
+
+
+def _cut_rows(parts: Iterator[pa.RecordBatch], most: int) -> Iterator[pa.RecordBatch]:
+    """Cut batches into some rows each: one long text makes all rows wide, so that those of a batch may be any number of gigabytes."""
+    for part in parts:
+        yield from (part.slice(first, most) for first in range(0, part.num_rows, most))
 
 
 def _primary_header() -> bytes:
