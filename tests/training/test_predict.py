@@ -445,3 +445,11 @@ def test_coordinates_place_what_has_only_a_crs(tmp_path):
     with rasterio.open(tmp_path / "out.tif") as file:
         assert file.transform == rasterio.Affine(3, 0, 3.5, 0, -2, 81) == image.rio.transform()
         assert file.crs == image.rio.crs
+
+
+def test_the_source_of_predictions_shows_no_secret(scene, tmp_path):
+    p = scichunk.patches(scene, 32, edges="shift")
+    found = scichunk.predict(p, brightness, "memory://me:hunter2@bucket/source.zarr?sig=swordfish")
+    assert found.encoding["source"] == "memory://bucket/source.zarr?sig=..."
+    np.testing.assert_allclose(found.prediction, expected_of(scene), rtol=1e-5)
+    assert scichunk.predict(p, brightness, tmp_path / "a.zarr").encoding["source"] == str(tmp_path / "a.zarr")

@@ -210,7 +210,10 @@ class ZarrOutput:
     def _opened(self) -> Any:
         import xarray as xr
 
-        return xr.open_zarr(self._target, consolidated=False, decode_coords="all", **self._given)
+        found = xr.open_zarr(self._target, consolidated=False, decode_coords="all", **self._given)
+        if "source" in found.encoding:  # xarray writes down the whole URL
+            found.encoding["source"] = public_url(str(found.encoding["source"]))
+        return found
 
 
 class RasterOutput(ZarrOutput):
