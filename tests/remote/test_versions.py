@@ -19,6 +19,7 @@ import pyarrow as pa
 import pytest
 from astropy.io import fits
 from fsspec.core import OpenFile
+from fsspec.implementations.cached import WholeFileCacheFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 import scichunk
@@ -760,3 +761,20 @@ def test_an_archive_in_an_archive_that_is_named_in_another_way_than_by_a_chain(h
         fs = fsspec.filesystem("zip", fo=fsspec.core.OpenFile(around, "inner.zip"))
     with scichunk.options.set(concurrency=1, timeout=5, retries=0):
         np.testing.assert_array_equal(scichunk.from_fits(fsspec.core.OpenFile(fs, "a.fits")), PIXELS)
+
+
+def test_a_cache_that_another_thread_reads_anew(tmp_path, monkeypatch):
+    """What a thread has downloaded may not be known any more to the cache when it is to be opened."""
+    calls = []
+
+    def check(self, path, known=WholeFileCacheFileSystem._check_file):
+        calls.append(path)
+        return False if len(calls) == 2 else known(self, path)
+
+    monkeypatch.setattr(WholeFileCacheFileSystem, "_check_file", check)
+    with RangeServer({"a.fits": FIRST}) as server, scichunk.options.set(retry_wait=0.01):
+        options = {"filecache": {"cache_storage": str(tmp_path)}}
+        np.testing.assert_array_equal(
+            scichunk.from_fits(f"filecache::{server.url('a.fits')}", storage_options=options), PIXELS
+        )
+    assert len(calls) > 2

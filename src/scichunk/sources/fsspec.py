@@ -125,6 +125,12 @@ class FsspecSource(RemoteSource):
             await self._ask_info()
             msg = "the file is there, and could not be fetched"
             raise TryAgain(msg) from None
+        except (TypeError, LookupError, ValueError) as error:
+            if not isinstance(self._fs, CachingFileSystem):
+                raise
+            # They are not made for several threads: what one has written down another may just have read anew.
+            msg = f"the cache of fsspec has failed: {type(error).__name__}: {error}"
+            raise TryAgain(msg) from None
         return body if isinstance(body, bytes) else bytes(body)
 
     async def check(self) -> None:
