@@ -1026,3 +1026,19 @@ def test_tables_without_columns(tmp_path):
         fits.BinTableHDU.from_columns([], nrows=3).writeto(tmp_path / f"{n}.fits")
     with pytest.raises(FormatError, match=r"a table without columns \[.*0\.fits"):
         scichunk.open_stack(str(tmp_path / "*.fits"))
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_files_of_this_machine_and_of_a_server_that_wants_options(tmp_path, turned):
+    paths = list(rasters(tmp_path))[:2]
+
+    def alter(request, reply):
+        if request.headers.get("x-key") != "abc":
+            reply.status, reply.body = 403, b""
+            reply.headers.pop("Content-Range", None)
+
+    with RangeServer({"b.tif": Path(paths[1]).read_bytes()}, alter=alter) as server:
+        names = [str(paths[0]), server.url("b.tif")][:: -1 if turned else 1]
+        array = scichunk.from_files(names, storage_options={"headers": {"X-Key": "abc"}})
+        want = scichunk.from_files([str(p) for p in paths][:: -1 if turned else 1])
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(array)), want)
