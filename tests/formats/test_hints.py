@@ -177,3 +177,9 @@ def test_a_url_within_a_query_tells_no_secrets(name):
         scichunk.info(name)
     assert "/vsicurl" in str(caught.value)
     assert "abcdefgh" not in str(caught.value)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_patterns_of_several_files_are_told_where_they_belong(path, way):
+    with pytest.raises(SourceError, match=r"patterns of several files are for scichunk\.open_stack"):
+        WAYS[way](str(path.parent / "*.tif"))

@@ -36,6 +36,30 @@ def test_the_accessor_of_a_node_follows_its_data(tmp_path):
         node.sky.sel(ra=150.0, dec=2.2)
 
 
+def test_positions_of_catalogues_are_in_their_unit(tmp_path):
+    ds = xr.open_dataset(image(tmp_path / "a.fits"), engine="fits")
+    want = ds.sky.sel(ra=[150.0, 150.0002], dec=[2.2, 2.2001])
+    for unit, factor in (
+        ("rad", np.pi / 180),
+        ("arcsec", 3600.0),
+        ("deg", 1.0),
+        ("mag", 1.0),
+        ("no unit", 1.0),
+        (None, 1.0),
+    ):
+        lon, lat = (
+            xr.DataArray(np.array(values) * factor, dims="points", attrs={"units": unit} if unit else {})
+            for values in ([150.0, 150.0002], [2.2, 2.2001])
+        )
+        xr.testing.assert_equal(ds.sky.sel(ra=lon, dec=lat).data, want.data)
+
+
+def test_a_box_needs_ranges_or_a_size(tmp_path):
+    ds = xr.open_dataset(image(tmp_path / "a.fits"), engine="fits")
+    with pytest.raises(TypeError, match="a range is a slice or a pair, and 150 is not iterable; with size="):
+        ds.sky.box(ra=150, dec=2)
+
+
 def surface(kind, coefficient):
     """Cards of a surface of IRAF."""
     found = {"CTYPE1": f"RA---{kind}", "CTYPE2": f"DEC--{kind}", "WAT0_001": "system=image"}

@@ -321,3 +321,12 @@ def test_a_history_of_other_values_is_an_error(scene, history, tmp_path, column,
     for tell in (scichunk.history.report, lambda path: scichunk.history.to_html(tmp_path / "a.html", path=path)):
         with pytest.raises(scichunk.errors.FormatError, match=column):
             tell(path=history)
+
+
+def test_a_history_may_lie_at_home(scene, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    scichunk.history.start("~/past.sqlite")
+    scichunk.from_geotiff(scene[0]).sum().compute()
+    scichunk.history.stop()
+    assert (tmp_path / "past.sqlite").exists()
+    assert len(scichunk.history.runs(path="~/past.sqlite")) == 1

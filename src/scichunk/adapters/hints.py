@@ -49,6 +49,7 @@ _NAMES: Final[tuple[tuple[re.Pattern[str], Callable[[_Match], str]], ...]] = (
         re.compile(r"(?:^|/)(?:vrt|netcdf|hdf4|hdf5|hdf4_sds):", re.IGNORECASE),
         lambda _: "names of GDAL's subdatasets are for the engine 'rasterio'",
     ),
+    (re.compile(r"^[^?]*\*"), lambda _: "patterns of several files are for scichunk.open_stack, from_files and read_table"),
 )  # fmt: skip
 _HTML: Final = re.compile(
     rb"^(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL

@@ -32,7 +32,7 @@ def start(path: str | os.PathLike[str] | None = None, *, client: Any = None) -> 
         A client of distributed; by default the current one, if there is one. Its scheduler writes into a file of this name on its own
         machine, and goes on to do so without this process.
     """
-    where = os.path.abspath(os.fspath(path) if path is not None else default_path())
+    where = os.path.abspath(os.path.expanduser(path) if path is not None else default_path())
     with _lock:
         if where not in _active:
             _active[where] = LocalRecorder(where)

@@ -157,7 +157,7 @@ def runs(since: Any = None, *, path: str | None = None) -> list[dict[str, Any]]:
     SourceError
         If it cannot be read.
     """
-    where = path or default_path()
+    where = os.path.expanduser(path) if path else default_path()
     first = parse_since(since)
     if not os.path.exists(where):
         return []

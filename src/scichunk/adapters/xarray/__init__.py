@@ -59,7 +59,8 @@ class SkyAccessor:
             those outside are NaN.
         **lonlat
             Instead of ``position``: longitude and latitude by the names that they have in the image (``ra=, dec=``; ``glon=,
-            glat=``; ...), or as ``lon=, lat=``. Numbers in degrees, astropy quantities, or arrays of them that are broadcast.
+            glat=``; ...), or as ``lon=, lat=``. Numbers in degrees, astropy quantities, or arrays of them that are broadcast; of a
+            ``DataArray`` in the unit of its attribute ``units``, if that is one of angles.
 
         Returns
         -------

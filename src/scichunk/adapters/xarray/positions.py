@@ -11,6 +11,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from scichunk.adapters.xarray.sky import HEADERS, SkyImage, image_of
+from scichunk.core.limits import is_computable_unit
 from scichunk.errors import FormatError
 from scichunk.sky.wcs import frame_of, sky_pixels, sky_values
 
@@ -22,6 +23,7 @@ _EDGE_POINTS = 129
 """Positions along an edge of a box at which it is followed into pixels."""
 _MARGIN_PIXELS = 3
 """Pixels around the outline of a box that are looked at one by one: between its positions the edge is not straight."""
+_DEGREES = {"", "deg", "degree", "degrees", "degrees_east", "degrees_north"}
 _NEARLY = 1e-10
 """Degrees by which the centre of a pixel on the edge of a box may miss it."""
 
@@ -188,7 +190,19 @@ def _to_degrees(value: Any) -> Floats:
     to_value = getattr(inner, "to_value", None)  # of astropy's quantities
     if to_value is None and isinstance(inner, list | tuple) and any(hasattr(v, "to_value") for v in inner):
         return np.array([_to_degrees(v) for v in inner], np.float64)
+    if to_value is None and isinstance(value, xr.DataArray | xr.Variable):
+        return np.asarray(inner, np.float64) * _degrees_of(value.attrs.get("units"))
     return np.asarray(to_value("deg") if to_value else inner, np.float64)
+
+
+def _degrees_of(unit: Any) -> float:
+    """Degrees of a unit of angles, which columns of a catalogue name in their attributes; 1 of what is none."""
+    if not isinstance(unit, str) or unit.strip() in _DEGREES or not is_computable_unit(unit):
+        return 1.0
+    from astropy import units
+
+    known = units.Unit(unit, parse_strict="silent")
+    return float(known.to("deg")) if known.is_equivalent("deg") else 1.0
 
 
 def _is_skycoord(position: Any) -> bool:
@@ -267,6 +281,9 @@ def _unite_spans(spans: Sequence[tuple[int, int]]) -> slice:
 
 def _parse_ends(value: Any) -> tuple[float, float]:
     """Both ends of a range in degrees."""
+    if not isinstance(value, slice) and not np.iterable(value):
+        msg = f"a range is a slice or a pair, and {value!r} is not iterable; with size= a position is the centre of the box"
+        raise TypeError(msg)
     ends = (value.start, value.stop) if isinstance(value, slice) else tuple(value)
     if len(ends) != 2 or any(e is None for e in ends):
         msg = f"a range has two ends, got {value!r}"
