@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final, cast
@@ -25,6 +24,7 @@ from scichunk.errors import (
 )
 from scichunk.formats.fits.array_ids import HDUId, Selector
 from scichunk.formats.fits.cards import CARD_BYTES
+from scichunk.formats.fits.hdu_names import called, find_named, list_hdus
 from scichunk.formats.fits.image import nodes
 from scichunk.formats.fits.image.manifest import build_index, image_scaling, stored_blank
 from scichunk.formats.fits.image.reference import open_reference
@@ -42,8 +42,6 @@ from scichunk.warned import warn_caller
 
 __all__ = ["FITSFile", "open_file"]
 
-_MOST_LISTED: Final = 100
-"""HDUs that an error lists."""
 _INHERITED_MEMORY: Final = 128
 """Memory of a card of a short header in the attributes of each that inherits it, measured: they share its values."""
 
@@ -111,12 +109,12 @@ class FITSFile(FileBase):
                 name, version = hdu
                 return next(h for h in self._iterate_hdus() if (h.name, h.version) == (name.strip().upper(), version))
             if isinstance(hdu, str):
-                return _find_named(self._iterate_hdus, hdu.strip().upper())
+                return find_named(self._iterate_hdus, hdu.strip().upper())
             if hdu is None:
                 return self._find_first(kind)
             return self.structure[hdu] if hdu >= 0 else self.structure.all_hdus()[hdu]
         except (StopIteration, IndexError):
-            there = _list_hdus(self.structure.all_hdus())
+            there = list_hdus(self.structure.all_hdus())
             what = {"any": "image or table"}.get(kind, kind)
             msg = (
                 f"there is no HDU {hdu!r}; the file has {there}" if hdu is not None else f"no {what}; there is {there}"
@@ -131,7 +129,7 @@ class FITSFile(FileBase):
         hdu = self.find(array_id.table if isinstance(array_id, ColumnId) else cast("HDUId", array_id).hdu)
         own = word.strip().upper() if isinstance(word, str) else (word[0].strip().upper(), word[1])
         for name in (own, (hdu.name, hdu.version)):
-            if hdu.name and next(filter(_called(name), self.structure.all_hdus()), None) is hdu:
+            if hdu.name and next(filter(called(name), self.structure.all_hdus()), None) is hdu:
                 if isinstance(array_id, ColumnId):
                     return replace(array_id, table=name)
                 return replace(cast("HDUId", array_id), hdu=name)
@@ -378,33 +376,6 @@ class FITSFile(FileBase):
                     n: h for n, h in nodes.name_groups(self.structure.all_hdus()).items() if h.is_image or h.is_table
                 }
             return self._names
-
-
-def _find_named(hdus: Callable[[], Iterator[HDU]], name: str) -> HDU:
-    """The first HDU of an EXTNAME; or of ``EXTNAME,EXTVER``, as groups are named. StopIteration if there is none."""
-    found = next((h for h in hdus() if h.name == name), None)
-    if found is None:
-        return next(filter(_called(name), hdus()))
-    return found
-
-
-def _called(name: str | tuple[str, int]) -> Callable[[HDU], bool]:
-    """Whether an HDU has an EXTNAME; or an EXTNAME and an EXTVER, as a pair or as ``EXTNAME,EXTVER``."""
-    if isinstance(name, tuple):
-        return lambda hdu: (hdu.name, hdu.version) == name
-    stem, comma, version = name.rpartition(",")
-    pair = (stem.strip(), version.strip()) if comma else None
-    return lambda hdu: hdu.name == name or (hdu.name, str(hdu.version)) == pair
-
-
-def _list_hdus(hdus: list[HDU]) -> str:
-    """Numbers and names of the first HDUs for people, with EXTVER where several have the name."""
-    several = Counter(h.name for h in hdus)
-    labels = [
-        f"{h.index} {h.name},{h.version}" if h.name and several[h.name] > 1 else f"{h.index} {h.name or h.kind}"
-        for h in hdus[:_MOST_LISTED]
-    ]
-    return ", ".join([*labels, *(["..."] if len(hdus) > _MOST_LISTED else [])])
 
 
 def _not_an_image(hdu: HDU) -> ScichunkError:
