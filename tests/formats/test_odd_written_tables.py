@@ -78,6 +78,16 @@ def test_times_that_arrow_writes_as_others(tmp_path, times):
     assert not (tmp_path / "a.vot").exists()
 
 
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_all_units_are_written(tmp_path, unit):
+    times = pa.array(np.array(["2000-01-01T12:00:00", "NaT"], f"M8[{unit}]"))
+    table = pa.table({"a": times, "b": times.cast(pa.timestamp(unit, "UTC"))})
+    scichunk.write_votable(table, tmp_path / "a.vot")
+    found = scichunk.read_votable(tmp_path / "a.vot").compute()
+    assert found.isna().to_numpy().tolist() == [[False, False], [True, True]]
+    assert [t[:19] for t in found.iloc[0]] == ["2000-01-01T12:00:00"] * 2
+
+
 def test_times_at_both_ends_are_written(tmp_path):
     times = np.array(["-9999-01-01", "0001-01-01", "9999-12-31T23:59:59"], "M8[s]")
     scichunk.write_votable(xr.Dataset({"a": ("row", times)}), tmp_path / "a.vot")

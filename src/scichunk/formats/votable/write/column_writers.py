@@ -344,15 +344,14 @@ def _check_times(flat: pa.Array, name: str) -> None:
     import pyarrow.compute as pc
 
     kind = flat.type
-    counts = flat.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
+    unit = {pa.date32(): "D", pa.date64(): "ms"}.get(kind) or kind.unit
     if pa.types.is_time(kind):
-        first, last = 0, 86400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[kind.unit]
+        first, last = 0, 86400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    elif unit == "ns":  # these reach for 292 years on each side, and count no year that is refused
+        return
     else:
-        unit = {pa.date32(): "D", pa.date64(): "ms"}.get(kind) or kind.unit
-        # Nanoseconds reach for 292 years on each side, and count no year that is refused.
         first, last = (int(t.astype(f"M8[{unit}]").astype(np.int64)) for t in (_FIRST_TIME, _LAST_TIME))
-        if unit == "ns":
-            return
+    counts = flat.cast(pa.int32() if kind.bit_width == 32 else pa.int64())
     ends = pc.min_max(counts)
     if ends["min"].is_valid and not (first <= ends["min"].as_py() and ends["max"].as_py() < last):
         msg = "dates of years of more than four digits, or times beyond a day, have no form in VOTable"
