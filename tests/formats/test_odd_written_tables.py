@@ -158,3 +158,20 @@ def test_attributes_of_odd_names_and_kinds(tmp_path, write, attrs):
     given = xr.Dataset({"a": ("row", np.array([1, 2], "i4"), dict(attrs))}, attrs=attrs)
     write(given, tmp_path / "a")
     assert scichunk.read_table(tmp_path / "a").compute()["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("write", [scichunk.write_fits_table, scichunk.write_votable], ids=["fits", "votable"])
+@pytest.mark.parametrize("name", ["scale_factor", "add_offset"])
+@pytest.mark.parametrize("value", ["x", np.array([1, 2]), [1, 2]], ids=["text", "array", "list"])
+def test_scales_that_are_no_numbers(tmp_path, write, name, value):
+    given = xr.Dataset({"a": ("row", np.array([1, 2], "i4"), {name: value})})
+    with pytest.raises(FormatError, match="column 'a'"):
+        write(given, tmp_path / "a")
+
+
+def test_a_null_of_text_among_the_encoding(tmp_path):
+    """As of a scaled column of an ASCII table."""
+    given = xr.Dataset({"a": ("row", np.array([1, 2], "i4"))})
+    given.a.encoding["tnull"] = "***"
+    scichunk.write_fits_table(given, tmp_path / "a.fits")
+    assert scichunk.read_fits_table(tmp_path / "a.fits").compute()["a"].tolist() == [1, 2]

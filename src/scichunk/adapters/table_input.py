@@ -216,8 +216,8 @@ def _describe_column(name: str, variable: xr.Variable, sample: npt.NDArray[Any])
     dtype = variable.dtype
     for key, label in (("scale_factor", "tscal"), ("add_offset", "tzero")):
         encoding.pop(label, None)  # of the file that the values came from; they are scaled unless the attributes say so
-        if key in attrs:
-            encoding[label] = attrs.pop(key)
+        if (value := attrs.pop(key, None)) is not None:
+            encoding[label] = float(np.asarray(value).reshape(()).item())
     fill = _as_integer(fill, dtype) if dtype.kind in "iu" else None
     kind = arrow_type(np.dtype(object), cell) if dtype.kind in "ST" else _time_or(dtype, cell)
     return Column(name, kind, dtype, cell, attrs, encoding, fill)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -97,7 +98,8 @@ class FITSColumnWriter:
             found.append(("TZERO", self.zero))
         declared = self.column.attrs.get("null") if self.variable and self.dtype.kind in "iu" else None
         if self.null is not None or declared is not None:
-            found.append(("TNULL", self.null - self.zero if self.null is not None else int(str(declared))))
+            null = _whole(declared) if self.null is None else self.null - self.zero
+            found += [] if null is None else [("TNULL", null)]
         return found
 
     # ---- looking at rows
@@ -291,12 +293,19 @@ def field_for(column: Column) -> FITSColumnWriter:
         low, high = int(info.min), int(info.max)
         if column.null is not None:
             found.null = int(column.null)
-        elif (declared := column.encoding.get("tnull")) is not None and "tscal" not in column.encoding:
-            found.null = int(declared) + found.zero
+        elif (declared := _whole(column.encoding.get("tnull"))) is not None and "tscal" not in column.encoding:
+            found.null = declared + found.zero
         if found.null is None or not low <= found.null <= high:  # headers declare values that the type does not have
             found.null = None
             found.candidates = [*range(low, low + _CANDIDATES), *range(high, high - _CANDIDATES, -1)]
     return found
+
+
+def _whole(value: Any) -> int | None:
+    """Return what is declared to be null as an integer; None if it is none: in ASCII tables it may be any text."""
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        return int(str(value))
+    return None
 
 
 def _known_width(column: Column) -> int:
