@@ -175,3 +175,9 @@ def test_a_null_of_text_among_the_encoding(tmp_path):
     given.a.encoding["tnull"] = "***"
     scichunk.write_fits_table(given, tmp_path / "a.fits")
     assert scichunk.read_fits_table(tmp_path / "a.fits").compute()["a"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("write", [scichunk.write_fits_table, scichunk.write_votable], ids=["fits", "votable"])
+def test_integers_of_python_beyond_64_bits(tmp_path, write):
+    with pytest.raises(UnsupportedFeature, match="Arrow has no type"):
+        write(pd.DataFrame({"a": pd.Series([1 << 70, 1], dtype=object)}), tmp_path / "a")

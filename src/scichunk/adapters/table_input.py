@@ -124,7 +124,7 @@ def _arrow_table(frame: Any, keep: bool, schema: pa.Schema | None = None) -> pa.
         return pa.Table.from_pandas(_with_texts_for_names(frame), schema=schema, preserve_index=keep)
     except MemoryError:  # that of Arrow is an ArrowException, too
         raise
-    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+    except (pa.ArrowException, KeyError, TypeError, ValueError, OverflowError) as error:
         if schema is None:
             msg = f"the frame has a column for which Arrow has no type: {error}"
             raise UnsupportedFeature(msg) from error
