@@ -5,7 +5,10 @@ import io
 import itertools
 import os
 import pickle
+import sys
 import tempfile
+import threading
+import time
 import warnings
 import zipfile
 
@@ -285,3 +288,61 @@ def test_a_closed_file_is_a_source_error(tmp_path, kind):
     file.close()
     with pytest.raises(SourceError, match="is closed"):
         scichunk.from_fits(file)
+
+
+class Slotted:
+    """A file object that cannot be watched, so that nobody knows when it is gone."""
+
+    __slots__ = ("inner",)
+
+    def __init__(self, data):
+        self.inner = io.BytesIO(data)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def seek(self, *place):
+        return self.inner.seek(*place)
+
+    def read(self, size=-1):
+        time.sleep(0)  # others get their turn between seek and read
+        return self.inner.read(size)
+
+
+@pytest.mark.parametrize("kind", ["gzip", "member", "slots"])
+@pytest.mark.parametrize("how", ["other limits", "cleared"])
+def test_readers_of_one_object_take_turns(kind, how):
+    """It has one position, and each reader that was opened by itself had a lock of its own: values of other places came."""
+    pixels = np.arange(400 * 400, dtype="i4").reshape(400, 400)
+    data, packed = fits_bytes(pixels), io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.fits", data)
+    file = {
+        "gzip": lambda: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(data, 1))),
+        "member": lambda: zipfile.ZipFile(packed).open("a.fits"),  # noqa: SIM115  # it is read after this
+        "slots": lambda: Slotted(data),
+    }[kind]()
+    readers = [scichunk.reader(file)]
+    readers[0][0]
+    if how == "cleared":
+        scichunk.clear_caches()
+    with scichunk.options.set(max_pages=1000 if how == "other limits" else 1 << 16):
+        readers.append(scichunk.reader(file))
+    wrong = []
+
+    def work(number):
+        for row in np.random.default_rng(number).integers(0, 390, 40).tolist():
+            found = readers[number % 2][row : row + 10]
+            wrong.extend([row] * (not np.array_equal(found, pixels[row : row + 10])))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert not wrong

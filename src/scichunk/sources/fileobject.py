@@ -8,14 +8,13 @@ import io
 import operator
 import os
 import stat
-import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from scichunk import counters, options
 from scichunk.errors import SourceError
 from scichunk.sources.base import Fingerprint, check_ranges, public_url, tag_with_head
-from scichunk.sources.identity import is_of_this_process
+from scichunk.sources.identity import is_of_this_process, object_lock
 from scichunk.sources.local import changed_message, plain_raw, stat_descriptor, version_tag
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.retrying import error_of
@@ -42,7 +41,7 @@ class FileObjectSource:
     def __init__(self, file: BinaryIO, tag: str) -> None:
         self.file = file
         self.key = f"object:{tag}"
-        self._lock = threading.Lock()
+        self._lock = object_lock(file)
         self._process = os.getpid() if is_of_this_process(tag) else -1
         self.url = public_url(str(getattr(file, "name", "") or f"<{type(file).__name__}>"))
         self._raw = raw = _raw_file(file, self.url)

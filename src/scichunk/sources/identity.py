@@ -18,13 +18,18 @@ from collections.abc import Set as AbstractSet
 from pathlib import PurePath
 from typing import Any, Final
 
-__all__ = ["digest_values", "is_of_this_process", "object_number"]
+__all__ = ["digest_values", "is_of_this_process", "object_lock", "object_number"]
 
 _DIGEST_BYTES: Final = 16
 _PLAIN: Final = (bool, int, float, complex, type(None))
 _MOST_LEVELS: Final = 32
 
+_MOST_GONE: Final = 1024
+"""Objects that are looked through for those that are gone."""
+
 _numbers: dict[int, tuple[weakref.ref[Any], str]] = {}
+_locks: dict[int, tuple[weakref.ref[Any], threading.RLock]] = {}
+_of_unwatched = threading.RLock()
 _lock = threading.Lock()
 _count = itertools.count(1)
 _process = secrets.token_hex(8)
@@ -66,10 +71,27 @@ def object_number(value: Any) -> str:
         except TypeError:  # it cannot be watched: whoever asks again gets another number, which is safe
             return number
         _numbers[id(value)] = reference, number
-        if len(_numbers) > 1024:
+        if len(_numbers) > _MOST_GONE:
             for key in [k for k, (alive, _) in _numbers.items() if alive() is None]:
                 del _numbers[key]
         return number
+
+
+def object_lock(value: Any) -> threading.RLock:
+    """Return the lock of an object, the same one for whoever reads it: an open file has one position, however many readers it has."""
+    with _lock:
+        known = _locks.get(id(value))
+        if known is not None and known[0]() is value:
+            return known[1]
+        try:
+            reference = weakref.ref(value)
+        except TypeError:  # it cannot be watched: all such objects take turns
+            return _of_unwatched
+        _locks[id(value)] = reference, threading.RLock()
+        if len(_locks) > _MOST_GONE:
+            for key in [k for k, (alive, _) in _locks.items() if alive() is None]:
+                del _locks[key]
+        return _locks[id(value)][1]
 
 
 def is_of_this_process(number: str) -> bool:
@@ -127,9 +149,10 @@ def _put_bytes(state: Any, kind: bytes, data: bytes | bytearray | memoryview) ->
 
 
 def _forget_numbers() -> None:
-    """Start anew in a forked child: the lock may have been held by a thread that is not there any more."""
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
+    """Start anew in a forked child: locks may have been held by threads that are not there any more."""
+    global _lock, _of_unwatched
+    _lock, _of_unwatched = threading.Lock(), threading.RLock()
+    _locks.clear()
 
 
 if hasattr(os, "register_at_fork"):
