@@ -26,6 +26,7 @@ import scichunk
 from scichunk.errors import LimitExceeded, MissingFile, ScichunkError, SourceError
 from scichunk.sources import locate
 from scichunk.testing import RangeServer
+from tests.remote.ftp import FTPServer
 from tests.votable_docs import ROW, doc
 
 PIXELS = np.arange(300 * 300, dtype="i4").reshape(300, 300)
@@ -778,3 +779,15 @@ def test_a_cache_that_another_thread_reads_anew(tmp_path, monkeypatch):
             scichunk.from_fits(f"filecache::{server.url('a.fits')}", storage_options=options), PIXELS
         )
     assert len(calls) > 2
+
+
+def test_a_file_system_with_one_connection():
+    """What several threads ask by FTP at the same time would get mixed up, and the connection be of no use from then on."""
+    with (
+        FTPServer(fits_bytes(LONG)) as server,
+        scichunk.options.set(timeout=20, retries=1, retry_wait=0.01, range_gap=1),
+    ):
+        array = scichunk.from_fits(server.url, chunks=(500, 1000))
+        np.testing.assert_array_equal(array[::97, :3], LONG[::97, :3])
+        np.testing.assert_array_equal(array.compute(scheduler="threads", num_workers=4), LONG)
+    assert server.reads > 3

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import fsspec
@@ -15,6 +17,7 @@ from scichunk import counters
 from scichunk.errors import LimitExceeded, SourceError
 from scichunk.lru import generation
 from scichunk.sources.base import Head, check_ranges
+from scichunk.sources.identity import object_lock
 from scichunk.sources.ranges import plan_ranges
 from scichunk.sources.remote import RemoteSource, changed_error, keep_over_fork
 from scichunk.sources.retrying import TryAgain, error_of, in_thread
@@ -77,7 +80,7 @@ class FsspecSource(RemoteSource):
         self._path = ""
         self._whole: Any = None
         """Length of the file in which a reference lies."""
-        self._async = False
+        self._async = self._has_one_connection = False
         self.open_now(known)
 
     async def connect(self) -> None:
@@ -91,6 +94,7 @@ class FsspecSource(RemoteSource):
         self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
         kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
         self.is_cheap = not {"file", "local", "memory"}.isdisjoint(kinds)
+        self._has_one_connection = not {"ftp", "ftps"}.isdisjoint(kinds)
         keep_over_fork(self._fs)
 
     async def fetch_head(self, limits: Options) -> Head:
@@ -204,7 +208,24 @@ class FsspecSource(RemoteSource):
     async def _call_method(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
-        return await in_thread(getattr(self._fs, method), *args, **kwargs)
+        call = getattr(self._fs, method)
+        if self._has_one_connection:
+            call = partial(_call_in_turn, self._fs, call)
+        return await in_thread(call, *args, **kwargs)
+
+
+def _call_in_turn(fs: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a method of a file system that has one connection, on which the answers to several threads would be mixed up.
+
+    After an error nobody knows where the connection stands, so that another one is made.
+    """
+    with object_lock(fs):
+        try:
+            return call(*args, **kwargs)
+        except Exception:
+            with contextlib.suppress(Exception):  # it is made with the next call, or that says what is wrong
+                fs._connect()  # noqa: SLF001  # as fsspec itself does where a transfer was not ended
+            raise
 
 
 def _measure_copy(fs: Any, path: str) -> int:
