@@ -406,6 +406,14 @@ def test_stored_values_of_images_that_astropy_reads(tmp_path, kind, cards):
     np.testing.assert_array_equal(values.values, wanted)
 
 
+def test_a_blank_that_is_no_integer_is_left_out_of_what_astropy_reads():
+    data = smooth_image(BLANK=True)
+    with pytest.warns(MetadataWarning, match="BLANK is True"):
+        values = scichunk.from_fits(data).compute()
+    np.testing.assert_array_equal(values, scichunk.from_fits(data, raw=True).compute())
+    assert values.dtype == np.int16
+
+
 # ---- writing
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk import options
+from scichunk.codecs.scaling import Scaling
 from scichunk.core.arrays import ReferenceArray
 from scichunk.core.grid import ChunkGrid
 from scichunk.errors import FormatError, LimitExceeded, ScichunkError, UnsupportedFeature
@@ -59,7 +60,8 @@ class AstropyWindows:
 
         part = OneHDU(path, self._hdu.start, self._hdu.end)
         try:
-            return fits.open(part, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=self._raw)
+            stored = self._raw or self._hdu.kind == "compressed"
+            return fits.open(part, memmap=False, lazy_load_hdus=True, do_not_scale_image_data=stored)
         except BaseException:
             part.close()
             raise
@@ -77,7 +79,11 @@ class AstropyWindows:
                     hdu = file[min(1, self._hdu.index)]
                     if self._hdu.kind == "groups":
                         return self._read_groups(hdu, window)
-                    return np.asarray(hdu.section[window])
+                    found = np.asarray(hdu.section[window])
+                    if self._hdu.kind != "compressed":
+                        return found
+                    # Not by astropy: version 6.1 leaves BLANK of integers, makes NaN of BLANK = 0, and gives other types.
+                    return _scale_values(found, image_scaling(self._hdu, raw=self._raw))
             except ScichunkError:
                 raise
             except Exception as error:  # astropy raises whatever it meets
@@ -89,18 +95,22 @@ class AstropyWindows:
         records = hdu.data.view(np.ndarray)
         stored = records[records.dtype.names[-1]].reshape(self._hdu.shape)[window]
         scaling = image_scaling(self._hdu, raw=self._raw)
-        if scaling.plain:
-            return np.asarray(stored)
-        if not scaling.flip:  # the type that astropy gives them
+        if not scaling.plain and not scaling.flip:  # the type that astropy gives them
             scaling = replace(scaling, dtype=np.dtype(np.float64), cast=True)
-        out = np.empty(stored.shape, scaling.dtype)
-        scaling.apply(stored, out)
-        return out
+        return _scale_values(stored, scaling)
 
     def find_dtype(self) -> np.dtype[Any]:
         """Type of the values that astropy gives; asked of one of them."""
         one = self(tuple(slice(0, 1) for _ in self._hdu.shape))
         return one.dtype.newbyteorder("=")
+
+
+def _scale_values(stored: npt.NDArray[Any], scaling: Scaling) -> npt.NDArray[Any]:
+    if scaling.plain:
+        return np.asarray(stored)
+    out = np.empty(stored.shape, scaling.dtype)
+    scaling.apply(stored, out)
+    return out
 
 
 def _check_headers(structure: FITSStructure, hdu: HDU) -> None:
