@@ -211,8 +211,10 @@ def _check_types(spec: FormatSpec) -> None:
         raise TypeError(msg)
     for selector in spec.selectors:
         uses = selector.uses
-        if not (isinstance(selector.name, str) and callable(selector.check)) or not isinstance(uses, tuple | list):
-            msg = f"a selector must have a name, a function that checks, and a tuple of uses, got {selector!r}"
+        if not (isinstance(selector.name, str) and callable(selector.check)) or not isinstance(
+            uses, tuple | list | set | frozenset
+        ):
+            msg = f"a selector must have a name, a function that checks, and several uses, got {selector!r}"
             raise TypeError(msg)
     wrong = [name for name in _TEXTS if not isinstance(getattr(spec, name), str)]
     if wrong:
