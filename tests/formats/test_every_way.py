@@ -1,6 +1,7 @@
 """Every way of reading the same thing gives the same thing: each file of a stack is what it is alone."""
 
 import gc
+import io
 import pickle
 from pathlib import Path
 from typing import ClassVar
@@ -321,3 +322,26 @@ def test_booleans_among_keys(tmp_path):
         reader[..., ...]
     with pytest.raises(TypeError, match="not bool"):
         reader[True]
+
+
+# -- small heads ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["scene_deflate.tif", "bgr.jp2", "catalogue.fits", "stars.vot", "stars_binary2.vot.gz"]
+)
+@pytest.mark.parametrize("size", [1, 30, 100])
+def test_small_heads_hide_no_format(name, size):
+    data = (DATA / name).read_bytes()
+    want = repr(xr.open_dataset(DATA / name, engine="scichunk").to_dict())
+    with scichunk.options.set(head_bytes=size):
+        for target in (data, str(DATA / name), io.BytesIO(data)):
+            scichunk.clear_caches()
+            assert repr(xr.open_dataset(target, engine="scichunk").to_dict()) == want
+
+
+def test_small_heads_hide_no_encoding(tmp_path):
+    path = columns(tmp_path / "a.vot", 'datatype="int"', "1", "2")
+    text = Path(path).read_text()
+    with scichunk.options.set(head_bytes=1):
+        assert scichunk.from_votable(text.encode("utf-16"), "a").compute().tolist() == [1, 2]

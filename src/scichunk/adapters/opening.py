@@ -18,7 +18,7 @@ from scichunk.core.handles import Handle, open_file
 from scichunk.core.selectors import Use, check_selectors
 from scichunk.errors import FormatError, MissingFile, ScichunkError, SourceError
 from scichunk.sources import ByteSource, Location, locate
-from scichunk.sources.base import check_slashes, secret_texts
+from scichunk.sources.base import check_slashes, leading_bytes, secret_texts
 from scichunk.sources.location import checked_options
 from scichunk.sources.retrying import error_of, run_within
 from scichunk.sources.whole_file import head_of_content
@@ -80,7 +80,7 @@ def _other_content(format_name: str, location: Location) -> str:
     """What a file is that is not of the format that was asked for; empty if it is, or if it cannot be told."""
     # The file could not be read as what it was taken for; that it cannot be looked at either is no further news.
     with contextlib.suppress(ScichunkError):
-        head = bytes(location.open().head()[:4096])
+        head = leading_bytes(location.open(), _HEAD_BYTES)
         return "" if registry.get_format(format_name).sniff(head) else content_hint(head)
     return ""
 
@@ -93,7 +93,7 @@ def sniff_source(location: Location, source: ByteSource) -> str:
     FormatError
         If it is none of the known formats.
     """
-    head = bytes(source.head()[:_HEAD_BYTES])
+    head = leading_bytes(source, _HEAD_BYTES)
     spec = find_format(source) or registry.sniff_suffix(location.url)
     if spec is None:
         what = content_hint(head) or f"it begins with {head[:8]!r}"
@@ -135,7 +135,7 @@ def id_for_all(file: OpenFile, array_id: ArrayId, word: Any) -> ArrayId:
 
 def find_format(source: ByteSource) -> registry.FormatSpec | None:
     """Find the format of a file by its first bytes, or by the first bytes of what is in a compressed one."""
-    spec = registry.sniff_format(bytes(source.head()[:_HEAD_BYTES]))
+    spec = registry.sniff_format(leading_bytes(source, _HEAD_BYTES))
     if spec is None and (inner := head_of_content(source)):
         spec = registry.sniff_format(inner[:_HEAD_BYTES])
     return spec

@@ -18,6 +18,7 @@ from scichunk.core.tables import TableSource
 from scichunk.errors import SourceError, guarded
 from scichunk.options import opening_limits
 from scichunk.sources import ByteSource, Fingerprint, Location
+from scichunk.sources.base import leading_bytes
 from scichunk.sources.local import changed_message
 from scichunk.sources.whole_file import expand_source, find_compression
 
@@ -79,13 +80,11 @@ def _open_version(format_name: str, location: Location, expected: Fingerprint, s
 
 
 def _make_file(format_name: str, location: Location, version: Fingerprint, source: ByteSource) -> OpenFile:
-    spec, head = registry.get_format(format_name), source.head()
+    spec, head = registry.get_format(format_name), leading_bytes(source, _HEAD_BYTES)
     counters.log.debug("opening %s as %s", source.url, format_name)
     counters.add("opened", 1)
     with guarded(source.url):
-        packed = find_compression(head) is not None and not spec.sniff(
-            bytes(head[:_HEAD_BYTES])
-        )  # else the format takes it as it is
+        packed = find_compression(head) is not None and not spec.sniff(head)  # else the format takes it as it is
         file = spec.open_file(location, source=expand_source(source) if packed else source)
     file.fingerprint, file.alone = version, version == source.fingerprint
     return cast("OpenFile", Guarded(file, source.url))

@@ -13,7 +13,8 @@ from urllib.parse import quote, unquote
 from scichunk.errors import FormatError, SourceError
 
 __all__ = [
-    "ByteSource", "Fingerprint", "Head", "check_ranges", "check_slashes", "public_reference", "public_url", "secret_texts",
+    "ByteSource", "Fingerprint", "Head", "check_ranges", "check_slashes", "leading_bytes", "public_reference", "public_url",
+    "secret_texts",
     "tag_with_head", "without_secrets",
 ]  # fmt: skip
 
@@ -96,6 +97,20 @@ class ByteSource(Protocol):
     def close(self) -> None:
         """Let go of descriptors and connections; a later read takes them up again."""
         ...
+
+
+def leading_bytes(source: ByteSource, count: int) -> bytes:
+    """Return the first bytes of a file, or all of a shorter one: they say what it is, also where ``options.head_bytes`` is less.
+
+    Raises
+    ------
+    SourceError
+        If they cannot be read.
+    """
+    head = source.head()
+    if len(head) < count and len(head) < (wanted := min(count, source.fingerprint.size)):
+        head = source.read_ranges([0], [wanted])[0]
+    return bytes(head[:count])
 
 
 def check_ranges(starts: Sequence[int], stops: Sequence[int], size: int, url: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from scichunk import options
 from scichunk.errors import FormatError, LimitExceeded, PerformanceWarning, ScichunkError, UnsupportedFeature, located
-from scichunk.sources.base import ByteSource, Fingerprint
+from scichunk.sources.base import ByteSource, Fingerprint, leading_bytes
 from scichunk.sources.memory import BytesSource
 from scichunk.sources.spill import Spill
 from scichunk.warned import warn_caller
@@ -31,6 +31,8 @@ _MAGIC: Final = {
 }
 _ALL_MAGIC: Final = tuple(_MAGIC)
 _MAGIC_BYTES: Final = max(map(len, _MAGIC))
+_HEAD_BYTES: Final = 4096
+"""Of a compressed file, to see what is in it."""
 _STEP_BYTES: Final = 1 << 20
 _IN_MEMORY_BYTES: Final = 1 << 26
 _WARNING_BYTES: Final = 1 << 24
@@ -69,10 +71,11 @@ def head_of_content(source: ByteSource) -> bytes:
     FormatError, UnsupportedFeature
         If the data are corrupt, or cannot be decompressed.
     """
-    kind = find_compression(source.head())
+    head = leading_bytes(source, max(len(source.head()), _HEAD_BYTES))
+    kind = find_compression(head)
     if kind is None:
         return b""
-    found = first_bytes(source.head(), _STEP_BYTES)
+    found = first_bytes(head, _STEP_BYTES)
     with located(url=source.url):
         return found or next(_iterate_pieces(kind, source), b"")
 
@@ -101,7 +104,7 @@ def expand_source(source: ByteSource, *, warn: bool = True) -> ByteSource:
     PerformanceWarning
         If the file is large: every process decompresses all of it.
     """
-    kind = find_compression(source.head())
+    kind = find_compression(leading_bytes(source, 8))
     if kind is None:
         return source
     size = source.fingerprint.size

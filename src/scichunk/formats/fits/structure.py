@@ -14,6 +14,7 @@ from scichunk.core.limits import check_axes
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, located
 from scichunk.formats.fits.cards import CARD_BYTES, Cards
 from scichunk.sources import ByteSource
+from scichunk.sources.base import leading_bytes
 from scichunk.warned import warn_caller
 
 __all__ = ["BLOCK_BYTES", "CARD_MEMORY", "HDU", "LONG_BYTES", "FITSStructure"]
@@ -119,8 +120,9 @@ class FITSStructure:
         self._done = False
         self._long = 0  # bytes of long headers
         self._lock = threading.RLock()
-        if bytes(self._head[:6]) != b"SIMPLE":
-            msg = f"not a FITS file: it begins with {bytes(self._head[:8])!r}"
+        begin = leading_bytes(source, 8)
+        if begin[:6] != b"SIMPLE":
+            msg = f"not a FITS file: it begins with {begin!r}"
             raise FormatError(msg, url=source.url)
         self._find_next()
 

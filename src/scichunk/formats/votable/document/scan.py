@@ -17,7 +17,7 @@ from scichunk.formats.votable.document.metadata import Attributes
 from scichunk.formats.votable.document.status import Status
 from scichunk.formats.votable.document.structure import Table, find_tables
 from scichunk.sources import ByteSource
-from scichunk.sources.base import public_reference
+from scichunk.sources.base import leading_bytes, public_reference
 from scichunk.sources.whole_file import WholeFileSource
 
 __all__ = ["Document", "open_document"]
@@ -46,7 +46,7 @@ def open_document(source: ByteSource) -> Document:
     LimitExceeded
         If it is beyond :mod:`scichunk.options`.
     """
-    encoding, plain = declared_encoding(bytes(source.head()[:1024]))
+    encoding, plain = declared_encoding(leading_bytes(source, 1024))
     if not plain:
         original, known = source, encoding
         # The byte scanner knows ASCII markup only, so other encodings are rewritten once, as a whole.
