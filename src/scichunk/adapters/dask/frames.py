@@ -85,6 +85,11 @@ def read_table(
         If a selector is not one of the format, or has an impossible value; if no column is named, or one twice; if a column cannot be
         compared with the value of a filter.
 
+    Warns
+    -----
+    DataWarning
+        If a later file has a column in another unit than the first: its values are left as they are.
+
     Examples
     --------
     >>> import scichunk
