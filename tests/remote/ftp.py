@@ -13,21 +13,33 @@ class FTPServer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.url = f"ftp://me:word@127.0.0.1:{self._socket.getsockname()[1]}/a.fits"
         self.reads = 0
+        self._connections = []
+        self._threads = []
 
     def __enter__(self):
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._start(self._accept)
         return self
+
+    def _start(self, work, *args):
+        self._threads.append(threading.Thread(target=work, args=args, daemon=True))
+        self._threads[-1].start()
 
     def __exit__(self, *exception):
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
+        for connection in self._connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
 
     def _accept(self):
         with contextlib.suppress(OSError):
             while True:
                 connection = self._socket.accept()[0]
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_OOBINLINE, 1)  # ABOR is urgent
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                self._connections.append(connection)
+                self._start(self._serve, connection)
 
     def _serve(self, connection):
         start, listening = 0, None

@@ -781,13 +781,29 @@ def test_a_cache_that_another_thread_reads_anew(tmp_path, monkeypatch):
     assert len(calls) > 2
 
 
-def test_a_file_system_with_one_connection():
+@pytest.mark.parametrize("how", ["plain", "cache"])
+def test_a_file_system_with_one_connection(how):
     """What several threads ask by FTP at the same time would get mixed up, and the connection be of no use from then on."""
     with (
         FTPServer(fits_bytes(LONG)) as server,
         scichunk.options.set(timeout=20, retries=1, retry_wait=0.01, range_gap=1),
     ):
-        array = scichunk.from_fits(server.url, chunks=(500, 1000))
+        target = f"simplecache::{server.url}" if how == "cache" else server.url
+        array = scichunk.from_fits(target, chunks=(500, 1000))
         np.testing.assert_array_equal(array[::97, :3], LONG[::97, :3])
         np.testing.assert_array_equal(array.compute(scheduler="threads", num_workers=4), LONG)
-    assert server.reads > 3
+    assert server.reads > (0 if how == "cache" else 3)
+
+
+@pytest.mark.parametrize("below", ["memory", "file"])
+def test_a_folder_of_a_file_system_without_asynchronous_methods(below, tmp_path):
+    """That of the folder says that it has some, which are those of what is below."""
+    fs, folder = fsspec.filesystem(below), str(tmp_path)
+    fs.makedirs(folder, exist_ok=True)
+    fs.pipe_file(f"{folder}/a.fits", FIRST)
+    found = scichunk.from_fits(OpenFile(fsspec.filesystem("dir", path=folder, fs=fs), "a.fits"))
+    np.testing.assert_array_equal(found, PIXELS)
+    np.testing.assert_array_equal(scichunk.from_fits(f"dir://a.fits::{below}://{folder}"), PIXELS)
+    fs.pipe_file(f"{folder}/a.fits", SHORT)
+    with pytest.raises(SourceError, match=CHANGED):
+        found.compute()

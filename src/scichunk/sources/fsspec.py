@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import fsspec
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.cached import CachingFileSystem, WholeFileCacheFileSystem
+from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.reference import ReferenceFileSystem
 
 from scichunk import counters
@@ -80,7 +81,9 @@ class FsspecSource(RemoteSource):
         self._path = ""
         self._whole: Any = None
         """Length of the file in which a reference lies."""
-        self._async = self._has_one_connection = False
+        self._single: Any = None
+        """The file system itself, or the one that it stands on, that has one connection for all threads."""
+        self._async = False
         self.open_now(known)
 
     async def connect(self) -> None:
@@ -91,10 +94,10 @@ class FsspecSource(RemoteSource):
         self._fs, self._path = await in_thread(self._make)
         if generation():
             self._fs = await in_thread(_made_again, self._fs)
-        self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and self._fs.async_impl
+        self._async = isinstance(self._fs, AsyncFileSystem) and not self._fs.asynchronous and _is_async(self._fs)
         kinds = (self._fs.protocol,) if isinstance(self._fs.protocol, str) else tuple(self._fs.protocol)
         self.is_cheap = not {"file", "local", "memory"}.isdisjoint(kinds)
-        self._has_one_connection = not {"ftp", "ftps"}.isdisjoint(kinds)
+        self._single = _find_single(self._fs)
         keep_over_fork(self._fs)
 
     async def fetch_head(self, limits: Options) -> Head:
@@ -106,7 +109,7 @@ class FsspecSource(RemoteSource):
             raise SourceError(msg)
         size = found.get("size")
         if size is None and isinstance(self._fs, WholeFileCacheFileSystem):
-            size = await in_thread(_measure_copy, self._fs, self._path)
+            size = await self._call(_measure_copy, self._fs, self._path)
         if size is None:
             msg = "the file system does not say how long the file is; use a caching URL (simplecache::...)"
             raise LimitExceeded(msg)
@@ -182,7 +185,7 @@ class FsspecSource(RemoteSource):
         found: Mapping[str, Any]
         if isinstance(self._fs, CachingFileSystem):
             # Most caches look for the file in the list of its folder, which few web servers have; what is behind them knows the file.
-            found = await in_thread(self._fs.fs.info, self._path)
+            found = await self._call(self._fs.fs.info, self._path)
         else:
             found = await self._call_method("info", self._path)
         return found
@@ -208,10 +211,28 @@ class FsspecSource(RemoteSource):
     async def _call_method(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if self._async:
             return await getattr(self._fs, f"_{method}")(*args, **kwargs)  # fsspec's asynchronous interface
-        call = getattr(self._fs, method)
-        if self._has_one_connection:
-            call = partial(_call_in_turn, self._fs, call)
+        return await self._call(getattr(self._fs, method), *args, **kwargs)
+
+    async def _call(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Call something in a thread; one after the other where that is all that the connection bears."""
+        if self._single is not None:
+            call = partial(_call_in_turn, self._single, call)
         return await in_thread(call, *args, **kwargs)
+
+
+def _is_async(fs: Any) -> bool:
+    """Whether a file system has asynchronous methods; that of a folder says so, and has those of the one in which the folder is."""
+    return bool(fs.async_impl) and (not isinstance(fs, DirFileSystem) or _is_async(fs.fs))
+
+
+def _find_single(fs: Any) -> Any:
+    """Find a file system of one connection among those on which another stands, as caches do; None if there is none."""
+    while isinstance(fs, fsspec.AbstractFileSystem):
+        kinds = (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+        if not {"ftp", "ftps"}.isdisjoint(kinds):
+            return fs
+        fs = getattr(fs, "fs", None)
+    return None
 
 
 def _call_in_turn(fs: Any, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
