@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 import xarray as xr
 from astropy.io import fits
+from fsspec.implementations.memory import MemoryFileSystem
 
 import scichunk
 from scichunk.adapters.cli import main
@@ -505,3 +506,16 @@ def test_what_is_made_of_a_name_on_the_way_shows_nothing():
     url, options = "https://me:hunter2@h/a.fits", {"headers": {"Authorization": "Bearer swordfish"}}
     assert not shown(repr(RetriedRequest(url, locate(url).url, None, "read", ["swordfish"])))
     assert not shown(repr(Which("fits", url, options)))
+
+
+def test_nothing_is_shown_of_the_options_of_a_file_system_below_another():
+    class Telling(MemoryFileSystem):
+        def info(self, path, **kwargs):
+            msg = "no access for swordfish"
+            raise PermissionError(msg)
+
+    below = Telling(secret="swordfish")
+    target = fsspec.core.OpenFile(fsspec.filesystem("dir", path="/a", fs=below), "a.fits")
+    with pytest.raises(SourceError, match="access denied") as caught:
+        scichunk.from_fits(target)
+    assert not shown(*everything(caught.value))

@@ -302,6 +302,8 @@ def secret_texts(value: Any, level: int = 0) -> list[str]:
     elif isinstance(value, list | tuple | set | frozenset):
         for inner in value:
             found += secret_texts(inner, level + 1)
+    elif isinstance(getattr(value, "storage_options", None), Mapping):  # a file system on which another stands
+        found += secret_texts(value.storage_options, level + 1)
     return found
 
 
