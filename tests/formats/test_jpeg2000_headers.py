@@ -127,7 +127,10 @@ def test_transforms_and_styles_of_other_kinds_are_refused(place, value):
     import imagecodecs
 
     image = np.stack([texture((20, 30), seed=i) for i in range(3)], -1).astype("u1")
-    for data in (imagecodecs.htj2k_encode(image, planar=False, reversible=True), encode([*np.moveaxis(image, -1, 0)])):
+    sound = [encode([*np.moveaxis(image, -1, 0)])]
+    if hasattr(imagecodecs, "htj2k_encode"):  # the oldest one that serves has none
+        sound.append(imagecodecs.htj2k_encode(image, planar=False, reversible=True))
+    for data in sound:
         at = data.index(b"\xff\x52")
         changed = bytes(data[: at + place]) + bytes([value]) + bytes(data[at + place + 1 :])
         with pytest.raises(UnsupportedFeature, match="component transform" if place == 8 else "coding style"):
