@@ -133,7 +133,7 @@ def _first_of_packbits(data: memoryview, size: int) -> bytes | None:
     """First bytes of runs that go on behind them, or beyond the end of the data: libtiff looks at none of those. None if they are fewer."""
     import imagecodecs
 
-    at = done = count = 0
+    at = done = count = head = 0
     while done < size:
         if at >= len(data):
             return None

@@ -92,7 +92,7 @@ def _with_known_units(variable: xr.Variable) -> xr.Variable:
     units = variable.attrs.get("units")
     if not isinstance(units, str) or (known := _spelt_out(units)) == units:
         return variable
-    return variable._replace(attrs={**variable.attrs, "units": known})  # without reading it
+    return variable._replace(attrs=cast("Any", {**variable.attrs, "units": known}))  # without reading it
 
 
 def _spell_out_units(encoding: dict[str, Any]) -> None:
