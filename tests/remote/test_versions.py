@@ -26,6 +26,7 @@ import scichunk
 from scichunk.errors import LimitExceeded, MissingFile, ScichunkError, SourceError
 from scichunk.sources import locate
 from scichunk.testing import RangeServer
+from tests.archive_files import make_tar, make_zip
 from tests.remote.ftp import FTPServer
 from tests.votable_docs import ROW, doc
 
@@ -429,19 +430,11 @@ LONG = np.arange(1500 * 1000, dtype="i4").reshape(1500, 1000)
 
 
 def zip_bytes(data, compression=zipfile.ZIP_STORED):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", compression) as archive:
-        archive.writestr(zipfile.ZipInfo("a.fits", (2020, 1, 1, 0, 0, 0)), data, compression)
-    return out.getvalue()
+    return make_zip([("a.fits", data)], compression)
 
 
 def tar_bytes(data):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        member = tarfile.TarInfo("a.fits")
-        member.size = len(data)
-        archive.addfile(member, io.BytesIO(data))
-    return out.getvalue()
+    return make_tar([("a.fits", data)])
 
 
 def read_lazily(target, **options):

@@ -76,7 +76,8 @@ class MemberSource(RemoteSource):
 
     def read_ranges(self, starts: Sequence[int], stops: Sequence[int]) -> list[memoryview]:
         """Read ranges in one batch: concurrent and coalesced, or here and now where the bytes are on this machine."""
-        if not self.is_cheap or self.is_forked:
+        # An archive that was opened after its head had come from another process, or once more, may be of another version.
+        if not self.is_cheap or self.is_forked or not self.accepts(*self._name_version()):
             return super().read_ranges(starts, stops)
         check_ranges(starts, stops, self.fingerprint.size, self.url)
         try:

@@ -14,7 +14,7 @@ from scichunk.sources.base import ByteSource
 
 __all__ = ["Member", "find_data", "inflate", "list_tar", "list_zip"]
 
-_MEMORY: Final = 500
+_MEMORY: Final = 300
 """What is kept of a member in a directory beside its name, measured."""
 _LOCAL: Final = struct.Struct("<4s22xHH")
 """The local file header of a zip archive: its signature and the lengths of the name and of the extra field behind it (APPNOTE 4.3.7)."""
