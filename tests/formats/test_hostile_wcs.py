@@ -77,6 +77,36 @@ def test_terms_of_brightness_of_plates(term):
     assert np.isfinite(found).all()
 
 
+@pytest.mark.parametrize("name", ["PLTRAH", "PLTRAM", "PLTRAS", "PLTDECD", "PLTDECM", "PLTDECS", "XPIXELSZ", "YPIXELSZ", "CNPIX1", "CNPIX2", "PPO3", "AMDX1", "AMDY13"])  # fmt: skip
+def test_numbers_of_plates_that_are_none(name):
+    """Of other keywords wcslib passes over a value that is not of its type; of these it ends the process."""
+    for value in ("'HDO     '", "''", "'3.5'", "T", "NaN", "0x10", "3x", "(1.0, 2.0)"):
+        with pytest.raises(FormatError, match=f"no value of its type: .{name}"):
+            find_wcs(header() + f"{name:8}= {value}".ljust(80))
+    for text in (name, f"{name:8}=", f"{name:8}= / of the plate"):
+        cards = header() + text.ljust(80)
+        assert checked_distortions(cards) == header(), "a card without a value is as good as none"
+        assert find_wcs(cards).naxis == 2
+    for value in ("3", "-3.5", ".5", "1.", "+1.5D-3", "2E400 / far", "99999999999999999999"):
+        cards = header(**PLATE | {name: 1}).replace(f"{name:8}= {1:20}".ljust(80), f"{name:8}= {value}".ljust(80))
+        assert value in cards
+        assert checked_distortions(cards) == cards
+
+
+def test_signs_of_plates_that_are_none():
+    for value in ("3", "T", "(1.0, 2.0)"):
+        with pytest.raises(FormatError, match="no value of its type: 'PLTDECSN"):
+            find_wcs(header() + f"PLTDECSN= {value}".ljust(80))
+    assert checked_distortions(header() + "PLTDECSN=".ljust(80)) == header()
+    assert checked_distortions(header(**PLATE)) == header(**PLATE)
+
+
+@pytest.mark.parametrize("name", ["A_0_2", "B_1_1", "AP_0_1", "BP_2_0", "A_9_9", "A_ORDER"])
+def test_texts_for_coefficients_of_polynomials(name):
+    with pytest.raises(FormatError, match=f"no value of its type: .{name}"):
+        find_wcs(header((name, "NAXIS: 2")))
+
+
 @pytest.mark.parametrize(
     "surface", ["1. 2147483647. 2. 0.", "1. 3000. 3000. 0. 1 1 1 1", "2. 1e300 2. 0.", "1. -5. 2. 0.", "3. x 2."]
 )
@@ -89,8 +119,11 @@ def test_surfaces_of_very_many_terms(kind, surface):
         find_wcs(wrong)
 
 
-def test_images_stay_readable():
-    data = (header(("CQDIS1", "TPD"), ("DQ1", "SCALE.0: 1")) + "END".ljust(80)).encode()
+@pytest.mark.parametrize(
+    "records", [(("CQDIS1", "TPD"), ("DQ1", "SCALE.0: 1")), (("PLTRAH", "HDO"),), (("A_0_2", "NAXIS: 2"),)]
+)
+def test_images_stay_readable(records):
+    data = (header(*records) + "END".ljust(80)).encode()
     data = data.ljust(-(-len(data) // 2880) * 2880) + bytes(range(100)).ljust(2880, b"\0")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MetadataWarning)

@@ -15,6 +15,27 @@ _MOST_TERMS: Final = 10_000
 _PLATE_TERMS: Final = 13
 """Of a plate solution, those that are functions of the place. The others are of magnitude and colour, which wcslib does not know."""
 _PLATE: Final = re.compile(r"AMD[XY](\d+) *= ")
+_PLATE_NUMBER: Final = re.compile(r"AMD[XY]\d+|PPO\d+|CNPIX[12]|[XY]PIXELSZ|PLTRA[HMS]|PLTDEC[DMS]")
+_NUMBER: Final = re.compile(r" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)? *(?:/.*)?")
+_SIGN: Final = "PLTDECSN"
+_UNDEFINED: Final = re.compile(r" *(?:/.*)?")
+_COEFFICIENT_OF_TEXT: Final = re.compile(r"[AB]P?_(?:\d+_\d+|ORDER|DMAX) *= *'")
+_WORDS: Final = (
+    "AMDX",
+    "AMDY",
+    "PPO",
+    "CNPIX",
+    "PIXELSZ",
+    "PLTRA",
+    "PLTDEC",
+    "DP",
+    "DQ",
+    "WAT",
+    "A_",
+    "B_",
+    "AP_",
+    "BP_",
+)
 _RECORD: Final = re.compile(r"D[PQ](\d+)([A-Z]?) *= *'([^']*)'?")
 _RECORD_NAME: Final = re.compile(r"D[PQ](\d+)([A-Z]?)\.([^\s=]+) *= *(\S*)")
 _INDEXED: Final = re.compile(r"(?:.*\.)?(AXIS|OFFSET|SCALE)\.([^.]*)")
@@ -36,24 +57,51 @@ def checked_distortions(header: str) -> str:
     Returns
     -------
     str
-        The header without terms of plate solutions that say nothing of places: with one that is not 0, wcslib ends the process.
+        The header without terms of plate solutions that say nothing of places, and without cards of plates that have no value: with
+        either, wcslib ends the process.
 
     Raises
     ------
     FormatError
-        If a record of a distortion (DPja, DQia) names an axis that there is not, or a surface of IRAF (TNX, ZPX) has terms without end.
+        If a record of a distortion (DPja, DQia) names an axis that there is not, a surface of IRAF (TNX, ZPX) has terms without end,
+        or a plate solution or a polynomial (SIP) has a text where it must have a number.
     """
-    if not any(word in header for word in ("AMDX", "AMDY", "DP", "DQ", "WAT")):
+    if not any(word in header for word in _WORDS):
         return header
     cards = [header[at : at + _CARD] for at in range(0, len(header), _CARD)]
     _check_records(cards)
     _check_surfaces(cards)
-    return "".join(card for card in cards if not _is_of_brightness(card))
+    cards = [card for card in cards if not _is_of_brightness(card) and not _is_undefined(card)]
+    _check_types(cards)
+    return "".join(cards)
 
 
 def _is_of_brightness(card: str) -> bool:
     found = _PLATE.match(card)
     return found is not None and _integer(found[1]) > _PLATE_TERMS
+
+
+def _is_undefined(card: str) -> bool:
+    """Whether a card of a plate solution has no value, as if it were not there."""
+    name = card[:8].rstrip()
+    return (name == _SIGN or _PLATE_NUMBER.fullmatch(name) is not None) and (
+        card[8:9] != "=" or _UNDEFINED.fullmatch(card, 9) is not None
+    )
+
+
+def _check_types(cards: list[str]) -> None:
+    """Check that plates and polynomials have values of the types that they must have; of others wcslib passes over what is not."""
+    for card in cards:
+        name = card[:8].rstrip()
+        if name == _SIGN:
+            sound = card[9:].lstrip().startswith("'")
+        elif _PLATE_NUMBER.fullmatch(name):
+            sound = _NUMBER.fullmatch(card, 9) is not None
+        else:
+            sound = not _COEFFICIENT_OF_TEXT.match(card)
+        if not sound:
+            msg = f"a card of a distortion has no value of its type: {card.rstrip()!r}"
+            raise FormatError(msg)
 
 
 def _check_records(cards: list[str]) -> None:
