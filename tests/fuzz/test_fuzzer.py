@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scichunk.codecs.jpeg2000.packets import decode_lengths
 from tests.formats.test_hostile_geotiff import BASE, tiff
 from tests.fuzz import differences, ordered, packed, plants, references
 from tests.fuzz.finds import Find, Finds, minimised
@@ -274,6 +275,26 @@ def test_lengths_of_tile_parts_that_contradict_each_other():
     at = data.index(b"\xff\x90")
     shorter = data[: at + 9] + bytes([data[at + 9] - 1]) + data[at + 10 :]
     assert differences.excuse("jpeg2000", shorter, {}, array, array + 1) == "lengths"
+
+
+def test_packets_behind_a_damaged_header_that_plt_leads_to():
+    """The corner does not need the damaged packet: it is right, while OpenJPEG reads all of the image out of step."""
+    import scichunk
+
+    data = encode([texture((300, 280), 12)], bits=12, precincts=((64, 64),), plt=True)
+    sound, found = scichunk.from_jpeg2000(data)[:, :70, :70].compute(), 0
+    at = data.index(b"\xff\x58") + 5
+    starts = data.index(b"\xff\x93") + 2 + np.cumsum(decode_lengths([data[at : data.index(b"\xff\x93", at)]]))
+    for place in starts[:12].tolist():
+        damaged = data[:place] + bytes([data[place] ^ 16]) + data[place + 1 :]
+        theirs = references.read("jpeg2000", damaged)["pixels"]
+        ours = scichunk.from_jpeg2000(damaged)[:, :70, :70].compute()
+        if np.array_equal(ours, sound) and not np.array_equal(ours, theirs):
+            found += 1
+            assert differences.excuse("jpeg2000", damaged, {}, ours, theirs) == "followed"
+            assert differences.excuse("jpeg2000", damaged, {}, ours, theirs + 1) is None
+            assert differences.excuse("jpeg2000", data, {}, ours, theirs) is None
+    assert found
 
 
 def test_an_sod_that_comes_again_behind_an_empty_tile_part():

@@ -1,18 +1,24 @@
 """Headers and packets of JPEG 2000 codestreams."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from scichunk.codecs import ways
 from scichunk.codecs.jpeg2000.codestream import iterate_segments, main_header
 from scichunk.codecs.jpeg2000.low_resolutions import count_prefix, tabulate_low
 from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, tabulate_walk
 from scichunk.codecs.jpeg2000.packets import decode_lengths, order_packets
 from scichunk.codecs.jpeg2000.parameters import Coding, Component, MainHeader, Size
+from scichunk.codecs.small import packet_headers as by_python
 from scichunk.errors import FormatError
 from scichunk.formats.jpeg2000.file import open_file
 from scichunk.sources import locate
+from tests.fuzz.kernels.rasters import tiles
+from tests.fuzz.mutate.octets import mutate
 from tests.jpeg2000_files import ORDERS, encode, texture
 
 
@@ -94,6 +100,25 @@ def test_walk_over_layers_that_leave_out_whole_bands(order):
     walk = PacketWalk(tabulate_walk(order_packets(file.header, tile)))
     assert walk.walk_bytes(data[first:stop], 0) == (len(want), 0, stop - first)
     np.testing.assert_array_equal(walk.sizes, want)
+
+
+def test_walks_without_compiled_code_end_where_the_others_do():
+    """Over sound and damaged packets: as many, as long, and what is wrong is said alike."""
+    rng, statuses = random.Random(1), set()
+    for number in range(400):
+        packets, body, _ = rng.choice(tiles())
+        data = mutate(body, rng) if number % 8 else body
+        tables, reserve, found = tabulate_walk(packets), rng.choice((0, 0, 50)), []
+        for module in (ways.load_kernels("jpeg2000.packet_headers"), by_python):
+            walk = PacketWalk(tables)
+            view, cells = np.frombuffer(data, np.uint8), np.zeros(4, np.int64)
+            end = tuple(map(int, module.walk_packets(view, 0, *tables[:5], *walk.state, reserve, cells)))
+            done, status, _ = end
+            state = [] if status else [array.tolist() for array in walk.state[:2]]
+            found.append((end, walk.sizes[:done].tolist(), walk.bodies[:done].tolist(), state))
+        assert found[0] == found[1]
+        statuses.add(status)
+    assert statuses == {0, 1, 2}
 
 
 def test_packets_of_a_window():

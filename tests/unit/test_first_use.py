@@ -292,7 +292,7 @@ for family, modules in ways.FAMILIES.items():
         inner = {n for n, o in ours.items() if o.targetoptions.get("no_cpython_wrapper") or o.targetoptions.get("inline") == "always"}
         known = {*signatures.FIRST.get(name, {}), *signatures.LATER.get(name, {})}
         assert set(ours) - inner == known, (name, set(ours) - inner, known)
-        if family not in {"scaling", "packets", "interleaved", "horizontal predictor"}:  # chosen where they are used
+        if family not in {"scaling", "interleaved", "horizontal predictor"}:  # chosen where they are used
             stand_in = import_module("scichunk.codecs.small." + name.rpartition(".")[2])
             assert set(stand_in.__all__) == set(module.__all__) - {"encode_base64"}, name
 """

@@ -13,7 +13,7 @@ from tests.fuzz.seeds import seeds
 
 
 @cache
-def _tiles() -> list[tuple[object, bytes, bytes]]:
+def tiles() -> list[tuple[object, bytes, bytes]]:
     """Packets of the first tile-part of some codestreams: what they are, and their bytes."""
     from scichunk.codecs.jpeg2000.packets import order_packets
     from scichunk.formats.jpeg2000.file import open_file
@@ -34,8 +34,9 @@ def _tiles() -> list[tuple[object, bytes, bytes]]:
 def packets(rng: random.Random, memory: Memory) -> int:
     from scichunk.codecs.jpeg2000 import packet_headers
     from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, tabulate_walk
+    from scichunk.codecs.small import packet_headers as stand_in
 
-    what, body, _ = rng.choice(_tiles())
+    what, body, _ = rng.choice(tiles())
     walk = PacketWalk(tabulate_walk(what))
     if rng.random() < 0.1:
         walk.walk_bytes(mutate(body, rng), 0, rng.choice((0, 0, 50)))
@@ -47,7 +48,13 @@ def packets(rng: random.Random, memory: Memory) -> int:
         copy[:] = array
         guarded.append(copy)
     tables = tabulate_walk(what)[:5]
-    packet_headers.walk_packets(data, 0, *tables, *guarded, rng.choice((0, 0, 50)), memory.empty(4, "i8"))
+    reserve = rng.choice((0, 0, 50))
+    found = packet_headers.walk_packets(data, 0, *tables, *guarded, reserve, memory.empty(4, "i8"))
+    if rng.random() < 0.02:
+        wanted = stand_in.walk_packets(data, 0, *tables, *walk.state, reserve, np.zeros(4, np.int64))
+        done = wanted[0]
+        if tuple(map(int, found)) != wanted or not np.array_equal(guarded[2][:done], walk.sizes[:done]):
+            raise AssertionError(f"{found}, without compiled code {wanted}")
     return 1
 
 

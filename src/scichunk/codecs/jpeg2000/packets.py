@@ -66,6 +66,11 @@ class Packets:
         """Memory."""
         return self.precincts.nbytes + self.which.nbytes + self.layers.nbytes
 
+    def pick(self, chosen: BoolArray) -> Packets:
+        """Return some of the packets, and of the precincts only theirs."""
+        used, which = np.unique(self.which[chosen], return_inverse=True)
+        return Packets(self.header, self.tile, self.precincts[used], which.astype(np.int64), self.layers[chosen])
+
     def find_needed(self, area: Area, reduce: int, components: Sequence[int]) -> BoolArray:
         """Which packets a window needs.
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scichunk.codecs.jpeg2000.packet_walk import PacketWalk, WalkTables, is_walkable, tabulate_walk
 from scichunk.codecs.jpeg2000.packets import Area, Packets
 from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES
@@ -75,14 +76,16 @@ class TilePackets:
     """Marker segments of its tile-part headers."""
     complete: bool
     """Whether all packets are known, so that other windows can use this too."""
+    by_plt: bool = False
+    """Whether PLT says where they lie, and their headers are still to be asked."""
 
     @property
     def nbytes(self) -> int:
         """Memory."""
         return self.packets.nbytes + self.starts.nbytes + self.sizes.nbytes + len(self.kept)
 
-    def collect(self, request: TileRequest, cached: CachedRanges) -> Steps[list[bytes | memoryview]]:
-        """Read what a request needs, and write it as one tile-part of tile 0."""
+    def collect(self, request: TileRequest, cached: CachedRanges) -> Steps[list[bytes | memoryview] | None]:
+        """Read what a request needs, and write it as one tile-part of tile 0; None where PLT and the headers of packets contradict."""
         known = len(self.starts)
         needed = self.packets.find_needed(request.area, request.reduce, request.components)[:known]
         broken = np.ones(known, np.bool_)
@@ -90,6 +93,7 @@ class TilePackets:
         firsts = np.flatnonzero(broken)
         lasts = np.append(firsts[1:], known) - 1
         pieces: list[Any] = []
+        wanted: list[int] = []
         missing: list[tuple[int, int, int]] = []
         empty = b"\0\xff\x92" if self.packets.header.eph else b"\0"
         for i, j in zip(firsts.tolist(), lasts.tolist(), strict=True):
@@ -97,6 +101,7 @@ class TilePackets:
                 pieces.append(empty * (j - i + 1))
                 continue
             start, stop = int(self.starts[i]), int(self.starts[j] + self.sizes[j])
+            wanted.append(len(pieces))
             try:
                 pieces.append(cached.get(start, stop))
             except MissingBytes:
@@ -109,7 +114,20 @@ class TilePackets:
             views = yield [(a, b) for _, a, b in missing]
             for (position, _, _), view in zip(missing, views, strict=True):
                 pieces[position] = view
+        if self.by_plt and not self._agree([pieces[i] for i in wanted], needed):
+            return None
         return _tile_part(self.kept, pieces)
+
+    def _agree(self, pieces: list[Any], needed: BoolArray) -> bool:
+        """Whether the headers of the packets that were read say what PLT says.
+
+        OpenJPEG follows the headers: where one is damaged, or PLT is wrong, what it makes of some packets is not what it makes of all.
+        """
+        if not (needed.any() and is_walkable(self.packets.header)):
+            return True
+        tables = tabulate_walk(self.packets.pick(needed))
+        size = sum(map(len, pieces))
+        return not tables.is_worth(size) or PacketWalk(tables).has_sizes(b"".join(pieces), self.sizes[needed])
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +140,17 @@ class LowPackets:
     others: int
     eph: bool
     complete: bool = False
+    said: tuple[WalkTables, IntArray] | None = None
+    """What their headers must say, where PLT says how long they are: a walk over them, and their sizes."""
 
-    def collect(self, _request: TileRequest, cached: CachedRanges) -> Steps[list[bytes | memoryview]]:
-        """Read them, and write them as one tile-part of tile 0."""
+    def collect(self, _request: TileRequest, cached: CachedRanges) -> Steps[list[bytes | memoryview] | None]:
+        """Read them, and write them as one tile-part of tile 0; None where PLT and the headers of packets contradict."""
         try:
             piece = cached.get(self.start, self.stop)
         except MissingBytes:
             piece = (yield [(self.start, self.stop)])[0]
+        if self.said is not None and not PacketWalk(self.said[0]).has_sizes(piece, self.said[1]):
+            return None
         return _tile_part(self.kept, [piece, (b"\0\xff\x92" if self.eph else b"\0") * self.others])
 
 

@@ -1,6 +1,7 @@
 """Parts of tiles: only the packets that a window at a resolution needs are read, empty ones stand for the others.
 
-Their lengths come from PLT where those of each tile-part add up, else from the headers of packets, one after the other.
+Their lengths come from PLT where those of each tile-part add up, and the headers of the packets that are read say the same, else
+from the headers of packets, one after the other.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def find_packets(
         if not (quick and can_walk_at_once() and tabulate_low(header, tile, request.reduce) is not None):
             return None
     if low is not None and header is request.header:
-        first = _find_lowest(low, kept, bodies[0], lengths[0], eph=header.eph)
+        first = _find_lowest(low, request, kept, bodies[0], lengths[0])
         if first is None and is_walkable(header) and share < 0.5:
             first = yield from _lowest_by_walk(low, request, kept, bodies[0], cached)
         if first is not None:
@@ -137,14 +138,19 @@ def find_packets(
 
 
 def _find_lowest(
-    low: tuple[int, int], kept: bytes, body: tuple[int, int], plt: list[bytes], *, eph: bool
+    low: tuple[int, int], request: TileRequest, kept: bytes, body: tuple[int, int], plt: list[bytes]
 ) -> LowPackets | None:
     """Find the low resolutions that come first, by PLT; None if there is none, or it does not add up."""
     needed, count = low
     sizes = _read_plt_lengths(plt, body[1] - body[0])
     if sizes is None or len(sizes) != count:
         return None
-    return LowPackets(body[0], body[0] + int(sizes[:needed].sum()), kept, count - needed, eph)
+    sizes = sizes[:needed]
+    stop = body[0] + int(sizes.sum())
+    tables = _tabulate_low(request) if is_walkable(request.header) else None
+    can_ask = tables is not None and len(tables.which) == needed and tables.is_worth(stop - body[0])
+    said = (tables, sizes) if tables is not None and can_ask else None
+    return LowPackets(body[0], stop, kept, count - needed, request.header.eph, said=said)
 
 
 def _tabulate_low(request: TileRequest) -> WalkTables | None:
@@ -245,7 +251,7 @@ def _by_lengths(packets: Packets, kept: bytes, bodies: Ranges, lengths: list[lis
     size = np.concatenate(sizes)
     if len(size) != len(packets):
         return None
-    return TilePackets(packets, np.concatenate(starts), size, kept, complete=True)
+    return TilePackets(packets, np.concatenate(starts), size, kept, complete=True, by_plt=True)
 
 
 def _by_whole_walk(packets: Packets, kept: bytes, bodies: Ranges, thresholds: Thresholds) -> Steps[TilePackets | None]:
