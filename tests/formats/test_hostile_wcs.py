@@ -59,6 +59,19 @@ def test_records_of_axes_beyond_those_of_their_description():
         checked_distortions(header(("DP3", "NAXES: 2")))
 
 
+def test_records_that_come_twice_and_distortions_beside_plates():
+    """Where wcslib takes axes apart, it makes room for one list of axes each, and writes beyond it."""
+    for more in ((("DQ1", "NAXES: 2"),), (("DQ2", "NAXES: 2"), ("DQ02", "NAXES: 1"))):
+        with pytest.raises(FormatError, match="comes twice: .DQ"):
+            find_wcs(distorted("Q", *more))
+    for record in ("NAXES: 2", "AXIS.1: 1"):
+        with pytest.raises(FormatError, match="beside a plate solution"):
+            find_wcs(header(("DQ1", record), **PLATE))
+    # Each description has records of its own.
+    sound = header(("DP1", "NAXES: 2"), ("DQ1", "NAXES: 2"), ("DP2", "NAXES: 2"), ("DP1B", "NAXES: 2"), WCSAXESB=2)
+    assert checked_distortions(sound) == sound
+
+
 def test_sound_records_count():
     sound = distorted(
         "Q", ("DQ1", "AXIS.1: 1"), ("DQ1", "AXIS.2: 2"), ("DQ1", "OFFSET.2: 1.5"), ("DQ1", "TPD.FWD.1: 1.0"), ("DQ1", "TPD.FWD.3: 0.25"),

@@ -110,6 +110,8 @@ def _check_records(cards: list[str]) -> None:
     for card in cards:
         if (said := _NUMBER_OF_AXES.match(card)) is not None:
             known[said[1]] = _integer(said[2])
+    plate = any(_PLATE_NUMBER.fullmatch(card[:8].rstrip()) for card in cards)
+    counted: set[str] = set()
     for card in cards:
         if card[:2] not in {"DP", "DQ"}:
             continue
@@ -122,8 +124,22 @@ def _check_records(cards: list[str]) -> None:
             continue
         axes = known.get(found[2], known.get(None, 0))
         if not 1 <= _integer(found[1]) <= axes or not _is_sound(name.strip(), value, axes):
-            msg = f"a record of a distortion names what there is not: {card.split('/')[0].strip()!r} of {axes} axes"
+            msg = f"a record of a distortion names what there is not: {_text_of(card)!r} of {axes} axes"
             raise FormatError(msg)
+        # Where wcslib takes axes apart, it makes room for one list of axes each, and writes all that there are.
+        if name.strip().endswith("NAXES"):
+            of = f"{card[:2]}{_integer(found[1])}{found[2]}"
+            if of in counted:
+                msg = f"a record of a distortion comes twice: {_text_of(card)!r}"
+                raise FormatError(msg)
+            counted.add(of)
+        if plate and card[:2] == "DQ":
+            msg = f"a distortion of its own beside a plate solution, which is one: {_text_of(card)!r}"
+            raise FormatError(msg)
+
+
+def _text_of(card: str) -> str:
+    return card.split("/", maxsplit=1)[0].strip()
 
 
 def _is_sound(name: str, value: str, axes: int) -> bool:
