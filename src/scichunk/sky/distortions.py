@@ -64,7 +64,8 @@ def checked_distortions(header: str) -> str:
     ------
     FormatError
         If a record of a distortion (DPja, DQia) names an axis that there is not, a surface of IRAF (TNX, ZPX) has terms without end,
-        or a plate solution or a polynomial (SIP) has a text where it must have a number.
+        a plate solution or a polynomial (SIP) has a text where it must have a number, a plate has fewer axes than two, or stands beside
+        other distortions of its kind, or records list axes twice.
     """
     if not any(word in header for word in _WORDS):
         return header
@@ -107,10 +108,15 @@ def _check_types(cards: list[str]) -> None:
 def _check_records(cards: list[str]) -> None:
     """Check that records name axes that there are, and terms of plate solutions that are functions of the place."""
     known: dict[str | None, int] = {}
+    fewest: list[int] = []
     for card in cards:
         if (said := _NUMBER_OF_AXES.match(card)) is not None:
             known[said[1]] = _integer(said[2])
+            fewest.append(known[said[1]])
     plate = any(_PLATE_NUMBER.fullmatch(card[:8].rstrip()) for card in cards)
+    if plate and min(fewest, default=0) < 2:
+        msg = "a plate solution, of two axes, in an image of fewer"
+        raise FormatError(msg)
     counted: set[str] = set()
     for card in cards:
         if card[:2] not in {"DP", "DQ"}:
