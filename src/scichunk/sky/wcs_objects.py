@@ -11,6 +11,7 @@ from scichunk.lru import LRU, memory_of
 from scichunk.quiet import library_lock, quiet
 from scichunk.sky.distortions import checked_distortions
 from scichunk.sky.tables import needs_tables, unpack_tables
+from scichunk.sky.tabular import check_tabular
 
 __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
@@ -66,6 +67,7 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
             # wcslib takes printable characters only, and the others never matter to it
             cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", _leave_out_prose(checked_distortions(header))))
             hdus = fits.open(unpack_tables(tables), memmap=False) if tables else None
+            check_tabular(header, hdus)
             made = WCS(cards, fobj=hdus)
             made.wcs.set()
     except ScichunkError:
