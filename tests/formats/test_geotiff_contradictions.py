@@ -15,6 +15,8 @@ import scichunk
 from scichunk.errors import MetadataWarning
 from tests.tiff_files import ASCII, DOUBLE, LONG, SHORT, image, items, page, tiff, tiles
 
+GDAL_311 = tuple(int(n) for n in rasterio.__gdal_version__.split(".")[:2]) >= (3, 11)
+
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(1, 200, (1, 64, 64), dtype="u1")
 HALVED, QUARTERED = PIXELS[:, ::2, ::2].copy(), PIXELS[:, ::4, ::4].copy()
@@ -287,7 +289,7 @@ def test_points_and_polynomials_count_the_pixels_of_an_overview(tmp_path, points
         if points:
             mine = [feature["properties"] for feature in json.loads(found["gcps"])["features"]]
             assert [(p["row"], p["col"]) for p in mine] == placed
-        else:
+        elif level is None or GDAL_311:  # older ones count from the corner of a pixel, not from its centre
             mine = json.loads(found["rpcs"])
             assert {n: mine[n] for n in mine if n.startswith(("line", "samp"))} == {
                 n: v for n, v in terms.to_dict().items() if n.startswith(("line", "samp"))

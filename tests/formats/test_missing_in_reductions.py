@@ -6,6 +6,7 @@ import xarray as xr
 from astropy.io import fits
 
 import scichunk
+from tests.abilities import needs_reduced_times
 
 
 @pytest.fixture
@@ -22,6 +23,7 @@ def gaps(tmp_path):
     return xr.open_dataset(tmp_path / "gaps.fits", engine="fits", chunks={"row": 3})
 
 
+@needs_reduced_times
 @pytest.mark.parametrize("how", ["count", "min", "max", "mean"])
 @pytest.mark.parametrize("skipna", [None, True, False])
 def test_missing_times_are_reduced_as_xarray_reduces_them(gaps, how, skipna):

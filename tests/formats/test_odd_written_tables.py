@@ -131,7 +131,17 @@ def test_long_names_of_attributes_in_fits(tmp_path, length, value):
         scichunk.write_fits_table(given, path)
     assert scichunk.read_fits_table(path).compute()["a"].tolist() == [1, 2]
     with fits.open(path) as file:
-        assert file[1].header.get(name) == (value if length <= 65 else None)
+        found = file[1].header.get(name)
+    if length > 65 or _has_card(name, value):
+        assert found == (value if length <= 65 else None)
+
+
+def _has_card(name, value):
+    """Whether this astropy makes a card that it reads: the oldest has none for a text where a number still fits."""
+    try:
+        return fits.Card.fromstring(str(fits.Card(name, value))).value == value
+    except ValueError:
+        return False
 
 
 def test_complex_attributes_that_are_not_finite_have_no_card(tmp_path):

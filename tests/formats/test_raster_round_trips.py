@@ -10,6 +10,8 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 from xarray import conventions
 
+from tests.abilities import needs_stored_complex_fill
+
 RNG = np.random.default_rng(2)
 WHOLE = RNG.integers(0, 1000, (3, 30, 40)).astype("u2")
 WHOLE[:, :3] = 0
@@ -193,6 +195,7 @@ def test_written_values_are_those_that_were_read(tmp_path, kind, form, chunks, w
     assert crs == ds.spatial_ref.attrs["crs_wkt"]
 
 
+@needs_stored_complex_fill
 @pytest.mark.parametrize("nodata", [7, np.nan])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
 import scichunk
+from tests.abilities import needs_reduced_times
 
 NAMES = ["mean", "sum", "min", "max", "std", "var"]
 
@@ -287,6 +288,7 @@ def catalogue(tmp_path):
     return str(tmp_path / "stars.fits")
 
 
+@needs_reduced_times
 @pytest.mark.parametrize("chunks", [{}, {"row": 3}, None])
 def test_times_are_reduced_as_times(catalogue, chunks):
     ds = xr.open_dataset(catalogue, engine="fits", chunks=chunks)
@@ -300,6 +302,7 @@ def test_times_are_reduced_as_times(catalogue, chunks):
         assert scichunk.plan(ds.t).readings[0].decoded == 80
 
 
+@needs_reduced_times
 def test_times_of_a_stack_are_reduced_as_times(catalogue):
     ds = scichunk.open_stack([catalogue, catalogue], hdu=1)
     assert scichunk.reduce(ds.t, "max").compute().values == ds.t.max().values
