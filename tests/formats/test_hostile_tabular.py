@@ -111,7 +111,7 @@ def test_indexes_that_neither_rise_nor_fall(first):
     [
         (PLANE, [[2, 2, 2], TWO[1]], "is constant"),
         (PLANE, [TWO[0], [1, 2, 3]], "has another size"),
-        (PLANE, [TWO[0], []], "has another size"),
+        (PLANE, [TWO[0], []], r"has another size|has no column"),  # of no numbers, which older astropy does not list
         (np.arange(36.0).reshape(4, 3, 3), TWO, "none of 2 axes"),
         (np.arange(12.0).reshape(4, 3), TWO, "none of 2 axes"),
         (np.arange(4.0).reshape(2, 2), ONE, "none of 1 axes"),
