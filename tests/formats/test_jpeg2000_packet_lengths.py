@@ -5,6 +5,7 @@ import pytest
 
 import scichunk
 from scichunk.codecs import ways
+from scichunk.codecs.jpeg2000 import packet_walk
 from scichunk.codecs.jpeg2000.packets import decode_lengths
 from scichunk.codecs.small import packet_headers as by_python
 from scichunk.errors import FormatError
@@ -104,3 +105,14 @@ def test_the_first_header_is_damaged(order, layers, precincts, way):
                 apart = bool(precincts) and window is WINDOWS[1] and np.array_equal(found, sound[window])
                 assert apart or np.array_equal(found, whole[window])
     assert different > 3
+
+
+def test_many_code_blocks_are_not_looked_at_without_a_kernel(monkeypatch):
+    """However few bytes were announced, and whoever compiles it: in Python a million takes ten seconds."""
+    data, asked = make("RPCL", 1, ()), []
+    load = ways.load_kernels
+    monkeypatch.setattr(packet_walk, "_FEW_VISITS", 10)
+    monkeypatch.setattr(ways, "choose", lambda _: by_python)
+    monkeypatch.setattr(ways, "load_kernels", lambda name: asked.append(name) or load(name))
+    compare_parts(data)
+    assert asked

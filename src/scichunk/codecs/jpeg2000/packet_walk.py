@@ -38,6 +38,8 @@ _KERNELS = "jpeg2000.packet_headers"
 _MOST_BLOCKS: Final = 1 << 22
 _VISIT_BYTES: Final = 128
 """A code-block without a kernel takes 8.5 us, as so many bytes of other data do (:data:`scichunk.codecs.ways._SHARE`)."""
+_FEW_VISITS: Final = 1 << 18
+"""Code-blocks that are looked at without a kernel at most, whoever compiles it at the moment: in about as long as that takes."""
 _FREE_VISITS: Final = 1 << 24
 """Blocks that a walk may look at, of all packets together, beside one for each byte of the tile: about half a second."""
 
@@ -102,9 +104,10 @@ class PacketWalk:
         return self._walk_by(ways.load_kernels(_KERNELS), data, first, reserve)
 
     def has_sizes(self, data: bytes | memoryview, sizes: IntArray) -> bool:
-        """Whether some bytes are the packets, and no more, and their headers say these sizes; nothing is compiled for it."""
+        """Whether some bytes are the packets, and no more, and their headers say these sizes; for a few nothing is compiled."""
         ways.announce("packets", _VISIT_BYTES * self._tables.visits)
-        done, status, used = self._walk_by(ways.choose(_KERNELS), data, 0, 0)
+        kernels = (ways.choose if self._tables.visits <= _FEW_VISITS else ways.load_kernels)(_KERNELS)
+        done, status, used = self._walk_by(kernels, data, 0, 0)
         return done == len(sizes) and not status and used == len(data) and bool((self.sizes == sizes).all())
 
     def _walk_by(self, kernels: ModuleType, data: bytes | memoryview, first: int, reserve: int) -> tuple[int, int, int]:
