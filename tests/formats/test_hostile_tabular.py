@@ -11,6 +11,7 @@ from astropy.io import fits
 import scichunk
 from scichunk.errors import FormatError, MetadataWarning
 from scichunk.sky.tables import pack_tables
+from scichunk.sky.tabular import check_tabular
 from scichunk.sky.wcs import find_wcs
 
 
@@ -135,3 +136,9 @@ def test_images_stay_readable():
     assert any("numbers 99, 2" in str(w.message) and w.category is MetadataWarning for w in said)
     assert found["data"].values.reshape(-1).tolist() == list(range(16))
     assert scichunk.from_fits(data)[1, 2].compute() == 6
+
+
+def test_parameters_that_contradict():
+    cards = ["CTYPE1  = 'WAVE-TAB'", "PS1_0   = 'T'", "PS1_1   = 'c'", "PV1_3   = 1", "PV1_3   = 99"]
+    with pytest.raises(FormatError, match="two values of one parameter: 'PV1_3   = 99'"):
+        check_tabular("".join(card.ljust(80) for card in cards), None)

@@ -18,8 +18,7 @@ __all__ = ["check_tabular"]
 
 _CARD: Final = 80
 _TYPE: Final = re.compile(r"CTYPE(\d+)([A-Z]?) *= *'((?:[^']|'')*)'")
-_TEXT: Final = re.compile(r"PS(\d+)_(\d+)([A-Z]?) *= *(.*)")
-_NUMBER: Final = re.compile(r"PV(\d+)_(\d+)([A-Z]?) *= *(.*)")
+_PARAMETER: Final = re.compile(r"(PS|PV)(\d+)_(\d+)([A-Z]?) *= *(.*)")
 _QUOTED: Final = re.compile(r"'((?:[^']|'')*)'")
 _SCALING: Final = re.compile(
     r"(?:CRVAL|CRPIX|CDELT|CROTA|PC|CD|PV|PROJP|LONPOLE|LATPOLE|[AB]P?_)\d*(?:_\d+)?[A-Z]? *= *([^'/ ][^/]*)"
@@ -42,6 +41,15 @@ class _Array(NamedTuple):
     version: int
     level: int
     column: str
+
+
+class _Parameters(NamedTuple):
+    """Of an axis, by their numbers."""
+
+    texts: dict[int, str]
+    numbers: dict[int, str]
+    twice: list[str]
+    """Cards that say otherwise than others."""
 
 
 class _Axis(NamedTuple):
@@ -70,10 +78,12 @@ def check_tabular(header: str, hdus: Any) -> None:
         return
     groups: dict[tuple[str, _Array], list[_Axis]] = {}
     axes = _tabular_axes(header)
-    if axes:
-        _check_scaling(header)
+    if not axes:
+        return
+    _check_scaling(header)
+    parameters = _read_parameters(header)
     for number, version in axes:
-        array, axis = _describe(header, number, version)
+        array, axis = _describe(number, parameters.get((number, version), _Parameters({}, {}, [])))
         groups.setdefault((version, array), []).append(axis)
     for (_, array), members in groups.items():
         if sorted(axis.place for axis in members) != list(range(1, len(members) + 1)):
@@ -116,19 +126,26 @@ def _tabular_axes(header: str) -> list[tuple[int, str]]:
     return [axis for axis, kind in kinds.items() if kind[_ALGORITHM] == "-TAB"]
 
 
-def _describe(header: str, number: int, version: str) -> tuple[_Array, _Axis]:
-    """What is said of an axis: its array, and its place there."""
-    texts: dict[int, str] = {}
-    numbers: dict[int, str] = {}
+def _read_parameters(header: str) -> dict[tuple[int, str], _Parameters]:
+    """Texts (PSi_m) and numbers (PVi_m) of each axis of each version."""
+    found: dict[tuple[int, str], _Parameters] = {}
     for card in _cards(header):
-        for pattern, said in ((_TEXT, texts), (_NUMBER, numbers)):
-            found = pattern.match(card)
-            if found is None or int(found[1]) != number or found[3] != version:
-                continue
-            place, value = int(found[2]), found[4].strip()
-            if said.setdefault(place, value) != value:
-                msg = f"an axis of coordinates in tables (-TAB) has two values of one parameter: {card.rstrip()!r}"
-                raise FormatError(msg)
+        match = _PARAMETER.match(card)
+        if match is None:
+            continue
+        parameters = found.setdefault((int(match[2]), match[4]), _Parameters({}, {}, []))
+        place, value = int(match[3]), match[5].strip()
+        if (parameters.texts if match[1] == "PS" else parameters.numbers).setdefault(place, value) != value:
+            parameters.twice.append(card.rstrip())
+    return found
+
+
+def _describe(number: int, given: _Parameters) -> tuple[_Array, _Axis]:
+    """What is said of an axis: its array, and its place there."""
+    texts, numbers, twice = given
+    if twice:
+        msg = f"an axis of coordinates in tables (-TAB) has two values of one parameter: {twice[0]!r}"
+        raise FormatError(msg)
     name, column = _parse_text(texts, _TABLE), _parse_text(texts, _COORDINATES)
     if not (name and column):
         msg = f"axis {number} has coordinates in a table (-TAB), and names no table (PS{number}_0) or column (PS{number}_1)"
