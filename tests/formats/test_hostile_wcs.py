@@ -59,6 +59,14 @@ def test_records_of_axes_beyond_those_of_their_description():
         checked_distortions(header(("DP3", "NAXES: 2")))
 
 
+@pytest.mark.parametrize("card", ["WCSAXES = 100", "WCSAXES = 99999", "WCSAXESZ= 3000", "WCSAXES = 1E9", "WCSAXES = 3+", "WCSAXESA=  99999 / axes"])  # fmt: skip
+def test_more_axes_than_keywords_can_speak_of(card):
+    """wcslib makes matrices for each version; of 99,999 axes their size wraps around, and it ends the process."""
+    with pytest.raises(FormatError, match="world coordinates of more than 99 axes: 'WCSAXES"):
+        find_wcs(header() + card.ljust(80))
+    assert find_wcs(header() + "WCSAXESA= 99 / axes".ljust(80)).naxis == 2
+
+
 def test_records_that_come_twice_and_distortions_beside_plates():
     """Where wcslib takes axes apart, it makes room for one list of axes each, and writes beyond it."""
     for more in ((("DQ1", "NAXES: 2"),), (("DQ2", "NAXES: 2"), ("DQ02", "NAXES: 1"))):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from scichunk.errors import FormatError
 
-__all__ = ["check_tabular"]
+__all__ = ["check_tabular", "parse_float"]
 
 _CARD: Final = 80
 _TYPE: Final = re.compile(r"CTYPE(\d+)([A-Z]?) *= *'((?:[^']|'')*)'")
@@ -97,7 +97,7 @@ def _check_scaling(header: str) -> None:
     """Check that what is looked for in an index is a number: wcslib makes an integer of it, whether it is one or not."""
     for card in _cards(header):
         found = _SCALING.match(card)
-        if found is not None and not abs(_parse_float(found[1])) <= _FAR:
+        if found is not None and not abs(parse_float(found[1])) <= _FAR:
             msg = f"a number beyond {_FAR:g}, beside coordinates in tables (-TAB): {card.rstrip()!r}"
             raise FormatError(msg)
         if _LOOKUP.match(card):
@@ -105,7 +105,7 @@ def _check_scaling(header: str) -> None:
             raise FormatError(msg)
 
 
-def _parse_float(text: str) -> float:
+def parse_float(text: str) -> float:
     """A number; not a number where it is none."""
     try:
         return float(text.strip().upper().replace("D", "E"))
@@ -165,7 +165,7 @@ def _parse_text(texts: Mapping[int, str], place: int) -> str:
 def _parse_integer(numbers: Mapping[int, str], place: int) -> int:
     """A number of an axis, 1 if it is not given."""
     text = numbers.get(place, "1").split("/")[0].strip()
-    value = _parse_float(text)
+    value = parse_float(text)
     if not (1 <= value < _MOST and value == int(value)):
         msg = f"parameter {place} of coordinates in tables (-TAB) is no number from 1 on: {text!r}"
         raise FormatError(msg)

@@ -11,12 +11,15 @@ from scichunk.lru import LRU, memory_of
 from scichunk.quiet import library_lock, quiet
 from scichunk.sky.distortions import checked_distortions
 from scichunk.sky.tables import needs_tables, unpack_tables
-from scichunk.sky.tabular import check_tabular
+from scichunk.sky.tabular import check_tabular, parse_float
 
 __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
 _UNPRINTABLE: Final = re.compile(r"[^ -~]")
 _UNIT_CARD: Final = re.compile(r"CUNIT\d{1,2}[A-Z]? *=(.{70})", re.DOTALL)
+_AXES_CARD: Final = re.compile(r"WCSAXES[A-Z]? *= *([-+.\dDEde]+)")
+_MOST_AXES: Final = 99
+"""Axes that keywords can speak of (FITS 4.0, section 8.2: CRPIXja has room for two digits); wcslib makes matrices for each version."""
 _CARD: Final = 80
 _PROSE: Final = frozenset(name.ljust(8) for name in ("", "COMMENT", "HISTORY", "CONTINUE"))
 
@@ -59,6 +62,7 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     if not all(is_computable_unit(card) for card in _UNIT_CARD.findall(header)):
         msg = "the unit of an axis (CUNIT) is a power of so many digits that it cannot be computed"
         raise FormatError(msg)
+    _check_axes(header)
     from astropy.io import fits
     from astropy.wcs import WCS
 
@@ -76,6 +80,17 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
         msg = f"astropy cannot build the world coordinates: {type(error).__name__}: {str(error).strip()}"
         raise FormatError(msg) from error
     return _KNOWN.put(key, made)
+
+
+def _check_axes(header: str) -> None:
+    """Check how many axes a header says that descriptions have: what wcslib keeps grows with the square of them."""
+    if "WCSAXES" not in header:
+        return
+    for at in range(0, len(header), _CARD):
+        found = _AXES_CARD.match(header, at, at + _CARD)
+        if found is not None and not parse_float(found[1]) <= _MOST_AXES:
+            msg = f"world coordinates of more than {_MOST_AXES} axes: {header[at : at + _CARD].rstrip()!r}"
+            raise FormatError(msg)
 
 
 def _leave_out_prose(header: str) -> str:
