@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from scichunk.errors import FormatError, ScichunkError
+from scichunk.sky.cards import parse_float
 from scichunk.sky.wcs_objects import reference_point
 
 __all__ = ["Axes", "axes_of", "image_shape"]
@@ -102,7 +103,7 @@ def axes_of(header: str, shape: tuple[int, ...]) -> Axes:
         if stem == "CTYPE":  # of several cards the last counts, as for wcslib
             kinds[number] = text.strip("'").strip().upper()
         elif stem == "CRVAL":
-            values[number] = _parse_float(text)
+            values[number] = parse_float(text, 0.0)
         elif stem == "CUNIT":
             units[number] = text.strip("'").strip()
     lon, lat = _find_sky_pair(kinds)
@@ -147,13 +148,6 @@ def _reference_of_wcs(header: str) -> tuple[float, float]:
         return reference_point(header)
     except ScichunkError:  # who asks for more than a name meets it again
         return (float("nan"), float("nan"))
-
-
-def _parse_float(text: str) -> float:
-    try:
-        return float(text.upper().replace("D", "E"))
-    except ValueError:
-        return 0.0
 
 
 def _find_sky_pair(kinds: dict[int, str]) -> tuple[int, int]:

@@ -6,10 +6,10 @@ import re
 from typing import Final
 
 from scichunk.errors import FormatError
+from scichunk.sky.cards import split_cards
 
 __all__ = ["checked_distortions"]
 
-_CARD: Final = 80
 _MOST_TERMS: Final = 10_000
 """Of a surface of IRAF; those of real images have some ten."""
 _PLATE_TERMS: Final = 13
@@ -20,22 +20,7 @@ _NUMBER: Final = re.compile(r" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)? *(?:
 _SIGN: Final = "PLTDECSN"
 _UNDEFINED: Final = re.compile(r" *(?:/.*)?")
 _COEFFICIENT_OF_TEXT: Final = re.compile(r"[AB]P?_(?:\d+_\d+|ORDER|DMAX) *= *'")
-_WORDS: Final = (
-    "AMDX",
-    "AMDY",
-    "PPO",
-    "CNPIX",
-    "PIXELSZ",
-    "PLTRA",
-    "PLTDEC",
-    "DP",
-    "DQ",
-    "WAT",
-    "A_",
-    "B_",
-    "AP_",
-    "BP_",
-)
+_WORDS: Final = ("AMDX", "AMDY", "PPO", "CNPIX", "PIXELSZ", "PLTRA", "PLTDEC", "DP", "DQ", "WAT", "A_", "B_", "P_")
 _RECORD: Final = re.compile(r"D[PQ](\d+)([A-Z]?) *= *'([^']*)'?")
 _RECORD_NAME: Final = re.compile(r"D[PQ](\d+)([A-Z]?)\.([^\s=]+) *= *(\S*)")
 _INDEXED: Final = re.compile(r"(?:.*\.)?(AXIS|OFFSET|SCALE)\.([^.]*)")
@@ -69,7 +54,7 @@ def checked_distortions(header: str) -> str:
     """
     if not any(word in header for word in _WORDS):
         return header
-    cards = [header[at : at + _CARD] for at in range(0, len(header), _CARD)]
+    cards = split_cards(header)
     _check_records(cards)
     _check_surfaces(cards)
     cards = [card for card in cards if not _is_of_brightness(card) and not _is_undefined(card)]
@@ -86,7 +71,7 @@ def _is_undefined(card: str) -> bool:
     """Whether a card of a plate solution has no value, as if it were not there."""
     name = card[:8].rstrip()
     return (name == _SIGN or _PLATE_NUMBER.fullmatch(name) is not None) and (
-        card[8:9] != "=" or _UNDEFINED.fullmatch(card, 9) is not None
+        card[8:10] != "= " or _UNDEFINED.fullmatch(card, 9) is not None
     )
 
 

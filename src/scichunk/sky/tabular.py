@@ -13,10 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scichunk.errors import FormatError
+from scichunk.sky.cards import parse_float, split_cards
 
-__all__ = ["check_tabular", "parse_float"]
+__all__ = ["check_tabular"]
 
-_CARD: Final = 80
 _TYPE: Final = re.compile(r"CTYPE(\d+)([A-Z]?) *= *'((?:[^']|'')*)'")
 _PARAMETER: Final = re.compile(r"(PS|PV)(\d+)_(\d+)([A-Z]?) *= *(.*)")
 _QUOTED: Final = re.compile(r"'((?:[^']|'')*)'")
@@ -76,12 +76,13 @@ def check_tabular(header: str, hdus: Any) -> None:
     """
     if "-TAB" not in header:
         return
-    groups: dict[tuple[str, _Array], list[_Axis]] = {}
-    axes = _tabular_axes(header)
+    cards = split_cards(header)
+    axes = _tabular_axes(cards)
     if not axes:
         return
-    _check_scaling(header)
-    parameters = _read_parameters(header)
+    _check_scaling(cards)
+    parameters = _read_parameters(cards)
+    groups: dict[tuple[str, _Array], list[_Axis]] = {}
     for number, version in axes:
         array, axis = _describe(number, parameters.get((number, version), _Parameters({}, {}, [])))
         groups.setdefault((version, array), []).append(axis)
@@ -93,9 +94,9 @@ def check_tabular(header: str, hdus: Any) -> None:
         _check_arrays(array, members, _columns_of(array, hdus))
 
 
-def _check_scaling(header: str) -> None:
+def _check_scaling(cards: Sequence[str]) -> None:
     """Check that what is looked for in an index is a number: wcslib makes an integer of it, whether it is one or not."""
-    for card in _cards(header):
+    for card in cards:
         found = _SCALING.match(card)
         if found is not None and not abs(parse_float(found[1])) <= _FAR:
             msg = f"a number beyond {_FAR:g}, beside coordinates in tables (-TAB): {card.rstrip()!r}"
@@ -105,31 +106,19 @@ def _check_scaling(header: str) -> None:
             raise FormatError(msg)
 
 
-def parse_float(text: str) -> float:
-    """A number; not a number where it is none."""
-    try:
-        return float(text.strip().upper().replace("D", "E"))
-    except ValueError:
-        return float("nan")
-
-
-def _cards(header: str) -> Sequence[str]:
-    return [header[at : at + _CARD] for at in range(0, len(header), _CARD)]
-
-
-def _tabular_axes(header: str) -> list[tuple[int, str]]:
+def _tabular_axes(cards: Sequence[str]) -> list[tuple[int, str]]:
     """Number and version of each axis whose coordinates are in a table; of several cards the last counts, as for wcslib."""
     kinds: dict[tuple[int, str], str] = {}
-    for card in _cards(header):
+    for card in cards:
         if (found := _TYPE.match(card)) is not None:
             kinds[int(found[1]), found[2]] = found[3]
     return [axis for axis, kind in kinds.items() if kind[_ALGORITHM] == "-TAB"]
 
 
-def _read_parameters(header: str) -> dict[tuple[int, str], _Parameters]:
+def _read_parameters(cards: Sequence[str]) -> dict[tuple[int, str], _Parameters]:
     """Texts (PSi_m) and numbers (PVi_m) of each axis of each version."""
     found: dict[tuple[int, str], _Parameters] = {}
-    for card in _cards(header):
+    for card in cards:
         match = _PARAMETER.match(card)
         if match is None:
             continue

@@ -9,9 +9,10 @@ from scichunk.core.limits import is_computable_unit
 from scichunk.errors import FormatError, ScichunkError
 from scichunk.lru import LRU, memory_of
 from scichunk.quiet import library_lock, quiet
+from scichunk.sky.cards import parse_float, split_cards
 from scichunk.sky.distortions import checked_distortions
 from scichunk.sky.tables import needs_tables, unpack_tables
-from scichunk.sky.tabular import check_tabular, parse_float
+from scichunk.sky.tabular import check_tabular
 
 __all__ = ["celestial_of", "find_wcs", "frame_of", "reference_point"]
 
@@ -20,7 +21,6 @@ _UNIT_CARD: Final = re.compile(r"CUNIT\d{1,2}[A-Z]? *=(.{70})", re.DOTALL)
 _AXES_CARD: Final = re.compile(r"WCSAXES[A-Z]? *= *([-+.\dDEde]+)")
 _MOST_AXES: Final = 99
 """Axes that keywords can speak of (FITS 4.0, section 8.2: CRPIXja has room for two digits); wcslib makes matrices for each version."""
-_CARD: Final = 80
 _PROSE: Final = frozenset(name.ljust(8) for name in ("", "COMMENT", "HISTORY", "CONTINUE"))
 
 _WCS_BYTES: Final = 1 << 15
@@ -59,20 +59,21 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
             "the world coordinates need tables of the file, which are not in the attributes (wcs_tables): open it again"
         )
         raise FormatError(msg)
-    if not all(is_computable_unit(card) for card in _UNIT_CARD.findall(header)):
+    cards = _cards_for_wcslib(header)
+    text = "".join(cards)
+    if not all(is_computable_unit(card) for card in _UNIT_CARD.findall(text)):
         msg = "the unit of an axis (CUNIT) is a power of so many digits that it cannot be computed"
         raise FormatError(msg)
-    _check_axes(header)
+    _check_axes(cards)
     from astropy.io import fits
     from astropy.wcs import WCS
 
     try:
         with library_lock(), quiet():  # astropy mends headers, and says so at each of them
-            # wcslib takes printable characters only, and the others never matter to it
-            cards = fits.Header.fromstring(_UNPRINTABLE.sub("?", _leave_out_prose(checked_distortions(header))))
+            checked = fits.Header.fromstring(checked_distortions(text))
             hdus = fits.open(unpack_tables(tables), memmap=False) if tables else None
-            check_tabular(header, hdus)
-            made = WCS(cards, fobj=hdus)
+            check_tabular(text, hdus)
+            made = WCS(checked, fobj=hdus)
             made.wcs.set()
     except ScichunkError:
         raise
@@ -82,21 +83,23 @@ def find_wcs(header: str, tables: str = "") -> Any:  # astropy has no types
     return _KNOWN.put(key, made)
 
 
-def _check_axes(header: str) -> None:
+def _cards_for_wcslib(header: str) -> list[str]:
+    """Return the cards that wcslib is given, as it is given them, so that checks look at the same.
+
+    astropy makes capitals of keywords. wcslib takes printable characters only, and the others never matter to it. Cards that say
+    nothing of coordinates are left out: for texts of many cards astropy takes quadratic time.
+    """
+    cards = ((card[:8].upper(), card[8:]) for card in split_cards(_UNPRINTABLE.sub("?", header)))
+    return [name + rest for name, rest in cards if name not in _PROSE]
+
+
+def _check_axes(cards: list[str]) -> None:
     """Check how many axes a header says that descriptions have: what wcslib keeps grows with the square of them."""
-    if "WCSAXES" not in header:
-        return
-    for at in range(0, len(header), _CARD):
-        found = _AXES_CARD.match(header, at, at + _CARD)
+    for card in cards:
+        found = _AXES_CARD.match(card)
         if found is not None and not parse_float(found[1]) <= _MOST_AXES:
-            msg = f"world coordinates of more than {_MOST_AXES} axes: {header[at : at + _CARD].rstrip()!r}"
+            msg = f"world coordinates of more than {_MOST_AXES} axes: {card.rstrip()!r}"
             raise FormatError(msg)
-
-
-def _leave_out_prose(header: str) -> str:
-    """Return a header without cards that say nothing of coordinates: for texts of many cards astropy takes quadratic time."""
-    cards = (header[at : at + _CARD] for at in range(0, len(header), _CARD))
-    return "".join(card for card in cards if card[:8] not in _PROSE)
 
 
 def celestial_of(header: str, tables: str) -> Any:

@@ -23,15 +23,7 @@ from scichunk.codecs.jpeg2000.parameters import (
     MainHeader,
 )
 
-__all__ = [
-    "PacketWalk",
-    "WalkTables",
-    "can_walk_at_once",
-    "is_walkable",
-    "make_tables",
-    "most_blocks",
-    "tabulate_walk",
-]
+__all__ = ["PacketWalk", "WalkTables", "can_walk_at_once", "is_walkable", "make_tables", "most_blocks", "tabulate_walk"]
 
 IntArray = npt.NDArray[np.int64]
 _KERNELS = "jpeg2000.packet_headers"

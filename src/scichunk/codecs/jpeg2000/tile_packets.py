@@ -148,8 +148,9 @@ def _find_lowest(
     sizes = sizes[:needed]
     stop = body[0] + int(sizes.sum())
     tables = _tabulate_low(request) if is_walkable(request.header) else None
-    can_ask = tables is not None and len(tables.which) == needed and tables.is_worth(stop - body[0])
-    said = (tables, sizes) if tables is not None and can_ask else None
+    said = None
+    if tables is not None and len(tables.which) == needed and tables.is_worth(stop - body[0]):
+        said = (tables, sizes)
     return LowPackets(body[0], stop, kept, count - needed, request.header.eph, said=said)
 
 
