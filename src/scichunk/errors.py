@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, Final, Self
 
 __all__ = [
     "DataWarning",
@@ -28,7 +28,19 @@ __all__ = [
     "UnsupportedFeature",
     "guarded",
     "located",
+    "shortened",
 ]
+
+_MOST_CHARACTERS: Final = 2000
+"""Of a message or a place: files may hold texts of any length, which nobody reads and which logs should not keep."""
+
+
+def shortened(text: str) -> str:
+    """Return the beginning and the end of a text that is too long to be told; what is short enough is returned as it is."""
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    begin, end = 3 * _MOST_CHARACTERS // 4, _MOST_CHARACTERS // 5
+    return f"{text[:begin]} ... ({len(text)} characters) ... {text[-end:]}"
 
 
 class ScichunkError(Exception):
@@ -49,6 +61,7 @@ class ScichunkError(Exception):
     def __init__(
         self, message: str, *, url: str | None = None, part: str | None = None, tried: str | None = None
     ) -> None:
+        message = shortened(message)
         super().__init__(message)
         self.message = message
         self.url = url
@@ -56,7 +69,7 @@ class ScichunkError(Exception):
         self.tried = tried
 
     def __str__(self) -> str:
-        place = ", ".join(p for p in (self.url, self.part) if p)
+        place = shortened(", ".join(p for p in (self.url, self.part) if p))
         text = f"{self.message} [{place}]" if place else self.message
         return f"{text} (tried: {self.tried})" if self.tried else text
 

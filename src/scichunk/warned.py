@@ -9,6 +9,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+from scichunk.errors import shortened
+
 __all__ = ["warn_caller"]
 
 _PACKAGE: Final = str(Path(__file__).parent)
@@ -27,7 +29,7 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     # As warnings.warn gives them: where each line was warned of is noted in its module, so that it is not warned of twice.
     registry = frame.f_globals.setdefault("__warningregistry__", {})
     name = frame.f_globals.get("__name__") or "<string>"
-    warnings.warn_explicit(message, category, frame.f_code.co_filename, frame.f_lineno, name, registry)
+    warnings.warn_explicit(shortened(message), category, frame.f_code.co_filename, frame.f_lineno, name, registry)
 
 
 def _is_inner(file: str) -> bool:

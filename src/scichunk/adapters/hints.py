@@ -52,9 +52,10 @@ _NAMES: Final[tuple[tuple[re.Pattern[str], Callable[[_Match], str]], ...]] = (
     (re.compile(r"^[^?]*\*"), lambda _: "patterns of several files are for scichunk.open_stack, from_files and read_table"),
 )  # fmt: skip
 _HTML: Final = re.compile(
-    rb"^(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    rb"^(?:<\?xml[^>]*+>\s*+)?(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
-_VRT: Final = re.compile(rb"^(?:<\?xml[^>]*>\s*)?<VRTDataset\b")
+_VRT: Final = re.compile(rb"^(?:<\?xml[^>]*+>\s*+)?<VRTDataset\b")
 _BEGINNINGS: Final = (
     (b"\x89PNG\r\n", "it is a PNG image, which the engine 'rasterio' reads"),
     (b"\xff\xd8\xff", "it is a JPEG image, which the engine 'rasterio' reads"),

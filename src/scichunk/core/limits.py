@@ -14,7 +14,7 @@ __all__ = ["check_axes", "check_decoded", "is_computable_unit"]
 _MOST_AXES: Final = 64
 """Of an array of NumPy."""
 _HUGE_POWER: Final = re.compile(
-    r"(?:\*\*|\^|(?<=\d)[+-])[\s({]*[+-]?[\s({]*\d{5,}|[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]{5,}"
+    r"(?:\*\*|\^|(?<=\d)[+-])[\s({]*+(?:[+-][\s({]*+)?\d{5,}|[\u2070\u00b9\u00b2\u00b3\u2074-\u2079\u207a\u207b]{5,}"
 )
 """A power of five digits or more, as units spell it: ``10**99999``, ``10^99999``, ``10+99999`` (FITS 4.0, section 4.3), or raised."""
 

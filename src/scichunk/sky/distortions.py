@@ -16,7 +16,7 @@ _PLATE_TERMS: Final = 13
 """Of a plate solution, those that are functions of the place. The others are of magnitude and colour, which wcslib does not know."""
 _PLATE: Final = re.compile(r"AMD[XY](\d+) *= ")
 _PLATE_NUMBER: Final = re.compile(r"AMD[XY]\d+|PPO\d+|CNPIX[12]|[XY]PIXELSZ|PLTRA[HMS]|PLTDEC[DMS]")
-_NUMBER: Final = re.compile(r" *[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)? *(?:/.*)?")
+_NUMBER: Final = re.compile(r" *+[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[EeDd][+-]?\d++)? *+(?:/.*)?")
 _SIGN: Final = "PLTDECSN"
 _UNDEFINED: Final = re.compile(r" *(?:/.*)?")
 _COEFFICIENT_OF_TEXT: Final = re.compile(r"[AB]P?_(?:\d+_\d+|ORDER|DMAX) *= *'")

@@ -188,11 +188,11 @@ def _public_link(link: str) -> str:
         return path + _public_tail(sign, tail)
     user, rest = _split_user(rest)
     mark = _TAIL.search(user)
-    if mark is not None and not _PASSWORD.search(user[: mark.start()]):
+    if mark is not None and not _has_password(user[: mark.start()]):
         return f"{scheme}://..."  # a name or password with a "?" in it, or a host and a query with an "@" in it
     path, sign, tail = _cut_query(rest)
     host, slash, names = path.partition("/")
-    if "@" in names and _PASSWORD.search(host):  # "user:pass/word@host"
+    if "@" in names and _has_password(host):  # "user:pass/word@host"
         host, slash, names = names.rpartition("@")[2].partition("/")
     return f"{scheme}://{host}{slash}{names}{_public_tail(sign, tail)}"
 
@@ -230,8 +230,13 @@ def _public_tail(mark: str, tail: str) -> str:
 
 
 _TAIL: Final = re.compile(r"[?#]|%3[Ff]|%23")
-_PASSWORD: Final = re.compile(r":(?!\d*$)[^\]]*$")
-"""A colon behind which no port stands, and that is not within the brackets of an address."""
+_PASSWORD: Final = re.compile(r":(?!\d*$)")
+"""A colon behind which no port stands."""
+
+
+def _has_password(text: str) -> bool:
+    """Whether a colon begins a password: what is within the brackets of an address does not count."""
+    return _PASSWORD.search(text.rpartition("]")[2]) is not None
 
 
 def _mask_pair(pair: str) -> str:
@@ -239,8 +244,11 @@ def _mask_pair(pair: str) -> str:
     return f"{name}=..." if equals else "..."
 
 
-_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^\s'\"<>]+")
-_QUERY: Final = re.compile(r"""(\?|%3[Ff])(?=[^\s'"<>]*[=\w])[^\s'"<>()\[\],]+""")
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,31}://[^\s'\"<>]+")
+"""The length of a scheme is bounded, so that long words are not read again from each of their letters."""
+_WORD: Final = re.compile(r"[^\s'\"<>]+")
+_QUERY: Final = re.compile(r"(\?|%3[Ff])[^()\[\],]+")
+_LAST_OF_VALUE: Final = re.compile(r"[=\w](?=[^=\w]*+\Z)")
 _LEAST_SECRET_CHARACTERS: Final = 6
 """Shorter values are masked only within their URL: elsewhere they are more likely a word of the message."""
 
@@ -264,13 +272,21 @@ def without_secrets(text: str, url: str, hidden: Sequence[str] = ()) -> str:
         if "://" in url:
             text = text.replace(variant, public_url(url))
     text = _URL.sub(lambda found: public_url(found[0]), text)
-    text = _QUERY.sub(lambda found: public_reference(found[0]), text)
+    text = _WORD.sub(_mask_query, text)
     parts = [*_secret_parts(url), *hidden]
     secrets = {s for part in parts for s in _spell_variants(part)}
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _LEAST_SECRET_CHARACTERS:
             text = text.replace(secret, "...")
     return text
+
+
+def _mask_query(word: re.Match[str]) -> str:
+    """Mask the queries of a word; a question mark behind which nothing but other signs stands begins none."""
+    last = _LAST_OF_VALUE.search(word[0]) if "?" in word[0] or "%3" in word[0] else None
+    if last is None:
+        return word[0]
+    return _QUERY.sub(lambda found: public_reference(found[0]) if found.end(1) <= last.start() else found[0], word[0])
 
 
 _PLAIN_OPTIONS: Final = frozenset({

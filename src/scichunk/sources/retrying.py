@@ -250,6 +250,8 @@ def _is_final(error: Exception) -> bool:
     return isinstance(real, (ScichunkError, FileNotFoundError, PermissionError, *_FINAL)) or bool(names & _FINAL_NAMES)
 
 
+_MOST_SEARCHED = 20_000
+"""Characters of a text that are looked at: what a server has sent may be long, and the expression takes quadratic time."""
 _SENT = re.compile(r"(\bstatus(?: code)?:? \d{3}\b[^:<{\n]*|\bresponse error)\s*[:<{\"].*", re.DOTALL)
 """Where obstore's errors go on with what the server has sent: object stores repeat there what they were asked with, keys included."""
 
@@ -258,7 +260,8 @@ def _first_paragraph(error: BaseException, url: str, hidden: Sequence[str]) -> s
     """The first paragraph of what an error says; what follows is for the authors of its library."""
     if type(error).__name__ in _ODD_REDIRECTS:  # the text is the whole of what the server has sent
         return "the server leads to something that is no URL of HTTP"
-    text = _SENT.sub(r"\1", without_secrets(str(error), url, hidden)).strip().partition("\n\n")[0]
+    text = without_secrets(str(error), url, hidden)[:_MOST_SEARCHED]
+    text = _SENT.sub(r"\1", text).strip().partition("\n\n")[0]
     return " ".join(text.split())[:_MOST_CHARACTERS]
 
 

@@ -21,7 +21,7 @@ Bytes = npt.NDArray[np.uint8]
 Spans = npt.NDArray[np.int32]
 
 _SPACE: Final = bytes(range(33))
-_FLOAT: Final = re.compile(rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_FLOAT: Final = re.compile(rb"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][+-]?\d++)?")
 _SPECIAL: Final = re.compile(rb"[+-]?(?:nan|inf)", re.IGNORECASE)
 _INTEGER: Final = re.compile(rb"[+-]?\d{1,4000}")
 _TRUE: Final = frozenset((b"t", b"1", b"true"))

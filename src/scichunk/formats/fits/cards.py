@@ -12,7 +12,7 @@ __all__ = ["CARD_BYTES", "Cards", "Value", "decode_text"]
 
 CARD_BYTES: Final = 80
 Value = bool | int | float | str | None
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][+-]?\d+)?")
+_NUMBER: Final = re.compile(r"[+-]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[EeDd][+-]?\d++)?")
 _COMPLEX: Final = re.compile(rf"\( *({_NUMBER.pattern}) *, *({_NUMBER.pattern}) *\)")
 
 

@@ -24,6 +24,8 @@ _FOLLOWED: Final = frozenset({
     "http", "https", "ftp", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "hf",
 })  # fmt: skip
 """What a document may name elsewhere. Other schemes of fsspec, chained ones too, lead to files and memory of this machine."""
+_MOST_CHARACTERS: Final = 1 << 14
+"""Of a reference: what is secret in one is looked for in what libraries say of it, part by part."""
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
@@ -71,6 +73,9 @@ def resolve_href(location: Location, href: str) -> Location:
     FormatError
         If it is no reference.
     """
+    if len(href) > _MOST_CHARACTERS:
+        msg = f"a reference of {len(href)} characters; no server takes one of more than {_MOST_CHARACTERS}"
+        raise FormatError(msg)
     try:
         return _resolve_target(location, href)
     except ScichunkError:

@@ -25,7 +25,7 @@ Spans = npt.NDArray[np.int32]
 _MANY_ELEMENTS: Final = 1 << 23
 _BITS: Final = re.compile(r"[01,\x00-\x20]*")
 _INTEGER: Final = re.compile(r"[+-]?\d+")
-_FLOAT: Final = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|(?i:infinity))", re.ASCII)
+_FLOAT: Final = re.compile(r"[+-]?((\d++(\.\d*+)?|\.\d++)([eE][+-]?\d++)?|(?i:infinity))", re.ASCII)
 
 
 def _numbers() -> ModuleType:

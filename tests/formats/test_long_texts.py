@@ -1,0 +1,96 @@
+"""Texts of any length in places where files have short ones: they cost what they weigh, and messages do not repeat them."""
+
+import io
+import pickle
+import time
+import warnings
+from contextlib import contextmanager
+
+import pytest
+import xarray as xr
+
+import scichunk
+from scichunk.core.limits import is_computable_unit
+from scichunk.errors import FormatError, ScichunkError
+from scichunk.sources.base import public_url, without_secrets
+from tests.votable_docs import doc, one
+
+MANY = 200_000
+
+
+@contextmanager
+def in_linear_time():
+    """What takes quadratic time for texts of this length takes minutes."""
+    start = time.process_time()
+    yield
+    assert time.process_time() - start < 10
+
+
+@pytest.mark.parametrize("datatype", ["double", "float", "int", "long", "floatComplex"])
+@pytest.mark.parametrize("text", ["1", "1.", "&#49;", "1e", " ", "-1", "1 "])
+def test_cells_that_are_no_numbers_cost_what_they_weigh(datatype, text):
+    document = one(datatype, "7 7" if datatype == "floatComplex" else 7, text * (MANY // len(text)) + "!").encode()
+    with in_linear_time(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame = scichunk.read_votable(document, on_error="null").compute()
+    assert len(frame) == 2
+    assert frame["a"].isna().tolist() == [False, True] or datatype == "floatComplex"
+
+
+def test_long_numbers_are_read():
+    document = one("double", "0" * MANY + "7", "7." + "0" * MANY, "." + "0" * 50 + "7").encode()
+    with in_linear_time():
+        assert scichunk.read_votable(document).compute()["a"].tolist() == [7.0, 7.0, 7e-51]
+
+
+def test_units_are_looked_at_in_linear_time():
+    with in_linear_time():
+        assert is_computable_unit("1-" + "\n(" * MANY)
+        assert is_computable_unit("**" * MANY)
+        assert not is_computable_unit("10" + "**(" * 100 + " - 99999")
+
+
+@pytest.mark.parametrize("word", ["?", "%3F", "a", ":", "?a=", "[", "http://", "a:", "status 500 ", "::", "#"])
+@pytest.mark.parametrize("last", ["", "]", "="])
+def test_texts_of_libraries_are_masked_in_linear_time(word, last):
+    text = word * (MANY // len(word)) + last
+    with in_linear_time():
+        without_secrets(text, "https://me:hunter22@example.org/a?key=hunter33")
+        public_url(f"https://{text}")
+    assert "hunter" not in without_secrets(f"{text} hunter33", "https://me:hunter22@example.org/a?key=hunter33")
+
+
+def test_messages_hold_the_ends_of_long_texts_only():
+    with pytest.raises(ScichunkError) as caught:
+        scichunk.read_votable(doc(fields=f'<FIELD name="a" datatype="first{"x" * MANY}last"/>').encode())
+    message = str(caught.value)
+    assert len(message) < 5000
+    assert "first" in message
+    assert "characters)" in message
+    assert str(pickle.loads(pickle.dumps(caught.value))) == message
+
+
+def test_warnings_hold_the_ends_of_long_texts_only():
+    card = "BUNIT   = '" + "x" * 60 + "&'"
+    more = ["CONTINUE  '" + "x" * 60 + "&'"] * 2000
+    cards = ["SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 1", "NAXIS1  = 1", card, *more, "END"]
+    head = "".join(c.ljust(80) for c in cards)
+    head += " " * (-len(head) % 2880)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        xr.open_dataset(io.BytesIO(head.encode() + bytes(2880)), engine="fits").load()
+    assert all(len(str(w.message)) < 5000 for w in told)
+
+
+def test_references_longer_than_servers_take_are_refused():
+    with pytest.raises(FormatError, match="a reference of 200000 characters"):
+        scichunk.read_votable(
+            doc(body=f'<BINARY><STREAM href="{"?" * MANY}"/></BINARY>').encode()
+        ).compute()  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["<!--a-->", "<!---->\n", "<?xml a?>", "<?xml ", "<!--", "\n", "<!--a-->\n<html"])
+@pytest.mark.parametrize("read", [scichunk.open, scichunk.info, scichunk.from_geotiff, scichunk.read_votable])
+def test_what_is_no_format_is_refused_in_linear_time(text, read):
+    with in_linear_time(), pytest.raises(FormatError):
+        read((text * (MANY // len(text))).encode())

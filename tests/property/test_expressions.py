@@ -1,0 +1,50 @@
+"""Regular expressions take time in proportion to the text: files and servers give texts of any length."""
+
+import importlib
+import pkgutil
+import re
+import time
+
+import pytest
+
+import scichunk
+
+LENGTH = 20_000
+MOST_SECONDS = 1.0
+"""Linear expressions take less than a thousandth of it, those of quadratic time several seconds."""
+
+
+def expressions():
+    for module in pkgutil.walk_packages(scichunk.__path__, "scichunk."):
+        try:
+            names = vars(importlib.import_module(module.name))
+        except ImportError:  # of a library that is not installed
+            continue
+        for name, found in names.items():
+            if isinstance(found, re.Pattern):
+                yield found, f"{module.name}.{name}"
+
+
+FOUND = dict(expressions())
+
+
+def texts(pattern):
+    """A sign, a word or two of the expression again and again, and what does not fit at the end."""
+    text = pattern.pattern.decode("latin-1") if isinstance(pattern.pattern, bytes) else pattern.pattern
+    plain = re.sub(r"\\[a-zA-Z]|\(\?(?:P?<\w+>|<?[:=!])|[*+?]", " ", text).replace("\\", "")
+    words = sorted({*re.findall(r"[A-Za-z]{2,}|[^\sA-Za-z()|*+.]{2,}", plain)}, key=len)[:12]
+    for word in sorted(
+        {*plain, *"1aA .-='\"<\n", *words, *(a + b for a in words for b in (*words, *(f"a{w}" for w in words)))}
+    ):
+        for before in ("", "1", "'"):
+            made = before + word * (LENGTH // len(word)) + "\0"
+            yield made.encode("latin-1", "replace") if isinstance(pattern.pattern, bytes) else made
+
+
+@pytest.mark.parametrize("pattern", [pytest.param(p, id=n) for p, n in FOUND.items()])
+def test_expressions_take_linear_time(pattern):
+    for text in texts(pattern):
+        for match in (pattern.match, pattern.fullmatch):
+            start = time.process_time()
+            match(text)
+            assert time.process_time() - start < MOST_SECONDS, (match.__name__, text[:12])
