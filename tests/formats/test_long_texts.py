@@ -11,7 +11,7 @@ import xarray as xr
 
 import scichunk
 from scichunk.core.limits import is_computable_unit
-from scichunk.errors import FormatError, ScichunkError
+from scichunk.errors import FormatError, MetadataWarning, ScichunkError
 from scichunk.sources.base import public_url, without_secrets
 from tests.votable_docs import doc, one
 
@@ -43,11 +43,31 @@ def test_long_numbers_are_read():
         assert scichunk.read_votable(document).compute()["a"].tolist() == [7.0, 7.0, 7e-51]
 
 
-def test_units_are_looked_at_in_linear_time():
+def test_long_units_are_not_computed():
     with in_linear_time():
-        assert is_computable_unit("1-" + "\n(" * MANY)
-        assert is_computable_unit("**" * MANY)
-        assert not is_computable_unit("10" + "**(" * 100 + " - 99999")
+        assert not is_computable_unit("1-" + "\n(" * MANY)
+        assert not is_computable_unit("**" * MANY)
+    assert not is_computable_unit("10" + "**(" * 50 + " - 99999")
+
+
+@pytest.mark.parametrize("version", ["1.3", "1.4"])
+@pytest.mark.parametrize("word", ["1y", "zork.gronk."])
+def test_units_that_nobody_knows_are_left_out_beyond_some_thousand(version, word):
+    units = ["1x" * 10_000, "km/s", *(f"{word * (200 // len(word))}a{i}" for i in range(2000))]
+    fields = "".join(f'<FIELD name="c{i}" datatype="int" unit="{unit}"/>' for i, unit in enumerate(units))
+    start = time.process_time()
+    with pytest.warns(MetadataWarning, match="units that are"):
+        found = scichunk.votable_header(doc(fields=fields, version=version).encode())
+    assert time.process_time() - start < 60  # it took an hour
+    fields = list(found.iter_fields_and_params())
+    assert fields[0].unit is None
+    assert str(fields[1].unit) == "km / s"
+    assert fields[-1].unit is None
+
+
+def test_few_units_that_nobody_knows_stay():
+    found = scichunk.votable_header(doc(fields='<FIELD name="a" datatype="int" unit="zork/gronk"/>' * 50).encode())
+    assert {str(field.unit) for field in found.iter_fields_and_params()} == {"zork / gronk"}
 
 
 @pytest.mark.parametrize("word", ["?", "%3F", "a", ":", "?a=", "[", "http://", "a:", "status 500 ", "::", "#"])

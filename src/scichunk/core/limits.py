@@ -19,9 +19,13 @@ _HUGE_POWER: Final = re.compile(
 """A power of five digits or more, as units spell it: ``10**99999``, ``10^99999``, ``10+99999`` (FITS 4.0, section 4.3), or raised."""
 
 
+_MOST_UNIT_CHARACTERS: Final = 256
+"""astropy compares each word of a unit that it does not know with all it knows, which takes milliseconds a word."""
+
+
 def is_computable_unit(text: str) -> bool:
     """Whether a unit is one that astropy may be asked for: of ``10**999999999`` it would compute all digits, which takes hours."""
-    return _HUGE_POWER.search(text) is None
+    return len(text) <= _MOST_UNIT_CHARACTERS and _HUGE_POWER.search(text) is None
 
 
 def check_axes(what: str, count: int) -> None:
