@@ -11,7 +11,7 @@ import xarray as xr
 
 import scichunk
 from scichunk.core.limits import is_computable_unit
-from scichunk.errors import FormatError, MetadataWarning, ScichunkError
+from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError
 from scichunk.sources.base import public_url, without_secrets
 from tests.votable_docs import doc, one
 
@@ -114,3 +114,27 @@ def test_references_longer_than_servers_take_are_refused():
 def test_what_is_no_format_is_refused_in_linear_time(text, read):
     with in_linear_time(), pytest.raises(FormatError):
         read((text * (MANY // len(text))).encode())
+
+
+def test_many_fields_of_one_name_and_a_malformed_row_cost_what_they_weigh():
+    fields = '<FIELD name="a" datatype="int"/>' * 20_000
+    document = doc("<TR><TD>1</TD></TR>", fields, version="1.4").encode()
+    with in_linear_time():
+        with pytest.raises(FormatError, match="1 cells for 20000 fields"):
+            scichunk.from_votable(document, "a_7").compute()
+        with pytest.raises(LimitExceeded, match="19999 of 20000 fields have names of others"):
+            scichunk.votable_header(document)
+
+
+def test_columns_that_cannot_be_read_stand_in_the_way_of_no_other():
+    bad = {3, 17, 18, 60, 99}
+    fields = "".join(f'<FIELD name="c{i}" datatype="int"/>' for i in range(100))
+    cells = "".join(f"<TD>{'1.5' if i in bad else ''}</TD>" for i in range(100))
+    document = doc(f"<TR>{'<TD>7</TD>' * 100}</TR><TR>{cells}</TR>", fields).encode()
+    ds = xr.open_dataset(document, engine="votable")
+    for i in (0, 2, 4, 50, 98):
+        assert ds[f"c{i}"].isnull().values.tolist() == [False, True]
+        assert ds[f"c{i}"].values[0] == 7
+    for i in bad:
+        with pytest.raises(FormatError, match=r"1\.5"):
+            ds[f"c{i}"].load()

@@ -24,10 +24,10 @@ from tests.jpeg2000_files import encode, jp2, texture
 QUICK = 150
 
 SAME = {
-    "fits": "c3fa1d2b79973027",
-    "geotiff": "e362e6d99b82e409",
-    "jpeg2000": "bd2f15a5f5428f7c",
-    "votable": "ca24078ab356c68a",
+    "fits": "01054bb3e3a97cec",
+    "geotiff": "a2911d2d8c6dbaf3",
+    "jpeg2000": "297df11896539e88",
+    "votable": "b039cfd242211c4e",
 }
 """Digests of the first mutants of seed 0."""
 
@@ -95,7 +95,7 @@ KIND_OF = {
 @pytest.mark.parametrize("plant", sorted(KIND_OF))
 def test_what_is_planted_is_found(plant, tmp_path, capsys):
     count, cpu = (4, 4) if plant == "hang" else (40, 60) if plant == "wrong_value" else (4, 60)
-    given = Round("geotiff", seed=2, count=count, sound={"planted.tif": PLANTED}, cpu=cpu, env={"FUZZ_PLANT": plant})
+    given = Round("geotiff", seed=3, count=count, sound={"planted.tif": PLANTED}, cpu=cpu, env={"FUZZ_PLANT": plant})
     pair = Pair(given)
     try:
         assert pair.look(tiff(BASE), 0, Counter()) is None

@@ -7,7 +7,6 @@ null; columns without nulls stay as they are. What is said here holds for the wh
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -49,6 +48,8 @@ _NULL: Final = -1
 """What stands for null among booleans."""
 _SMALL_BITS: Final = 16
 """Bits of integers of which all values are kept in mind."""
+_MOST_READS: Final = 64
+"""How often rows are read in search of the columns that cannot be: where a row is malformed, none can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,22 +73,29 @@ def find_fills(table: TableSource, names: list[str]) -> dict[str, Fill]:
     """Look at all rows; returns a value that does not occur for each column that has nulls.
 
     Columns that cannot be read as a whole have none: the error is raised where their values are asked for, so that it stands in the
-    way of no other column.
+    way of no other column. Which they are is found by halving, in so many reads at most: columns that are left then are
+    :data:`REFUSED`.
 
     Parameters
     ----------
     table
-        Its rows are read once.
+        Its rows are read once, if all can be read.
     names
         The columns wanted, of integers or booleans.
     """
-    with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
-        return _look_for_nulls(table, names)
-    # Not while the error is at hand, whose traceback holds all that was decoded before.
     found: dict[str, Fill] = {}
-    for name in names:
-        with contextlib.suppress(FormatError, LimitExceeded, UnsupportedFeature):
-            found |= _look_for_nulls(table, [name])
+    groups, reads = [names], 0
+    while groups:
+        group = groups.pop()
+        if reads >= _MOST_READS:
+            found |= dict.fromkeys(group, REFUSED)
+            continue
+        reads += 1
+        try:
+            found |= _look_for_nulls(table, group)
+        except (FormatError, LimitExceeded, UnsupportedFeature):
+            half = len(group) // 2
+            groups += [group[half:], group[:half]] if half else []
     return found
 
 

@@ -33,6 +33,7 @@ _ELEMENT_BYTES: Final = {
     "int": 4,
     "unicodeChar": 4,
 }
+_MOST_COMPARED: Final = 4_000_000
 _MOST_UNKNOWN_WORDS: Final = 2000
 _WORD: Final = re.compile(r"[^\W\d_]+")
 _NO_DATA: Final = Element("DATA", {}, [Element("TABLEDATA", {})])
@@ -51,7 +52,8 @@ def astropy_header(document: Document) -> Any:
     FormatError
         If astropy cannot read it: arrays of texts, malformed precisions, ...
     LimitExceeded
-        If rows of its tables are so long that astropy's room for the first ones is beyond ``options.max_chunk_bytes``.
+        If rows of its tables are so long that astropy's room for the first ones is beyond ``options.max_chunk_bytes``, or
+        thousands of fields have the same name.
     """
     from astropy.io.votable import parse
 
@@ -84,11 +86,20 @@ def _check_sizes(document: Document) -> None:
                 msg = f"the PARAM {element.get('name')!r} has {count} elements in a value of {len(text)} characters"
                 raise LimitExceeded(msg, url=url)
         elif element.tag == "TABLE":
-            check_decoded(
-                "astropy's room for the first rows",
-                sum(map(_bytes_of_field, element.iterate_children("FIELD"))),
-                url=url,
-            )
+            fields = list(element.iterate_children("FIELD"))
+            check_decoded("astropy's room for the first rows", sum(map(_bytes_of_field, fields)), url=url)
+            _check_names(fields, url)
+
+
+def _check_names(fields: list[Element], url: str) -> None:
+    """Refuse very many fields of the same name: astropy looks for a number for each from 2 on, twice."""
+    from astropy.utils.xml.check import fix_id
+
+    for names in ([f.get("ID") or fix_id(f.get("name")) for f in fields], [f.get("name") for f in fields]):
+        again = len(names) - len(set(names))
+        if again * len(names) > _MOST_COMPARED:
+            msg = f"{again} of {len(names)} fields have names of others, for which astropy looks in quadratic time"
+            raise LimitExceeded(msg, url=url)
 
 
 def _units_left_out(document: Document) -> set[str]:
