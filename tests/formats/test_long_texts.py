@@ -12,7 +12,10 @@ import xarray as xr
 import scichunk
 from scichunk.core.limits import is_computable_unit
 from scichunk.errors import FormatError, LimitExceeded, MetadataWarning, ScichunkError
+from scichunk.formats.votable.document.scan import open_document
+from scichunk.sources import locate
 from scichunk.sources.base import public_url, without_secrets
+from scichunk.testing import CountingSource
 from tests.votable_docs import doc, one
 
 MANY = 200_000
@@ -138,3 +141,21 @@ def test_columns_that_cannot_be_read_stand_in_the_way_of_no_other():
     for i in bad:
         with pytest.raises(FormatError, match=r"1\.5"):
             ds[f"c{i}"].load()
+
+
+def test_many_tables_that_refer_to_others_are_not_handed_to_astropy():
+    tables = "".join(f'<TABLE name="t{i}" ID="i{i}" ref="i{i + 1}"/>' for i in range(10_000))
+    document = f'<VOTABLE version="1.4"><RESOURCE>{tables}</RESOURCE></VOTABLE>'.encode()
+    with in_linear_time(), pytest.raises(LimitExceeded, match="10000 of 10000 tables refer to another"):
+        scichunk.votable_header(document)
+
+
+def test_many_small_tables_cost_what_they_weigh():
+    """Of each no more is read and searched than a fixed number of bytes, however long the document is."""
+    table = '<TABLE><FIELD name="a" datatype="int"/><DATA><TABLEDATA><TR><TD>1</TD></TR></TABLEDATA></DATA></TABLE>'
+    document = f'<VOTABLE version="1.4"><RESOURCE>{table * 2000}</RESOURCE></VOTABLE>'.encode() + b" " * 2_000_000
+    source = CountingSource(locate(document).open())
+    found = open_document(source)
+    found.find_all()
+    assert len(found.tables) == 2000
+    assert source.nbytes < 2000 * 120_000

@@ -53,7 +53,7 @@ def astropy_header(document: Document) -> Any:
         If astropy cannot read it: arrays of texts, malformed precisions, ...
     LimitExceeded
         If rows of its tables are so long that astropy's room for the first ones is beyond ``options.max_chunk_bytes``, or
-        thousands of fields have the same name.
+        thousands of fields have the same name, or of tables refer to another.
     """
     from astropy.io.votable import parse
 
@@ -79,6 +79,11 @@ def astropy_header(document: Document) -> Any:
 def _check_sizes(document: Document) -> None:
     """Compare what astropy makes of fields and params with their text and the limits, before it makes it."""
     url = document.source.url
+    tables = [element for element in _walk_elements(document.root) if element.tag == "TABLE"]
+    referring = sum(bool(table.get("ref")) for table in tables)
+    if referring * len(tables) > _MOST_COMPARED:
+        msg = f"{referring} of {len(tables)} tables refer to another, which astropy looks for among all"
+        raise LimitExceeded(msg, url=url)
     for element in _walk_elements(document.root):
         if element.tag == "PARAM":
             count, text = _count_elements(element), element.get("value")

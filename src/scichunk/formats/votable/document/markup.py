@@ -34,6 +34,8 @@ __all__ = [
 
 SLACK_BYTES: Final = 32
 """Bytes behind a block that are read along, for tags that begin in it."""
+_FIRST_BYTES: Final = 1 << 14
+"""Of a body: a document may have thousands of small ones, each of which costs what it weighs."""
 _BLOCK_BYTES: Final = 1 << 20
 _LONG_BYTES: Final = 1 << 23
 """From here on a compiled kernel looks through a body; it is not worth loading for less."""
@@ -184,9 +186,10 @@ def find_end(source: ByteSource, body: Body, stop: int) -> int:
         Where the end tag begins; -1 if it is missing.
     """
     odd: list[Span] = []
-    at = body.start
+    at, size = body.start, _FIRST_BYTES
     while at < stop:
-        end = min(stop, at + _BLOCK_BYTES)
+        end = min(stop, at + size)
+        size = min(2 * size, _BLOCK_BYTES)
         long = at - body.start >= _LONG_BYTES and end + SLACK_BYTES <= stop
         if long and _is_ordinary(read_bytes(source, at, end + SLACK_BYTES), body):
             at = end
@@ -226,7 +229,8 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
     data = bytes(read_bytes(source, start, min(stop, end + 8 * SLACK_BYTES)))
     ending = b"</" + body.prefix + body.name.encode()
     # Three searches go on side by side, each only where the others have passed it: a body of a million rows has a million "<".
-    declared, instructed, ended = (_find_bytes(data, p, 0) for p in (b"<!", b"<?", ending))
+    ended = _find_bytes(data, ending, 0, len(data))
+    declared, instructed = (_find_bytes(data, p, 0, ended) for p in (b"<!", b"<?"))
     resume = start
     while True:
         offset = min(declared, instructed, ended)
@@ -245,12 +249,12 @@ def find_oddities(source: ByteSource, body: Body, block: Span, stop: int, odd: l
             resume = start + more.end() if more is not None else resume
             odd.append((start + offset, resume))
             after = resume - start
-        if declared < after:
-            declared = _find_bytes(data, b"<!", after)
-        if instructed < after:
-            instructed = _find_bytes(data, b"<?", after)
         if ended < after:
-            ended = _find_bytes(data, ending, after)
+            ended = _find_bytes(data, ending, after, len(data))
+        if declared < after:
+            declared = _find_bytes(data, b"<!", after, ended)
+        if instructed < after:
+            instructed = _find_bytes(data, b"<?", after, ended)
 
 
 def blanked(data: npt.NDArray[np.uint8], spans: Sequence[Span]) -> npt.NDArray[np.uint8]:
@@ -282,9 +286,9 @@ def without_oddities(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     return blanked(data, spans)
 
 
-def _find_bytes(data: bytes, wanted: bytes, start: int) -> int:
-    found = data.find(wanted, start)
-    return found if found >= 0 else len(data)
+def _find_bytes(data: bytes, wanted: bytes, start: int, stop: int) -> int:
+    found = data.find(wanted, start, stop)
+    return found if found >= 0 else stop
 
 
 def find_bytes(source: ByteSource, wanted: bytes, start: int, stop: int) -> int:
