@@ -159,3 +159,18 @@ def test_many_small_tables_cost_what_they_weigh():
     found.find_all()
     assert len(found.tables) == 2000
     assert source.nbytes < 2000 * 120_000
+
+
+@pytest.mark.parametrize(("datatype", "value"), [("int", "7"), ("boolean", "T"), ("unsignedByte", "7")])
+def test_columns_that_nobody_looked_through_refuse_nulls_alone(datatype, value):
+    """Of more columns that cannot be read than are looked for, the others are read; a null in them is an error."""
+    bad, null = range(0, 100, 2), range(1, 100, 4)
+    fields = "".join(f'<FIELD name="c{i}" datatype="{datatype}"/>' for i in range(100))
+    cells = "".join(f"<TD>{'1.5' if i in bad else '' if i in null else value}</TD>" for i in range(100))
+    document = doc(f"<TR>{f'<TD>{value}</TD>' * 100}</TR><TR>{cells}</TR>", fields).encode()
+    ds = xr.open_dataset(document, engine="votable")
+    assert ds["c99"].values.tolist() == [int(value) if value.isdigit() else True] * 2
+    with pytest.raises(FormatError, match="column 'c97' has nulls"):
+        ds["c97"].load()
+    with pytest.raises(FormatError, match=r"1\.5"):
+        ds["c98"].load()

@@ -213,9 +213,10 @@ class _FilledTable:
             return self._table.read_column(name, start, stop, raw=raw)
         column = filled_column(next(c for c in self._table.columns if c.name == name), self._fills[name])
         array = self._table.read_rows(Rows(start, stop), [name]).column(0)
-        if self._fills[name] == REFUSED and _count_nulls(array):
-            raise without_value(name, "scichunk.read_table").at(part=f"rows {start} to {stop}")
-        if column.dtype.kind in "iu" and LOGICAL not in column.encoding:
+        if self._fills[name] == REFUSED:
+            if _count_nulls(array):
+                raise without_value(name, "scichunk.read_table").at(part=f"rows {start} to {stop}")
+        elif column.dtype.kind in "iu" and LOGICAL not in column.encoding:
             _check_free(column, array)
         return to_numpy(array if array.type == column.type else array.cast(column.type, safe=False), column)
 
