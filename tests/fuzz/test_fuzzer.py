@@ -314,3 +314,30 @@ def test_an_sod_that_comes_again_behind_an_empty_tile_part():
     assert differences.excuse("jpeg2000", repeated, {}, ours, theirs) == "repeated"
     assert differences.excuse("jpeg2000", repeated, {}, theirs, ours) is None
     assert differences.excuse("jpeg2000", sound, {}, ours, theirs) is None
+
+
+def test_a_tile_that_inflates_to_more_than_it_has():
+    """Its descriptor takes in the next one's bytes: astropy shuffles those of both."""
+    import scichunk
+
+    data = seeds("fits")["tiles_GZIP_2_u2.fits"]
+    longer = data[:5763] + bytes([2 * data[5763]]) + data[5764:]
+    ours, theirs = scichunk.from_fits(longer).compute(), references.read("fits", longer)["pixels"]
+    np.testing.assert_array_equal(ours, scichunk.from_fits(data).compute())
+    assert (ours != theirs).any()
+    assert differences.excuse("fits", longer, {}, ours, theirs) == "longer"
+    assert differences.excuse("fits", data, {}, ours, theirs) is None
+
+
+def test_damaged_blocks_of_which_two_libraries_make_other_values():
+    import scichunk
+
+    data = seeds("jpeg2000")["high_throughput.jph"]
+    damaged = data[:5757] + b"\x30" + data[5758:]
+    ours, theirs = (
+        scichunk.from_jpeg2000(damaged)[:, :70, :70].compute(),
+        references.read("jpeg2000", damaged)["pixels"],
+    )
+    assert (ours != theirs).any()
+    assert differences.excuse("jpeg2000", damaged, {}, ours, theirs) == "blocks"
+    assert differences.excuse("jpeg2000", damaged, {}, ours ^ 1, theirs) is None
