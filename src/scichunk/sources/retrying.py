@@ -250,7 +250,7 @@ def _is_final(error: Exception) -> bool:
     return isinstance(real, (ScichunkError, FileNotFoundError, PermissionError, *_FINAL)) or bool(names & _FINAL_NAMES)
 
 
-_MOST_SEARCHED = 20_000
+_MOST_SEARCHED: Final = 20_000
 """Characters of a text that are looked at: what a server has sent may be long, and the expression takes quadratic time."""
 _SENT = re.compile(r"(\bstatus(?: code)?:? \d{3}\b[^:<{\n]*|\bresponse error)\s*[:<{\"].*", re.DOTALL)
 """Where obstore's errors go on with what the server has sent: object stores repeat there what they were asked with, keys included."""

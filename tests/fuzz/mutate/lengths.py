@@ -6,6 +6,7 @@ import random
 import re
 
 from tests.fuzz.mutate.fits import BLOCK, CARD
+from tests.fuzz.mutate.octets import put
 from tests.fuzz.mutate.tiff import Layout
 from tests.fuzz.mutate.votable import MARKUP
 
@@ -53,12 +54,9 @@ def _tag(data, rng):
         at = rng.randrange(max(1, len(old)))
         text = old[:at] + text[:-2] + old[at:]
     copy = bytearray(data)
-    kind = 2 if entry in texts else entry.kind
     count = len(text) // max(1, entry.size)
-    for at, size, value in (
-        (2, 2, kind), (4, layout.wide, count), (4 + layout.wide, layout.wide, len(data)),
-    ):  # fmt: skip
-        copy[entry.at + at : entry.at + at + size] = value.to_bytes(size, layout.order)
+    put(copy, entry.at + 4, layout.wide, count, layout.order)
+    put(copy, entry.at + 4 + layout.wide, layout.wide, len(data), layout.order)
     return bytes(copy) + text
 
 

@@ -108,7 +108,7 @@ def _check_names(fields: list[Element], url: str) -> None:
 
 
 def _units_left_out(document: Document) -> set[str]:
-    """Units that astropy is not asked for: what it would compute for hours, and what it does not know beyond some words.
+    """Units that astropy is not asked for: what it would compute for hours, and what it does not know beyond some thousand words.
 
     It compares each word that it does not know with all that it knows, for each field again, which takes 2 to 4 ms.
     """
@@ -116,7 +116,8 @@ def _units_left_out(document: Document) -> set[str]:
 
     left, known = set[str](), units.get_current_unit_registry().registry
     words, form = 0, "vounit" if document.root.get("version") in {"1.4", "1.5"} else "cds"
-    for text, times in Counter(element.get("unit") for element in _walk_elements(document.root)).items():
+    units_of_all = (element.get("unit") for element in _walk_elements(document.root))
+    for text, times in Counter(filter(None, units_of_all)).items():
         if words >= _MOST_UNKNOWN_WORDS or not is_computable_unit(text):
             left.add(text)
             continue
