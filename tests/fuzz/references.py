@@ -108,7 +108,9 @@ def _fits(data: bytes) -> dict[str, Any]:
                 if isinstance(hdu, fits.GroupsHDU):
                     raise Complaint("random groups")
                 if hdu.is_image and "pixels" not in found and hdu.shape:
-                    array = np.asarray(hdu.data)
+                    if isinstance(hdu, fits.CompImageHDU):
+                        _check_rows(data, file.index(hdu))
+                    array = _pixels(hdu)
                     lead = tuple(slice(0, BANDS) for _ in array.shape[:-2])
                     found["pixels"] = array[(*lead, *(slice(0, EDGE) for _ in array.shape[-2:]))]
                     if isinstance(hdu, fits.CompImageHDU):
@@ -118,6 +120,25 @@ def _fits(data: bytes) -> dict[str, Any]:
     if caught:
         raise Complaint(str(caught[0].message))
     return found
+
+
+def _pixels(hdu: Any) -> Any:
+    """All of an image; what astropy refuses of it may lie beside what we have read."""
+    try:
+        return np.asarray(hdu.data)
+    except Exception as error:
+        if max(hdu.shape) > EDGE or max(hdu.shape[:-2], default=0) > BANDS:
+            raise Complaint(str(error)) from error
+        raise
+
+
+def _check_rows(data: bytes, number: int) -> None:
+    """Complain of a table of tiles whose rows are wider than its columns: astropy does not look at NAXIS1."""
+    from astropy.io import fits
+
+    with fits.open(io.BytesIO(data), disable_image_compression=True, memmap=False) as file:
+        if file[number].columns.dtype.itemsize != file[number].header["NAXIS1"]:
+            raise Complaint("rows that are wider than their columns, or narrower")
 
 
 def _check_heap(data: bytes, number: int) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.fuzz.differences import differs
+from tests.fuzz.differences import differs, refusal
 from tests.fuzz.finds import Find, Finds, minimised
 from tests.fuzz.mutate import mutant
 from tests.fuzz.processes import Died, Worker
@@ -86,7 +86,7 @@ class Pair:
             self._theirs.stop()
             self._theirs.done = 0
         asked = [m for m, found in zip(mutants, results, strict=True) if isinstance(found, dict)]
-        others = iter([self._counted(other, counts) for other in self._theirs.read_many(self.given.kind, asked)])
+        others = iter(list(self._theirs.read_many(self.given.kind, asked)))
         seen: list[Seen | None] = []
         for mutant_, found in zip(mutants, results, strict=True):
             if isinstance(found, dict):
@@ -97,11 +97,12 @@ class Pair:
         return seen
 
     def _differs(
-        self, given: Mutant, values: dict[str, Any], other: dict[str, Any] | None, counts: Counter[str]
+        self, given: Mutant, values: dict[str, Any], said: dict[str, Any] | Died, counts: Counter[str]
     ) -> str | None:
-        if other is None:
-            return None
         kind, data = self.given.kind, given[0]
+        other = self._counted(said, counts)
+        if other is None:
+            return None if isinstance(said, Died) else refusal(kind, values, said["complaint"])
         counts["compared"] += 1
         text = differs(kind, data, values, other)
         if text:

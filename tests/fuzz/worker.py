@@ -136,7 +136,11 @@ def theirs(kind: str, data: bytes, number: int, tell: Any) -> dict[str, Any]:
     try:
         return {"values": references.read(kind, data)}
     except Exception as error:
-        return {"complaint": f"{type(error).__name__}: {str(error)[:200]}"}
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # rasterio says in the first what was wrong
+            cause = cause.__cause__
+        told = str(error) if cause is error else f"{error} {cause}"
+        return {"complaint": f"{type(error).__name__}: {told[:300]}"}
 
 
 def prepare(role: str) -> None:

@@ -73,14 +73,18 @@ def check_size(codec: str, data: bytes | memoryview, columns: int, pixel_bytes: 
     Raises
     ------
     FormatError
-        If it has another number of columns, or JPEG XL data have more extra channels than there are samples.
+        If it has another number of columns, JPEG XL data have more extra channels than there are samples, or LERC data no header.
     LimitExceeded
         If it is larger than ``options.max_chunk_bytes``, or JPEG data have more scans than anyone needs.
     """
-    size = read_size(codec, data)
+    size, name = read_size(codec, data), codec.upper()
+    if (
+        size is None and codec == "lerc"
+    ):  # imagecodecs also decodes blobs that are compressed again, whatever size they have
+        msg = "LERC data do not begin with the header of a blob"
+        raise FormatError(msg)
     if size is None:
         return
-    name = codec.upper()
     if size.columns != columns:
         msg = f"{name} data hold an image of {size.rows} x {size.columns} pixels, not of {columns} columns"
         raise FormatError(msg)

@@ -38,6 +38,8 @@ class ImageCodec:
         Codec of bytes around it (``"deflate"`` or ``"zstd"`` around LERC); empty for none.
     arguments
         Further arguments of the decoder (``tables``, ``colorspace``, ...).
+    strips
+        Strips of a band; 0 of tiles.
     """
 
     codec: str
@@ -45,6 +47,7 @@ class ImageCodec:
     padded: tuple[int, int] | None = None
     outer: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    strips: int = 0
     partial: bool = False
 
     @property
@@ -72,11 +75,19 @@ class ImageCodec:
             raise FormatError(msg) from error
         if image.ndim == 2:
             image = image[..., None]
-        tall = image.shape[0] >= (shape[1] if self.codec == "jpeg" else height)
+        tall = self._is_tall(image.shape[0], chunk, height)
         if not tall or image.shape[1] != width or image.shape[2:] != (shape[0],) or image.dtype != self.dtype:
             msg = f"{self.name} data hold an image of {image.shape} {image.dtype}, not {(height, width, shape[0])} {self.dtype}"
             raise FormatError(msg)
         place_bands(image[window[1], window[2], window[0]], out)
+
+    def _is_tall(self, rows: int, chunk: EncodedChunk, height: int) -> bool:
+        """Whether an image has the rows of its block, by the rules of libtiff."""
+        if self.codec != "jpeg":
+            return rows == height
+        # Of JPEG only the rows that are seen need be there, and the last strip may go on behind the last row of the image.
+        last = self.strips > 0 and chunk.number % self.strips == self.strips - 1
+        return chunk.shape[1] <= rows and (rows <= height or last)
 
     def _decode_image(self, data: memoryview, shape: tuple[int, int, int]) -> Array:
         import imagecodecs

@@ -4,8 +4,9 @@ All tiles of a batch in one call without the GIL, two at a time: where a pixel's
 it, so a tile alone leaves most of the processor idle. Pixels are taken four at a time (two, if they have many bits) from one
 64-bit word, without a branch; a block where their bits do not fit is decoded again, pixel by pixel.
 
-Words are loaded wherever there are bytes in ``data``, also behind the end of a tile; a stream that is too short is found by
-where it ends, and is an error.
+Words are loaded wherever there are bytes in ``data``, also behind the end of a tile; a stream that is too short, or leaves bytes
+of its tile unused, is found by where it ends, and is an error: codes have no other check, so that damaged ones decode to
+something.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ def decode_rice(
             a, b = 8 * (offsets[t] + size), 8 * (offsets[u] + size)
             end_a, end_b = offsets[t] + lengths[t], offsets[u] + lengths[u]
             a, b = _decode_pair(data, a, end_a, b, end_b, block, size, out, targets[t], targets[u], counts[t])
-            bad = not (0 <= a <= 8 * end_a and 0 <= b <= 8 * end_b)
+            bad = not (8 * end_a - 8 < a <= 8 * end_a and 8 * end_b - 8 < b <= 8 * end_b)
             if bad and u > t:  # from here on one by one: the other of the two may be well
                 together = False
                 continue

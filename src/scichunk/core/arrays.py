@@ -17,7 +17,7 @@ from scichunk.core.batches import Batch, plan_batch, split_batch
 from scichunk.core.cache import key_of, read_gate, tiles
 from scichunk.core.grid import ChunkGrid
 from scichunk.core.limits import check_decoded
-from scichunk.core.manifest import BatchCodec, ChunkManifest, EncodedChunk
+from scichunk.core.manifest import BatchCodec, ChunkManifest, EncodedChunk, tell_outside
 from scichunk.core.placing import assign_selection, bounding_slice, shift_selection, take_selection
 from scichunk.core.selection import Axis, Piece, Positions, Span, piece_groups, point_pieces
 from scichunk.errors import FormatError, located
@@ -187,9 +187,10 @@ class IndexedArray:
         stops = starts + lengths
         first, last = int(starts.min()), int(stops.max())
         if last > self._source.fingerprint.size:
-            bad = int(batch.numbers[int((stops > self._source.fingerprint.size).argmax())])
-            msg = "lies outside the file"
-            raise FormatError(msg, url=self._source.url, part=self._part_name(bad))
+            size = self._source.fingerprint.size
+            bad = int((stops > size).argmax())
+            told = tell_outside(int(starts[bad]), int(stops[bad]), size)
+            raise FormatError(told, url=self._source.url, part=self._part_name(int(batch.numbers[bad])))
         # One range through small gaps costs less than many small ones, and the codec gets all chunks in one piece of memory.
         if last - first <= 1.1 * int((stops - starts).sum()) + _NEAR_BYTES:
             return [first], [last], True
@@ -251,8 +252,8 @@ class IndexedArray:
             # Before any request: a hostile index must not make us ask for what cannot be.
             bad = next((j for j in batch if j.stop > size), None)
             if bad is not None:
-                msg = f"lies outside the file: bytes {bad.start} to {bad.stop} of {size}"
-                raise FormatError(msg, url=self._source.url, part=self._part_name(bad.number))
+                told = tell_outside(bad.start, bad.stop, size)
+                raise FormatError(told, url=self._source.url, part=self._part_name(bad.number))
             parts = self._source.read_ranges([j.start for j in batch], [j.stop for j in batch])
             self._decode_jobs(batch, parts, out, points)
 

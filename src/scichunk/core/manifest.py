@@ -19,7 +19,8 @@ from scichunk.core.selection import Piece
 from scichunk.sources.base import ByteSource
 
 __all__ = [
-    "BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec", "Pieces", "RunCodec", "bound_lengths", "most_encoded",
+    "NOWHERE", "BatchCodec", "ChunkManifest", "Codec", "EncodedChunk", "PartialCodec", "Pieces", "RunCodec", "bound_lengths",
+    "most_encoded", "tell_outside",
 ]  # fmt: skip
 
 Window = tuple[slice, ...]
@@ -28,6 +29,15 @@ Pieces = Sequence[bytes | memoryview]
 Table = npt.NDArray[np.uint64] | PagedTable
 _LEAST_ENCODED_BYTES: Final = 1 << 20
 """As many are read of any chunk if the tables say so."""
+NOWHERE: Final = 1 << 62
+"""Where chunks are said to begin whose place the format does not allow: reading one is an error, the others are read."""
+
+
+def tell_outside(start: int, stop: int, size: int) -> str:
+    """Say of a chunk that lies outside the file where it is said to lie."""
+    if start >= NOWHERE:
+        return "the file says no possible place for it"
+    return f"lies outside the file: bytes {start} to {stop} of {size}"
 
 
 def most_encoded(nbytes: int) -> int:

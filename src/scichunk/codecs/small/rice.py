@@ -93,7 +93,7 @@ def _places(bits: bytes, at: int, block: int, size: int, count: int) -> tuple[li
         if at > end:
             return None
         lows += [low] * n
-    return starts, ones, lows
+    return (starts, ones, lows) if end - at < 8 else None  # bytes that nothing uses
 
 
 def _number(bits: bytes) -> int:

@@ -133,7 +133,7 @@ def build_index(image: TIFFImage, fill: complex | npt.NDArray[Any], part: str) -
 
 def _bit_codec(image: TIFFImage) -> Codec:
     """One bit a pixel: 0 and 1; masks give 0 and 255, as GDAL does."""
-    plain = image.samples == 1 and image.sample_format == (1,) and image.fill_order == 1 and image.predictor in {0, 1}
+    plain = image.samples == 1 and image.sample_format == (1,) and image.fill_order == 1 and image.predictor == 1
     if not plain or (image.compression != 1 and image.compression not in _LOSSLESS):
         msg = f"samples of 1 bit, compression {image.compression}"
         raise UnsupportedFeature(msg)
@@ -164,11 +164,11 @@ def _choose_codec(image: TIFFImage, dtype: np.dtype[Any]) -> Codec:
         msg = f"compression {image.compression}"
         raise UnsupportedFeature(msg)
     _check_predictor(image, dtype)
-    return PixelCodec(_LOSSLESS[image.compression], stored, max(1, image.predictor), padded)
+    return PixelCodec(_LOSSLESS[image.compression], stored, image.predictor, padded)
 
 
 def _check_predictor(image: TIFFImage, dtype: np.dtype[Any]) -> None:
-    if image.predictor in {0, 1}:
+    if image.predictor == 1:
         return
     right = {2: dtype.itemsize <= 8, 3: dtype.kind == "f"}
     if image.predictor not in right or not right[image.predictor]:
@@ -213,8 +213,11 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
     elif codec == "lerc":
         # LercParameters: version, and how the blobs are compressed again.
         parameters = d.get_array(50674, 2)
+        many = (
+            50674 in d.tags and d.tags[50674].count > 2
+        )  # more may lie outside the file, and libtiff then takes none of them
         outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
-        if outer == "?" or image.predictor not in {0, 1}:
+        if outer == "?" or many or image.predictor != 1:
             msg = "LERC with unknown parameters"
             raise UnsupportedFeature(msg)
         if d.order == ">" and dtype.itemsize > 1:  # libtiff swaps the bytes of what it decodes, and of what it encodes
@@ -222,7 +225,8 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
             raise UnsupportedFeature(msg)
         extra = d.get_array(338, image.samples)  # ExtraSamples: 2 is alpha that is not multiplied into the colours
         arguments = {"alpha": bool(samples > 1 and dtype == np.uint8 and extra.size and extra[-1] == 2)}
-    return ImageCodec(codec, dtype, image.tile, outer, arguments)
+    strips = 0 if image.tile else -(-image.height // image.rows_per_strip)
+    return ImageCodec(codec, dtype, image.tile, outer, arguments, strips=strips)
 
 
 def _table_codes(image: TIFFImage) -> tuple[int, int]:

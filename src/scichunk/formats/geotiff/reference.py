@@ -184,7 +184,10 @@ class RasterioWindows:
         except ScichunkError:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
-            msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {error}"
+            first: BaseException = error
+            while first.__cause__ is not None:  # "See previous exception for details"
+                first = first.__cause__
+            msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {first}"
             raise FormatError(msg, url=self.url, tried="reference (rasterio)") from error
         return found if self._times == 1 else found * found.dtype.type(self._times)
 

@@ -14,7 +14,7 @@ from scichunk.codecs.scaled import ScaledCodec
 from scichunk.codecs.scaling import Scaling, choose_scaling
 from scichunk.codecs.tiled_images import ALGORITHMS, GZIPPED, UNCOMPRESSED, TiledImageCodec
 from scichunk.core.grid import ChunkGrid
-from scichunk.core.manifest import ChunkManifest, bound_lengths, most_encoded
+from scichunk.core.manifest import NOWHERE, ChunkManifest, bound_lengths, most_encoded
 from scichunk.errors import FormatError, LimitExceeded, UnsupportedFeature
 from scichunk.formats.fits.cards import Cards, Value
 from scichunk.formats.fits.image.parameters import check_compression
@@ -33,8 +33,6 @@ _NUMBERS: Final = {"B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D
 _MOST_PIXEL_BYTES: Final = 8
 _MOST_HEAP_BYTES: Final = 1 << 56
 """Bytes that no heap has: lengths below it stay integers of 64 bits when they are multiplied by the size of an element."""
-_IMPOSSIBLE_OFFSET: Final = 1 << 62
-"""Where tiles are said to be whose descriptor is impossible: reading one is an error, the others are read."""
 
 
 def image_scaling(hdu: HDU, *, raw: bool = False) -> Scaling:
@@ -159,7 +157,10 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
         raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
-    scales = _per_tile(cards, "ZSCALE", table) if hdu.bitpix < 0 else None
+    scales, zeros = (_per_tile(cards, name, table) if hdu.bitpix < 0 else None for name in ("ZSCALE", "ZZERO"))
+    if (scales is None) != (zeros is None):
+        msg = f"{'ZSCALE without ZZERO' if zeros is None else 'ZZERO without ZSCALE'}, which belong together"
+        raise FormatError(msg)
     codec = TiledImageCodec(
         algorithm=algorithm,
         stored=stored,
@@ -168,7 +169,7 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
         scales=scales,
-        zeros=_per_tile(cards, "ZZERO", table) if hdu.bitpix < 0 else None,
+        zeros=zeros,
         blanks=_read_blanks(cards, table) if hdu.bitpix < 0 else None,
         dither=_read_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.get_integer("ZDITHER0", 1),
@@ -257,6 +258,7 @@ def _read_tile_descriptors(
     starts, lengths = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
     kinds = np.zeros(rows, np.uint8)
     most = min(table.layout.heap_end - table.layout.data, _MOST_HEAP_BYTES)
+    room = table.layout.heap_end - table.layout.heap
     names = (("COMPRESSED_DATA", 0), ("GZIP_COMPRESSED_DATA", GZIPPED), ("UNCOMPRESSED_DATA", UNCOMPRESSED))
     if names[0][0] not in table.fields:
         msg = "the table has no column COMPRESSED_DATA"
@@ -273,11 +275,13 @@ def _read_tile_descriptors(
         # Signed, as the standard has them (section 7.3.5): what is negative is not a number of 4 GB.
         bad = (count < 0) | (offset < 0) | (count > most) | (offset > most)
         here = left & ((count > 0) | bad)
-        lengths[here] = np.where(bad, 1, nbytes_of(field, count))[here]
-        starts[here] = np.where(bad, _IMPOSSIBLE_OFFSET, table.layout.heap + offset)[here]
+        nbytes = nbytes_of(field, np.where(bad, 0, count))
+        bad |= offset > room - nbytes  # what follows the heap is not of this image
+        lengths[here] = np.where(bad, 1, nbytes)[here]
+        starts[here] = np.where(bad, NOWHERE, table.layout.heap + offset)[here]
         kinds[here] = kind
     missing = lengths == 0
-    lengths[missing], starts[missing] = 1, _IMPOSSIBLE_OFFSET  # FITS knows no absent tiles
+    lengths[missing], starts[missing] = 1, NOWHERE  # FITS knows no absent tiles
     return starts.astype(np.uint64), lengths.astype(np.uint64), kinds
 
 
@@ -306,6 +310,9 @@ def _read_blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | Non
         value = cards.get(name)
         if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
             return np.full(len(table.rows), value, np.int64)
+        if name == "ZBLANK" and name in cards and (isinstance(value, bool) or not isinstance(value, int)):
+            msg = f"ZBLANK is {value!r}, not an integer"
+            raise FormatError(msg)
     return None
 
 
@@ -316,7 +323,10 @@ def _read_setting(cards: Cards, name: str, default: float) -> float:
         found = cards.get(f"ZNAME{i}")
         if found is None:
             break
-        if isinstance(found, str) and found.strip().upper() == name:
+        if not isinstance(found, str):
+            msg = f"ZNAME{i} is {found!r}, no text"
+            raise FormatError(msg)
+        if found.strip().upper() == name:
             return cards.get_number(f"ZVAL{i}", default)
     return default
 
@@ -339,6 +349,9 @@ def _pixel_bytes(cards: Cards) -> int:
 
 
 def _read_dither(cards: Cards) -> int:
+    if "ZQUANTIZ" in cards and not isinstance(cards.get("ZQUANTIZ"), str):
+        msg = f"ZQUANTIZ is {cards.get('ZQUANTIZ')!r}, no text"
+        raise FormatError(msg)
     method = cards.get_string("ZQUANTIZ", "NO_DITHER").strip().upper()
     if method in {"NO_DITHER", "NONE"}:
         return 0
