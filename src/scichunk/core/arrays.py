@@ -185,9 +185,8 @@ class IndexedArray:
         """Choose the byte ranges of a batch: one where its chunks lie close together, else one for each."""
         starts, lengths = (t.astype(np.int64) for t in self.index.places(batch.numbers))
         stops = starts + lengths
-        first, last = int(starts.min()), int(stops.max())
-        if last > self._source.fingerprint.size:
-            size = self._source.fingerprint.size
+        first, last, size = int(starts.min()), int(stops.max()), self._source.fingerprint.size
+        if last > size:
             bad = int((stops > size).argmax())
             told = tell_outside(int(starts[bad]), int(stops[bad]), size)
             raise FormatError(told, url=self._source.url, part=self._part_name(int(batch.numbers[bad])))
