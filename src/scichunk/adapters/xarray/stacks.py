@@ -271,10 +271,11 @@ def _in_order(stack: Stack, found: Found) -> tuple[Stack, Found, Array]:
     order = [*(good[i] for i in sorting.tolist()), *bad]
     missing: Any = {"U": "", "M": np.datetime64("NaT", "us")}.get(values.dtype.kind, np.nan)
     labels = np.concatenate([values[sorting], np.full(len(bad), missing)]) if bad else values[sorting]
+    places = {number: place for place, number in enumerate(order)}
     ordered = replace(
-        stack, index=None, locations=tuple(stack.locations[n] for n in order), number=order.index(stack.number)
+        stack, index=None, locations=tuple(stack.locations[n] for n in order), number=places[stack.number]
     )
-    skies = {order.index(n): sky for n, sky in found.skies.items()}
+    skies = {places[n]: sky for n, sky in found.skies.items()}
     return ordered, replace(found, marks=[found.marks[n] for n in order], skies=skies), labels
 
 

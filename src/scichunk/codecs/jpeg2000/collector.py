@@ -20,6 +20,7 @@ from scichunk.codecs.jpeg2000.tile_parts import (
     Codestream,
     TileParts,
     are_all_parts,
+    are_in_order,
     count_lacking,
     find_parts,
     parse_sot,
@@ -74,6 +75,21 @@ class PartTable:
                     self._parts = replace(self._parts, complete=False)
             return self._parts
 
+    def find_rows(self, parts: TileParts, tile: int) -> slice:
+        """Find the tile-parts of a tile.
+
+        Raises
+        ------
+        FormatError
+            If one of them is the last of the codestream, and neither another nor EOC is where it is said to end: it holds other
+            packets than were written, and nothing else would show it. OpenJPEG refuses it, too.
+        """
+        rows = parts.rows_of(tile)
+        if parts.lost and (parts.serials[rows] == len(parts.serials) - 1).any():
+            msg = "neither a tile-part nor the end of the codestream is where its last tile-part ends: lengths in it are corrupt"
+            raise FormatError(msg)
+        return rows
+
     def check_absent(self, parts: TileParts) -> None:
         """Let tiles without tile-parts be 0, as OpenJPEG has it, where the codestream ends properly.
 
@@ -105,8 +121,13 @@ class PartTable:
         Raises
         ------
         FormatError
-            If they are, and the codestream does not end properly: then the others are lost.
+            If they are, and the codestream does not end properly: then the others are lost. If they are not numbered one by one
+            (TPsot): then they are not all of this tile.
         """
+        if not are_in_order(heads):
+            numbers = ", ".join(str(head[SOT_BYTES - 2]) for head in heads)
+            msg = f"the tile-parts of a tile are numbered {numbers} (TPsot), not one by one: some are lost, or of another tile"
+            raise FormatError(msg)
         lacking = count_lacking(heads)
         if not lacking:
             return
@@ -147,7 +168,7 @@ class TileCollector:
         """Collect a tile, or the packets of it that a window needs."""
         header, tile = self.codec.header, int(self.codec.tiles[number])
         parts = self.table.get()
-        rows = parts.rows_of(tile)
+        rows = self.table.find_rows(parts, tile)
         if rows.start < rows.stop and self._in_parts(number, window):
             body = yield from self._collect_packets(number, window, parts)
             if body is not None:
@@ -159,13 +180,13 @@ class TileCollector:
             views = yield _part_ranges(parts, rows)
             theirs = _are_parts_of(views, tile, parts.serials[rows] == len(parts.serials) - 1)
             # A TLM may have given one of them to another tile.
-            if theirs and (parts.found != "TLM" or are_all_parts(views)):
+            if theirs and (parts.found != "TLM" or (are_all_parts(views) and are_in_order(views))):
                 break
             if again or parts.found != "TLM":
                 msg = "no tile-part where one should be: the file has changed, or its lengths are corrupt"
                 raise FormatError(msg)
             parts = self.table.distrust()
-            rows = parts.rows_of(tile)
+            rows = self.table.find_rows(parts, tile)
         self.table.check_lacking(parts, views)
         chosen: list[bytes] = []
         if header.packed:

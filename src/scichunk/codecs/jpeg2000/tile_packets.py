@@ -25,7 +25,7 @@ from scichunk.codecs.jpeg2000.picked_packets import (
     TilePackets,
     TileRequest,
 )
-from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, are_all_parts, count_lacking, parse_sot
+from scichunk.codecs.jpeg2000.tile_parts import SOT_BYTES, are_all_parts, are_in_order, count_lacking, parse_sot
 from scichunk.core.steps import Ranges, Steps
 from scichunk.errors import FormatError
 
@@ -234,7 +234,7 @@ def _read_tile_headers(
             lengths.append(plt)
         if not missing:
             # Where some are missing, TLM is wrong or the file is damaged, which is told where the whole tile is read.
-            lost = count_lacking(heads) or (request.by_tlm and not are_all_parts(heads))
+            lost = count_lacking(heads) or not are_in_order(heads) or (request.by_tlm and not are_all_parts(heads))
             return None if lost else (header, kept, bodies, lengths)
         yield from _read_into_cache(cached, missing)
     return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,16 @@ from scichunk.codecs.jpeg2000.parameters import MainHeader
 from scichunk.errors import FormatError, LimitExceeded
 from scichunk.sources import ByteSource
 
-__all__ = ["SOT_BYTES", "Codestream", "TileParts", "are_all_parts", "count_lacking", "find_parts", "parse_sot"]
+__all__ = [
+    "SOT_BYTES",
+    "Codestream",
+    "TileParts",
+    "are_all_parts",
+    "are_in_order",
+    "count_lacking",
+    "find_parts",
+    "parse_sot",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -60,6 +69,8 @@ class TileParts:
     """Tiles without parts."""
     found: str
     """``"TLM"`` or ``"tile-parts"``."""
+    lost: bool = False
+    """Whether something else than a tile-part or EOC follows the last one, so that its length is not to be believed."""
 
     def rows_of(self, tile: int) -> slice:
         """Rows of a tile."""
@@ -78,6 +89,11 @@ def are_all_parts(heads: Iterable[bytes | memoryview]) -> bool:
     """Whether tile-parts are as many as their SOT segments say that the tile has (TNsot, A.4.2), as far as they say it."""
     counts = [bytes(head[SOT_BYTES - 1 : SOT_BYTES]) for head in heads]
     return set(counts) <= {b"\x00", bytes([min(len(counts), 255)])}
+
+
+def are_in_order(heads: Sequence[bytes | memoryview]) -> bool:
+    """Whether the tile-parts of a tile are numbered from 0 on by their SOT segments (TPsot, A.4.2)."""
+    return [head[SOT_BYTES - 2] for head in heads] == list(range(len(heads)))
 
 
 def count_lacking(heads: Sequence[bytes | memoryview]) -> int:
@@ -128,7 +144,7 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
     starts: list[int] = []
     stops: list[int] = []
     base, window, ahead = 0, memoryview(b""), SOT_BYTES
-    complete = last = False
+    complete = last = lost = False
     while at + 2 <= size and len(tiles) < _MOST_PARTS:  # also where the box is said to be shorter, as in OpenJPEG
         found = known.get(at)
         if found is None:
@@ -140,6 +156,8 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
                 break
             found = parse_sot(part)
         if found is None:
+            # Two bytes at the end may be anything, and a box may follow the codestream where it has no EOC.
+            lost = bytes(part[:2]) != _MARK[:2] and at + 2 < min(stop, size)
             break
         tile, length = found
         if length == 0:  # up to EOC, which is said of the last tile-part only (A.4.2)
@@ -163,9 +181,13 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
     if not tiles:
         msg = f"no tile-part at byte {at}"
         raise FormatError(msg)
-    return _make_table(
+    # EOC within the last tile-part, where no packet has its bytes (B.10.1): something before it is missing.
+    end = min(stop, size)
+    lost = lost or (not complete and end - 2 < at <= end and _ends_with_eoc(source, end))
+    table = _make_table(
         codestream, np.array(tiles), np.array(starts), np.array(stops), complete=complete, found="tile-parts"
     )
+    return replace(table, lost=lost)
 
 
 def _ends_with_eoc(source: ByteSource, stop: int) -> bool:

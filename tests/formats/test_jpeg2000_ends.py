@@ -1,0 +1,97 @@
+"""Where the tile-parts of a codestream end, and what follows them: lengths that lie are refused, as OpenJPEG refuses them."""
+
+import re
+
+import glymur
+import numpy as np
+import pytest
+
+import scichunk
+from scichunk.errors import FormatError
+from tests.jpeg2000_files import encode, jp2, texture
+
+PLANE = texture((64, 48)).astype(np.int32)
+ENDS = "neither a tile-part nor the end of the codestream"
+
+
+def parts_of(data):
+    """Where the SOT segments of a raw codestream lie."""
+    return [m.start() for m in re.finditer(rb"\xff\x90\0\x0a", data)]
+
+
+def refused_by_openjpeg(data, tmp_path):
+    path = tmp_path / "a.j2k"
+    path.write_bytes(data)
+    with pytest.raises(glymur.lib.openjp2.OpenJPEGLibraryError):
+        glymur.Jp2k(path)[:]
+    return True
+
+
+@pytest.mark.parametrize("tlm", [False, True])
+@pytest.mark.parametrize("change", [-40, -2, -1, 1, 2, 40])
+@pytest.mark.parametrize("tiled", [False, True])
+def test_bytes_that_are_lost_or_came_in(change, tiled, tlm, tmp_path):
+    """All codes behind the place are read out of step, and nothing but the end of the codestream shows it."""
+    data = encode([PLANE], tile=(32, 48) if tiled else None, tlm=tlm)
+    at = parts_of(data)[-1] + 120
+    damaged = data[:at] + (b"\x11" * change + data[at:] if change > 0 else data[at - change :])
+    assert refused_by_openjpeg(damaged, tmp_path)
+    with pytest.raises(FormatError, match=f"{ENDS}|beyond the end of the file|no tile-part where one should be"):
+        scichunk.reader(damaged)[...]
+    if tiled:  # the other tile is sound
+        np.testing.assert_array_equal(scichunk.reader(damaged)[0, :32], PLANE[:32])
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_bytes_behind_the_last_tile_part(wrapped, tmp_path):
+    data = encode([PLANE])
+    longer = data[:-2] + b"\0" * 9 + data[-2:]
+    assert refused_by_openjpeg(longer, tmp_path)
+    with pytest.raises(FormatError, match=ENDS):
+        scichunk.reader(jp2(longer, size=PLANE.shape) if wrapped else longer)[...]
+
+
+@pytest.mark.parametrize("change", [9, -1])
+def test_windows_and_halved_images_of_such_a_file_are_refused_too(change):
+    """Of tiles of which packets are looked for one by one."""
+    large = texture((512, 512)).astype(np.int32)
+    data = encode([large], plt=True)
+    at = parts_of(data)[0] + len(data) // 2
+    damaged = data[:at] + (b"\x11" * change + data[at:] if change > 0 else data[at - change :])
+    for read in (lambda: scichunk.reader(damaged)[0, :20, :20], lambda: scichunk.reader(damaged, reduce=2)[...]):
+        with pytest.raises(FormatError, match=ENDS):
+            read()
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_codestream_that_lacks_nothing_but_its_end(missing):
+    """Its packets are all there; OpenJPEG refuses it unless it is told to be less strict."""
+    for data in (encode([PLANE]), encode([PLANE], tile=(32, 48))):
+        np.testing.assert_array_equal(scichunk.reader(data[:-missing])[0], PLANE)
+
+
+def test_what_follows_the_end_is_of_no_matter():
+    data = encode([PLANE])
+    np.testing.assert_array_equal(scichunk.reader(data + b"\0" * 100)[0], PLANE)
+    np.testing.assert_array_equal(scichunk.reader(jp2(data, size=PLANE.shape) + b"\0\0\0\x10free12345678")[0], PLANE)
+
+
+@pytest.mark.parametrize(("part", "number"), [(0, 1), (1, 0), (1, 2), (2, 0)])
+def test_tile_parts_that_are_not_numbered_one_by_one(part, number, tmp_path):
+    data = bytearray(encode([PLANE], parts="R"))
+    places = parts_of(bytes(data))
+    assert len(places) > 2
+    data[places[part] + 10] = number
+    assert refused_by_openjpeg(bytes(data), tmp_path)
+    with pytest.raises(FormatError, match=r"numbered .* not one by one"):
+        scichunk.reader(bytes(data))[...]
+
+
+def test_a_tile_part_that_calls_itself_one_of_another_tile(tmp_path):
+    """Before, one tile had the parts of two, and the other was 0."""
+    data = bytearray(encode([PLANE], tile=(32, 48)))
+    places = parts_of(bytes(data))
+    data[places[1] + 5] = 0
+    assert refused_by_openjpeg(bytes(data), tmp_path)
+    with pytest.raises(FormatError, match="numbered 0, 0"):
+        scichunk.reader(bytes(data))[0, :32]
