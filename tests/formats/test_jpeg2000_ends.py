@@ -51,6 +51,23 @@ def test_bytes_behind_the_last_tile_part(wrapped, tmp_path):
         scichunk.reader(jp2(longer, size=PLANE.shape) if wrapped else longer)[...]
 
 
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_bytes_that_came_in_where_a_box_says_how_long_the_codestream_is(count):
+    """Its end is then within EOC, or before it."""
+    data = encode([PLANE])
+    at = parts_of(data)[0] + 120
+    box = jp2(data, size=PLANE.shape)
+    place = box.index(data) + at
+    with pytest.raises(FormatError, match=ENDS):
+        scichunk.reader(box[:place] + b"\x11" * count + box[place:])[...]
+
+
+def test_a_box_behind_a_codestream_without_an_end():
+    """Where the last tile-part ends as its box does, nothing contradicts it."""
+    box = jp2(encode([PLANE])[:-2], size=PLANE.shape)
+    np.testing.assert_array_equal(scichunk.reader(box + b"\0\0\0\x10free12345678")[0], PLANE)
+
+
 @pytest.mark.parametrize("change", [9, -1])
 def test_windows_and_halved_images_of_such_a_file_are_refused_too(change):
     """Of tiles of which packets are looked for one by one."""

@@ -58,7 +58,7 @@ _REFUSED = {
     "geotiff": re.compile(
         "^RasterioIOError.*(exceeds expected dimensions|blob dimension|Unexpected n(Rows|Cols)|lerc_getBlobInfo|PredictorSetup)"
     ),
-    "jpeg2000": re.compile("Stream too short, expected SOT|Invalid tile part index"),
+    "jpeg2000": re.compile("^OpenJPEGLibraryError(?s:.*)(Stream too short, expected SOT|Invalid tile part index)"),
 }
 """What libraries say of encoded data that are not those of the tile they stand for."""
 _LOSSY = ("jpeg", "webp", "jxl", "lerc")
