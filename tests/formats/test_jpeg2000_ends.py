@@ -104,6 +104,16 @@ def test_tile_parts_that_are_not_numbered_one_by_one(part, number, tmp_path):
         scichunk.reader(bytes(data))[...]
 
 
+def test_a_tile_part_of_which_tlm_and_its_sot_say_other_tiles(tmp_path):
+    data = bytearray(encode([PLANE], tile=(32, 48), parts="R", tlm=True))
+    number = {place: data[place + 5] for place in parts_of(bytes(data))}
+    last = max(place for place, tile in number.items() if tile == 1)
+    data[last + 5] = 0
+    assert refused_by_openjpeg(bytes(data), tmp_path)
+    with pytest.raises(FormatError, match="1 of . tile-parts are missing"):
+        scichunk.reader(bytes(data))[0, 32:]
+
+
 def test_a_tile_part_that_calls_itself_one_of_another_tile(tmp_path):
     """Before, one tile had the parts of two, and the other was 0."""
     data = bytearray(encode([PLANE], tile=(32, 48)))

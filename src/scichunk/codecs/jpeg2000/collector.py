@@ -70,8 +70,8 @@ class PartTable:
         with self._lock:
             if self._parts is None or self._parts.found == "TLM":
                 promised, self._parts = self._parts, self._find_parts(trust=False)
-                if promised is not None and ((np.diff(promised.first) > 0) & (np.diff(self._parts.first) == 0)).any():
-                    # tiles that TLM speaks of are lost, not empty, whatever ends the codestream before them
+                if promised is not None and (np.diff(promised.first) > np.diff(self._parts.first)).any():
+                    # tiles and tile-parts that TLM speaks of are lost, not empty, whatever ends the codestream before them
                     self._parts = replace(self._parts, complete=False)
             return self._parts
 

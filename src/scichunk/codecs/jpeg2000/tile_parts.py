@@ -155,10 +155,10 @@ def _hop_parts(codestream: Codestream, source: ByteSource, at: int, known: dict[
                 complete = True
                 break
             found = parse_sot(part)
-        if found is None:
-            # Two bytes at the end of the file may be anything, and a box may follow the codestream where it has no EOC.
-            lost = bytes(part[:2]) != _MARK[:2] and at + 2 < size and at != stop
-            break
+            if found is None:
+                # Two bytes at the end of the file may be anything, and a box may follow the codestream where it has no EOC.
+                lost = bytes(part[:2]) != _MARK[:2] and at + 2 < size and at != stop
+                break
         tile, length = found
         if length == 0:  # up to EOC, which is said of the last tile-part only (A.4.2)
             length = stop - at - (2 if _ends_with_eoc(source, stop) else 0)
