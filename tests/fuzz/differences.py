@@ -54,7 +54,7 @@ NO_FINDS = {
 _BEHIND = re.compile(rb"[A-Z0-9_-]{1,8} *= *'(?:[^']|'')*'(?!') *[^ /]")
 TLM, PPM = 0xFF55, 0xFF60
 _REFUSED = {
-    "fits": re.compile("^CfitsioException: decompression|^ValueError: cannot reshape array|^KeyError: -?[0-9]"),
+    "fits": re.compile("^CfitsioException: decompression|^ValueError: cannot reshape array"),
     "geotiff": re.compile(
         "^RasterioIOError.*(exceeds expected dimensions|blob dimension|Unexpected n(Rows|Cols)|lerc_getBlobInfo|PredictorSetup)"
     ),
