@@ -185,7 +185,7 @@ class RasterioWindows:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
             first: BaseException = error
-            while first.__cause__ is not None:  # "See previous exception for details"
+            while str(error).startswith("Read failed") and first.__cause__ is not None:  # "See previous exception"
                 first = first.__cause__
             msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {first}"
             raise FormatError(msg, url=self.url, tried="reference (rasterio)") from error
