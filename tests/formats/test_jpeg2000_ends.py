@@ -1,6 +1,7 @@
 """Where the tile-parts of a codestream end, and what follows them: lengths that lie are refused, as OpenJPEG refuses them."""
 
 import re
+import struct
 
 import glymur
 import numpy as np
@@ -122,3 +123,16 @@ def test_a_tile_part_that_calls_itself_one_of_another_tile(tmp_path):
     assert refused_by_openjpeg(bytes(data), tmp_path)
     with pytest.raises(FormatError, match="numbered 0, 0"):
         scichunk.reader(bytes(data))[0, :32]
+
+
+def test_an_sod_that_comes_again_behind_an_empty_tile_part():
+    """OpenJPEG goes on behind it to the last tile-part, although only SOT or EOC may come there (A.4.2)."""
+    data = encode([PLANE], levels=2, parts="R")
+    for at in parts_of(data):
+        data = data[: at + 11] + b"\0" + data[at + 12 :]  # how many tile-parts there are is not said
+    last, number = data[at:], data[at + 10]
+    empty = struct.pack(">HHHIBBH", 0xFF90, 10, 0, 14, number, 0, 0xFF93)
+    behind = last[:10] + bytes([number + 1]) + last[11:]
+    np.testing.assert_array_equal(scichunk.reader(data[:at] + empty + behind)[0], PLANE)
+    with pytest.raises(FormatError, match=ENDS):
+        scichunk.reader(data[:at] + empty + b"\xff\x93" + behind)[...]

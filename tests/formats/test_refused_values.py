@@ -123,8 +123,8 @@ def test_a_tile_that_reaches_beyond_the_heap(kind, beyond):
         ("ZQUANTIZ", "no text", "ZQUANTIZ is None"),
         ("ZBLANK", "'x'", "ZBLANK is 'x'"),
         ("ZNAME1", "5", "ZNAME1 is 5"),
-        ("TTYPE3", "'OTHER   '", "ZZERO without ZSCALE"),
-        ("TTYPE4", "'OTHER   '", "ZSCALE without ZZERO"),
+        ("TTYPE3", "'OTHER   '", "there is only ZZERO"),
+        ("TTYPE4", "'OTHER   '", "there is only ZSCALE"),
     ],
 )
 def test_keywords_that_say_nothing_of_how_floats_were_made_integers(name, value, message):
@@ -170,7 +170,7 @@ def by_rasterio(data):
 @pytest.mark.parametrize("tiled", [False, True])
 @pytest.mark.parametrize("codec", ["jpeg", "webp", "lerc", "jpegxl"])
 def test_images_of_other_sizes_than_their_tile(codec, tiled):
-    if not getattr(imagecodecs, codec.upper().replace("JPEG8", "JPEG")).available:
+    if not getattr(imagecodecs, codec.upper()).available:
         pytest.skip(f"imagecodecs has no {codec}")
     sound = raster(codec, 16, 16, tiled=tiled)
     expected = scichunk.reader(sound)[...]
@@ -215,7 +215,7 @@ def test_a_predictor_that_there_is_not(compression, tmp_path):
         wrong = data[:at] + struct.pack("<H", number) + data[at + 2 :]
         with pytest.raises(rasterio.errors.RasterioIOError):
             by_rasterio(wrong)
-        with pytest.raises(FormatError, match="cannot read"):
+        with pytest.raises(FormatError, match=f"Predictor.* value {number} not supported"):
             scichunk.reader(wrong)[...]
 
 

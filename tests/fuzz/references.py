@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import re
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,17 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(record.getMessage())
+
+
+@contextlib.contextmanager
+def _beside_what_we_read(plane: tuple[int, ...], bands: tuple[int, ...]) -> Iterator[None]:
+    """Of an image that is larger than what we read of it, turn errors into complaints: the library reads all of it."""
+    try:
+        yield
+    except Exception as error:
+        if max(plane) > EDGE or max(bands, default=0) > BANDS:
+            raise Complaint(str(error)) from error
+        raise
 
 
 def _geotiff(data: bytes) -> dict[str, Any]:
@@ -83,7 +96,8 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
                 image.ignore_pclr_cmap_cdef = True
                 if image.shape[0] * image.shape[1] > 1 << 24:
                     raise Complaint("too large")
-                found = _all_samples(image)
+                with _beside_what_we_read(image.shape[:2], image.shape[2:]):
+                    found = image[:]
     finally:
         os.unlink(path)
     if caught:
@@ -92,16 +106,6 @@ def _jpeg2000(data: bytes) -> dict[str, Any]:
         raise Complaint("components of several types")
     found = found[None] if found.ndim == 2 else np.moveaxis(found, -1, 0)
     return {"pixels": found[:BANDS, :EDGE, :EDGE]}
-
-
-def _all_samples(image: Any) -> Any:
-    """All of an image; what OpenJPEG refuses of it may lie beside what we have read."""
-    try:
-        return image[:]
-    except Exception as error:
-        if max(image.shape[:2]) > EDGE or image.shape[2:] > (BANDS,):
-            raise Complaint(str(error)) from error
-        raise
 
 
 def _fits(data: bytes) -> dict[str, Any]:
@@ -120,7 +124,8 @@ def _fits(data: bytes) -> dict[str, Any]:
                 if hdu.is_image and "pixels" not in found and hdu.shape:
                     if isinstance(hdu, fits.CompImageHDU):
                         _check_rows(data, file.index(hdu))
-                    array = _pixels(hdu)
+                    with _beside_what_we_read(hdu.shape[-2:], hdu.shape[:-2]):
+                        array = np.asarray(hdu.data)
                     lead = tuple(slice(0, BANDS) for _ in array.shape[:-2])
                     found["pixels"] = array[(*lead, *(slice(0, EDGE) for _ in array.shape[-2:]))]
                     if isinstance(hdu, fits.CompImageHDU):
@@ -130,16 +135,6 @@ def _fits(data: bytes) -> dict[str, Any]:
     if caught:
         raise Complaint(str(caught[0].message))
     return found
-
-
-def _pixels(hdu: Any) -> Any:
-    """All of an image; what astropy refuses of it may lie beside what we have read."""
-    try:
-        return np.asarray(hdu.data)
-    except Exception as error:
-        if max(hdu.shape) > EDGE or max(hdu.shape[:-2], default=0) > BANDS:
-            raise Complaint(str(error)) from error
-        raise
 
 
 def _check_rows(data: bytes, number: int) -> None:

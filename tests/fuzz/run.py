@@ -86,6 +86,7 @@ class Pair:
             self._theirs.stop()
             self._theirs.done = 0
         asked = [m for m, found in zip(mutants, results, strict=True) if isinstance(found, dict)]
+        # All of them first: where values differ the library is asked again meanwhile.
         others = iter(list(self._theirs.read_many(self.given.kind, asked)))
         seen: list[Seen | None] = []
         for mutant_, found in zip(mutants, results, strict=True):

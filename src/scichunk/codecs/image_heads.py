@@ -78,11 +78,10 @@ def check_size(codec: str, data: bytes | memoryview, columns: int, pixel_bytes: 
         If it is larger than ``options.max_chunk_bytes``, or JPEG data have more scans than anyone needs.
     """
     size, name = read_size(codec, data), codec.upper()
-    # A decoder in imagecodecs also unpacks blobs that are compressed again, whatever size they have.
-    if size is None and codec == "lerc":
-        msg = "LERC data do not begin with the header of a blob"
-        raise FormatError(msg)
     if size is None:
+        if codec == "lerc":  # imagecodecs unpacks blobs that are compressed again, whatever size they have
+            msg = "LERC data do not begin with the header of a blob"
+            raise FormatError(msg)
         return
     if size.columns != columns:
         msg = f"{name} data hold an image of {size.rows} x {size.columns} pixels, not of {columns} columns"

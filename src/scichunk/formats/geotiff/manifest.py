@@ -213,9 +213,8 @@ def _image_codec(image: TIFFImage, dtype: np.dtype[Any]) -> ImageCodec:
     elif codec == "lerc":
         # LercParameters: version, and how the blobs are compressed again.
         parameters = d.get_array(50674, 2)
-        many = (
-            50674 in d.tags and d.tags[50674].count > 2
-        )  # more may lie outside the file, and libtiff then takes none of them
+        # Of more than two some may lie outside the file: libtiff then takes none of them.
+        many = 50674 in d.tags and d.tags[50674].count > 2
         outer = {0: "", 1: "deflate", 2: "zstd"}.get(int(parameters[1]) if parameters.size > 1 else 0, "?")
         if outer == "?" or many or image.predictor != 1:
             msg = "LERC with unknown parameters"

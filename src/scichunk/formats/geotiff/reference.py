@@ -184,10 +184,8 @@ class RasterioWindows:
         except ScichunkError:
             raise
         except Exception as error:  # rasterio raises what GDAL's plug-ins raise
-            first: BaseException = error
-            while str(error).startswith("Read failed") and first.__cause__ is not None:  # "See previous exception"
-                first = first.__cause__
-            msg = f"rasterio cannot read rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}: {first}"
+            where = f"rows {rows.start} to {rows.stop}, columns {columns.start} to {columns.stop}"
+            msg = f"rasterio cannot read {where}: {_first_cause(error)}"
             raise FormatError(msg, url=self.url, tried="reference (rasterio)") from error
         return found if self._times == 1 else found * found.dtype.type(self._times)
 
@@ -333,3 +331,11 @@ def _ask_facts(dataset: Any) -> _Facts:
     colours = tuple(c.name for c in dataset.colorinterp)
     grid = ChunkGrid(shape, (shape[0] if interleaved else 1, max(1, rows), max(1, columns)))
     return dataset_dtype(dataset.dtypes), grid, colours
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """Return what "Read failed. See previous exception for details" refers to: the first error of GDAL; other errors as they are."""
+    if str(error).startswith("Read failed"):
+        while error.__cause__ is not None:
+            error = error.__cause__
+    return error

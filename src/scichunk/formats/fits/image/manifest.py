@@ -157,10 +157,7 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
         raise UnsupportedFeature(msg)
     size = abs(hdu.bitpix) // 8
     stored = np.dtype(f"f{size}" if hdu.bitpix < 0 else "u1" if size == 1 else f"i{size}")
-    scales, zeros = (_per_tile(cards, name, table) if hdu.bitpix < 0 else None for name in ("ZSCALE", "ZZERO"))
-    if (scales is None) != (zeros is None):
-        msg = f"{'ZSCALE without ZZERO' if zeros is None else 'ZZERO without ZSCALE'}, which belong together"
-        raise FormatError(msg)
+    scales = _per_tile(cards, "ZSCALE", table) if hdu.bitpix < 0 else None
     codec = TiledImageCodec(
         algorithm=algorithm,
         stored=stored,
@@ -169,7 +166,7 @@ def _index_compressed(hdu: HDU, source: ByteSource, scaling: Scaling, part: str)
         pixel_bytes=_pixel_bytes(cards),
         kinds=kinds,
         scales=scales,
-        zeros=zeros,
+        zeros=_per_tile(cards, "ZZERO", table) if hdu.bitpix < 0 else None,
         blanks=_read_blanks(cards, table) if hdu.bitpix < 0 else None,
         dither=_read_dither(cards) if scales is not None else 0,  # what is not quantised is not dithered
         seed=cards.get_integer("ZDITHER0", 1),
@@ -222,7 +219,7 @@ def _read_table(hdu: HDU, source: ByteSource, rows: int) -> _TileTable:
     Raises
     ------
     FormatError, LimitExceeded
-        If the table is impossible, has fewer rows, or is too large.
+        If the table is impossible, has fewer rows, says only half of how floats were made integers, or is too large.
     """
     layout = read_layout(hdu)
     if rows > layout.rows:
@@ -234,6 +231,10 @@ def _read_table(hdu: HDU, source: ByteSource, rows: int) -> _TileTable:
         raise LimitExceeded(msg)
     data = bytes(source.read_ranges([hdu.data], [hdu.data + nbytes])[0])
     fields = {field.name.upper(): field for field in layout.fields if field.repeat}
+    pair = [name for name in ("ZSCALE", "ZZERO") if name in fields or name in hdu.cards]
+    if hdu.bitpix < 0 and len(pair) == 1:
+        msg = f"of ZSCALE and ZZERO, which belong together (FITS 4.0, section 10.2), there is only {pair[0]}"
+        raise FormatError(msg)
     return _TileTable(layout, fields, np.frombuffer(data, np.uint8).reshape(rows, layout.width))
 
 
@@ -308,11 +309,12 @@ def _read_blanks(cards: Cards, table: _TileTable) -> npt.NDArray[np.int64] | Non
         return table.read_numbers(field).astype(np.int64)
     for name in ("ZBLANK", "BLANK"):
         value = cards.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63:
-            return np.full(len(table.rows), value, np.int64)
-        if name == "ZBLANK" and name in cards and (isinstance(value, bool) or not isinstance(value, int)):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        if name == "ZBLANK" and name in cards and not whole:
             msg = f"ZBLANK is {value!r}, not an integer"
             raise FormatError(msg)
+        if isinstance(value, int) and whole and abs(value) < 1 << 63:
+            return np.full(len(table.rows), value, np.int64)
     return None
 
 
@@ -349,10 +351,11 @@ def _pixel_bytes(cards: Cards) -> int:
 
 
 def _read_dither(cards: Cards) -> int:
-    if "ZQUANTIZ" in cards and not isinstance(cards.get("ZQUANTIZ"), str):
-        msg = f"ZQUANTIZ is {cards.get('ZQUANTIZ')!r}, no text"
+    found = cards.get("ZQUANTIZ") if "ZQUANTIZ" in cards else "NO_DITHER"
+    if not isinstance(found, str):
+        msg = f"ZQUANTIZ is {found!r}, no text"
         raise FormatError(msg)
-    method = cards.get_string("ZQUANTIZ", "NO_DITHER").strip().upper()
+    method = found.strip().upper()
     if method in {"NO_DITHER", "NONE"}:
         return 0
     if method in {"SUBTRACTIVE_DITHER_1", "SUBTRACTIVE_DITHER_2"}:
